@@ -1,0 +1,137 @@
+"""An item's life: every status, every event, and the only table of legal moves.
+
+Rule: whatever changes the status of an item goes through `advance`, and everything about which
+move is legal stands in this file. The journal stores the values of these enums and nothing else.
+
+::
+
+    pending ──→ submitting ──→ submitted ──→ fetching ──→ done
+       ↑            │              │             │
+       ├── unsent ──┤              │             └──→ unfetched   paid, id kept, fetched again later
+       │            ├──→ held      └──→ failed        the service gave up (paid or not: unknown)
+       │            └──→ refused                      the service said no; not paid
+       └── a person (or `attempts`) says: again
+
+`submitting` is committed before the first byte of a create leaves, and left only when its answer
+is committed. So a crash finds at most the creates in flight in `submitting`; each may have been
+paid, and recovery makes each of them `held`, for a person to decide.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from batch_runner.errors import IllegalTransition
+
+
+class ItemStatus(StrEnum):
+    """Where an item stands."""
+
+    PENDING = "pending"  #: waits for its create request
+    SUBMITTING = "submitting"  #: its create may be on the wire
+    SUBMITTED = "submitted"  #: paid; waits for the service to finish its task
+    FETCHING = "fetching"  #: the service has finished; the files are on their way
+    DONE = "done"  #: every file verified and under its final name
+    FAILED = "failed"  #: the service gave up on the task, or a person dropped the item
+    REFUSED = "refused"  #: the service said no to the create; not paid
+    HELD = "held"  #: a create left and its answer was never seen; waits for a person
+    UNFETCHED = "unfetched"  #: paid, its files could not be had; waits for the next run
+
+
+class Event(StrEnum):
+    """What can happen to an item. The value is stored in the journal."""
+
+    LISTED = "listed"  # (new) -> pending
+    SUBMIT_STARTED = "submit_started"  # pending -> submitting
+    SUBMIT_CONFIRMED = "submit_confirmed"  # submitting -> submitted
+    SUBMIT_UNSENT = "submit_unsent"  # submitting -> pending: not accepted, for certain
+    SUBMIT_REFUSED = "submit_refused"  # submitting -> refused
+    SUBMIT_UNANSWERED = "submit_unanswered"  # submitting -> held
+    SUBMIT_INTERRUPTED = "submit_interrupted"  # submitting -> held: found after a crash
+    TASK_COMPLETED = "task_completed"  # submitted -> fetching
+    TASK_FAILED = "task_failed"  # submitted or fetching -> failed
+    TASK_UNKNOWN = "task_unknown"  # submitted -> unfetched: not known to the service for too long
+    FETCH_FAILED = "fetch_failed"  # fetching -> unfetched
+    FETCH_INTERRUPTED = "fetch_interrupted"  # fetching -> submitted: found after a crash
+    FETCH_RESUMED = "fetch_resumed"  # unfetched -> submitted: a later run tries again
+    PLACED = "placed"  # fetching -> done
+    FILE_MISSING = "file_missing"  # done -> unfetched: deleted or damaged since
+    RETRIED = "retried"  # failed or refused -> pending: may be paid again, by policy or a person
+    ATTACHED = "attached"  # held -> submitted: the task id was found
+    RESUBMITTED = "resubmitted"  # held -> pending: a person accepts that it may be paid again
+    DROPPED = "dropped"  # held -> failed: a person gives it up
+
+
+_S, _E = ItemStatus, Event
+
+TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
+    _S.PENDING: {_E.SUBMIT_STARTED: _S.SUBMITTING},
+    _S.SUBMITTING: {
+        _E.SUBMIT_CONFIRMED: _S.SUBMITTED,
+        _E.SUBMIT_UNSENT: _S.PENDING,
+        _E.SUBMIT_REFUSED: _S.REFUSED,
+        _E.SUBMIT_UNANSWERED: _S.HELD,
+        _E.SUBMIT_INTERRUPTED: _S.HELD,
+    },
+    _S.SUBMITTED: {
+        _E.TASK_COMPLETED: _S.FETCHING,
+        _E.TASK_FAILED: _S.FAILED,
+        _E.TASK_UNKNOWN: _S.UNFETCHED,
+    },
+    _S.FETCHING: {
+        _E.PLACED: _S.DONE,
+        _E.TASK_FAILED: _S.FAILED,
+        _E.FETCH_FAILED: _S.UNFETCHED,
+        _E.FETCH_INTERRUPTED: _S.SUBMITTED,
+    },
+    _S.UNFETCHED: {_E.FETCH_RESUMED: _S.SUBMITTED},
+    _S.DONE: {_E.FILE_MISSING: _S.UNFETCHED},
+    _S.FAILED: {_E.RETRIED: _S.PENDING},
+    _S.REFUSED: {_E.RETRIED: _S.PENDING},
+    _S.HELD: {
+        _E.ATTACHED: _S.SUBMITTED,
+        _E.RESUBMITTED: _S.PENDING,
+        _E.DROPPED: _S.FAILED,
+    },
+}
+
+#: The only moves back to a new create: each may cost money again.
+PAYS_AGAIN = frozenset({Event.RETRIED, Event.RESUBMITTED})
+
+#: What the start of a run does with an item that an earlier run left behind; None leaves it.
+RECOVERY: dict[ItemStatus, Event | None] = {
+    _S.PENDING: None,
+    _S.SUBMITTING: _E.SUBMIT_INTERRUPTED,
+    _S.SUBMITTED: None,
+    _S.FETCHING: _E.FETCH_INTERRUPTED,
+    _S.UNFETCHED: _E.FETCH_RESUMED,
+    _S.DONE: None,
+    _S.FAILED: None,
+    _S.REFUSED: None,
+    _S.HELD: None,
+}
+
+#: Statuses in which the money of the latest create must be assumed spent.
+ASSUMED_PAID = frozenset(
+    {_S.SUBMITTING, _S.SUBMITTED, _S.FETCHING, _S.DONE, _S.FAILED, _S.HELD, _S.UNFETCHED}
+)
+
+#: Statuses that no run leaves by itself.
+SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REFUSED, _S.HELD})
+
+
+def advance(status: ItemStatus, event: Event) -> ItemStatus:
+    """Return the status that `event` leads to from `status`.
+
+    Raises:
+        IllegalTransition: the table has no such move.
+    """
+    try:
+        return TRANSITIONS[status][event]
+    except KeyError:
+        raise IllegalTransition(f"no move from {status.value} by {event.value}") from None
+
+
+def sources(event: Event) -> tuple[ItemStatus, ...]:
+    """Return the statuses that `event` may leave."""
+    return tuple(status for status, moves in TRANSITIONS.items() if event in moves)

@@ -1,4 +1,4 @@
-"""Every number the program uses: name, unit, default, meaning. Frozen values, passed down by argument.
+"""Every number the program uses: name, unit, default, meaning; frozen, passed by argument.
 
 The same models check the manifest's blocks, the environment and the flags, so a setting has one
 spelling and one meaning. In code every duration is a float of seconds.

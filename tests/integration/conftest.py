@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from anyio.to_thread import current_default_thread_limiter
+
+from tests.virtual_time import VirtualTimeLoop
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    return ("asyncio", {"loop_factory": VirtualTimeLoop})
+
+
+@pytest.fixture(autouse=True)
+async def _virtual_time(anyio_backend: tuple[str, dict[str, Any]]) -> None:
+    """Hold the clock while worker threads (the journal) are at work."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
+    threads = current_default_thread_limiter()
+    loop.never_jump_while(lambda: threads.borrowed_tokens > 0)

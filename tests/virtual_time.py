@@ -1,0 +1,50 @@
+"""An event loop whose clock jumps to the next timer when nothing else is going on.
+
+The idea is that of trio's ``MockClock(autojump_threshold=...)``: a test that waits ten minutes
+of loop time takes a second. Loopback sockets are safe, both ends being served by this loop: what
+one end has sent is already readable when the loop next looks. Threads are not visible to the
+selector, so the clock never jumps while one is at work (`busy`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# Real seconds to look for socket events before the clock may jump.
+IDLE_THRESHOLD = 0.001
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    def __init__(self) -> None:
+        super().__init__()
+        self.skipped = 0.0
+        self.busy: Callable[[], bool] = lambda: False
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None or timeout <= 0:
+            return super().select(timeout)
+        ready = super().select(min(timeout, IDLE_THRESHOLD))
+        if not ready and not self.busy():
+            self.skipped += timeout
+        return ready
+
+
+class VirtualTimeLoop(asyncio.SelectorEventLoop):
+    """The loop to pass as anyio's ``loop_factory``."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Return real time plus all that was jumped over."""
+        return super().time() + self._jumping.skipped
+
+    def never_jump_while(self, busy: Callable[[], bool]) -> None:
+        """Let the clock run at its real pace as long as `busy` says so."""
+        self._jumping.busy = busy

@@ -7,6 +7,7 @@ CREATE TABLE job (
     provider    TEXT NOT NULL,
     origin      TEXT NOT NULL,              -- scheme://host[:port] of the service, or 'rehearsal'
     folder      TEXT NOT NULL,              -- absolute path when last used
+    inode       TEXT NOT NULL DEFAULT '',   -- device:inode of this file when last used
     created_at  REAL NOT NULL,
     listing     INTEGER NOT NULL DEFAULT 0, -- counts imports of the manifest
     manifest    TEXT NOT NULL DEFAULT '',   -- path of the manifest last imported

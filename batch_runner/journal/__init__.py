@@ -1,0 +1,31 @@
+"""The journal: one SQLite file a job, and the only place that speaks SQL.
+
+Theory of operation
+    One connection, owned by one thread (`commit.GroupCommit`). Changes that wait together are
+    committed together, with `synchronous=FULL`: when `Journal.record` has been awaited, the change
+    survives a power cut. `journal_mode=TRUNCATE` keeps everything in one file, so there is no
+    second file whose loss would forget what was paid.
+
+    `items` holds where each item stands, `events` how it came there; both are written in one
+    transaction. `lifecycle.TRANSITIONS` is the only source of legal moves: each statement names the
+    statuses its event may leave, and an event that finds no such row raises and changes nothing.
+
+    kill -9 at any moment: the transaction in progress is rolled back by the next opening.
+"""
+
+from batch_runner.journal.changes import Change
+from batch_runner.journal.journal import Imported, Journal, Recovered
+from batch_runner.journal.reader import JobRow, JournalReader
+from batch_runner.journal.rows import EventRow, ItemRow, RunRow
+
+__all__ = [
+    "Change",
+    "EventRow",
+    "Imported",
+    "ItemRow",
+    "JobRow",
+    "Journal",
+    "JournalReader",
+    "Recovered",
+    "RunRow",
+]

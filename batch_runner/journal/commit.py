@@ -1,0 +1,164 @@
+"""Group commit: one thread owns the connection, and what waits together is committed together.
+
+No gathering pause: while one batch is on its way to the disk, the next one gathers by itself. So a
+lone change is as fast as the disk allows, and many at once share one sync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from batch_runner.errors import IllegalTransition, JournalError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Operation = Callable[[sqlite3.Connection], Any]
+
+T = TypeVar("T")
+
+#: At most this many operations share a transaction, so that no waiter waits for ever.
+LARGEST_BATCH = 512
+
+
+class Committer(Protocol):
+    """Runs operations in durable transactions, in the order they came."""
+
+    def submit(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Queue `operation`; the future is done when its transaction is on the disk."""
+        ...
+
+    @property
+    def busy(self) -> bool:
+        """Say whether something is on its way to the disk."""
+        ...
+
+    def close(self) -> None:
+        """Finish what is queued, then stop."""
+        ...
+
+
+class Waiting:
+    """One operation and the future that tells its outcome."""
+
+    __slots__ = ("error", "future", "operation", "result")
+
+    def __init__(self, operation: Operation, future: asyncio.Future[Any]) -> None:
+        self.operation = operation
+        self.future = future
+        self.result: Any = None
+        self.error: Exception | None = None
+
+    def settle(self) -> None:
+        """Tell the waiter, unless it has gone."""
+        if self.future.cancelled():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+def commit_batch(connection: sqlite3.Connection, batch: list[Waiting]) -> None:
+    """Run every operation of `batch` in one transaction and note each outcome.
+
+    An operation that raises `IllegalTransition` or `JournalError` has changed nothing and does not
+    disturb its neighbours. A failure of SQLite itself fails the whole batch: nothing of it is kept.
+    """
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        for waiting in batch:
+            try:
+                waiting.result = waiting.operation(connection)
+            except (IllegalTransition, JournalError) as error:
+                waiting.error = error
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        _roll_back(connection)
+        for waiting in batch:
+            waiting.error = JournalError(f"the journal cannot be written: {error}")
+    except BaseException as error:
+        _roll_back(connection)
+        for waiting in batch:
+            waiting.error = JournalError(f"the journal stopped: {error!r}")
+        raise
+
+
+def _roll_back(connection: sqlite3.Connection) -> None:
+    try:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+    except sqlite3.Error:
+        pass  # the next opening rolls the file back
+
+
+class GroupCommit:
+    """The thread that owns the connection during a run.
+
+    Made inside the running event loop. `after_commit` runs in the thread after each transaction
+    that is on the disk and before its waiters are told.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, after_commit: Callable[[], None] = lambda: None
+    ) -> None:
+        self._connection = connection
+        self._after_commit = after_commit
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Waiting] = deque()
+        self._wake = threading.Event()
+        self._closing = False
+        self._unsettled = 0
+        self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def busy(self) -> bool:
+        """Say whether something is on its way to the disk."""
+        return self._unsettled > 0
+
+    def submit(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+        """Queue `operation`; the future is done when its transaction is on the disk.
+
+        Raises (through the future):
+            JournalError: SQLite could not commit; nothing of the batch was kept.
+            IllegalTransition: the operation asked for an illegal move; it changed nothing.
+        """
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._unsettled += 1
+        self._queue.append(Waiting(operation, future))
+        self._wake.set()
+        return future
+
+    def close(self) -> None:
+        """Finish what is queued, then stop the thread. Blocks; nothing may be submitted after."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            while self._queue:
+                self._run_batch()
+            if self._closing and not self._queue:
+                return
+
+    def _run_batch(self) -> None:
+        size = min(len(self._queue), LARGEST_BATCH)
+        batch = [self._queue.popleft() for _ in range(size)]
+        try:
+            commit_batch(self._connection, batch)
+            self._after_commit()
+        finally:
+            self._loop.call_soon_threadsafe(self._settle, batch)
+
+    def _settle(self, batch: list[Waiting]) -> None:
+        self._unsettled -= len(batch)
+        for waiting in batch:
+            waiting.settle()

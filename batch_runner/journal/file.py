@@ -1,0 +1,73 @@
+"""The SQLite file itself: how it is opened, checked, and told from a copy."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+from batch_runner.errors import JournalError, JournalUnreadable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SCHEMA_VERSION = 1
+#: Seconds to wait for a reader (`status --watch`) that holds the file.
+BUSY_SECONDS = 60.0
+
+
+class Transaction:
+    """A durable transaction on a connection that no committer holds."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def __enter__(self) -> None:
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as error:
+            raise JournalError(f"the journal cannot be written: {error}") from error
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
+        try:
+            self._connection.execute("ROLLBACK" if kind else "COMMIT")
+        except sqlite3.Error as problem:
+            raise JournalError(f"the journal cannot be written: {problem}") from problem
+        if isinstance(error, sqlite3.Error):
+            raise JournalError(f"the journal cannot be written: {error}") from error
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open `path` for writing: every commit survives a power cut."""
+    connection = sqlite3.connect(
+        path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA journal_mode = TRUNCATE")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    return connection
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse a journal that is damaged or of another version.
+
+    Raises:
+        JournalUnreadable: it is.
+    """
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != SCHEMA_VERSION:
+        raise JournalUnreadable(
+            f"the journal {path} has version {version}, this program reads {SCHEMA_VERSION}"
+        )
+    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if verdict != "ok":
+        raise JournalUnreadable(f"the journal {path} is damaged: {verdict}")
+    if connection.execute("SELECT count(*) FROM job").fetchone()[0] != 1:
+        raise JournalUnreadable(f"the journal {path} names no job")
+
+
+def place_of(path: Path) -> tuple[str, str]:
+    """Return the output folder (real path) and the file's device:inode."""
+    stat = path.stat()
+    return os.path.realpath(path.parent.parent), f"{stat.st_dev}:{stat.st_ino}"

@@ -1,0 +1,447 @@
+"""The verbs of an item's life, as the stages of a run and the commands speak them."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+import uuid
+from dataclasses import dataclass
+from importlib.resources import files as package_files
+from typing import TYPE_CHECKING, Any, Self
+
+from batch_runner.errors import JournalError, JournalUnreadable
+from batch_runner.journal.changes import Change, TaskIdTaken, apply
+from batch_runner.journal.commit import Committer, GroupCommit
+from batch_runner.journal.file import SCHEMA_VERSION, Transaction, check, connect, place_of
+from batch_runner.journal.rows import inputs_of, spec_values
+from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
+from batch_runner.models import InFlight, InputFile, ItemSpec
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recovered:
+    """What the start of a run found from an earlier one."""
+
+    held: int = 0  # creates that were on the wire when it ended
+    resumed: int = 0  # paid items that go back to the pollers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imported:
+    """What an import changed: `new` items inserted, `known` ones kept, `unlisted` ones left out."""
+
+    new: int
+    known: int
+    unlisted: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An item that waits for its create."""
+
+    key: str
+    position: int
+    id: str
+    name: str
+    workflow: str
+    params: dict[str, Any]
+    inputs: tuple[InputFile, ...]
+    attempt: int
+    attempts: int
+    not_before: float | None
+
+
+class Journal:
+    """The journal of one job, open for writing by one run.
+
+    Outside a run (`recover`, `import_items`, `apply`) calls are synchronous, each its own durable
+    transaction. Between `start` and `stop` the connection belongs to the committer, and the
+    awaitable verbs are used.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        high_water: Callable[[int], None] = lambda seq: None,
+    ) -> None:
+        """Wrap an open connection; `high_water` is told the last event number on the disk."""
+        self._connection = connection
+        self._wall_clock = wall_clock
+        self._high_water = high_water
+        self._committer: Committer | None = None
+        self._seq = int(connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()[0])
+        self._told = 0
+
+    # Opening and closing.
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        job: str,
+        provider: str,
+        origin: str,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """Make a new journal at `path`; when this returns its first commit is on the disk.
+
+        Raises:
+            JournalError: it cannot be made.
+        """
+        try:
+            path.touch(mode=0o600)
+            connection = connect(path)
+            schema = package_files("batch_runner.journal").joinpath("schema.sql").read_text("utf-8")
+            connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION};")
+            connection.execute(
+                "INSERT INTO job (id, name, provider, origin, folder, inode, created_at) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (uuid.uuid4().hex, job, provider, origin, *place_of(path), wall_clock()),
+            )
+            connection.execute("COMMIT")
+        except (sqlite3.Error, OSError) as error:
+            raise JournalError(f"the journal {path} cannot be made: {error}") from error
+        return cls(connection, wall_clock=wall_clock)
+
+    @classmethod
+    def open(cls, path: Path, *, wall_clock: Callable[[], float] = time.time) -> Self:
+        """Open an existing journal, after checking that it is whole and of this version.
+
+        Raises:
+            JournalUnreadable: it is damaged, empty, or of another version.
+        """
+        if not path.is_file() or path.stat().st_size == 0:
+            raise JournalUnreadable(f"the journal {path} is missing or empty")
+        try:
+            connection = connect(path)
+            check(connection, path)
+        except sqlite3.Error as error:
+            raise JournalUnreadable(f"the journal {path} cannot be read: {error}") from error
+        return cls(connection, wall_clock=wall_clock)
+
+    def close(self) -> None:
+        """Close the file. What was not awaited may be lost, as by a crash."""
+        if self._committer is not None:
+            self.stop()
+        self._connection.close()
+
+    def start(self, committer: Callable[..., Committer] = GroupCommit) -> None:
+        """Hand the connection to a committer, inside the running event loop."""
+        self._committer = committer(self._connection, self.tell_high_water)
+
+    def stop(self) -> None:
+        """Wait for what is queued and take the connection back. Blocks for a commit at most."""
+        if self._committer is not None:
+            self._committer.close()
+            self._committer = None
+
+    @property
+    def busy(self) -> bool:
+        """Say whether a change is on its way to the disk."""
+        return self._committer is not None and self._committer.busy
+
+    def watch_high_water(self, tell: Callable[[int], None]) -> None:
+        """Call `tell` with the last event number, now and after each commit that adds one."""
+        self._high_water = tell
+        self.tell_high_water()
+
+    def tell_high_water(self) -> None:
+        """Pass on the number of the last event that is on the disk."""
+        if self._seq != self._told:
+            self._high_water(self._seq)
+            self._told = self._seq
+
+    @property
+    def last_event(self) -> int:
+        """Return the number of the last event."""
+        return self._seq
+
+    # Between runs: synchronous.
+
+    def job(self) -> dict[str, Any]:
+        """Return the row of `job`."""
+        row: sqlite3.Row = self._connection.execute("SELECT * FROM job").fetchone()
+        return dict(row)
+
+    def settleplace_of(self, path: Path) -> None:
+        """Note where the journal lies now, so that a copy of it can be told from it."""
+        with self._transaction():
+            self._connection.execute("UPDATE job SET folder = ?, inode = ?", place_of(path))
+
+    def at_home(self, path: Path) -> bool:
+        """Say whether the journal lies where it was, or was moved as a whole; False: a copy."""
+        folder, inode = place_of(path)
+        job = self.job()
+        return bool(job["folder"] == folder or job["inode"] == inode)
+
+    def recover(self) -> Recovered:
+        """Put every item that an earlier run left in between where this run can go on."""
+        counts: dict[Event, int] = {}
+        with self._transaction():
+            for status, event in RECOVERY.items():
+                if event is not None:
+                    keys = self._connection.execute(
+                        "SELECT key FROM items WHERE status = ? ORDER BY position", (status.value,)
+                    ).fetchall()
+                    counts[event] = len(keys)
+                    for row in keys:
+                        self._apply(_interrupted(row[0], event))
+        resumed = counts[Event.FETCH_INTERRUPTED] + counts[Event.FETCH_RESUMED]
+        return Recovered(held=counts[Event.SUBMIT_INTERRUPTED], resumed=resumed)
+
+    def import_items(
+        self, specs: Iterable[ItemSpec], *, manifest: str = "", price: str | None = None
+    ) -> Imported:
+        """List `specs`: insert new items, keep known ones as they are, in one transaction.
+
+        An exception from `specs` leaves the journal as it was.
+        """
+        with self._transaction():
+            listing = int(self._connection.execute("SELECT listing FROM job").fetchone()[0]) + 1
+            self._connection.execute(
+                "UPDATE job SET listing = ?, manifest = ?, price = ?", (listing, manifest, price)
+            )
+            before = self._count_items()
+            seen = self._list(specs, listing)
+            new = self._count_items() - before
+        return Imported(new=new, known=seen - new, unlisted=before + new - seen)
+
+    def _list(self, specs: Iterable[ItemSpec], listing: int) -> int:
+        at = self._wall_clock()
+        seen = 0
+        for spec in specs:
+            seen += 1
+            values = spec_values(spec, listing)
+            known = self._connection.execute(_RELIST, values).rowcount
+            if not known:
+                self._connection.execute(_INSERT_ITEM, values)
+                self._seq = (
+                    self._connection.execute(
+                        "INSERT INTO events (at, key, event, attempt) VALUES (?, ?, ?, 0)",
+                        (at, spec.key, Event.LISTED.value),
+                    ).lastrowid
+                    or 0
+                )
+        return seen
+
+    def _count_items(self) -> int:
+        return int(self._connection.execute("SELECT count(*) FROM items").fetchone()[0])
+
+    def apply(self, change: Change) -> None:
+        """Make one change, durable when this returns; for commands, between runs.
+
+        Raises:
+            IllegalTransition: the item does not stand where this event may find it.
+            JournalError: no such item, or the journal cannot be written.
+        """
+        with self._transaction():
+            self._apply(change)
+        self.tell_high_water()
+
+    def _apply(self, change: Change) -> None:
+        self._seq = apply(self._connection, change, self._wall_clock())
+
+    def _transaction(self) -> Transaction:
+        return Transaction(self._connection)
+
+    # During a run: awaitable.
+
+    def record(self, change: Change) -> asyncio.Future[None]:
+        """Queue one change; the future is done when it is on the disk.
+
+        Queued when this returns, before anything is awaited: a cancelled waiter loses nothing.
+
+        Raises (through the future):
+            TaskIdTaken: the task id belongs to another item; nothing was changed.
+            IllegalTransition: nothing was changed.
+            JournalError: the commit failed; nothing was kept.
+        """
+        at = self._wall_clock()
+
+        def operation(connection: sqlite3.Connection) -> None:
+            self._seq = apply(connection, change, at)
+
+        return self._queue(operation)
+
+    def waiting(self, after: int, limit: int) -> asyncio.Future[list[Waiting]]:
+        """Read up to `limit` listed items that wait for a create, beyond position `after`."""
+
+        def operation(connection: sqlite3.Connection) -> list[Waiting]:
+            rows = connection.execute(_WAITING, (after, limit)).fetchall()
+            return [_waiting(row) for row in rows]
+
+        return self._queue(operation)
+
+    def in_flight(self, after: str, limit: int) -> asyncio.Future[list[InFlight]]:
+        """Read up to `limit` paid items whose task is not finished, with keys beyond `after`."""
+
+        def operation(connection: sqlite3.Connection) -> list[InFlight]:
+            rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
+            return [InFlight(**dict(row)) for row in rows]
+
+        return self._queue(operation)
+
+    def counts(self) -> asyncio.Future[dict[ItemStatus, int]]:
+        """Read how many listed items (and paid unlisted ones) stand where."""
+        return self._queue(_counts)
+
+    def spent(self) -> asyncio.Future[int]:
+        """Read how many creates of this job must be assumed paid."""
+
+        def operation(connection: sqlite3.Connection) -> int:
+            return int(
+                connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()[0]
+            )
+
+        return self._queue(operation)
+
+    def upload_value(self, sha256: str) -> asyncio.Future[str | None]:
+        """Read what the service gave back for a file of this content, None: not uploaded."""
+
+        def operation(connection: sqlite3.Connection) -> str | None:
+            row = connection.execute(
+                "SELECT value FROM uploads WHERE sha256 = ?", (sha256,)
+            ).fetchone()
+            return None if row is None else str(row[0])
+
+        return self._queue(operation)
+
+    def remember_upload(self, sha256: str, value: str) -> asyncio.Future[None]:
+        """Keep what the service gave back for a file of this content."""
+        at = self._wall_clock()
+
+        def operation(connection: sqlite3.Connection) -> None:
+            connection.execute(
+                "INSERT OR REPLACE INTO uploads (sha256, value, at) VALUES (?, ?, ?)",
+                (sha256, value, at),
+            )
+
+        return self._queue(operation)
+
+    def learned(self) -> dict[str, str]:
+        """Return what the schedule learned about durations, by workflow; between runs."""
+        rows = self._connection.execute("SELECT workflow, state FROM learned").fetchall()
+        return {row[0]: row[1] for row in rows}
+
+    def keep_learned(self, learned: dict[str, str]) -> None:
+        """Keep what the schedule learned; between runs."""
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO learned (workflow, state) VALUES (?, ?)", learned.items()
+            )
+
+    # The run itself.
+
+    def begin_run(self, *, pid: int, host: str) -> int:
+        """Note that a run has started and return its number; between runs."""
+        with self._transaction():
+            cursor = self._connection.execute(
+                "INSERT INTO runs (started_at, pid, host) VALUES (?, ?, ?)",
+                (self._wall_clock(), pid, host),
+            )
+        return cursor.lastrowid or 0
+
+    def note_run(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
+        """Keep the figures of the run so far: creates, polls, limited, retries, weather."""
+        values = {**figures, "weather": json.dumps(figures["weather"]), "run": run}
+
+        def operation(connection: sqlite3.Connection) -> None:
+            connection.execute(_NOTE_RUN, values)
+
+        return self._queue(operation)
+
+    def end_run(self, run: int, figures: dict[str, Any], *, exit_code: int, verdict: str) -> None:
+        """Close the run's row; between runs."""
+        values = {**figures, "weather": json.dumps(figures["weather"]), "run": run}
+        with self._transaction():
+            self._connection.execute(_NOTE_RUN, values)
+            self._connection.execute(
+                "UPDATE runs SET ended_at = ?, exit_code = ?, verdict = ? WHERE run = ?",
+                (self._wall_clock(), exit_code, verdict, run),
+            )
+
+    def counts_now(self) -> dict[ItemStatus, int]:
+        """Read the counts synchronously; between runs."""
+        return _counts(self._connection)
+
+    def _queue(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+        if self._committer is None:
+            raise JournalError("the journal has not been started")
+        return self._committer.submit(operation)
+
+
+_RELIST = """
+UPDATE items SET position = :position, listing = :listing, id = :id, attempts = :attempts,
+    variables = :variables, inputs = :inputs, source = :source, prompt = :prompt,
+    name = CASE WHEN status IN ('done', 'unfetched') THEN name ELSE :name END
+WHERE key = :key
+"""
+_INSERT_ITEM = """
+INSERT INTO items (key, position, listing, id, name, status, attempts, prompt, workflow, params,
+    variables, inputs, source)
+VALUES (:key, :position, :listing, :id, :name, 'pending', :attempts, :prompt, :workflow, :params,
+    :variables, :inputs, :source)
+"""
+_WAITING = """
+SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
+FROM items WHERE status = 'pending' AND position > ? AND listing = (SELECT listing FROM job)
+ORDER BY position LIMIT ?
+"""
+_IN_FLIGHT = """
+SELECT key, task_id, workflow, name, attempt, attempts, submitted_at
+FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
+"""
+_COUNTS = """
+SELECT status, count(*) FROM items
+WHERE listing = (SELECT listing FROM job)
+   OR status IN ('submitting', 'submitted', 'fetching', 'held', 'unfetched')
+GROUP BY status
+"""
+_NOTE_RUN = """
+UPDATE runs SET creates = :creates, polls = :polls, limited = :limited, retries = :retries,
+    weather = :weather WHERE run = :run
+"""
+
+
+def _counts(connection: sqlite3.Connection) -> dict[ItemStatus, int]:
+    counts = dict.fromkeys(ItemStatus, 0)
+    counts.update((ItemStatus(row[0]), row[1]) for row in connection.execute(_COUNTS))
+    return counts
+
+
+def _interrupted(key: str, event: Event) -> Change:
+    if event is Event.SUBMIT_INTERRUPTED:
+        return Change(
+            key=key,
+            event=event,
+            reason="interrupted",
+            message="the run ended while the create was on its way; it may have been paid",
+        )
+    return Change(key=key, event=event)
+
+
+def _waiting(row: sqlite3.Row) -> Waiting:
+    return Waiting(
+        key=row["key"],
+        position=row["position"],
+        id=row["id"],
+        name=row["name"],
+        workflow=row["workflow"],
+        params=json.loads(row["params"]),
+        inputs=inputs_of(row["inputs"]),
+        attempt=row["attempt"],
+        attempts=row["attempts"],
+        not_before=row["not_before"],
+    )
+
+
+__all__ = ["Imported", "Journal", "Recovered", "TaskIdTaken", "Waiting"]

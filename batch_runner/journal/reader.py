@@ -1,0 +1,196 @@
+"""Reading the journal beside a run: read-only, in short transactions, never in a writer's way."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from batch_runner.errors import JournalUnreadable
+from batch_runner.journal.file import BUSY_SECONDS, SCHEMA_VERSION
+from batch_runner.journal.rows import (
+    ITEM_COLUMNS,
+    EventRow,
+    ItemRow,
+    RunRow,
+    event_of,
+    files_of,
+    item_of,
+    run_of,
+)
+from batch_runner.lifecycle import ItemStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    from batch_runner.models import ItemSpec
+
+#: Rows read in one short transaction.
+PAGE = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """What the journal says of its job."""
+
+    id: str
+    name: str
+    provider: str
+    origin: str
+    folder: str
+    created_at: float
+    listing: int
+    manifest: str
+    price: str | None  # of one create, as in the manifest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One listed item beside the journal: `status` None means new. `file_names` if done."""
+
+    spec: ItemSpec
+    status: ItemStatus | None
+    file_names: tuple[str, ...] = ()
+
+
+class JournalReader:
+    """A view of a journal that may be written by a run at the same time.
+
+    Every call is a short read transaction of its own (long lists are read in pages), so a writer
+    waits for milliseconds at most.
+
+    Raises:
+        JournalUnreadable: from any call: missing, damaged, another version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open the journal at `path`, rolling back what a killed run left half written."""
+        self._path = path
+        if not path.is_file():
+            raise JournalUnreadable(f"there is no journal at {path}")
+        with self._translated():
+            self._connection = self._open()
+            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version != SCHEMA_VERSION:
+            self._connection.close()
+            raise JournalUnreadable(f"the journal {path} has version {version}")
+
+    def _open(self) -> sqlite3.Connection:
+        connection = self._connect("ro")
+        try:
+            connection.execute("SELECT count(*) FROM job").fetchone()
+        except sqlite3.OperationalError:
+            # A killed run left a rollback journal, which only a writer can play back.
+            connection.close()
+            connection = self._connect("rw")
+            connection.execute("SELECT count(*) FROM job").fetchone()
+        return connection
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self._path.absolute()))}?mode={mode}"
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def __enter__(self) -> JournalReader:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def job(self) -> JobRow:
+        """Return the job."""
+        row = self._all("SELECT * FROM job")[0]
+        return JobRow(**{name: row[name] for name in JobRow.__dataclass_fields__})
+
+    def counts(self) -> dict[ItemStatus, int]:
+        """Return how many items stand where; unlisted ones count while money hangs on them."""
+        counts = dict.fromkeys(ItemStatus, 0)
+        rows = self._all(
+            "SELECT status, count(*) AS n FROM items WHERE listing = (SELECT listing FROM job) "
+            "OR status IN ('submitting', 'submitted', 'fetching', 'held', 'unfetched') "
+            "GROUP BY status"
+        )
+        counts.update((ItemStatus(row["status"]), row["n"]) for row in rows)
+        return counts
+
+    def spent(self) -> int:
+        """Return how many creates of this job must be assumed paid."""
+        return int(self._all("SELECT ifnull(sum(attempt), 0) AS n FROM items")[0]["n"])
+
+    def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
+        """Return the items in the manifest's order, all or those that stand at `statuses`."""
+        listing = self.job().listing
+        words = [status.value for status in statuses or tuple(ItemStatus)]
+        marks = ", ".join("?" * len(words))
+        query = (
+            f"SELECT {ITEM_COLUMNS} FROM items WHERE status IN ({marks}) "  # noqa: S608  constants
+            "AND (position, key) > (?, ?) ORDER BY position, key LIMIT ?"
+        )
+        position, key = -1, ""
+        while rows := self._all(query, (*words, position, key, PAGE)):
+            for row in rows:
+                yield item_of(row, listing)
+            position, key = rows[-1]["position"], rows[-1]["key"]
+
+    def item(self, key: str) -> ItemRow | None:
+        """Return the item of this identity."""
+        rows = self._all(
+            f"SELECT {ITEM_COLUMNS} FROM items WHERE key = ?",  # noqa: S608  constants
+            (key,),
+        )
+        return item_of(rows[0], self.job().listing) if rows else None
+
+    def events(self, key: str) -> list[EventRow]:
+        """Return what happened to one item, oldest first."""
+        return [event_of(row) for row in self._all(_EVENTS_OF, (key,))]
+
+    def latest_events(self, limit: int) -> list[EventRow]:
+        """Return the newest `limit` events of all items, newest first."""
+        return [event_of(row) for row in self._all(_LATEST_EVENTS, (limit,))]
+
+    def runs(self) -> list[RunRow]:
+        """Return all runs, oldest first."""
+        return [run_of(row) for row in self._all("SELECT * FROM runs ORDER BY run")]
+
+    def learned(self) -> dict[str, str]:
+        """Return what was learned about durations, by workflow; `schedule` reads it."""
+        return {row["workflow"]: row["state"] for row in self._all("SELECT * FROM learned")}
+
+    def compare(self, specs: Iterable[ItemSpec]) -> Iterator[Difference]:
+        """Return each of `specs` with where it stands here, streamed."""
+        for spec in specs:
+            rows = self._all("SELECT status, files FROM items WHERE key = ?", (spec.key,))
+            if not rows:
+                yield Difference(spec=spec, status=None)
+                continue
+            names = tuple(file.name for file in files_of(rows[0]["files"]))
+            yield Difference(spec=spec, status=ItemStatus(rows[0]["status"]), file_names=names)
+
+    def _all(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+        with self._translated():
+            return self._connection.execute(query, values).fetchall()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise JournalUnreadable(f"the journal {self._path} cannot be read: {error}") from error
+
+
+_EVENTS_OF = (
+    "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
+    "WHERE key = ? ORDER BY seq"
+)
+_LATEST_EVENTS = (
+    "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
+    "ORDER BY seq DESC LIMIT ?"
+)

@@ -1,0 +1,162 @@
+"""Rows of the journal as values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import InputFile, ItemSpec, PlacedFile
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable
+
+ITEM_COLUMNS = (
+    "key, position, listing, id, name, status, attempt, attempts, task_id, prompt, workflow, "
+    "params, variables, inputs, source, not_before, reason, message, files, started_at, "
+    "submitted_at, completed_at, done_at"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemRow:
+    """One item as the journal knows it. Times are seconds since the epoch, None: not yet."""
+
+    key: str
+    position: int
+    listed: bool  # still in the manifest at the last import
+    id: str
+    name: str
+    status: ItemStatus
+    attempt: int
+    attempts: int
+    task_id: str | None
+    prompt: str
+    workflow: str
+    params: dict[str, Any]
+    variables: dict[str, str]
+    inputs: tuple[InputFile, ...]
+    source: str
+    not_before: float | None
+    reason: str | None
+    message: str | None
+    files: tuple[PlacedFile, ...]
+    started_at: float | None
+    submitted_at: float | None
+    completed_at: float | None
+    done_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventRow:
+    """One thing that happened to an item."""
+
+    seq: int
+    at: float
+    key: str
+    event: str
+    attempt: int
+    task_id: str | None
+    reason: str | None
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRow:
+    """One run and the counts of what it did.
+
+    `weather` holds one row a minute: seconds since start, creates, polls, 429s, in flight.
+    """
+
+    run: int
+    started_at: float
+    ended_at: float | None
+    pid: int
+    host: str
+    exit_code: int | None
+    verdict: str | None
+    creates: int = 0
+    polls: int = 0
+    limited: int = 0
+    retries: int = 0
+    weather: list[list[float]] = field(default_factory=list)
+
+
+def item_of(row: sqlite3.Row, listing: int) -> ItemRow:
+    """Return the item in `row`; `listing` is the job's current one."""
+    return ItemRow(
+        key=row["key"],
+        position=row["position"],
+        listed=row["listing"] == listing,
+        id=row["id"],
+        name=row["name"],
+        status=ItemStatus(row["status"]),
+        attempt=row["attempt"],
+        attempts=row["attempts"],
+        task_id=row["task_id"],
+        prompt=row["prompt"],
+        workflow=row["workflow"],
+        params=json.loads(row["params"]),
+        variables=json.loads(row["variables"]),
+        inputs=inputs_of(row["inputs"]),
+        source=row["source"],
+        not_before=row["not_before"],
+        reason=row["reason"],
+        message=row["message"],
+        files=files_of(row["files"]),
+        started_at=row["started_at"],
+        submitted_at=row["submitted_at"],
+        completed_at=row["completed_at"],
+        done_at=row["done_at"],
+    )
+
+
+def inputs_of(text: str) -> tuple[InputFile, ...]:
+    """Return the input files stored as JSON."""
+    if text == "[]":
+        return ()
+    return tuple(
+        InputFile(path=Path(one["path"]), sha256=one["sha256"]) for one in json.loads(text)
+    )
+
+
+def files_of(text: str) -> tuple[PlacedFile, ...]:
+    """Return the placed files stored as JSON."""
+    return () if text == "[]" else tuple(PlacedFile(**one) for one in json.loads(text))
+
+
+def event_of(row: sqlite3.Row) -> EventRow:
+    """Return the event in `row`."""
+    return EventRow(**{name: row[name] for name in EventRow.__dataclass_fields__})
+
+
+def run_of(row: sqlite3.Row) -> RunRow:
+    """Return the run in `row`."""
+    values = {name: row[name] for name in RunRow.__dataclass_fields__}
+    values["weather"] = json.loads(values["weather"])
+    return RunRow(**values)
+
+
+def spec_values(spec: ItemSpec, listing: int) -> dict[str, Any]:
+    """Return the columns that an import writes for `spec`."""
+    return {
+        "key": spec.key,
+        "position": spec.position,
+        "listing": listing,
+        "id": spec.id,
+        "name": spec.name,
+        "attempts": spec.attempts,
+        "prompt": spec.prompt,
+        "workflow": spec.workflow,
+        "params": json.dumps(spec.params, ensure_ascii=False),
+        "variables": json.dumps(spec.variables, ensure_ascii=False),
+        "inputs": _inputs_text(spec.files),
+        "source": spec.source,
+    }
+
+
+def _inputs_text(files: Iterable[InputFile]) -> str:
+    return json.dumps([{"path": str(one.path), "sha256": one.sha256} for one in files])

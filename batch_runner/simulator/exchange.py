@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import socket
 import struct
 from dataclasses import dataclass, field
@@ -44,6 +43,7 @@ class Exchange:
     task: Task | None = None
     fate: Fate = Fate.COMPLETED
     slowness: float = 1.0
+    was_honest: bool = False
     _answer: Answer | None = field(default=None)
 
     async def answer(self) -> Answer:
@@ -58,6 +58,7 @@ class Exchange:
 
     async def honest(self) -> web.StreamResponse:
         """Do the work and answer by the contract."""
+        self.was_honest = True
         return self.send(await self.answer())
 
     def send(self, answer: Answer) -> web.StreamResponse:
@@ -124,8 +125,3 @@ def pause_until(closing: asyncio.Event) -> Callable[[float], Any]:
             return
 
     return pause
-
-
-def as_bytes(value: Any) -> bytes:
-    """Return a JSON value as UTF-8."""
-    return json.dumps(value, ensure_ascii=False).encode()

@@ -6,7 +6,6 @@ into the ledger.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import random
 import secrets
@@ -166,8 +165,3 @@ def _read_create(raw: bytes) -> dict[str, Any] | str:
     if not isinstance(params, dict) or not all(isinstance(node, dict) for node in params.values()):
         return "params"
     return content
-
-
-def digest(content: bytes) -> str:
-    """Return the SHA-256 of `content` in hex."""
-    return hashlib.sha256(content).hexdigest()

@@ -76,8 +76,13 @@ class Stage:
         return await self._act_up(exchange, rule)
 
     async def _act_up(self, exchange: Exchange, rule: FaultRule) -> web.StreamResponse:
-        response: web.StreamResponse = await rule.kind.answer(exchange, **rule.options)
-        return response
+        try:
+            return await rule.kind.answer(exchange, **rule.options)
+        finally:
+            # Also when the client went away, or we are being stopped, in the middle of it.
+            if exchange.call == "create" and exchange.task and not exchange.was_honest:
+                service = self.service
+                service.ledger.answered(exchange.task, rule.kind.name, service.now())
 
     def text_of(self, task_id: str) -> str:
         """Return what a fault's `match` looks into for requests about this task."""

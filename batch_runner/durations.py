@@ -1,0 +1,190 @@
+"""How long things take, learned from looks that never see the moment itself.
+
+A look finds a task still going or finished: the end lies somewhere between two looks, and for what
+is in flight it has not come yet. So the learner keeps, for each stretch of a clock, two sums: how
+often something ended there (`ends`) and how often it was there to end (`at risk`). Their ratio is
+the hazard, from which everything else follows. A task seen going adds to `at risk` up to that
+look: what is unfinished counts from the first day. A finish between two looks is shared out over
+the stretches between them as the present hazard says (the E step of EM, one observation at a
+time); counting it at either end instead would feed the learner its own looks, and its durations
+would ratchet upwards.
+
+The stretches are geometric, 8 % each, so one table serves seconds and hours. Old observations fade,
+so a service that has changed is learned anew. Before anything is known the hazard is that of a
+scale-free guess, k ÷ t: what has taken a minute may well take another.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_GRAIN = math.log(1.08)  # width of one stretch, in log time
+_MEMORY = 400.0  # finishes after which an observation counts 1/e
+_KERNEL = (0.06, 0.24, 0.4, 0.24, 0.06)  # smoothing over neighbouring stretches
+_INHERITED = 100  # finishes that all earlier runs together weigh, at most
+
+
+class Durations:
+    """The hazard of one kind of duration, over a clock that runs from 0 to `longest`.
+
+    `guess` is k of the hazard k ÷ t believed before anything is seen, `trust` how many tasks in
+    each stretch it takes to outweigh it.
+    """
+
+    def __init__(
+        self,
+        *,
+        shortest: float = 0.25,
+        longest: float = 200_000.0,
+        guess: float = 1.0,
+        trust: float = 0.2,
+    ) -> None:
+        count = math.ceil(math.log(longest / shortest) / _GRAIN)
+        self._shortest = shortest
+        self._edges = [0.0] + [shortest * math.exp(_GRAIN * i) for i in range(count)]
+        self._guess = guess
+        self._trust = trust
+        self._ends = [0.0] * len(self._edges)
+        self._at_risk = [0.0] * len(self._edges)
+        self._weight = 1.0  # of the next observation; grows, which makes old ones fade
+        self.seen = 0  #: finishes observed
+        self._built_at = -1
+        self._hazard: list[float] = []  # of each stretch, a second
+        self._gone: list[float] = []  # cumulated hazard at each edge
+        self._looks: list[float] = []  # cumulated √hazard at each edge
+
+    def survived(self, start: float, end: float) -> None:
+        """Note a task that was going at `start` and still at `end`."""
+        at_risk, weight = self._at_risk, self._weight
+        for stretch, part in self._parts(start, end):
+            at_risk[stretch] += weight * part
+
+    def ended(self, start: float, end: float) -> None:
+        """Note a task that was going at `start` and found finished at `end`."""
+        self._refresh()
+        parts = self._parts(start, end)
+        alive, shares = 1.0, []
+        for stretch, part in parts:
+            left = alive * math.exp(-self._hazard[stretch] * part * self._width(stretch))
+            shares.append((alive - left, left))
+            alive = left
+        total = sum(share for share, _ in shares)
+        for (stretch, part), (share, left) in zip(parts, shares, strict=True):
+            ended = share / total if total > 0 else 1 / len(parts)
+            going = (left - alive) / total if total > 0 else 0.0
+            self._ends[stretch] += self._weight * ended
+            self._at_risk[stretch] += self._weight * part * (going + ended / 2)
+        self.seen += 1
+        self._weight *= math.exp(1 / _MEMORY)
+        if self._weight > 1e12:
+            self._rescale()
+
+    def next_look(self, at: float, step: float) -> float:
+        """Return the clock at which ∫√hazard has grown by `step` since `at`."""
+        self._refresh()
+        return self._inverse(self._cumulated(self._looks, at, root=True) + step)
+
+    def gone(self, start: float, end: float) -> float:
+        """Return the hazard cumulated between two moments: −log of the odds to survive it."""
+        self._refresh()
+        return self._cumulated(self._gone, end) - self._cumulated(self._gone, start)
+
+    def quantile(self, share: float) -> float:
+        """Return the clock by which `share` (0 to 1) of what starts has ended."""
+        self._refresh()
+        wanted = -math.log(1 - share)
+        stretch = max(0, min(bisect_right(self._gone, wanted) - 1, len(self._hazard) - 1))
+        return self._edges[stretch] + (wanted - self._gone[stretch]) / self._hazard[stretch]
+
+    def state(self) -> dict[str, object]:
+        """Return what was learned, ready for JSON."""
+        ends = {str(i): round(v / self._weight, 4) for i, v in enumerate(self._ends) if v}
+        risk = {str(i): round(v / self._weight, 4) for i, v in enumerate(self._at_risk) if v}
+        return {"seen": self.seen, "ends": ends, "at_risk": risk}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what an earlier run learned, at most as much as a hundred new finishes say.
+
+        Raises:
+            ValueError, TypeError, KeyError, AttributeError: it is not what `state` returns.
+        """
+        ends = self._stretches(state["ends"])
+        at_risk = self._stretches(state["at_risk"])
+        scale = 1 / max(1.0, sum(ends) / _INHERITED)
+        self._ends = [value * scale for value in ends]
+        self._at_risk = [value * scale for value in at_risk]
+        self._weight = 1.0
+        self.seen = min(int(state["seen"]), _INHERITED)
+        self._built_at = -1
+
+    def _stretches(self, state: Mapping[str, float]) -> list[float]:
+        values = [0.0] * len(self._edges)
+        for key, value in state.items():
+            stretch, number = int(key), float(value)
+            if not (0 <= stretch < len(values) and 0 <= number < 1e12):
+                raise ValueError(f"wanted a stretch and a count, not {key}: {value}")
+            values[stretch] = number
+        return values
+
+    def _width(self, stretch: int) -> float:
+        if stretch + 1 < len(self._edges):
+            return self._edges[stretch + 1] - self._edges[stretch]
+        return self._edges[stretch] * _GRAIN
+
+    def _stretch(self, at: float) -> int:
+        if at < self._shortest:
+            return 0
+        return min(1 + int(math.log(at / self._shortest) / _GRAIN), len(self._edges) - 1)
+
+    def _parts(self, start: float, end: float) -> list[tuple[int, float]]:
+        """Return the stretches between two moments, each with the part of it that is covered."""
+        first, last = self._stretch(start), self._stretch(end)
+        if first == last:
+            return [(first, max(0.0, end - start) / self._width(first))]
+        edges = self._edges
+        inner = [(stretch, 1.0) for stretch in range(first + 1, last)]
+        head = (first, (edges[first + 1] - start) / self._width(first))
+        return [head, *inner, (last, (end - edges[last]) / self._width(last))]
+
+    def _cumulated(self, table: list[float], at: float, *, root: bool = False) -> float:
+        stretch = self._stretch(at)
+        rate = self._hazard[stretch]
+        return table[stretch] + (at - self._edges[stretch]) * (math.sqrt(rate) if root else rate)
+
+    def _inverse(self, looks: float) -> float:
+        stretch = min(bisect_right(self._looks, looks) - 1, len(self._hazard) - 1)
+        rate = math.sqrt(self._hazard[stretch])
+        return self._edges[stretch] + (looks - self._looks[stretch]) / rate
+
+    def _refresh(self) -> None:
+        """Rebuild the tables when enough was seen since: at first always, later every 3 %."""
+        if self._built_at >= 0 and self.seen < self._built_at + max(1, 0.03 * self._built_at):
+            return
+        self._built_at = self.seen
+        ends, at_risk = _smoothed(self._ends), _smoothed(self._at_risk)
+        trust = self._trust * self._weight
+        widths = [self._width(stretch) for stretch in range(len(self._edges))]
+        self._hazard = [
+            (end + trust * self._guess * _GRAIN) / (risk + trust) / width
+            for end, risk, width in zip(ends, at_risk, widths, strict=True)
+        ]
+        steps = list(zip(self._hazard, widths, strict=True))
+        self._gone = list(accumulate((h * w for h, w in steps), initial=0.0))
+        self._looks = list(accumulate((math.sqrt(h) * w for h, w in steps), initial=0.0))
+
+    def _rescale(self) -> None:
+        self._ends = [value / self._weight for value in self._ends]
+        self._at_risk = [value / self._weight for value in self._at_risk]
+        self._weight = 1.0
+
+
+def _smoothed(values: list[float]) -> list[float]:
+    reach = len(_KERNEL) // 2
+    padded = [0.0] * reach + values + [0.0] * reach
+    return [sum(k * padded[i + j] for j, k in enumerate(_KERNEL)) for i in range(len(values))]

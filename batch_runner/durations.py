@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _GRAIN = math.log(1.08)  # width of one stretch, in log time
 _MEMORY = 400.0  # finishes after which an observation counts 1/e
 _KERNEL = (0.06, 0.24, 0.4, 0.24, 0.06)  # smoothing over neighbouring stretches
+_FRESH = 0.05  # part of the observations that is worth new tables
 _INHERITED = 100  # finishes that all earlier runs together weigh, at most
 
 
@@ -44,23 +45,26 @@ class Durations:
         longest: float = 200_000.0,
         guess: float = 1.0,
         trust: float = 0.2,
+        pooled: bool = False,
     ) -> None:
         count = math.ceil(math.log(longest / shortest) / _GRAIN)
         self._shortest = shortest
         self._edges = [0.0] + [shortest * math.exp(_GRAIN * i) for i in range(count)]
         self._guess = guess
         self._trust = trust
+        self._pooled = pooled
         self._ends = [0.0] * len(self._edges)
         self._at_risk = [0.0] * len(self._edges)
         self._weight = 1.0  # of the next observation; grows, which makes old ones fade
         self.seen = 0  #: finishes observed
-        self._built_at = -1
+        self._news, self._enough = 1, 1.0  # observations since the tables were built, and wanted
         self._hazard: list[float] = []  # of each stretch, a second
         self._gone: list[float] = []  # cumulated hazard at each edge
         self._looks: list[float] = []  # cumulated √hazard at each edge
 
     def survived(self, start: float, end: float) -> None:
         """Note a task that was going at `start` and still at `end`."""
+        self._news += 1
         at_risk, weight = self._at_risk, self._weight
         for stretch, part in self._parts(start, end):
             at_risk[stretch] += weight * part
@@ -81,6 +85,7 @@ class Durations:
             self._ends[stretch] += self._weight * ended
             self._at_risk[stretch] += self._weight * part * (going + ended / 2)
         self.seen += 1
+        self._news += 1
         self._weight *= math.exp(1 / _MEMORY)
         if self._weight > 1e12:
             self._rescale()
@@ -121,7 +126,7 @@ class Durations:
         self._at_risk = [value * scale for value in at_risk]
         self._weight = 1.0
         self.seen = min(int(state["seen"]), _INHERITED)
-        self._built_at = -1
+        self._news, self._enough = 1, 1.0
 
     def _stretches(self, state: Mapping[str, float]) -> list[float]:
         values = [0.0] * len(self._edges)
@@ -163,15 +168,19 @@ class Durations:
         return self._edges[stretch] + (looks - self._looks[stretch]) / rate
 
     def _refresh(self) -> None:
-        """Rebuild the tables when enough was seen since: at first always, later every 3 %."""
-        if self._built_at >= 0 and self.seen < self._built_at + max(1, 0.03 * self._built_at):
+        """Rebuild the tables when enough was seen since: at first always, later every 5 %."""
+        if self._news < self._enough:
             return
-        self._built_at = self.seen
+        self._enough = min(self._enough + self._news * _FRESH, _MEMORY * 5 * _FRESH)
+        self._news = 0
         ends, at_risk = _smoothed(self._ends), _smoothed(self._at_risk)
         trust = self._trust * self._weight
+        guess = self._guess * _GRAIN
+        if self._pooled:
+            guess = (sum(ends) + self._weight * guess) / (sum(at_risk) + self._weight)
         widths = [self._width(stretch) for stretch in range(len(self._edges))]
         self._hazard = [
-            (end + trust * self._guess * _GRAIN) / (risk + trust) / width
+            (end + trust * guess) / (risk + trust) / width
             for end, risk, width in zip(ends, at_risk, widths, strict=True)
         ]
         steps = list(zip(self._hazard, widths, strict=True))

@@ -50,7 +50,7 @@ class Sighting(NamedTuple):
 class Watched:
     """One task on the schedule. Small: there are many."""
 
-    __slots__ = ("demand", "looked", "number", "sighting", "task", "ticket", "turn")
+    __slots__ = ("looked", "number", "sighting", "task", "ticket", "turn")
 
     def __init__(self, task: InFlight, *, seen_before: bool) -> None:
         self.task = task
@@ -60,8 +60,7 @@ class Watched:
         # next look finds then says nothing about how long it took.
         self.looked: float | None = None if seen_before else task.since
         self.sighting: Sighting | None = None
-        self.demand = 0.0  # looks a second that it would be worth if looks were unlimited
-        self.ticket: tuple[float, int, Watched] | None = None  # its place in the heap
+        self.ticket: tuple[float, int, Watched] | None = None  # its place among the due looks
 
 
 class Forecast:
@@ -70,7 +69,7 @@ class Forecast:
     def __init__(self, polling: Polling, learned: str | None = None) -> None:
         self._polling = polling
         self._turn = Durations()
-        self._wait = Durations(trust=0.01)
+        self._wait = Durations(trust=5.0, pooled=True)
         self._left = (
             Durations(shortest=0.02, longest=1000),
             Durations(shortest=0.02, longest=1000),
@@ -119,11 +118,12 @@ class Forecast:
     def ended(self, watched: Watched, now: float) -> None:
         """Learn that the task was found finished at a look, and take it out of the line."""
         rank = self.line.remove(watched.number)
+        self._width.left(now)
         if (looked := watched.looked) is None:
             return
         since, turn = watched.task.since, watched.turn
         self._seconds.append((looked + now) / 2 - since)
-        self._width.note(rank)
+        self._width.note(watched.number, rank, since, (looked + now) / 2)
         if turn is None:
             self._wait.ended(looked - since, now - since)
             return
@@ -132,18 +132,23 @@ class Forecast:
         self._weigh(watched, now, ended=True)
         self._turn.ended(max(0.0, looked - turn), now - turn)
 
-    def forget(self, watched: Watched) -> None:
+    def forget(self, watched: Watched, now: float) -> None:
         """Take the task out of the line; nothing is learned."""
         self.line.remove(watched.number)
+        self._width.left(now)
 
-    def next_look(self, watched: Watched, now: float, stretch: float) -> float:
-        """Return when to look next; looks cost `stretch`² times their price (see `schedule`)."""
+    def next_look(self, watched: Watched, now: float, random: float) -> tuple[float, float]:
+        """Return when the next look is worth its price, and the spacing that leads there.
+
+        `random` (about 1) stretches the spacing: tasks submitted together drift apart, and the
+        learner sees more than the same few ages.
+        """
         looked = watched.looked
         if looked is None:
-            return now
+            return now, self._polling.shortest
         polling, since, turn = self._polling, watched.task.since, watched.turn
-        step = stretch * math.sqrt(2 * polling.cost)
-        longest = polling.longest * stretch
+        step = random * math.sqrt(2 * polling.cost)
+        longest = polling.longest
         if turn is None:
             origin = looked
             longest *= _WAITING
@@ -155,8 +160,7 @@ class Forecast:
             origin = max(looked, turn)
             due = turn + self._turn.next_look(origin - turn, step)
         due = max(min(due, origin + longest), looked + polling.shortest, since + polling.first)
-        watched.demand = stretch / (due - origin)
-        return due
+        return due, due - origin
 
     def typical(self, share: float) -> float | None:
         """Return the seconds from submission within which `share` of tasks finish, if known."""
@@ -172,7 +176,6 @@ class Forecast:
             "wait": self._wait.state(),
             "left": [clock.state() for clock in self._left],
             "proof": [round(proof, 3) for proof in self._proof],
-            "ranks": self._width.ranks,
             "seconds": [round(seconds, 2) for seconds in self._seconds],
         }
         return json.dumps(state, separators=(",", ":"))

@@ -15,7 +15,7 @@ times too wide costs a few per cent, too narrow costs delay.
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FEWEST = 8  # ranks seen before the width says anything
-_REMEMBERED = 100  # ranks
-_EXTRA = 2
+_REMEMBERED = 150  # finishes
+_EVERY = 10  # finishes between two decisions
+_MOST_LEFT = 5000
+_NARROWEST = 4
+_BETTER = 0.95  # how much more equal times must be to move the width
 
 
 class Line(Generic[T]):
@@ -101,38 +104,72 @@ class Line(Generic[T]):
                 self._tree[above] += self._tree[position]
 
 
-class Width:
-    """How many tasks at the head of the line are in work at once, learned from ranks."""
+class _End(NamedTuple):
+    """One task that was found finished."""
 
-    def __init__(self, ranks: Iterable[int] = ()) -> None:
-        self._ranks = deque(ranks, maxlen=_REMEMBERED)
+    number: int
+    rank: int
+    since: float
+    ended: float
+
+
+class Width:
+    """How many tasks at the head of the line are in work at once, learned from what finishes.
+
+    Of several widths that one is taken under which tasks, counted from their turn, take the most
+    equal time. Where nothing queues that is the whole line.
+    """
+
+    def __init__(self, ends: Iterable[_End] = ()) -> None:
+        self._ends = deque(ends, maxlen=_REMEMBERED)
+        self._left: deque[float] = deque(maxlen=_MOST_LEFT)  # when the line became shorter
+        self._left_before = 0  # how often before the first of these
+        self._noted = 0
         self._value: int | None = None
-        self._settle()
 
     @property
     def value(self) -> int | None:
-        """Return the width, None while nothing is known and everybody counts as in work."""
+        """Return the width, None while everybody counts as in work."""
         return self._value
 
-    @property
-    def ranks(self) -> list[int]:
-        """Return what it was learned from, oldest first."""
-        return list(self._ranks)
+    def left(self, now: float) -> None:
+        """Note that a task left the line, for whatever reason."""
+        if len(self._left) == _MOST_LEFT:
+            self._left_before += 1
+        self._left.append(now)
 
-    def note(self, rank: int) -> None:
-        """Note the rank at which a task was found finished."""
-        self._ranks.append(rank)
-        self._settle()
+    def note(self, number: int, rank: int, since: float, ended: float) -> None:
+        """Note a finish: its number and rank in the line, when it was submitted and ended."""
+        self._ends.append(_End(number, rank, since, ended))
+        self._noted += 1
+        if len(self._ends) >= _FEWEST and (self._noted % _EVERY == 0 or self._noted < _REMEMBERED // 4):
+            self._settle()
 
     def _settle(self) -> None:
-        """Take twice the rank below which four of five finish: beyond stand the exceptions.
+        ranks = sorted(end.rank for end in self._ends)
+        width = max(_NARROWEST, ranks[len(ranks) * 4 // 5] * 2)
+        widest = ranks[-1] * 4 + _NARROWEST
+        widths: list[int | None] = []
+        while width < widest:
+            widths.append(width)
+            width = width * 6 // 5 + 1
+        widths.append(None)
+        spreads = [self._spread(width) for width in widths]
+        least = min(spreads)
+        good = [w for w, spread in zip(widths, spreads, strict=True) if spread * _BETTER <= least]
+        if self._value not in good and self._spread(self._value) * _BETTER > least:
+            self._value = good[-1]
 
-        Twice, because the last in work seldom finishes first. It moves only by a quarter or more:
-        each move makes the clocks of those between the old and the new width a little less true.
-        """
-        if len(self._ranks) < _FEWEST:
-            return
-        usual = sorted(self._ranks)[len(self._ranks) * 4 // 5]
-        wanted = usual * 2 + _EXTRA
-        if self._value is None or abs(wanted - self._value) * 4 > self._value:
-            self._value = wanted
+    def _spread(self, width: int | None) -> float:
+        """Return how unequal the times from turn to end are, in seconds."""
+        times = sorted(end.ended - self._turn(end, width) for end in self._ends)
+        median = times[len(times) // 2]
+        return sum(abs(seconds - median) for seconds in times) / len(times)
+
+    def _turn(self, end: _End, width: int | None) -> float:
+        if width is None or end.number < width:
+            return end.since
+        index = end.number - width - self._left_before
+        if index >= len(self._left):
+            return max(end.since, self._left[-1])
+        return max(end.since, self._left[max(0, index)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,61 @@ if TYPE_CHECKING:
     from batch_runner.pacer import Gate
     from batch_runner.settings import Polling, Rate
 
-_ROOM = 0.95  # of the poll limit that is planned for
-_JITTER = 0.1  # of a spacing: tasks submitted together drift apart, and the learner sees more
+_JITTER = 0.1  # of a spacing
+_CLASSES, _FIRST_CLASS = 32, 4  # of spacings, by powers of √2: from 1/4 s to 4 hours
+
+
+class _DueLooks:
+    """The looks to come, so sorted that the most valuable due one is found at once.
+
+    When more looks are due than the limit allows, the worth of each is (time since the last look ÷
+    its proper spacing)². That order changes with time, but not among looks of like spacing: so
+    there is a heap for each power of √2 of it, and the choice is among their heads.
+    """
+
+    def __init__(self) -> None:
+        self._heaps: list[list[tuple[float, int, Watched]]] = [[] for _ in range(_CLASSES)]
+        self._sequence = 0
+
+    def push(self, watched: Watched, due: float, spacing: float) -> None:
+        """Plan a look; an earlier plan for the same task is void."""
+        self._sequence += 1
+        watched.ticket = (due, self._sequence, watched)
+        which = max(0, min(_CLASSES - 1, int(2 * math.log2(max(spacing, 1e-9))) + _FIRST_CLASS))
+        heapq.heappush(self._heaps[which], watched.ticket)
+
+    def first(self) -> float | None:
+        """Return when the next look is due."""
+        return min((heap[0][0] for heap in self._heaps if self._valid(heap)), default=None)
+
+    def pop(self, now: float) -> Watched | None:
+        """Take out the most valuable look that is due."""
+        best, most = None, 0.0
+        for which, heap in enumerate(self._heaps):
+            if heap and heap[0][0] <= now and self._valid(heap) and heap[0][0] <= now:
+                overdue = (now - heap[0][0]) / 2 ** ((which - _FIRST_CLASS) / 2)
+                if best is None or overdue > most:
+                    best, most = heap, overdue
+        if best is None:
+            return None
+        watched = heapq.heappop(best)[2]
+        watched.ticket = None
+        return watched
+
+    def _valid(self, heap: list[tuple[float, int, Watched]]) -> bool:
+        """Drop void plans from the head; return whether anything is left."""
+        while heap and heap[0][2].ticket is not heap[0]:
+            heapq.heappop(heap)
+        return bool(heap)
+
+    def find(self, task: InFlight) -> Watched:
+        """Return the planned look of a task; slow, for the rare case."""
+        return next(
+            ticket[2]
+            for heap in self._heaps
+            for ticket in heap
+            if ticket[2].task.task_id == task.task_id and ticket[2].ticket is ticket
+        )
 
 
 class Agenda:
@@ -32,70 +86,59 @@ class Agenda:
         self._random = random
         self._learned = dict(learned)
         self._forecasts: dict[str, Forecast] = {}
-        self._heap: list[tuple[float, int, Watched]] = []
-        self._sequence = 0
+        self._looks = _DueLooks()
         self._out: dict[str, Watched] = {}  # being looked at now
         self._held = 0
-        self._demand = 0.0  # looks a second that all tasks together would be worth
         self._finishes: deque[float] = deque(maxlen=100)
 
     def __len__(self) -> int:
         return self._held
 
-    def add(self, task: InFlight, now: float, *, seen_before: bool, limit: float) -> None:
+    def add(self, task: InFlight, now: float, *, seen_before: bool = False) -> None:
         """Take a task on; its first look is due by policy."""
         watched = Watched(task, seen_before=seen_before)
         self._forecast(task).add(watched)
         self._held += 1
-        self._plan(watched, now, limit)
+        self._plan(watched, now)
 
     def due_at(self) -> float | None:
         """Return when the next look is due, None when there is none."""
-        while self._heap and self._heap[0][2].ticket is not self._heap[0]:
-            heapq.heappop(self._heap)
-        return self._heap[0][0] if self._heap else None
+        return self._looks.first()
 
-    def take(self, now: float, limit: float) -> InFlight | None:
-        """Return the task whose look is due, None when none is."""
-        while (due := self.due_at()) is not None and due <= now:
-            watched = heapq.heappop(self._heap)[2]
-            self._unplan(watched)
+    def take(self, now: float) -> InFlight | None:
+        """Return the task whose look is worth most, None when none is due."""
+        while (watched := self._looks.pop(now)) is not None:
             if self._forecast(watched.task).send_back(watched):
-                self._plan(watched, now, limit)
+                self._plan(watched, now)
                 continue
             self._out[watched.task.task_id] = watched
             return watched.task
         return None
 
-    def running(self, task: InFlight, now: float, progress: float | None, limit: float) -> None:
+    def running(self, task: InFlight, now: float, progress: float | None) -> None:
         """Learn that the task was still going, and plan its next look."""
         watched = self._out.pop(task.task_id)
         self._forecast(task).going(watched, now, progress)
-        self._plan(watched, now, limit)
+        self._plan(watched, now)
 
     def missed(self, task: InFlight, now: float, seconds: float) -> None:
         """Plan another look after `seconds`, or after the shortest spacing."""
         watched = self._out.pop(task.task_id)
-        self._push(watched, now + max(seconds, self._polling.shortest))
+        wait = max(seconds, self._polling.shortest)
+        self._looks.push(watched, now + wait, wait)
 
-    def finished(self, task: InFlight, now: float, limit: float) -> None:
+    def finished(self, task: InFlight, now: float) -> None:
         """Learn that the task has ended, and let go of it."""
-        watched = self._let_go(task)
+        forecast = self._forecast(task)
+        forecast.ended(self._let_go(task), now)
         self._finishes.append(now)
-        forecast = self._forecast(task)
-        forecast.ended(watched, now)
-        self._advance(forecast, now, limit)
+        self._advance(forecast, now)
 
-    def forget(self, task: InFlight, now: float, limit: float) -> None:
+    def forget(self, task: InFlight, now: float) -> None:
         """Let go of the task and learn nothing."""
-        watched = self._let_go(task)
         forecast = self._forecast(task)
-        forecast.forget(watched)
-        self._advance(forecast, now, limit)
-
-    def stretch(self, limit: float) -> float:
-        """Return by how much spacings are stretched so that the looks fit the limit."""
-        return max(1.0, self._demand / (limit * _ROOM))
+        forecast.forget(self._let_go(task), now)
+        self._advance(forecast, now)
 
     def eta(self, now: float) -> float | None:
         """Return the seconds until all it holds is finished (Little's law), None if unknown."""
@@ -122,34 +165,23 @@ class Agenda:
             self._forecasts[workflow] = known
         return known
 
-    def _advance(self, forecast: Forecast, now: float, limit: float) -> None:
+    def _advance(self, forecast: Forecast, now: float) -> None:
         """Plan anew the looks at those whose turn has come."""
         for watched in forecast.come_of_turn(now):
             if watched.ticket is not None:
-                self._unplan(watched)
-                self._plan(watched, now, limit)
+                self._plan(watched, now)
 
-    def _plan(self, watched: Watched, now: float, limit: float) -> None:
-        stretch = self.stretch(limit) * self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        due = self._forecast(watched.task).next_look(watched, now, stretch)
-        self._demand += watched.demand
-        self._push(watched, due)
-
-    def _unplan(self, watched: Watched) -> None:
-        self._demand = max(0.0, self._demand - watched.demand)
-        watched.demand = 0.0
-        watched.ticket = None
-
-    def _push(self, watched: Watched, due: float) -> None:
-        self._sequence += 1
-        watched.ticket = (due, self._sequence, watched)
-        heapq.heappush(self._heap, watched.ticket)
+    def _plan(self, watched: Watched, now: float) -> None:
+        stretch = self._random.uniform(1 - _JITTER, 1 + _JITTER)
+        due, spacing = self._forecast(watched.task).next_look(watched, now, stretch)
+        self._looks.push(watched, due, spacing)
 
     def _let_go(self, task: InFlight) -> Watched:
         self._held -= 1
-        if (watched := self._out.pop(task.task_id, None)) is None:
-            watched = next(w for _, _, w in self._heap if w.task is task and w.ticket is not None)
-            self._unplan(watched)
+        watched = self._out.pop(task.task_id, None)
+        if watched is None:
+            watched = self._looks.find(task)
+            watched.ticket = None
         return watched
 
 
@@ -182,7 +214,7 @@ class Schedule:
         `task.since` is the loop time of its submission. `seen_before`: an earlier run submitted it,
         so it may have been finished for long and is looked at soon.
         """
-        self._agenda.add(task, self._clock(), seen_before=seen_before, limit=self._limit)
+        self._agenda.add(task, self._clock(), seen_before=seen_before)
         self._changed.set()
 
     def close(self) -> None:
@@ -203,14 +235,14 @@ class Schedule:
                     await self._until(due)
                     continue
                 await self._pacer.token()
-                if (task := self._agenda.take(self._clock(), self._limit)) is not None:
+                if (task := self._agenda.take(self._clock())) is not None:
                     return task
         return None
 
     def running(self, task: InFlight, report: TaskReport) -> None:
         """Note that the task is still going; it is due again by policy."""
         self._pacer.accepted()
-        self._agenda.running(task, self._clock(), report.progress, self._limit)
+        self._agenda.running(task, self._clock(), report.progress)
         self._changed.set()
 
     def missed(self, task: InFlight, seconds: float) -> None:
@@ -228,12 +260,12 @@ class Schedule:
     def finished(self, task: InFlight) -> None:
         """Note that the service has said the end; the task is never looked at again."""
         self._pacer.accepted()
-        self._agenda.finished(task, self._clock(), self._limit)
+        self._agenda.finished(task, self._clock())
         self._changed.set()
 
     def forget(self, task: InFlight) -> None:
         """Give the task up; nothing is learned from it."""
-        self._agenda.forget(task, self._clock(), self._limit)
+        self._agenda.forget(task, self._clock())
         self._changed.set()
 
     def eta(self) -> float | None:
@@ -247,10 +279,6 @@ class Schedule:
     def learned(self) -> dict[str, str]:
         """Return what was learned, as JSON by workflow, to be kept between runs."""
         return self._agenda.learned()
-
-    @property
-    def _limit(self) -> float:
-        return self._pacer.rate_now
 
     async def _until(self, due: float | None) -> None:
         """Wait until `due`, or until something has changed."""

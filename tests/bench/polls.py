@@ -59,11 +59,11 @@ class Row:
 class Policy(Protocol):
     """What a schedule must do to be measured."""
 
-    def add(self, task: InFlight, now: float, *, seen_before: bool, limit: float) -> None: ...
+    def add(self, task: InFlight, now: float) -> None: ...
     def due_at(self) -> float | None: ...
-    def take(self, now: float, limit: float) -> InFlight | None: ...
-    def running(self, task: InFlight, now: float, progress: float | None, limit: float) -> None: ...
-    def finished(self, task: InFlight, now: float, limit: float) -> None: ...
+    def take(self, now: float) -> InFlight | None: ...
+    def running(self, task: InFlight, now: float, progress: float | None) -> None: ...
+    def finished(self, task: InFlight, now: float) -> None: ...
 
 
 class Spaced:
@@ -74,22 +74,22 @@ class Spaced:
         self._step: dict[str, float] = {}
         self._heap: list[tuple[float, str, InFlight]] = []
 
-    def add(self, task: InFlight, now: float, *, seen_before: bool, limit: float) -> None:
+    def add(self, task: InFlight, now: float) -> None:
         self._step[task.task_id] = self._first
         heapq.heappush(self._heap, (now + self._first, task.task_id, task))
 
     def due_at(self) -> float | None:
         return self._heap[0][0] if self._heap else None
 
-    def take(self, now: float, limit: float) -> InFlight | None:
+    def take(self, now: float) -> InFlight | None:
         return heapq.heappop(self._heap)[2]
 
-    def running(self, task: InFlight, now: float, progress: float | None, limit: float) -> None:
+    def running(self, task: InFlight, now: float, progress: float | None) -> None:
         step = min(self._cap, self._step[task.task_id] * self._factor)
         self._step[task.task_id] = step
         heapq.heappush(self._heap, (now + step, task.task_id, task))
 
-    def finished(self, task: InFlight, now: float, limit: float) -> None:
+    def finished(self, task: InFlight, now: float) -> None:
         del self._step[task.task_id]
 
 
@@ -165,24 +165,24 @@ def play(row: Row, policy: Policy, seed: int, *, items: int = ITEMS) -> Count:
             task = a_task(submitted, now)
             submitted += 1
             service.submit(task, now)
-            policy.add(task, now, seen_before=False, limit=row.limit)
+            policy.add(task, now)
             next_submit = now + rng.expovariate(1 / row.every)
             continue
         now = poll_at
         service.advance(now)
-        if (looked := policy.take(now, row.limit)) is None:
+        if (looked := policy.take(now)) is None:
             continue
         next_poll = now + 1 / row.limit
         work = service.works[looked.task_id]
         counts = looked.submitted_at >= WARM_UP
         count.polls += counts
         if work.ended is None:
-            policy.running(looked, now, row.progress(work, now, rng), row.limit)
+            policy.running(looked, now, row.progress(work, now, rng))
             continue
         finished += 1
         if counts:
             count.delays.append(now - work.ended)
-        policy.finished(looked, now, row.limit)
+        policy.finished(looked, now)
         next_submit = max(next_submit, now) if submitted - finished == row.in_flight - 1 else next_submit
     return count
 

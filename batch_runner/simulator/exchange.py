@@ -27,6 +27,7 @@ class Exchange:
     """A request under way.
 
     `answer()` lets the service do its work, once; until a fault calls it nothing has happened.
+    `fault` names the one at work, empty when the answer will be honest.
     `text` is what a fault's `match` looks into, `subject` what its `each` counts by.
     """
 
@@ -43,22 +44,21 @@ class Exchange:
     task: Task | None = None
     fate: Fate = Fate.COMPLETED
     slowness: float = 1.0
-    was_honest: bool = False
+    fault: str = ""
     _answer: Answer | None = field(default=None)
 
     async def answer(self) -> Answer:
         """Do the service's work and return its answer, the caller's to bend."""
         if self._answer is None:
             self._answer = self.work(self)
-            if self._answer.status >= 400:
-                self._note_refusal(self._answer)
+            self._note(self._answer)
             if self.latency:
                 await self.pause(self.latency)
         return self._answer
 
     async def honest(self) -> web.StreamResponse:
         """Do the work and answer by the contract."""
-        self.was_honest = True
+        self.fault = ""
         return self.send(await self.answer())
 
     def send(self, answer: Answer) -> web.StreamResponse:
@@ -102,6 +102,13 @@ class Exchange:
         response = web.StreamResponse(headers=headers)
         await response.prepare(self.request)
         return response
+
+    def _note(self, answer: Answer) -> None:
+        if answer.status >= 400:
+            self._note_refusal(answer)
+        elif self.call == "create" and self.task is not None and self.fault:
+            # At once: the client may be gone, or we be killed, before the fault has run its course.
+            self.service.ledger.answered(self.task, self.fault, self.service.now())
 
     def _note_refusal(self, answer: Answer) -> None:
         message = answer.body["message"] if isinstance(answer.body, dict) else ""

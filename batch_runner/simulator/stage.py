@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from batch_runner.simulator.answers import Answer
-    from batch_runner.simulator.faults import FaultRule
     from batch_runner.simulator.gallery import Gallery
     from batch_runner.simulator.service import Service
 
@@ -73,16 +72,8 @@ class Stage:
         rule = self.plan.choose(exchange)
         if rule is None:
             return await exchange.honest()
-        return await self._act_up(exchange, rule)
-
-    async def _act_up(self, exchange: Exchange, rule: FaultRule) -> web.StreamResponse:
-        try:
-            return await rule.kind.answer(exchange, **rule.options)
-        finally:
-            # Also when the client went away, or we are being stopped, in the middle of it.
-            if exchange.call == "create" and exchange.task and not exchange.was_honest:
-                service = self.service
-                service.ledger.answered(exchange.task, rule.kind.name, service.now())
+        exchange.fault = rule.kind.name
+        return await rule.kind.answer(exchange, **rule.options)
 
     def text_of(self, task_id: str) -> str:
         """Return what a fault's `match` looks into for requests about this task."""

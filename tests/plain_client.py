@@ -1,0 +1,111 @@
+"""A client that speaks only the service's contract, and shares no code with the runner."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from batch_runner.simulator import Simulator, SimulatorSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+KEY = "sk-plain"
+CARD = {"workflowId": "year_of_the_horse_greeting_card", "params": {"6": {"text": "a horse"}}}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came over the wire, whole."""
+
+    status: int
+    headers: dict[str, str]
+    content: bytes
+    body: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class PlainClient:
+    """One session with one simulated service."""
+
+    simulator: Simulator
+    session: aiohttp.ClientSession
+    patience: float = 60.0
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        key: str | None = KEY,
+        read_json: bool = True,
+        **kwargs: Any,
+    ) -> Reply:
+        """Send one request; `path` may be a whole URL."""
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        url = path if "://" in path else self.simulator.base_url + path
+        async with self.session.request(
+            method,
+            url,
+            headers=headers | kwargs.pop("headers", {}),
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=self.patience),
+            **kwargs,
+        ) as response:
+            content = await response.read()
+            is_json = read_json and "json" in response.headers.get("Content-Type", "")
+            body = await response.json() if is_json else None
+            return Reply(response.status, dict(response.headers), content, body)
+
+    async def create(self, content: Any = CARD, **kwargs: Any) -> Reply:
+        return await self.call("POST", "/v1/comfyui/create", json=content, **kwargs)
+
+    async def created(self, content: Any = CARD) -> str:
+        task_id: str = (await self.create(content)).body["data"]["taskId"]
+        return task_id
+
+    async def status(self, task_id: str, **kwargs: Any) -> Reply:
+        return await self.call("GET", f"/v1/comfyui/tasks/{task_id}/status", **kwargs)
+
+    async def state(self, task_id: str) -> str:
+        word: str = (await self.status(task_id)).body["data"][0]["status"]
+        return word
+
+    async def result(self, task_id: str, **kwargs: Any) -> Reply:
+        return await self.call("GET", f"/v1/comfyui/tasks/{task_id}/result", **kwargs)
+
+    async def urls(self, task_id: str) -> list[str]:
+        found: list[str] = (await self.result(task_id)).body["data"]["urls"]
+        return found
+
+    async def download(self, url: str, **kwargs: Any) -> Reply:
+        return await self.call("GET", url, key=None, **kwargs)
+
+    async def upload(self, content: bytes, name: str = "photo.jpg", **kwargs: Any) -> Reply:
+        form = aiohttp.FormData()
+        form.add_field(kwargs.pop("field", "file"), content, filename=name)
+        return await self.call("POST", "/v1/resources/upload", data=form, **kwargs)
+
+    async def ledger(self) -> Any:
+        return (await self.call("GET", "/_sim/ledger", key=None)).body
+
+    async def set_faults(self, *faults: str) -> Reply:
+        return await self.call("POST", "/_sim/faults", key=None, json=list(faults))
+
+
+@asynccontextmanager
+async def simulated(
+    *faults: str, patience: float = 60.0, **settings: Any
+) -> AsyncIterator[PlainClient]:
+    """Run a simulator, and a session with it, for the length of the block."""
+    chosen = SimulatorSettings(faults=faults, **settings)
+    # A fresh connection each time: aiohttp quietly repeats a GET that broke on a reused one.
+    connector = aiohttp.TCPConnector(force_close=True)
+    async with (
+        Simulator(chosen) as simulator,
+        aiohttp.ClientSession(connector=connector) as session,
+    ):
+        yield PlainClient(simulator, session, patience)

@@ -1,0 +1,292 @@
+"""The output folder of one job: what lies where, who holds it, and whether it may be trusted.
+
+::
+
+    OUT/*.png …                 verified files, and nothing else
+    OUT/index.html              the report
+    OUT/.batch-job.json         the marker: whose folder this is, and how far its journal had come
+    OUT/.batch/journal.sqlite   the journal
+    OUT/.batch/lock             held by the run at work, naming it; freed when its process ends
+    OUT/.batch/emergency.jsonl  outcomes of creates that the journal could not take
+    OUT/.batch/logs, parts      one log a run; files on their way
+
+The marker protects the money when the journal is lost: marker there, journal gone or older than
+the marker says: nothing is created. It is written after the journal's first durable commit and
+before the first create, and after every commit its event number is raised in place.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MARKER = ".batch-job.json"
+BATCH = ".batch"
+_EVENT_DIGITS = 15
+#: Bytes of the emergency file that are there before they are needed: a full disk has no more.
+EMERGENCY_BYTES = 65536
+
+
+@dataclass(frozen=True, slots=True)
+class JobFolder:
+    """The paths of one job's output folder."""
+
+    root: Path
+
+    @property
+    def batch(self) -> Path:
+        """Return the folder for everything that is not a result."""
+        return self.root / BATCH
+
+    @property
+    def journal(self) -> Path:
+        """Return the journal's path."""
+        return self.batch / "journal.sqlite"
+
+    @property
+    def parts(self) -> Path:
+        """Return the folder of files on their way."""
+        return self.batch / "parts"
+
+    @property
+    def logs(self) -> Path:
+        """Return the folder of the runs' logs."""
+        return self.batch / "logs"
+
+    @property
+    def marker(self) -> Path:
+        """Return the marker's path."""
+        return self.root / MARKER
+
+    @property
+    def emergency(self) -> Path:
+        """Return the path of outcomes that the journal could not take."""
+        return self.batch / "emergency.jsonl"
+
+    def prepare(self) -> None:
+        """Make the folders, readable by their owner only, and see that they can be written.
+
+        Raises:
+            FolderRefused: it is a file, a link leads elsewhere, or it cannot be written.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.batch, self.parts, self.logs):
+                folder.mkdir(exist_ok=True, mode=0o700)
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise FolderRefused(f"{folder} is a link; wanted a folder of its own")
+            probe = self.parts / f"probe-{secrets.token_hex(4)}"
+            probe.touch(mode=0o600)
+            probe.unlink()
+            for folder in (self.batch, self.root, self.root.parent):
+                sync_folder(folder)
+        except OSError as error:
+            raise FolderRefused(
+                f"the output folder {self.root} cannot be used: {error.strerror or error}; "
+                "choose another with --output or `output: {folder: …}`"
+            ) from error
+
+    def clear_parts(self) -> None:
+        """Remove what a killed run left half written."""
+        for part in self.parts.iterdir():
+            part.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        """Return the space left for files."""
+        return shutil.disk_usage(self.batch).free
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in `folder` on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+class Lock:
+    """One run a job: held by the process, freed by its end however it comes, never stale."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        """Take the lock.
+
+        Raises:
+            JobLocked: another run has it; the message names it.
+        """
+        self._path = folder.batch / "lock"
+        # The file is never unlinked: a second file of the same name would be a second lock.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._descriptor = os.open(self._path, flags, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = _owner_text(os.read(self._descriptor, 4096))
+            os.close(self._descriptor)
+            raise JobLocked(f"another run holds {folder.root}: {owner}") from None
+        text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+
+    def release(self) -> None:
+        """Let another run take it."""
+        os.close(self._descriptor)
+
+    def __enter__(self) -> Lock:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
+
+
+def _owner_text(raw: bytes) -> str:
+    try:
+        owner = json.loads(raw)
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
+        return f"process {owner['pid']} on {owner['host']}, since {since}"
+    except (ValueError, KeyError, TypeError):
+        return "its owner did not write its name"
+
+
+class Marker:
+    """The marker of a folder: its job, and the last event its journal is known to hold."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._path = folder.marker
+        self._descriptor: int | None = None
+        self._offset = 0
+
+    def read(self) -> dict[str, Any] | None:
+        """Return what the marker says, None when there is none.
+
+        Raises:
+            JournalUnreadable: it is damaged.
+        """
+        try:
+            text = self._path.read_text("utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            marker = json.loads(text)
+            return {"job": str(marker["job"]), "events": int(marker["events"])}
+        except (ValueError, KeyError, TypeError) as error:
+            raise JournalUnreadable(
+                f"{self._path} is damaged, so it cannot be told whether the journal is the right "
+                "one; if you are sure it is, remove this file"
+            ) from error
+
+    def write(self, job: str, name: str) -> None:
+        """Write a new marker for the job of id `job`; on the disk when this returns."""
+        text = json.dumps({"job": job, "name": name, "events": "0" * _EVENT_DIGITS}) + "\n"
+        part = self._path.with_name(f"{MARKER}.{secrets.token_hex(4)}")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            write_all(descriptor, text.encode())
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        part.replace(self._path)
+        sync_folder(self._path.parent)
+
+    def raise_to(self, events: int) -> None:
+        """Note that the journal holds `events` events on the disk.
+
+        Not synced: after a power cut the marker may lag behind the journal, which is harmless.
+        It is never ahead of it.
+        """
+        if self._descriptor is None:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+            match = re.search(rb'"events": "', os.pread(self._descriptor, 4096, 0))
+            self._offset = match.end() if match else -1
+        if self._offset >= 0:
+            os.pwrite(self._descriptor, f"{events:0{_EVENT_DIGITS}d}".encode(), self._offset)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of `data`: a nearly full disk takes a part and reports no error.
+
+    Raises:
+        OSError: it could not all be written.
+    """
+    view = memoryview(data)
+    while view:
+        written = os.write(descriptor, view)
+        if written <= 0:
+            raise OSError("the disk took nothing")
+        view = view[written:]
+
+
+class Emergency:
+    """Outcomes of creates that the journal could not take, kept for the next run.
+
+    Its blocks are on the disk before they are needed, so a full disk still takes the ids.
+    """
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._path = folder.emergency
+
+    def reserve(self) -> None:
+        """Make the file with room for a few hundred entries, unless it is there."""
+        if self._path.exists() and self._path.stat().st_size >= EMERGENCY_BYTES:
+            return
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            held = os.lseek(descriptor, 0, os.SEEK_END)
+            write_all(descriptor, b"\n" * (EMERGENCY_BYTES - held))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def append(self, entry: dict[str, Any]) -> None:
+        """Keep one entry, on the disk when this returns.
+
+        Raises:
+            OSError: not even this could be written.
+        """
+        line = json.dumps(entry).encode() + b"\n"
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            used = len(os.read(descriptor, 1 << 24).rstrip(b"\n"))
+            os.lseek(descriptor, used + 1 if used else 0, os.SEEK_SET)
+            write_all(descriptor, line)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def entries(self) -> Iterator[dict[str, Any]]:
+        """Return what was kept, oldest first; a torn last line is passed over."""
+        if not self._path.exists():
+            return
+        for line in self._path.read_bytes().splitlines():
+            if line.strip():
+                try:
+                    entry = json.loads(line)
+                except ValueError:
+                    continue
+                if isinstance(entry, dict):
+                    yield entry
+
+    def clear(self) -> None:
+        """Forget what was kept: the journal has it now."""
+        self._path.unlink(missing_ok=True)

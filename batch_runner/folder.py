@@ -27,13 +27,13 @@ import socket
 import stat
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 MARKER = ".batch-job.json"
 BATCH = ".batch"

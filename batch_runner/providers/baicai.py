@@ -1,0 +1,207 @@
+"""The Baicai Infer cloud: hosted ComfyUI workflows behind create, status, result, upload.
+
+Reading is tolerant (a code as number or text, `data` as object or array, four shapes of result),
+writing is exact. What nothing documents (a limit, a price, an idempotency key, how long an id or
+an address lives) is not assumed here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
+
+import aiohttp
+
+from batch_runner.errors import ApiError, Failure
+from batch_runner.models import TaskReport, TaskState
+from batch_runner.retry import classify
+from batch_runner.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.providers.http import Answer, Http
+    from batch_runner.providers.protocol import Receiver
+    from batch_runner.settings import Retries
+
+DEFAULT_BASE_URL = "https://cloud.baicaiinfer.com"
+#: The documents live on another host (one i less); a base URL there is a mix-up.
+DOCUMENTS_HOST = "docs.baicainfer.com"
+
+_TASK_ID = re.compile(r"[0-9a-f]{32}")
+_STATES = {
+    "PENDING": TaskState.PENDING,
+    "RUNNING": TaskState.RUNNING,
+    "COMPLETED": TaskState.COMPLETED,
+    "FAILED": TaskState.FAILED,
+    "CANCELED": TaskState.CANCELED,
+    "CANCELLED": TaskState.CANCELED,
+}
+
+
+class Baicai:
+    """The service's calls; see `Provider` for what each promises."""
+
+    def __init__(self, http: Http, retries: Retries) -> None:
+        self._http = http
+        self._unsent = frozenset(retries.unsent_statuses)
+
+    async def submit(self, workflow: str, params: dict[str, Any]) -> str:
+        """Send one create request and return the id of the task (32 hex digits)."""
+        body = json.dumps(
+            {"workflowId": workflow, "params": params}, ensure_ascii=False, allow_nan=False
+        )
+        answer = await self._http.create("/v1/comfyui/create", body.encode())
+        candidate = _candidate(answer.body)
+        data = self._data(answer, "create", unsent=True, candidate=candidate)
+        task_id = _first(data).get("taskId")
+        if isinstance(task_id, str) and _TASK_ID.fullmatch(task_id):
+            return task_id
+        raise ApiError(
+            "create: the answer holds no usable task id",
+            failure=Failure.LOST,
+            status=answer.status,
+            candidate=candidate,
+        )
+
+    async def status(self, task_id: str) -> TaskReport:
+        """Ask where a task stands; a word we do not know means still running."""
+        answer = await self._http.query(f"/v1/comfyui/tasks/{task_id}/status")
+        report = _first(self._data(answer, "status"))
+        word = report.get("status")
+        word = word if isinstance(word, str) else ""
+        return TaskReport(
+            state=_STATES.get(word.strip().upper(), TaskState.UNKNOWN_WORD),
+            progress=_progress(report.get("progress")),
+            word=printable(word, 40),
+            message=_message(report),
+        )
+
+    async def result(self, task_id: str) -> list[str]:
+        """Ask for the addresses of a finished task's files."""
+        answer = await self._http.query(f"/v1/comfyui/tasks/{task_id}/result")
+        urls = _urls(self._data(answer, "result"))
+        if not urls:
+            raise ApiError(
+                "result: the task is said to be completed, but no file is named",
+                failure=Failure.LOST,
+                status=answer.status,
+            )
+        return [urljoin(self._http.base_url + "/", url) for url in urls]
+
+    async def upload(self, path: Path) -> str:
+        """Send a file and return its `fullPath`, which stands for it in params."""
+        form = aiohttp.FormData()
+        form.add_field("file", path.read_bytes(), filename=path.name)
+        answer = await self._http.upload("/v1/resources/upload", form)
+        full_path = _first(self._data(answer, "upload")).get("fullPath")
+        if isinstance(full_path, str) and full_path:
+            return full_path
+        raise ApiError(
+            "upload: the answer holds no fullPath", failure=Failure.LOST, status=answer.status
+        )
+
+    async def download(self, url: str, receive: Receiver) -> None:
+        """Fetch a file from wherever it is, without the key."""
+        await self._http.download(url, receive)
+
+    def valid_task_id(self, text: str) -> bool:
+        """Say whether `text` is 32 lower-case hex digits."""
+        return _TASK_ID.fullmatch(text) is not None
+
+    def _data(
+        self, answer: Answer, call: str, *, unsent: bool = False, candidate: str | None = None
+    ) -> Any:
+        """Return `data` of a successful answer.
+
+        Raises:
+            ApiError: the HTTP status or the code says no, or the answer cannot be read.
+        """
+        content = _parse(answer.body)
+        code = _code(content)
+        message = _message(content)
+        failure = classify(
+            answer.status, code, message, unsent=self._unsent if unsent else frozenset()
+        )
+        if failure is None and content.get("data") is None:
+            failure, message = Failure.LOST, "the answer cannot be read"
+        if failure is None:
+            return content["data"]
+        said = f": {message}" if message else ""
+        number = f", code {printable(code, 40)}" if code is not None else ""
+        raise ApiError(
+            f"{call}: HTTP {answer.status}{number}{said}",
+            failure=failure,
+            status=answer.status,
+            code=code,
+            retry_after=answer.retry_after,
+            candidate=candidate,
+        )
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    try:
+        content = json.loads(body.decode("utf-8-sig", errors="replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _code(content: dict[str, Any]) -> str | None:
+    code = content.get("code")
+    if code is None or isinstance(code, bool):
+        return None
+    if isinstance(code, float) and code.is_integer():
+        code = int(code)
+    return str(code).strip()
+
+
+def _message(content: dict[str, Any]) -> str:
+    for name in ("message", "msg", "error", "failReason"):
+        if isinstance(text := content.get(name), str):
+            return printable(text, 300)
+    return ""
+
+
+def _first(data: Any) -> dict[str, Any]:
+    if isinstance(data, list):
+        data = data[0] if data else {}
+    return data if isinstance(data, dict) else {}
+
+
+def _candidate(body: bytes) -> str | None:
+    """Return what looks like a task id anywhere in an answer, for a person to try."""
+    found = re.search(rb'"taskId"\s*:\s*"([0-9a-f]{32})"', body)
+    return found[1].decode() if found else None
+
+
+def _progress(value: Any) -> float | None:
+    """Return progress as 0..1 from "37", 37 or "37%"; None when it is nonsense."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        percent = float(str(value).strip().rstrip("%"))
+    except ValueError:
+        return None
+    return percent / 100 if math.isfinite(percent) and 0 <= percent <= 100 else None
+
+
+def _urls(data: Any) -> list[str]:
+    """Return the addresses in any of the four documented shapes, each once, in order."""
+    found: dict[str, None] = {}
+    for part in data if isinstance(data, list) else [data]:
+        if not isinstance(part, dict):
+            continue
+        inner = part.get("result")
+        for holder in (part, inner):
+            urls = holder.get("urls") if isinstance(holder, dict) else None
+            if isinstance(urls, list):
+                found.update((url.strip(), None) for url in urls if _is_text(url))
+    return list(found)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())

@@ -1,0 +1,272 @@
+"""HTTP, for every provider: three ways out, and the border where aiohttp's errors end.
+
+* **creates** leave on a fresh connection each: a pooled one may have died meanwhile, and would
+  fail after bytes left, which would hold an item for nothing;
+* **queries** (status, result, upload) share pooled connections to the same origin;
+* **downloads** go to other hosts from a session that has never seen the key, and may not reach
+  private addresses unless the service itself is on one. That is checked where the socket is made,
+  for every address of every hop, so a name that resolves differently the second time gains nothing.
+
+The key travels in the headers of single requests to the service's own origin; no redirect is
+followed with it. Errors are raised without their cause, whose text would show the headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urljoin, urlsplit
+
+import aiohttp
+
+from batch_runner.errors import ApiError, Failure, FileRejected
+from batch_runner.retry import classify
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch_runner.providers.protocol import Receiver
+    from batch_runner.settings import Service, Settings
+
+#: An answer of the API that is larger than this is not one.
+ANSWER_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 16
+MOST_HOPS = 3
+USER_AGENT = "batch-runner"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: HTTP status, body, and Retry-After in seconds if it was a plain time."""
+
+    status: int
+    body: bytes
+    retry_after: float | None
+
+
+class Http:
+    """The connections to one service, open for the length of an `async with` block."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.base_url = service.base_url.rstrip("/")
+        self._service = service
+        self._timeouts = settings.timeouts
+        self._private = service.allow_private
+        self._authorization = {"Authorization": f"Bearer {service.key.get_secret_value()}"}
+        self._creates: aiohttp.ClientSession
+        self._queries: aiohttp.ClientSession
+        self._downloads: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._private = self._private or await _is_private(self.base_url)
+        gate = None if self._private or self._service.trust_env else _public_socket
+        self._creates = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
+        self._queries = self._session(aiohttp.TCPConnector(limit=0))
+        self._downloads = self._session(
+            aiohttp.TCPConnector(limit=0, socket_factory=gate), auto_decompress=False
+        )
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        for session in (self._creates, self._queries, self._downloads):
+            await session.close()
+
+    def _session(
+        self, connector: aiohttp.TCPConnector, *, auto_decompress: bool = True
+    ) -> aiohttp.ClientSession:
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=self._timeouts.connect, sock_read=self._timeouts.idle
+        )
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=auto_decompress,
+            trust_env=self._service.trust_env,
+        )
+
+    async def create(self, path: str, body: bytes) -> Answer:
+        """POST a create: one request on a connection of its own."""
+        headers = {**self._authorization, "Content-Type": "application/json"}
+        return await self._ask(
+            self._creates, "POST", path, self._timeouts.create, headers, data=body
+        )
+
+    async def query(self, path: str) -> Answer:
+        """GET something of the API."""
+        return await self._ask(
+            self._queries, "GET", path, self._timeouts.status, self._authorization
+        )
+
+    async def upload(self, path: str, form: aiohttp.FormData) -> Answer:
+        """POST a multipart form."""
+        return await self._ask(
+            self._queries, "POST", path, self._timeouts.upload, self._authorization, data=form
+        )
+
+    async def _ask(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        seconds: float,
+        headers: Mapping[str, str],
+        data: Any = None,
+    ) -> Answer:
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                session.request(
+                    method, self.base_url + path, headers=headers, data=data, allow_redirects=False
+                ) as response,
+            ):
+                body = await _read(response, ANSWER_BYTES)
+                return Answer(response.status, body, _retry_after(response.headers))
+        except _CAUGHT as error:
+            raise translate(error, f"{method} {path}") from None
+
+    async def download(self, url: str, receive: Receiver) -> None:
+        """GET a file from any host, without the key, following a few checked redirects.
+
+        Raises:
+            ApiError: it could not be had.
+            FileRejected: the address may not be asked.
+        """
+        try:
+            async with asyncio.timeout(self._timeouts.download):
+                for _ in range(MOST_HOPS + 1):
+                    target = await self._hop(url, receive)
+                    if target is None:
+                        return
+                    url = target
+        except _CAUGHT as error:
+            raise translate(error, f"GET {shown(url)}") from None
+        raise ApiError(f"GET {shown(url)}: too many redirects", failure=Failure.REDIRECTED)
+
+    async def _hop(self, url: str, receive: Receiver) -> str | None:
+        """Pass on the bytes at `url`, or return where it redirects to."""
+        self._check_address(url)
+        async with self._downloads.get(url, allow_redirects=False) as response:
+            location = response.headers.get("Location")
+            if response.status in (301, 302, 303, 307, 308) and location:
+                return urljoin(url, location)
+            if response.status != 200:
+                raise _refused_file(response, url)
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise FileRejected("the file came compressed, although it was asked for as it is")
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                if (waiting := receive(chunk)) is not None:
+                    await waiting
+        return None
+
+    def _check_address(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise FileRejected(f"{shown(url)} is not an address that may be fetched")
+        try:
+            address = ipaddress.ip_address(parts.hostname)
+        except ValueError:
+            return
+        if not self._private and not address.is_global:
+            raise FileRejected(f"{shown(url)} is on a private address")
+
+
+def shown(url: str) -> str:
+    """Return `url` without its query, which may hold a signature."""
+    return url.split("?", 1)[0][:200]
+
+
+def _public_socket(info: tuple[Any, ...]) -> socket.socket:
+    """Make a socket for an address, unless it is a private one."""
+    family, kind, protocol, _, address = info
+    if not ipaddress.ip_address(address[0].split("%")[0]).is_global:
+        raise OSError(errno.EACCES, f"{address[0]} is a private address")
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+async def _is_private(base_url: str) -> bool:
+    host = urlsplit(base_url).hostname or ""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return False  # it will fail again, with a message, at the first request
+    return any(not ipaddress.ip_address(str(one[4][0]).split("%")[0]).is_global for one in found)
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    chunks = bytearray()
+    while not response.content.at_eof():
+        chunks += await response.content.readany()
+        if len(chunks) > limit:
+            raise _TooLarge
+    return bytes(chunks)
+
+
+class _TooLarge(Exception):
+    """An answer that is larger than an answer can be."""
+
+
+_CAUGHT = (aiohttp.ClientError, TimeoutError, OSError, _TooLarge, ValueError)
+
+
+def translate(error: Exception, what: str) -> ApiError:
+    """Return our error for one of aiohttp's; its text holds no headers.
+
+    Only what fails before there is a connection proves that nothing was sent. Everything after
+    the connect is ambiguous, also an answer that is no HTTP: aiohttp reports that as status 400.
+    """
+    kind = type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorError):
+        number = error.os_error.errno
+        local = number in (errno.EMFILE, errno.ENFILE)
+        detail = error.os_error.strerror or str(error.os_error)
+        return ApiError(
+            f"{what}: no connection ({detail})",
+            failure=Failure.LOCAL if local else Failure.UNSENT,
+        )
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return ApiError(f"{what}: no connection in time", failure=Failure.UNSENT)
+    if isinstance(error, aiohttp.InvalidURL):
+        return ApiError(f"{what}: not an address", failure=Failure.REFUSED)
+    if isinstance(error, _TooLarge):
+        return ApiError(f"{what}: the answer is too large", failure=Failure.LOST)
+    if isinstance(error, TimeoutError):
+        return ApiError(f"{what}: no answer in time", failure=Failure.LOST)
+    return ApiError(f"{what}: the answer was lost ({kind})", failure=Failure.LOST)
+
+
+def _refused_file(response: aiohttp.ClientResponse, url: str) -> ApiError:
+    failure = classify(response.status, None) or Failure.LOST
+    return ApiError(
+        f"GET {shown(url)}: HTTP {response.status}",
+        failure=failure,
+        status=response.status,
+        retry_after=_retry_after(response.headers),
+    )
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds that Retry-After asks for (a number or a date), None for none."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    if text.isascii() and text.isdigit():
+        return float(text[:12])
+    try:
+        when = parsedate_to_datetime(text)
+        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else None
+    except (ValueError, TypeError, IndexError):
+        return None
+    if now is None:
+        now = datetime.now(UTC)
+    try:
+        return max(0.0, (when - now).total_seconds())
+    except TypeError:  # one of the two names no zone
+        return None

@@ -1,0 +1,53 @@
+"""What a provider must do, and must not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from batch_runner.models import TaskReport
+
+    Receiver = Callable[[bytes], Awaitable[None] | None]
+
+
+class Provider(Protocol):
+    """One service, as its calls. Every call is one request and raises `ApiError` when it fails.
+
+    Nothing in here tries again: whether a request may be sent again is decided in `retry`, once.
+    """
+
+    async def submit(self, workflow: str, params: dict[str, Any]) -> str:
+        """Send one create request, at most, and return the id of the task.
+
+        Raises:
+            ApiError: `failure` says whether it may have been accepted.
+        """
+        ...
+
+    async def status(self, task_id: str) -> TaskReport:
+        """Ask where a task stands."""
+        ...
+
+    async def result(self, task_id: str) -> list[str]:
+        """Ask for the addresses of a finished task's files: absolute, each once, at least one."""
+        ...
+
+    async def upload(self, path: Path) -> str:
+        """Send a file and return what stands for it in params."""
+        ...
+
+    async def download(self, url: str, receive: Receiver) -> None:
+        """Pass the bytes at `url` to `receive`, whole or raise; without the key.
+
+        Raises:
+            ApiError: it could not be had.
+            FileRejected: the address may not be asked.
+        """
+        ...
+
+    def valid_task_id(self, text: str) -> bool:
+        """Say whether `text` can be an id of this service's tasks."""
+        ...

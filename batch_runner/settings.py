@@ -187,7 +187,7 @@ class Timeouts(Part):
         default=7200.0, description="From create to finish; later runs go on asking."
     )
     unknown: Duration = Field(
-        default=600.0, description="How long a task may be unknown to the service (404)."
+        default=60.0, description="How long a task may be unknown to the service (404) a run."
     )
     first_contact: Duration = Field(
         default=60.0, description="Give up a run that never reached the service after this long."

@@ -281,6 +281,19 @@ class Journal:
 
         return self._queue(operation)
 
+    def waiting_one(self, key: str) -> asyncio.Future[Waiting]:
+        """Read one item that waits for a create."""
+
+        def operation(connection: sqlite3.Connection) -> Waiting:
+            return _waiting(connection.execute(_WAITING_ONE, (key,)).fetchone())
+
+        return self._queue(operation)
+
+    def most_attempts(self) -> int:
+        """Return the most attempts any item is allowed; between runs."""
+        row = self._connection.execute("SELECT ifnull(max(attempts), 1) FROM items").fetchone()
+        return int(row[0])
+
     def in_flight(self, after: str, limit: int) -> asyncio.Future[list[InFlight]]:
         """Read up to `limit` paid items whose task is not finished, with keys beyond `after`."""
 
@@ -294,15 +307,10 @@ class Journal:
         """Read how many listed items (and paid unlisted ones) stand where."""
         return self._queue(_counts)
 
-    def spent(self) -> asyncio.Future[int]:
-        """Read how many creates of this job must be assumed paid."""
-
-        def operation(connection: sqlite3.Connection) -> int:
-            return int(
-                connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()[0]
-            )
-
-        return self._queue(operation)
+    def spent_now(self) -> int:
+        """Return how many creates of this job must be assumed paid; between runs."""
+        row = self._connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()
+        return int(row[0])
 
     def upload_value(self, sha256: str) -> asyncio.Future[str | None]:
         """Read what the service gave back for a file of this content, None: not uploaded."""
@@ -395,6 +403,10 @@ _WAITING = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
 FROM items WHERE status = 'pending' AND position > ? AND listing = (SELECT listing FROM job)
 ORDER BY position LIMIT ?
+"""
+_WAITING_ONE = """
+SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
+FROM items WHERE key = ?
 """
 _IN_FLIGHT = """
 SELECT key, task_id, workflow, name, attempt, attempts, submitted_at

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 import aiohttp
+import anyio
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
@@ -95,7 +96,8 @@ class Baicai:
     async def upload(self, path: Path) -> str:
         """Send a file and return its `fullPath`, which stands for it in params."""
         form = aiohttp.FormData()
-        form.add_field("file", path.read_bytes(), filename=path.name)
+        content = await anyio.Path(path).read_bytes()
+        form.add_field("file", content, filename=path.name)
         answer = await self._http.upload("/v1/resources/upload", form)
         full_path = _first(self._data(answer, "upload")).get("fullPath")
         if isinstance(full_path, str) and full_path:

@@ -1,0 +1,55 @@
+"""When a service in trouble is left alone: decided from the outcomes of creates, without I/O.
+
+Each create that gets no clear answer may have been paid and waits for a person, so a service that
+has just begun to answer 500 must not be sent a whole list. If it has worked before in this run, it
+is given time, longer each time, and one create to show itself; if it has not, or keeps failing,
+creating stops.
+"""
+
+from __future__ import annotations
+
+#: Creates in a row without a clear answer before creating pauses, or stops.
+UNANSWERED_IN_A_ROW = 5
+#: Refusals in a row before the service is taken to refuse everything.
+REFUSED_IN_A_ROW = 25
+#: Pauses in seconds before the next single try.
+PAUSES = (10.0, 30.0, 90.0, 270.0)
+
+
+class Breaker:
+    """Counts outcomes of creates in a row."""
+
+    def __init__(self) -> None:
+        self._worked = False
+        self._unanswered = 0
+        self._refused = 0
+
+    def accepted(self) -> None:
+        """Note a create that was taken."""
+        self._worked = True
+        self._unanswered = self._refused = 0
+
+    def unanswered(self) -> None:
+        """Note a create whose answer was lost or said nothing."""
+        self._unanswered += 1
+
+    def refused(self) -> None:
+        """Note a create that was refused."""
+        self._refused += 1
+        self._unanswered = 0
+
+    @property
+    def tripped(self) -> str | None:
+        """Return why creating must stop, None: it need not."""
+        if self._refused >= REFUSED_IN_A_ROW:
+            return f"the service refused {self._refused} creates in a row"
+        most = UNANSWERED_IN_A_ROW + (len(PAUSES) if self._worked else 0)
+        if self._unanswered >= most:
+            return f"{self._unanswered} creates in a row got no clear answer"
+        return None
+
+    @property
+    def pause(self) -> float:
+        """Return the seconds to wait before the next create."""
+        beyond = self._unanswered - UNANSWERED_IN_A_ROW
+        return PAUSES[min(beyond, len(PAUSES) - 1)] if beyond >= 0 else 0.0

@@ -1,0 +1,130 @@
+"""Third stage: bring the files of completed tasks home, verify and place them.
+
+On the disk: `fetching` until every file of the item stands verified and synced under its final
+name; only then `done`. A crash in between fetches again, which is free, and finds its own files.
+What cannot be had in this run stays `unfetched` with its id: it is paid, and every later run tries.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+
+from batch_runner.control import Exit, Stop
+from batch_runner.errors import ApiError, DiskFailed, FileRejected, JournalError
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event
+from batch_runner.results import Part, output_names
+from batch_runner.retry import Call, Verdict
+
+if TYPE_CHECKING:
+    from anyio.streams.memory import MemoryObjectReceiveStream
+
+    from batch_runner.models import InFlight, PlacedFile
+    from batch_runner.shift import Shift
+
+log = logging.getLogger(__name__)
+
+
+async def fetch(shift: Shift, finished: MemoryObjectReceiveStream[InFlight]) -> None:
+    """Carry each completed task to its files until no more will come."""
+    async with finished:
+        async for task in finished:
+            try:
+                await _carry(shift, task)
+            except JournalError as error:
+                shift.journal_failed(error)
+
+
+async def _carry(shift: Shift, task: InFlight) -> None:
+    urls: list[str] = []
+    problem: Exception | None = None
+    tries = 0
+    while tries < shift.settings.retries.tries:
+        tries += 1
+        try:
+            urls = urls or await _result(shift, task)
+            await _bring(shift, task, urls)
+        except (ApiError, FileRejected) as error:
+            problem = error
+            verdict, wait = _after(shift, error, tries)
+            if verdict is Verdict.PAUSE:
+                tries -= 1  # waiting our turn uses nothing up; the gate says how long
+            if verdict is Verdict.STOP:
+                return
+            # Only a file that was cut off on its way is asked for at the same address again.
+            urls = urls if verdict is Verdict.AGAIN else []
+            if tries < shift.settings.retries.tries:
+                await anyio.sleep(wait)
+        except DiskFailed as error:
+            shift.control.stop_creating(Stop("disk", str(error), Exit.STOPPED))
+            await _unfetched(shift, task, "disk", str(error))
+            return
+        else:
+            return
+    await _unfetched(shift, task, _reason(problem), str(problem))
+
+
+async def _result(shift: Shift, task: InFlight) -> list[str]:
+    await shift.gate.passed()
+    try:
+        urls = await shift.provider.result(task.task_id)
+    except ApiError as error:
+        error.add_note("result")
+        raise
+    shift.heard()
+    return urls
+
+
+async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
+    """Fetch and place every file of a task, then journal it as done."""
+    placed = []
+    for url, name in zip(urls, output_names(task.name, len(urls)), strict=True):
+        part = Part(shift.folder, max_bytes=shift.settings.fetching.max_bytes)
+        try:
+            await shift.provider.download(url, functools.partial(_receive, part))
+            with anyio.CancelScope(shield=True):
+                placed.append(await anyio.to_thread.run_sync(part.place, name))
+        finally:
+            part.discard()
+    with anyio.CancelScope(shield=True):
+        await _done(shift, task, placed)
+
+
+def _receive(part: Part, chunk: bytes) -> object:
+    part.feed(chunk)
+    return anyio.to_thread.run_sync(part.spill) if part.full else None
+
+
+async def _done(shift: Shift, task: InFlight, placed: list[PlacedFile]) -> None:
+    await shift.commit(Change(key=task.key, event=Event.PLACED, files=tuple(placed)))
+
+
+def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[Verdict, float]:
+    """Return what a failed try means and the seconds to wait."""
+    if isinstance(error, FileRejected):
+        log.info("%s", error)
+        shift.tally.last_problem = str(error)
+        return Verdict.FRESH, shift.wait(tries)
+    call = Call.QUERY if "result" in getattr(error, "__notes__", ()) else Call.DOWNLOAD
+    verdict, wait = shift.failed_call(error, call, tries)
+    if verdict is Verdict.PAUSE and call is Call.QUERY:
+        shift.limited_query(error)
+    elif verdict is Verdict.PAUSE:
+        longest = shift.settings.retries.longest_pause
+        return verdict, min(longest, max(wait, error.retry_after or 0.0))
+    return verdict, wait
+
+
+def _reason(problem: Exception | None) -> str:
+    if isinstance(problem, ApiError):
+        return f"http-{problem.status}" if problem.status else problem.failure.value
+    return "bad-file"
+
+
+async def _unfetched(shift: Shift, task: InFlight, reason: str, message: str) -> None:
+    change = Change(key=task.key, event=Event.FETCH_FAILED, reason=reason, message=message)
+    await shift.commit(change)

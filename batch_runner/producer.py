@@ -1,0 +1,248 @@
+"""First stage: a create request for every item that waits, at the pace, each paid for once.
+
+Theory of operation. One coroutine walks the waiting items in the manifest's order. For each it
+takes a place among the tasks in flight, a place among the creates on the wire and a token of the
+pacer; these waits end when creating stops. Then the create runs in a coroutine of its own, shielded
+from cancellation: intent committed, POST, outcome committed. Nothing is awaited between reading
+the answer and queueing its commit, so no signal, sibling or timeout can make a paid id disappear.
+
+On the disk: before the first byte leaves, the item is `submitting`. kill -9 from there until the
+outcome is committed leaves it so, and the next run holds it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.lowlevel
+
+from batch_runner.control import Exit, Stop
+from batch_runner.errors import ApiError, Failure, JournalError
+from batch_runner.journal import Change
+from batch_runner.journal.changes import TaskIdTaken
+from batch_runner.lifecycle import Event
+from batch_runner.models import InFlight
+from batch_runner.retry import Call, Verdict, judge
+from batch_runner.uploads import with_uploads
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from typing import Any
+
+    from batch_runner.journal.journal import Waiting
+    from batch_runner.shift import Shift
+
+log = logging.getLogger(__name__)
+
+#: Waiting items read from the journal at a time.
+PAGE = 200
+
+
+async def produce(shift: Shift) -> None:
+    """Create a task for each waiting item until none is left or creating stops."""
+    try:
+        async with anyio.create_task_group() as creates:
+            with shift.control.while_creating():
+                async for item in _waiting(shift):
+                    await shift.slots.take()
+                    await shift.create_slots.take()
+                    sent = await _permission(shift, item)
+                    creates.start_soon(_create, shift, item, sent)
+    finally:
+        shift.schedule.close()
+        shift.control.creates_over()
+
+
+async def _waiting(shift: Shift) -> AsyncIterator[Waiting]:
+    """Yield the waiting items in order, then those that get another attempt by policy."""
+    after = -1
+    while page := await shift.journal.waiting(after, PAGE):
+        for item in page:
+            yield item
+        after = page[-1].position
+    while True:
+        while shift.again:
+            yield shift.again.popleft()
+        if not (shift.second_attempts and shift.slots.in_use):
+            return
+        await shift.slots.changed()
+
+
+async def _permission(shift: Shift, item: Waiting) -> float:
+    """Wait until one more create may leave and return that moment; or stop creating."""
+    if item.not_before is not None:
+        await _not_before(shift, item.not_before)
+    if pause := shift.breaker.pause:
+        log.warning("the service is in trouble: no create for %.0f s", pause)
+        await anyio.sleep(pause)
+    sent = await shift.pacer.token()
+    if (stop := _reason_to_stop(shift, item)) is not None:
+        shift.control.stop_creating(stop)
+        await anyio.lowlevel.checkpoint()  # the scope has been cancelled: this does not return
+    return sent
+
+
+async def _not_before(shift: Shift, moment: float) -> None:
+    seconds = moment - shift.wall_clock()
+    if seconds > shift.settings.retries.longest_pause:
+        shift.control.stop_creating(_asked_to_wait(seconds))
+    await anyio.sleep(max(0.0, seconds))
+
+
+def _asked_to_wait(seconds: float) -> Stop:
+    message = f"the service asks to wait {seconds:.0f} s; the rest is left to the next run"
+    return Stop("limited", message, Exit.STOPPED)
+
+
+def _reason_to_stop(shift: Shift, item: Waiting) -> Stop | None:
+    """Return why no create may leave now: spend cap, deadline, disk; None: it may."""
+    limits = shift.settings.limits
+    if limits.tasks is not None and shift.tally.spent >= limits.tasks:
+        return Stop("cap", f"the spend cap of {limits.tasks} creates is reached", Exit.STOPPED)
+    if shift.deadline is not None:
+        needed = shift.schedule.typical(item.workflow, 0.9) or 0.0
+        if shift.clock() + needed > shift.deadline:
+            return Stop("deadline", "no create could finish before the deadline", Exit.STOPPED)
+    free = shift.folder.free_bytes()
+    if free < shift.settings.fetching.free_bytes:
+        return Stop("disk", f"only {free} bytes are free in {shift.folder.root}", Exit.STOPPED)
+    return None
+
+
+async def _create(shift: Shift, item: Waiting, sent: float) -> None:
+    """Carry one item through its create, sending it again only when it provably did not arrive."""
+    tries = 0
+    in_flight = False
+    try:
+        params = await with_uploads(shift, item)
+        while params is not None and shift.control.creating:
+            tries += 1
+            with anyio.CancelScope(shield=True):
+                error = await _attempt(shift, item, params, sent)
+            if error is None:
+                in_flight = True
+                return
+            if not await _try_again(shift, error, tries):
+                return
+            with shift.control.while_creating():
+                sent = await _permission(shift, item)
+    finally:
+        shift.create_slots.give_back()
+        if not in_flight:
+            shift.slots.give_back()
+
+
+async def _attempt(
+    shift: Shift, item: Waiting, params: dict[str, Any], sent: float
+) -> ApiError | None:
+    """Commit the intent, send the create, commit its outcome; return the error if there was one.
+
+    Runs shielded: once entered, it ends by itself, within the create's timeouts.
+    """
+    try:
+        await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED))
+    except JournalError as error:
+        shift.journal_failed(error)
+        return ApiError(str(error), failure=Failure.LOCAL)
+    try:
+        task_id = await shift.provider.submit(item.workflow, params)
+    except ApiError as error:
+        await _settle(shift, _unaccepted(shift, item, error))
+        _learn_from(shift, error, sent)
+        return error
+    confirmed = Change(key=item.key, event=Event.SUBMIT_CONFIRMED, task_id=task_id)
+    if not await _settle(shift, confirmed):
+        return ApiError("the journal did not take the task id", failure=Failure.LOST)
+    shift.pacer.accepted()
+    shift.breaker.accepted()
+    shift.heard()
+    shift.schedule.add(_in_flight(shift, item, task_id))
+    return None
+
+
+async def _settle(shift: Shift, change: Change) -> bool:
+    """Commit the outcome of a create; what the journal does not take goes to the emergency file."""
+    try:
+        await shift.commit(change)
+    except TaskIdTaken as error:
+        held = Event.SUBMIT_UNANSWERED
+        reason = "duplicate-task-id"
+        await _settle(shift, Change(key=change.key, event=held, reason=reason, message=str(error)))
+        return False
+    except JournalError as error:
+        shift.keep_outcome(change, error)
+        return False
+    return True
+
+
+def _unaccepted(shift: Shift, item: Waiting, error: ApiError) -> Change:
+    """Return the change that a failed create makes to its item."""
+    reason = _reason(error)
+    verdict = judge(error.failure, Call.CREATE)
+    if verdict is Verdict.HELD:
+        hint = f"; it may be task {error.candidate}" if error.candidate else ""
+        return Change(
+            key=item.key, event=Event.SUBMIT_UNANSWERED, reason=reason, message=f"{error}{hint}"
+        )
+    if verdict is Verdict.REFUSED:
+        return Change(key=item.key, event=Event.SUBMIT_REFUSED, reason=reason, message=str(error))
+    wait = error.retry_after
+    return Change(
+        key=item.key,
+        event=Event.SUBMIT_UNSENT,
+        reason=reason,
+        message=str(error),
+        not_before=None if wait is None else shift.wall_clock() + min(wait, 86400.0),
+    )
+
+
+def _reason(error: ApiError) -> str:
+    """Return the short word under which the report groups such errors."""
+    if error.status is None:
+        return error.failure.value
+    if 200 <= error.status < 300 and error.code is not None:
+        return f"code-{error.code}"[:40]
+    return f"http-{error.status}" + (f"-code-{error.code}"[:40] if error.code else "")
+
+
+def _learn_from(shift: Shift, error: ApiError, sent: float) -> None:
+    """Let pacer and breaker know how a create failed."""
+    verdict = judge(error.failure, Call.CREATE)
+    if verdict is Verdict.PAUSE:
+        longest = shift.settings.retries.longest_pause
+        shift.tally.limited += 1
+        shift.pacer.limited(min(error.retry_after or 0.0, longest) or None, sent=sent)
+        if error.retry_after is not None and error.retry_after > longest:
+            shift.control.stop_creating(_asked_to_wait(error.retry_after))
+    elif verdict is Verdict.HELD:
+        shift.breaker.unanswered()
+    elif verdict is Verdict.REFUSED:
+        shift.breaker.refused()
+    if (why := shift.breaker.tripped) is not None:
+        shift.control.stop_creating(Stop("breaker", f"{why}; the last: {error}", Exit.REFUSED))
+
+
+async def _try_again(shift: Shift, error: ApiError, tries: int) -> bool:
+    """Wait as long as the failure asks for; False when the create must not be sent again."""
+    verdict, wait = shift.failed_call(error, Call.CREATE, tries)
+    if verdict is Verdict.STOP and error.failure is Failure.LOCAL:
+        shift.control.stop_creating(Stop("local", str(error), Exit.STOPPED))
+    if verdict is Verdict.AGAIN:
+        with shift.control.while_creating():
+            await anyio.sleep(wait)
+    return verdict in (Verdict.AGAIN, Verdict.PAUSE) and shift.control.creating
+
+
+def _in_flight(shift: Shift, item: Waiting, task_id: str) -> InFlight:
+    return InFlight(
+        key=item.key,
+        task_id=task_id,
+        workflow=item.workflow,
+        name=item.name,
+        attempt=item.attempt + 1,
+        attempts=item.attempts,
+        submitted_at=shift.wall_clock(),
+        since=shift.clock(),
+    )

@@ -1,0 +1,194 @@
+"""What the three stages share during one run."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import anyio
+
+from batch_runner.breaker import Breaker
+from batch_runner.control import Control, Exit, Stop
+from batch_runner.errors import ApiError, Failure, JournalError
+from batch_runner.retry import Budget, Call, Verdict, backoff, judge
+from batch_runner.tally import Tally
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from random import Random
+
+    from batch_runner.folder import Emergency, JobFolder
+    from batch_runner.journal import Change, Journal
+    from batch_runner.journal.journal import Waiting
+    from batch_runner.lifecycle import ItemStatus
+    from batch_runner.pacer import Gate, Pacer
+    from batch_runner.providers import Provider
+    from batch_runner.schedule import Schedule
+    from batch_runner.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Slots:
+    """A number of places, waited for in turn; tasks of earlier runs may exceed it."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.in_use = 0
+        self._changed = anyio.Event()
+
+    async def take(self) -> None:
+        """Wait for a place and take it."""
+        while self.in_use >= self._size:
+            await self._changed.wait()
+        self.in_use += 1
+
+    def take_anyway(self) -> None:
+        """Take a place that may not be there."""
+        self.in_use += 1
+
+    def give_back(self) -> None:
+        """Free a place."""
+        self.in_use -= 1
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def changed(self) -> None:
+        """Wait until a place is freed."""
+        await self._changed.wait()
+
+
+class Contact:
+    """When the service was last heard; says when an outage has lasted too long."""
+
+    def __init__(self, now: float, *, first: float, outage: float) -> None:
+        self._since = now
+        self._patience = first
+        self._outage = outage
+
+    def heard(self, now: float) -> None:
+        """Note an answer, whatever it said."""
+        self._since = now
+        self._patience = self._outage
+
+    def lost(self, now: float) -> bool:
+        """Say whether nothing has been heard for longer than is waited for."""
+        return now - self._since > self._patience
+
+
+@dataclass(kw_only=True)
+class Shift:
+    """One run's parts: what decides, what stores, what speaks to the service."""
+
+    settings: Settings
+    journal: Journal
+    folder: JobFolder
+    emergency: Emergency
+    provider: Provider
+    pacer: Pacer
+    gate: Gate
+    schedule: Schedule
+    random: Random
+    clock: Callable[[], float]  # monotonic, the loop's
+    wall_clock: Callable[[], float]
+    contact: Contact
+    slots: Slots  # tasks in flight
+    create_slots: Slots  # creates on the wire
+    deadline: float | None = None  # loop time
+    control: Control = field(default_factory=Control)
+    breaker: Breaker = field(default_factory=Breaker)
+    budget: Budget = field(default_factory=lambda: Budget(20))
+    tally: Tally = field(default_factory=Tally)
+    again: deque[Waiting] = field(default_factory=deque)  # for another attempt, by policy
+    second_attempts: bool = False  # some item may be created again by policy
+    upload_turn: anyio.Lock = field(default_factory=anyio.Lock)
+    unknown_since: dict[str, float] = field(default_factory=dict)  # task id → first 404
+    strange_words: set[str] = field(default_factory=set)
+
+    async def commit(self, change: Change, origin: ItemStatus | None = None) -> None:
+        """Make one change; on the disk when this returns. `origin` as for `Tally.moved`.
+
+        Queued before anything is awaited, so a cancelled caller loses nothing.
+
+        Raises:
+            JournalError: nothing was kept.
+        """
+        await self.journal.record(change)
+        self.tally.moved(change.event, origin)
+
+    def commit_soon(self, change: Change) -> None:
+        """Queue a change that need not be waited for: a crash before it repeats a free step."""
+        self.tally.moved(change.event)
+        self.journal.record(change).add_done_callback(self._look_at)
+
+    def _look_at(self, future: asyncio.Future[None]) -> None:
+        if not future.cancelled() and (error := future.exception()) is not None:
+            self.journal_failed(error)
+
+    def journal_failed(self, error: BaseException) -> None:
+        """Leave: without a journal nothing may be paid for, and nothing can be kept."""
+        log.error("%s", error)
+        self.tally.last_problem = str(error)
+        self.control.leave(Stop("journal", str(error), Exit.STOPPED))
+
+    def keep_outcome(self, change: Change, error: JournalError) -> None:
+        """Keep the outcome of a create that the journal did not take, where the next run looks."""
+        entry = {
+            "key": change.key,
+            "event": change.event.value,
+            "task_id": change.task_id,
+            "reason": change.reason,
+            "message": change.message,
+        }
+        # Standard error first: it needs no disk.
+        sys.stderr.write(f"journal failed; outcome of a create kept aside: {entry}\n")
+        try:
+            self.emergency.append(entry)
+        except OSError as problem:
+            log.error("%s cannot be written either: %s", self.folder.emergency, problem)
+        self.journal_failed(error)
+
+    def heard(self) -> None:
+        """Note that the service answered."""
+        self.contact.heard(self.clock())
+        self.budget.succeeded()
+
+    def failed_call(self, error: ApiError, call: Call, tries: int) -> tuple[Verdict, float]:
+        """Note a failed call; return what to do about it and the seconds to wait first."""
+        verdict = judge(error.failure, call)
+        self.tally.last_problem = str(error)
+        log.info("%s", error)
+        if error.failure in (Failure.UNSENT, Failure.LOCAL) or error.status is None:
+            self._check_contact(error, call)
+        elif call is not Call.DOWNLOAD:
+            self.contact.heard(self.clock())
+        if verdict is Verdict.STOP and error.failure is Failure.FORBIDDEN:
+            self._stop(Stop("forbidden", str(error), Exit.REFUSED), call)
+        return verdict, self.wait(tries)
+
+    def _check_contact(self, error: ApiError, call: Call) -> None:
+        if call is not Call.DOWNLOAD and self.contact.lost(self.clock()):
+            message = f"the service cannot be reached: {error}"
+            self.control.leave(Stop("outage", message, Exit.REFUSED))
+
+    def _stop(self, stop: Stop, call: Call) -> None:
+        if call is Call.QUERY:
+            self.control.leave(stop)
+        else:
+            self.control.stop_creating(stop)
+
+    def limited_query(self, error: ApiError) -> None:
+        """Slow everyone down after a 429 to a status or result request."""
+        self.tally.limited += 1
+        longest = self.settings.retries.longest_pause
+        self.schedule.limited(min(error.retry_after or 0.0, longest) or None)
+
+    def wait(self, tries: int) -> float:
+        """Return the seconds before the next try, paying for it from the host's budget."""
+        retries = self.settings.retries
+        self.tally.retries += 1
+        return backoff(tries, retries, self.random) if self.budget.take() else retries.cap

@@ -1,0 +1,65 @@
+"""What happened in a run so far, counted once; every display and file of figures reads it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, sources
+
+#: Rows of `weather` kept: a minute each, two days.
+MOST_WEATHER = 2880
+
+
+@dataclass
+class Tally:
+    """Counts of one run, and where the job's items stand."""
+
+    counts: dict[ItemStatus, int] = field(default_factory=lambda: dict.fromkeys(ItemStatus, 0))
+    spent: int = 0  #: creates of the whole job that must be assumed paid
+    creates: int = 0  #: create requests of this run
+    polls: int = 0
+    limited: int = 0  #: answers 429
+    retries: int = 0
+    left: int = 0  #: tasks that outlasted `timeouts.task`, left to a later run
+    started_at: float = 0.0  #: loop time
+    last_problem: str = ""
+    weather: list[list[float]] = field(default_factory=list)
+
+    def moved(self, event: Event, status: ItemStatus | None = None) -> None:
+        """Count one move; `status` names where from, where an event has several sources."""
+        origin = status or sources(event)[0]
+        self.counts[origin] -= 1
+        self.counts[TRANSITIONS[origin][event]] += 1
+        if event is Event.SUBMIT_STARTED:
+            self.creates += 1
+            self.spent += 1
+        elif event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REFUSED):
+            self.spent -= 1
+
+    @property
+    def total(self) -> int:
+        """Return the number of items."""
+        return sum(self.counts.values())
+
+    @property
+    def in_flight(self) -> int:
+        """Return the number of tasks submitted and not finished."""
+        return self.counts[ItemStatus.SUBMITTED]
+
+    def note_weather(self, now: float) -> None:
+        """Add a row: seconds since start, creates, polls, 429s, in flight."""
+        if len(self.weather) < MOST_WEATHER:
+            elapsed = round(now - self.started_at, 1)
+            row: list[float] = [elapsed, self.creates, self.polls, self.limited, self.in_flight]
+            self.weather.append(row)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the journal keeps of a run."""
+        return {
+            "creates": self.creates,
+            "polls": self.polls,
+            "limited": self.limited,
+            "retries": self.retries,
+            "weather": self.weather,
+        }

@@ -1,0 +1,69 @@
+"""Input files: each content is sent to the service once, and its answer kept for later runs."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from batch_runner.errors import ApiError
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event
+from batch_runner.models import UPLOAD_MARK
+from batch_runner.retry import Call, Verdict
+
+if TYPE_CHECKING:
+    from batch_runner.journal.journal import Waiting
+    from batch_runner.models import InputFile
+    from batch_runner.shift import Shift
+
+
+async def with_uploads(shift: Shift, item: Waiting) -> dict[str, Any] | None:
+    """Return the params with what the service gave back for each input file.
+
+    None when a file cannot be uploaded: the item is refused, or left waiting if creating stopped.
+    """
+    if not item.inputs:
+        return item.params
+    text = json.dumps(item.params, ensure_ascii=False)
+    for file in item.inputs:
+        async with shift.upload_turn:  # two items with the same photo must not send it twice
+            value = await _uploaded(shift, item, file)
+        if value is None:
+            return None
+        text = text.replace(UPLOAD_MARK + file.sha256, json.dumps(value, ensure_ascii=False)[1:-1])
+    params: dict[str, Any] = json.loads(text)
+    return params
+
+
+async def _uploaded(shift: Shift, item: Waiting, file: InputFile) -> str | None:
+    known: str | None = await shift.journal.upload_value(file.sha256)
+    tries = 0
+    while known is None and shift.control.creating:
+        tries += 1
+        try:
+            known = await shift.provider.upload(file.path)
+        except OSError as error:
+            await _refuse(shift, item, f"{file.path} cannot be read: {error.strerror}")
+            return None
+        except ApiError as error:
+            verdict, wait = shift.failed_call(error, Call.UPLOAD, tries)
+            if verdict is Verdict.FAILS or tries >= shift.settings.retries.tries:
+                await _refuse(shift, item, str(error))
+                return None
+            with shift.control.while_creating():
+                await anyio.sleep(wait)
+        else:
+            shift.heard()
+            await shift.journal.remember_upload(file.sha256, known)
+    return known
+
+
+async def _refuse(shift: Shift, item: Waiting, message: str) -> None:
+    """Mark the item refused: without its file it cannot be sent. Nothing was created."""
+    await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED))
+    shift.tally.creates -= 1
+    await shift.commit(
+        Change(key=item.key, event=Event.SUBMIT_REFUSED, reason="upload", message=message)
+    )

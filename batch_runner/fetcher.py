@@ -21,6 +21,8 @@ from batch_runner.results import Part, output_names
 from batch_runner.retry import Call, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from anyio.streams.memory import MemoryObjectReceiveStream
 
     from batch_runner.models import InFlight, PlacedFile
@@ -94,7 +96,7 @@ async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
         await _done(shift, task, placed)
 
 
-def _receive(part: Part, chunk: bytes) -> object:
+def _receive(part: Part, chunk: bytes) -> Awaitable[None] | None:
     part.feed(chunk)
     return anyio.to_thread.run_sync(part.spill) if part.full else None
 

@@ -14,13 +14,13 @@ from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal.changes import Change, TaskIdTaken, apply
 from batch_runner.journal.commit import Committer, GroupCommit
 from batch_runner.journal.file import SCHEMA_VERSION, Transaction, check, connect, place_of
-from batch_runner.journal.rows import inputs_of, spec_values
+from batch_runner.journal.rows import files_of, inputs_of, spec_values
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
-from batch_runner.models import InFlight, InputFile, ItemSpec
+from batch_runner.models import InFlight, InputFile, ItemSpec, PlacedFile
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
 
@@ -288,6 +288,22 @@ class Journal:
             return _waiting(connection.execute(_WAITING_ONE, (key,)).fetchone())
 
         return self._queue(operation)
+
+    def status_of(self, key: str) -> ItemStatus | None:
+        """Return where an item stands, None if there is none; between runs."""
+        row = self._connection.execute("SELECT status FROM items WHERE key = ?", (key,)).fetchone()
+        return None if row is None else ItemStatus(row[0])
+
+    def placed(self) -> Iterator[tuple[str, tuple[PlacedFile, ...]]]:
+        """Return identity and files of each item that is done; between runs."""
+        rows = self._connection.execute("SELECT key, files FROM items WHERE status = 'done'")
+        return ((row[0], files_of(row[1])) for row in rows)
+
+    def ever_created(self) -> bool:
+        """Say whether a create has ever been begun; between runs."""
+        query = "SELECT 1 FROM events WHERE event = ? LIMIT 1"
+        row = self._connection.execute(query, (Event.SUBMIT_STARTED.value,)).fetchone()
+        return row is not None
 
     def most_attempts(self) -> int:
         """Return the most attempts any item is allowed; between runs."""

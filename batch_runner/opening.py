@@ -1,0 +1,219 @@
+"""The start of a run or a command: take the lock, trust or refuse the journal, recover.
+
+In this order, each step relying on those before: the folder is usable; nobody else holds it; the
+journal is the one the marker speaks of, whole, and not an older copy; outcomes kept aside in an
+emergency are brought in; what an earlier run left in between is put where this one can go on.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from batch_runner.errors import FolderRefused, JournalUnreadable
+from batch_runner.folder import Emergency, JobFolder, Lock, Marker, sync_folder
+from batch_runner.journal import Change, Journal
+from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.results import missing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+REHEARSAL = "rehearsal"
+_WAYS_OUT = (
+    "Nothing was sent, because items that were paid for would be paid for again. Ways out: put "
+    "the right journal back (a backup of the whole folder); or use another output folder; or, if "
+    "you accept that everything in it may be paid for again, remove {marker}"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose folder it is: the job's name, the provider, and where its service is."""
+
+    job: str
+    provider: str
+    origin: str  # scheme://host[:port], or REHEARSAL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenJob:
+    """A job that this process holds."""
+
+    folder: JobFolder
+    journal: Journal
+    emergency: Emergency
+    held: int  # creates that an earlier run left without an answer
+    refetched: int  # done items whose files have gone
+
+
+@contextmanager
+def open_job(
+    root: Path, identity: Identity | None, *, wall_clock: Callable[[], float] = time.time
+) -> Iterator[OpenJob]:
+    """Hold the job in the folder `root`; without `identity`, only one that exists.
+
+    Raises:
+        FolderRefused: the folder cannot be used, or belongs to another job or service.
+        JobLocked: another run holds it.
+        JournalUnreadable: the journal is missing, damaged, a copy, or older than it should be.
+    """
+    folder = JobFolder(root)
+    if identity is None and not folder.journal.exists() and not folder.marker.exists():
+        raise FolderRefused(f"there is no job in {root}")
+    folder.prepare()
+    with Lock(folder):
+        marker = Marker(folder)
+        journal = _trusted(folder, marker, identity, wall_clock)
+        try:
+            journal.watch_high_water(marker.raise_to)
+            folder.clear_parts()
+            emergency = Emergency(folder)
+            _bring_in(emergency, journal)
+            recovered = journal.recover()
+            refetched = _refetch(folder, journal)
+            emergency.reserve()
+            journal.tell_high_water()
+            yield OpenJob(
+                folder=folder,
+                journal=journal,
+                emergency=emergency,
+                held=recovered.held,
+                refetched=refetched,
+            )
+        finally:
+            journal.close()
+            marker.close()
+
+
+def _trusted(
+    folder: JobFolder,
+    marker: Marker,
+    identity: Identity | None,
+    wall_clock: Callable[[], float],
+) -> Journal:
+    said = marker.read()
+    if said is None and _unborn(folder.journal) and identity is not None:
+        return _new(folder, marker, identity, wall_clock)
+    try:
+        journal = Journal.open(folder.journal, wall_clock=wall_clock)
+    except JournalUnreadable as error:
+        raise JournalUnreadable(f"{error}. {_ways_out(folder)}") from error
+    try:
+        _check(journal, folder, said)
+        if identity is not None:
+            _check_owner(journal, folder, identity)
+    except BaseException:
+        journal.close()
+        raise
+    journal.settle_place(folder.journal)
+    if said is None:
+        marker.write(journal.job()["id"], journal.job()["name"])
+    return journal
+
+
+def _unborn(path: Path) -> bool:
+    """Say whether the journal was never finished: its first commit precedes the marker."""
+    return not path.exists() or path.stat().st_size == 0
+
+
+def _new(
+    folder: JobFolder, marker: Marker, identity: Identity, wall_clock: Callable[[], float]
+) -> Journal:
+    for left in folder.batch.glob("journal.sqlite*"):
+        left.unlink()
+    journal = Journal.create(
+        folder.journal,
+        job=identity.job,
+        provider=identity.provider,
+        origin=identity.origin,
+        wall_clock=wall_clock,
+    )
+    sync_folder(folder.batch)
+    marker.write(journal.job()["id"], identity.job)
+    return journal
+
+
+def _check(journal: Journal, folder: JobFolder, said: dict[str, object] | None) -> None:
+    if not journal.at_home(folder.journal):
+        raise JournalUnreadable(
+            f"{folder.journal} is a copy of the journal in {journal.job()['folder']}: two runs "
+            f"would pay for the same items. {_ways_out(folder)}"
+        )
+    if said is None:
+        return
+    if said["job"] != journal.job()["id"]:
+        raise JournalUnreadable(f"the journal is not this folder's. {_ways_out(folder)}")
+    if journal.last_event < int(str(said["events"])):
+        raise JournalUnreadable(
+            f"the journal is an older copy: it ends at event {journal.last_event}, this folder "
+            f"has seen {said['events']}. {_ways_out(folder)}"
+        )
+
+
+def _ways_out(folder: JobFolder) -> str:
+    return _WAYS_OUT.format(marker=folder.marker)
+
+
+def _check_owner(journal: Journal, folder: JobFolder, identity: Identity) -> None:
+    job = journal.job()
+    if job["name"] != identity.job or job["provider"] != identity.provider:
+        raise FolderRefused(
+            f"{folder.root} belongs to the job {job['name']!r} ({job['provider']}), not to "
+            f"{identity.job!r} ({identity.provider}); choose another folder with --output"
+        )
+    if _place(job["origin"]) != _place(identity.origin):
+        raise FolderRefused(
+            f"{folder.root} was made with {job['origin']}, not with {identity.origin}: its task "
+            "ids mean nothing there; choose another folder with --output"
+        )
+
+
+def _place(origin: str) -> str:
+    """Return what must agree between runs: the host; ports of this machine come and go."""
+    host = urlsplit(origin).hostname or origin
+    return "this machine" if host in ("127.0.0.1", "localhost", "::1") else host
+
+
+def _bring_in(emergency: Emergency, journal: Journal) -> None:
+    """Take the outcomes that an earlier run could not journal."""
+    for entry in emergency.entries():
+        change = _kept(entry, journal.status_of(str(entry.get("key"))))
+        if change is not None:
+            journal.apply(change)
+    emergency.clear()
+
+
+def _kept(entry: dict[str, object], status: ItemStatus | None) -> Change | None:
+    event = Event(str(entry["event"]))
+    if status is ItemStatus.HELD and event is Event.SUBMIT_CONFIRMED:
+        event = Event.ATTACHED
+    elif status is not ItemStatus.SUBMITTING:
+        return None
+
+    def text(name: str) -> str | None:
+        value = entry.get(name)
+        return value if isinstance(value, str) else None
+
+    return Change(
+        key=str(entry["key"]),
+        event=event,
+        task_id=text("task_id"),
+        reason=text("reason"),
+        message=text("message"),
+    )
+
+
+def _refetch(folder: JobFolder, journal: Journal) -> int:
+    """Let files that have gone be fetched again by their task ids, which is free."""
+    gone = [(key, lost) for key, files in journal.placed() if (lost := missing(folder, files))]
+    for key, lost in gone:
+        message = f"{', '.join(lost)} has gone; fetched again, not paid again"
+        event = Event.FILE_MISSING
+        journal.apply(Change(key=key, event=event, reason="file-missing", message=message))
+        journal.apply(Change(key=key, event=Event.FETCH_RESUMED))
+    return len(gone)

@@ -60,7 +60,6 @@ class Durations:
         self._news, self._enough = 1, 1.0  # observations since the tables were built, and wanted
         self._hazard: list[float] = []  # of each stretch, a second
         self._gone: list[float] = []  # cumulated hazard at each edge
-        self._looks: list[float] = []  # cumulated √hazard at each edge
 
     def survived(self, start: float, end: float) -> None:
         """Note a task that was going at `start` and still at `end`."""
@@ -90,15 +89,28 @@ class Durations:
         if self._weight > 1e12:
             self._rescale()
 
-    def next_look(self, at: float, step: float) -> float:
-        """Return the clock at which ∫√hazard has grown by `step` since `at`."""
+    def next_look(self, at: float, price: float) -> float:
+        """Return the clock by which waiting since `at` has cost `price` seconds of delay.
+
+        At each moment the task has ended unseen with some probability; its integral is the delay
+        to be expected. Where the hazard h is even, that is a spacing of √(2 · price ÷ h).
+        """
         self._refresh()
-        return self._inverse(self._cumulated(self._looks, at, root=True) + step)
+        stretch, alive = self._stretch(at), 1.0
+        while stretch + 1 < len(self._edges):
+            hazard, width = self._hazard[stretch], self._edges[stretch + 1] - at
+            left = alive * math.exp(-hazard * width)
+            delay = width - (alive - left) / hazard
+            if delay >= price:
+                break
+            at, alive, price, stretch = at + width, left, price - delay, stretch + 1
+        ended, rate = 1 - alive, alive * self._hazard[stretch]
+        return at + (math.sqrt(ended * ended + 2 * rate * price) - ended) / rate
 
     def gone(self, start: float, end: float) -> float:
         """Return the hazard cumulated between two moments: −log of the odds to survive it."""
         self._refresh()
-        return self._cumulated(self._gone, end) - self._cumulated(self._gone, start)
+        return self._cumulated(end) - self._cumulated(start)
 
     def quantile(self, share: float) -> float:
         """Return the clock by which `share` (0 to 1) of what starts has ended."""
@@ -157,15 +169,9 @@ class Durations:
         head = (first, (edges[first + 1] - start) / self._width(first))
         return [head, *inner, (last, (end - edges[last]) / self._width(last))]
 
-    def _cumulated(self, table: list[float], at: float, *, root: bool = False) -> float:
+    def _cumulated(self, at: float) -> float:
         stretch = self._stretch(at)
-        rate = self._hazard[stretch]
-        return table[stretch] + (at - self._edges[stretch]) * (math.sqrt(rate) if root else rate)
-
-    def _inverse(self, looks: float) -> float:
-        stretch = min(bisect_right(self._looks, looks) - 1, len(self._hazard) - 1)
-        rate = math.sqrt(self._hazard[stretch])
-        return self._edges[stretch] + (looks - self._looks[stretch]) / rate
+        return self._gone[stretch] + (at - self._edges[stretch]) * self._hazard[stretch]
 
     def _refresh(self) -> None:
         """Rebuild the tables when enough was seen since: at first always, later every 5 %."""
@@ -183,9 +189,14 @@ class Durations:
             (end + trust * guess) / (risk + trust) / width
             for end, risk, width in zip(ends, at_risk, widths, strict=True)
         ]
-        steps = list(zip(self._hazard, widths, strict=True))
-        self._gone = list(accumulate((h * w for h, w in steps), initial=0.0))
-        self._looks = list(accumulate((math.sqrt(h) * w for h, w in steps), initial=0.0))
+        masses = (h * w for h, w in zip(self._hazard, widths, strict=True))
+        self._gone = list(accumulate(masses, initial=0.0))
+
+    def fade(self, share: float) -> None:
+        """Let all that was seen count `share` of what it did: the service has changed."""
+        self._ends = [value * share for value in self._ends]
+        self._at_risk = [value * share for value in self._at_risk]
+        self._news, self._enough = 1, 1.0
 
     def _rescale(self) -> None:
         self._ends = [value / self._weight for value in self._ends]

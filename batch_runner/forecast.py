@@ -22,7 +22,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batch_runner.durations import Durations
-from batch_runner.frontier import Line, Width
+from batch_runner.frontier import End, Line, Width
 
 if TYPE_CHECKING:
     from batch_runner.models import InFlight
@@ -35,6 +35,8 @@ _SURPRISE = 3.0  # nats that one look counts, at most
 _LEAST_LEFT = 0.2  # seconds; progress is seldom finer
 _WAITING = 60.0  # times `longest`: between two looks at a task whose turn has not come, at most
 _KEPT = 200  # durations
+_CHANGED, _LEAN = 12.0, 0.3  # finishes too many or too few that say the service has changed
+_FADED = 0.05  # what is left of what was learned then
 
 
 class Sighting(NamedTuple):
@@ -76,6 +78,7 @@ class Forecast:
         )
         self._proof = [0.0, 0.0]  # nats by which progress, one report or two, foretold better
         self._width = Width()
+        self._more = self._fewer = 0.0  # ends beyond what was foretold, and short of it
         self._seconds: deque[float] = deque(maxlen=_KEPT)
         self.line: Line[Watched] = Line()
         self._edge = 0  # the first number beyond the width
@@ -123,13 +126,16 @@ class Forecast:
             return
         since, turn = watched.task.since, watched.turn
         self._seconds.append((looked + now) / 2 - since)
-        self._width.note(watched.number, rank, since, (looked + now) / 2)
+        if self._width.note(End(watched.number, since, looked, now), rank):
+            self._relearn()
+            return
         if turn is None:
             self._wait.ended(looked - since, now - since)
             return
         if looked < turn:
             self._wait.survived(looked - since, turn - since)
         self._weigh(watched, now, ended=True)
+        self._compare(watched, now, ended=True)
         self._turn.ended(max(0.0, looked - turn), now - turn)
 
     def forget(self, watched: Watched, now: float) -> None:
@@ -147,18 +153,18 @@ class Forecast:
         if looked is None:
             return now, self._polling.shortest
         polling, since, turn = self._polling, watched.task.since, watched.turn
-        step = random * math.sqrt(2 * polling.cost)
+        price = polling.cost * random
         longest = polling.longest
         if turn is None:
             origin = looked
             longest *= _WAITING
-            due = since + self._wait.next_look(max(0.0, looked - since), step)
+            due = since + self._wait.next_look(max(0.0, looked - since), price)
         elif (clock := self._believed(watched)) is not None and watched.sighting is not None:
             origin, left = looked, watched.sighting.left
-            due = looked + left * clock.next_look(0.0, step / math.sqrt(left))
+            due = looked + left * clock.next_look(0.0, price / left)
         else:
             origin = max(looked, turn)
-            due = turn + self._turn.next_look(origin - turn, step)
+            due = turn + self._turn.next_look(origin - turn, price)
         due = max(min(due, origin + longest), looked + polling.shortest, since + polling.first)
         return due, due - origin
 
@@ -199,7 +205,24 @@ class Forecast:
         if looked < turn:
             self._wait.survived(looked - since, turn - since)
         self._weigh(watched, now, ended=False)
+        self._compare(watched, now, ended=False)
         self._turn.survived(max(0.0, looked - turn), now - turn)
+
+    def _relearn(self) -> None:
+        """Learn the clocks anew from the last finishes, as if the width had always been so."""
+        self._turn, self._wait = Durations(), Durations(trust=5.0, pooled=True)
+        for end in self._width.ends:
+            turn = self._width.turn(end.number, end.since)
+            if turn is None or end.found <= turn:
+                self._wait.survived(0.0, end.looked - end.since)
+                self._wait.ended(end.looked - end.since, end.found - end.since)
+                continue
+            self._wait.survived(0.0, turn - end.since)
+            known = max(0.0, end.looked - turn)
+            self._turn.survived(0.0, known)
+            self._turn.ended(known, end.found - turn)
+        for watched in self.line.between(0, self._edge):
+            watched.turn = self._width.turn(watched.number, watched.task.since)
 
     def _believed(self, watched: Watched) -> Durations | None:
         """Return the clock of the task's progress while it foretells better than the turn's."""
@@ -207,6 +230,25 @@ class Forecast:
         if sighting is None or self._proof[sighting.sloped] < _PROVEN:
             return None
         return self._left[sighting.sloped]
+
+    def _compare(self, watched: Watched, now: float, *, ended: bool) -> None:
+        """Watch whether tasks end as often as foretold; if not, the service has changed.
+
+        Two sums (CUSUM): how many more looks found the end than foretold, and how many fewer. Each
+        leans back by a part of what is foretold, so that chance alone seldom carries it far.
+        """
+        if watched.looked is None or watched.turn is None:
+            return
+        start = max(0.0, watched.looked - watched.turn)
+        foretold = -math.expm1(-self._turn.gone(start, now - watched.turn))
+        self._more = max(0.0, self._more + ended - foretold * (1 + _LEAN))
+        self._fewer = max(0.0, self._fewer + foretold * (1 - _LEAN) - ended)
+        if max(self._more, self._fewer) > _CHANGED:
+            self._more = self._fewer = 0.0
+            self._turn.fade(_FADED)
+            self._wait.fade(_FADED)
+            self._width.forget()
+            self._proof = [0.0, 0.0]
 
     def _weigh(self, watched: Watched, now: float, *, ended: bool) -> None:
         """Compare what progress and the turn's clock foretold for this look; learn the former."""

@@ -14,20 +14,21 @@ times too wide costs a few per cent, too narrow costs delay.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
 T = TypeVar("T")
 
 _FEWEST = 8  # ranks seen before the width says anything
-_REMEMBERED = 150  # finishes
-_EVERY = 10  # finishes between two decisions
-_MOST_LEFT = 5000
-_NARROWEST = 4
-_BETTER = 0.95  # how much more equal times must be to move the width
+_REMEMBERED = 250  # finishes
+_EVERY, _EAGER = 10, 30  # finishes between two decisions, after the first that get one each
+_MOST_LEFT = 5000  # departures remembered
+_WIDEST = 2000  # of the widths that are tried
+_BETTER = 0.95  # a width is left only for one that costs less than this part
 
 
 class Line(Generic[T]):
@@ -104,33 +105,35 @@ class Line(Generic[T]):
                 self._tree[above] += self._tree[position]
 
 
-class _End(NamedTuple):
-    """One task that was found finished."""
+class End(NamedTuple):
+    """One task that was found finished: going at `looked`, ended at `found`."""
 
     number: int
-    rank: int
     since: float
-    ended: float
+    looked: float
+    found: float
+
+    @property
+    def middle(self) -> float:
+        """Return when it ended, as well as one can say."""
+        return (self.looked + self.found) / 2
 
 
 class Width:
     """How many tasks at the head of the line are in work at once, learned from what finishes.
 
-    Of several widths that one is taken under which tasks, counted from their turn, take the most
-    equal time. Where nothing queues that is the whole line.
+    Of several widths that one is taken under which the looks would cost least, had it been so all
+    along: A² ÷ 2 for the times from turn to end, with what ended before its turn counted by its
+    age. Where nothing queues that is the whole line.
     """
 
-    def __init__(self, ends: Iterable[_End] = ()) -> None:
-        self._ends = deque(ends, maxlen=_REMEMBERED)
+    def __init__(self) -> None:
+        self.value: int | None = None  #: None while everybody counts as in work
+        self.ends: deque[End] = deque(maxlen=_REMEMBERED)
         self._left: deque[float] = deque(maxlen=_MOST_LEFT)  # when the line became shorter
         self._left_before = 0  # how often before the first of these
         self._noted = 0
-        self._value: int | None = None
-
-    @property
-    def value(self) -> int | None:
-        """Return the width, None while everybody counts as in work."""
-        return self._value
+        self._widest = 0
 
     def left(self, now: float) -> None:
         """Note that a task left the line, for whatever reason."""
@@ -138,38 +141,73 @@ class Width:
             self._left_before += 1
         self._left.append(now)
 
-    def note(self, number: int, rank: int, since: float, ended: float) -> None:
-        """Note a finish: its number and rank in the line, when it was submitted and ended."""
-        self._ends.append(_End(number, rank, since, ended))
+    def note(self, end: End, rank: int) -> bool:
+        """Note a finish and the rank it had in the line; return whether the width has moved."""
+        self.ends.append(end)
         self._noted += 1
-        if len(self._ends) >= _FEWEST and (self._noted % _EVERY == 0 or self._noted < _REMEMBERED // 4):
-            self._settle()
+        self._widest = max(self._widest, 2 * rank)
+        if len(self.ends) < _FEWEST or (self._noted % _EVERY and self._noted > _EAGER):
+            return False
+        return self._settle()
 
-    def _settle(self) -> None:
-        ranks = sorted(end.rank for end in self._ends)
-        width = max(_NARROWEST, ranks[len(ranks) * 4 // 5] * 2)
-        widest = ranks[-1] * 4 + _NARROWEST
-        widths: list[int | None] = []
-        while width < widest:
+    def forget(self) -> None:
+        """Forget what was learned: the service has changed."""
+        self.ends.clear()
+        self.value, self._noted, self._widest = None, 0, 0
+
+    def turn(self, number: int, since: float) -> float | None:
+        """Return when the turn of a task came under the present width, None while it waits."""
+        return self._turn(number, since, self.value)
+
+    def _settle(self) -> bool:
+        widths: list[int | None] = [None]
+        width = min(self._widest, _WIDEST)
+        while width > 0:
             widths.append(width)
-            width = width * 6 // 5 + 1
-        widths.append(None)
-        spreads = [self._spread(width) for width in widths]
-        least = min(spreads)
-        good = [w for w, spread in zip(widths, spreads, strict=True) if spread * _BETTER <= least]
-        if self._value not in good and self._spread(self._value) * _BETTER > least:
-            self._value = good[-1]
+            width = width * 6 // 7
+        costs = [self._cost(width) for width in widths]
+        enough = min(costs) / _BETTER
+        if self._cost(self.value) <= enough:
+            return False
+        # The widest of those that are about as good: too wide costs less than too narrow.
+        self.value = next(w for w, cost in zip(widths, costs, strict=True) if cost <= enough)
+        return True
 
-    def _spread(self, width: int | None) -> float:
-        """Return how unequal the times from turn to end are, in seconds."""
-        times = sorted(end.ended - self._turn(end, width) for end in self._ends)
-        median = times[len(times) // 2]
-        return sum(abs(seconds - median) for seconds in times) / len(times)
+    def _cost(self, width: int | None) -> float:
+        """Return polls × delay of the ends known, were this the width."""
+        in_turn, early = [], []
+        for end in self.ends:
+            turn = self._turn(end.number, end.since, width)
+            if turn is not None and turn <= end.middle:
+                in_turn.append(end.middle - turn)
+            else:
+                early.append(end.middle - end.since)
+        share = len(in_turn) / len(self.ends)
+        return (
+            share * _area(in_turn, dying=True) + 1.3 * math.sqrt(1 - share) * _area(early)
+        ) ** 2 / 2
 
-    def _turn(self, end: _End, width: int | None) -> float:
-        if width is None or end.number < width:
-            return end.since
-        index = end.number - width - self._left_before
+    def _turn(self, number: int, since: float, width: int | None) -> float | None:
+        if width is None or number < width:
+            return since
+        index = number - width - self._left_before
         if index >= len(self._left):
-            return max(end.since, self._left[-1])
-        return max(end.since, self._left[max(0, index)])
+            return None
+        return max(since, self._left[max(0, index)])
+
+
+def _area(times: list[float], *, dying: bool = False) -> float:
+    """Return ∫√(f·S) of the density f the times were drawn from, by the gaps between them.
+
+    S is their survival when `dying`, else 1.
+    """
+    times = [0.0, *sorted(times)]
+    count = len(times)
+    apart = max(1, math.isqrt(count - 1))
+    if count <= apart:
+        return 0.0
+    roots = 0.0
+    for index, (sooner, later) in enumerate(zip(times, times[apart:], strict=False)):
+        alive = 1 - (index + apart / 2) / count if dying else 1.0
+        roots += math.sqrt((later - sooner) * count / apart * alive)
+    return roots / (count - apart)

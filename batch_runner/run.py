@@ -33,14 +33,15 @@ from batch_runner.shift import Contact, Shift, Slots
 from batch_runner.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
+    from typing import Any
 
     from batch_runner.journal.commit import Committer
     from batch_runner.opening import OpenJob
     from batch_runner.providers import Provider
     from batch_runner.settings import Service, Settings
 
-    Beside = Callable[[Shift], Awaitable[None]]
+    Beside = Callable[[Shift], Coroutine[Any, Any, None]]
 
 #: Seconds between two entries of a run's figures in the journal.
 FIGURES_EVERY = 60.0

@@ -1,0 +1,164 @@
+"""What several verbs share: options, the job they mean, the service, and printing."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import click
+from pydantic import SecretStr
+
+from batch_runner.errors import UsageError
+from batch_runner.folder import JobFolder
+from batch_runner.opening import REHEARSAL, Identity
+from batch_runner.providers import PROVIDERS
+from batch_runner.providers.baicai import DOCUMENTS_HOST
+from batch_runner.settings import Service
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch_runner.manifest import Manifest
+
+manifest_argument = click.argument(
+    "manifest", type=click.Path(path_type=Path, dir_okay=False), metavar="MANIFEST"
+)
+output_option = click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=True),
+    metavar="FOLDER",
+    help="Output folder (default: the manifest's, or out/JOB beside it; env BATCH_RUNNER_OUTPUT).",
+    envvar="BATCH_RUNNER_OUTPUT",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON lines on stdout.")
+rehearsal_option = click.option(
+    "--rehearse",
+    is_flag=True,
+    help="Mean the rehearsal's own folder and simulator; free, needs no key.",
+)
+
+
+def examples(*lines: str) -> Callable[[Any], Any]:
+    """Return a decorator that ends a verb's help with examples and the exit codes."""
+    from batch_runner.cli import EXIT_STATUS
+
+    text = "\b\nExamples:\n" + "".join(f"  {line}\n" for line in lines) + EXIT_STATUS
+
+    def decorate(command: Any) -> Any:
+        command.epilog = text
+        return command
+
+    return decorate
+
+
+def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = False) -> Path:
+    """Return the absolute folder that is meant; a rehearsal has one of its own beside it."""
+    folder = (output or manifest.output_folder).absolute()
+    return folder.with_name(folder.name + ".rehearsal") if rehearse else folder
+
+
+def job_folder(manifest_path: Path, output: Path | None, *, rehearse: bool = False) -> JobFolder:
+    """Return the folder of the job in `manifest_path`, which must exist.
+
+    Raises:
+        UsageError: no run has been made there yet.
+    """
+    from batch_runner.manifest import load
+
+    folder = JobFolder(output_folder(load(manifest_path), output, rehearse=rehearse))
+    if not folder.journal.exists() and not folder.marker.exists():
+        raise UsageError(f"no run has been made in {folder.root} yet")
+    return folder
+
+
+def service_of(manifest: Manifest) -> Service:
+    """Return where the service is and the key, from the environment.
+
+    Raises:
+        UsageError: no key, or an address that cannot be right.
+    """
+    prefix, default = PROVIDERS[manifest.provider]
+    base_url = os.environ.get(f"{prefix}_BASE_URL", default).strip() or default
+    _check_address(base_url, f"{prefix}_BASE_URL")
+    return Service(
+        provider=manifest.provider,
+        base_url=base_url,
+        key=SecretStr(_key(prefix)),
+        trust_env=os.environ.get("BATCH_RUNNER_TRUST_ENV") == "1",
+    )
+
+
+def _check_address(base_url: str, variable: str) -> None:
+    try:
+        parts = urlsplit(base_url)
+        _ = parts.port
+    except ValueError as error:
+        raise UsageError(f"{variable} is no address: {error}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UsageError(f"{variable} must begin with http:// or https:// and name a host")
+    if parts.username or parts.password:
+        raise UsageError(f"{variable} must not hold a user name or password")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{variable} must not hold a query or fragment")
+    if parts.hostname == DOCUMENTS_HOST:
+        raise UsageError(
+            f"{variable} names {DOCUMENTS_HOST}, where the documents are; the service is at "
+            f"{PROVIDERS['baicai'][1]} (two i's)"
+        )
+
+
+def _key(prefix: str) -> str:
+    name = f"{prefix}_API_KEY"
+    key = os.environ.get(name) or _key_from_file(name)
+    if not key:
+        raise UsageError(
+            f"no key: set {name}, or {name}_FILE to a file that holds it "
+            "(or try `run --rehearse`, which needs none)"
+        )
+    key = key.strip()
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise UsageError(f"{name} holds characters that no key has (blanks, line breaks, …)")
+    return key
+
+
+def _key_from_file(name: str) -> str | None:
+    places = [os.environ.get(f"{name}_FILE")]
+    if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
+        places.append(str(Path(credentials) / name))
+    for place in places:
+        if place and (Path(place).exists() or place == places[0]):
+            try:
+                return Path(place).read_text("utf-8").strip()
+            except (OSError, UnicodeDecodeError) as error:
+                raise UsageError(f"the key cannot be read from {place}: {error}") from None
+    return None
+
+
+def identity_of(manifest: Manifest, service: Service | None) -> Identity:
+    """Return whose folder a run needs; without a service it is a rehearsal's."""
+    origin = REHEARSAL
+    if service is not None:
+        parts = urlsplit(service.base_url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+    return Identity(job=manifest.job, provider=manifest.provider, origin=origin)
+
+
+def say(text: str, *, error: bool = False) -> None:
+    """Print a line; a reader that has gone is not our failure."""
+    stream = sys.stderr if error else sys.stdout
+    try:
+        stream.write(text + "\n")
+        stream.flush()
+    except UnicodeEncodeError:  # LANG=C
+        say(text.encode("ascii", "backslashreplace").decode(), error=error)
+    except (OSError, ValueError):
+        return
+
+
+def say_json(value: Any) -> None:
+    """Print one JSON object on a line."""
+    say(json.dumps(value, ensure_ascii=True, default=str))

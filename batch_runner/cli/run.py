@@ -1,0 +1,179 @@
+"""`run`: carry a manifest to its files."""
+
+from __future__ import annotations
+
+import functools
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import click
+from pydantic import SecretStr
+
+from batch_runner.cli.options import (
+    examples,
+    identity_of,
+    json_option,
+    manifest_argument,
+    output_folder,
+    output_option,
+    rehearsal_option,
+    say,
+    say_json,
+    service_of,
+)
+from batch_runner.cli.settings_flags import effective_settings, settings_flags
+from batch_runner.errors import JobLocked
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from batch_runner.manifest import Manifest
+    from batch_runner.opening import OpenJob
+    from batch_runner.run import Summary
+    from batch_runner.settings import Service, Settings
+
+
+@examples(
+    "batch-runner run jobs/year_of_the_horse.yaml --rehearse",
+    "batch-runner run jobs/year_of_the_horse.yaml --output out/horse --quiet",
+    "batch-runner run jobs/year_of_the_horse.yaml --until 06:30 --tasks 300",
+)
+@click.command("run", short_help="Carry every item of a manifest to its files.")
+@manifest_argument
+@output_option
+@rehearsal_option
+@settings_flags
+@click.option("--quiet", is_flag=True, help="Say nothing unless the exit code is not 0.")
+@click.option("--show-config", is_flag=True, help="Print every setting and where it comes from.")
+@click.option(
+    "--if-locked",
+    type=click.Choice(["fail", "skip"]),
+    default="fail",
+    help="When another run holds the job: exit 5 (default), or 0 without a word.",
+)
+@json_option
+def verb(
+    manifest: Path,
+    output: Path | None,
+    *,
+    rehearse: bool,
+    quiet: bool,
+    show_config: bool,
+    if_locked: str,
+    as_json: bool,
+    **flags: Any,
+) -> int:
+    """Carry every item of MANIFEST to its files. A second run goes on where the first stopped."""
+    from batch_runner.manifest import load
+
+    loaded = load(manifest)
+    settings, origins = effective_settings(loaded, flags)
+    if show_config:
+        for name, (value, origin) in sorted(origins.items()):
+            say(f"{name} = {value}  ({origin})")
+        return 0
+    service = None if rehearse else service_of(loaded)
+    folder = output_folder(loaded, output, rehearse=rehearse)
+    try:
+        summary = _run(loaded, settings, service, folder, quiet=quiet, as_json=as_json)
+    except JobLocked:
+        if if_locked == "skip":
+            return 0
+        raise
+    _tell(summary, folder, quiet=quiet, as_json=as_json)
+    return int(summary.exit_code)
+
+
+def _run(
+    manifest: Manifest,
+    settings: Settings,
+    service: Service | None,
+    root: Path,
+    *,
+    quiet: bool,
+    as_json: bool,
+) -> Summary:
+    from batch_runner.logs import run_log
+    from batch_runner.opening import open_job
+
+    for _ in () if root.joinpath(".batch-job.json").exists() else manifest.items():
+        pass  # every mistake is found before a folder is made
+    with open_job(root, identity_of(manifest, service)) as job:
+        key = service.key if service else SecretStr("")
+        with run_log(job.folder, secret=key.get_secret_value(), quiet=quiet):
+            limits = settings.limits
+            price = f"{limits.price.amount:g} {limits.price.currency}" if limits.price else None
+            job.journal.import_items(
+                manifest.items(), manifest=str(manifest.path.absolute()), price=price
+            )
+            work = functools.partial(_work, job, settings, service, quiet=quiet, as_json=as_json)
+            return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
+
+
+def _uvloop_there() -> bool:
+    try:
+        import uvloop  # noqa: F401
+    except ImportError:
+        return False
+    return True
+
+
+async def _work(
+    job: OpenJob, settings: Settings, service: Service | None, *, quiet: bool, as_json: bool
+) -> Summary:
+    from batch_runner.cli.signals import watch_signals
+    from batch_runner.deadline import seconds_left
+    from batch_runner.progress import watch_progress
+    from batch_runner.run import run
+
+    async with _service(job, service) as reachable:
+        display = functools.partial(watch_progress, quiet=quiet, as_json=as_json)
+        return await run(
+            job,
+            settings,
+            reachable,
+            deadline=seconds_left(settings.limits),
+            beside=(watch_signals, display),
+        )
+
+
+@asynccontextmanager
+async def _service(job: OpenJob, service: Service | None) -> AsyncIterator[Service]:
+    """Yield the service, or a simulator of it for the length of a rehearsal."""
+    if service is not None:
+        yield service
+        return
+    from batch_runner.settings import Service as Settled
+    from batch_runner.simulator import Simulator, SimulatorSettings
+
+    acted = SimulatorSettings(
+        service_time="uniform:1,3", workers=16, state=job.folder.batch / "simulator.jsonl"
+    )
+    async with Simulator(acted) as simulator:
+        yield Settled(provider="baicai", base_url=simulator.base_url, key=SecretStr("sk-rehearsal"))
+
+
+def _tell(summary: Summary, folder: Path, *, quiet: bool, as_json: bool) -> None:
+    from batch_runner.progress import summary_lines
+
+    if as_json:
+        say_json(
+            {
+                "event": "summary",
+                "exit_code": int(summary.exit_code),
+                "folder": str(folder),
+                "items": {status.value: count for status, count in summary.counts.items()},
+                "creates": summary.creates,
+                "creates_of_job": summary.spent,
+                "polls": summary.polls,
+                "limited": summary.limited,
+                "seconds": round(summary.seconds, 3),
+                "stopped": summary.stop.reason if summary.stop else None,
+                "message": summary.stop.message if summary.stop else None,
+            }
+        )
+    if not as_json and (not quiet or summary.exit_code):
+        for line in summary_lines(summary, folder):
+            say(line, error=quiet)

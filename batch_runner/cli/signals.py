@@ -1,0 +1,36 @@
+"""First signal: no new creates, then stop. Second: abort."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING
+
+import anyio
+
+from batch_runner.cli.options import say
+from batch_runner.control import Exit, Stop
+
+if TYPE_CHECKING:
+    from batch_runner.shift import Shift
+
+#: Seconds that creates on the wire still have after the second signal.
+GRACE = 1.0
+
+
+async def watch_signals(shift: Shift) -> None:
+    """Leave at the first SIGINT or SIGTERM, abort at the second."""
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    with anyio.open_signal_receiver(*names) as signals:
+        first = True
+        async for number in signals:
+            if first:
+                first = False
+                say("stopping: what is on the wire is waited for; again to abort", error=True)
+                shift.control.leave(Stop("signal", f"stopped by {number.name}", Exit.STOPPED))
+            else:
+                code = Exit.INTERRUPTED if number is signal.SIGINT else Exit.TERMINATED
+                # Like kill -9, which every step of the journal is made for: creates still on the
+                # wire will be held.
+                asyncio.get_running_loop().call_later(GRACE, os._exit, int(code))

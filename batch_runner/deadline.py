@@ -1,0 +1,28 @@
+"""When a run must end: `limits.run_for` and `limits.until`, whichever comes first."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batch_runner.settings import Limits
+
+
+def seconds_left(limits: Limits, now: datetime | None = None) -> float | None:
+    """Return the seconds from `now` (local time) to the end of a run, None for no end."""
+    ends = []
+    if limits.run_for is not None:
+        ends.append(limits.run_for)
+    if limits.until is not None:
+        ends.append(_until(limits.until, now or datetime.now().astimezone()))
+    return min(ends, default=None)
+
+
+def _until(clock: str, now: datetime) -> float:
+    """Return the seconds to the next time that clocks show `clock`; zones may change meanwhile."""
+    hour, minute = (int(part) for part in clock.split(":"))
+    naive = now.replace(tzinfo=None, hour=hour, minute=minute, second=0, microsecond=0)
+    if naive <= now.replace(tzinfo=None):
+        naive += timedelta(days=1)
+    return (naive.astimezone() - now).total_seconds()

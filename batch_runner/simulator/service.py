@@ -123,7 +123,12 @@ class Service:
 
     def url_is_valid(self, expires: str | None) -> bool:
         """Say whether a file URL with this expiry may still be used."""
-        return expires is None or self.now() < float(expires)
+        if expires is None:
+            return True
+        try:
+            return self.now() < float(expires)
+        except ValueError:
+            return False
 
     def _urls(self, task: Task, files_url: str) -> list[str]:
         life = self.settings.url_life

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from batch_runner.simulator.amounts import Distribution
     from batch_runner.simulator.answers import Answer
     from batch_runner.simulator.gallery import Gallery
     from batch_runner.simulator.service import Service
@@ -30,8 +31,10 @@ class Stage:
     files_port: int = 0
     decoy_port: int = 0
     plan: FaultPlan = field(init=False)
+    _latency: Distribution = field(init=False)
 
     def __post_init__(self) -> None:
+        self._latency = parse_distribution(self.service.settings.latency)
         self.set_faults(list(self.service.settings.faults))
 
     def set_faults(self, texts: list[str]) -> None:
@@ -63,7 +66,7 @@ class Stage:
             service=self.service,
             work=work,
             pause=pause_until(self.closing),
-            latency=parse_distribution(settings.latency).sample(self.service.draw),
+            latency=self._latency.sample(self.service.draw),
             text=text,
             subject=subject,
             files_url=f"http://{host}:{self.files_port}",

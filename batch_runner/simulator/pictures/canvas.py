@@ -7,6 +7,7 @@ and reduced at the end, which is all the smoothing that shapes need.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
@@ -30,18 +31,19 @@ class Canvas:
         self.chance = chance
         self.height = WIDTH * size[1] / size[0]
         self._scale = OVERSAMPLING * size[0] / WIDTH
-        self._image = Image.new("RGB", (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING))
+        self._image = Image.new("RGB", (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING), None)
         self._pen = ImageDraw.Draw(self._image, "RGBA")
 
     def gradient(self, *colours: Colour) -> None:
-        """Fill the sheet from top to bottom through `colours`."""
+        """Cover the sheet, and all that is on it, from top to bottom through `colours`."""
         strip = Image.new("RGB", (1, len(colours)))
         for place, colour in enumerate(colours):
             strip.putpixel((0, place), colour)
         # Stretched from the middles of the end pixels, so that the end colours are reached.
         box = (0, 0.5, 1, len(colours) - 0.5)
         column = strip.resize((1, self._image.height), Image.Resampling.BILINEAR, box=box)
-        self._image.paste(column.resize(self._image.size, Image.Resampling.NEAREST))
+        self._image = column.resize(self._image.size, Image.Resampling.NEAREST)
+        self._pen = ImageDraw.Draw(self._image, "RGBA")
 
     def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float) -> None:
         """Let light of `colour` fade out from a point; strength 0 to 1."""
@@ -114,6 +116,15 @@ class Canvas:
             top.append((x, base - rise * (0.5 + 0.5 * wave / total * 1.6)))
         return [(0.0, self.height), *top, (WIDTH, self.height)]
 
+    def repeat_disc(self, x: float, y: float, radius: float, places: Iterable[float]) -> None:
+        """Copy what is drawn in a circle to other places of the same height, named by their x."""
+        box = [round(edge) for edge in self._box(x - radius, y - radius, x + radius, y + radius)]
+        disc = self._image.crop((box[0], box[1], box[2], box[3]))
+        mask = Image.new("L", disc.size)
+        ImageDraw.Draw(mask).ellipse((0, 0, disc.width - 1, disc.height - 1), fill=255)
+        for place in places:
+            self._image.paste(disc, (round((place - radius) * self._scale), box[1]), mask)
+
     def finish(self) -> Image.Image:
         """Return the sheet at its real size."""
         return self._image.reduce(OVERSAMPLING)
@@ -122,14 +133,16 @@ class Canvas:
         return x0 * self._scale, y0 * self._scale, x1 * self._scale, y1 * self._scale
 
 
+@lru_cache(64)
 def _radiance(strength: int) -> Image.Image:
     """Return a disc that is brightest in the middle and nothing at its rim."""
     # Squared: light that fades in a straight line shows its edge.
-    return _FALLOFF.point(lambda value: round(strength * (max(0, 181 - value) / 181) ** 2))
+    return _DISTANCE.point(lambda away: round(strength * (max(0, _RIM - away) / _RIM) ** 2))
 
 
-# 256 wide, from 0 in the middle to 181 where the circle inside it ends.
-_FALLOFF = Image.radial_gradient("L").point(lambda value: min(255, round(value * 181 / 181)))
+# Pillow's gradient is 256 wide and reaches 255 in the corners, so 181 where the circle ends.
+_DISTANCE = Image.radial_gradient("L")
+_RIM = 180
 
 
 def smooth(points: Sequence[Point], steps: int = 6) -> list[Point]:

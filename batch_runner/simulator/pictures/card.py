@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import random
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from PIL import ImageDraw
 
 from batch_runner.simulator.pictures.canvas import WIDTH, Canvas
 from batch_runner.simulator.pictures.colours import sheer
+from batch_runner.simulator.pictures.horse import draw_horse
 from batch_runner.simulator.pictures.lettering import write
 from batch_runner.simulator.pictures.scenes_night import fireworks, moon_and_mountains, snow
 from batch_runner.simulator.pictures.scenes_paper import blossoms, ink_hills, lanterns
@@ -33,6 +35,7 @@ SCENES: dict[Callable[[Canvas], Place], str] = {
     wreath: r"wreath|flower|wedding|garden|leaf|love|婚|叶|爱",
     fans: r"gold|deco|geometr|3d|clay|luxur|金|福",
 }
+GUESTS = r"horse|pony|stallion|mare\b|foal|gallop|马"
 MARGIN = 22.0  # units between edge and frame
 
 
@@ -41,6 +44,9 @@ def draw_card(prompt: str, seed: str, size: tuple[int, int]) -> bytes:
     chance = random.Random(f"{prompt}:{seed}")
     canvas = Canvas(size, chance)
     place = _scene(prompt, chance)(canvas)
+    if place.guest is not None and re.search(GUESTS, prompt, re.IGNORECASE):
+        draw_horse(canvas, place.guest)
+        place = replace(place, box=place.beside or place.box)
     _frame(canvas, place)
     image = canvas.finish()
     write(ImageDraw.Draw(image), prompt, place, size[0] / WIDTH)

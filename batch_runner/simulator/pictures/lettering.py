@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from PIL import ImageDraw
 
     from batch_runner.simulator.pictures.colours import Colour
+    from batch_runner.simulator.pictures.horse import Guest
+
+Box = tuple[float, float, float, float]
 
 LARGEST, SMALLEST = 54, 15  # units
 LEADING = 1.32  # line height by font size
@@ -21,12 +24,17 @@ LONGEST = 600  # characters drawn at all
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the words go, in units: a box, their colour, and that of a halo behind them."""
+    """Where the words go, in units: a box, their colour, and that of a halo behind them.
 
-    box: tuple[float, float, float, float]
+    With a guest on the card they go into `beside` instead, if there is one.
+    """
+
+    box: Box
     colour: Colour
     halo: Colour | None = None
     largest: float = LARGEST
+    guest: Guest | None = None
+    beside: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)

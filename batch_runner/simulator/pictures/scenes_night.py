@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner.simulator.pictures.canvas import WIDTH, around
 from batch_runner.simulator.pictures.colours import Colour, mix, rgb, sheer
+from batch_runner.simulator.pictures.horse import Guest
 from batch_runner.simulator.pictures.lettering import Place
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def moon_and_mountains(canvas: Canvas) -> Place:
         )
         if layer < 3:
             canvas.glow(chance.uniform(0, WIDTH), base + 50, 240, haze, 0.35)
-    return Place((70, height * 0.74, 570, height - 60), CREAM, largest=44)
+    guest = Guest(x, y + radius * 0.66, radius * 1.8, near, CREAM)
+    return Place((70, height * 0.74, 570, height - 60), CREAM, largest=44, guest=guest)
 
 
 def fireworks(canvas: Canvas) -> Place:
@@ -65,7 +67,8 @@ def fireworks(canvas: Canvas) -> Place:
     for (x, y, size), colour in zip(places, colours, strict=True):
         _burst(canvas, x + chance.uniform(-25, 25), y * height, size, colour)
     _roofs(canvas, height * 0.78, mix(night, rgb("000000"), 0.35))
-    return Place((70, height * 0.81, 570, height - 55), CREAM, largest=40)
+    guest = Guest(320, height * 0.76, 210, rgb("f2c14e"), night, rgb("f7e3a1"))
+    return Place((70, height * 0.81, 570, height - 55), CREAM, largest=40, guest=guest)
 
 
 def _burst(canvas: Canvas, x: float, y: float, size: float, colour: Colour) -> None:
@@ -128,7 +131,9 @@ def snow(canvas: Canvas) -> Place:
     for _ in range(170):
         flake = chance.uniform(1.0, 3.6)
         canvas.dot(chance.uniform(0, WIDTH), chance.uniform(0, height), flake, sheer(WHITE, 0.85))
-    return Place((70, 60, 570, height * 0.42), WHITE, halo=mix(sky, glow, 0.15))
+    guest = Guest(158, ground + 122, 190, rgb("5a3325"), rgb("f3dcb8"), rgb("2e1a14"))
+    words = mix(sky, glow, 0.15)
+    return Place((70, 60, 570, height * 0.42), WHITE, halo=words, guest=guest)
 
 
 def _fir(canvas: Canvas, x: float, base: float, size: float, colour: Colour) -> None:

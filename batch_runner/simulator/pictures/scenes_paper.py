@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner.simulator.pictures.canvas import WIDTH, around
 from batch_runner.simulator.pictures.colours import Colour, mix, rgb, sheer
+from batch_runner.simulator.pictures.horse import Guest
 from batch_runner.simulator.pictures.lettering import Place
 
 if TYPE_CHECKING:
@@ -29,16 +30,19 @@ def lanterns(canvas: Canvas) -> Place:
     )
     canvas.gradient(deep, light)
     canvas.glow(WIDTH / 2, height * 0.55, 330, mix(light, rgb("ffe3a8"), 0.6), 0.55)
-    for x, y, size in ((105, 0.2, 56), (245, 0.1, 40), (395, 0.15, 48), (540, 0.26, 62)):
+    for x, y, size in ((105, 0.2, 56), (245, 0.1, 40), (395, 0.15, 48), (540, 0.2, 60)):
         drop = (y + chance.uniform(-0.03, 0.05)) * height
         _lantern(canvas, x + chance.uniform(-14, 14), drop, size * chance.uniform(0.9, 1.1), paper)
     for layer in range(3):
         tone = mix(deep, paper, 0.2 + 0.25 * layer)
         _clouds(canvas, height * (0.83 + 0.065 * layer), 52 - 6 * layer, tone)
     bright = sum(deep) > 480
-    return Place(
-        (75, height * 0.43, 565, height * 0.76), rgb("7d1a16") if bright else rgb("ffe9b8")
-    )
+    words = rgb("7d1a16") if bright else rgb("ffe9b8")
+    guest = Guest(320, height * 0.83, 265, mix(GOLD, paper, 0.1), deep, rgb("ffe3a0"))
+    if bright:
+        guest = Guest(320, height * 0.83, 265, paper, rgb("ffe9c4"), rgb("9c1f1a"))
+    upper = (75, height * 0.4, 565, height * 0.57)
+    return Place((75, height * 0.43, 565, height * 0.76), words, guest=guest, beside=upper)
 
 
 def _lantern(canvas: Canvas, x: float, y: float, size: float, paper: Colour) -> None:
@@ -91,12 +95,13 @@ def ink_hills(canvas: Canvas) -> Place:
         share = layer / 4
         base = height * (0.6 + 0.095 * layer)
         skyline = canvas.ridge(base, 130 - 12 * layer, 0.85)
-        canvas.shape(skyline, sheer(mix(paper, ink, 0.18 + 0.7 * share), 0.92))
+        canvas.shape(skyline, mix(paper, ink, 0.16 + 0.7 * share))
         canvas.glow(chance.uniform(80, 560), base + 60, 210, paper, 0.55 - 0.1 * layer)
     for _ in range(chance.randrange(4, 8)):
         _bird(canvas, chance.uniform(90, 380), height * chance.uniform(0.42, 0.52), ink)
     _seal(canvas, 552, height - 88, sun, paper)
-    return Place((70, height * 0.08, 570, height * 0.4), ink)
+    guest = Guest(chance.uniform(230, 330), height * 0.86, 250, sun, paper, mix(sun, ink, 0.45))
+    return Place((70, height * 0.08, 570, height * 0.4), ink, guest=guest)
 
 
 def _bird(canvas: Canvas, x: float, y: float, ink: Colour) -> None:
@@ -130,12 +135,15 @@ def blossoms(canvas: Canvas) -> Place:
     tips: list[Point] = []
     _branch(canvas, (WIDTH + 20, height * 0.06), 2.75, 215, 15, bark, tips)
     _branch(canvas, (WIDTH + 10, height * 0.4), 3.5, 130, 9, bark, tips)
-    for x, y in tips:
+    # Not at every tip: the branch should show between them.
+    for x, y in chance.sample(tips, k=round(len(tips) * 0.6)):
         _blossom(canvas, x, y, chance.uniform(13, 25), mix(petal, WHITE, chance.uniform(0, 0.5)))
     for _ in range(26):
         x, y = chance.uniform(20, 620), chance.uniform(height * 0.3, height - 20)
         canvas.oval(x, y, 6, 3.6, sheer(mix(petal, WHITE, 0.3), 0.8))
-    return Place((75, height * 0.56, 565, height * 0.9), words, halo=mix(top, bottom, 0.8))
+    guest = Guest(250, height * 0.93, 215, words, bottom)
+    box, upper = (75, height * 0.56, 565, height * 0.9), (75, height * 0.5, 565, height * 0.72)
+    return Place(box, words, halo=mix(top, bottom, 0.8), guest=guest, beside=upper)
 
 
 def _branch(

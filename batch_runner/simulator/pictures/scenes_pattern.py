@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner.simulator.pictures.canvas import WIDTH, around, smooth
 from batch_runner.simulator.pictures.colours import Colour, mix, rgb, sheer
+from batch_runner.simulator.pictures.horse import Guest
 from batch_runner.simulator.pictures.lettering import Place
 
 if TYPE_CHECKING:
@@ -34,18 +35,25 @@ def waves(canvas: Canvas) -> Place:
     for row in range(rows):
         shift = radius if row % 2 else 0.0
         tone = mix(sea, foam, 0.22 * (1 - row / rows))
-        for column in range(-1, int(WIDTH / (2 * radius)) + 2):
-            _scale(
-                canvas, column * 2 * radius + shift, top + row * radius * 0.5, radius, tone, foam
-            )
+        y = top + row * radius * 0.5 + radius
+        _scale(canvas, WIDTH / 2 + shift, y, radius, (tone, foam))
+        canvas.repeat_disc(WIDTH / 2 + shift, y, radius, _columns(radius, shift))
     words = rgb("fdf0d5") if sum(sky) < 300 else mix(sea, rgb("000000"), 0.15)
-    return Place((75, height * 0.08, 565, height * 0.41), words)
+    guest = Guest(WIDTH / 2, height * 0.66, 275, mix(sea, rgb("000000"), 0.2), foam, sea)
+    return Place((75, height * 0.08, 565, height * 0.41), words, guest=guest)
 
 
-def _scale(canvas: Canvas, x: float, y: float, radius: float, sea: Colour, foam: Colour) -> None:
-    canvas.dot(x, y + radius, radius, foam)
+def _columns(radius: float, shift: float) -> list[float]:
+    """Return the middles of the discs that stand beside one in the middle of the sheet."""
+    reach = range(-int(WIDTH / 4 / radius) - 1, int(WIDTH / 4 / radius) + 2)
+    return [WIDTH / 2 + shift + 2 * radius * step for step in reach if step]
+
+
+def _scale(canvas: Canvas, x: float, y: float, radius: float, tones: tuple[Colour, Colour]) -> None:
+    sea, foam = tones
+    canvas.dot(x, y, radius, foam)
     for share, tone in ((0.94, sea), (0.7, foam), (0.64, sea), (0.42, foam), (0.36, sea)):
-        canvas.dot(x, y + radius, radius * share, tone)
+        canvas.dot(x, y, radius * share, tone)
 
 
 def wreath(canvas: Canvas) -> Place:
@@ -97,7 +105,10 @@ def wreath(canvas: Canvas) -> Place:
         spot = around(x, y, radius + chance.uniform(-10, 10), chance.uniform(0, math.tau))
         _daisy(canvas, *spot, chance.uniform(13, 19), berry)
     reach = radius * 0.62
-    return Place((x - reach, y - reach * 0.85, x + reach, y + reach * 0.85), words, largest=46)
+    box = (x - reach, y - reach * 0.85, x + reach, y + reach * 0.85)
+    lower = (x - reach, y + 8, x + reach, y + reach)
+    guest = Guest(x, y - 4, reach * 1.3, berry, paper, leaves[2])
+    return Place(box, words, largest=46, guest=guest, beside=lower)
 
 
 def _leaf(canvas: Canvas, x: float, y: float, length: float, angle: float, tone: Colour) -> None:
@@ -130,15 +141,20 @@ def fans(canvas: Canvas) -> Place:
     rows = int(height / (radius * 0.6)) + 3
     for row in range(rows):
         shift = radius if row % 2 else 0.0
-        for column in range(-1, int(WIDTH / (2 * radius)) + 2):
-            _fan(canvas, column * 2 * radius + shift, row * radius * 0.6, radius, (ground, gold))
+        y = row * radius * 0.6
+        _fan(canvas, WIDTH / 2 + shift, y, radius, (ground, gold))
+        canvas.repeat_disc(WIDTH / 2 + shift, y, radius, _columns(radius, shift))
     box = (88.0, height * 0.27, WIDTH - 88, height * 0.73)
     canvas.panel((box[0] - 14, box[1] - 14, box[2] + 14, box[3] + 14), 30, ground, (gold, 2))
     canvas.panel(box, 20, panel, (gold, 4))
     for end in (box[1] + 34, box[3] - 34):
         canvas.line([(WIDTH / 2 - 90, end), (WIDTH / 2 + 90, end)], sheer(gold, 0.7), 1.6)
         canvas.shape([around(WIDTH / 2, end, 9, turn * math.pi / 2) for turn in range(4)], gold)
-    return Place((box[0] + 26, box[1] + 52, box[2] - 26, box[3] - 52), mix(gold, WHITE, 0.55))
+    words, middle = mix(gold, WHITE, 0.55), (box[1] + box[3]) / 2
+    guest = Guest(WIDTH / 2, middle + 18, 205, gold, panel, mix(gold, ground, 0.4))
+    lower = (box[0] + 26, middle + 26, box[2] - 26, box[3] - 46)
+    whole = (box[0] + 26, box[1] + 52, box[2] - 26, box[3] - 52)
+    return Place(whole, words, guest=guest, beside=lower)
 
 
 def _fan(canvas: Canvas, x: float, y: float, radius: float, colours: tuple[Colour, Colour]) -> None:

@@ -35,7 +35,7 @@ _SURPRISE = 3.0  # nats that one look counts, at most
 _LEAST_LEFT = 0.2  # seconds; progress is seldom finer
 _WAITING = 60.0  # times `longest`: between two looks at a task whose turn has not come, at most
 _KEPT = 200  # durations
-_CHANGED, _LEAN = 12.0, 0.3  # finishes too many or too few that say the service has changed
+_CHANGED, _LEAN = 25.0, 0.4  # finishes too many or too few that say the service has changed
 _FADED = 0.05  # what is left of what was learned then
 
 
@@ -99,7 +99,7 @@ class Forecast:
         edge = self.line.number_at(len(self.line) if width is None else width)
         came = [w for w in self.line.between(self._edge, edge) if w.turn is None]
         for watched in came:
-            watched.turn = now
+            watched.turn = watched.task.since if width is None else now
         self._edge = edge
         return came
 

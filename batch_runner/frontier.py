@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FEWEST = 8  # ranks seen before the width says anything
+_FEWEST, _FEWEST_AGAIN = 8, 60  # finishes before the width says anything, and after a change
 _REMEMBERED = 250  # finishes
 _EVERY, _EAGER = 10, 30  # finishes between two decisions, after the first that get one each
 _MOST_LEFT = 5000  # departures remembered
@@ -134,6 +134,7 @@ class Width:
         self._left_before = 0  # how often before the first of these
         self._noted = 0
         self._widest = 0
+        self._fewest = _FEWEST
 
     def left(self, now: float) -> None:
         """Note that a task left the line, for whatever reason."""
@@ -146,14 +147,14 @@ class Width:
         self.ends.append(end)
         self._noted += 1
         self._widest = max(self._widest, 2 * rank)
-        if len(self.ends) < _FEWEST or (self._noted % _EVERY and self._noted > _EAGER):
+        if len(self.ends) < self._fewest or (self._noted % _EVERY and self._noted > _EAGER):
             return False
         return self._settle()
 
     def forget(self) -> None:
         """Forget what was learned: the service has changed."""
         self.ends.clear()
-        self.value, self._noted, self._widest = None, 0, 0
+        self.value, self._noted, self._widest, self._fewest = None, 0, 0, _FEWEST_AGAIN
 
     def turn(self, number: int, since: float) -> float | None:
         """Return when the turn of a task came under the present width, None while it waits."""

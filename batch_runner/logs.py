@@ -20,8 +20,6 @@ KEPT = 30
 class _Redacted(logging.Formatter):
     """Writes a record without the secret, whatever it was made of."""
 
-    converter = time.localtime
-
     def __init__(self, text: str, secret: str) -> None:
         super().__init__(text)
         self._secret = secret

@@ -6,6 +6,7 @@ On a terminal one live line; without one, a line a minute and at every change of
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -89,9 +90,8 @@ def _weather(shift: Shift) -> str:
 def line_of(facts: Facts) -> str:
     """Return one moment as one line."""
     parts = [f"{facts.done}/{facts.total} done", f"{facts.in_flight} in flight"]
-    for name in ("fetching", "failed", "refused", "held", "unfetched"):
-        if count := getattr(facts, name):
-            parts.append(f"{count} {name}")
+    rest = ("fetching", "failed", "refused", "held", "unfetched")
+    parts += [f"{count} {name}" for name in rest if (count := getattr(facts, name))]
     parts.append(f"{facts.creates} creates at {facts.pace:g}/s")
     if facts.limited:
         parts.append(f"{facts.limited} x 429")
@@ -149,10 +149,8 @@ def _json_line(facts: Facts) -> str:
 
 
 def _write(stream: object, text: str) -> None:
-    try:
+    with contextlib.suppress(OSError, ValueError):  # nobody looks any more; the run goes on
         print(text, file=stream, flush=True)  # type: ignore[call-overload]
-    except (OSError, ValueError):
-        pass  # nobody looks any more; the run goes on
 
 
 def summary_lines(summary: Summary, folder: Path) -> list[str]:

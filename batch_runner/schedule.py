@@ -118,8 +118,10 @@ class Agenda:
     def running(self, task: InFlight, now: float, progress: float | None) -> None:
         """Learn that the task was still going, and plan its next look."""
         watched = self._out.pop(task.task_id)
-        self._forecast(task).going(watched, now, progress)
+        forecast = self._forecast(task)
+        forecast.going(watched, now, progress)
         self._plan(watched, now)
+        self._advance(forecast, now)
 
     def missed(self, task: InFlight, now: float, seconds: float) -> None:
         """Plan another look after `seconds`, or after the shortest spacing."""

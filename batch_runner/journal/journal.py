@@ -172,7 +172,7 @@ class Journal:
         row: sqlite3.Row = self._connection.execute("SELECT * FROM job").fetchone()
         return dict(row)
 
-    def settleplace_of(self, path: Path) -> None:
+    def settle_place(self, path: Path) -> None:
         """Note where the journal lies now, so that a copy of it can be told from it."""
         with self._transaction():
             self._connection.execute("UPDATE job SET folder = ?, inode = ?", place_of(path))

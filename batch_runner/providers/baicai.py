@@ -112,7 +112,7 @@ class Baicai:
 
     def valid_task_id(self, text: str) -> bool:
         """Say whether `text` is 32 lower-case hex digits."""
-        return _TASK_ID.fullmatch(text) is not None
+        return is_task_id(text)
 
     def _data(
         self, answer: Answer, call: str, *, unsent: bool = False, candidate: str | None = None
@@ -142,6 +142,11 @@ class Baicai:
             retry_after=answer.retry_after,
             candidate=candidate,
         )
+
+
+def is_task_id(text: str) -> bool:
+    """Say whether `text` has the form of this service's task ids."""
+    return _TASK_ID.fullmatch(text) is not None
 
 
 def _parse(body: bytes) -> dict[str, Any]:

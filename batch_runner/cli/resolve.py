@@ -1,0 +1,141 @@
+"""`resolve`: decide about items whose create was never answered."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from batch_runner.cli.options import (
+    examples,
+    job_folder,
+    json_option,
+    manifest_argument,
+    output_option,
+    rehearsal_option,
+    say,
+    say_json,
+)
+from batch_runner.errors import UsageError
+from batch_runner.journal import Change, JournalReader
+from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.providers.baicai import is_task_id
+from batch_runner.text import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.folder import JobFolder
+    from batch_runner.journal import ItemRow
+
+
+@examples(
+    "batch-runner resolve jobs/year_of_the_horse.yaml",
+    "batch-runner resolve jobs/year_of_the_horse.yaml card-7 attach 0123456789abcdef0123456789abcdef",
+    "batch-runner resolve jobs/year_of_the_horse.yaml card-7 resubmit",
+    "batch-runner resolve jobs/year_of_the_horse.yaml all drop",
+)
+@click.command("resolve", short_help="Decide about items that are held.")
+@manifest_argument
+@click.argument("item", required=False, metavar="[ITEM|all]")
+@click.argument("decision", required=False, type=click.Choice(["attach", "resubmit", "drop"]))
+@click.argument("task_id", required=False, metavar="[TASK_ID]")
+@output_option
+@rehearsal_option
+@json_option
+def verb(
+    manifest: Path,
+    item: str | None,
+    decision: str | None,
+    task_id: str | None,
+    output: Path | None,
+    *,
+    rehearse: bool,
+    as_json: bool,
+) -> int:
+    """Show the held items of MANIFEST, or decide about one (or all).
+
+    A held item's create left, and its answer was never seen: it may have been paid. Look in the
+    service's own console at the time shown. Then: `attach` the task id found there (nothing is paid
+    again), `resubmit` (it may be paid twice), or `drop` the item.
+    """
+    folder = job_folder(manifest, output, rehearse=rehearse)
+    if item is None:
+        return _show(folder, as_json=as_json)
+    if decision is None:
+        raise UsageError("say what to do: attach TASK_ID, resubmit, or drop")
+    changed = _decide(folder, item, decision, task_id)
+    say(f"{changed} items: {decision}; the next run goes on from there")
+    return 0
+
+
+def _show(folder: JobFolder, *, as_json: bool) -> int:
+    with JournalReader(folder.journal) as reader:
+        held = list(reader.items(ItemStatus.HELD))
+        windows = {item.key: _window(reader, item) for item in held}
+    for item in held:
+        first, last = windows[item.key]
+        if as_json:
+            say_json(
+                {
+                    "id": item.id,
+                    "key": item.key,
+                    "attempt": item.attempt,
+                    "from": first,
+                    "to": last,
+                    "prompt": item.prompt,
+                    "message": item.message,
+                }
+            )
+        else:
+            say(
+                f"{item.id}  attempt {item.attempt}, sent between {_clock(first)} and {_clock(last)}"
+            )
+            say(f"    prompt: {printable(item.prompt, 120)}")
+            say(f"    {printable(item.message or '', 200)}")
+    if not as_json:
+        say(f"{len(held)} items are held" + ("; see --help for the ways out" if held else ""))
+    return 1 if held else 0
+
+
+def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float | None]:
+    """Return when the create can have reached the service: from its start to what was seen last."""
+    ends = (Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value)
+    seen = [event.at for event in reader.events(item.key) if event.event in ends]
+    return item.started_at, seen[-1] if seen else None
+
+
+def _clock(moment: float | None) -> str:
+    if moment is None:
+        return "?"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+
+
+def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) -> int:
+    from batch_runner.opening import open_job
+
+    if (decision == "attach") != (task_id is not None):
+        raise UsageError("attach wants a TASK_ID, and nothing else does")
+    if task_id is not None and not is_task_id(task_id):
+        raise UsageError(f"{printable(task_id, 60)!r} is no task id: wanted 32 hex digits")
+    with open_job(folder.root, None) as job:
+        with JournalReader(folder.journal) as reader:
+            held = list(reader.items(ItemStatus.HELD))
+        chosen = [item for item in held if name in (item.id, item.key, "all")]
+        if not chosen:
+            raise UsageError(f"no held item is called {printable(name, 60)!r}")
+        if task_id is not None and len(chosen) > 1:
+            raise UsageError("one task id belongs to one item; name it by its key")
+        for item in chosen:
+            job.journal.apply(_change(item.key, decision, task_id))
+    return len(chosen)
+
+
+def _change(key: str, decision: str, task_id: str | None) -> Change:
+    if decision == "attach":
+        return Change(key=key, event=Event.ATTACHED, task_id=task_id)
+    if decision == "resubmit":
+        return Change(key=key, event=Event.RESUBMITTED)
+    message = "given up by the operator"
+    return Change(key=key, event=Event.DROPPED, reason="dropped", message=message)

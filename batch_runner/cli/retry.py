@@ -1,0 +1,77 @@
+"""`retry`: let failed or refused items be created again; each may cost money."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from batch_runner.cli.options import (
+    examples,
+    job_folder,
+    manifest_argument,
+    output_option,
+    rehearsal_option,
+    say,
+)
+from batch_runner.errors import UsageError
+from batch_runner.journal import Change, JournalReader
+from batch_runner.lifecycle import Event, ItemStatus
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.journal import ItemRow
+
+
+@examples(
+    "batch-runner retry jobs/year_of_the_horse.yaml --all",
+    "batch-runner retry jobs/year_of_the_horse.yaml --reason service-failed",
+    "batch-runner retry jobs/year_of_the_horse.yaml card-7 card-9",
+)
+@click.command("retry", short_help="Let failed or refused items be created again.")
+@manifest_argument
+@click.argument("items", nargs=-1, metavar="[ITEM]…")
+@output_option
+@rehearsal_option
+@click.option("--reason", help="Only items that failed for this reason, as `status` names it.")
+@click.option("--all", "everything", is_flag=True, help="All failed and refused items.")
+def verb(
+    manifest: Path,
+    items: tuple[str, ...],
+    output: Path | None,
+    *,
+    rehearse: bool,
+    reason: str | None,
+    everything: bool,
+) -> int:
+    """Let failed or refused items of MANIFEST be created again by the next run.
+
+    Whether the service charges for a task that failed is not known: each may cost money again.
+    """
+    if not (items or reason or everything):
+        raise UsageError("name items, a --reason, or --all")
+    folder = job_folder(manifest, output, rehearse=rehearse)
+    from batch_runner.opening import open_job
+
+    with open_job(folder.root, None) as job:
+        with JournalReader(folder.journal) as reader:
+            failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REFUSED))
+        chosen = [item for item in failed if _meant(item, items, reason)]
+        _refuse_unknown(items, chosen)
+        for item in chosen:
+            job.journal.apply(Change(key=item.key, event=Event.RETRIED))
+    say(f"{len(chosen)} items will be created again by the next run")
+    return 0
+
+
+def _meant(item: ItemRow, names: tuple[str, ...], reason: str | None) -> bool:
+    if names:
+        return item.id in names or item.key in names
+    return item.reason == reason if reason else item.reason != "dropped"
+
+
+def _refuse_unknown(names: tuple[str, ...], chosen: list[ItemRow]) -> None:
+    found = {item.id for item in chosen} | {item.key for item in chosen}
+    if unknown := [name for name in names if name not in found]:
+        raise UsageError(f"not failed or refused: {', '.join(unknown)}; nothing was changed")

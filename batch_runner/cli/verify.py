@@ -1,0 +1,99 @@
+"""`verify`: every file against what was recorded of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from batch_runner.cli.options import (
+    examples,
+    job_folder,
+    json_option,
+    manifest_argument,
+    output_option,
+    rehearsal_option,
+    say,
+    say_json,
+)
+from batch_runner.journal import Change, JournalReader
+from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.results import damage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.folder import JobFolder
+    from batch_runner.journal import ItemRow
+
+
+@examples(
+    "batch-runner verify jobs/year_of_the_horse.yaml",
+    "batch-runner verify jobs/year_of_the_horse.yaml --deep",
+    "batch-runner verify jobs/year_of_the_horse.yaml --fetch",
+)
+@click.command("verify", short_help="Check every file against what was recorded.")
+@manifest_argument
+@output_option
+@rehearsal_option
+@click.option("--deep", is_flag=True, help="Decode every pixel as well (slow).")
+@click.option(
+    "--fetch",
+    is_flag=True,
+    help="Set damaged files aside, and let the next run fetch them again by task id, unpaid.",
+)
+@json_option
+def verb(
+    manifest: Path,
+    output: Path | None,
+    *,
+    rehearse: bool,
+    deep: bool,
+    fetch: bool,
+    as_json: bool,
+) -> int:
+    """Check every item of MANIFEST: exit 0 only when each one's files are whole and unchanged."""
+    folder = job_folder(manifest, output, rehearse=rehearse)
+    with JournalReader(folder.journal) as reader:
+        listed = [item for item in reader.items() if item.listed or item.files]
+    bad = {item.key: why for item in listed if (why := _wrong(folder, item, deep=deep))}
+    for item in listed:
+        why = bad.get(item.key)
+        if as_json:
+            say_json({"id": item.id, "status": item.status.value, "ok": why is None, "why": why})
+        elif why:
+            say(f"{item.id}: {why}")
+    if fetch and bad:
+        _let_fetch(folder, [item for item in listed if item.key in bad])
+    if not as_json:
+        say(f"{len(listed) - len(bad)} of {len(listed)} items are whole")
+    return 1 if bad else 0
+
+
+def _wrong(folder: JobFolder, item: ItemRow, *, deep: bool) -> str | None:
+    """Return what is wrong with an item as a sentence, None when its files are whole."""
+    if item.status is not ItemStatus.DONE:
+        return f"not done, but {item.status.value}"
+    found = (damage(folder, file, deep=deep) for file in item.files)
+    return next((why for why in found if why), None)
+
+
+def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
+    """Set damaged files aside under `.batch`, and mark their items as to be fetched again."""
+    from batch_runner.opening import open_job
+
+    aside = folder.batch / "damaged"
+    with open_job(folder.root, None) as job:
+        aside.mkdir(exist_ok=True, mode=0o700)
+        count = 0
+        for item in items:
+            if job.journal.status_of(item.key) is not ItemStatus.DONE:
+                continue
+            for file in item.files:
+                path = folder.root / file.name
+                if damage(folder, file) and path.is_file() and not path.is_symlink():
+                    path.rename(aside / f"{file.name}.{item.key[:8]}")
+            event = Event.FILE_MISSING
+            job.journal.apply(Change(key=item.key, event=event, reason="damaged"))
+            count += 1
+    say(f"{count} items will be fetched again by the next run, without paying", error=True)

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @examples(
     "batch-runner resolve jobs/year_of_the_horse.yaml",
-    "batch-runner resolve jobs/year_of_the_horse.yaml card-7 attach 0123456789abcdef0123456789abcdef",
+    "batch-runner resolve jobs/year_of_the_horse.yaml card-7 attach TASK_ID",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 resubmit",
     "batch-runner resolve jobs/year_of_the_horse.yaml all drop",
 )

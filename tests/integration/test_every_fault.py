@@ -1,0 +1,52 @@
+"""Every fault of the acted service, on every call it can befall: nothing lost, nothing paid twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.simulator import FAULTS, parse_fault
+from tests.nights import (
+    a_run,
+    acted,
+    leaks_of_the_key,
+    paid,
+    some_items,
+    statuses,
+    violations,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+CASES = [
+    f"{name}:{call}:every=2"
+    for name in FAULTS
+    for call in parse_fault(name).calls
+    if call != "upload"
+]
+#: Nights with these never end for some items, however often one runs: that is what they say.
+FINAL = {ItemStatus.DONE, ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED}
+
+
+@pytest.mark.parametrize("fault", CASES)
+async def test_a_night_with_a_fault_and_one_without(fault: str, tmp_path: Path) -> None:
+    """Every second such call goes wrong in the first run, none in the second."""
+    root = tmp_path / "out"
+    items = some_items(6)
+    async with acted(fault) as simulator:
+        await a_run(root, simulator, items, deadline=1800)
+        first = violations(root, simulator)
+        simulator.set_faults()
+        await a_run(root, simulator, items, deadline=1800)
+
+        assert first == []
+        assert violations(root, simulator) == []
+        unfinished = {status for status in statuses(root) if status not in FINAL}
+        assert unfinished <= ({ItemStatus.SUBMITTED} if "never" in fault else set())
+        assert sum(paid(simulator).values()) >= statuses(root)[ItemStatus.DONE]
+        assert leaks_of_the_key(tmp_path) == []

@@ -1,0 +1,254 @@
+"""Reads a manifest, checks all that can be checked before its items, and puts it together.
+
+When something is wrong, the items are looked at all the same (the first ones of a long job), so
+that the operator sees every mistake in one go.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batch_runner.manifest import names
+from batch_runner.manifest.check import check
+from batch_runner.manifest.inputs import Inputs
+from batch_runner.manifest.items import Blueprint, Items
+from batch_runner.manifest.manifest import Manifest
+from batch_runner.manifest.model import SETTINGS_BLOCKS, Document
+from batch_runner.manifest.nodes import Mapping, Node, follow
+from batch_runner.manifest.recipe import Kitchen, Recipe
+from batch_runner.manifest.report import Place, Report, did_you_mean, shown
+from batch_runner.manifest.sandbox import MARKERS
+from batch_runner.manifest.sources import Sources
+from batch_runner.manifest.templates import Compiler
+from batch_runner.manifest.text import read_document
+from batch_runner.manifest.variables import check_variable
+from batch_runner.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from pathlib import Path
+
+#: Items that are looked at for further mistakes when the manifest has some already.
+LOOKED_AT = 10_000
+
+# Stand in for what is missing or wrong and reported, so that the rest can be checked.
+_PLACEHOLDERS: dict[str, Any] = {"workflow": "unknown", "params": {"unknown": {}}}
+
+
+def load(path: Path, *, providers: Collection[str] | None = None) -> Manifest:
+    """Return the manifest of a file, checked in everything but its items.
+
+    `providers` are the names that `provider` may have; None accepts any.
+
+    Raises:
+        ManifestError: with every problem that was found.
+    """
+    report = Report()
+    root = read_document(path, str(path), report)
+    if root is None:
+        report.raise_if_any()
+        raise AssertionError("a manifest is refused without a reason")
+    return _Loader(path, root, report).load(providers)
+
+
+class _Loader:
+    """Puts one manifest together."""
+
+    def __init__(self, path: Path, root: Mapping, report: Report) -> None:
+        self._path = path
+        self._folder = path.absolute().parent
+        self._label = str(path)
+        self._root = root
+        self._report = report
+        self._document, self._wrong = check(
+            Document, root, self._label, report, placeholders=_PLACEHOLDERS
+        )
+        self._sources = Sources(self._document, root, self._folder, self._label, report)
+
+    def load(self, providers: Collection[str] | None) -> Manifest:
+        """Return the manifest, or raise everything that is wrong with it."""
+        document, sources = self._document, self._sources
+        self._check_provider(providers)
+        self._check_variables()
+        self._check_workflows()
+        job = self._job()
+        kitchen = self._kitchen()
+        recipe = self._recipe(kitchen)
+        items = self._items(job, recipe, kitchen)
+        if self._report:
+            self._look_at(items)
+        self._report.raise_if_any()
+        return Manifest(
+            path=self._path,
+            job=job,
+            provider=document.provider,
+            settings=Settings(**{block: getattr(document, block) for block in SETTINGS_BLOCKS}),
+            explicit=self._explicit(),
+            output_folder=self._folder / (document.output.folder or f"out/{job}"),
+            on_finish=document.on_finish,
+            workflows=self._workflows(),
+            known_count=sources.count(recipe),
+            expansion=items,
+        )
+
+    def _kitchen(self) -> Kitchen:
+        matrix = self._sources.matrix
+        compiler = Compiler(frozenset(matrix.names if matrix else ()))
+        return Kitchen(compiler, self._sources.variables(), self._label, self._report)
+
+    def _recipe(self, kitchen: Kitchen) -> Recipe:
+        document = self._document
+        workflow = kitchen.compile(document.workflow, self._place("workflow"))
+        params = Mapping(1, 1)
+        if "params" not in self._wrong:
+            params = self._root.items["params"]  # type: ignore[assignment]  # the model saw to it
+        render, uses = kitchen.compile_tree(params)
+        return Recipe(
+            workflow=workflow,
+            params=params,
+            render_params=render,
+            uses=uses | workflow.template.uses,
+            name=kitchen.compile(document.output.name, self._place("output", "name")),
+            attempts=document.attempts,
+            repeat=document.repeat,
+        )
+
+    def _items(self, job: str, recipe: Recipe, kitchen: Kitchen) -> Items:
+        document, sources = self._document, self._sources
+        files = {
+            name: kitchen.compile(path, self._place("files", name))
+            for name, path in document.files.items()
+        }
+        default = document.defaults.get("prompt")
+        default_prompt = None
+        if isinstance(default, str):
+            default_prompt = kitchen.compile(default, self._place("defaults", "prompt"))
+        sources.read_prompts(recipe, kitchen, self._report)
+        self._check_used(kitchen)
+        blueprint = Blueprint(
+            job=job,
+            provider=document.provider,
+            recipe=recipe,
+            base={**document.defaults, "job": job},
+            default_prompt=default_prompt,
+            files=files,
+            combinations=sources.combinations,
+            draws=bool(kitchen.used & {"seed", "pick"}),
+            unknown=frozenset(kitchen.unknown),
+        )
+        return Items(blueprint, sources.entries, Inputs(self._folder))
+
+    def _job(self) -> str:
+        """Return the job's name: as given, or that of the file."""
+        if self._document.job is not None:
+            return self._document.job
+        stem = self._path.name.removesuffix(".yaml").removesuffix(".yml")
+        reason = names.refusal(stem)
+        if reason and "job" not in self._wrong:
+            message = f"this file's name cannot be the job's, {shown(stem)!r}: {reason}"
+            self._report.add(Place(self._label), message, hint="write job: and another name")
+        return "job" if reason else stem
+
+    def _check_provider(self, providers: Collection[str] | None) -> None:
+        provider = self._document.provider
+        if providers is None or provider in providers:
+            return
+        self._report.add(
+            self._place("provider"),
+            f"there is no provider {shown(provider)}",
+            hint=did_you_mean(provider, providers, otherwise="known: " + ", ".join(providers)),
+        )
+
+    def _check_variables(self) -> None:
+        """Check the variables of the job's own blocks, and who claims them."""
+        document = self._document
+        for name, value in document.defaults.items():
+            place = self._place("defaults", name)
+            check_variable(name, None if name == "prompt" else value, place, self._report)
+        for name in document.files:
+            check_variable(name, None, self._place("files", name), self._report)
+            if name in document.defaults:
+                message = f"{shown(name)} is a file here and a variable under defaults as well"
+                self._report.add(self._place("files", name), message, hint="rename one of them")
+        self._sources.check_names(self._report)
+
+    def _check_workflows(self) -> None:
+        """Report a prompt's own workflow that is the job's with a slip of the pen."""
+        job = self._document.workflow
+        for own in self._sources.own_workflows():
+            if own.value != job and _is_slip(own.value, job):
+                self._report.add(
+                    Place(self._label, own.line, own.column),
+                    f"this workflow is called nearly like the job's: {shown(own.value)}",
+                    hint=f"did you mean {job}?",
+                )
+
+    def _check_used(self, kitchen: Kitchen) -> None:
+        """Report what was written to be sent and is sent nowhere."""
+        used, document, sources = kitchen.used, self._document, self._sources
+        for name in document.files:
+            if name not in used:
+                message = f"the file {shown(name)} is used nowhere, so it would not be sent"
+                hint = f'write "{{{{ {name} }}}}" where params want the file'
+                self._report.add(self._place("files", name), message, hint=hint)
+        if "params" in self._wrong or used & {"seed", "pick"}:
+            return
+        if sources.has_prompts() and "prompt" not in used:
+            self._report.add(
+                self._place("params"),
+                "no template uses the prompts, so they would not be sent",
+                hint='write "{{ prompt }}" where params want the text',
+            )
+        for name in sources.matrix.own_names if sources.matrix else ():
+            if name not in used:
+                message = f"the matrix variable {shown(name)} is used in no template"
+                self._report.add(
+                    self._place("matrix", name),
+                    f"{message}, so its values would make no difference",
+                    hint=f'write "{{{{ {name} }}}}" in params or in a prompt',
+                )
+
+    def _look_at(self, items: Items) -> None:
+        for _ in items.checked(self._report, limit=LOOKED_AT):
+            if self._report.full:
+                return
+
+    def _workflows(self) -> frozenset[str]:
+        named = [self._document.workflow, *(own.value for own in self._sources.own_workflows())]
+        return frozenset(name for name in named if not MARKERS.search(name))
+
+    def _explicit(self) -> dict[str, str]:
+        """Return where the manifest gives which setting."""
+        given: dict[str, str] = {}
+        for block in (*SETTINGS_BLOCKS, "output", "on_finish"):
+            node = self._root.items.get(block)
+            for name, key in node.keys.items() if isinstance(node, Mapping) else ():
+                given[f"{block}.{name}"] = f"{self._label}:{key.line}"
+        for name in ("job", "provider", "attempts", "repeat"):
+            if name in self._root.keys:
+                given[name] = f"{self._label}:{self._root.keys[name].line}"
+        return given
+
+    def _place(self, *steps: str) -> Place:
+        node: Node = follow(self._root, steps)
+        return Place(self._label, node.line, node.column)
+
+
+def _is_slip(name: str, meant: str) -> bool:
+    """Say whether two names differ by one swapped, doubled or forgotten letter in a long word.
+
+    Digits and short words are no slips: card_v1 and card_v2 are two workflows.
+    """
+    words, wanted = name.split("_"), meant.split("_")
+    if len(words) != len(wanted):
+        return False
+    different = [pair for pair in zip(words, wanted, strict=True) if pair[0] != pair[1]]
+    if len(different) != 1:
+        return False
+    one, other = different[0]
+    if min(len(one), len(other)) < 4 or not (one + other).isalpha():
+        return False
+    if len(one) == len(other):
+        return sorted(one) == sorted(other)
+    longer, shorter = sorted(different[0], key=len, reverse=True)
+    return any(longer[:at] + longer[at + 1 :] == shorter for at in range(len(longer)))

@@ -1,0 +1,54 @@
+"""The manifest of one job: read once, checked, ready to be gone through."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch_runner.manifest.report import Report
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch_runner.manifest.items import Items
+    from batch_runner.manifest.model import OnFinish
+    from batch_runner.models import ItemSpec
+    from batch_runner.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """What a manifest says, over the defaults.
+
+    `explicit` maps the dotted name of every setting that the manifest itself gives to its place,
+    as "file:line". `output_folder` is absolute, and relative names count from the manifest's
+    folder, never from the current one: a job started by cron would otherwise find an empty folder
+    and pay for everything again. `workflows` are those known without going through the items.
+    """
+
+    path: Path
+    job: str
+    provider: str
+    settings: Settings
+    explicit: dict[str, str]
+    output_folder: Path
+    on_finish: OnFinish
+    workflows: frozenset[str]
+    known_count: int | None
+    expansion: Items
+
+    def items(self) -> Iterator[ItemSpec]:
+        """Yield every item, always in the same order, in memory for one of them.
+
+        Raises:
+            ManifestError: after the last item, with everything that is wrong with any of them;
+                items that are wrong are not yielded.
+        """
+        report = Report()
+        yield from self.expansion.checked(report)
+        report.raise_if_any()
+
+    def count(self) -> int | None:
+        """Return how many items there are, None when only going through them would tell."""
+        return self.known_count

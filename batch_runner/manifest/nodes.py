@@ -1,0 +1,106 @@
+"""The YAML document as a tree in which every value knows its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence as Steps
+
+
+class _Broken:
+    """The value of a node whose problem is reported already; nothing more is said about it."""
+
+    def __repr__(self) -> str:
+        return "BROKEN"
+
+
+BROKEN = _Broken()
+
+
+class Node:
+    """Something in the document; line and column count from 1."""
+
+    __slots__ = ("column", "line")
+
+    def __init__(self, line: int, column: int) -> None:
+        self.line = line
+        self.column = column
+
+
+class Scalar(Node):
+    """A single value: text, number, truth value, None or `BROKEN`."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, line: int, column: int, value: Any) -> None:
+        self.line = line
+        self.column = column
+        self.value = value
+
+
+class Sequence(Node):
+    """A list."""
+
+    __slots__ = ("items",)
+
+    def __init__(self, line: int, column: int) -> None:
+        super().__init__(line, column)
+        self.items: list[Node] = []
+
+
+class Mapping(Node):
+    """A mapping; its keys are text as written, `keys` holds where each stands."""
+
+    __slots__ = ("broken", "items", "keys")
+
+    def __init__(self, line: int, column: int) -> None:
+        super().__init__(line, column)
+        self.items: dict[str, Node] = {}
+        self.keys: dict[str, Scalar] = {}
+        self.broken = False  # one of its keys was no key, and that was reported
+
+
+def plain(node: Node) -> Any:
+    """Return the value without its places; broken values become None."""
+    if isinstance(node, Scalar):
+        return None if node.value is BROKEN else node.value
+    if isinstance(node, Sequence):
+        return [plain(item) for item in node.items]
+    if isinstance(node, Mapping):
+        return {key: plain(value) for key, value in node.items.items()}
+    raise TypeError(node)
+
+
+def is_broken(node: Node) -> bool:
+    """Say whether the value was reported already."""
+    if isinstance(node, Mapping):
+        return node.broken
+    return isinstance(node, Scalar) and node.value is BROKEN
+
+
+def holds_broken(node: Node) -> bool:
+    """Say whether anything in the node was reported already."""
+    if isinstance(node, Sequence):
+        return any(map(holds_broken, node.items))
+    if isinstance(node, Mapping):
+        return node.broken or any(map(holds_broken, node.items.values()))
+    return is_broken(node)
+
+
+def follow(node: Node, steps: Steps[int | str]) -> Node:
+    """Return the node at a path of keys and indexes, or the last one on the way to it."""
+    for step in steps:
+        if isinstance(node, Mapping) and step in node.items:
+            node = node.items[str(step)]
+        elif isinstance(node, Sequence) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+    return node
+
+
+def key_of(node: Node, steps: Steps[int | str]) -> Node:
+    """Return where the last key of a path is written, or the node itself if it is not a key."""
+    parent = follow(node, steps[:-1])
+    if isinstance(parent, Mapping) and str(steps[-1]) in parent.keys:
+        return parent.keys[str(steps[-1])]
+    return follow(node, steps)

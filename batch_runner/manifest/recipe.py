@@ -1,0 +1,114 @@
+"""What is sent for an item, and under which name it is kept: the compiled half of a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch_runner.manifest.nodes import BROKEN, Mapping, Node, Scalar, Sequence
+from batch_runner.manifest.report import Place, Report, did_you_mean, shown
+from batch_runner.manifest.sandbox import FUNCTIONS, TemplateRefusedError
+from batch_runner.manifest.templates import Compiler, Render, Template
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A template and where it stands."""
+
+    template: Template
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How items are made; an entry with wishes of its own has one of its own."""
+
+    workflow: Placed
+    params: Node
+    render_params: Render
+    uses: frozenset[str]  # the names in workflow and params
+    name: Placed
+    attempts: int
+    repeat: int
+
+
+class Kitchen:
+    """Compiles the templates of one file, with every refusal at its place.
+
+    `known` are the variables that some item has; None means that any name may be one.
+    """
+
+    def __init__(
+        self, compiler: Compiler, known: frozenset[str] | None, label: str, report: Report
+    ) -> None:
+        self._compiler = compiler
+        self._known = known
+        self._label = label
+        self._report = report
+        self.used: set[str] = set()  # names in any template so far
+        self.unknown: set[str] = set()  # those that no item has; reported
+
+    def place(self, node: Node) -> Place:
+        """Return where a node stands."""
+        return Place(self._label, node.line, node.column)
+
+    def compile(
+        self, source: str, place: Place, *, text: bool = True, item: str | None = None
+    ) -> Placed:
+        """Return the template; one that is refused is reported and stands for its own text."""
+        try:
+            placed = Placed(self._compiler.compile(source, text=text), place)
+        except TemplateRefusedError as error:
+            where = self._report.locate(place, error.needle)
+            self._report.add(where, str(error), hint=error.hint, item=item)
+            return Placed(Template(lambda _: source, source=source), place)
+        self.used |= placed.template.uses
+        if self._known is not None:
+            for name in sorted(placed.template.uses - self._known - set(FUNCTIONS)):
+                self._refuse_unknown(name, self._known, place, item)
+        return placed
+
+    def _refuse_unknown(
+        self, name: str, known: frozenset[str], place: Place, item: str | None
+    ) -> None:
+        self.unknown.add(name)
+        self._report.add(
+            self._report.locate(place, name),
+            f"there is no variable {shown(name)}",
+            item=item,
+            hint=did_you_mean(name, known, otherwise="known here: " + ", ".join(sorted(known))),
+        )
+
+    def compile_tree(self, node: Node) -> tuple[Render, frozenset[str]]:
+        """Return how to render a tree of values, and the names its texts use."""
+        if isinstance(node, Mapping):
+            fields = {key: self.compile_tree(value) for key, value in node.items.items()}
+            renders = [(key, render) for key, (render, _) in fields.items()]
+            uses = frozenset().union(*(names for _, names in fields.values()))
+            return lambda scope: {key: render(scope) for key, render in renders}, uses
+        if isinstance(node, Sequence):
+            items = [self.compile_tree(value) for value in node.items]
+            each = [render for render, _ in items]
+            uses = frozenset().union(*(names for _, names in items))
+            return lambda scope: [render(scope) for render in each], uses
+        value = node.value if isinstance(node, Scalar) else None
+        if isinstance(value, str):
+            template = self.compile(value, self.place(node), text=False).template
+            return template.render, template.uses
+        constant = None if value is BROKEN else value
+        return lambda _: constant, frozenset()
+
+
+def overlaid(base: Node, above: Mapping) -> Mapping:
+    """Return params with an entry's fields laid over them, node by node and field by field."""
+    merged = Mapping(above.line, above.column)
+    if isinstance(base, Mapping):
+        merged.items.update(base.items)
+    for name, fields in above.items.items():
+        below = merged.items.get(name)
+        if isinstance(fields, Mapping) and isinstance(below, Mapping):
+            both = Mapping(fields.line, fields.column)
+            both.items.update({**below.items, **fields.items})
+            merged.items[name] = both
+        else:
+            merged.items[name] = fields
+    return merged

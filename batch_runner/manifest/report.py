@@ -1,0 +1,166 @@
+"""Places in input files, and the list of everything that is wrong at them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch_runner.errors import ManifestError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+#: Problems shown; what comes after them is counted only.
+SHOWN = 50
+
+#: Characters of a source line that are shown; a place further right is shown without its line.
+LINE_WIDTH = 200
+
+#: Lines of a text that are searched for the word a message is about.
+_SEARCHED = 40
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where something stands: a file as the operator named it, line and column from 1."""
+
+    path: str
+    line: int = 1
+    column: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    place: Place
+    message: str
+    item: str | None
+    hint: str | None
+
+
+class Report:
+    """Collects problems, so that one pass tells all of them."""
+
+    def __init__(self) -> None:
+        self._findings: dict[tuple[str, int, int, str], _Finding] = {}
+        self._more = 0
+
+    def __bool__(self) -> bool:
+        return bool(self._findings)
+
+    @property
+    def full(self) -> bool:
+        """Say whether further problems would only be counted."""
+        return len(self._findings) >= SHOWN
+
+    def add(
+        self, place: Place, message: str, *, item: str | None = None, hint: str | None = None
+    ) -> None:
+        """Note one problem; the same words at the same place count once."""
+        known = (place.path, place.line, place.column, message)
+        if known in self._findings:
+            return
+        if self.full:
+            self._more += 1
+            return
+        self._findings[known] = _Finding(place, message, item, hint)
+
+    def locate(self, place: Place, needle: str) -> Place:
+        """Return where a piece of a text stands that begins at `place`, or `place` itself."""
+        if not needle:
+            return place
+        wanted = range(place.line, place.line + _SEARCHED)
+        for number, line in sorted(_read_lines(Path(place.path), set(wanted)).items()):
+            start = place.column - 1 if number == place.line else 0
+            if (column := line.find(needle, start)) >= 0:
+                return Place(place.path, number, column + 1)
+        return place
+
+    def forget(self, path: str, line: int) -> None:
+        """Drop what was noted about one line."""
+        for known in [known for known in self._findings if known[:2] == (path, line)]:
+            del self._findings[known]
+
+    def raise_if_any(self) -> None:
+        """Raise all that was noted, in the order of the files' lines.
+
+        Raises:
+            ManifestError: something was noted.
+        """
+        if self._findings:
+            raise ManifestError(self.problems(), more=self._more)
+
+    def problems(self) -> list[Problem]:
+        """Return what was noted, file by file in the order first met, then by place."""
+        order = {
+            path: rank for rank, path in enumerate(dict.fromkeys(key[0] for key in self._findings))
+        }
+        findings = sorted(
+            self._findings.values(),
+            key=lambda one: (order[one.place.path], one.place.line, one.place.column),
+        )
+        lines = {
+            path: _read_lines(Path(path), {f.place.line for f in findings if f.place.path == path})
+            for path in order
+        }
+        return [_problem(finding, lines[finding.place.path]) for finding in findings]
+
+
+def closest(word: str, options: Iterable[str]) -> str | None:
+    """Return the option that was probably meant, None when none is near."""
+    by_folded = {option.casefold(): option for option in options}
+    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.65)
+    return by_folded[found[0]] if found else None
+
+
+def did_you_mean(word: str, options: Iterable[str], *, otherwise: str | None = None) -> str | None:
+    """Return the hint that names the nearest option, or `otherwise`."""
+    found = closest(word, options)
+    return f"did you mean {found}?" if found else otherwise
+
+
+def shown(value: object, *, width: int = 60) -> str:
+    """Return a value as it may stand in a message: short, one line, no control characters."""
+    text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
+    place = finding.place
+    source_line = lines.get(place.line)
+    if source_line is not None and place.column > LINE_WIDTH:
+        source_line = None
+    return Problem(
+        path=place.path,
+        line=place.line,
+        column=place.column,
+        message=finding.message,
+        item=shown(finding.item) if finding.item is not None else None,
+        hint=finding.hint,
+        source_line=shown(source_line, width=LINE_WIDTH) if source_line is not None else None,
+    )
+
+
+def _read_lines(path: Path, wanted: set[int]) -> dict[int, str]:
+    """Return the wanted lines of a file, read once; nothing when it cannot be read."""
+    found: dict[int, str] = {}
+    last = max(wanted)
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            number = 0
+            while number < last and (line := file.readline(LINE_WIDTH * 10)):
+                number += 1
+                if number in wanted:
+                    found[number] = line.rstrip("\n").replace("\t", " ")
+                while line and not line.endswith("\n"):  # the rest of a very long line
+                    line = file.readline(1_000_000)
+    except OSError:
+        return {}
+    return found

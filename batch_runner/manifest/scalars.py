@@ -1,0 +1,106 @@
+"""What an unquoted YAML value means: the YAML 1.2 core schema, and nothing that 1.1 bends."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+#: Digits of a number that is read as one; more is a mistake or an attack.
+MAX_DIGITS = 300
+
+_WORDS: dict[str, bool | None] = {
+    "": None,
+    "~": None,
+    **dict.fromkeys(("null", "Null", "NULL")),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_TRUTH_1_1 = frozenset(
+    spelling
+    for word in ("y", "n", "yes", "no", "on", "off")
+    for spelling in (word, word.capitalize(), word.upper())
+)
+
+#: A text that starts with none of these can only be text.
+_STARTERS = frozenset("+-.0123456789~nNyYtTfFoO=")
+
+_INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
+_BASED = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
+_DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+][0-9]+)?")
+_INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
+
+_BENT: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"[-+]?0[0-9_]+"), "an octal number to some YAML programs, a decimal to others"),
+    (re.compile(r"[-+]?0b[01_]+"), "a binary number to some YAML programs, text to others"),
+    (
+        re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"),
+        "a number in base 60 to some YAML programs, text to others",
+    ),
+    (
+        re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9].*)?"),
+        "a date to some YAML programs, text to others",
+    ),
+    (
+        re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+"),
+        "text to some YAML programs, a number to others",
+    ),
+    (
+        re.compile(r"[-+]?(?:0x[0-9a-fA-F]+_[0-9a-fA-F_]*|\.?[0-9]+(?:_[0-9]*)+(?:\.[0-9_]*)?)"),
+        "a number to some YAML programs, text to others",
+    ),
+    (re.compile(r"="), "a special value to some YAML programs, text to others"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bent:
+    """A value that would not mean the same to every YAML program, and what to write instead."""
+
+    message: str
+    hint: str
+
+
+def meaning(text: str) -> str | int | float | bool | Bent | None:
+    """Return what an unquoted scalar means, or why it is refused."""
+    if text and text[0] not in _STARTERS:
+        return text
+    if text in _WORDS:
+        return _WORDS[text]
+    if text in _TRUTH_1_1:
+        truth = "true" if text.lower() in ("y", "yes", "on") else "false"
+        why = f"{text} is {truth} to some YAML programs, text to others"
+        return Bent(why, f'write "{text}" in quotes for the text, or {truth}')
+    if _INFINITE.fullmatch(text):
+        return Bent(f"{text} is not a number that can be sent", f'write "{text}" for the text')
+    for pattern, why in _BENT:
+        # A decimal with a signed exponent is the one that both sides read alike.
+        if pattern.fullmatch(text) and not _DECIMAL.fullmatch(text):
+            return Bent(f"{text} is {why}", _otherwise(text))
+    return _number(text)
+
+
+def _number(text: str) -> str | int | float | Bent:
+    integer = _INTEGER.fullmatch(text)
+    if not (integer or _BASED.fullmatch(text) or _DECIMAL.fullmatch(text)):
+        return text
+    if len(text) > MAX_DIGITS:
+        return Bent("this number has too many digits", "write it in quotes if it is text")
+    if integer:
+        return int(text)
+    if text[:2] in ("0x", "0o"):
+        return int(text, 0)
+    value = float(text)
+    if math.isinf(value):
+        return Bent(f"{text} is too large a number", f'write "{text}" in quotes for the text')
+    return value
+
+
+def _otherwise(text: str) -> str:
+    """Return the hint: quotes for the text, and the number where there is one to offer."""
+    quoted = f'write "{text}" in quotes for the text'
+    try:
+        number = float(text)
+    except ValueError:
+        return quoted
+    return f"{quoted}, or {number:.15g} for the number" if math.isfinite(number) else quoted

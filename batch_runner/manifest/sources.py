@@ -1,0 +1,148 @@
+"""Where the items of a job come from: its prompts, its data file, its matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batch_runner.manifest.entries import Entry, Prompts
+from batch_runner.manifest.matrix import Combination, Matrix
+from batch_runner.manifest.model import Prompt
+from batch_runner.manifest.nodes import Mapping, Scalar, Sequence
+from batch_runner.manifest.report import Place, shown
+from batch_runner.manifest.rows import Rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch_runner.manifest.model import Document
+    from batch_runner.manifest.nodes import Node
+    from batch_runner.manifest.recipe import Kitchen, Recipe
+    from batch_runner.manifest.report import Report
+
+#: Variables that every item has.
+ALWAYS = frozenset({"id", "n", "job"})
+
+_NO_COMBINATION = [Combination({}, {}, "")]
+
+
+class Sources:
+    """The parts of one manifest that make items.
+
+    Prompts come before rows, each of them with every combination of the matrix; a matrix alone
+    makes its combinations.
+    """
+
+    def __init__(
+        self, document: Document, root: Mapping, folder: Path, label: str, report: Report
+    ) -> None:
+        self._document = document
+        self._root = root
+        self._label = label
+        self._prompts: Prompts | None = None
+        matrix = root.items.get("matrix")
+        self.matrix: Matrix | None = None
+        if isinstance(matrix, Mapping) and not matrix.broken:
+            self.matrix = Matrix(matrix, label, report)
+        self._rows: Rows | None = None
+        if document.items_from is not None:
+            self._rows = Rows(folder / document.items_from, self._data_label(document.items_from))
+        self._check_any(report)
+
+    def variables(self) -> frozenset[str] | None:
+        """Return every variable that some item has, None when the rows may bring any."""
+        known = {*ALWAYS, *self._document.defaults, *self._document.files}
+        known |= {name for entry in self._own_variables() for name in entry}
+        if self.matrix:
+            known.update(self.matrix.names)
+        if self._rows:
+            columns = self._rows.columns()
+            if columns is None:
+                return None
+            known.update(columns)
+        return frozenset(known)
+
+    def read_prompts(self, recipe: Recipe, kitchen: Kitchen, report: Report) -> None:
+        """Check the prompts, all of them; from now on `entries` has them."""
+        node = self._root.items.get("prompts")
+        if node is None:
+            return
+        self._prompts = Prompts(node, recipe, kitchen, self._label)
+        for _ in self._prompts.entries(report):
+            pass
+
+    def entries(self, report: Report) -> Iterator[Entry]:
+        """Yield every entry in order; report the unsound ones."""
+        if self._prompts:
+            yield from self._prompts.entries(report)
+        if self._rows:
+            yield from self._rows.entries(report)
+        if not self._prompts and not self._rows and self.matrix:
+            yield Entry(self._place(self._root.items["matrix"]), {})
+
+    @property
+    def combinations(self) -> list[Combination]:
+        """Return the matrix's combinations, one empty one without a matrix."""
+        return self.matrix.combinations if self.matrix else _NO_COMBINATION
+
+    def count(self, recipe: Recipe) -> int | None:
+        """Return the number of items, None when a file would have to be read for it."""
+        if self._rows:
+            return None
+        entries = self._prompts.items_per_combination() if self._prompts else recipe.repeat
+        return entries * len(self.combinations)
+
+    def own_workflows(self) -> Iterator[Scalar]:
+        """Yield the workflows that prompts name for themselves."""
+        for entry in self._mappings():
+            own = entry.items.get("workflow")
+            if isinstance(own, Scalar) and isinstance(own.value, str):
+                yield own
+
+    def has_prompts(self) -> bool:
+        """Say whether every entry has a prompt of its own."""
+        return self._prompts is not None
+
+    def check_names(self, report: Report) -> None:
+        """Report a variable that two sources claim."""
+        names = dict.fromkeys(self.matrix.names if self.matrix else (), "the matrix")
+        columns = (self._rows.columns() if self._rows else None) or []
+        places = {name: self._place(self._root.items["items_from"]) for name in columns}
+        for entry in self._mappings():
+            places.update({name: self._place(key) for name, key in entry.keys.items()})
+        if self._root.items.get("prompts") is not None:
+            places.setdefault("prompt", self._place(self._root.items["prompts"]))
+        for name in places.keys() & names.keys():
+            message = f"{shown(name)} is a variable here and in the matrix as well"
+            report.add(places[name], message, hint="rename one of them")
+
+    def _own_variables(self) -> Iterator[set[str]]:
+        node = self._root.items.get("prompts")
+        if node is not None:
+            yield {"prompt"}
+        for entry in self._mappings():
+            yield entry.items.keys() - (Prompt.model_fields.keys() - {"name"})
+
+    def _mappings(self) -> Iterator[Mapping]:
+        node = self._root.items.get("prompts")
+        for entry in node.items if isinstance(node, Sequence) else ():
+            if isinstance(entry, Mapping):
+                yield entry
+
+    def _check_any(self, report: Report) -> None:
+        items = self._root.items
+        if any(key in items for key in ("prompts", "matrix", "items_from")):
+            return
+        report.add(
+            Place(self._label, self._root.line, self._root.column),
+            "there are no items: prompts, matrix and items_from are all missing",
+            hint="write prompts: and one text a line under it, each after a dash",
+        )
+
+    def _data_label(self, name: str) -> str:
+        """Return the data file's name as the operator would write it from where they are."""
+        before, slash, _ = self._label.rpartition("/")
+        return name if name.startswith("/") or not slash else f"{before}/{name}"
+
+    def _place(self, node: Node) -> Place:
+        return Place(self._label, node.line, node.column)

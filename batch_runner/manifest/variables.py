@@ -1,0 +1,42 @@
+"""What a variable may be called, and what it may hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from batch_runner.manifest.fields import variable_refusal
+from batch_runner.manifest.report import shown
+from batch_runner.manifest.sandbox import MARKERS, MAX_TEXT
+from batch_runner.models import UPLOAD_MARK
+
+if TYPE_CHECKING:
+    from batch_runner.manifest.report import Place, Report
+
+
+def check_variable(name: str, value: Any, place: Place, report: Report) -> None:
+    """Report a variable that has a name or a value that it cannot have."""
+    if reason := variable_refusal(name):
+        report.add(place, f"{shown(name)} cannot be a variable: {reason}", hint="rename it")
+    if isinstance(value, dict):
+        for inner in value.values():
+            check_value(inner, place, report)
+    else:
+        check_value(value, place, report)
+
+
+def check_value(value: Any, place: Place, report: Report, item: str | None = None) -> None:
+    """Report a value that would be sent as it stands although it looks like a template."""
+    if not isinstance(value, str):
+        return
+    if MARKERS.search(value):
+        report.add(
+            report.locate(place, "{"),
+            f"this value would be sent with its brackets: {shown(value)}",
+            item=item,
+            hint="templates belong into params, prompts, files, output.name or defaults.prompt",
+        )
+    elif UPLOAD_MARK in value:
+        report.add(place, f"{UPLOAD_MARK} is a mark of the program's own", item=item)
+    elif len(value) > MAX_TEXT:
+        message = f"the text has {len(value)} characters, and at most {MAX_TEXT} may be"
+        report.add(place, message, item=item)

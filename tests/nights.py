@@ -127,10 +127,11 @@ def violations(root: Path, simulator: Simulator, *, approved: int = 1) -> list[s
     for task in simulator.ledger.creates:
         row = known[task.params["6"]["text"]]
         if row.status is ItemStatus.REFUSED or row.status is ItemStatus.PENDING:
-            found.append(f"{row.id} is {row.status}, but task {task.task_id} was paid for")
+            found.append(f"{row.id} is {row.status}, but task {task.id} was paid for")
     for row in known.values():
         found += _broken(folder, row)
-    if simulator.ledger.leaks or simulator.ledger.redirected:
+    followed = [entry for entry in simulator.ledger.redirected if entry.get("key")]
+    if simulator.ledger.leaks or followed:
         found.append("the key left for another origin")
     found += _strangers(folder, known.values())
     return found

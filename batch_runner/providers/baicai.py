@@ -91,7 +91,7 @@ class Baicai:
                 failure=Failure.LOST,
                 status=answer.status,
             )
-        return [urljoin(self._http.base_url + "/", url) for url in urls]
+        return [_absolute(self._http.base_url + "/", url) for url in urls]
 
     async def upload(self, path: Path) -> str:
         """Send a file and return its `fullPath`, which stands for it in params."""
@@ -128,6 +128,9 @@ class Baicai:
         failure = classify(
             answer.status, code, message, unsent=self._unsent if unsent else frozenset()
         )
+        if failure is Failure.REFUSED and candidate is not None and answer.status < 300:
+            # It says no and names a task: only a person can tell which of the two is true.
+            failure = Failure.LOST
         if failure is None and content.get("data") is None:
             failure, message = Failure.LOST, "the answer cannot be read"
         if failure is None:
@@ -159,10 +162,10 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 def _code(content: dict[str, Any]) -> str | None:
     code = content.get("code")
-    if code is None or isinstance(code, bool):
-        return None
     if isinstance(code, float) and code.is_integer():
         code = int(code)
+    if isinstance(code, bool) or not isinstance(code, int | str):
+        return None
     return str(code).strip()
 
 
@@ -208,6 +211,14 @@ def _urls(data: Any) -> list[str]:
             if isinstance(urls, list):
                 found.update((url.strip(), None) for url in urls if _is_text(url))
     return list(found)
+
+
+def _absolute(base: str, url: str) -> str:
+    """Return `url` as an address; what is none is left as it came, for the fetch to refuse."""
+    try:
+        return urljoin(base, url)
+    except ValueError:
+        return url
 
 
 def _is_text(value: Any) -> bool:

@@ -27,6 +27,7 @@ import aiohttp
 
 from batch_runner.errors import ApiError, Failure, FileRejected
 from batch_runner.retry import classify
+from batch_runner.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -167,7 +168,10 @@ class Http:
         return None
 
     def _check_address(self, url: str) -> None:
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise FileRejected(f"{shown(url)} is not an address") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
             raise FileRejected(f"{shown(url)} is not an address that may be fetched")
         try:
@@ -179,8 +183,8 @@ class Http:
 
 
 def shown(url: str) -> str:
-    """Return `url` without its query, which may hold a signature."""
-    return url.split("?", 1)[0][:200]
+    """Return `url` for people, without its query, which may hold a signature."""
+    return printable(url.split("?", 1)[0], 200)
 
 
 def _public_socket(info: tuple[Any, ...]) -> socket.socket:

@@ -1,0 +1,69 @@
+.DEFAULT_GOAL := help
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+WORKERS ?= 2
+SECONDS ?= 600
+JOB ?= jobs/year_of_the_horse.yaml
+
+.PHONY: help
+help:  ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
+	$(PYTHON) -m pip install --quiet --editable '.[fast]' --group dev
+	@touch $(READY)
+
+.PHONY: install
+install: $(READY)  ## Make the virtual environment with the package and its tools
+
+.PHONY: run
+run: $(READY)  ## Rehearse the example job on the built-in simulator: pictures, free, no key
+	$(VENV)/bin/batch-runner run $(JOB) --rehearse
+
+.PHONY: format
+format: $(READY)  ## Rewrite the code in the house format
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+.PHONY: lint
+lint: $(READY)  ## Check format, lint rules and import layers
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(VENV)/bin/lint-imports
+
+.PHONY: types
+types: $(READY)  ## Check types (mypy --strict)
+	$(PYTHON) -m mypy
+
+.PHONY: test
+test: $(READY)  ## Run the tests; make test ARGS='-k poller'
+	$(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: cover
+cover: $(READY)  ## Run the tests and hold the coverage floor
+	$(PYTHON) -m coverage erase
+	$(PYTHON) -m coverage run -m pytest -n $(WORKERS)
+	$(PYTHON) -m coverage combine --quiet
+	$(PYTHON) -m coverage report
+
+.PHONY: check
+check: lint types cover  ## All that CI checks
+
+.PHONY: soak
+soak: $(READY)  ## Sweep kills and faults for SECONDS (default 600)
+	$(PYTHON) -m tests.soak --seconds $(SECONDS)
+
+.PHONY: bench
+bench: $(READY)  ## Measure against the budget; make bench ONE=pace
+	$(PYTHON) -m tests.bench $(ONE)
+
+.PHONY: simulate
+simulate: $(READY)  ## Act the service on port 8765
+	$(VENV)/bin/batch-runner simulate --port 8765
+
+.PHONY: clean
+clean:  ## Remove caches and build output
+	rm -rf build dist htmlcov .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis

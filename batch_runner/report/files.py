@@ -1,0 +1,70 @@
+"""Whole-or-nothing writes, and data as classic scripts (a page from `file://` cannot fetch)."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: What could end a script element, open a comment or a tag, or end a line in older engines.
+_ESCAPES = str.maketrans(
+    {
+        "<": "\\u003c",
+        ">": "\\u003e",
+        "&": "\\u0026",
+        "\u2028": "\\u2028",
+        "\u2029": "\\u2029",
+    }
+)
+
+
+@contextmanager
+def replace_file(
+    path: Path, *, through: Path | None = None, durable: bool = True
+) -> Iterator[IO[bytes]]:
+    """Write `path` whole or not at all: the old file stays until the new one is complete.
+
+    The temporary file lies in `through` (None: beside `path`), which must be on the same file
+    system. `durable` waits for the disk.
+
+    Raises:
+        OSError: it could not be written; `path` is as it was.
+    """
+    temporary = (through or path.parent) / f".{path.name}.{secrets.token_hex(6)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    try:
+        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as out:
+            yield out
+            if durable:
+                out.flush()
+                os.fsync(out.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def script_json(value: Any) -> str:
+    """Return `value` as a JavaScript expression that is inert inside a script element."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).translate(_ESCAPES)
+
+
+def write_script(folder: Path, name: str, value: Any) -> str:
+    """Write `value` as a script that hands it to the page as `name`; return the file's name.
+
+    The file's name holds a hash of its content, so that a page never meets the data of another.
+    """
+    text = f"(window.batchReport??={{}})[{script_json(name)}]={script_json(value)};\n"
+    # A lone surrogate in a prompt cannot be UTF-8, but as an escape it is good JavaScript.
+    content = text.encode("utf-8", "backslashreplace")
+    path = folder / f"{name}-{sha256(content).hexdigest()[:12]}.js"
+    if not path.exists():
+        with replace_file(path) as out:
+            out.write(content)
+    return path.name

@@ -1,0 +1,53 @@
+"""What the events tell: each item's course, and where it stood when the last run began."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batch_runner.errors import IllegalTransition
+from batch_runner.lifecycle import Event, ItemStatus, advance
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from batch_runner.journal import EventRow, JournalReader, RunRow
+
+#: Events kept, the newest; older ones of a huge job are not shown. Bounds the memory of a report.
+EVENTS_SHOWN = 400_000
+
+
+def events_by_item(reader: JournalReader) -> dict[str, list[EventRow]]:
+    """Return the events of each item by its key, oldest first."""
+    courses: dict[str, list[EventRow]] = {}
+    for event in reversed(reader.latest_events(EVENTS_SHOWN)):
+        courses.setdefault(event.key, []).append(event)
+    return courses
+
+
+def last_look(runs: list[RunRow]) -> float | None:
+    """Return when the operator last saw the job stand still: the end of the run before the last.
+
+    None when there has been one run only, or none.
+    """
+    if len(runs) < 2:
+        return None
+    return runs[-2].ended_at or runs[-1].started_at
+
+
+def status_at(events: Iterable[EventRow], moment: float) -> ItemStatus | None:
+    """Return where an item stood at `moment`; None when it was not listed yet, or is unknown."""
+    status: ItemStatus | None = None
+    for event in events:
+        if event.at > moment:
+            return status
+        status = _after(status, event)
+    return status
+
+
+def _after(status: ItemStatus | None, event: EventRow) -> ItemStatus | None:
+    if event.event == Event.LISTED:
+        return ItemStatus.PENDING
+    try:
+        return advance(status, Event(event.event)) if status else None
+    except (IllegalTransition, ValueError):
+        return None  # the beginning of its course was not read

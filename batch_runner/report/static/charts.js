@@ -1,0 +1,72 @@
+// Charts as plain SVG, each with a sentence that says the same.
+
+const CHART = { width: 320, height: 120, floor: 104 };
+
+function showFigures() {
+  $('figures').hidden = report.runs.length === 0;
+  const weather = report.runs.at(-1)?.weather ?? [];
+  const charts = [];
+  if (weather.length) {
+    charts.push(perMinute('chart_pace', weather.map((row) => row[1])));
+    charts.push(perMinute('chart_limited', weather.map((row) => row[3])));
+  }
+  const waits = items.map(({ times: [, from, to] }) => to - from).filter((wait) => wait >= 0).sort((a, b) => a - b);
+  if (waits.length > 1) charts.push(durations(waits));
+  if (report.price && report.runs.length > 1) charts.push(costs());
+  $('charts').replaceChildren(...charts);
+  $('runs').replaceChildren(runTable());
+  $('runs').setAttribute('aria-label', say('runs_label'));
+}
+
+function bars(title, sentence, values, labels, format = String) {
+  const { width, height, floor } = CHART;
+  const most = Math.max(...values, 0);
+  const step = width / values.length;
+  const svg = makeSvg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': sentence });
+  values.forEach((value, index) => {
+    const tall = most ? (value / most) * (floor - 16) : 0;
+    const bar = makeSvg('rect', {
+      x: index * step + step * 0.1, y: floor - tall, width: Math.max(step * 0.8, 0.5), height: tall, rx: Math.min(2, step / 4), class: 'value',
+    });
+    bar.append(makeSvg('title', {}, format(value)));
+    svg.append(bar);
+  });
+  const text = (x, y, anchor, words) => makeSvg('text', { x, y, 'text-anchor': anchor }, words);
+  svg.append(makeSvg('line', { x1: 0, x2: width, y1: floor, y2: floor, class: 'axis' }),
+    text(0, height - 3, 'start', labels[0]), text(width, height - 3, 'end', labels[1]), text(width, 10, 'end', format(most)));
+  return make('figure', { class: 'chart' }, make('figcaption', {}, title), svg, make('p', { class: 'soft' }, sentence));
+}
+
+function perMinute(word, values) {
+  const most = Math.max(...values);
+  const all = values.reduce((sum, value) => sum + value, 0);
+  const weather = report.runs.at(-1).weather;
+  return bars(say(word), say('chart_say', say(word), most, all), values, ['0', span(weather.at(-1)[0])]);
+}
+
+function durations(waits) {
+  const at = (share) => waits[Math.min(waits.length - 1, Math.floor(share * waits.length))];
+  const longest = waits.at(-1);
+  const counts = Array(Math.min(24, Math.max(4, waits.length))).fill(0);
+  for (const wait of waits) counts[Math.min(counts.length - 1, Math.floor((wait / (longest || 1)) * counts.length))] += 1;
+  return bars(say('chart_durations'), say('chart_median', span(at(0.5)), span(at(0.9))), counts, ['0', span(longest)]);
+}
+
+function costs() {
+  const [amount, currency] = report.price;
+  const values = report.runs.map((run) => run.creates * amount);
+  const money = (value) => `${value.toFixed(2)} ${currency}`;
+  const all = values.reduce((sum, value) => sum + value, 0);
+  const sentence = say('chart_say', say('chart_cost'), money(Math.max(...values)), money(all));
+  return bars(say('chart_cost'), sentence, values, ['1', String(values.length)], money);
+}
+
+function runTable() {
+  const words = ['run', 'began', 'took', 'creates', 'polls', 'limited', 'retries', 'verdict'];
+  const rows = [...report.runs].reverse().map((run) => make('tr', {},
+    [run.run, clock(run.started_at), run.ended_at ? span(run.ended_at - run.started_at) : '–',
+      run.creates, run.polls, run.limited, run.retries, run.verdict ?? say('unfinished_run')]
+      .map((value) => make('td', {}, String(value)))));
+  return make('table', { class: 'plain' },
+    make('thead', {}, make('tr', {}, words.map((word) => make('th', { scope: 'col' }, say(word))))), make('tbody', {}, rows));
+}

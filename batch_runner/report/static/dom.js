@@ -1,0 +1,61 @@
+// Building the page. Text from the journal only ever becomes a text node or an attribute's value.
+
+const $ = (id) => document.getElementById(id);
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? '' : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+function makeSvg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
+// A journal's file name as an address beside the page.
+function address(...parts) {
+  return parts.join('/').split('/').map(encodeURIComponent).join('/');
+}
+
+// A text of unknown direction, kept from turning its neighbours around.
+function foreign(text, tag = 'bdi') {
+  return make(tag, { dir: 'auto' }, text ?? '');
+}
+
+function loadScript(name) {
+  return new Promise((resolve, reject) => {
+    const script = make('script', { src: address(report.folder, name), onload: resolve });
+    script.addEventListener('error', () => reject(new Error(name)));
+    document.head.append(script);
+  });
+}
+
+async function copyText(text, button) {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = make('textarea', { class: 'offscreen', 'aria-hidden': 'true' });
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand('copy');
+    area.remove();
+    button.focus();
+  }
+  button.textContent = say('copied');
+  setTimeout(() => { button.textContent = say('copy'); }, 1500);
+}
+
+function download(name, type, text) {
+  const link = make('a', { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,75 @@
+// What stands above the pictures: verdict, next commands, what is not done, what has changed.
+
+function showHead() {
+  $('verdict').textContent = report.verdict[language];
+  $('written').textContent = say('written', clock(report.written));
+  for (const element of document.querySelectorAll('[data-say]')) {
+    element.textContent = say(element.dataset.say);
+  }
+  showBar();
+  showCommands();
+  showTroubles();
+  showChanges();
+}
+
+function showBar() {
+  const parts = Object.entries(report.counts);
+  const words = parts.map(([status, count]) => `${count} ${say(`status_${status}`)}`);
+  $('bar').setAttribute('aria-label', words.join(', '));
+  $('bar').replaceChildren(...parts.map(([status, count]) => {
+    const part = make('span', { class: `part ${status}` });
+    part.style.flexGrow = count;
+    return part;
+  }));
+  $('legend').replaceChildren(...parts.map(([status], index) =>
+    make('li', {}, make('span', { class: `dot ${status}` }), words[index])));
+}
+
+function showCommands() {
+  $('next').hidden = report.commands.length === 0;
+  $('commands').replaceChildren(...report.commands.map(([verb, command]) =>
+    make('li', {}, make('p', {}, say(`why_${verb}`)), commandLine(command))));
+}
+
+function commandLine(command) {
+  const button = make('button', { type: 'button', 'aria-label': say('copyLabel', command) }, say('copy'));
+  button.addEventListener('click', () => copyText(command, button));
+  return make('div', { class: 'command' }, make('code', { tabindex: 0 }, command), button);
+}
+
+function showTroubles() {
+  $('troubles').hidden = report.troubles.length === 0;
+  $('groups').replaceChildren(...report.troubles.map(troubleGroup));
+}
+
+function troubleGroup(group) {
+  const rest = group.count - group.members.length;
+  const summary = make('summary', {},
+    make('span', { class: `dot ${group.status}` }),
+    make('span', { class: 'what' }, `${say(`status_${group.status}`)}: `,
+      foreign(group.reason ?? say('no_reason'))),
+    make('span', { class: 'count' }, sayCount(group.count)),
+    make('span', { class: 'fixer' }, say(`fixer_${group.fixer}`)));
+  return make('details', { class: 'group', open: report.troubles.length <= 6 }, summary,
+    make('p', {}, say(group.status === 'held' ? 'advice_held' : `advice_${group.fixer}`)),
+    commandLine(group.command),
+    make('ul', { class: 'members' }, group.members.map((member) => troubleMember(group, member)),
+      rest > 0 ? make('li', {}, say('and_more', rest)) : null),
+    make('button', { type: 'button', class: 'quiet', onclick: () => showOnly(group) }, say('show_these')));
+}
+
+function troubleMember(group, [key, id, source, message, startedAt]) {
+  return make('li', {},
+    make('button', { type: 'button', class: 'link', onclick: () => openByKey(key) }, foreign(id)),
+    source ? make('code', {}, foreign(source)) : null,
+    group.status === 'held' && startedAt ? make('span', {}, say('sent', clock(startedAt))) : null,
+    message ? foreign(message) : null);
+}
+
+function showChanges() {
+  $('changes').hidden = report.changes === null;
+  if (report.changes === null) return;
+  const moves = report.changes.map(([was, now, count]) => make('li', {},
+    make('strong', {}, String(count)), ` ${say(`status_${was ?? 'new'}`)} → ${say(`status_${now}`)}`));
+  $('moves').replaceChildren(...(moves.length ? moves : [make('li', {}, say('unchanged'))]));
+}

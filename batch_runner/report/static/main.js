@@ -1,0 +1,61 @@
+// The order in which the page comes to life.
+
+const report = window.batchReport.head;
+
+function chooseLanguage() {
+  let kept = null;
+  try { kept = localStorage.getItem('batch-runner:language'); } catch { /* storage is switched off */ }
+  const wanted = kept || document.documentElement.dataset.language || navigator.language || 'en';
+  language = wanted.toLowerCase().startsWith('zh') ? 'zh' : 'en';
+}
+
+function switchLanguage() {
+  language = language === 'zh' ? 'en' : 'zh';
+  try { localStorage.setItem('batch-runner:language', language); } catch { /* until the reload, then */ }
+  showAll();
+}
+
+function showAll() {
+  document.documentElement.lang = language === 'zh' ? 'zh-Hans' : 'en';
+  $('language').textContent = say('other');
+  $('language').setAttribute('aria-label', say('otherLabel'));
+  $('language').lang = language === 'zh' ? 'en' : 'zh-Hans';
+  showHead();
+  showFilters();
+  showSheet();
+  showChosen();
+  showTray();
+  showFigures();
+}
+
+async function loadItems() {
+  for (const [index, name] of report.shards.entries()) {
+    await loadScript(name);
+    for (const item of window.batchReport[`items-${index}`]) {
+      items.push(item);
+      byKey.set(item.key, item);
+    }
+    // The first shard is something to look at; the others are shown when all are there.
+    if (index === 0 && report.shards.length > 1) showSheet();
+  }
+}
+
+async function start() {
+  chooseLanguage();
+  loadChoices();
+  chooseAxes();
+  listenToViewer();
+  $('language').addEventListener('click', switchLanguage);
+  $('filters').addEventListener('submit', (event) => event.preventDefault());
+  window.addEventListener('beforeprint', () => {
+    const grid = $('tiles').querySelector('.grid');
+    if (grid) addTiles(grid, Infinity);
+    for (const image of $('tiles').querySelectorAll('img')) image.loading = 'eager';
+  });
+  showAll();
+  await loadItems();
+  showAll();
+  document.documentElement.dataset.ready = 'true';
+}
+
+start();

@@ -1,0 +1,165 @@
+// One item in full, and two to four side by side.
+
+let current = null; // the item in the viewer
+let opener = null; // where the focus goes back to
+
+function openByKey(key) {
+  const item = byKey.get(key);
+  if (item) openItem(item);
+}
+
+function openItem(item) {
+  current = item;
+  if (!$('viewer').open) {
+    opener = document.activeElement;
+    $('viewer').showModal();
+  }
+  showItem();
+}
+
+function step(by) {
+  const index = shown.indexOf(current);
+  const next = shown[index + by];
+  if (next) openItem(next);
+}
+
+function showItem() {
+  const item = current;
+  const focused = document.activeElement?.dataset?.act;
+  const act = (word, run, attributes = {}) =>
+    make('button', { type: 'button', 'data-act': word, onclick: run, ...attributes }, say(word));
+  const index = shown.indexOf(item);
+  $('viewer').replaceChildren(
+    make('header', { class: 'viewer-head' },
+      make('h2', { id: 'viewer-title' }, foreign(item.id)),
+      make('span', { class: 'status' }, make('span', { class: `dot ${item.status}` }), say(`status_${item.status}`)),
+      index >= 0 ? make('span', { class: 'soft' }, say('of', index + 1, shown.length)) : null,
+      make('span', { class: 'row end' },
+        act('previous', () => step(-1), { disabled: index <= 0 }),
+        act('next_item', () => step(1), { disabled: index < 0 || index >= shown.length - 1 }),
+        act('favourite', () => toggleFavourite(item.key), { 'aria-pressed': String(isFavourite(item.key)), class: 'star' }),
+        act('compare', () => toggleCompared(item.key), { 'aria-pressed': String(compared.includes(item.key)) }),
+        act('close', () => $('viewer').close()))),
+    make('div', { class: 'viewer-body' }, make('div', { class: 'stage' }, bigPictures(item)), facts(item)));
+  const again = focused && $('viewer').querySelector(`[data-act="${focused}"]:not([disabled])`);
+  (again || $('viewer').querySelector('[data-act=close]')).focus();
+  showDetails(item);
+}
+
+function bigPictures(item) {
+  const pictures = item.files.filter(([, , state]) => state === 'shown' || state === 'large');
+  if (pictures.length === 0) return picture(item);
+  return pictures.map(([name]) => make('a', { href: address(name), target: '_blank', rel: 'noopener' },
+    make('img', { src: address(name), alt: item.prompt.slice(0, 300) })));
+}
+
+function fact(word, ...children) {
+  return [make('dt', {}, say(word)), make('dd', {}, ...children)];
+}
+
+function facts(item) {
+  const [, submitted, completed, done] = item.times;
+  const known = report.variables.map((variable, index) => [variable.name, item.values[index]]).filter(([, value]) => value !== null);
+  const note = make('textarea', { id: 'note', rows: 2 });
+  note.value = choiceOf(item.key).note;
+  note.addEventListener('change', () => choose(item.key, { note: note.value.trim() }));
+  return make('div', { class: 'facts' },
+    make('h3', {}, say('prompt')), make('p', { class: 'prompt', dir: 'auto' }, item.prompt),
+    make('dl', {},
+      item.reason || item.message ? fact('reason', foreign(item.reason), ' ', foreign(item.message)) : [],
+      known.length ? fact('variables', known.map(([name, value]) => make('div', {}, foreign(name), ' = ', foreign(value)))) : [],
+      item.files.length ? fact('file', item.files.map(([name]) => make('div', {}, make('a', { href: address(name) }, foreign(name))))) : [],
+      item.task ? fact('task', make('code', {}, item.task)) : [],
+      submitted && completed ? fact('waited', span(completed - submitted)) : [],
+      submitted && done ? fact('fetched', span(done - submitted)) : [],
+      fact('attempt', String(item.attempt)),
+      item.source ? fact('source', make('code', {}, foreign(item.source))) : [],
+      fact('workflow', foreign(item.workflow))),
+    make('label', { class: 'note' }, make('span', {}, say('note')), note),
+    make('div', { id: 'details' }));
+}
+
+async function detailsOf(item) {
+  const index = items.indexOf(item);
+  const shard = Math.floor(index / report.detailsAShard);
+  const name = `details-${shard}`;
+  if (!window.batchReport[name]) await loadScript(report.details[shard]);
+  return window.batchReport[name][index % report.detailsAShard];
+}
+
+async function showDetails(item) {
+  try {
+    const details = await detailsOf(item);
+    if (current !== item || !$('details')) return;
+    const { params, events } = details;
+    $('details').replaceChildren(
+      make('h3', {}, say('course')),
+      make('ol', { class: 'course' }, events.map(([at, event, , task, reason, message]) => make('li', {},
+        make('time', {}, clock(at)), ' ', say(`event_${event}`), task && event === 'submit_confirmed' ? ` · ${task}` : null,
+        reason ? make('span', { class: 'soft' }, ' · ', foreign(reason)) : null,
+        message ? make('div', { class: 'soft' }, foreign(message)) : null))),
+      make('h3', {}, say('params')), make('pre', { tabindex: 0, dir: 'auto' }, params));
+  } catch {
+    if ($('details')) $('details').textContent = say('details_failed');
+  }
+}
+
+function showTray() {
+  $('tray').hidden = compared.length === 0;
+  $('tray').setAttribute('aria-label', say('compare'));
+  $('tray').replaceChildren(
+    ...compared.map((key) => make('span', { class: 'chip' }, picture(byKey.get(key)))),
+    compared.length > 1
+      ? make('button', { type: 'button', class: 'primary', onclick: openComparison }, say('compare_now', compared.length))
+      : make('span', {}, say('compare_more')),
+    make('button', { type: 'button', onclick: () => { compared.length = 0; listeners.forEach((one) => one()); } }, say('compare_clear')));
+}
+
+function openComparison() {
+  if (compared.length < 2) return;
+  $('viewer').close();
+  if (!$('comparison').open) $('comparison').showModal();
+  showComparison();
+}
+
+function showComparison() {
+  if (!$('comparison').open) return;
+  if (compared.length < 2) { $('comparison').close(); return; }
+  $('comparison').replaceChildren(
+    make('header', { class: 'viewer-head' }, make('h2', { id: 'comparison-title' }, say('compare_title')),
+      make('button', { type: 'button', class: 'end', onclick: () => $('comparison').close() }, say('close'))),
+    make('div', { class: `side-by-side of-${compared.length}` }, compared.map((key) => {
+      const item = byKey.get(key);
+      return make('figure', {}, make('div', { class: 'stage' }, bigPictures(item)),
+        make('figcaption', {}, make('strong', {}, foreign(item.id)), make('p', { class: 'prompt', dir: 'auto' }, item.prompt),
+          make('span', { class: 'row' },
+            make('button', { type: 'button', class: 'star', 'aria-pressed': String(isFavourite(key)), onclick: () => toggleFavourite(key) }, say('favourite')),
+            make('button', { type: 'button', onclick: () => toggleCompared(key) }, say('take_out')))));
+    })));
+}
+
+function onKey(event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  const focused = event.target.closest?.('.tile');
+  const inViewer = $('viewer').open;
+  const key = inViewer ? current.key : focused?.dataset.key;
+  const run = {
+    '/': () => { if (!inViewer && !$('comparison').open) $('search').focus(); else return false; },
+    f: () => (key ? toggleFavourite(key) : false),
+    c: () => (key ? toggleCompared(key) : false),
+    ArrowLeft: () => (inViewer ? step(-1) : focused ? moveFocus(focused, 'ArrowLeft') : false),
+    ArrowRight: () => (inViewer ? step(1) : focused ? moveFocus(focused, 'ArrowRight') : false),
+    ArrowUp: () => (focused && !inViewer ? moveFocus(focused, 'ArrowUp') : false),
+    ArrowDown: () => (focused && !inViewer ? moveFocus(focused, 'ArrowDown') : false),
+  }[event.key];
+  if (run && run() !== false) event.preventDefault();
+}
+
+function listenToViewer() {
+  document.addEventListener('keydown', onKey);
+  $('viewer').addEventListener('close', () => {
+    const tileNow = current && $('tiles').querySelector(`[data-key="${CSS.escape(current.key)}"]`);
+    (tileNow ?? opener)?.focus();
+  });
+  listeners.push(markTiles, showTray, showComparison, showChosen, () => { if ($('viewer').open) showItem(); });
+}

@@ -1,0 +1,149 @@
+"""One sentence on how a job stands: what came of the items, what it cost, how long it took."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from batch_runner.lifecycle import ItemStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from batch_runner.settings import Price
+
+
+class _Trouble(NamedTuple):
+    """What can be said of items that are not done; `one` and `many` are English predicates."""
+
+    statuses: tuple[ItemStatus, ...]
+    one: str
+    many: str
+    meaning: str
+    zh: str
+    zh_meaning: str
+
+
+#: The most urgent first: the first that applies leads the sentence and is explained.
+_TROUBLES = (
+    _Trouble(
+        (ItemStatus.HELD,),
+        "is held",
+        "are held",
+        "may have been paid, waiting for your decision",
+        "待定",
+        "可能已计费，等待您决定",
+    ),
+    _Trouble(
+        (ItemStatus.UNFETCHED,),
+        "is not fetched",
+        "are not fetched",
+        "paid, and the next run fetches for free",
+        "未取回",
+        "已计费，下次运行会免费取回",
+    ),
+    _Trouble((ItemStatus.FAILED,), "failed", "failed", "the report says why", "失败", "原因见报告"),
+    _Trouble(
+        (ItemStatus.REFUSED,),
+        "was refused",
+        "were refused",
+        "the service said no, nothing was paid",
+        "被拒绝",
+        "服务端拒绝，未计费",
+    ),
+    _Trouble(
+        (
+            ItemStatus.PENDING,
+            ItemStatus.SUBMITTING,
+            ItemStatus.SUBMITTED,
+            ItemStatus.FETCHING,
+        ),
+        "is not finished",
+        "are not finished",
+        "the next run goes on from here",
+        "未完成",
+        "下次运行会从这里继续",
+    ),
+)
+
+
+def verdict_sentence(
+    counts: Mapping[ItemStatus, int],
+    *,
+    creates: int,
+    price: Price | None,
+    seconds: float,
+    language: str = "en",
+) -> str:
+    """Return how the job stands, in one sentence.
+
+    `creates` are those assumed paid, `price` is that of one create (None: unknown, no cost is
+    told), `seconds` the time spent. `language` is a tag such as "zh-CN"; what is not Chinese is
+    told in English.
+    """
+    chinese = is_chinese(language)
+    outcome = _outcome_zh(counts) if chinese else _outcome_en(counts)
+    effort = _effort(creates, price, seconds, chinese=chinese)
+    return f"{outcome}；{effort}。" if chinese else f"{outcome}; {effort}."
+
+
+def is_chinese(language: str) -> bool:
+    """Say whether a language tag or locale name (zh, zh-CN, zh_CN.UTF-8) means Chinese."""
+    return language.lower().replace("_", "-").split("-")[0].split(".")[0] == "zh"
+
+
+def duration_text(seconds: float, *, language: str = "en") -> str:
+    """Return a duration for people: the two largest units, such as "6 min 12 s"."""
+    units = ("天", "小时", "分", "秒") if is_chinese(language) else ("d", "h", "min", "s")
+    rest = round(seconds)
+    if rest < 1:
+        return f"{max(seconds, 0):.1f} {units[3]}"
+    parts = []
+    for size, unit in zip((86400, 3600, 60, 1), units, strict=True):
+        count, rest = divmod(rest, size)
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
+
+
+def _present(counts: Mapping[ItemStatus, int]) -> list[tuple[int, _Trouble]]:
+    numbers = ((sum(counts.get(one, 0) for one in two.statuses), two) for two in _TROUBLES)
+    return [(number, trouble) for number, trouble in numbers if number]
+
+
+def _outcome_en(counts: Mapping[ItemStatus, int]) -> str:
+    total, done = sum(counts.values()), counts.get(ItemStatus.DONE, 0)
+    if total == 0:
+        return "The job lists no items"
+    if done == total:
+        return f"All {total} items are done" if total > 1 else "The one item is done"
+    (number, first), *others = _present(counts)
+    of = f"{number} of {total} items" if total > 1 else "The one item"
+    lead = f"{of} {first.one if number == 1 else first.many} ({first.meaning})"
+    rest = [f"{n} {trouble.one if n == 1 else trouble.many}" for n, trouble in others]
+    if done:
+        rest.insert(0, f"{done} {'is' if done == 1 else 'are'} done")
+    return "; ".join([lead, ", ".join(rest)]) if rest else lead
+
+
+def _outcome_zh(counts: Mapping[ItemStatus, int]) -> str:
+    total, done = sum(counts.values()), counts.get(ItemStatus.DONE, 0)
+    if total == 0:
+        return "清单为空"
+    if done == total:
+        return f"{total} 项全部完成"
+    (number, first), *others = _present(counts)
+    lead = f"{total} 项中有 {number} 项{first.zh}（{first.zh_meaning}）"
+    rest = [f"{n} 项{trouble.zh}" for n, trouble in others]
+    if done:
+        rest.insert(0, f"{done} 项完成")
+    return "，".join([lead, *rest])
+
+
+def _effort(creates: int, price: Price | None, seconds: float, *, chinese: bool) -> str:
+    plural = "" if creates == 1 else "s"
+    parts = [f"创建 {creates} 次" if chinese else f"{creates} create{plural}"]
+    if price is not None:
+        parts.append(price.times(creates))
+    duration = duration_text(seconds, language="zh" if chinese else "en")
+    parts.append(f"用时 {duration}" if chinese else duration)
+    return ("，" if chinese else ", ").join(parts)

@@ -1,0 +1,260 @@
+"""The report of a real journal with real pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from batch_runner.errors import JournalUnreadable
+from batch_runner.journal import Journal
+from batch_runner.lifecycle import Event
+from batch_runner.models import ItemSpec
+from batch_runner.report import write_report
+from tests.report_night import HOSTILE, START, Night, a_png, an_item
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Any:
+    night = Night(tmp_path / "out")
+    yield night
+    night.journal.close()
+
+
+def data_of(folder: Path, name: str) -> Any:
+    """Read a data script back: what stands between the assignment and the semicolon."""
+    (path,) = (folder / ".batch/report").glob(f"{name}-*.js")
+    return json.loads(path.read_text("utf-8").partition("]=")[2].removesuffix(";\n"))
+
+
+def test_the_page_says_how_the_night_went(night: Night) -> None:
+    items = [an_item(n) for n in range(4)]
+    night.list(*items)
+    night.done(items[0])
+    night.failed(items[1])
+    night.held(items[2])
+    night.unfetched(items[3])
+
+    page = night.report()
+
+    assert page == night.folder / "index.html"
+    assert "1 of 4 items is held" in page.read_text("utf-8")
+    head = data_of(night.folder, "head")
+    assert head["counts"] == {"done": 1, "failed": 1, "held": 1, "unfetched": 1}
+    assert [(group["status"], group["fixer"]) for group in head["troubles"]] == [
+        ("held", "you"),
+        ("failed", "you"),
+        ("unfetched", "network"),
+    ]
+    assert head["troubles"][1]["command"] == (
+        "batch-runner retry 'jobs/horse cards.yaml' --reason moderation"
+    )
+    assert [verb for verb, _ in head["commands"]] == ["resolve", "retry", "run"]
+
+
+def test_an_item_is_shown_with_its_picture_source_and_course(night: Night) -> None:
+    item = an_item(0, "a horse in snow", scene="snow", style="ink")
+    night.list(item)
+    night.done(item)
+
+    night.report()
+
+    (shown,) = data_of(night.folder, "items-0")
+    name, thumbnail, state = shown["files"][0]
+    assert (name, state) == ("card-0.png", "shown")
+    with Image.open(night.folder / ".batch/report/thumbnails" / thumbnail) as image:
+        assert image.size == (352, 235)
+    assert shown["values"] == ["snow", "ink"]
+    (details,) = data_of(night.folder, "details-0")
+    assert [event[1] for event in details["events"]] == [
+        "listed", "submit_started", "submit_confirmed", "task_completed", "placed",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_text_stays_data(night: Night, kind: str) -> None:
+    text = HOSTILE[kind]
+    item = an_item(0, text.encode("utf-8", "replace").decode(), **{"__proto__": "<b>"})
+    item = ItemSpec(**{name: getattr(item, name) for name in item.__dataclass_fields__} | {
+        "params": {"text": text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")},
+    })  # fmt: skip
+    night.list(item)
+
+    page = night.report()
+
+    scripts = [path.read_text("utf-8") for path in page.parent.glob(".batch/report/*.js")]
+    assert all(sign not in script for script in scripts for sign in "<>&\u2028\u2029")
+    assert data_of(night.folder, "items-0")[0]["prompt"] == item.prompt
+    assert "stolen" not in page.read_text("utf-8")
+
+
+def test_a_job_name_is_text_in_the_page(night: Night) -> None:
+    night.journal.close()
+    night.folder = night.folder.with_name("hostile")
+    (night.folder / ".batch").mkdir(parents=True)
+    night.journal = Journal.create(
+        night.folder / ".batch/journal.sqlite", job="<script>%%data%%", provider="p", origin="o"
+    )
+
+    page = night.report()
+
+    assert "<bdi>&lt;script&gt;%%data%%</bdi>" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        pytest.param(b"", "damaged", id="empty"),
+        pytest.param(b"no picture at all", "damaged", id="text"),
+        pytest.param(a_png()[:-20], "damaged", id="without-its-end"),
+        pytest.param(a_png()[:300], "damaged", id="half"),
+        pytest.param(None, "missing", id="deleted"),
+    ],
+)
+def test_a_damaged_picture_is_a_hole(night: Night, content: bytes | None, state: str) -> None:
+    item = an_item(0)
+    night.list(item)
+    path = night.done(item, content)
+    if content is None:
+        path.unlink()
+
+    night.report()
+
+    assert data_of(night.folder, "items-0")[0]["files"] == [["card-0.png", None, state]]
+
+
+def test_a_picture_with_too_many_pixels_is_not_decoded(night: Night) -> None:
+    item = an_item(0)
+    night.list(item)
+    out = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(out, "PNG")
+    night.done(item, out.getvalue())
+
+    night.report()
+
+    assert data_of(night.folder, "items-0")[0]["files"] == [["card-0.png", None, "large"]]
+
+
+def test_thumbnails_are_made_again_only_for_newer_pictures(night: Night) -> None:
+    items = [an_item(0), an_item(1)]
+    night.list(*items)
+    paths = [night.done(item) for item in items]
+    for path in paths:
+        os.utime(path, (START, START))
+    night.report()
+    thumbnails = [
+        night.folder / ".batch/report/thumbnails" / one["files"][0][1]
+        for one in data_of(night.folder, "items-0")
+    ]
+    for thumbnail in thumbnails:
+        os.utime(thumbnail, (START + 10, START + 10))
+    os.utime(paths[1], (START + 20, START + 20))
+
+    night.report()
+
+    assert thumbnails[0].stat().st_mtime == START + 10
+    assert thumbnails[1].stat().st_mtime > START + 20
+
+
+def test_the_pictures_and_the_journal_are_not_touched(night: Night) -> None:
+    items = [an_item(0), an_item(1)]
+    night.list(*items)
+    picture = night.done(items[0])
+    night.done(items[1], b"damaged")
+    journal = night.folder / ".batch/journal.sqlite"
+    before = [(one.read_bytes(), one.stat().st_mtime_ns) for one in (picture, journal)]
+
+    night.report()
+
+    assert [(one.read_bytes(), one.stat().st_mtime_ns) for one in (picture, journal)] == before
+
+
+def test_a_new_report_replaces_the_data_of_the_old_one(night: Night) -> None:
+    item = an_item(0)
+    night.list(item)
+    night.report()
+    night.done(item)
+
+    night.report()
+
+    assert data_of(night.folder, "head")["counts"] == {"done": 1}
+    assert list(night.folder.rglob("*.tmp")) == []
+
+
+def test_an_old_page_stays_whole_when_the_new_one_cannot_be_written(night: Night) -> None:
+    night.list(an_item(0))
+    page = night.report()
+    old = page.read_bytes()
+    scripts = set(night.folder.glob(".batch/report/*.js"))
+    page.unlink()
+    page.mkdir()  # nothing can be renamed over a folder
+    night.done(an_item(0))
+
+    with pytest.raises(OSError, match=r"index\.html"):
+        night.report()
+
+    assert scripts <= set(night.folder.glob(".batch/report/*.js"))
+    assert list(night.folder.rglob("*.tmp")) == []
+    assert old.endswith(b"</html>\n")
+
+
+def test_the_difference_from_the_run_before_is_told(night: Night) -> None:
+    items = [an_item(0), an_item(1), an_item(2)]
+    night.list(*items)
+    night.done(items[0])
+    night.failed(items[1])
+    night.run()
+    night.record(items[1], Event.RETRIED)
+    night.done(items[1])
+    night.failed(items[2], "http-500")
+    night.run()
+
+    night.report()
+
+    assert data_of(night.folder, "head")["changes"] == [
+        ["failed", "done", 1],
+        ["pending", "failed", 1],
+    ]
+
+
+def test_many_items_come_in_shards(night: Night) -> None:
+    night.list(*(an_item(n) for n in range(2001)))
+
+    night.report()
+
+    assert len(data_of(night.folder, "items-0")) == 2000
+    assert len(data_of(night.folder, "items-1")) == 1
+    assert len(data_of(night.folder, "details-4")) == 1
+
+
+def test_the_page_asks_nobody_for_anything(night: Night) -> None:
+    night.list(an_item(0))
+
+    text = night.report().read_text("utf-8")
+
+    assert "default-src &#x27;none&#x27;" in text
+    assert "https://" not in text
+    assert text.count("http://") == text.count("http://www.w3.org/2000/svg")
+
+
+def test_a_wanted_language_is_written_into_the_page(night: Night) -> None:
+    night.list(an_item(0))
+
+    text = night.report(language="zh-CN").read_text("utf-8")
+
+    assert 'data-language="zh-CN"' in text
+    assert "1 项中有 1 项未完成" in text
+
+
+def test_a_folder_without_a_journal_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(JournalUnreadable):
+        write_report(tmp_path)
+
+    assert not (tmp_path / "index.html").exists()

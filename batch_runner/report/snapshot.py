@@ -24,6 +24,18 @@ if TYPE_CHECKING:
     from batch_runner.report.thumbnails import Thumbnail
     from batch_runner.report.triage import Group
 
+#: In the order in which the page counts them.
+SHOWN_ORDER = (
+    ItemStatus.DONE,
+    ItemStatus.HELD,
+    ItemStatus.UNFETCHED,
+    ItemStatus.FAILED,
+    ItemStatus.REFUSED,
+    ItemStatus.FETCHING,
+    ItemStatus.SUBMITTED,
+    ItemStatus.SUBMITTING,
+    ItemStatus.PENDING,
+)
 #: A variable with more values than this is searched for, not laid out as an axis of the sheet.
 MOST_AXIS_VALUES = 200
 
@@ -62,7 +74,7 @@ def head_data(snapshot: Snapshot) -> dict[str, Any]:
         "job": {"id": job.id, "name": job.name, "provider": job.provider, "manifest": manifest},
         "written": snapshot.now,
         "verdict": {tag: verdict_of(snapshot, tag) for tag in ("en", "zh")},
-        "counts": {status.value: counts[status] for status in ItemStatus if counts[status]},
+        "counts": {status.value: counts[status] for status in SHOWN_ORDER if counts[status]},
         "total": len(snapshot.items),
         "commands": next_commands(counts, manifest),
         "troubles": [_group_data(one) for one in group_troubles(snapshot.items, manifest)],

@@ -97,7 +97,7 @@ def duration_text(seconds: float, *, language: str = "en") -> str:
     rest = round(seconds)
     if rest < 1:
         return f"{max(seconds, 0):.1f} {units[3]}"
-    parts = []
+    parts: list[tuple[int, str]] = []
     for size, unit in zip((86400, 3600, 60, 1), units, strict=True):
         count, rest = divmod(rest, size)
         if count or parts:

@@ -55,6 +55,7 @@ async function start() {
   showAll();
   await loadItems();
   showAll();
+  openFromAddress();
   document.documentElement.dataset.ready = 'true';
 }
 

@@ -10,11 +10,22 @@ function openByKey(key) {
 
 function openItem(item) {
   current = item;
+  keepAddress(`#item=${encodeURIComponent(item.key)}`);
   if (!$('viewer').open) {
     opener = document.activeElement;
     $('viewer').showModal();
   }
   showItem();
+}
+
+// The address names the open item, so that it can be sent to somebody or found again.
+function keepAddress(hash) {
+  try { history.replaceState(null, '', hash || location.pathname); } catch { /* no history here */ }
+}
+
+function openFromAddress() {
+  const key = new URLSearchParams(location.hash.slice(1)).get('item');
+  if (key) openByKey(key);
 }
 
 function step(by) {
@@ -158,6 +169,7 @@ function onKey(event) {
 function listenToViewer() {
   document.addEventListener('keydown', onKey);
   $('viewer').addEventListener('close', () => {
+    keepAddress('');
     const tileNow = current && $('tiles').querySelector(`[data-key="${CSS.escape(current.key)}"]`);
     (tileNow ?? opener)?.focus();
   });

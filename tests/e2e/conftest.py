@@ -1,0 +1,156 @@
+"""The real command in subprocesses, against the real simulator over a socket."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+KEY = "sk-a-key-that-must-not-leak"
+#: Seconds after which a test is broken, however slow the machine.
+PATIENCE = 50.0
+
+
+@dataclass
+class Service:
+    """A simulator in a process of its own."""
+
+    process: subprocess.Popen[str]
+    url: str
+
+    def ledger(self) -> dict[str, Any]:
+        """Return what the service did."""
+        with urllib.request.urlopen(f"{self.url}/_sim/ledger") as answer:  # noqa: S310
+            content: dict[str, Any] = json.load(answer)
+            return content
+
+    def set_faults(self, *faults: str) -> None:
+        """Put these faults in the place of those in force."""
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.url}/_sim/faults", json.dumps(faults).encode(), method="POST"
+        )
+        urllib.request.urlopen(request).close()  # noqa: S310
+
+    def wait_for(self, what: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait until the ledger shows it."""
+        wait_until(lambda: what(self.ledger()))
+
+    def paid(self) -> dict[str, int]:
+        """Return how many tasks were created for each prompt."""
+        counts: dict[str, int] = {}
+        for create in self.ledger()["creates"]:
+            counts[create["body"]] = counts.get(create["body"], 0) + 1
+        return counts
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    """Wait until something is true, or fail the test."""
+    end = time.monotonic() + PATIENCE
+    while not what():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+@dataclass
+class Command:
+    """The command line of one job."""
+
+    folder: Path
+    manifest: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def out(self) -> Path:
+        """Return the output folder."""
+        return self.folder / "out"
+
+    def start(self, verb: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a verb."""
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "batch_runner", verb, str(self.manifest)),
+                *(*arguments, "--output", str(self.out)),
+            ],
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def __call__(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a verb to its end."""
+        process = self.start(verb, *arguments)
+        out, err = process.communicate(timeout=PATIENCE)
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def statuses(self) -> dict[str, str]:
+        """Return where each item stands, by id."""
+        lines = self("status", "--json").stdout.splitlines()
+        return {row["id"]: row["status"] for row in map(json.loads, lines)}
+
+    def pictures(self) -> list[Path]:
+        """Return the files of the output folder."""
+        return sorted(path for path in self.out.glob("*.*") if not path.name.startswith("."))
+
+
+def write_manifest(path: Path, count: int, *, more: str = "") -> None:
+    """Write a manifest of `count` items, `card-0` and so on."""
+    prompts = "".join(f"  - {{id: card-{n}, prompt: a horse number {n}}}\n" for n in range(count))
+    path.write_text(
+        'workflow: year_of_the_horse_greeting_card\nparams: {"6": {text: "{{ prompt }}"}}\n'
+        "limits: {pace: 50/s, in_flight: 50, polls: 50/s}\n"
+        "polling: {first: 200ms, shortest: 100ms}\n" + more + "prompts:\n" + prompts,
+        encoding="utf-8",
+    )
+
+
+def kill(process: subprocess.Popen[str]) -> None:
+    """End a process as a power cut would."""
+    process.send_signal(signal.SIGKILL)
+    process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[Service]:
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "batch_runner", "simulate", "--port", "0"),
+            *("--service-time", "uniform:0.1,0.4", "--image-bytes", "3000"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    match = re.search(r"http://\S+", process.stdout.readline())
+    assert match is not None
+    yield Service(process, match[0])
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def command(tmp_path: Path, service: Service) -> Command:
+    manifest = tmp_path / "cards.yaml"
+    write_manifest(manifest, 8)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "BAICAI_BASE_URL": service.url,
+        "BAICAI_API_KEY": KEY,
+    }
+    kept = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH")
+    environment |= {name: os.environ[name] for name in kept if name in os.environ}
+    return Command(tmp_path, manifest, environment)

@@ -1,0 +1,300 @@
+"""The command as its user runs it: exit codes, files, and what was paid."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import KEY, kill, wait_until, write_manifest
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Command, Service
+
+
+def test_every_item_becomes_a_picture_and_a_second_run_pays_nothing(
+    command: Command, service: Service
+) -> None:
+    first = command("run")
+    second = command("run")
+
+    assert (first.returncode, second.returncode) == (0, 0)
+    assert [path.name for path in command.pictures()] == [f"card-{n}.png" for n in range(8)]
+    for path in command.pictures():
+        Image.open(path).load()
+    assert list(service.paid().values()) == [1] * 8
+    assert command("verify").returncode == 0
+
+
+def test_the_create_is_what_the_document_shows(command: Command, service: Service) -> None:
+    write_manifest(command.manifest, 1)
+
+    command("run")
+
+    (create,) = service.ledger()["creates"]
+    assert create["body"] == (
+        '{"workflowId": "year_of_the_horse_greeting_card", '
+        '"params": {"6": {"text": "a horse number 0"}}}'
+    )
+
+
+def test_a_create_in_flight_at_a_kill_is_held_and_attached(
+    command: Command, service: Service
+) -> None:
+    service.set_faults("hang_late:create:times=1")
+    process = command.start("run")
+    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+    kill(process)
+
+    again = command("run")
+
+    held = [name for name, status in command.statuses().items() if status == "held"]
+    assert len(held) == 1
+    assert again.returncode == 1
+    assert "held" in again.stdout
+    lost = next(one for one in service.ledger()["creates"] if one["answered"] != "ok")
+    assert command("resolve", held[0], "attach", lost["task_id"]).returncode == 0
+    assert command("run").returncode == 0
+    assert list(service.paid().values()) == [1] * 8
+
+
+@pytest.mark.parametrize("fault", ["hang:status", "hang:result", "hang:download"])
+def test_a_kill_after_the_create_loses_nothing(
+    fault: str, command: Command, service: Service
+) -> None:
+    service.set_faults(fault)
+    process = command.start("run")
+    counted = {"hang:status": "creates", "hang:result": "polls", "hang:download": "results"}[fault]
+    service.wait_for(lambda ledger: ledger["totals"][counted] >= 8)
+    kill(process)
+    service.set_faults()
+
+    again = command("run")
+
+    assert again.returncode in (0, 1)  # a create whose answer was not yet journalled is held
+    assert set(command.statuses().values()) <= {"done", "held"}
+    assert list(service.paid().values()) == [1] * 8
+
+
+def test_the_first_signal_stops_and_the_next_run_goes_on(
+    command: Command, service: Service
+) -> None:
+    service.set_faults("hang:status")
+    process = command.start("run")
+    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+    wait_until(lambda: "submitting" not in command.statuses().values())
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=50)
+    service.set_faults()
+
+    assert process.returncode == 3
+    assert "stopping" in err
+    assert command("run").returncode == 0
+    assert list(service.paid().values()) == [1] * 8
+
+
+def test_a_second_run_beside_the_first_is_refused(command: Command, service: Service) -> None:
+    service.set_faults("hang:status")
+    process = command.start("run")
+    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+
+    assert command("run").returncode == 5
+    assert command("run", "--if-locked", "skip").returncode == 0
+    assert str(process.pid) in command("run").stderr
+    kill(process)
+
+
+def test_without_its_journal_a_folder_is_refused(command: Command, service: Service) -> None:
+    command("run")
+    (command.out / ".batch" / "journal.sqlite").unlink()
+
+    again = command("run")
+
+    assert again.returncode == 2
+    assert "Ways out" in again.stderr
+    assert len(service.ledger()["creates"]) == 8
+
+
+def test_an_older_copy_of_the_journal_is_refused(command: Command, service: Service) -> None:
+    service.set_faults("fail:create:times=1")
+    command("run")
+    journal = command.out / ".batch" / "journal.sqlite"
+    shutil.copy(journal, command.folder / "backup")
+    command("retry", "--all")
+    command("run")
+    shutil.copy(command.folder / "backup", journal)
+
+    again = command("run")
+
+    assert again.returncode == 2
+    assert "older copy" in again.stderr
+    assert len(service.ledger()["creates"]) == 9
+
+
+def test_a_copied_folder_is_refused(command: Command, service: Service) -> None:
+    command("run")
+    shutil.copytree(command.out, command.folder / "copy")
+    shutil.move(command.out, command.folder / "original")
+    shutil.move(command.folder / "copy", command.out.with_name("elsewhere"))
+    arguments = [sys.executable, "-m", "batch_runner", "run", str(command.manifest)]
+
+    again = subprocess.run(
+        [*arguments, "--output", str(command.out.with_name("elsewhere"))],
+        env=command.environment,
+        capture_output=True,
+        text=True,
+    )
+
+    assert again.returncode == 2
+    assert "copy" in again.stderr
+
+
+def test_a_deleted_picture_is_fetched_again_and_not_paid_again(
+    command: Command, service: Service
+) -> None:
+    command("run")
+    (command.out / "card-3.png").unlink()
+
+    assert command("verify").returncode == 1
+    assert command("run").returncode == 0
+    assert command("verify").returncode == 0
+    assert len(service.ledger()["creates"]) == 8
+
+
+def test_a_damaged_picture_is_set_aside_and_fetched_again(
+    command: Command, service: Service
+) -> None:
+    command("run")
+    (command.out / "card-3.png").write_bytes(b"an edit")
+
+    assert "card-3" in command("verify").stdout
+    assert command("verify", "--fetch").returncode == 1
+    assert command("run").returncode == 0
+    assert command("verify", "--deep").returncode == 0
+    assert len(service.ledger()["creates"]) == 8
+
+
+def test_a_file_that_is_not_ours_is_never_overwritten(command: Command, service: Service) -> None:
+    command.out.mkdir()
+    (command.out / "card-3.png").write_text("a letter")
+
+    assert command("run").returncode == 0
+    assert (command.out / "card-3.png").read_text() == "a letter"
+    assert len(list(command.out.glob("card-3~*.png"))) == 1
+
+
+def test_what_the_service_failed_is_created_again_by_a_persons_word_only(
+    command: Command, service: Service
+) -> None:
+    service.set_faults("fail:create:times=2")
+
+    assert command("run").returncode == 1
+    assert command("run").returncode == 1
+    assert len(service.ledger()["creates"]) == 8
+    assert command("retry", "--reason", "service-failed").returncode == 0
+    assert command("run").returncode == 0
+    assert sorted(service.paid().values()) == [1] * 6 + [2] * 2
+
+
+def test_attempts_allow_another_create_by_policy(command: Command, service: Service) -> None:
+    write_manifest(command.manifest, 4, more="attempts: 2\n")
+    service.set_faults("fail:create:times=2")
+
+    assert command("run").returncode == 0
+    assert sum(service.paid().values()) == 6
+
+
+def test_the_spend_cap_holds_over_runs(command: Command, service: Service) -> None:
+    assert command("run", "--tasks", "5").returncode == 3
+    assert command("run", "--tasks", "5").returncode == 3
+    assert len(service.ledger()["creates"]) == 5
+    assert command("run").returncode == 0
+
+
+def test_a_refused_key_stops_the_run_and_loses_nothing(command: Command, service: Service) -> None:
+    service.set_faults("http:create:status=401:after=3")
+
+    stopped = command("run")
+
+    assert stopped.returncode == 4
+    service.set_faults()
+    assert command("run").returncode == 0
+    assert list(service.paid().values()) == [1] * 8
+
+
+def test_the_key_is_nowhere(command: Command, service: Service) -> None:
+    service.set_faults("garbage:status:times=2", "http:create:status=500:times=1")
+
+    result = command("run", "--json")
+
+    texts = [result.stdout, result.stderr]
+    files = [path.read_bytes() for path in command.out.rglob("*") if path.is_file()]
+    assert not any(KEY in text for text in texts)
+    assert not any(KEY.encode() in content for content in files)
+    assert service.ledger()["leaks"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"BAICAI_API_KEY": ""}, "no key", id="no-key"),
+        pytest.param({"BAICAI_API_KEY": "sk-a b"}, "characters", id="key-with-blank"),
+        pytest.param({"BAICAI_BASE_URL": "ftp://x"}, "http", id="not-http"),
+        pytest.param({"BAICAI_BASE_URL": "https://a:b@x"}, "password", id="credentials"),
+        pytest.param({"BAICAI_BASE_URL": "https://docs.baicainfer.com"}, "two i's", id="documents"),
+    ],
+)
+def test_a_service_that_cannot_be_right_is_refused_before_anything_is_sent(
+    change: dict[str, str], said: str, command: Command, service: Service
+) -> None:
+    command.environment |= change
+
+    result = command("run")
+
+    assert result.returncode == 2
+    assert said in result.stderr
+    assert service.ledger()["creates"] == []
+    assert not command.out.exists()
+
+
+def test_quiet_says_nothing_when_all_is_well(command: Command, service: Service) -> None:
+    result = command("run", "--quiet")
+
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+
+
+def test_json_ends_with_a_summary(command: Command, service: Service) -> None:
+    lines = [json.loads(line) for line in command("run", "--json").stdout.splitlines()]
+
+    assert lines[-1]["event"] == "summary"
+    assert lines[-1]["items"]["done"] == 8
+    assert lines[-1]["exit_code"] == 0
+
+
+def test_plan_sends_and_writes_nothing(command: Command, service: Service) -> None:
+    plan = json.loads(command("plan", "--json").stdout)
+
+    assert (plan["new"], plan["creates"]) == (8, 8)
+    assert not command.out.exists()
+    assert service.ledger()["totals"]["creates"] == 0
+
+
+def test_a_port_in_use_is_one_sentence(command: Command, service: Service) -> None:
+    port = service.url.rsplit(":", 1)[1]
+
+    result = subprocess.run(
+        [sys.executable, "-m", "batch_runner", "simulate", "--port", port],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+    )
+
+    assert result.returncode == 2
+    assert "choose another --port" in result.stderr

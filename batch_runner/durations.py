@@ -17,8 +17,8 @@ scale-free guess, k ÷ t: what has taken a minute may well take another.
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from itertools import accumulate
+from bisect import bisect_left, bisect_right
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 
 _GRAIN = math.log(1.08)  # width of one stretch, in log time
 _MEMORY = 400.0  # finishes after which an observation counts 1/e
-_KERNEL = (0.06, 0.24, 0.4, 0.24, 0.06)  # smoothing over neighbouring stretches
-_FRESH = 0.05  # part of the observations that is worth new tables
+_KERNEL = (0.06, 0.24, 0.4)  # of the next but one stretch, the next, this one, when smoothing
+_FRESH = 0.07  # part of the observations that is worth new tables
+_MOST_GONE = 15.0  # cumulated hazard, beyond which hardly anybody is left
 _INHERITED = 100  # finishes that all earlier runs together weigh, at most
 
 
@@ -50,6 +51,8 @@ class Durations:
         count = math.ceil(math.log(longest / shortest) / _GRAIN)
         self._shortest = shortest
         self._edges = [0.0] + [shortest * math.exp(_GRAIN * i) for i in range(count)]
+        past = shortest * math.exp(_GRAIN * count)
+        self._widths = [b - a for a, b in pairwise([*self._edges, past])]
         self._guess = guess
         self._trust = trust
         self._pooled = pooled
@@ -60,6 +63,7 @@ class Durations:
         self._news, self._enough = 1, 1.0  # observations since the tables were built, and wanted
         self._hazard: list[float] = []  # of each stretch, a second
         self._gone: list[float] = []  # cumulated hazard at each edge
+        self._lived: list[float] = []  # ∫ survival up to each edge
 
     def survived(self, start: float, end: float) -> None:
         """Note a task that was going at `start` and still at `end`."""
@@ -74,7 +78,7 @@ class Durations:
         parts = self._parts(start, end)
         alive, shares = 1.0, []
         for stretch, part in parts:
-            left = alive * math.exp(-self._hazard[stretch] * part * self._width(stretch))
+            left = alive * math.exp(-self._hazard[stretch] * part * self._widths[stretch])
             shares.append((alive - left, left))
             alive = left
         total = sum(share for share, _ in shares)
@@ -96,15 +100,22 @@ class Durations:
         to be expected. Where the hazard h is even, that is a spacing of √(2 · price ÷ h).
         """
         self._refresh()
-        stretch, alive = self._stretch(at), 1.0
-        while stretch + 1 < len(self._edges):
-            hazard, width = self._hazard[stretch], self._edges[stretch + 1] - at
-            left = alive * math.exp(-hazard * width)
-            delay = width - (alive - left) / hazard
-            if delay >= price:
-                break
-            at, alive, price, stretch = at + width, left, price - delay, stretch + 1
-        ended, rate = 1 - alive, alive * self._hazard[stretch]
+        stretch, gone = self._stretch(at), self._cumulated(at)
+        if gone > _MOST_GONE:  # nothing known so late but the hazard; and S is lost to rounding
+            return at + math.sqrt(2 * price / self._hazard[stretch])
+        scale, lived = math.exp(gone), self._lived_until(at)
+
+        def delay(edge: int) -> float:
+            """Return ∫(1 − S(u) ÷ S(at)) du from `at` to an edge."""
+            return self._edges[edge] - at - scale * (self._lived[edge] - lived)
+
+        edge = stretch + bisect_left(range(stretch + 1, len(self._edges)), price, key=delay)
+        ended = 0.0
+        if edge > stretch:
+            price -= delay(edge)
+            ended = -math.expm1(gone - self._gone[edge])
+            at = self._edges[edge]
+        rate = (1 - ended) * self._hazard[edge]
         return at + (math.sqrt(ended * ended + 2 * rate * price) - ended) / rate
 
     def gone(self, start: float, end: float) -> float:
@@ -149,11 +160,6 @@ class Durations:
             values[stretch] = number
         return values
 
-    def _width(self, stretch: int) -> float:
-        if stretch + 1 < len(self._edges):
-            return self._edges[stretch + 1] - self._edges[stretch]
-        return self._edges[stretch] * _GRAIN
-
     def _stretch(self, at: float) -> int:
         if at < self._shortest:
             return 0
@@ -163,15 +169,21 @@ class Durations:
         """Return the stretches between two moments, each with the part of it that is covered."""
         first, last = self._stretch(start), self._stretch(end)
         if first == last:
-            return [(first, max(0.0, end - start) / self._width(first))]
+            return [(first, max(0.0, end - start) / self._widths[first])]
         edges = self._edges
         inner = [(stretch, 1.0) for stretch in range(first + 1, last)]
-        head = (first, (edges[first + 1] - start) / self._width(first))
-        return [head, *inner, (last, (end - edges[last]) / self._width(last))]
+        head = (first, (edges[first + 1] - start) / self._widths[first])
+        return [head, *inner, (last, (end - edges[last]) / self._widths[last])]
 
     def _cumulated(self, at: float) -> float:
         stretch = self._stretch(at)
         return self._gone[stretch] + (at - self._edges[stretch]) * self._hazard[stretch]
+
+    def _lived_until(self, at: float) -> float:
+        stretch = self._stretch(at)
+        hazard, start = self._hazard[stretch], self._edges[stretch]
+        alive = math.exp(-self._gone[stretch])
+        return self._lived[stretch] - alive * math.expm1(-hazard * (at - start)) / hazard
 
     def _refresh(self) -> None:
         """Rebuild the tables when enough was seen since: at first always, later every 5 %."""
@@ -184,13 +196,17 @@ class Durations:
         guess = self._guess * _GRAIN
         if self._pooled:
             guess = (sum(ends) + self._weight * guess) / (sum(at_risk) + self._weight)
-        widths = [self._width(stretch) for stretch in range(len(self._edges))]
         self._hazard = [
             (end + trust * guess) / (risk + trust) / width
-            for end, risk, width in zip(ends, at_risk, widths, strict=True)
+            for end, risk, width in zip(ends, at_risk, self._widths, strict=True)
         ]
-        masses = (h * w for h, w in zip(self._hazard, widths, strict=True))
-        self._gone = list(accumulate(masses, initial=0.0))
+        gone = lived = 0.0
+        self._gone, self._lived = [], []
+        for hazard, width in zip(self._hazard, self._widths, strict=True):
+            self._gone.append(gone)
+            self._lived.append(lived)
+            lived -= math.exp(-gone) * math.expm1(-hazard * width) / hazard
+            gone += hazard * width
 
     def fade(self, share: float) -> None:
         """Let all that was seen count `share` of what it did: the service has changed."""
@@ -205,6 +221,8 @@ class Durations:
 
 
 def _smoothed(values: list[float]) -> list[float]:
-    reach = len(_KERNEL) // 2
-    padded = [0.0] * reach + values + [0.0] * reach
-    return [sum(k * padded[i + j] for j, k in enumerate(_KERNEL)) for i in range(len(values))]
+    far, near, here = _KERNEL
+    a, b, c = [0.0, 0.0, *values], [0.0, *values], [*values[1:], 0.0]
+    d = [*values[2:], 0.0, 0.0]
+    rows = zip(a, b, values, c, d, strict=False)
+    return [far * (v + z) + near * (w + y) + here * x for v, w, x, y, z in rows]

@@ -79,6 +79,7 @@ class Forecast:
         self._proof = [0.0, 0.0]  # nats by which progress, one report or two, foretold better
         self._width = Width()
         self._more = self._fewer = 0.0  # ends beyond what was foretold, and short of it
+        self._forgot = False  # and nobody has been told yet
         self._seconds: deque[float] = deque(maxlen=_KEPT)
         self.line: Line[Watched] = Line()
         self._edge = 0  # the first number beyond the width
@@ -111,12 +112,14 @@ class Forecast:
         watched.sighting = None
         return True
 
-    def going(self, watched: Watched, now: float, progress: float | None) -> None:
-        """Learn that the task was still going at a look."""
+    def going(self, watched: Watched, now: float, progress: float | None) -> bool:
+        """Learn that the task was still going at a look; return whether the line must move up."""
         if watched.looked is not None:
             self._survived(watched, now)
         watched.looked = now
         watched.sighting = _sighting(watched, now, progress)
+        moved, self._forgot = self._forgot, False
+        return moved
 
     def ended(self, watched: Watched, now: float) -> None:
         """Learn that the task was found finished at a look, and take it out of the line."""
@@ -245,6 +248,7 @@ class Forecast:
         self._fewer = max(0.0, self._fewer + foretold * (1 - _LEAN) - ended)
         if max(self._more, self._fewer) > _CHANGED:
             self._more = self._fewer = 0.0
+            self._forgot = True
             self._turn.fade(_FADED)
             self._wait.fade(_FADED)
             self._width.forget()

@@ -25,9 +25,10 @@ T = TypeVar("T")
 
 _FEWEST, _FEWEST_AGAIN = 8, 60  # finishes before the width says anything, and after a change
 _REMEMBERED = 250  # finishes
-_EVERY, _EAGER = 10, 30  # finishes between two decisions, after the first that get one each
 _MOST_LEFT = 5000  # departures remembered
 _WIDEST = 2000  # of the widths that are tried
+_HOPELESS = 3.0  # times the least cost, where trying narrower ones ends
+_EARLY = 1.3  # how much dearer it is to find what ended before its turn
 _BETTER = 0.95  # a width is left only for one that costs less than this part
 
 
@@ -113,11 +114,6 @@ class End(NamedTuple):
     looked: float
     found: float
 
-    @property
-    def middle(self) -> float:
-        """Return when it ended, as well as one can say."""
-        return (self.looked + self.found) / 2
-
 
 class Width:
     """How many tasks at the head of the line are in work at once, learned from what finishes.
@@ -134,7 +130,7 @@ class Width:
         self._left_before = 0  # how often before the first of these
         self._noted = 0
         self._widest = 0
-        self._fewest = _FEWEST
+        self._due = _FEWEST  # finishes noted until the next decision
 
     def left(self, now: float) -> None:
         """Note that a task left the line, for whatever reason."""
@@ -147,14 +143,15 @@ class Width:
         self.ends.append(end)
         self._noted += 1
         self._widest = max(self._widest, 2 * rank)
-        if len(self.ends) < self._fewest or (self._noted % _EVERY and self._noted > _EAGER):
+        if self._noted < self._due:
             return False
+        self._due = self._noted + max(1, min(self._noted // 5, _REMEMBERED // 2))
         return self._settle()
 
     def forget(self) -> None:
         """Forget what was learned: the service has changed."""
         self.ends.clear()
-        self.value, self._noted, self._widest, self._fewest = None, 0, 0, _FEWEST_AGAIN
+        self.value, self._noted, self._widest, self._due = None, 0, 0, _FEWEST_AGAIN
 
     def turn(self, number: int, since: float) -> float | None:
         """Return when the turn of a task came under the present width, None while it waits."""
@@ -162,11 +159,12 @@ class Width:
 
     def _settle(self) -> bool:
         widths: list[int | None] = [None]
+        costs = [self._cost(None)]
         width = min(self._widest, _WIDEST)
-        while width > 0:
+        while width > 0 and costs[-1] < min(costs) * _HOPELESS:
             widths.append(width)
+            costs.append(self._cost(width))
             width = width * 6 // 7
-        costs = [self._cost(width) for width in widths]
         enough = min(costs) / _BETTER
         if self._cost(self.value) <= enough:
             return False
@@ -177,16 +175,16 @@ class Width:
     def _cost(self, width: int | None) -> float:
         """Return polls × delay of the ends known, were this the width."""
         in_turn, early = [], []
-        for end in self.ends:
-            turn = self._turn(end.number, end.since, width)
-            if turn is not None and turn <= end.middle:
-                in_turn.append(end.middle - turn)
+        for number, since, looked, found in self.ends:
+            ended = (looked + found) / 2
+            turn = self._turn(number, since, width)
+            if turn is not None and turn <= ended:
+                in_turn.append(ended - turn)
             else:
-                early.append(end.middle - end.since)
+                early.append(ended - since)
         share = len(in_turn) / len(self.ends)
-        return (
-            share * _area(in_turn, dying=True) + 1.3 * math.sqrt(1 - share) * _area(early)
-        ) ** 2 / 2
+        surprise = _EARLY * math.sqrt(1 - share) * _area(early) if early else 0.0
+        return (share * _area(in_turn, dying=True) + surprise) ** 2 / 2
 
     def _turn(self, number: int, since: float, width: int | None) -> float | None:
         if width is None or number < width:
@@ -194,7 +192,8 @@ class Width:
         index = number - width - self._left_before
         if index >= len(self._left):
             return None
-        return max(since, self._left[max(0, index)])
+        turn = self._left[index] if index > 0 else self._left[0]
+        return turn if turn > since else since
 
 
 def _area(times: list[float], *, dying: bool = False) -> float:
@@ -207,8 +206,11 @@ def _area(times: list[float], *, dying: bool = False) -> float:
     apart = max(1, math.isqrt(count - 1))
     if count <= apart:
         return 0.0
-    roots = 0.0
-    for index, (sooner, later) in enumerate(zip(times, times[apart:], strict=False)):
-        alive = 1 - (index + apart / 2) / count if dying else 1.0
-        roots += math.sqrt((later - sooner) * count / apart * alive)
-    return roots / (count - apart)
+    scale = count / apart
+    if not dying:
+        roots = sum(math.sqrt(b - a) for a, b in zip(times, times[apart:], strict=False))
+    else:
+        first = count - apart / 2  # how many are left at the middle of the first gap
+        gaps = enumerate(zip(times, times[apart:], strict=False))
+        roots = sum(math.sqrt((b - a) * (first - i) / count) for i, (a, b) in gaps)
+    return roots * math.sqrt(scale) / (count - apart)

@@ -44,7 +44,11 @@ class _DueLooks:
 
     def first(self) -> float | None:
         """Return when the next look is due."""
-        return min((heap[0][0] for heap in self._heaps if self._valid(heap)), default=None)
+        soonest = math.inf
+        for heap in self._heaps:
+            if heap and heap[0][0] < soonest and self._valid(heap):
+                soonest = min(soonest, heap[0][0])
+        return None if soonest == math.inf else soonest
 
     def pop(self, now: float) -> Watched | None:
         """Take out the most valuable look that is due."""
@@ -119,9 +123,10 @@ class Agenda:
         """Learn that the task was still going, and plan its next look."""
         watched = self._out.pop(task.task_id)
         forecast = self._forecast(task)
-        forecast.going(watched, now, progress)
+        moved = forecast.going(watched, now, progress)
         self._plan(watched, now)
-        self._advance(forecast, now)
+        if moved:
+            self._advance(forecast, now)
 
     def missed(self, task: InFlight, now: float, seconds: float) -> None:
         """Plan another look after `seconds`, or after the shortest spacing."""

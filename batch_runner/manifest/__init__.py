@@ -9,5 +9,7 @@ compares them. `report` collects what is wrong on the way.
 from batch_runner.manifest.load import load
 from batch_runner.manifest.manifest import Manifest
 from batch_runner.manifest.model import OnFinish
+from batch_runner.manifest.schema import python_schema
+from batch_runner.manifest.starter import starter
 
-__all__ = ["Manifest", "OnFinish", "load"]
+__all__ = ["Manifest", "OnFinish", "load", "python_schema", "starter"]

@@ -40,16 +40,33 @@ def check(
     """
     data = plain(node)
     wrong = {key for key, value in node.items.items() if holds_broken(value)}
-    try:
-        checked = model.model_validate(data)
-    except ValidationError as errors:
-        for error in errors.errors(include_url=False):
-            wrong |= _add(error, model, node, label, report, item)
-    else:
-        if not wrong:
-            return checked, frozenset()
-    rest = {key: value for key, value in data.items() if key not in wrong}
+    errors = _errors(model, data)
+    for error in errors:
+        _add(error, model, node, label, report, item)
+        wrong.add(str(error["loc"][0]))
+    if not wrong:
+        return model.model_validate(data), frozenset()
+    rest = {**(placeholders or {}), **plain(node)}
+    for error in errors:
+        _take_out(rest, error["loc"])
+    for error in _errors(model, rest):  # what was wrong cannot be taken out alone
+        rest.pop(str(error["loc"][0]), None)
     return model.model_validate({**(placeholders or {}), **rest}), frozenset(wrong)
+
+
+def _errors(model: type[BaseModel], data: dict[str, Any]) -> list[ErrorDetails]:
+    try:
+        model.model_validate(data)
+    except ValidationError as errors:
+        return errors.errors(include_url=False)
+    return []
+
+
+def _take_out(data: Any, steps: tuple[int | str, ...]) -> None:
+    for step in steps[:-1]:
+        data = data.get(step) if isinstance(data, dict) else None
+    if isinstance(data, dict):
+        data.pop(steps[-1], None)
 
 
 def _add(
@@ -59,29 +76,30 @@ def _add(
     label: str,
     report: Report,
     item: str | None,
-) -> set[str]:
-    """Report one complaint, unless the value was reported already; return the key it is about."""
+) -> None:
+    """Report one complaint, unless the value was reported already."""
     steps = error["loc"]
-    top = str(steps[0]) if steps else ""
     found = follow(node, steps)
     if is_broken(found):
-        return {top}
+        return
     if error["type"] == "missing":
         missing = str(steps[-1])
-        if _misspelt(missing, model, node) is None:
-            place = Place(label, found.line, found.column)
-            example = _EXAMPLES.get(missing)
-            hint = f"write for example {example}" if example else None
-            report.add(place, f"the key {missing} is missing", item=item, hint=hint)
-        return {top}
+        misspelt = _misspelt(missing, model, node)
+        if misspelt and model.model_config.get("extra") == "forbid":
+            return  # said where the unknown key stands
+        hint = f"write for example {_EXAMPLES[missing]}" if missing in _EXAMPLES else None
+        if misspelt:
+            hint = f"is it meant by {shown(misspelt)}?"
+        place = Place(label, found.line, found.column)
+        report.add(place, f"the key {missing} is missing", item=item, hint=hint)
+        return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
     message, hint = _words(error, model, steps)
     report.add(Place(label, at.line, at.column), message, item=item, hint=hint)
-    return {top}
 
 
 def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None:
-    """Return the unknown key that was meant for the missing one; its own message says so."""
+    """Return the unknown key that was meant for the missing one, None when there is none."""
     unknown = [key for key in node.items if key not in model.model_fields]
     return closest(missing, unknown)
 

@@ -10,7 +10,7 @@ from batch_runner.manifest.fields import kind
 from batch_runner.manifest.model import Prompt
 from batch_runner.manifest.nodes import Mapping, Node, Scalar, Sequence, is_broken, plain
 from batch_runner.manifest.recipe import Kitchen, Placed, Recipe, overlaid
-from batch_runner.manifest.report import Place, Report, shown
+from batch_runner.manifest.report import Place, Report, closest, shown
 from batch_runner.manifest.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.variables import check_value, check_variable
 
@@ -55,8 +55,8 @@ class Prompts:
         """Yield the entries that are sound; report what is wrong with the others."""
         place = Place(self._label, self._node.line, self._node.column)
         if not isinstance(self._node, Sequence):
-            if not is_broken(self._node):
-                seen = kind(plain(self._node))
+            seen = kind(plain(self._node))
+            if not is_broken(self._node) and seen != "nothing":
                 report.add(place, f"prompts: wanted a list, this is {seen}", hint=_LIST)
             return
         if not self._node.items:
@@ -108,22 +108,32 @@ class Prompts:
             )
             return None
         own, wrong = check(
-            Prompt, node, self._label, report, placeholders={"prompt": ""}, item=item
+            Prompt, node, self._label, report, placeholders={"prompt": "?"}, item=item
         )
         variables = {key: plain(value) for key, value in node.items.items() if key != "id"}
         for key in variables.keys() - _OWN_KEYS:
             at = node.items[key]
             at_place = Place(self._label, at.line, at.column)
             check_variable(key, variables[key], at_place, report)
-        if wrong or not own.prompt:
+        if wrong:
             return None
         text = node.items["prompt"]
         entry = self._text(own.prompt, Place(self._label, text.line, text.column), item, report)
         if entry is None:
             return None
+        recipe = self._own_recipe(own, node)
+        self._check_misspelt(node, item, report)
         for key in ("workflow", "params", "attempts", "repeat"):
             variables.pop(key, None)
-        return Entry(place, variables, own.id, entry.prompt, self._own_recipe(own, node))
+        return Entry(place, variables, own.id, entry.prompt, recipe)
+
+    def _check_misspelt(self, node: Mapping, item: str, report: Report) -> None:
+        """Report a variable that no template uses and that reads like a key with a typo."""
+        for name in node.items.keys() - _OWN_KEYS - self._kitchen.used:
+            if meant := closest(name, _OWN_KEYS - node.items.keys()):
+                place = self._kitchen.place(node.keys[name])
+                message = f"no template uses the variable {shown(name)}"
+                report.add(place, message, item=item, hint=f"did you mean {meant}?")
 
     def _own_recipe(self, own: Prompt, node: Mapping) -> Recipe | None:
         """Return the job's recipe with what the entry wants otherwise, None when nothing."""

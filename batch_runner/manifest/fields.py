@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from batch_runner.manifest import names
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 #: Variables that every item has, and functions; nothing else may be called like that.
 RESERVED = frozenset({"id", "n", "job", "seed", "pick", "range", "loop", "self"})
@@ -54,6 +59,12 @@ def variable_refusal(name: str) -> str | None:
     if not name.isidentifier():
         return "a variable's name is a letter, then letters, digits and _"
     return None
+
+
+def _given(value: Any) -> Any:
+    if value is None:
+        raise ValueError("there is no value behind this key: give it one, or leave it out")
+    return value
 
 
 def _line(text: str) -> str:
@@ -116,6 +127,22 @@ _MATRIX_VALUE_SCHEMA: dict[str, Any] = {
         {"type": "object", "properties": {"id": _ID_SCHEMA}, "required": ["id"]},
     ]
 }
+
+
+class _NotNull:
+    """Takes null out of the description of a value that may be None only in code."""
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        options = [one for one in described.pop("anyOf", []) if one != {"type": "null"}]
+        return {**described, **options[0]} if len(options) == 1 else {**described, "anyOf": options}
+
+
+_T = TypeVar("_T")
+#: May be left out, but not left empty: `prompts:` with nothing behind it is a mistake.
+Given = Annotated[_T | None, BeforeValidator(_given), _NotNull()]
 
 Line = Annotated[str, Field(strict=True), AfterValidator(_line)]
 Text = Annotated[Line, _pattern(_LINE_PATTERN)]

@@ -37,7 +37,7 @@ class Blueprint:
     job: str
     provider: str
     recipe: Recipe
-    base: Scope  # variables by default
+    base: Scope  # variables by default, but for the prompt
     default_prompt: Placed | None
     files: dict[str, Placed]
     combinations: list[Combination]
@@ -66,9 +66,14 @@ class Items:
         self._draws = blueprint.draws
         self._files_use_id = any("id" in one.template.uses for one in blueprint.files.values())
 
-    def checked(self, report: Report, *, limit: int | None = None) -> Iterator[ItemSpec]:
-        """Yield the items that are sound; when all are through, report those that are alike."""
-        unique = Unique()
+    def checked(
+        self, report: Report, *, limit: int | None = None, requests: bool = True
+    ) -> Iterator[ItemSpec]:
+        """Yield the items that are sound; when all are through, report those that are alike.
+
+        `limit` is the number of items looked at; without `requests` two items may send the same.
+        """
+        unique = Unique(requests=requests)
         for _, spec in self._placed(report, limit):
             unique.note(spec)
             yield spec
@@ -152,7 +157,7 @@ class Items:
             draw = Draw([entry.id, entry.variables, combination.values, n])
             scope["seed"], scope["pick"] = draw.seed, draw.pick
         template = entry.prompt
-        if template is None and "prompt" not in entry.variables.keys() | combination.values.keys():
+        if template is None and "prompt" not in scope:
             template = blueprint.default_prompt
         uses = recipe.uses | template.template.uses if template else recipe.uses
         if "id" in uses or self._files_use_id:

@@ -99,9 +99,7 @@ class _Loader:
     def _recipe(self, kitchen: Kitchen) -> Recipe:
         document = self._document
         workflow = kitchen.compile(document.workflow, self._place("workflow"))
-        params = Mapping(1, 1)
-        if "params" not in self._wrong:
-            params = self._root.items["params"]  # type: ignore[assignment]  # the model saw to it
+        params = self._root.items.get("params", Mapping(1, 1))
         render, uses = kitchen.compile_tree(params)
         return Recipe(
             workflow=workflow,
@@ -119,17 +117,19 @@ class _Loader:
             name: kitchen.compile(path, self._place("files", name))
             for name, path in document.files.items()
         }
-        default = document.defaults.get("prompt")
+        defaults = dict(document.defaults)
+        default = defaults.pop("prompt", None)
         default_prompt = None
-        if isinstance(default, str):
-            default_prompt = kitchen.compile(default, self._place("defaults", "prompt"))
+        if default is not None:
+            place = self._place("defaults", "prompt")
+            default_prompt = kitchen.compile(str(default), place)
         sources.read_prompts(recipe, kitchen, self._report)
         self._check_used(kitchen)
         blueprint = Blueprint(
             job=job,
             provider=document.provider,
             recipe=recipe,
-            base={**document.defaults, "job": job},
+            base={**defaults, "job": job},
             default_prompt=default_prompt,
             files=files,
             combinations=sources.combinations,
@@ -209,7 +209,9 @@ class _Loader:
                 )
 
     def _look_at(self, items: Items) -> None:
-        for _ in items.checked(self._report, limit=LOOKED_AT):
+        # Without its params an item looks like any other.
+        alike = not self._wrong & {"params", "workflow"} and not self._report.full
+        for _ in items.checked(self._report, limit=LOOKED_AT, requests=alike):
             if self._report.full:
                 return
 

@@ -17,7 +17,7 @@ from batch_runner.manifest.draw import canonical
 from batch_runner.manifest.names import slug
 from batch_runner.manifest.nodes import Mapping, Node, Sequence, is_broken, plain
 from batch_runner.manifest.report import Place, Report, did_you_mean, shown
-from batch_runner.manifest.variables import check_variable
+from batch_runner.manifest.variables import check_name, check_variable
 
 #: Combinations of one matrix, at most; long lists belong into a file.
 MAX_COMBINATIONS = 100_000
@@ -70,7 +70,9 @@ class Matrix:
         self._variables = {
             name: self._variable(name, values)
             for name, values in node.items.items()
-            if name not in ("exclude", "include") and isinstance(values, Sequence)
+            if name not in ("exclude", "include")
+            and check_name(name, self._place(node.keys[name]), report)
+            and isinstance(values, Sequence)
         }
         self.own_names = tuple(self._variables)
         self.names = list(self._variables)  # with those that `include` adds

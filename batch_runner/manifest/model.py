@@ -6,7 +6,7 @@ thousand of them, and each keeps its place.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
@@ -16,6 +16,7 @@ from batch_runner.manifest.fields import (
     DataFile,
     FileVariables,
     Folder,
+    Given,
     Id,
     JobName,
     Params,
@@ -27,11 +28,20 @@ from batch_runner.manifest.fields import (
 )
 from batch_runner.settings import Fetching, Limits, Part, Polling, Retries, Timeouts
 
+#: The keys that make items; one of them must be there.
+SOURCES = ("prompts", "matrix", "items_from")
+
+# A key that is left out has no value, and one that is there must have one: only the latter is
+# looked at.
+_GIVEN_ONLY = ConfigDict(validate_default=False)
+
 
 class Output(Part):
     """Where the finished files go, and what they are called."""
 
-    folder: Folder | None = Field(
+    model_config = _GIVEN_ONLY
+
+    folder: Given[Folder] = Field(
         default=None, description="Relative to this manifest; default out/<job>."
     )
     name: Text = Field(
@@ -42,10 +52,12 @@ class Output(Part):
 class OnFinish(Part):
     """Whom to tell at the end of a run."""
 
+    model_config = _GIVEN_ONLY
+
     notify: list[Text] = Field(
         default=[], description="Addresses for apprise: mailto://…, slack://…"
     )
-    command: Text | None = Field(
+    command: Given[Text] = Field(
         default=None, description="A command to run, relative to this manifest."
     )
     when: Literal["always", "trouble"] = Field(
@@ -63,14 +75,17 @@ class Prompt(BaseModel):
     )
 
     prompt: Prose = Field(description="The text; may be a template.")
-    id: Id | None = Field(default=None, description="Its name in files, report and commands.")
-    workflow: Text | None = Field(default=None, description="Instead of the job's.")
-    params: Params | None = Field(
+    id: Given[Id] = Field(default=None, description="Its name in files, report and commands.")
+    workflow: Given[Text] = Field(default=None, description="Instead of the job's.")
+    params: Given[Params] = Field(
         default=None, description="Laid over the job's, field by field; alone with a workflow."
     )
-    name: Text | None = Field(default=None, description="Instead of output.name.")
-    attempts: Attempts | None = Field(default=None, description="Instead of the job's.")
-    repeat: Repeat | None = Field(default=None, description="Instead of the job's.")
+    name: Given[Text] = Field(default=None, description="Instead of output.name.")
+    attempts: Given[Attempts] = Field(default=None, description="Instead of the job's.")
+    repeat: Given[Repeat] = Field(default=None, description="Instead of the job's.")
+
+
+Entries = Annotated[list[Prose | Prompt], Field(min_length=1)]
 
 
 class Matrix(BaseModel):
@@ -95,18 +110,23 @@ class Matrix(BaseModel):
 class Document(Part):
     """A manifest of batch-runner: what is to be made, how fast, and where it goes."""
 
-    job: JobName | None = Field(default=None, description="Default: the name of this file.")
+    model_config = ConfigDict(
+        **_GIVEN_ONLY,
+        json_schema_extra={"anyOf": [{"required": [source]} for source in SOURCES]},
+    )
+
+    job: Given[JobName] = Field(default=None, description="Default: the name of this file.")
     provider: Text = Field(default="baicai", description="The service that makes the pictures.")
     workflow: Text = Field(description="The service's id of the workflow; may be a template.")
     params: Params = Field(
         description="Node, field and value as the workflow wants them; texts may be templates."
     )
-    prompts: SkipValidation[list[Prose | Prompt] | None] = Field(
+    prompts: Given[SkipValidation[Entries]] = Field(
         default=None, description="One text, or one mapping, for each item."
     )
-    matrix: Matrix | None = None
+    matrix: Given[Matrix] = None
     repeat: Repeat = Field(default=1, description="Tries of each item, told apart by {{ n }}.")
-    items_from: DataFile | None = Field(
+    items_from: Given[DataFile] = Field(
         default=None, description="CSV or JSONL file, relative to this manifest; a row an item."
     )
     defaults: Variables = Field(

@@ -22,7 +22,6 @@ _CONTROLS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _NOT_SLUG = re.compile(r"[\W_]+")
-_APOSTROPHE = re.compile(r"['’]")
 
 
 def slug(text: object, length: int = SLUG_LENGTH) -> str:
@@ -31,10 +30,10 @@ def slug(text: object, length: int = SLUG_LENGTH) -> str:
     Cut at a word's end within `length` characters where there is one. Text without any letter or
     digit gives an empty slug.
     """
-    normal = str(text)[: length * 8]
-    if not normal.isascii():
-        normal = unicodedata.normalize("NFC", normal)
-    words = _NOT_SLUG.sub("-", _APOSTROPHE.sub("", normal).lower()).strip("-")
+    start = str(text)[: length * 2]
+    if not start.isascii():
+        start = unicodedata.normalize("NFC", start).replace("’", "")
+    words = _NOT_SLUG.sub("-", start.replace("'", "").lower()).strip("-")
     if len(words) <= length:
         return words
     cut = words[: length + 1].rfind("-")

@@ -24,14 +24,16 @@ _64_BITS = 2**64 - 1
 class Unique:
     """Notes what must differ between items."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, requests: bool = True) -> None:
+        self._requests = requests  # whether two items that send the same are a mistake
         self._keys = array("Q")
         self._ids = array("Q")
         self._names = array("Q")
 
     def note(self, spec: ItemSpec) -> None:
         """Remember one item."""
-        self._keys.append(int(spec.key[:16], 16))
+        if self._requests:
+            self._keys.append(int(spec.key[:16], 16))
         self._ids.append(hash(spec.id) & _64_BITS)
         self._names.append(hash(folded(spec.name)) & _64_BITS)
 

@@ -15,13 +15,20 @@ if TYPE_CHECKING:
 
 def check_variable(name: str, value: Any, place: Place, report: Report) -> None:
     """Report a variable that has a name or a value that it cannot have."""
-    if reason := variable_refusal(name):
-        report.add(place, f"{shown(name)} cannot be a variable: {reason}", hint="rename it")
+    check_name(name, place, report)
     if isinstance(value, dict):
         for inner in value.values():
             check_value(inner, place, report)
     else:
         check_value(value, place, report)
+
+
+def check_name(name: str, place: Place, report: Report) -> bool:
+    """Say whether a variable can be called this; report it when it cannot."""
+    reason = variable_refusal(name)
+    if reason:
+        report.add(place, f"{shown(name)} cannot be a variable: {reason}", hint="rename it")
+    return reason is None
 
 
 def check_value(value: Any, place: Place, report: Report, item: str | None = None) -> None:

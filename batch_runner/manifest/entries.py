@@ -112,9 +112,9 @@ class Prompts:
         )
         variables = {key: plain(value) for key, value in node.items.items() if key != "id"}
         for key in variables.keys() - _OWN_KEYS:
-            at = node.items[key]
-            at_place = Place(self._label, at.line, at.column)
-            check_variable(key, variables[key], at_place, report)
+            if not is_broken(node.items[key]):
+                at = self._kitchen.place(node.items[key])
+                check_variable(key, variables[key], at, report)
         if wrong:
             return None
         text = node.items["prompt"]

@@ -150,6 +150,7 @@ class _Builder:
         self._root: Node | None = None
         self._open: list[Sequence | Mapping] = []
         self._key: list[Scalar | None] = []  # the key that waits for its value, one per open node
+        self._key_end = -1  # where the last key ends in the text
         self._documents = 0
 
     def build(self, events: Iterator[Any]) -> Node | None:
@@ -193,6 +194,7 @@ class _Builder:
             self._refuse_extras(event)
             node.value = BROKEN if event.tag is not None else event.value
         elif self._is_key_next():
+            self._key_end = event.end_mark.index
             if event.implicit[0] and event.value == "<<":
                 self._refuse(event, "<< is a merge key, and a manifest has none", _REPEAT)
         elif event.implicit[0]:
@@ -201,6 +203,8 @@ class _Builder:
 
     def _meaning(self, event: Any) -> Any:
         """Return the value of an unquoted scalar."""
+        if not event.value and event.start_mark.index == self._key_end:
+            return self._cut_by_comma(event)
         value = meaning(event.value)
         if isinstance(value, Bent):
             self._refuse(event, value.message, value.hint)
@@ -208,6 +212,16 @@ class _Builder:
         if self._has_comments and isinstance(value, str) and value:
             self._check_comment(event)
         return value
+
+    def _cut_by_comma(self, event: Any) -> Any:
+        """Refuse `{text: A horse, in snow}`: to YAML that is a second key without a value."""
+        key = self._key[-1]
+        at = key.value if key is not None else ""
+        end = event.start_mark
+        place = Place(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
+        message = f"{shown(at)!r} has no colon: inside {{ }} a comma ends the text before it"
+        self._report.add(place, message, hint="put the text with the comma in quotes")
+        return BROKEN
 
     def _check_comment(self, event: Any) -> None:
         """Refuse text cut short by what looks like a part of it: "Horse #1 in the snow"."""

@@ -27,7 +27,7 @@ HOSTILE = {
 }
 FIGURES = {
     "creates": 6, "polls": 80, "limited": 2, "retries": 3,
-    "weather": [[60, 4, 40, 2, 4], [120, 2, 40, 0, 1]],
+    "weather": [[60, 4, 40, 2, 4], [120, 6, 80, 2, 1]],
 }  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class Night:
             self.folder / ".batch/journal.sqlite",
             job="horse-cards",
             provider="baicai",
-            origin="rehearsal",
+            origin="https://service.example",
             wall_clock=lambda: self.at,
         )
 

@@ -51,3 +51,19 @@ def _after(status: ItemStatus | None, event: EventRow) -> ItemStatus | None:
         return advance(status, Event(event.event)) if status else None
     except (IllegalTransition, ValueError):
         return None  # the beginning of its course was not read
+
+
+def by_minute(run: RunRow) -> list[list[float]]:
+    """Return the run's weather as rates: seconds since start, creates, polls and 429s a minute.
+
+    In the journal the weather counts up, so that a row that was not written loses nothing.
+    """
+    rates = []
+    before: list[float] = [0.0, 0.0, 0.0, 0.0]
+    for row in run.weather:
+        if row[0] > before[0]:
+            minutes = (row[0] - before[0]) / 60
+            grown = zip(row[1:4], before[1:4], strict=True)
+            rates.append([row[0], *(round((now - then) / minutes, 2) for now, then in grown)])
+            before = row
+    return rates

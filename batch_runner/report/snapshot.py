@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.report.history import events_by_item, last_look, status_at
+from batch_runner.report.history import by_minute, events_by_item, last_look, status_at
 from batch_runner.report.triage import group_troubles, next_commands
 from batch_runner.report.verdict import verdict_sentence
 from batch_runner.settings import Price, parse_price
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from batch_runner.report.thumbnails import Thumbnail
     from batch_runner.report.triage import Group
 
+#: The journal's `origin` of a job that is played against the simulator.
+REHEARSAL = "rehearsal"
 #: In the order in which the page counts them.
 SHOWN_ORDER = (
     ItemStatus.DONE,
@@ -68,16 +70,16 @@ def read_snapshot(reader: JournalReader, *, now: float) -> Snapshot:
 
 def head_data(snapshot: Snapshot) -> dict[str, Any]:
     """Return what stands above the contact sheet, and what the sheet needs to be laid out."""
-    job, manifest = snapshot.job, snapshot.job.manifest
+    job, target = snapshot.job, target_of(snapshot.job)
     counts = Counter(item.status for item in snapshot.items)
     return {
-        "job": {"id": job.id, "name": job.name, "provider": job.provider, "manifest": manifest},
+        "job": {"id": job.id, "name": job.name, "provider": job.provider, "manifest": job.manifest},
         "written": snapshot.now,
         "verdict": {tag: verdict_of(snapshot, tag) for tag in ("en", "zh")},
         "counts": {status.value: counts[status] for status in SHOWN_ORDER if counts[status]},
         "total": len(snapshot.items),
-        "commands": next_commands(counts, manifest),
-        "troubles": [_group_data(one) for one in group_troubles(snapshot.items, manifest)],
+        "commands": next_commands(counts, target),
+        "troubles": [_group_data(one) for one in group_troubles(snapshot.items, target)],
         "variables": _variables(snapshot.items),
         "runs": [_run_data(run) for run in snapshot.runs],
         "price": _price_data(price_of(job)),
@@ -95,6 +97,12 @@ def verdict_of(snapshot: Snapshot, language: str) -> str:
         seconds=sum(max(0.0, span) for span in spans),
         language=language,
     )
+
+
+def target_of(job: JobRow) -> list[str]:
+    """Return the arguments that name this job on a command line."""
+    rehearsal = ["--rehearse"] if job.origin == REHEARSAL else []
+    return [job.manifest or "MANIFEST.yaml", *rehearsal]
 
 
 def price_of(job: JobRow) -> Price | None:
@@ -199,8 +207,8 @@ def _file_data(name: str, thumbnail: Thumbnail | None) -> list[str | None]:
 
 
 def _run_data(run: RunRow) -> dict[str, Any]:
-    data = asdict(run)
-    del data["pid"], data["host"]
+    data = asdict(run) | {"weather": by_minute(run)}
+    del data["pid"], data["host"]  # nobody's business where the page may be sent
     return data
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from batch_runner.lifecycle import ItemStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from batch_runner.journal import ItemRow
 
@@ -30,13 +30,13 @@ class Fixer(StrEnum):
 
 #: First match wins, on the reason in small letters.
 _FIXERS: tuple[tuple[str, Fixer], ...] = (
-    (r"429|limited|queue|busy|too-many|paus|deadline|cap\b", Fixer.WAIT),
+    (r"http-429|limited|queue|busy|too-many|deadline", Fixer.WAIT),
     (r"moderat|nsfw|safety|policy|prompt|invalid|param|upload|input", Fixer.YOU),
-    (r"401|402|403|forbidden|key|balance|credit|quota", Fixer.YOU),
-    (r"disk|local|space|permission|dropped|missing", Fixer.YOU),
-    (r"5\d\d|server|service|failed|cancel|unknown|404|410|rejected|damaged", Fixer.SERVICE),
+    (r"http-40[123]|forbidden|key|balance|credit|quota", Fixer.YOU),
+    (r"disk|local|space|permission|dropped", Fixer.YOU),
+    (r"http-(5|404|410)|unsure|server|service|cancel|unknown|bad-file", Fixer.SERVICE),
     (r"dns|connect|network|unsent|lost|timeout|timed|tls|reset|proxy|redirect", Fixer.NETWORK),
-    (r"4\d\d|refused", Fixer.YOU),
+    (r"http-4|refused", Fixer.YOU),
 )
 
 #: What an item's status alone says, where its reason says nothing.
@@ -72,8 +72,11 @@ class Group:
     members: list[ItemRow] = field(default_factory=list)  # the first MEMBERS_SHOWN
 
 
-def group_troubles(items: Iterable[ItemRow], manifest: str) -> list[Group]:
-    """Return what is not done and needs a word, the most urgent group first."""
+def group_troubles(items: Iterable[ItemRow], target: Sequence[str]) -> list[Group]:
+    """Return what is not done and needs a word, the most urgent group first.
+
+    `target` are the arguments that name the job on a command line.
+    """
     groups: dict[tuple[ItemStatus, str | None], Group] = {}
     for item in items:
         if item.status not in TROUBLED:
@@ -84,7 +87,7 @@ def group_troubles(items: Iterable[ItemRow], manifest: str) -> list[Group]:
                 status=item.status,
                 reason=item.reason,
                 fixer=fixer_of(item.status, item.reason),
-                command=command_for(item.status, item.reason, manifest),
+                command=command_for(item.status, item.reason, target),
             )
         group.count += 1
         if len(group.members) < MEMBERS_SHOWN:
@@ -92,27 +95,27 @@ def group_troubles(items: Iterable[ItemRow], manifest: str) -> list[Group]:
     return sorted(groups.values(), key=lambda one: (TROUBLED.index(one.status), -one.count))
 
 
-def command_for(status: ItemStatus, reason: str | None, manifest: str) -> str:
+def command_for(status: ItemStatus, reason: str | None, target: Sequence[str]) -> str:
     """Return the command that takes items of this status and reason further."""
     if status is ItemStatus.HELD:
-        return _command("resolve", manifest)
+        return _command("resolve", target)
     if status in (ItemStatus.FAILED, ItemStatus.REFUSED):
-        return _command("retry", manifest, *(("--reason", reason) if reason else ()))
-    return _command("run", manifest)
+        return _command("retry", target, *(("--reason", reason) if reason else ("--all",)))
+    return _command("run", target)
 
 
-def next_commands(statuses: Iterable[ItemStatus], manifest: str) -> list[tuple[str, str]]:
+def next_commands(statuses: Iterable[ItemStatus], target: Sequence[str]) -> list[tuple[str, str]]:
     """Return what to type next, in this order, each with the word that explains it."""
     present = set(statuses)
     commands = []
     if ItemStatus.HELD in present:
-        commands.append(("resolve", _command("resolve", manifest)))
+        commands.append(("resolve", _command("resolve", target)))
     if present & {ItemStatus.FAILED, ItemStatus.REFUSED}:
-        commands.append(("retry", _command("retry", manifest)))
+        commands.append(("retry", _command("retry", target, "--all")))
     if present - {ItemStatus.DONE}:
-        commands.append(("run", _command("run", manifest)))
+        commands.append(("run", _command("run", target)))
     return commands
 
 
-def _command(verb: str, manifest: str, *more: str) -> str:
-    return shlex.join(["batch-runner", verb, manifest or "MANIFEST.yaml", *more])
+def _command(verb: str, target: Sequence[str], *more: str) -> str:
+    return shlex.join(["batch-runner", verb, *target, *more])

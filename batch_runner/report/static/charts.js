@@ -39,9 +39,8 @@ function bars(title, sentence, values, labels, format = String) {
 
 function perMinute(word, values) {
   const most = Math.max(...values);
-  const all = values.reduce((sum, value) => sum + value, 0);
   const weather = report.runs.at(-1).weather;
-  return bars(say(word), say('chart_say', say(word), most, all), values, ['0', span(weather.at(-1)[0])]);
+  return bars(say(word), say('chart_most', most), values, ['0', span(weather.at(-1)[0])]);
 }
 
 function durations(waits) {
@@ -57,7 +56,7 @@ function costs() {
   const values = report.runs.map((run) => run.creates * amount);
   const money = (value) => `${value.toFixed(2)} ${currency}`;
   const all = values.reduce((sum, value) => sum + value, 0);
-  const sentence = say('chart_say', say('chart_cost'), money(Math.max(...values)), money(all));
+  const sentence = say('chart_all', money(all));
   return bars(say('chart_cost'), sentence, values, ['1', String(values.length)], money);
 }
 

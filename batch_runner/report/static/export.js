@@ -4,7 +4,7 @@ function showChosen() {
   const favourites = [...choices.values()].filter((one) => one.favourite).length;
   const notes = [...choices.values()].filter((one) => one.note).length;
   $('chosen-count').textContent = choices.size ? say('chosen_some', favourites, notes) : say('chosen_none');
-  const button = (word, run) => make('button', { type: 'button', onclick: run, disabled: choices.size === 0 }, say(word));
+  const button = (word, run) => make('button', { type: 'button', onclick: run, disabled: favourites === 0 }, say(word));
   const input = make('input', { type: 'file', accept: '.json,application/json', class: 'offscreen', onchange: readChoices });
   $('chosen-tools').replaceChildren(
     button('list', () => download('favourites.txt', 'text/plain', listText())),
@@ -38,41 +38,49 @@ async function readChoices(event) {
 // read are handed to it as a string of its own.
 const literal = (text) => text.replace(/\{\{|\{%|\{#/g, (mark) => `{{ '${mark}' }}`);
 
-function withPrompt(value, prompt, inputs) {
-  if (value === prompt) return '{{ prompt }}';
+// Back from what was sent to a template: the prompt and uploaded files become variables again.
+function asTemplate(value, prompt, uploads) {
   if (typeof value === 'string') {
-    const input = inputs.find(([, digest]) => value === `batch-runner-upload:${digest}`);
-    return input ? `{{ file_${inputs.indexOf(input) + 1} }}` : literal(value);
+    if (uploads.has(value)) return `{{ ${uploads.get(value)} }}`;
+    return prompt ? value.split(prompt).map(literal).join('{{ prompt }}') : literal(value);
   }
-  if (Array.isArray(value)) return value.map((one) => withPrompt(one, prompt, inputs));
+  if (Array.isArray(value)) return value.map((one) => asTemplate(one, prompt, uploads));
   if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, withPrompt(one, prompt, inputs)]));
+  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, asTemplate(one, prompt, uploads)]));
 }
 
 async function manifestText() {
-  const groups = new Map(); // what is sent apart from the prompt -> prompts
+  const uploads = new Map(); // what stands for an uploaded file -> its variable
+  const files = {}; // its variable -> its path
+  const entries = [];
   for (const item of favouriteItems()) {
     const { params, inputs } = await detailsOf(item);
-    const files = Object.fromEntries(inputs.map(([path], index) => [`file_${index + 1}`, literal(path)]));
-    const sent = JSON.stringify([item.workflow, withPrompt(JSON.parse(params), item.prompt, inputs), files]);
-    groups.set(sent, [...(groups.get(sent) ?? []), item.prompt]);
+    for (const [path, digest] of inputs) {
+      const mark = `batch-runner-upload:${digest}`;
+      if (!uploads.has(mark)) uploads.set(mark, `file_${uploads.size + 1}`);
+      files[uploads.get(mark)] = literal(path);
+    }
+    const sent = { workflow: literal(item.workflow), params: asTemplate(JSON.parse(params), item.prompt, uploads) };
+    entries.push({ prompt: literal(item.prompt), ...sent });
   }
-  const manifests = [...groups].map(([sent, prompts]) => oneManifest(JSON.parse(sent), prompts));
-  return manifests.join('\n# Another manifest: these were sent otherwise. Save it as a file of its own.\n---\n');
+  return manifestOf(entries, files);
 }
 
-function oneManifest([workflow, params, files], prompts) {
+// The first favourite speaks for the job; those that were sent otherwise say how.
+function manifestOf(entries, files) {
+  const sent = ({ workflow, params }) => JSON.stringify([workflow, params]);
+  const lines = entries.map((entry) => JSON.stringify(sent(entry) === sent(entries[0]) ? entry.prompt : entry));
   return [
     '# More like the favourites: change the prompts or the number of tries, then look at',
     '# `batch-runner plan more-like-these.yaml`.',
     `job: ${JSON.stringify(`${report.job.name}-more`)}`,
     `provider: ${JSON.stringify(report.job.provider)}`,
-    `workflow: ${JSON.stringify(workflow)}`,
-    `params: ${JSON.stringify(params)}`,
+    `workflow: ${JSON.stringify(entries[0].workflow)}`,
+    `params: ${JSON.stringify(entries[0].params)}`,
     ...(Object.keys(files).length ? [`files: ${JSON.stringify(files)}`] : []),
     'repeat: 4',
     'prompts:',
-    ...prompts.map((prompt) => `  - ${JSON.stringify(literal(prompt))}`),
+    ...lines.map((line) => `  - ${line}`),
     '',
   ].join('\n');
 }

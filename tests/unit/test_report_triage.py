@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import pytest
+
+from batch_runner.journal import RunRow
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.report.history import by_minute
+from batch_runner.report.triage import Fixer, command_for, fixer_of, next_commands
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "fixer"),
+    [
+        (ItemStatus.REFUSED, "moderation", Fixer.YOU),
+        (ItemStatus.REFUSED, "upload", Fixer.YOU),
+        (ItemStatus.REFUSED, "http-400", Fixer.YOU),
+        (ItemStatus.REFUSED, None, Fixer.YOU),
+        (ItemStatus.FAILED, "service-failed", Fixer.SERVICE),
+        (ItemStatus.FAILED, "dropped", Fixer.YOU),
+        (ItemStatus.FAILED, None, Fixer.SERVICE),
+        (ItemStatus.UNFETCHED, "http-502", Fixer.SERVICE),
+        (ItemStatus.UNFETCHED, "task-unknown", Fixer.SERVICE),
+        (ItemStatus.UNFETCHED, "bad-file", Fixer.SERVICE),
+        (ItemStatus.REFUSED, "code-5001", Fixer.YOU),
+        (ItemStatus.UNFETCHED, "lost", Fixer.NETWORK),
+        (ItemStatus.UNFETCHED, "disk", Fixer.YOU),
+        (ItemStatus.UNFETCHED, "file-missing", Fixer.WAIT),
+        (ItemStatus.UNFETCHED, "http-429", Fixer.WAIT),
+        (ItemStatus.HELD, "http-502", Fixer.YOU),
+    ],
+)
+def test_each_trouble_names_who_can_fix_it(
+    status: ItemStatus, reason: str | None, fixer: Fixer
+) -> None:
+    assert fixer_of(status, reason) is fixer
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "command"),
+    [
+        (ItemStatus.HELD, "lost", "batch-runner resolve 'a b.yaml'"),
+        (ItemStatus.FAILED, "x; rm -rf /", "batch-runner retry 'a b.yaml' --reason 'x; rm -rf /'"),
+        (ItemStatus.REFUSED, None, "batch-runner retry 'a b.yaml' --all"),
+        (ItemStatus.UNFETCHED, "lost", "batch-runner run 'a b.yaml'"),
+    ],
+)
+def test_a_command_can_be_pasted_as_it_stands(
+    status: ItemStatus, reason: str | None, command: str
+) -> None:
+    assert command_for(status, reason, ["a b.yaml"]) == command
+
+
+def test_a_finished_job_asks_for_nothing() -> None:
+    assert next_commands([ItemStatus.DONE], ["a.yaml"]) == []
+
+
+def test_weather_that_counts_up_is_told_by_the_minute() -> None:
+    weather: list[list[float]] = [[60, 5, 40, 1, 5], [60, 5, 40, 1, 5], [90, 8, 50, 1, 2]]
+    run = RunRow(
+        run=1, started_at=0, ended_at=90, pid=1, host="h", exit_code=0, verdict="", weather=weather
+    )
+
+    assert by_minute(run) == [[60, 5, 40, 1], [90, 6, 20, 0]]

@@ -21,7 +21,7 @@ function showFigures() {
 function bars(title, sentence, values, labels, format = String) {
   const { width, height, floor } = CHART;
   const most = Math.max(...values, 0);
-  const step = width / values.length;
+  const step = width / Math.max(values.length, 16);
   const svg = makeSvg('svg', { viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': sentence });
   values.forEach((value, index) => {
     const tall = most ? (value / most) * (floor - 16) : 0;

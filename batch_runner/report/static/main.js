@@ -18,7 +18,7 @@ function switchLanguage() {
 function showAll() {
   document.documentElement.lang = language === 'zh' ? 'zh-Hans' : 'en';
   $('language').textContent = say('other');
-  $('language').setAttribute('aria-label', say('otherLabel'));
+  $('language').title = say('otherLabel');
   $('language').lang = language === 'zh' ? 'en' : 'zh-Hans';
   showHead();
   showFilters();

@@ -129,7 +129,7 @@ function showTable() {
   const body = visible.map((row) => make('tr', {}, make('th', { scope: 'row' }, axisLabel(row)),
     columns.map((column) => make('td', {}, tileCell(cells.get(place(row, column)))))));
   const table = make('table', { class: 'matrix' }, filter.columns >= 0 ? make('thead', {}, head) : null, make('tbody', {}, body));
-  $('tiles').replaceChildren(make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': say('sheet') }, table));
+  $('tiles').replaceChildren(make('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': say('table') }, table));
 }
 
 const axisLabel = (value) => foreign(value ?? '–');
@@ -143,7 +143,7 @@ function tileCell(found) {
 function tile(item) {
   const state = say(`status_${item.status}`);
   const button = make('button', {
-    type: 'button', class: `tile ${item.status}`, 'data-key': item.key, 'aria-label': say('open', item.id, state),
+    type: 'button', class: `tile ${item.status}`, 'data-key': item.key, 'aria-description': state,
     onclick: () => openItem(item),
   }, picture(item), make('span', { class: 'name' }, foreign(item.id)));
   markTile(button, item.key);
@@ -154,7 +154,7 @@ function picture(item) {
   const [name, thumbnail, state] = item.files[0] ?? [];
   if (thumbnail) {
     const source = address(report.folder, 'thumbnails', thumbnail);
-    return make('img', { src: source, alt: '', loading: 'lazy', decoding: 'async' });
+    return make('img', { src: source, alt: item.prompt.slice(0, 120), loading: 'lazy', decoding: 'async' });
   }
   const why = name ? say(`picture_${state ?? 'none'}`) : say(`status_${item.status}`);
   const more = item.listed ? item.reason : say('unlisted');

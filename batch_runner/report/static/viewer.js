@@ -50,6 +50,8 @@ function showItem() {
         act('next_item', () => step(1), { disabled: index < 0 || index >= shown.length - 1 }),
         act('favourite', () => toggleFavourite(item.key), { 'aria-pressed': String(isFavourite(item.key)), class: 'star' }),
         act('compare', () => toggleCompared(item.key), { 'aria-pressed': String(compared.includes(item.key)) }),
+        // The page's own button for this is out of reach while the viewer is open.
+        compared.length > 1 ? make('button', { type: 'button', onclick: openComparison }, say('compare_now', compared.length)) : null,
         act('close', () => $('viewer').close()))),
     make('div', { class: 'viewer-body' }, make('div', { class: 'stage' }, bigPictures(item)), facts(item)));
   const again = focused && $('viewer').querySelector(`[data-act="${focused}"]:not([disabled])`);
@@ -131,6 +133,7 @@ function openComparison() {
   $('viewer').close();
   if (!$('comparison').open) $('comparison').showModal();
   showComparison();
+  $('comparison').querySelector('button').focus();
 }
 
 function showComparison() {

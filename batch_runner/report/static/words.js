@@ -10,6 +10,7 @@ const WORDS = {
     chosen: 'Favourites',
     figures: 'How it went',
     keys: 'Keys: arrows move, Enter opens, f favourite, c compare, / search, Esc closes.',
+    units: 'h min s',
     other: '中文',
     otherLabel: 'Switch to Chinese',
     written: 'Written {0}',
@@ -45,7 +46,7 @@ const WORDS = {
     unlisted: 'no longer listed',
     picture_missing: 'file is missing', picture_damaged: 'file is damaged',
     picture_large: 'too large to preview', picture_other: 'not a picture', picture_none: 'no preview',
-    open: 'Open {0}, {1}',
+    table: 'Pictures by variable',
     favourite: 'Favourite', note: 'Note', compare: 'Compare', close: 'Close',
     previous: 'Previous', next_item: 'Next',
     prompt: 'Prompt', params: 'What was sent', task: 'Task id', source: 'Manifest line',
@@ -86,6 +87,7 @@ const WORDS = {
     chosen: '收藏',
     figures: '运行情况',
     keys: '按键：方向键移动，回车打开，f 收藏，c 对比，/ 搜索，Esc 关闭。',
+    units: '小时 分 秒',
     other: 'English',
     otherLabel: '切换到英文',
     written: '生成于 {0}',
@@ -121,7 +123,7 @@ const WORDS = {
     unlisted: '已不在清单中',
     picture_missing: '文件缺失', picture_damaged: '文件损坏',
     picture_large: '过大，无法预览', picture_other: '不是图片', picture_none: '无预览',
-    open: '打开 {0}，{1}',
+    table: '按变量排列的图片',
     favourite: '收藏', note: '备注', compare: '对比', close: '关闭',
     previous: '上一个', next_item: '下一个',
     prompt: '提示词', params: '发送的内容', task: '任务编号', source: '清单行',
@@ -171,11 +173,15 @@ function clock(seconds) {
   return new Date(seconds * 1000).toLocaleString(language, format);
 }
 
+// The two largest units of a duration, as the verdict tells them.
 function span(seconds) {
   if (!(seconds >= 0)) return '–';
-  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const [hour, minute, second] = say('units').split(' ');
   const whole = Math.round(seconds);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  if (seconds < 10) return `${seconds.toFixed(1)} ${second}`;
+  if (whole < 60) return `${whole} ${second}`;
+  const [large, small, big, little] = whole < 3600
+    ? [Math.floor(whole / 60), whole % 60, minute, second]
+    : [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), hour, minute];
+  return small ? `${large} ${big} ${small} ${little}` : `${large} ${big}`;
 }

@@ -27,6 +27,7 @@ _FEWEST, _FEWEST_AGAIN = 8, 60  # finishes before the width says anything, and a
 _REMEMBERED = 250  # finishes
 _MOST_LEFT = 5000  # departures remembered
 _WIDEST = 2000  # of the widths that are tried
+_FACTOR = 4  # times the rank below which four of five finish: the widest worth trying
 _HOPELESS = 3.0  # times the least cost, where trying narrower ones ends
 _EARLY = 1.3  # how much dearer it is to find what ended before its turn
 _BETTER = 0.95  # a width is left only for one that costs less than this part
@@ -129,7 +130,7 @@ class Width:
         self._left: deque[float] = deque(maxlen=_MOST_LEFT)  # when the line became shorter
         self._left_before = 0  # how often before the first of these
         self._noted = 0
-        self._widest = 0
+        self._ranks: deque[int] = deque(maxlen=_REMEMBERED)
         self._due = _FEWEST  # finishes noted until the next decision
 
     def left(self, now: float) -> None:
@@ -138,33 +139,42 @@ class Width:
             self._left_before += 1
         self._left.append(now)
 
-    def note(self, end: End, rank: int) -> bool:
-        """Note a finish and the rank it had in the line; return whether the width has moved."""
+    def note(self, end: End, rank: int, length: int) -> bool:
+        """Note a finish, its rank, and how long the line is; return whether the width has moved."""
         self.ends.append(end)
         self._noted += 1
-        self._widest = max(self._widest, 2 * rank)
+        self._ranks.append(rank)
         if self._noted < self._due:
             return False
         self._due = self._noted + max(1, min(self._noted // 5, _REMEMBERED // 2))
-        return self._settle()
+        return self._settle(length)
 
     def forget(self) -> None:
         """Forget what was learned: the service has changed."""
         self.ends.clear()
-        self.value, self._noted, self._widest, self._due = None, 0, 0, _FEWEST_AGAIN
+        self._ranks.clear()
+        self.value, self._noted, self._due = None, 0, _FEWEST_AGAIN
+
+    def inherit(self, value: int | None) -> None:
+        """Begin with what an earlier run found; judge it later than a width found just now."""
+        self.value, self._due = value, 3 * _FEWEST
 
     def turn(self, number: int, since: float) -> float | None:
         """Return when the turn of a task came under the present width, None while it waits."""
         return self._turn(number, since, self.value)
 
-    def _settle(self) -> bool:
-        widths: list[int | None] = [None]
-        costs = [self._cost(None)]
-        width = min(self._widest, _WIDEST)
-        while width > 0 and costs[-1] < min(costs) * _HOPELESS:
+    def _settle(self, length: int) -> bool:
+        widths: list[int | None] = []
+        costs: list[float] = []
+        usual = sorted(self._ranks)[len(self._ranks) * 4 // 5]
+        width = widest = min(_FACTOR * (usual + 1), _WIDEST)
+        while width > 0 and (not costs or costs[-1] < min(costs) * _HOPELESS):
             widths.append(width)
             costs.append(self._cost(width))
             width = width * 6 // 7
+        if widest >= length:
+            widths.append(None)
+            costs.append(self._cost(None))
         enough = min(costs) / _BETTER
         if self._cost(self.value) <= enough:
             return False

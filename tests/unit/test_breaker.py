@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from batch_runner.breaker import Breaker
+
+
+def test_nothing_is_held_back_while_creates_are_accepted() -> None:
+    breaker = Breaker()
+
+    breaker.accepted()
+
+    assert breaker.pause == 0
+    assert breaker.tripped is None
+
+
+def test_a_service_that_never_worked_is_given_up_after_five_creates_without_answer() -> None:
+    breaker = Breaker()
+
+    for _ in range(4):
+        breaker.unanswered()
+    assert breaker.tripped is None
+
+    breaker.unanswered()
+    assert breaker.tripped == "5 creates in a row got no clear answer"
+
+
+def test_a_service_that_has_worked_is_given_longer_and_longer_pauses_before_it_is_given_up() -> (
+    None
+):
+    breaker = Breaker()
+    breaker.accepted()
+
+    pauses, trips = [], []
+    for _ in range(9):
+        breaker.unanswered()
+        pauses.append(breaker.pause)
+        trips.append(breaker.tripped)
+
+    assert pauses[:8] == [0, 0, 0, 0, 10, 30, 90, 270]
+    assert trips[:8] == [None] * 8
+    assert trips[8] == "9 creates in a row got no clear answer"
+
+
+def test_one_accepted_create_ends_the_pauses() -> None:
+    breaker = Breaker()
+    breaker.accepted()
+    for _ in range(6):
+        breaker.unanswered()
+
+    breaker.accepted()
+
+    assert breaker.pause == 0
+
+
+def test_a_refusal_is_a_clear_answer_and_ends_the_pauses() -> None:
+    breaker = Breaker()
+    breaker.accepted()
+    for _ in range(8):
+        breaker.unanswered()
+
+    breaker.refused()
+
+    assert breaker.pause == 0
+    assert breaker.tripped is None
+
+
+def test_refusals_of_everything_stop_creating() -> None:
+    breaker = Breaker()
+
+    for _ in range(24):
+        breaker.refused()
+    assert breaker.tripped is None
+
+    breaker.refused()
+    assert breaker.tripped == "the service refused 25 creates in a row"
+
+
+def test_refusals_between_accepted_creates_stop_nothing() -> None:
+    breaker = Breaker()
+
+    for _ in range(100):
+        breaker.refused()
+        breaker.accepted()
+
+    assert breaker.tripped is None

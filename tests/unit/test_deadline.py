@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.deadline import seconds_left
+from batch_runner.settings import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HOUR = 3600
+
+
+@pytest.fixture(autouse=True)
+def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Live where clocks change: forward on 29 March 2026, back on 25 October."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def local(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone()
+
+
+def limits(**values: object) -> Limits:
+    return Limits.model_validate(values)
+
+
+def test_without_limits_there_is_no_end() -> None:
+    assert seconds_left(limits()) is None
+
+
+def test_run_for_counts_from_the_start() -> None:
+    assert seconds_left(limits(run_for="8h")) == 8 * HOUR
+
+
+@pytest.mark.parametrize(
+    ("now", "hours"),
+    [
+        pytest.param("2026-06-01 22:30", 8, id="over-midnight"),
+        pytest.param("2026-06-01 06:00", 0.5, id="later-today"),
+        pytest.param("2026-06-01 06:30", 24, id="exactly-now-means-tomorrow"),
+        pytest.param("2026-12-31 06:31", 24 - 1 / 60, id="over-the-new-year"),
+        pytest.param("2026-03-28 22:30", 7, id="the-night-that-loses-an-hour"),
+        pytest.param("2026-10-24 22:30", 9, id="the-night-that-gains-an-hour"),
+    ],
+)
+def test_until_is_the_next_time_that_clocks_show_it(now: str, hours: float) -> None:
+    assert seconds_left(limits(until="06:30"), local(now)) == pytest.approx(hours * HOUR)
+
+
+@pytest.mark.parametrize(("run_for", "hours"), [("2h", 2), ("20h", 8)])
+def test_what_comes_first_ends_the_run(run_for: str, hours: float) -> None:
+    both = limits(run_for=run_for, until="06:30")
+
+    assert seconds_left(both, local("2026-06-01 22:30")) == hours * HOUR

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from batch_runner import lifecycle
+from batch_runner.errors import IllegalTransition
+from batch_runner.lifecycle import (
+    ASSUMED_PAID,
+    PAYS_AGAIN,
+    RECOVERY,
+    SETTLED,
+    TRANSITIONS,
+    Event,
+    ItemStatus,
+    advance,
+    sources,
+)
+
+#: Each event with the only moves it may make; `listed` makes the item and moves none.
+MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
+    Event.LISTED: [],
+    Event.SUBMIT_STARTED: [(ItemStatus.PENDING, ItemStatus.SUBMITTING)],
+    Event.SUBMIT_CONFIRMED: [(ItemStatus.SUBMITTING, ItemStatus.SUBMITTED)],
+    Event.SUBMIT_UNSENT: [(ItemStatus.SUBMITTING, ItemStatus.PENDING)],
+    Event.SUBMIT_REFUSED: [(ItemStatus.SUBMITTING, ItemStatus.REFUSED)],
+    Event.SUBMIT_UNANSWERED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
+    Event.SUBMIT_INTERRUPTED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
+    Event.TASK_COMPLETED: [(ItemStatus.SUBMITTED, ItemStatus.FETCHING)],
+    Event.TASK_FAILED: [
+        (ItemStatus.SUBMITTED, ItemStatus.FAILED),
+        (ItemStatus.FETCHING, ItemStatus.FAILED),
+    ],
+    Event.TASK_UNKNOWN: [(ItemStatus.SUBMITTED, ItemStatus.UNFETCHED)],
+    Event.FETCH_FAILED: [(ItemStatus.FETCHING, ItemStatus.UNFETCHED)],
+    Event.FETCH_INTERRUPTED: [(ItemStatus.FETCHING, ItemStatus.SUBMITTED)],
+    Event.FETCH_RESUMED: [(ItemStatus.UNFETCHED, ItemStatus.SUBMITTED)],
+    Event.PLACED: [(ItemStatus.FETCHING, ItemStatus.DONE)],
+    Event.FILE_MISSING: [(ItemStatus.DONE, ItemStatus.UNFETCHED)],
+    Event.RETRIED: [
+        (ItemStatus.FAILED, ItemStatus.PENDING),
+        (ItemStatus.REFUSED, ItemStatus.PENDING),
+    ],
+    Event.ATTACHED: [(ItemStatus.HELD, ItemStatus.SUBMITTED)],
+    Event.RESUBMITTED: [(ItemStatus.HELD, ItemStatus.PENDING)],
+    Event.DROPPED: [(ItemStatus.HELD, ItemStatus.FAILED)],
+}
+
+
+@pytest.mark.parametrize("event", list(Event))
+def test_an_event_makes_its_moves_and_no_other(event: Event) -> None:
+    moves = [
+        (status, TRANSITIONS[status][event])
+        for status in ItemStatus
+        if event in TRANSITIONS[status]
+    ]
+
+    assert sorted(moves) == sorted(MOVES[event])
+
+
+@pytest.mark.parametrize("event", list(Event))
+@pytest.mark.parametrize("status", list(ItemStatus))
+def test_a_move_that_is_not_in_the_table_is_refused_by_name(
+    status: ItemStatus, event: Event
+) -> None:
+    legal = dict(MOVES[event])
+
+    if status in legal:
+        assert advance(status, event) is legal[status]
+        return
+    with pytest.raises(IllegalTransition, match=f"from {status.value} by {event.value}"):
+        advance(status, event)
+
+
+def test_sources_names_every_status_that_an_event_may_leave() -> None:
+    assert set(sources(Event.TASK_FAILED)) == {ItemStatus.SUBMITTED, ItemStatus.FETCHING}
+    assert sources(Event.PLACED) == (ItemStatus.FETCHING,)
+    assert sources(Event.LISTED) == ()
+
+
+def test_every_status_can_be_reached_from_a_new_item() -> None:
+    reached, frontier = {ItemStatus.PENDING}, [ItemStatus.PENDING]
+    while frontier:
+        found = set(TRANSITIONS[frontier.pop()].values()) - reached
+        reached |= found
+        frontier += found
+
+    assert reached == set(ItemStatus)
+
+
+def test_what_is_settled_is_left_only_by_a_person_or_a_policy_or_because_its_file_has_gone() -> (
+    None
+):
+    leaving = {event for status in SETTLED for event in TRANSITIONS[status]}
+
+    assert leaving == {
+        Event.RETRIED,
+        Event.ATTACHED,
+        Event.RESUBMITTED,
+        Event.DROPPED,
+        Event.FILE_MISSING,
+    }
+
+
+def test_a_lost_file_of_a_done_item_never_leads_to_a_new_create_by_itself() -> None:
+    lost = advance(ItemStatus.DONE, Event.FILE_MISSING)
+
+    assert TRANSITIONS[lost] == {Event.FETCH_RESUMED: ItemStatus.SUBMITTED}
+
+
+def test_only_events_that_say_so_lead_from_what_may_be_paid_to_a_new_create() -> None:
+    back = {
+        event
+        for status in ASSUMED_PAID | SETTLED
+        for event, target in TRANSITIONS[status].items()
+        if target is ItemStatus.PENDING
+    }
+
+    assert back - {Event.SUBMIT_UNSENT} == PAYS_AGAIN
+
+
+def test_the_start_of_a_run_has_a_rule_for_every_status() -> None:
+    assert set(RECOVERY) == set(ItemStatus)
+
+
+def test_the_start_of_a_run_leaves_no_item_where_only_a_running_process_could_move_it() -> None:
+    for status, event in RECOVERY.items():
+        after = status if event is None else advance(status, event)
+        assert after in SETTLED | {ItemStatus.PENDING, ItemStatus.SUBMITTED}
+
+
+def test_a_create_that_a_crash_interrupted_waits_for_a_person() -> None:
+    event = RECOVERY[ItemStatus.SUBMITTING]
+
+    assert event is not None
+    assert advance(ItemStatus.SUBMITTING, event) is ItemStatus.HELD
+
+
+def test_the_start_of_a_run_pays_for_nothing_again() -> None:
+    assert not PAYS_AGAIN & set(RECOVERY.values())
+
+
+def test_money_is_assumed_unspent_only_before_a_create_and_after_a_refusal() -> None:
+    assert set(ItemStatus) - ASSUMED_PAID == {ItemStatus.PENDING, ItemStatus.REFUSED}
+
+
+def test_the_picture_in_the_module_shows_every_status() -> None:
+    words = set(re.findall(r"[a-z]+", (lifecycle.__doc__ or "").partition("::")[2]))
+
+    assert {status.value for status in ItemStatus} <= words

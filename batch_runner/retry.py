@@ -87,7 +87,7 @@ def classify(
     if 200 <= status < 300:
         if code in (None, "0"):
             return None
-        return _refusal(int(code) if code.isdecimal() else 0, message)
+        return _refusal(int(code) if code.isdecimal() and len(code) < 10 else 0, message)
     if status in unsent:
         return Failure.LIMITED
     if 300 <= status < 400:

@@ -21,6 +21,14 @@ PRICE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]{3})\s*$"
 CLOCK_PATTERN = r"^([01]\d|2[0-3]):([0-5]\d)$"
 
 
+def _as_float(value: int | float) -> float:
+    """Return `value` as a float; a whole number too large for one is infinite, not an accident."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
 def parse_duration(value: Any) -> float:
     """Return seconds for "90s", "1h 30m", "500ms" or a plain number of seconds.
 
@@ -30,7 +38,7 @@ def parse_duration(value: Any) -> float:
     if isinstance(value, bool):
         raise ValueError("wanted a duration such as 90s, 10m or 8h")
     if isinstance(value, int | float):
-        seconds = float(value)
+        seconds = _as_float(value)
     elif isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value):
         parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)", value)
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
@@ -67,7 +75,7 @@ def parse_rate(value: Any) -> Rate:
     if isinstance(value, Rate):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
-        count, seconds = float(value), 1.0
+        count, seconds = _as_float(value), 1.0
     elif isinstance(value, str) and (match := re.match(RATE_PATTERN, value)):
         count = float(match[1])
         seconds = float(match[2] or 1) * _UNITS[match[3]]
@@ -99,7 +107,9 @@ def parse_price(value: Any) -> Price:
     if isinstance(value, Price):
         return value
     if isinstance(value, str) and (match := re.match(PRICE_PATTERN, value)):
-        return Price(float(match[1]), match[2].upper())
+        amount = float(match[1])
+        if math.isfinite(amount):
+            return Price(amount, match[2].upper())
     raise ValueError("wanted an amount and a currency such as 0.12 CNY")
 
 

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from batch_runner.errors import Failure
+from batch_runner.retry import TABLE, Budget, Call, Verdict, backoff, classify, judge
+from batch_runner.settings import Retries
+
+CELLS = [
+    # nothing left this machine
+    (Failure.UNSENT, Call.CREATE, Verdict.AGAIN),
+    (Failure.UNSENT, Call.QUERY, Verdict.AGAIN),
+    (Failure.UNSENT, Call.DOWNLOAD, Verdict.AGAIN),
+    (Failure.UNSENT, Call.UPLOAD, Verdict.AGAIN),
+    # bytes may have left, no readable answer came
+    (Failure.LOST, Call.CREATE, Verdict.HELD),
+    (Failure.LOST, Call.QUERY, Verdict.AGAIN),
+    (Failure.LOST, Call.DOWNLOAD, Verdict.AGAIN),
+    (Failure.LOST, Call.UPLOAD, Verdict.AGAIN),
+    # 408, 409, 425, 5xx
+    (Failure.UNSURE, Call.CREATE, Verdict.HELD),
+    (Failure.UNSURE, Call.QUERY, Verdict.AGAIN),
+    (Failure.UNSURE, Call.DOWNLOAD, Verdict.AGAIN),
+    (Failure.UNSURE, Call.UPLOAD, Verdict.AGAIN),
+    # 429
+    (Failure.LIMITED, Call.CREATE, Verdict.PAUSE),
+    (Failure.LIMITED, Call.QUERY, Verdict.PAUSE),
+    (Failure.LIMITED, Call.DOWNLOAD, Verdict.PAUSE),
+    (Failure.LIMITED, Call.UPLOAD, Verdict.PAUSE),
+    # other 4xx, and a success with an error code
+    (Failure.REFUSED, Call.CREATE, Verdict.REFUSED),
+    (Failure.REFUSED, Call.QUERY, Verdict.PATIENCE),
+    (Failure.REFUSED, Call.DOWNLOAD, Verdict.FRESH),
+    (Failure.REFUSED, Call.UPLOAD, Verdict.FAILS),
+    # 404, 410
+    (Failure.UNKNOWN, Call.CREATE, Verdict.REFUSED),
+    (Failure.UNKNOWN, Call.QUERY, Verdict.PATIENCE),
+    (Failure.UNKNOWN, Call.DOWNLOAD, Verdict.FRESH),
+    (Failure.UNKNOWN, Call.UPLOAD, Verdict.FAILS),
+    # 401, 403, an empty account; a file's host says 403 of an address that has expired
+    (Failure.FORBIDDEN, Call.CREATE, Verdict.STOP),
+    (Failure.FORBIDDEN, Call.QUERY, Verdict.STOP),
+    (Failure.FORBIDDEN, Call.DOWNLOAD, Verdict.FRESH),
+    (Failure.FORBIDDEN, Call.UPLOAD, Verdict.STOP),
+    # 3xx
+    (Failure.REDIRECTED, Call.CREATE, Verdict.REFUSED),
+    (Failure.REDIRECTED, Call.QUERY, Verdict.PATIENCE),
+    (Failure.REDIRECTED, Call.DOWNLOAD, Verdict.FRESH),
+    (Failure.REDIRECTED, Call.UPLOAD, Verdict.FAILS),
+    # out of disk or descriptors
+    (Failure.LOCAL, Call.CREATE, Verdict.STOP),
+    (Failure.LOCAL, Call.QUERY, Verdict.PAUSE),
+    (Failure.LOCAL, Call.DOWNLOAD, Verdict.STOP),
+    (Failure.LOCAL, Call.UPLOAD, Verdict.PAUSE),
+]
+
+
+@pytest.mark.parametrize(
+    ("failure", "call", "verdict"),
+    [pytest.param(*cell, id=f"{cell[0]}-{cell[1]}-{cell[2]}") for cell in CELLS],
+)
+def test_each_failure_of_each_call_has_one_verdict(
+    failure: Failure, call: Call, verdict: Verdict
+) -> None:
+    assert judge(failure, call) is verdict
+
+
+def test_the_table_has_no_cell_that_is_not_written_out_above() -> None:
+    assert {(failure, call) for failure, calls in TABLE.items() for call in calls} == {
+        (failure, call) for failure, call, _ in CELLS
+    }
+    assert len(CELLS) == len(Failure) * len(Call)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "failure"),
+    [
+        pytest.param(200, "0", "", None, id="200-code-0"),
+        pytest.param(200, None, "", None, id="200-without-code"),
+        pytest.param(204, None, "", None, id="204"),
+        pytest.param(200, "1", "", Failure.REFUSED, id="200-code-1"),
+        pytest.param(200, "-1", "", Failure.REFUSED, id="200-code-minus-1"),
+        pytest.param(200, "", "", Failure.REFUSED, id="200-code-empty"),
+        pytest.param(200, "A0400", "", Failure.REFUSED, id="200-code-of-letters"),
+        pytest.param(200, "9" * 5000, "", Failure.REFUSED, id="200-code-absurd"),
+        pytest.param(200, "401", "", Failure.FORBIDDEN, id="200-code-401"),
+        pytest.param(200, "402", "", Failure.FORBIDDEN, id="200-code-402"),
+        pytest.param(200, "403", "", Failure.FORBIDDEN, id="200-code-403"),
+        pytest.param(200, "404", "", Failure.UNKNOWN, id="200-code-404"),
+        pytest.param(200, "429", "", Failure.LIMITED, id="200-code-429"),
+        pytest.param(200, "500", "", Failure.REFUSED, id="200-code-500"),
+        pytest.param(200, "7", "账户余额不足", Failure.FORBIDDEN, id="200-balance-chinese"),
+        pytest.param(200, "7", "已欠费", Failure.FORBIDDEN, id="200-arrears-chinese"),
+        pytest.param(200, "7", "Insufficient  Credits", Failure.FORBIDDEN, id="200-credit"),
+        pytest.param(400, None, "balance not enough", Failure.FORBIDDEN, id="400-balance"),
+        pytest.param(400, None, "balance the colours", Failure.REFUSED, id="400-other-balance"),
+        pytest.param(200, "0", "余额 3 CNY", None, id="200-success-that-tells-the-balance"),
+        pytest.param(307, None, "", Failure.REDIRECTED, id="307"),
+        pytest.param(302, "0", "", Failure.REDIRECTED, id="302-code-0"),
+        pytest.param(400, "0", "", Failure.REFUSED, id="400-code-0"),
+        pytest.param(401, None, "", Failure.FORBIDDEN, id="401"),
+        pytest.param(402, None, "", Failure.FORBIDDEN, id="402"),
+        pytest.param(403, None, "", Failure.FORBIDDEN, id="403"),
+        pytest.param(404, None, "", Failure.UNKNOWN, id="404"),
+        pytest.param(408, None, "", Failure.UNSURE, id="408"),
+        pytest.param(409, None, "", Failure.UNSURE, id="409"),
+        pytest.param(410, None, "", Failure.UNKNOWN, id="410"),
+        pytest.param(413, None, "", Failure.REFUSED, id="413"),
+        pytest.param(422, None, "", Failure.REFUSED, id="422"),
+        pytest.param(425, None, "", Failure.UNSURE, id="425"),
+        pytest.param(429, None, "", Failure.LIMITED, id="429"),
+        pytest.param(500, None, "", Failure.UNSURE, id="500"),
+        pytest.param(500, "0", "", Failure.UNSURE, id="500-code-0"),
+        pytest.param(503, None, "余额不足", Failure.UNSURE, id="503-whatever-it-says"),
+        pytest.param(599, None, "", Failure.UNSURE, id="599"),
+        pytest.param(101, None, "", Failure.LOST, id="101"),
+    ],
+)
+def test_an_answer_is_told_by_its_status_code_and_words(
+    status: int, code: str | None, message: str, failure: Failure | None
+) -> None:
+    assert classify(status, code, message) is failure
+
+
+@pytest.mark.parametrize("status", [409, 503, 404])
+def test_a_status_that_the_operator_knows_to_mean_not_accepted_is_come_back_to(
+    status: int,
+) -> None:
+    assert classify(status, None, unsent={409, 503, 404}) is Failure.LIMITED
+
+
+def test_a_success_stays_one_whatever_the_operator_lists() -> None:
+    assert classify(200, "0", unsent={200}) is None
+
+
+@pytest.mark.parametrize(
+    ("tries", "longest"), [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (1000, 30.0)]
+)
+def test_a_back_off_is_anything_up_to_a_bound_that_doubles_to_the_cap(
+    tries: int, longest: float
+) -> None:
+    retries = Retries.model_validate({"base": "500ms", "cap": "30s"})
+
+    waits = [backoff(tries, retries, random.Random(seed)) for seed in range(400)]
+
+    assert 0 <= min(waits) < longest * 0.05
+    assert longest * 0.95 < max(waits) <= longest
+
+
+def test_retries_end_when_the_budget_is_spent() -> None:
+    budget = Budget(3)
+
+    assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
+    assert budget.spent == 3
+
+
+def test_ten_successes_pay_for_one_more_retry() -> None:
+    budget = Budget(1)
+    budget.take()
+
+    for _ in range(9):
+        budget.succeeded()
+    assert not budget.take()
+
+    for _ in range(2):
+        budget.succeeded()
+    assert budget.take()
+    assert not budget.take()
+
+
+def test_successes_save_up_no_more_than_the_size_of_the_budget() -> None:
+    budget = Budget(2)
+
+    for _ in range(1000):
+        budget.succeeded()
+
+    assert [budget.take() for _ in range(3)] == [True, True, False]

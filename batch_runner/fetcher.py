@@ -87,18 +87,18 @@ async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
     for url, name in zip(urls, output_names(task.name, len(urls)), strict=True):
         part = Part(shift.folder, max_bytes=shift.settings.fetching.max_bytes)
         try:
-            await shift.provider.download(url, functools.partial(_receive, part))
+            await shift.provider.download(url, functools.partial(_receive, shift, part))
             with anyio.CancelScope(shield=True):
-                placed.append(await anyio.to_thread.run_sync(part.place, name))
+                placed.append(await shift.offload(part.place, name))
         finally:
             part.discard()
     with anyio.CancelScope(shield=True):
         await _done(shift, task, placed)
 
 
-def _receive(part: Part, chunk: bytes) -> Awaitable[None] | None:
+def _receive(shift: Shift, part: Part, chunk: bytes) -> Awaitable[None] | None:
     part.feed(chunk)
-    return anyio.to_thread.run_sync(part.spill) if part.full else None
+    return shift.offload(part.spill) if part.full else None
 
 
 async def _done(shift: Shift, task: InFlight, placed: list[PlacedFile]) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
 from batch_runner.breaker import Breaker
 from batch_runner.control import Control, Exit, Stop
@@ -18,8 +19,9 @@ from batch_runner.tally import Tally
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from random import Random
+    from typing import Any
 
     from batch_runner.folder import Emergency, JobFolder
     from batch_runner.journal import Change, Journal
@@ -99,6 +101,8 @@ class Shift:
     slots: Slots  # tasks in flight
     create_slots: Slots  # creates on the wire
     deadline: float | None = None  # loop time
+    # How blocking work leaves the loop.
+    offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync
     control: Control = field(default_factory=Control)
     breaker: Breaker = field(default_factory=Breaker)
     budget: Budget = field(default_factory=lambda: Budget(20))

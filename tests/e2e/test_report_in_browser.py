@@ -10,23 +10,26 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
+from batch_runner.manifest import load
 from tests.report_night import HOSTILE, Night, an_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium"),
 ]
+#: `npm install --no-save axe-core` in the project's folder puts it there.
+AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -69,7 +72,7 @@ class Reader:
     def __init__(self, profile: Path) -> None:
         self._profile = profile
 
-    def look(self, page: Path, *, language: str = "en-US") -> str:
+    def look(self, page: Path, *, language: str = "en-US", flag: str = "--hide-scrollbars") -> str:
         """Open `page` and return the document as it is in the end."""
         done = subprocess.run(
             [
@@ -77,6 +80,7 @@ class Reader:
                 *FLAGS,
                 f"--user-data-dir={self._profile}",
                 f"--accept-lang={language}",
+                flag,
                 "--dump-dom",
                 page.as_uri(),
             ],
@@ -89,13 +93,14 @@ class Reader:
         assert "CONSOLE" not in done.stderr, done.stderr
         return done.stdout
 
-    def act(self, page: Path, script: str) -> dict[str, Any]:
+    def act(self, page: Path, script: str, *libraries: Path, **options: str) -> dict[str, Any]:
         """Open `page`, run `script` in it and return what it put into `saw`."""
-        (page.parent / "probe.js").write_text(PROBE % script, "utf-8")
+        helpers = "".join(path.read_text("utf-8") for path in libraries)
+        (page.parent / "probe.js").write_text(helpers + PROBE.replace("%s", script), "utf-8")
         probed = page.with_name("probed.html")
         text = page.read_text("utf-8").replace("</body>", '<script src="probe.js"></script></body>')
         probed.write_text(text, "utf-8")
-        dom = self.look(probed)
+        dom = self.look(probed, **options)
         found = re.search(r'<pre id="saw">(.*?)</pre>', dom, re.DOTALL)
         assert found, dom[-2000:]
         saw: dict[str, Any] = json.loads(unescape(found[1]))
@@ -203,8 +208,14 @@ def test_favourites_and_notes_survive_a_reload(night: Night, reader: Reader) -> 
     assert [(pick["id"], pick["note"]) for pick in picks] == [("item-1", ""), ("item-2", "the one")]
 
 
-def test_more_like_these_is_a_manifest(night: Night, reader: Reader) -> None:
-    items = [an_item(0, "a {{ horse }}: 'red'\n# no comment"), an_item(1, "新年快乐 🐎")]
+def test_more_like_these_is_a_manifest_that_sends_the_same(
+    night: Night, reader: Reader, tmp_path: Path
+) -> None:
+    items = [
+        an_item(0, "a {{ horse }}: 'red'\n# no comment"),
+        an_item(1, "新年快乐 🐎"),
+        replace(an_item(2, "a foal"), params={"6": {"text": "a foal, at dawn"}, "7": {"cfg": 2.5}}),
+    ]
     night.list(*items)
     for item in items:
         night.done(item)
@@ -219,9 +230,13 @@ def test_more_like_these_is_a_manifest(night: Night, reader: Reader) -> None:
         """,
     )
 
-    manifest = yaml.safe_load(saw["manifest"])
-    assert manifest["params"] == {"6": {"text": "{{ prompt }}"}}
-    assert manifest["prompts"] == ["a {{ '{{' }} horse }}: 'red'\n# no comment", "新年快乐 🐎"]
+    path = tmp_path / "more-like-these.yaml"
+    path.write_text(saw["manifest"], "utf-8")
+    specs = list(load(path).items())
+    assert [(spec.prompt, spec.params) for spec in specs[::4]] == [
+        (item.prompt, item.params) for item in items
+    ]
+    assert len(specs) == 4 * len(items)
 
 
 def test_filters_search_and_languages_change_what_is_shown(night: Night, reader: Reader) -> None:
@@ -266,6 +281,36 @@ def test_the_keyboard_walks_opens_and_compares(night: Night, reader: Reader) -> 
     assert saw["focus"] == "item-3"
     assert saw["viewer"] == "item-2"
     assert saw["compared"] == ["item-0", "item-1"]
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm install --no-save axe-core")
+@pytest.mark.parametrize("scheme", [0, 1], ids=["dark", "light"])
+@pytest.mark.parametrize(
+    "state",
+    [
+        pytest.param("", id="page"),
+        pytest.param("tiles()[0].click();", id="viewer"),
+        pytest.param(
+            "for (const one of tiles().slice(0, 2)) { one.focus(); press('c'); press('f'); }",
+            id="tray",
+        ),
+    ],
+)
+def test_axe_finds_nothing_to_object_to(
+    night: Night, reader: Reader, state: str, scheme: int
+) -> None:
+    script = f"""
+        {state}
+        await axe.run().then((found) => {{
+          saw.violations = found.violations.map((one) => [one.id, one.nodes.map((n) => n.html)]);
+        }});
+        """
+
+    saw = reader.act(
+        a_mixed_night(night), script, AXE, flag=f"--blink-settings=preferredColorScheme={scheme}"
+    )
+
+    assert saw["violations"] == []
 
 
 def test_a_chinese_reader_is_met_in_chinese(night: Night, reader: Reader) -> None:

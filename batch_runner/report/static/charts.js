@@ -3,7 +3,6 @@
 const CHART = { width: 320, height: 120, floor: 104 };
 
 function showFigures() {
-  $('figures').hidden = report.runs.length === 0;
   const weather = report.runs.at(-1)?.weather ?? [];
   const charts = [];
   if (weather.length) {
@@ -33,7 +32,7 @@ function bars(title, sentence, values, labels, format = String) {
   });
   const text = (x, y, anchor, words) => makeSvg('text', { x, y, 'text-anchor': anchor }, words);
   svg.append(makeSvg('line', { x1: 0, x2: width, y1: floor, y2: floor, class: 'axis' }),
-    text(0, height - 3, 'start', labels[0]), text(width, height - 3, 'end', labels[1]), text(width, 10, 'end', format(most)));
+    text(0, height - 3, 'start', labels[0]), text(Math.max(step * values.length, 60), height - 3, 'end', labels[1]), text(width, 10, 'end', format(most)));
   return make('figure', { class: 'chart' }, make('figcaption', {}, title), svg, make('p', { class: 'soft' }, sentence));
 }
 

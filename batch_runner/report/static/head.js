@@ -6,10 +6,19 @@ function showHead() {
   for (const element of document.querySelectorAll('[data-say]')) {
     element.textContent = say(element.dataset.say);
   }
+  $('figures').hidden = report.runs.length === 0;
   showBar();
   showCommands();
   showTroubles();
   showChanges();
+  showContents();
+}
+
+function showContents() {
+  const sections = [...document.querySelectorAll('main > section')].filter((one) => !one.hidden);
+  $('contents').setAttribute('aria-label', say('contents'));
+  $('contents').firstElementChild.replaceChildren(...sections.map(({ id }) =>
+    make('li', {}, make('a', { href: `#${id}` }, say(id)))));
 }
 
 function showBar() {

@@ -3,7 +3,7 @@
 const items = []; // of all shards loaded so far
 const byKey = new Map();
 const filter = { status: '', reason: undefined, text: '', only: '', values: [], rows: -1, columns: -1 };
-const CHUNK = 240; // tiles added at once; more follow when the end of the grid comes near
+const CHUNK = 480; // tiles added at once; what follows the grid stays within reach
 
 let shown = []; // the items that pass the filters, in the order of the sheet
 let pending = []; // tiles of the flat grid that are not in the page yet
@@ -96,14 +96,17 @@ function showGrid() {
 }
 
 function addTiles(grid, count = CHUNK) {
-  grid.append(...pending.splice(0, count).map(tile));
-  if (pending.length === 0) return;
-  const watch = new IntersectionObserver(([entry]) => {
-    if (!entry.isIntersecting) return;
-    watch.disconnect();
-    addTiles(grid);
-  }, { rootMargin: '1200px' });
-  watch.observe(grid.lastElementChild);
+  const added = pending.splice(0, count).map(tile);
+  grid.append(...added);
+  grid.nextElementSibling?.remove();
+  if (pending.length > 0) grid.after(moreButton(grid));
+  return added[0];
+}
+
+function moreButton(grid) {
+  const left = pending.length.toLocaleString(language);
+  // The focus goes on to what was asked for: its button is gone.
+  return make('button', { type: 'button', class: 'more', onclick: () => addTiles(grid).focus() }, say('more', left));
 }
 
 function axisValues(index) {

@@ -99,7 +99,9 @@ class Prompts:
     def _mapping(self, node: Mapping, item: str, report: Report) -> Entry | None:
         place = Place(self._label, node.line, node.column)
         if "prompt" not in node.items and _looks_like_text(node):
-            key = next(iter(node.keys))
+            key, value = next(iter(node.items.items()))
+            if is_broken(value):
+                return None
             report.add(
                 place,
                 f"the colon after {shown(key)!r} makes a mapping of this prompt",
@@ -130,7 +132,7 @@ class Prompts:
     def _check_misspelt(self, node: Mapping, item: str, report: Report) -> None:
         """Report a variable that no template uses and that reads like a key with a typo."""
         for name in node.items.keys() - _OWN_KEYS - self._kitchen.used:
-            if meant := closest(name, _OWN_KEYS - node.items.keys()):
+            if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
                 place = self._kitchen.place(node.keys[name])
                 message = f"no template uses the variable {shown(name)}"
                 report.add(place, message, item=item, hint=f"did you mean {meant}?")

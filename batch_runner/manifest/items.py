@@ -42,7 +42,6 @@ class Blueprint:
     files: dict[str, Placed]
     combinations: list[Combination]
     draws: bool  # whether any template calls seed() or pick()
-    unknown: frozenset[str]  # variables that are reported as unknown already
 
 
 class _ItemFailedError(Exception):
@@ -104,8 +103,6 @@ class Items:
         place, hint = entry.place, error.hint
         if isinstance(error, _ItemFailedError):
             place = error.place
-        elif error.missing in self._blueprint.unknown:
-            return  # said where the template stands
         elif error.missing and hint is None:
             hint = f"give this item its own {error.missing}, or all of them one under defaults"
         item = "-".join(part for part in (entry.id, combination.label) if part)

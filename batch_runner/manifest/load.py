@@ -76,7 +76,7 @@ class _Loader:
         recipe = self._recipe(kitchen)
         items = self._items(job, recipe, kitchen)
         if self._report:
-            self._look_at(items)
+            self._look_at(items, alike=bool(kitchen.unknown))
         self._report.raise_if_any()
         return Manifest(
             path=self._path,
@@ -125,16 +125,17 @@ class _Loader:
             default_prompt = kitchen.compile(str(default), place)
         sources.read_prompts(recipe, kitchen, self._report)
         self._check_used(kitchen)
+        # What is unknown is reported; with something in its place the items can be looked at.
+        stand_ins = dict.fromkeys(kitchen.unknown, "?")
         blueprint = Blueprint(
             job=job,
             provider=document.provider,
             recipe=recipe,
-            base={**defaults, "job": job},
+            base={**stand_ins, **defaults, "job": job},
             default_prompt=default_prompt,
             files=files,
             combinations=sources.combinations,
             draws=bool(kitchen.used & {"seed", "pick"}),
-            unknown=frozenset(kitchen.unknown),
         )
         return Items(blueprint, sources.entries, Inputs(self._folder))
 
@@ -208,10 +209,10 @@ class _Loader:
                     hint=f'write "{{{{ {name} }}}}" in params or in a prompt',
                 )
 
-    def _look_at(self, items: Items) -> None:
-        # Without its params an item looks like any other.
-        alike = not self._wrong & {"params", "workflow"} and not self._report.full
-        for _ in items.checked(self._report, limit=LOOKED_AT, requests=alike):
+    def _look_at(self, items: Items, *, alike: bool) -> None:
+        """Look for further mistakes; `alike` items are not compared by what they would send."""
+        alike = alike or bool(self._wrong & {"params", "workflow"})
+        for _ in items.checked(self._report, limit=LOOKED_AT, requests=not alike):
             if self._report.full:
                 return
 

@@ -113,10 +113,10 @@ class Report:
         return [_problem(finding, lines[finding.place.path]) for finding in findings]
 
 
-def closest(word: str, options: Iterable[str]) -> str | None:
-    """Return the option that was probably meant, None when none is near."""
+def closest(word: str, options: Iterable[str], *, cutoff: float = 0.65) -> str | None:
+    """Return the option that was probably meant, None when none is as near as `cutoff` (0..1)."""
     by_folded = {option.casefold(): option for option in options}
-    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.65)
+    found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[found[0]] if found else None
 
 

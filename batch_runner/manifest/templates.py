@@ -117,18 +117,26 @@ class Compiler:
                 if expression is None:
                     return "".join(pieces)
                 return _native(context.vars["result"])
+            except RenderFailedError:
+                raise
             except UndefinedError as error:
                 raise _undefined(str(error.message), scope) from None
-            except (
-                TemplateError,
-                ArithmeticError,
-                LookupError,
-                TypeError,
-                RecursionError,
-            ) as error:
+            except _WHILE_RENDERING as error:
                 raise RenderFailedError(str(error)) from None
 
         return render
+
+
+#: What filters and operators raise when they are given the wrong values.
+_WHILE_RENDERING = (
+    TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 
 
 class _Bounded(NodeTransformer):

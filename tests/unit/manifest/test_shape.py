@@ -1,0 +1,207 @@
+"""Keys and values: what is refused before any item is looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.errors import ManifestError
+from batch_runner.manifest import load
+from batch_runner.settings import Limits, Price, Rate
+from tests.unit.manifest.helpers import HEAD, place, problems_of, the_problem, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+GOOD = HEAD + "prompts: [a horse]\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "column", "message", "hint"),
+    [
+        pytest.param("limts: {}", 1, "no key limts", "did you mean limits?", id="unknown-key"),
+        pytest.param("limits: {pase: 1}", 10, "no key pase", "mean pace?", id="unknown-setting"),
+        pytest.param("zzz: 1", 1, "no key zzz", "known here: job, provider", id="far-key"),
+        pytest.param("limits: {pace: 0/s}", 16, "above zero, this is 0/s", None, id="zero-rate"),
+        pytest.param("limits: {pace: -1}", 16, "above zero, this is -1", None, id="negative-rate"),
+        pytest.param("limits: {pace: .inf}", 16, "can be sent", "for the text", id="inf-rate"),
+        pytest.param("limits: {pace: .nan}", 16, "can be sent", "for the text", id="nan-rate"),
+        pytest.param("limits: {pace: 5 a day}", 16, "such as 5/s", None, id="no-rate"),
+        pytest.param("limits: {price: 12}", 17, "such as 0.12 CNY, this is 12", None, id="price"),
+        pytest.param("limits: {in_flight: 0}", 21, "at least 1, this is 0", None, id="zero"),
+        pytest.param("limits: {in_flight: 2.5}", 21, "a whole number", None, id="fraction"),
+        pytest.param("limits: {in_flight: '3'}", 21, "whole number", "without quotes", id="quoted"),
+        pytest.param("limits: {until: 25:00}", 17, "base 60", "quotes", id="bare-time"),
+        pytest.param("limits: {until: '25:00'}", 17, 'such as "06:30"', None, id="no-time"),
+        pytest.param("limits: fast", 9, "limits: wanted a mapping", None, id="no-mapping"),
+        pytest.param("timeouts: {create: soon}", 20, "such as 90s", None, id="no-duration"),
+        pytest.param("timeouts: {create: 0}", 20, "above zero", None, id="no-time-at-all"),
+        pytest.param("repeat: 0", 9, "at least 1", None, id="no-repeat"),
+        pytest.param("repeat: yes", 9, "yes is true", 'write "yes"', id="truth-as-number"),
+        pytest.param("attempts: 101", 11, "at most 100", None, id="too-many-attempts"),
+        pytest.param("job: a/b", 6, "a slash leads to another", None, id="job-with-slash"),
+        pytest.param("job: 12", 6, "wanted text, this is 12", 'write "12"', id="job-as-number"),
+        pytest.param("provider: baicia", 11, "no provider baicia", "mean baicai?", id="provider"),
+        pytest.param("output: {folder: ~/x}", 18, "write the folder out", None, id="home-folder"),
+        pytest.param("output: {folder: ''}", 18, "this is empty", None, id="no-folder"),
+        pytest.param("output: {name: '{{ id }'}", 17, "not a template", None, id="open-template"),
+        pytest.param("items_from: rows.xlsx", 13, ".csv or .jsonl", None, id="spreadsheet"),
+        pytest.param("on_finish: {when: never}", 19, "'always' or 'trouble'", None, id="when"),
+        pytest.param("matrix:", 8, "no value behind this key", None, id="empty-block"),
+        pytest.param("defaults: {if: 1}", 16, "if cannot be a variable", "rename", id="keyword"),
+        pytest.param("defaults: {a b: 1}", 17, "a b cannot be a variable", "rename", id="spaces"),
+        pytest.param("files: {f: a.jpg}", 12, "the file f is used nowhere", "{{ f }}", id="file"),
+    ],
+)
+def test_a_wrong_key_or_value_is_refused_at_its_place(
+    tmp_path: Path, line: str, column: int, message: str, hint: str | None
+) -> None:
+    path = write(tmp_path, GOOD + line + "\n")
+
+    with pytest.raises(ManifestError) as caught:
+        load(path, providers=["baicai", "comfyui"])
+
+    (problem,) = caught.value.problems
+    assert place(problem) == (4, column)
+    assert message in problem.message
+    assert problem.hint is None if hint is None else hint in (problem.hint or "")
+    assert problem.source_line == line
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param("params: {'6': {}}\nprompts: [a]", "workflow is missing", id="workflow"),
+        pytest.param("workflow: w\nprompts: [a]", "params is missing", id="params"),
+        pytest.param("workflow: w\nparams: {'6': {}}", "there are no items", id="items"),
+    ],
+)
+def test_what_must_be_there_is_asked_for(tmp_path: Path, text: str, message: str) -> None:
+    found = problems_of(write(tmp_path, text))
+
+    assert any(message in problem.message and problem.hint for problem in found)
+
+
+def test_a_misspelt_key_is_not_reported_as_missing_as_well(tmp_path: Path) -> None:
+    text = "workflw: w\nparams: {'6': {t: '{{ prompt }}'}}\nprompts: [a]"
+
+    problem = the_problem(tmp_path, text)
+
+    assert problem.hint == "did you mean workflow?"
+
+
+def test_ten_mistakes_are_ten_messages_each_at_its_place(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        """\
+workflow: year_of_the_horse_greeting_card
+provider: baicia
+params: {"6": {text: "{{ promt }}", style: "{{ prompt }}"}}
+limits: {pace: 0/s, in_flght: 3}
+timeouts: {create: 12:30}
+repeet: 2
+prompts:
+  - no
+  - Dark: a horse
+  - {prompt: a horse, id: CON}
+  - {prompt: a dog, workflow: year_of_the_hrose_greeting_card}
+  - 'two: colons' # fine
+""",
+    )
+
+    with pytest.raises(ManifestError) as caught:
+        load(path, providers=["baicai"])
+
+    assert [place(problem) for problem in caught.value.problems] == [
+        (2, 11),
+        (3, 26),
+        (4, 16),
+        (4, 21),
+        (5, 20),
+        (6, 1),
+        (8, 5),
+        (9, 5),
+        (10, 5),
+        (11, 31),
+    ]
+    assert all(problem.hint for problem in caught.value.problems if problem.line != 4)
+    assert all(problem.path == str(path) for problem in caught.value.problems)
+
+
+def test_settings_of_the_manifest_lie_over_the_defaults(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        GOOD + "limits: {pace: 300/min, price: 0.12 cny,\n  run_for: 8h}\nretries: {tries: 2}\n",
+    )
+
+    manifest = load(path)
+
+    assert manifest.settings.limits.pace == Rate(300, 60)
+    assert manifest.settings.limits.price == Price(0.12, "CNY")
+    assert manifest.settings.limits.run_for == 8 * 3600
+    assert manifest.settings.limits.in_flight == Limits().in_flight
+    assert manifest.settings.retries.tries == 2
+
+
+def test_what_the_manifest_sets_is_known_by_its_line(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + "limits: {pace: 5/s,\n  tasks: 3}\n")
+
+    assert load(path).explicit == {"limits.pace": f"{path}:4", "limits.tasks": f"{path}:5"}
+
+
+def test_the_output_folder_counts_from_the_manifest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    path = write(tmp_path / "jobs", GOOD, "cards.yaml")
+    named = write(tmp_path / "jobs", GOOD + "output: {folder: ../made}\n", "named.yaml")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+
+    assert load(path).output_folder == tmp_path / "jobs/out/cards"
+    assert load(named).output_folder.resolve() == tmp_path / "made"
+
+
+def test_a_relative_manifest_has_an_absolute_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, GOOD)
+    monkeypatch.chdir(tmp_path)
+
+    manifest = load(path.relative_to(tmp_path))
+
+    assert manifest.output_folder == tmp_path / "out/job"
+    assert next(manifest.items()).source == "job.yaml:3"
+
+
+@pytest.mark.parametrize("name", [".hidden.yaml", "con.yaml", "-x.yaml"])
+def test_a_file_name_that_no_folder_can_have_needs_a_job_name(tmp_path: Path, name: str) -> None:
+    (problem,) = problems_of(write(tmp_path, GOOD, name))
+    named = load(write(tmp_path, GOOD + "job: cards\n", name))
+
+    assert problem.hint == "write job: and another name"
+    assert named.job == "cards"
+
+
+@pytest.mark.parametrize(
+    ("own", "refused"),
+    [("horse_crad", True), ("hose_card", True), ("horse_card2", False), ("dog_card", False)],
+)
+def test_only_a_slip_of_the_pen_in_a_workflow_is_refused(
+    tmp_path: Path, own: str, refused: bool
+) -> None:
+    prompts = f"prompts: [a, {{prompt: b, workflow: {own}}}]\n"
+    path = write(tmp_path, HEAD.replace("cards", "horse_card") + prompts)
+
+    found = problems_of(path)
+
+    assert bool(found) is refused
+    assert all(problem.hint == "did you mean horse_card?" for problem in found)
+
+
+def test_an_own_key_with_a_typo_is_not_taken_for_a_variable(tmp_path: Path) -> None:
+    problem = the_problem(tmp_path, HEAD + "prompts: [{prompt: a, atempts: 2}]\n")
+
+    assert place(problem) == (3, 23)
+    assert problem.hint == "did you mean attempts?"

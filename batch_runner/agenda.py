@@ -1,0 +1,196 @@
+"""Which look is due when: the schedule without its waiting (see `schedule` for the why).
+
+`DueLooks` sorts the looks to come, `Agenda` moves tasks between it, the pollers and the forecasts
+of their workflows. Every moment is an argument, so a whole night can be played in a loop.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from typing import TYPE_CHECKING
+
+from batch_runner.forecast import Forecast, Watched
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+    from batch_runner.models import InFlight
+    from batch_runner.settings import Polling
+
+_JITTER = 0.1  # of a look's price
+_CLASSES, _FIRST_CLASS = 32, 4  # of spacings, by powers of √2: from 1/4 s to 4 hours
+
+
+class DueLooks:
+    """The looks to come, so sorted that the most valuable due one is found at once.
+
+    When more looks are due than the limit allows, the worth of each is (time since the last look ÷
+    its proper spacing)². That order changes with time, but not among looks of like spacing: so
+    there is a heap for each power of √2 of it, and the choice is among their heads.
+    """
+
+    def __init__(self) -> None:
+        self._heaps: list[list[tuple[float, int, Watched]]] = [[] for _ in range(_CLASSES)]
+        self._sequence = 0
+
+    def push(self, watched: Watched, due: float, spacing: float) -> None:
+        """Plan a look; an earlier plan for the same task is void."""
+        self._sequence += 1
+        watched.ticket = (due, self._sequence, watched)
+        which = max(
+            0, min(_CLASSES - 1, math.floor(2 * math.log2(max(spacing, 1e-9))) + _FIRST_CLASS)
+        )
+        heapq.heappush(self._heaps[which], watched.ticket)
+
+    def first(self) -> float | None:
+        """Return when the next look is due."""
+        soonest = math.inf
+        for heap in self._heaps:
+            if heap and heap[0][0] < soonest and self._valid(heap):
+                soonest = min(soonest, heap[0][0])
+        return None if soonest == math.inf else soonest
+
+    def pop(self, now: float) -> Watched | None:
+        """Take out the most valuable look that is due."""
+        best, most = None, 0.0
+        for which, heap in enumerate(self._heaps):
+            if self._valid(heap) and heap[0][0] <= now:
+                overdue = (now - heap[0][0]) / 2 ** ((which - _FIRST_CLASS) / 2)
+                if best is None or overdue > most:
+                    best, most = heap, overdue
+        if best is None:
+            return None
+        watched = heapq.heappop(best)[2]
+        watched.ticket = None
+        return watched
+
+    def _valid(self, heap: list[tuple[float, int, Watched]]) -> bool:
+        """Drop void plans from the head; return whether anything is left."""
+        while heap and heap[0][2].ticket is not heap[0]:
+            heapq.heappop(heap)
+        return bool(heap)
+
+    def find(self, task: InFlight) -> Watched:
+        """Return the planned look of a task; slow, for the rare case."""
+        return next(
+            ticket[2]
+            for heap in self._heaps
+            for ticket in heap
+            if ticket[2].task.task_id == task.task_id and ticket[2].ticket is ticket
+        )
+
+
+class Agenda:
+    """All tasks that are looked after, and what is known of their workflows."""
+
+    def __init__(
+        self, polling: Polling, *, random: random.Random, learned: Mapping[str, str]
+    ) -> None:
+        self._polling = polling
+        self._random = random
+        self._learned = dict(learned)
+        self._forecasts: dict[str, Forecast] = {}
+        self._looks = DueLooks()
+        self._out: dict[str, Watched] = {}  # being looked at now
+        self._held = 0
+        self._finishes: deque[float] = deque(maxlen=100)
+
+    def __len__(self) -> int:
+        return self._held
+
+    def add(self, task: InFlight, now: float, *, seen_before: bool = False) -> None:
+        """Take a task on; its first look is due by policy."""
+        watched = Watched(task, seen_before=seen_before)
+        self._forecast(task).add(watched)
+        self._held += 1
+        self._plan(watched, now)
+
+    def due_at(self) -> float | None:
+        """Return when the next look is due, None when there is none."""
+        return self._looks.first()
+
+    def take(self, now: float) -> InFlight | None:
+        """Return the task whose look is worth most, None when none is due."""
+        while (watched := self._looks.pop(now)) is not None:
+            if self._forecast(watched.task).send_back(watched):
+                self._plan(watched, now)
+                continue
+            self._out[watched.task.task_id] = watched
+            return watched.task
+        return None
+
+    def running(self, task: InFlight, now: float, progress: float | None) -> None:
+        """Learn that the task was still going, and plan its next look."""
+        watched = self._out.pop(task.task_id)
+        forecast = self._forecast(task)
+        anew = forecast.going(watched, now, progress)
+        self._plan(watched, now)
+        if anew:
+            self._advance(forecast, now)
+
+    def missed(self, task: InFlight, now: float, seconds: float) -> None:
+        """Plan another look after `seconds`, or after the shortest spacing."""
+        watched = self._out.pop(task.task_id)
+        wait = max(seconds, self._polling.shortest)
+        self._looks.push(watched, now + wait, wait)
+
+    def finished(self, task: InFlight, now: float) -> None:
+        """Learn that the task has ended, and let go of it."""
+        forecast = self._forecast(task)
+        forecast.ended(self._let_go(task), now)
+        self._finishes.append(now)
+        self._advance(forecast, now)
+
+    def forget(self, task: InFlight, now: float) -> None:
+        """Let go of the task and learn nothing."""
+        forecast = self._forecast(task)
+        forecast.forget(self._let_go(task), now)
+        self._advance(forecast, now)
+
+    def eta(self, now: float) -> float | None:
+        """Return the seconds until all it holds is finished (Little's law), None if unknown."""
+        if not self._held:
+            return 0.0
+        if len(self._finishes) < 2:
+            return None
+        return self._held * (now - self._finishes[0]) / len(self._finishes)
+
+    def learned(self) -> dict[str, str]:
+        """Return what was learned, as JSON by workflow."""
+        return self._learned | {name: known.learned() for name, known in self._forecasts.items()}
+
+    def typical(self, workflow: str, share: float) -> float | None:
+        """Return the seconds within which `share` of a workflow's tasks finish."""
+        return self._forecast_of(workflow).typical(share)
+
+    def _forecast(self, task: InFlight) -> Forecast:
+        return self._forecast_of(task.workflow)
+
+    def _forecast_of(self, workflow: str) -> Forecast:
+        if (known := self._forecasts.get(workflow)) is None:
+            known = Forecast(self._polling, self._learned.get(workflow))
+            self._forecasts[workflow] = known
+        return known
+
+    def _advance(self, forecast: Forecast, now: float) -> None:
+        """Plan anew the looks at those whose turn has come."""
+        for watched in forecast.come_of_turn(now):
+            if watched.ticket is not None:
+                self._plan(watched, now)
+
+    def _plan(self, watched: Watched, now: float) -> None:
+        # Tasks submitted together drift apart, and the learner sees more than the same few ages.
+        price = self._polling.cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
+        due, spacing = self._forecast(watched.task).next_look(watched, now, price)
+        self._looks.push(watched, due, spacing)
+
+    def _let_go(self, task: InFlight) -> Watched:
+        self._held -= 1
+        watched = self._out.pop(task.task_id, None)
+        if watched is None:
+            watched = self._looks.find(task)
+            watched.ticket = None
+        return watched

@@ -179,7 +179,7 @@ def test_hostile_prompts_are_shown_as_text(night: Night, reader: Reader) -> None
 
 def test_favourites_and_notes_survive_a_reload(night: Night, reader: Reader) -> None:
     page = a_mixed_night(night)
-    reader.act(
+    writing = reader.act(
         page,
         """
         tiles()[1].focus(); press('f');
@@ -187,7 +187,9 @@ def test_favourites_and_notes_survive_a_reload(night: Night, reader: Reader) -> 
         tiles()[2].click();
         const note = document.getElementById('note');
         note.value = 'the one';
-        note.dispatchEvent(new Event('change'));
+        note.focus();
+        note.dispatchEvent(new Event('input'));
+        saw.focus = document.activeElement.id;
         """,
     )
 
@@ -202,6 +204,7 @@ def test_favourites_and_notes_survive_a_reload(night: Night, reader: Reader) -> 
         """,
     )
 
+    assert writing["focus"] == "note"
     assert saw["favourites"] == ["item-1", "item-2"]
     assert saw["list"] == "card-1.png\ncard-2.png\n"
     picks = json.loads(saw["json"])["picks"]

@@ -1,0 +1,53 @@
+"""The journal's disk fills up while creates are on the wire: no paid id is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.control import Exit
+from batch_runner.lifecycle import ItemStatus
+from tests.nights import a_run, acted, paid, some_items, some_settings, statuses, violations
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+    from batch_runner.shift import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+def no_more_pages(connection: sqlite3.Connection) -> None:
+    """Let SQLite report a full disk for whatever needs another page."""
+    connection.execute("PRAGMA max_page_count = 1")
+
+
+async def test_ids_that_the_journal_cannot_take_are_kept_aside(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The answers of creates arrive when the disk has become full."""
+    root, items = tmp_path / "out", some_items(120)
+    settings = some_settings(pace="1000/s", in_flight=120)
+    fetching = settings.fetching.model_copy(update={"creators": 120})
+    settings = settings.model_copy(update={"fetching": fetching})
+    async with acted(latency=5) as simulator:
+
+        async def fill_up(shift: Shift) -> None:
+            while len(simulator.ledger.creates) < 120:  # noqa: ASYNC110  the service's side
+                await anyio.sleep(0.1)
+            await shift.journal._queue(no_more_pages)
+
+        stopped = await a_run(root, simulator, items, settings, beside=[fill_up])
+        aside = (root / ".batch" / "emergency.jsonl").read_text()
+        again = await a_run(root, simulator, items)
+
+    assert stopped.exit_code is Exit.STOPPED
+    assert '"task_id"' in aside
+    assert "kept aside" in capfd.readouterr().err
+    assert again.exit_code is Exit.DONE
+    assert statuses(root) == {ItemStatus.DONE: 120}
+    assert violations(root, simulator) == []
+    assert set(paid(simulator).values()) == {1}

@@ -38,11 +38,8 @@ const toggleFavourite = (key) => choose(key, { favourite: !isFavourite(key) });
 function toggleCompared(key) {
   const index = compared.indexOf(key);
   if (index >= 0) compared.splice(index, 1);
-  else if (compared.length < MOST_COMPARED) compared.push(key);
-  else {
-    $('found').textContent = say('compare_full');
-    return;
-  }
+  else compared.push(key);
+  if (compared.length > MOST_COMPARED) compared.shift(); // the oldest makes room
   for (const listener of listeners) listener();
 }
 

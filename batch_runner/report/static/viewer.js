@@ -48,15 +48,26 @@ function showItem() {
       make('span', { class: 'row end' },
         act('previous', () => step(-1), { disabled: index <= 0 }),
         act('next_item', () => step(1), { disabled: index < 0 || index >= shown.length - 1 }),
-        act('favourite', () => toggleFavourite(item.key), { 'aria-pressed': String(isFavourite(item.key)), class: 'star' }),
-        act('compare', () => toggleCompared(item.key), { 'aria-pressed': String(compared.includes(item.key)) }),
+        act('favourite', () => toggleFavourite(item.key), { class: 'star' }),
+        act('compare', () => toggleCompared(item.key)),
         // The page's own button for this is out of reach while the viewer is open.
-        compared.length > 1 ? make('button', { type: 'button', onclick: openComparison }, say('compare_now', compared.length)) : null,
+        act('compare_now', openComparison),
         act('close', () => $('viewer').close()))),
     make('div', { class: 'viewer-body' }, make('div', { class: 'stage' }, bigPictures(item)), facts(item)));
+  markViewer();
   const again = focused && $('viewer').querySelector(`[data-act="${focused}"]:not([disabled])`);
   (again || $('viewer').querySelector('[data-act=close]')).focus();
   showDetails(item);
+}
+
+// Only the marks: to build the viewer anew would take the note from under the writer's cursor.
+function markViewer() {
+  if (!$('viewer').open) return;
+  const button = (word) => $('viewer').querySelector(`[data-act=${word}]`);
+  button('favourite').setAttribute('aria-pressed', String(isFavourite(current.key)));
+  button('compare').setAttribute('aria-pressed', String(compared.includes(current.key)));
+  button('compare_now').hidden = compared.length < 2;
+  button('compare_now').textContent = say('compare_now', compared.length);
 }
 
 function bigPictures(item) {
@@ -75,7 +86,7 @@ function facts(item) {
   const known = report.variables.map((variable, index) => [variable.name, item.values[index]]).filter(([, value]) => value !== null);
   const note = make('textarea', { id: 'note', rows: 2 });
   note.value = choiceOf(item.key).note;
-  note.addEventListener('change', () => choose(item.key, { note: note.value.trim() }));
+  note.addEventListener('input', () => choose(item.key, { note: note.value }));
   return make('div', { class: 'facts' },
     make('h3', {}, say('prompt')), make('p', { class: 'prompt', dir: 'auto' }, item.prompt),
     make('dl', {},
@@ -133,12 +144,12 @@ function openComparison() {
   $('viewer').close();
   if (!$('comparison').open) $('comparison').showModal();
   showComparison();
-  $('comparison').querySelector('button').focus();
 }
 
 function showComparison() {
   if (!$('comparison').open) return;
   if (compared.length < 2) { $('comparison').close(); return; }
+  const focused = [...$('comparison').querySelectorAll('button')].indexOf(document.activeElement);
   $('comparison').replaceChildren(
     make('header', { class: 'viewer-head' }, make('h2', { id: 'comparison-title' }, say('compare_title')),
       make('button', { type: 'button', class: 'end', onclick: () => $('comparison').close() }, say('close'))),
@@ -150,6 +161,8 @@ function showComparison() {
             make('button', { type: 'button', class: 'star', 'aria-pressed': String(isFavourite(key)), onclick: () => toggleFavourite(key) }, say('favourite')),
             make('button', { type: 'button', onclick: () => toggleCompared(key) }, say('take_out')))));
     })));
+  const buttons = $('comparison').querySelectorAll('button');
+  (buttons[focused] ?? buttons[0]).focus();
 }
 
 function onKey(event) {
@@ -176,5 +189,5 @@ function listenToViewer() {
     const tileNow = current && $('tiles').querySelector(`[data-key="${CSS.escape(current.key)}"]`);
     (tileNow ?? opener)?.focus();
   });
-  listeners.push(markTiles, showTray, showComparison, showChosen, () => { if ($('viewer').open) showItem(); });
+  listeners.push(markTiles, showTray, showComparison, showChosen, markViewer);
 }

@@ -1,0 +1,286 @@
+"""What an answer of the service means, from its bytes; no connection is made."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from batch_runner.errors import ApiError, Failure
+from batch_runner.models import TaskReport, TaskState
+from batch_runner.providers.baicai import Baicai
+from batch_runner.providers.http import Answer, Http
+from batch_runner.settings import Retries
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TASK = "0123456789abcdef0123456789abcdef"
+OTHER = "f" * 32
+URL = "https://files.example/a.png"
+
+
+class Line:
+    """A connection that gives one answer to whatever is asked."""
+
+    base_url = "https://service.example"
+
+    def __init__(self, body: str | bytes, status: int = 200) -> None:
+        content = body.encode() if isinstance(body, str) else body
+        self._answer = Answer(status, content, retry_after=7.0)
+
+    async def create(self, path: str, body: bytes) -> Answer:
+        return self._answer
+
+    async def query(self, path: str) -> Answer:
+        return self._answer
+
+    async def upload(self, path: str, form: object) -> Answer:
+        return self._answer
+
+
+def reader(body: str | bytes, status: int = 200, **retries: Any) -> Baicai:
+    return Baicai(cast("Http", Line(body, status)), Retries(**retries))
+
+
+def created(body: str | bytes, status: int = 200, **retries: Any) -> str:
+    return asyncio.run(reader(body, status, **retries).submit("workflow", {}))
+
+
+def create_error(body: str | bytes, status: int = 200, **retries: Any) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        created(body, status, **retries)
+    return caught.value
+
+
+def reported(data: Any) -> TaskReport:
+    return asyncio.run(reader(json.dumps({"code": 0, "data": data})).status(TASK))
+
+
+def addresses(data: Any) -> list[str]:
+    return asyncio.run(reader(json.dumps({"code": 0, "data": data})).result(TASK))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(f'{{"code":0,"data":{{"taskId":"{TASK}"}}}}', id="code-as-number"),
+        pytest.param(f'{{"code":"0","data":{{"taskId":"{TASK}"}}}}', id="code-as-text"),
+        pytest.param(f'{{"code":" 0 ","data":{{"taskId":"{TASK}"}}}}', id="code-with-spaces"),
+        pytest.param(f'{{"code":0.0,"data":{{"taskId":"{TASK}"}}}}', id="code-as-fraction"),
+        pytest.param(f'{{"code":null,"data":{{"taskId":"{TASK}"}}}}', id="code-null"),
+        pytest.param(f'{{"data":{{"taskId":"{TASK}"}}}}', id="no-code"),
+        pytest.param(f'{{"code":0,"data":[{{"taskId":"{TASK}"}}]}}', id="data-as-array"),
+        pytest.param(f'\ufeff{{"code":0,"data":{{"taskId":"{TASK}"}}}}', id="bom"),
+        pytest.param(f'{{"code":0,"cost":NaN,"data":{{"taskId":"{TASK}"}}}}', id="nan-beside"),
+        pytest.param(
+            f'{{"code":1,"code":0,"data":{{"taskId":"{OTHER}","taskId":"{TASK}"}}}}',
+            id="the-last-of-duplicate-keys",
+        ),
+        pytest.param(
+            f'{{"message":"\\ud800","data":{{"taskId":"{TASK}"}}}}', id="half-a-character"
+        ),
+    ],
+)
+def test_a_task_id_is_read_from_any_shape_of_success(body: str) -> None:
+    assert created(body) == TASK
+
+
+@pytest.mark.parametrize(
+    ("body", "candidate"),
+    [
+        pytest.param("", None, id="empty"),
+        pytest.param("<html>busy</html>", None, id="html"),
+        pytest.param("null", None, id="null"),
+        pytest.param("[]", None, id="array"),
+        pytest.param("[" * 100_000, None, id="nested-beyond-reading"),
+        pytest.param('{"code":0}', None, id="no-data"),
+        pytest.param('{"code":0,"data":null}', None, id="data-null"),
+        pytest.param('{"code":0,"data":[]}', None, id="data-empty"),
+        pytest.param('{"code":0,"data":"ok"}', None, id="data-text"),
+        pytest.param('{"code":0,"data":{"taskId":7}}', None, id="id-as-number"),
+        pytest.param('{"code":0,"data":{"taskId":"../x"}}', None, id="id-as-path"),
+        pytest.param(f'{{"code":0,"data":{{"taskId":"{TASK}\\n"}}}}', None, id="id-with-newline"),
+        pytest.param(f'{{"code":0,"data":{{"taskId":"{"A" * 32}"}}}}', None, id="id-in-capitals"),
+        pytest.param(f'{{"code":0,"data":{{"taskId":"{TASK}"', TASK, id="half-json-with-id"),
+        pytest.param(f'{{"code":0,"data":{{"taskId":"{TASK[:20]}', None, id="half-an-id"),
+        pytest.param(f'{{"code":7,"data":{{"taskId":"{TASK}"}}}}', TASK, id="no-and-an-id"),
+        pytest.param(f'{{"code":7777,"data":{{"taskId" : "{TASK}"}}}}', TASK, id="spaces"),
+    ],
+)
+def test_a_success_without_a_usable_id_may_have_been_paid(body: str, candidate: str | None) -> None:
+    error = create_error(body)
+
+    assert error.failure is Failure.LOST
+    assert error.candidate == candidate
+    assert error.status == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "failure", "code"),
+    [
+        pytest.param('{"code":7,"message":"no"}', 200, Failure.REFUSED, "7", id="code-7"),
+        pytest.param('{"code":"7"}', 200, Failure.REFUSED, "7", id="code-7-as-text"),
+        pytest.param('{"code":401}', 200, Failure.FORBIDDEN, "401", id="code-401"),
+        pytest.param('{"code":429}', 200, Failure.LIMITED, "429", id="code-429"),
+        pytest.param('{"code":7,"msg":"余额不足"}', 200, Failure.FORBIDDEN, "7", id="balance"),
+        pytest.param("busy", 429, Failure.LIMITED, None, id="429-without-json"),
+        pytest.param("no", 400, Failure.REFUSED, None, id="400-without-json"),
+        pytest.param('{"code":0}', 500, Failure.UNSURE, "0", id="500-that-says-success"),
+        pytest.param("", 307, Failure.REDIRECTED, None, id="307"),
+    ],
+)
+def test_a_no_is_told_by_status_and_code(
+    body: str, status: int, failure: Failure, code: str | None
+) -> None:
+    error = create_error(body, status)
+
+    assert (error.failure, error.code, error.status) == (failure, code, status)
+    assert error.retry_after == 7.0
+
+
+def test_a_no_says_what_the_service_said_on_one_clean_line() -> None:
+    body = '{"code":7,"message":"bad \\u001b[31mprompt\\n\\u202etext"}'
+
+    assert str(create_error(body)) == "create: HTTP 200, code 7: bad  [31mprompt text"
+
+
+def test_what_the_operator_calls_not_accepted_is_for_creates_only() -> None:
+    assert create_error("", 503, unsent_statuses=(503,)).failure is Failure.LIMITED
+
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(reader("", 503, unsent_statuses=(503,)).status(TASK))
+    assert caught.value.failure is Failure.UNSURE
+
+
+@pytest.mark.parametrize(
+    ("word", "state"),
+    [
+        ("PENDING", TaskState.PENDING),
+        ("RUNNING", TaskState.RUNNING),
+        ("COMPLETED", TaskState.COMPLETED),
+        ("FAILED", TaskState.FAILED),
+        ("CANCELED", TaskState.CANCELED),
+        ("CANCELLED", TaskState.CANCELED),
+        (" completed ", TaskState.COMPLETED),
+        ("SUCCESS", TaskState.UNKNOWN_WORD),
+        ("", TaskState.UNKNOWN_WORD),
+        (None, TaskState.UNKNOWN_WORD),
+        (3, TaskState.UNKNOWN_WORD),
+        (["COMPLETED"], TaskState.UNKNOWN_WORD),
+    ],
+)
+@pytest.mark.parametrize("shape", ["object", "array"])
+def test_a_state_is_a_known_word_or_still_running(word: Any, state: TaskState, shape: str) -> None:
+    data = {"status": word}
+
+    assert reported(data if shape == "object" else [data]).state is state
+
+
+def test_an_unknown_word_is_kept_for_people_short_and_clean() -> None:
+    assert reported({"status": "WAR\x1b[2JMING" + "x" * 100}).word == "WAR [2JMING" + "x" * 28 + "…"
+
+
+def test_a_failed_task_says_why() -> None:
+    assert reported({"status": "FAILED", "failReason": "模型崩溃"}).message == "模型崩溃"
+
+
+@pytest.mark.parametrize(
+    ("progress", "share"),
+    [
+        ("37", 0.37),
+        ("37%", 0.37),
+        (" 37 % ", 0.37),
+        (37, 0.37),
+        (37.5, 0.375),
+        (0, 0.0),
+        (100, 1.0),
+        (101, None),
+        (-1, None),
+        ("", None),
+        ("half", None),
+        ("NaN", None),
+        (float("nan"), None),
+        (float("inf"), None),
+        (10**400, None),
+        (True, None),
+        (None, None),
+        ([37], None),
+        ({"value": 37}, None),
+    ],
+    ids=lambda value: str(value)[:12] or "empty",
+)
+def test_progress_is_a_share_or_nothing(progress: Any, share: float | None) -> None:
+    report = reported({"status": "RUNNING", "progress": progress})
+
+    assert report.progress == (None if share is None else pytest.approx(share))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param({"urls": [URL]}, id="object"),
+        pytest.param([{"urls": [URL]}], id="array"),
+        pytest.param({"result": {"urls": [URL]}}, id="object-in-object"),
+        pytest.param([{"result": {"urls": [URL]}}], id="object-in-array"),
+        pytest.param({"urls": [URL, URL], "result": {"urls": [URL]}}, id="said-twice"),
+        pytest.param({"urls": [f" {URL} ", "", None, 7, {}]}, id="among-nonsense"),
+        pytest.param([None, 7, "x", {"urls": URL}, {"urls": [URL]}], id="among-strange-parts"),
+    ],
+)
+def test_an_address_is_read_from_any_shape_of_result(data: Any) -> None:
+    assert addresses(data) == [URL]
+
+
+def test_several_addresses_keep_their_order() -> None:
+    data = [{"urls": ["https://f.example/b.png"]}, {"urls": ["https://f.example/a.png"]}]
+
+    assert addresses(data) == ["https://f.example/b.png", "https://f.example/a.png"]
+
+
+@pytest.mark.parametrize(
+    ("url", "address"),
+    [
+        ("/files/a.png", "https://service.example/files/a.png"),
+        ("files/a.png", "https://service.example/files/a.png"),
+        ("//files.example/a.png", "https://files.example/a.png"),
+        ("file:///etc/passwd", "file:///etc/passwd"),
+        ("https://[not-an-address/a.png", "https://[not-an-address/a.png"),
+    ],
+)
+def test_an_address_without_a_host_is_one_of_the_service(url: str, address: str) -> None:
+    assert addresses({"urls": [url]}) == [address]
+
+
+@pytest.mark.parametrize("data", [{}, [], {"urls": []}, {"urls": None}, "x", {"result": []}])
+def test_a_result_without_an_address_is_asked_for_again(data: Any) -> None:
+    with pytest.raises(ApiError) as caught:
+        addresses(data)
+
+    assert caught.value.failure is Failure.LOST
+
+
+@pytest.mark.parametrize("shape", ['{"fullPath":"a/b.png"}', '[{"fullPath":"a/b.png"}]'])
+def test_an_upload_gives_back_what_stands_for_the_file(shape: str, tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(b"content")
+
+    body = f'{{"code":0,"data":{shape}}}'
+    assert asyncio.run(reader(body).upload(tmp_path / "b.png")) == "a/b.png"
+
+
+@pytest.mark.parametrize("shape", ["{}", '{"fullPath":""}', '{"fullPath":7}', "[]"])
+def test_an_upload_that_names_no_file_did_not_work(shape: str, tmp_path: Path) -> None:
+    (tmp_path / "b.png").write_bytes(b"content")
+
+    with pytest.raises(ApiError, match="holds no fullPath"):
+        asyncio.run(reader(f'{{"code":0,"data":{shape}}}').upload(tmp_path / "b.png"))
+
+
+@pytest.mark.parametrize(
+    ("text", "valid"),
+    [(TASK, True), (TASK.upper(), False), (TASK[:-1], False), (TASK + "\n", False), ("", False)],
+)
+def test_a_task_id_is_32_lower_case_hex_digits(text: str, valid: bool) -> None:
+    assert reader("").valid_task_id(text) is valid

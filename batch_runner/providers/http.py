@@ -262,11 +262,11 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     if not text:
         return None
     if text.isascii() and text.isdigit():
-        return float(text[:12])
+        return float(text.lstrip("0")[:12] or 0)  # cut: an absurd number stays a finite one
     try:
         when = parsedate_to_datetime(text)
         now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else None
-    except (ValueError, TypeError, IndexError):
+    except (ValueError, TypeError, IndexError, OverflowError):
         return None
     if now is None:
         now = datetime.now(UTC)

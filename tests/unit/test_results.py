@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import errno
+import hashlib
+import io
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+
+from batch_runner.errors import DiskFailed, FileRejected
+from batch_runner.folder import JobFolder
+from batch_runner.models import PlacedFile
+from batch_runner.results import Part, damage, missing, output_names
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENOUGH = 50_000_000
+
+
+def a_png(colour: str = "red", *, noise: int = 0) -> bytes:
+    """Return a small picture; with `noise`, one of that many pixels squared that cannot shrink."""
+    file = io.BytesIO()
+    if noise:
+        Image.frombytes("RGB", (noise, noise), os.urandom(3 * noise**2)).save(file, "PNG")
+    else:
+        Image.new("RGB", (8, 8), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def a_part(folder: JobFolder, data: bytes = b"", max_bytes: int = ENOUGH) -> Part:
+    part = Part(folder, max_bytes=max_bytes)
+    if data:
+        part.feed(data)
+    return part
+
+
+def results(folder: JobFolder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.root.iterdir() if path.is_file()}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JobFolder:
+    made = JobFolder(tmp_path / "out")
+    made.prepare()
+    return made
+
+
+def test_a_whole_file_stands_under_its_name_with_the_extension_it_deserves(
+    folder: JobFolder,
+) -> None:
+    data = a_png()
+
+    placed = a_part(folder, data).place("card")
+
+    assert results(folder) == {"card.png": data}
+    assert placed == PlacedFile(
+        name="card.png",
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        media_type="image/png",
+    )
+    assert list(folder.parts.iterdir()) == []
+
+
+def test_bytes_come_in_any_chunks(folder: JobFolder) -> None:
+    data = a_png()
+    part = a_part(folder)
+
+    for at in range(0, len(data), 7):
+        part.feed(data[at : at + 7])
+    part.place("card")
+
+    assert results(folder) == {"card.png": data}
+
+
+def test_what_stands_there_already_keeps_its_name_and_its_bytes(folder: JobFolder) -> None:
+    (folder.root / "card.png").write_bytes(b"somebody else's")
+    data = a_png()
+
+    placed = a_part(folder, data).place("card")
+
+    assert placed.name == f"card~{hashlib.sha256(data).hexdigest()[:8]}.png"
+    assert results(folder) == {"card.png": b"somebody else's", placed.name: data}
+
+
+def test_two_items_of_one_name_get_two_files(folder: JobFolder) -> None:
+    first = a_part(folder, a_png("red")).place("card")
+    second = a_part(folder, a_png("blue")).place("card")
+
+    assert first.name != second.name
+    assert results(folder) == {first.name: a_png("red"), second.name: a_png("blue")}
+
+
+def test_the_same_bytes_under_the_name_are_ours_already(folder: JobFolder) -> None:
+    data = a_png()
+    a_part(folder, data).place("card")
+
+    again = a_part(folder, data).place("card")
+
+    assert again.name == "card.png"
+    assert results(folder) == {"card.png": data}
+    assert list(folder.parts.iterdir()) == []
+
+
+def test_a_link_is_neither_followed_nor_taken_for_ours(folder: JobFolder, tmp_path: Path) -> None:
+    data = a_png()
+    (tmp_path / "elsewhere.png").write_bytes(data)
+    (folder.root / "card.png").symlink_to(tmp_path / "elsewhere.png")
+
+    placed = a_part(folder, data).place("card")
+
+    assert placed.name != "card.png"
+    assert (folder.root / "card.png").is_symlink()
+
+
+def test_names_that_are_all_taken_are_a_failure_and_not_a_loss(folder: JobFolder) -> None:
+    data, sha256 = a_png(), hashlib.sha256(a_png()).hexdigest()
+    for name in ("card", f"card~{sha256[:8]}", f"card~{sha256[:16]}"):
+        (folder.root / f"{name}.png").write_bytes(b"taken")
+
+    with pytest.raises(DiskFailed, match=r"no free name for card\.png"):
+        a_part(folder, data).place("card")
+
+    assert set(results(folder).values()) == {b"taken"}
+
+
+def test_more_than_a_megabyte_goes_through_a_file(folder: JobFolder) -> None:
+    data = a_png(noise=700)
+    part = a_part(folder)
+
+    for at in range(0, len(data), 1 << 16):
+        part.feed(data[at : at + (1 << 16)])
+        if part.full:
+            part.spill()
+    assert [path.stat().st_size for path in folder.parts.iterdir()] == [1 << 20]
+
+    placed = part.place("card")
+    assert placed.sha256 == hashlib.sha256(data).hexdigest()
+    assert results(folder) == {"card.png": data}
+    assert list(folder.parts.iterdir()) == []
+
+
+@pytest.mark.parametrize("spilled", [False, True])
+def test_a_file_that_is_cut_off_leaves_nothing(folder: JobFolder, spilled: bool) -> None:
+    part = a_part(folder, a_png()[:-5])
+    if spilled:
+        part.spill()
+
+    with pytest.raises(FileRejected, match="cut off"):
+        part.place("card")
+    part.discard()
+
+    assert results(folder) == {}
+    assert list(folder.parts.iterdir()) == []
+
+
+def test_nothing_is_no_file(folder: JobFolder) -> None:
+    with pytest.raises(FileRejected, match="empty"):
+        a_part(folder).place("card")
+
+
+def test_a_file_may_have_its_most_bytes_and_not_one_more(folder: JobFolder) -> None:
+    data = a_png()
+
+    a_part(folder, data, max_bytes=len(data)).place("card")
+
+    with pytest.raises(FileRejected, match=f"larger than {len(data) - 1} bytes"):
+        a_part(folder, data, max_bytes=len(data) - 1)
+
+
+def test_a_part_may_be_discarded_twice(folder: JobFolder) -> None:
+    part = a_part(folder, a_png())
+    part.spill()
+
+    part.discard()
+    part.discard()
+
+    assert list(folder.parts.iterdir()) == []
+
+
+def test_a_machine_that_dies_before_the_last_step_leaves_no_torn_file(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The final name is given last, to a file that is whole; until then it names nothing."""
+
+    def die(part: Path, target: Path) -> None:
+        assert part.read_bytes() == a_png()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "link", die)
+
+    with pytest.raises(KeyboardInterrupt):
+        a_part(folder, a_png()).place("card")
+
+    assert results(folder) == {}
+
+
+def test_a_file_system_without_hard_links_gets_its_files_too(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(part: Path, target: Path) -> None:
+        raise OSError(errno.EPERM, "no hard links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+
+    first = a_part(folder, a_png("red")).place("card")
+    second = a_part(folder, a_png("blue")).place("card")
+
+    assert results(folder) == {first.name: a_png("red"), second.name: a_png("blue")}
+    assert list(folder.parts.iterdir()) == []
+
+
+def test_a_disk_that_takes_nothing_is_named(folder: JobFolder) -> None:
+    folder.parts.rmdir()
+
+    with pytest.raises(DiskFailed, match=r"out does not take files: No such file"):
+        a_part(folder, a_png()).place("card")
+
+
+@pytest.mark.parametrize(
+    ("count", "names"), [(1, ["card"]), (3, ["card-1", "card-2", "card-3"]), (0, [])]
+)
+def test_several_outputs_of_one_item_are_numbered(count: int, names: list[str]) -> None:
+    assert output_names("card", count) == names
+
+
+def test_a_file_that_is_as_it_was_has_no_damage(folder: JobFolder) -> None:
+    placed = a_part(folder, a_png()).place("card")
+
+    assert damage(folder, placed) is None
+    assert damage(folder, placed, deep=True) is None
+
+
+def test_damage_is_told_in_a_sentence(folder: JobFolder) -> None:
+    placed = a_part(folder, a_png()).place("card")
+    path = folder.root / "card.png"
+
+    path.write_bytes(a_png()[:-1])
+    assert damage(folder, placed) == f"card.png has {placed.size - 1} bytes, wanted {placed.size}"
+
+    path.write_bytes(b"x" * placed.size)
+    assert damage(folder, placed) == "card.png has been changed"
+
+    path.unlink()
+    assert damage(folder, placed) == "card.png is missing"
+
+
+def test_a_link_in_place_of_a_file_counts_as_missing(folder: JobFolder, tmp_path: Path) -> None:
+    placed = a_part(folder, a_png()).place("card")
+    (folder.root / "card.png").rename(tmp_path / "moved.png")
+    (folder.root / "card.png").symlink_to(tmp_path / "moved.png")
+
+    assert damage(folder, placed) == "card.png is missing"
+
+
+def test_a_file_that_was_never_a_picture_is_damage_although_its_hash_fits(
+    folder: JobFolder,
+) -> None:
+    data = b"<html>busy</html>"
+    (folder.root / "card.png").write_bytes(data)
+    placed = PlacedFile(
+        name="card.png",
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        media_type="image/png",
+    )
+
+    assert "no known kind" in (damage(folder, placed) or "")
+
+
+def test_pixels_that_cannot_be_decoded_are_seen_only_when_looked_at(folder: JobFolder) -> None:
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(picture, "GIF")
+    broken = picture.getvalue()[:40] + b";"  # structure closes, pixels do not
+    placed = a_part(folder, broken).place("card")
+
+    assert damage(folder, placed) is None
+    assert "cannot be decoded" in (damage(folder, placed, deep=True) or "")
+
+
+def test_files_that_have_gone_are_named(folder: JobFolder) -> None:
+    placed = a_part(folder, a_png()).place("card")
+
+    assert missing(folder, [placed, replace(placed, name="gone.png")]) == ["gone.png"]

@@ -178,7 +178,7 @@ class Marker:
             JournalUnreadable: it is damaged.
         """
         try:
-            text = self._path.read_text("utf-8")
+            text = self._path.read_bytes()
         except FileNotFoundError:
             return None
         try:
@@ -264,11 +264,11 @@ class Emergency:
         Raises:
             OSError: not even this could be written.
         """
-        line = json.dumps(entry).encode() + b"\n"
+        line = b"\n" + json.dumps(entry).encode() + b"\n"  # the line before may be torn
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         try:
             used = len(os.read(descriptor, 1 << 24).rstrip(b"\n"))
-            os.lseek(descriptor, used + 1 if used else 0, os.SEEK_SET)
+            os.lseek(descriptor, used, os.SEEK_SET)
             write_all(descriptor, line)
             os.fsync(descriptor)
         finally:

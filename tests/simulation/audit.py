@@ -1,0 +1,119 @@
+"""What must be true after every run of a night, whatever happened in it.
+
+Read from outside: the journal's file, the folder, and the ledger of the service.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch_runner.folder import JobFolder
+from batch_runner.journal import JournalReader
+from batch_runner.lifecycle import SETTLED, Event, ItemStatus
+from batch_runner.results import damage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch_runner.journal import EventRow, ItemRow
+    from tests.simulation.service import ActedService, PaidTask
+
+_UNSEEN = frozenset({Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value})
+_NAMED = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFETCHED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Everything that is known of one job, by item."""
+
+    folder: JobFolder
+    rows: list[ItemRow]
+    events: dict[str, list[EventRow]]  # by item id
+    paid: dict[str, list[PaidTask]]  # by item id
+    told_failed: frozenset[str]  # task ids
+    approved: Counter[str]  # new creates that a person allowed, by item id
+    removed: frozenset[str]  # names of files that a person removed and no run has looked for since
+
+
+def read_books(
+    root: Path, service: ActedService, approved: Counter[str], removed: set[str]
+) -> Books | None:
+    """Return the books of the job at `root`, None when its journal was never finished."""
+    folder = JobFolder(root)
+    if not folder.marker.exists():
+        return None
+    paid: dict[str, list[PaidTask]] = defaultdict(list)
+    for task in service.ledger:
+        paid[task.item].append(task)
+    with JournalReader(folder.journal) as reader:
+        rows = list(reader.items())
+        events = {row.id: reader.events(row.key) for row in rows}
+    return Books(
+        folder=folder,
+        rows=rows,
+        events=events,
+        paid=paid,
+        told_failed=frozenset(service.told_failed),
+        approved=approved,
+        removed=frozenset(removed),
+    )
+
+
+def violations(books: Books) -> Iterator[str]:
+    """Yield every promise that is broken, after any run."""
+    for row in books.rows:
+        paid = books.paid.get(row.id, [])
+        yield from _paid_twice(books, row, paid)
+        yield from _lost_ids(books, row, paid)
+        yield from _broken_done(books, row, paid)
+        if row.status in _NAMED and not (row.reason and row.message):
+            yield f"{row.id} is {row.status} without a reason"
+
+
+def violations_at_the_end(books: Books, items: int) -> Iterator[str]:
+    """Yield what a last run without faults should have finished."""
+    if len(books.rows) != items:
+        yield f"{items} items were listed, {len(books.rows)} are known"
+    for row in books.rows:
+        if row.status not in SETTLED:
+            yield f"{row.id} is {row.status} after a run without faults"
+    named = {file.name for row in books.rows for file in row.files}
+    there = {path.name for path in books.folder.root.iterdir() if not path.name.startswith(".")}
+    # An item given up half-way may leave a whole file behind; any other file is a stranger.
+    halfway = tuple(row.name for row in books.rows if row.status is not ItemStatus.DONE)
+    for name in sorted(there - named):
+        if not name.startswith(halfway):
+            yield f"{name} stands there, and no item has it"
+
+
+def _paid_twice(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+    policy = min(row.attempts - 1, len({task.id for task in paid} & books.told_failed))
+    allowed = 1 + policy + books.approved[row.id]
+    if len(paid) > allowed:
+        yield f"{row.id} was paid for {len(paid)} times, {allowed} were allowed"
+    if len(paid) > row.attempt:
+        yield f"{row.id} was paid for {len(paid)} times, the journal counts {row.attempt}"
+
+
+def _lost_ids(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+    """Hold each id against the item's events: there, or its create is known to be unanswered."""
+    events = books.events[row.id]
+    known = {event.task_id for event in events}
+    lost = [task.id for task in paid if task.id not in known]
+    unseen = sum(event.event in _UNSEEN for event in events)
+    if len(lost) > unseen + (row.status is ItemStatus.SUBMITTING):
+        yield f"{row.id} lost its paid tasks {', '.join(lost)}"
+
+
+def _broken_done(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+    if row.status is not ItemStatus.DONE:
+        return
+    hashes = {sha256 for task in paid if task.id == row.task_id for sha256 in task.hashes}
+    if not hashes or hashes != {file.sha256 for file in row.files}:
+        yield f"{row.id} is done, but its files are not those of task {row.task_id}"
+    for file in row.files:
+        if file.name not in books.removed and (wrong := damage(books.folder, file)):
+            yield f"{row.id} is done, but {wrong}"

@@ -1,0 +1,50 @@
+"""The death of a process at one chosen step, as by kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Killed(SystemExit):
+    """The process is gone. A `SystemExit`, because only that leaves an event loop at once."""
+
+
+class CrashPoint:
+    """Counts the steps of one run and ends it at the step `at`; None lets it live."""
+
+    def __init__(self, at: int | None, note: Callable[[str], None]) -> None:
+        self._at = at
+        self._note = note
+        self.steps = 0
+        self.dead = False
+
+    def step(self, where: str) -> None:
+        """Pass a step of code that cannot wait.
+
+        Raises:
+            Killed: it was the last.
+        """
+        if self._reached(where):
+            raise Killed
+
+    async def arrive(self, where: str) -> None:
+        """Pass a step of a coroutine; at the last one it stays there, and runs nothing more."""
+        if self._reached(where):
+            asyncio.get_running_loop().call_soon(self._kill)
+        if self.dead:
+            await asyncio.get_running_loop().create_future()
+
+    def _reached(self, where: str) -> bool:
+        self.steps += 1
+        if self.steps == self._at:
+            self.dead = True
+            self._note(f"CRASH {where}")
+            return True
+        return False
+
+    def _kill(self) -> None:
+        raise Killed

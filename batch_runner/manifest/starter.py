@@ -94,7 +94,9 @@ def _scalar(text: str) -> str:
     """Return a text as YAML, without quotes where they are not needed."""
     if _UNQUOTED.fullmatch(text) and meaning(text) == text:
         return text
-    return json.dumps(text, ensure_ascii=not text.isprintable())
+    # JSON would write an emoji as a pair of escapes, which is not YAML.
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
 
 
 def _literal(prompt: str) -> str:

@@ -42,7 +42,7 @@ def explain(error: Any, text: str) -> Mistake:
         return Mistake(line, column, "a colon and a space inside text need quotes", _quoted(source))
     if "cannot start any token" in words:
         return _bad_start(line, column, source)
-    if "{{" in source:
+    if (found := _ENTRY.match(source)) and found["value"].startswith("{{"):
         return Mistake(line, column, "a value that starts with {{ needs quotes", _quoted(source))
     message, hint = _known(words)
     if " #" in source and hint is not None:
@@ -58,6 +58,11 @@ def _known(words: str) -> tuple[str, str | None]:
         ("expected ',' or ']'", "a [ is not closed, or a comma is missing", _QUOTES),
         ("expected ',' or '}'", "a { is not closed, or a comma is missing", _QUOTES),
         ("expected node content", "a value is missing or a bracket is not closed", _QUOTES),
+        (
+            "Unicode character escape",
+            "no such character in a YAML escape",
+            "write the sign itself: emoji are no pairs of \\u escapes in YAML",
+        ),
         ("unknown escape character", "no such escape after \\", "double it, or use single quotes"),
         ("unexpected end of stream", "the file ends in the middle of something", None),
         ("block sequence entries are not allowed", "a list cannot start here", _INDENT),

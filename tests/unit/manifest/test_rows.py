@@ -1,0 +1,199 @@
+"""Items from CSV and JSONL: columns are variables, and mistakes name the file and the line."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import tracemalloc
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.manifest import load
+from tests.unit.manifest.helpers import items_of, problems_of, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAD = 'workflow: w\nparams: {"6": {text: "{{ name }} of {{ city }}"}}\n'
+
+
+def from_csv(folder: Path, rows: str | bytes, head: str = HEAD) -> Path:
+    write(folder, rows, "rows.csv")
+    return write(folder, head + "items_from: rows.csv\n")
+
+
+def from_jsonl(folder: Path, rows: str, head: str = HEAD) -> Path:
+    write(folder, rows, "rows.jsonl")
+    return write(folder, head + "items_from: rows.jsonl\n")
+
+
+def texts(path: Path) -> list[str]:
+    return [item.params["6"]["text"] for item in items_of(path)]
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param("name,city\nAnna,Rome\nBo,Ürümqi\n", id="plain"),
+        pytest.param("\ufeffname,city\r\nAnna,Rome\r\nBo,Ürümqi", id="spreadsheet"),
+        pytest.param("name;city\nAnna;Rome\nBo;Ürümqi\n", id="semicolons"),
+        pytest.param("name\tcity\nAnna\tRome\nBo\tÜrümqi\n", id="tabs"),
+        pytest.param('name,city\n"Anna","Rome"\n\n\nBo,"Ürümqi"\n', id="quotes-and-empty-lines"),
+    ],
+)
+def test_a_csv_row_is_an_item(tmp_path: Path, rows: str) -> None:
+    assert texts(from_csv(tmp_path, rows)) == ["Anna of Rome", "Bo of Ürümqi"]
+
+
+def test_a_quoted_field_may_go_over_lines(tmp_path: Path) -> None:
+    path = from_csv(tmp_path, 'name,city\n"An\nna","a ""b"", c"\nBo,Rome\n')
+
+    items = items_of(path)
+
+    assert items[0].params["6"]["text"] == 'An\nna of a "b", c'
+    assert [item.source.rsplit(":", 1)[1] for item in items] == ["2", "4"]
+
+
+def test_a_jsonl_row_is_an_item_and_keeps_types(tmp_path: Path) -> None:
+    rows = '{"name": "Anna", "city": {"n": 1}, "steps": 20}\n\n{"name": "Bo", "city": "x"}\n'
+    head = 'workflow: w\nparams: {"6": {t: "{{ name }}", c: "{{ city }}"}}\n'
+
+    items = items_of(from_jsonl(tmp_path, rows, head))
+
+    assert [item.params["6"] for item in items] == [
+        {"t": "Anna", "c": {"n": 1}},
+        {"t": "Bo", "c": "x"},
+    ]
+
+
+def test_a_column_id_is_the_id(tmp_path: Path) -> None:
+    path = from_csv(tmp_path, "id,name,city\n7,Anna,Rome\nbo,Bo,Rome\n")
+
+    assert [item.id for item in items_of(path)] == ["7", "bo"]
+
+
+def test_without_a_column_id_the_first_column_and_the_identity_name_the_item(
+    tmp_path: Path,
+) -> None:
+    (item,) = items_of(from_csv(tmp_path, "name,city\nAnna Lee,Rome\n"))
+
+    assert item.id == f"anna-lee-{item.key[:6]}"
+    assert item.variables == {"name": "Anna Lee", "city": "Rome"}
+
+
+def test_a_column_prompt_is_the_prompt(tmp_path: Path) -> None:
+    head = HEAD.replace("{{ name }} of {{ city }}", "{{ prompt }}")
+
+    (item,) = items_of(from_csv(tmp_path, "prompt\nA horse\n", head))
+
+    assert item.prompt == "A horse"
+
+
+def test_a_column_with_spaces_is_written_with_underscores(tmp_path: Path) -> None:
+    head = HEAD.replace("{{ city }}", "{{ Home_town }}")
+
+    assert texts(from_csv(tmp_path, "name,Home town\nAnna,Rome\n", head)) == ["Anna of Rome"]
+
+
+def test_rows_meet_the_matrix_and_follow_the_prompts(tmp_path: Path) -> None:
+    head = 'workflow: w\nparams: {"6": {text: "{{ prompt }} {{ style }}"}}\n'
+    head += "prompts: [first]\nmatrix: {style: [ink, clay]}\n"
+
+    path = from_csv(tmp_path, "prompt\nsecond\n", head)
+
+    assert texts(path) == ["first ink", "first clay", "second ink", "second clay"]
+    assert load(path).count() is None
+
+
+@pytest.mark.parametrize(
+    ("rows", "line", "message"),
+    [
+        pytest.param("name,city\nAnna\n", 2, "1 fields, and the first line names 2", id="few"),
+        pytest.param("name,city\nA,B\n\nA,B,C\n", 4, "3 fields", id="many"),
+        pytest.param('name,city\nA,"B\n', 2, "not CSV: unexpected end", id="open-quote"),
+        pytest.param('name,city\nA,"B"C\n', 2, "not CSV", id="text-after-quote"),
+        pytest.param("name,name,city\nA,B,C\n", 1, "two columns name", id="columns-alike"),
+        pytest.param("name,city,n\nA,B,1\n", 1, "'n' cannot be a column", id="reserved"),
+        pytest.param("name,city,\nA,B,1\n", 1, "cannot be a column", id="nameless"),
+        pytest.param("", 1, "names no columns", id="empty"),
+        pytest.param("name,city\n", 1, "no row in this file", id="no-rows"),
+        pytest.param(b"name,city\nA,B\nA,caf\xe9\n", 3, "0xe9 in this line is not", id="latin"),
+        pytest.param("id,name,city\n ,A,B\n", 2, "the id of this row is empty", id="blank-id"),
+        pytest.param("id,name,city\n1,A,B\n1,C,D\n", 3, "the id 1 is already in use", id="ids"),
+        pytest.param("name,city\nA,B\nA,B\n", 3, "would send the same as a-", id="alike"),
+        pytest.param("id,name,city\na/b,A,B\n", 2, "a slash leads", id="bad-name"),
+        pytest.param("name,city\n{{ x }},B\n", 2, "sent with its brackets", id="template"),
+        pytest.param(f"name,city\n{'x' * 64001},B\n", 2, "at most 64000", id="long"),
+        pytest.param(f"name,city\nA,{'x' * 1_000_001}\n", 2, "over 1000000 bytes", id="endless"),
+        pytest.param("prompt,name,city\n ,A,B\n", 2, "prompt of this row is empty", id="prompt"),
+    ],
+)
+def test_a_mistake_in_a_csv_file_names_the_file_and_the_line(
+    tmp_path: Path, rows: str | bytes, line: int, message: str
+) -> None:
+    found = problems_of(from_csv(tmp_path, rows))
+
+    assert message in found[0].message
+    assert (found[0].path, found[0].line) == (str(tmp_path / "rows.csv"), line)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        pytest.param("{", "not JSON", id="half"),
+        pytest.param("[1]", "wanted a JSON object, this is a list", id="list"),
+        pytest.param("null", "this is nothing", id="null"),
+        pytest.param('{"name": "A", "name": "B", "city": "C"}', "there twice", id="twice"),
+        pytest.param('{"name": NaN, "city": "C"}', "NaN is not a number", id="nan"),
+        pytest.param('{"name": "\\ud800", "city": "C"}', "not JSON", id="surrogate"),
+        pytest.param("[" * 100_000, "not JSON", id="deep"),
+        pytest.param('{"na me": 1, "name": "A", "city": "C"}', "cannot be a variable", id="name"),
+        pytest.param('{"id": "", "name": "A", "city": "C"}', "id of this row", id="id"),
+        pytest.param('{"name": "A", "prompt": 3, "city": "C"}', "wanted text", id="number"),
+        pytest.param('{"name": "A"}', "{{ city }} has no value here", id="missing"),
+        pytest.param('{"name": "A", "city": null}', "empty (null)", id="null-value"),
+    ],
+)
+def test_a_mistake_in_a_jsonl_file_names_the_file_and_the_line(
+    tmp_path: Path, row: str, message: str
+) -> None:
+    path = from_jsonl(tmp_path, '{"name": "fine", "city": "x"}\n' + row + "\n")
+
+    found = problems_of(path)
+
+    assert message in found[0].message
+    assert (found[0].path, found[0].line) == (str(tmp_path / "rows.jsonl"), 2)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    (problem,) = problems_of(write(tmp_path, HEAD + "items_from: data/rows.csv\n"))
+
+    assert problem.path == str(tmp_path / "data/rows.csv")
+    assert problem.message == "there is no such file"
+
+
+def test_an_unknown_column_is_shown_in_the_manifest(tmp_path: Path) -> None:
+    (problem,) = problems_of(from_csv(tmp_path, "name,town,cty\nA,B,C\n"))
+
+    assert problem.path == str(tmp_path / "job.yaml")
+    assert problem.hint == "did you mean cty?"
+
+
+def test_all_rows_are_looked_at_before_anything_is_said(tmp_path: Path) -> None:
+    path = from_csv(tmp_path, "name,city\nA\nB,C\nD\n{{ e }},F\n")
+
+    assert [problem.line for problem in problems_of(path)] == [2, 4, 5]
+
+
+def test_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
+    rows = (json.dumps({"name": f"Name {n}", "city": "Rome" * 50}) for n in range(20_000))
+    manifest = load(from_jsonl(tmp_path, "\n".join(rows)))
+
+    tracemalloc.start()
+    count = sum(1 for _ in itertools.islice(manifest.items(), 2000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert count == 2000
+    assert peak < 500_000  # the file has five million bytes

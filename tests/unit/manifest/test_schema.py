@@ -1,0 +1,151 @@
+"""The schema and the program agree: on what is right, and on what a schema can see to be wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from batch_runner.errors import ManifestError
+from batch_runner.manifest import load, python_schema
+from tests.unit.manifest.helpers import HEAD, problems_of, write
+
+JOBS = sorted(Path(__file__).parents[3].glob("jobs/*.yaml"))
+VALIDATOR = Draft202012Validator(python_schema())
+
+RIGHT = {
+    "everything": """\
+job: horse-cards
+provider: baicai
+workflow: year_of_the_horse_greeting_card
+params: {"6": {text: "{{ scene }} in {{ style }}. Lettering: {{ greeting.text }}"}}
+matrix:
+  scene:    [a horse under lanterns, a horse in snow]
+  style:    [paper-cut, ink wash, 3D clay, 3, true, 1.5]
+  greeting: [{id: en, text: Happy New Year 2026}, {id: 2, text: 马年大吉}]
+  exclude:  [{style: ink wash, greeting: en}]
+  include:  [{scene: a horse in snow, style: oil, greeting: {id: de, text: Frohes Neues}}]
+repeat: 2
+limits: {pace: 5/s, in_flight: 40, polls: 10, tasks: 500, price: 0.12 CNY, run_for: 8h}
+timeouts: {create: 90s, download: 1h 30m, idle: 3.5}
+polling: {pollers: 4}
+retries: {unsent_statuses: [503]}
+fetching: {fetchers: 2}
+attempts: 2
+output: {folder: out/horse-cards, name: "{{ scene.id }}-{{ style.id }}-{{ greeting.id }}"}
+on_finish: {notify: ["mailto://me@example.org"], command: ./publish.sh, when: trouble}
+""",
+    "own-way": HEAD
+    + """\
+prompts:
+  - a horse
+  - {prompt: b, id: 3, workflow: other, params: {"1": {t: "{{ prompt }}{{ 城市 }}"}}, 城市: Rome}
+  - {prompt: c, name: own, attempts: 3, repeat: 2}
+defaults: {style: ink, 城市: X}
+""",
+    "clock": HEAD + 'prompts: [a]\nlimits: {until: "06:30", tasks: null}\n',
+}
+
+WRONG = {
+    "no-items": HEAD,
+    "no-workflow": 'params: {"6": {text: "{{ prompt }}"}}\nprompts: [a]\n',
+    "no-params": "workflow: w\nprompts: [a]\n",
+    "unknown-key": HEAD + "prompts: [a]\nlimts: {}\n",
+    "unknown-setting": HEAD + "prompts: [a]\nlimits: {pase: 1}\n",
+    "empty-prompts": HEAD + "prompts: []\n",
+    "null-prompts": HEAD + "prompts:\n",
+    "blank-prompt": HEAD + 'prompts: [" "]\n',
+    "number-prompt": HEAD + "prompts: [3]\n",
+    "list-prompt": HEAD + "prompts: [[a]]\n",
+    "promptless": HEAD + "prompts: [{id: a}]\n",
+    "null-id": HEAD + "prompts: [{prompt: a, id: }]\n",
+    "list-id": HEAD + "prompts: [{prompt: a, id: [b]}]\n",
+    "spaced-variable": HEAD + "prompts: [{prompt: a, b c: d}]\n",
+    "params-of-text": 'workflow: w\nparams: {"6": x}\nprompts: [a]\n',
+    "empty-params": "workflow: w\nparams: {}\nprompts: [a]\n",
+    "number-workflow": "workflow: 3\nparams: {'6': {t: '{{ prompt }}'}}\nprompts: [a]\n",
+    "matrix-of-text": HEAD + "prompts: [a]\nmatrix: {style: ink}\n",
+    "matrix-of-nothing": HEAD + "prompts: [a]\nmatrix: {style: []}\n",
+    "matrix-null": HEAD + "prompts: [a]\nmatrix:\n",
+    "matrix-null-value": HEAD + "prompts: [a]\nmatrix: {style: [~]}\n",
+    "matrix-without-id": HEAD + "prompts: [a]\nmatrix: {style: [{text: a}]}\n",
+    "matrix-list": HEAD + "prompts: [a]\nmatrix: {style: [[a]]}\n",
+    "exclude-of-text": HEAD + "prompts: [a]\nmatrix: {style: [a], exclude: [a]}\n",
+    "repeat-zero": HEAD + "prompts: [a]\nrepeat: 0\n",
+    "repeat-text": HEAD + 'prompts: [a]\nrepeat: "2"\n',
+    "attempts-many": HEAD + "prompts: [a]\nattempts: 101\n",
+    "pace": HEAD + "prompts: [a]\nlimits: {pace: fast}\n",
+    "pace-negative": HEAD + "prompts: [a]\nlimits: {pace: -1}\n",
+    "price": HEAD + "prompts: [a]\nlimits: {price: 12}\n",
+    "until": HEAD + 'prompts: [a]\nlimits: {until: "25:00"}\n',
+    "duration": HEAD + "prompts: [a]\ntimeouts: {create: soon}\n",
+    "job-with-slash": HEAD + "prompts: [a]\njob: a/b\n",
+    "job-hidden": HEAD + "prompts: [a]\njob: .a\n",
+    "home-folder": HEAD + "prompts: [a]\noutput: {folder: ~/x}\n",
+    "folder-template": HEAD + 'prompts: [a]\noutput: {folder: "{{ id }}"}\n',
+    "data-file": HEAD + "items_from: rows.xlsx\n",
+    "files-list": HEAD + "prompts: [a]\nfiles: {f: [a]}\n",
+    "defaults-name": HEAD + "prompts: [a]\ndefaults: {a-b: 1}\n",
+    "when": HEAD + "prompts: [a]\non_finish: {when: never}\n",
+    "notify-text": HEAD + "prompts: [a]\non_finish: {notify: a}\n",
+}
+
+
+def complaints(text: str) -> list[str]:
+    """Return what an editor with the schema would underline; keys are text to YAML editors."""
+    data = _with_text_keys(yaml.safe_load(text))
+    return [error.message for error in VALIDATOR.iter_errors(data)]
+
+
+def _with_text_keys(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {str(key): _with_text_keys(value) for key, value in data.items()}
+    return [_with_text_keys(value) for value in data] if isinstance(data, list) else data
+
+
+def test_the_schema_is_a_schema() -> None:
+    Draft202012Validator.check_schema(python_schema())
+
+    assert python_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
+def test_the_jobs_of_this_repository_are_right_to_both(path: Path) -> None:
+    assert complaints(path.read_text()) == []
+    assert problems_of(path) == []
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_is_right_to_both(tmp_path: Path, name: str) -> None:
+    assert complaints(RIGHT[name]) == []
+    assert problems_of(write(tmp_path, RIGHT[name])) == []
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_wrong_is_wrong_to_both(tmp_path: Path, name: str) -> None:
+    assert complaints(WRONG[name]) != []
+    with pytest.raises(ManifestError):
+        load(write(tmp_path, WRONG[name]))
+
+
+def test_every_key_is_described() -> None:
+    def described(schema: dict[str, Any]) -> list[str]:
+        blocks = [schema, *schema["$defs"].values()]
+        return [
+            name
+            for block in blocks
+            for name, value in block.get("properties", {}).items()
+            if "description" not in value and "$ref" not in value
+        ]
+
+    assert described(python_schema()) == []
+
+
+def test_defaults_are_shown_as_one_would_write_them() -> None:
+    limits = python_schema()["$defs"]["Limits"]["properties"]
+
+    assert limits["pace"]["default"] == "1/s"
+    assert "default" not in limits["price"]

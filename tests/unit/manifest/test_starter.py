@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.manifest import load, starter
+from tests.unit.manifest.helpers import items_of, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_first_manifest_loads_as_it_is(tmp_path: Path) -> None:
+    items = items_of(write(tmp_path, starter()))
+
+    assert len(items) == 3
+    assert items[0].params == {"6": {"text": items[0].prompt}}
+
+
+def test_the_first_manifest_has_what_was_asked_for(tmp_path: Path) -> None:
+    path = write(
+        tmp_path, starter(workflow="w", field="22.prompt", job="马年", prompts=["a horse"])
+    )
+
+    (item,) = items_of(path)
+
+    assert load(path).job == "马年"
+    assert (item.workflow, item.params) == ("w", {"22": {"prompt": "a horse"}})
+
+
+AWKWARD = [
+    *("no", "010", "12:30", "- a", "-", "#x", "a #b", "a: b", "end:", "x:y", "{a}", "[a]", "&a"),
+    *("*a", "!a", "|", ">", "%a", "@a", "`a", "'a", '"a', "q\"uo'te", "null", "~", "2026"),
+    *(
+        "{{ x }} {% y",
+        "{# z",
+        " lead",
+        "trail ",
+        "tab\there",
+        "new\nline",
+        "emoji 🐎",
+        "🐎\ttab",
+        "a\x85b",
+        "…",
+    ),
+    *("马年大吉：好", "\N{RIGHT-TO-LEFT OVERRIDE}abc", "back\\slash", "\ufeffbom", "a\u2028b"),
+]
+
+
+@pytest.mark.parametrize("prompt", AWKWARD, ids=ascii)
+def test_a_prompt_of_any_kind_comes_out_as_it_went_in(tmp_path: Path, prompt: str) -> None:
+    (item, _) = items_of(write(tmp_path, starter(prompts=[prompt, "another"])))
+
+    assert item.prompt == prompt
+
+
+@pytest.mark.parametrize(
+    ("field", "prompts", "message"),
+    [("6", ["a"], "a node and a field"), ("6.text", [" "], "at least one prompt")],
+)
+def test_a_starter_that_could_not_load_is_not_made(
+    field: str, prompts: list[str], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        starter(field=field, prompts=prompts)

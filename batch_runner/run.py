@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from batch_runner.providers import Provider
     from batch_runner.settings import Service, Settings
 
+    #: Something that runs beside the stages until they end.
     Beside = Callable[[Shift], Coroutine[Any, Any, None]]
 
 #: Seconds between two entries of a run's figures in the journal.

@@ -23,13 +23,18 @@ if TYPE_CHECKING:
 
 #: Verb → what it does, in the order of a night.
 VERBS = {
+    "init": "Write a first manifest that runs.",
     "run": "Carry every item of a manifest to its files; the second run goes on.",
     "plan": "Show what a run would do, and what it would cost.",
     "status": "Show where every item stands.",
     "retry": "Let failed or refused items be created again.",
     "resolve": "Decide about items that are held.",
+    "report": "Write the page about a job.",
     "verify": "Check every file against what was recorded.",
+    "export": "Copy chosen files with their prompts.",
     "simulate": "Act the service, for trying things out without paying.",
+    "schedule": "Print a crontab line or systemd units for a manifest.",
+    "schema": "Print JSON Schema of the manifest, for editors.",
 }
 
 EXIT_STATUS = """

@@ -89,9 +89,7 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
                 }
             )
         else:
-            say(
-                f"{item.id}  attempt {item.attempt}, sent between {_clock(first)} and {_clock(last)}"
-            )
+            say(f"{item.id}  attempt {item.attempt}, sent {_clock(first)} to {_clock(last)}")
             say(f"    prompt: {printable(item.prompt, 120)}")
             say(f"    {printable(item.message or '', 200)}")
     if not as_json:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 from contextlib import asynccontextmanager
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -23,15 +25,14 @@ from batch_runner.cli.options import (
     service_of,
 )
 from batch_runner.cli.settings_flags import effective_settings, settings_flags
-from batch_runner.errors import JobLocked
+from batch_runner.errors import BatchRunnerError, JobLocked
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from batch_runner.manifest import Manifest
     from batch_runner.opening import OpenJob
-    from batch_runner.run import Summary
+    from batch_runner.run import Beside, Summary
     from batch_runner.settings import Service, Settings
 
 
@@ -53,6 +54,12 @@ if TYPE_CHECKING:
     default="fail",
     help="When another run holds the job: exit 5 (default), or 0 without a word.",
 )
+@click.option(
+    "--metrics",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Keep a Prometheus text file here, every minute and at the end.",
+)
 @json_option
 def verb(
     manifest: Path,
@@ -62,6 +69,7 @@ def verb(
     quiet: bool,
     show_config: bool,
     if_locked: str,
+    metrics: Path | None,
     as_json: bool,
     **flags: Any,
 ) -> int:
@@ -77,38 +85,46 @@ def verb(
     service = None if rehearse else service_of(loaded)
     folder = output_folder(loaded, output, rehearse=rehearse)
     try:
-        summary = _run(loaded, settings, service, folder, quiet=quiet, as_json=as_json)
+        night = Night(loaded, settings, service, folder, metrics, quiet=quiet, as_json=as_json)
+        summary = _run(night)
     except JobLocked:
         if if_locked == "skip":
             return 0
         raise
-    _tell(summary, folder, quiet=quiet, as_json=as_json)
+    _finish(night, summary)
     return int(summary.exit_code)
 
 
-def _run(
-    manifest: Manifest,
-    settings: Settings,
-    service: Service | None,
-    root: Path,
-    *,
-    quiet: bool,
-    as_json: bool,
-) -> Summary:
+@dataclass(frozen=True, slots=True)
+class Night:
+    """What one call of `run` is about."""
+
+    manifest: Manifest
+    settings: Settings
+    service: Service | None  # None: a rehearsal
+    root: Path
+    metrics: Path | None
+    _: KW_ONLY
+    quiet: bool
+    as_json: bool
+
+
+def _run(night: Night) -> Summary:
     from batch_runner.logs import run_log
     from batch_runner.opening import open_job
 
-    for _ in () if root.joinpath(".batch-job.json").exists() else manifest.items():
+    manifest, service = night.manifest, night.service
+    for _ in () if night.root.joinpath(".batch-job.json").exists() else manifest.items():
         pass  # every mistake is found before a folder is made
-    with open_job(root, identity_of(manifest, service)) as job:
+    with open_job(night.root, identity_of(manifest, service)) as job:
         key = service.key if service else SecretStr("")
-        with run_log(job.folder, secret=key.get_secret_value(), quiet=quiet):
-            limits = settings.limits
+        with run_log(job.folder, secret=key.get_secret_value(), quiet=night.quiet):
+            limits = night.settings.limits
             price = f"{limits.price.amount:g} {limits.price.currency}" if limits.price else None
             job.journal.import_items(
                 manifest.items(), manifest=str(manifest.path.absolute()), price=price
             )
-            work = functools.partial(_work, job, settings, service, quiet=quiet, as_json=as_json)
+            work = functools.partial(_work, job, night)
             return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
 
 
@@ -120,22 +136,24 @@ def _uvloop_there() -> bool:
     return True
 
 
-async def _work(
-    job: OpenJob, settings: Settings, service: Service | None, *, quiet: bool, as_json: bool
-) -> Summary:
+async def _work(job: OpenJob, night: Night) -> Summary:
     from batch_runner.cli.signals import watch_signals
     from batch_runner.deadline import seconds_left
+    from batch_runner.metrics import keep_metrics
     from batch_runner.progress import watch_progress
     from batch_runner.run import run
 
-    async with _service(job, service) as reachable:
-        display = functools.partial(watch_progress, quiet=quiet, as_json=as_json)
+    display = functools.partial(watch_progress, quiet=night.quiet, as_json=night.as_json)
+    beside: list[Beside] = [watch_signals, display]
+    if night.metrics is not None:
+        beside.append(functools.partial(keep_metrics, path=night.metrics))
+    async with _service(job, night.service) as reachable:
         return await run(
             job,
-            settings,
+            night.settings,
             reachable,
-            deadline=seconds_left(settings.limits),
-            beside=(watch_signals, display),
+            deadline=seconds_left(night.settings.limits),
+            beside=beside,
         )
 
 
@@ -155,25 +173,53 @@ async def _service(job: OpenJob, service: Service | None) -> AsyncIterator[Servi
         yield Settled(provider="baicai", base_url=simulator.base_url, key=SecretStr("sk-rehearsal"))
 
 
-def _tell(summary: Summary, folder: Path, *, quiet: bool, as_json: bool) -> None:
+def _finish(night: Night, summary: Summary) -> None:
+    """Write the page, say how it went, tell whoever is to be told; none of it fails a run."""
+    from batch_runner.report import verdict_sentence, write_report
+    from batch_runner.telling import tell
+
+    page = night.root / "index.html"
+    try:
+        write_report(night.root)
+    except (OSError, BatchRunnerError) as error:
+        say(f"the report could not be written: {error}", error=True)
+    sentence = verdict_sentence(
+        summary.counts,
+        creates=summary.spent,
+        price=night.settings.limits.price,
+        seconds=summary.seconds,
+    )
+    _say_how_it_went(night, summary, sentence, page)
+    tell(
+        night.manifest.on_finish,
+        summary,
+        sentence,
+        report=page,
+        beside=night.manifest.path.absolute().parent,
+    )
+
+
+def _say_how_it_went(night: Night, summary: Summary, sentence: str, page: Path) -> None:
     from batch_runner.progress import summary_lines
 
-    if as_json:
-        say_json(
-            {
-                "event": "summary",
-                "exit_code": int(summary.exit_code),
-                "folder": str(folder),
-                "items": {status.value: count for status, count in summary.counts.items()},
-                "creates": summary.creates,
-                "creates_of_job": summary.spent,
-                "polls": summary.polls,
-                "limited": summary.limited,
-                "seconds": round(summary.seconds, 3),
-                "stopped": summary.stop.reason if summary.stop else None,
-                "message": summary.stop.message if summary.stop else None,
-            }
-        )
-    if not as_json and (not quiet or summary.exit_code):
-        for line in summary_lines(summary, folder):
-            say(line, error=quiet)
+    if night.as_json:
+        say_json(_summary_object(summary, night.root))
+    elif not night.quiet or summary.exit_code:
+        for line in (sentence, *summary_lines(summary, night.root), f"page: {page}"):
+            say(line, error=night.quiet)
+
+
+def _summary_object(summary: Summary, folder: Path) -> dict[str, Any]:
+    return {
+        "event": "summary",
+        "exit_code": int(summary.exit_code),
+        "folder": str(folder),
+        "items": {status.value: count for status, count in summary.counts.items()},
+        "creates": summary.creates,
+        "creates_of_job": summary.spent,
+        "polls": summary.polls,
+        "limited": summary.limited,
+        "seconds": round(summary.seconds, 3),
+        "stopped": summary.stop.reason if summary.stop else None,
+        "message": summary.stop.message if summary.stop else None,
+    }

@@ -1,4 +1,4 @@
-"""Every fault of the acted service, on every call it can befall: nothing lost, nothing paid twice."""
+"""Every fault of the acted service, on every call it can befall: nothing lost or paid twice."""
 
 from __future__ import annotations
 

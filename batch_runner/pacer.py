@@ -44,6 +44,9 @@ _MOST_MOMENTS = 10_000
 # second, where timers of a millisecond are too coarse for single requests (the second).
 _CATCH_UP, _BURST = 0.01, 0.02
 
+# Seconds of requests that are paid for at once, so that at 1,000 a second not each wakes the loop.
+_AT_ONCE = 0.004
+
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
@@ -76,22 +79,23 @@ class Adaption:
     Every method takes the moment it happens at, so a night is a table of calls.
     """
 
-    CUT = 0.5  # first 429: nothing is known about the true limit
-    CUT_KNOWN = 0.85  # a 429 near the rate that drew the last one: the limit is where we thought
+    CUT = 0.25  # a 429 out of the blue: nothing is known about the true limit
+    CUT_KNOWN = 0.9  # a 429 near a rate that was borne for long: the limit is where we thought
     DEEPEST_CUT = 1 / 8
     FLOOR = 1 / 1000  # of the ceiling: a rate of nothing would never hear that things are better
-    PLATEAU = 0.95  # of the rate that drew a 429: where the way back becomes slow
+    PLATEAU = 0.97  # of the rate that drew a 429: where the way back becomes slow
     RETURN, LONGEST_RETURN = 20.0, 240.0  # seconds from a cut to the plateau
     STEEPEST = 0.04  # growth a second, at most
+    MEASURED = 5.0  # seconds between two 429s that tell the limit, at least
 
     def __init__(self, ceiling: float) -> None:
         self.ceiling = self.rate = ceiling
         self.incidents = 0
-        self._drew: float | None = None  # the rate that drew the last 429
         self._base = self._plateau = ceiling  # what the last cut left; where to climb back to
         self._return = self.RETURN
         self._climbed = 0.0  # seconds of traffic since the last cut
         self._cut_at = self._last_accept = -math.inf
+        self._began: float | None = None  # when counting of what is accepted began
         self._accepted = 0
 
     def limited(self, now: float, *, sent: float) -> bool:
@@ -101,25 +105,33 @@ class Adaption:
         """
         if sent <= self._cut_at:
             return False
-        known = self._drew is not None and abs(self.rate / self._drew - 1) < 0.25
-        wanted = self.rate * (self.CUT_KNOWN if known else self.CUT)
-        if (measured := self._measured(now)) is not None:
-            wanted = min(wanted, measured * self.PLATEAU)
-        self._return = min(self.LONGEST_RETURN, self._return * 2) if known else self.RETURN
-        lowest = max(self.rate * self.DEEPEST_CUT, self.ceiling * self.FLOOR)
-        self._base = max(lowest, wanted)
-        self._drew = min(self.rate, self._base / self.CUT)
-        self._plateau = max(self._base, self._drew * self.PLATEAU)
-        self.rate = self._base
+        if self.incidents and not self._accepted:
+            self._cut_at = now  # still closed: that says nothing about the rate
+            return True
+        drew, known = self.rate, self.incidents > 0 and self.rate > self._plateau * self.CUT_KNOWN
+        borne = self._borne(now)
+        if known:
+            wanted = drew * self.CUT_KNOWN
+        else:
+            wanted = drew * self.CUT if borne is None else min(borne, drew) * self.CUT_KNOWN
+        # Only who climbed in peace for a while has found the limit, and takes longer next time.
+        found = known and self._climbed > self.MEASURED
+        self._return = min(self.LONGEST_RETURN, self._return * 2) if found else self.RETURN
+        lowest = max(drew * self.DEEPEST_CUT, self.ceiling * self.FLOOR)
+        self.rate = self._base = max(lowest, wanted)
+        self._plateau = max(self._base, drew * self.PLATEAU)
         self.incidents += 1
-        self._cut_at, self._accepted, self._climbed = now, 0, 0.0
+        self._cut_at = self._began = now
+        self._accepted, self._climbed = 0, 0.0
         return True
 
     def accepted(self, now: float) -> None:
         """Note a request that was not limited: the rate climbs while there is traffic."""
-        if self._drew is None or self.rate >= self.ceiling:
-            return
+        if self._began is None:
+            self._began = now
         self._accepted += 1
+        if self.rate >= self.ceiling:
+            return
         # A pause proves nothing about the service: it counts as two requests' worth of time.
         since = max(0.0, now - max(self._last_accept, self._cut_at))
         step = min(since, 2 / self.rate)
@@ -128,16 +140,15 @@ class Adaption:
         steepest = self.rate * math.exp(self.STEEPEST * step)
         self.rate = min(self.ceiling, steepest, max(self.rate, self._climb(self._climbed)))
 
-    def _measured(self, now: float) -> float | None:
-        """Return what the service accepted a second between the last incident and now.
+    def _borne(self, now: float) -> float | None:
+        """Return what the service accepted a second since the last 429, None if that is too short.
 
         A service says 429 when its allowance is used up, so between two 429s it accepted just
         what it allows: the best estimate of the true limit that can be had.
         """
-        seconds = now - self._cut_at
-        if self._accepted < 4 or not 0 < seconds < 300:
+        if self._began is None or now - self._began < self.MEASURED:
             return None
-        return self._accepted / seconds
+        return self._accepted / (now - self._began)
 
     def _climb(self, seconds: float) -> float:
         """Return the rate after so many seconds of traffic since the cut: CUBIC's curve."""
@@ -190,7 +201,7 @@ class Pacer:
         self._window = _Window(rate)
         self._bucket: AsyncLimiter | None = None  # belongs to the loop that first asks
         self._turn = asyncio.Lock()  # first come, first served
-        self._paid = 0.0  # units charged for the next token; survives a cancelled caller
+        self._paid = 0.0  # units charged ahead; survives a cancelled caller
         self._last_token = -math.inf
         self._fruitless = 0  # incidents since something was accepted
 
@@ -212,7 +223,7 @@ class Pacer:
                 if wait := max(self._window.full_for(now), self._gate.closed_for(now)):
                     await asyncio.sleep(wait)
                     continue
-                self._paid = 0.0
+                self._paid -= self._price
                 self._last_token = now
                 self._window.note(now)
                 return now
@@ -235,11 +246,17 @@ class Pacer:
         self._fruitless = 0
         self._adaption.accepted(self._clock())
 
+    @property
+    def _price(self) -> float:
+        """Return what one token costs in units of the bucket, whose own rate is the ceiling."""
+        return self._adaption.ceiling / self._adaption.rate
+
     async def _charge(self) -> None:
-        """Pay for one token, in pieces: the bucket refuses more than it holds."""
+        """Pay for one token: a dear one in pieces, cheap ones a few at a time."""
         bucket = self._bucket or await self._fill()
-        while (due := self._adaption.ceiling / self._adaption.rate - self._paid) > 1e-9:
-            piece = min(due, 1.0)
+        few = max(1.0, self._adaption.ceiling * _AT_ONCE)
+        while (due := self._price - self._paid) > 1e-9:
+            piece = few if due >= 1 - 1e-9 else due
             await bucket.acquire(piece)
             self._paid += piece
 

@@ -58,13 +58,18 @@ async def produce(shift: Shift) -> None:
 async def _waiting(shift: Shift) -> AsyncIterator[Waiting]:
     """Yield the waiting items in order, then those that get another attempt by policy."""
     after = -1
+    walked: set[tuple[str, int]] = set()  # further attempts that the walk itself comes upon
     while page := await shift.journal.waiting(after, PAGE):
         for item in page:
+            if item.attempt:
+                walked.add((item.key, item.attempt))
             yield item
         after = page[-1].position
     while True:
         while shift.again:
-            yield shift.again.popleft()
+            item = shift.again.popleft()
+            if (item.key, item.attempt) not in walked:
+                yield item
         if not (shift.second_attempts and shift.slots.in_use):
             return
         await shift.slots.changed()

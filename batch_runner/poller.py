@@ -111,7 +111,10 @@ async def _again(shift: Shift, task: InFlight) -> None:
     if not shift.control.creating:
         return
     if await _commit(shift, Change(key=task.key, event=Event.RETRIED), ItemStatus.FAILED):
-        shift.again.append(await shift.journal.waiting_one(task.key))
+        try:
+            shift.again.append(await shift.journal.waiting_one(task.key))
+        except JournalError as error:
+            shift.journal_failed(error)
 
 
 async def _commit(shift: Shift, change: Change, origin: ItemStatus | None = None) -> bool:

@@ -59,7 +59,7 @@ async def _waiting(shift: Shift) -> AsyncIterator[Waiting]:
     """Yield the waiting items in order, then those that get another attempt by policy."""
     after = -1
     walked: set[tuple[str, int]] = set()  # further attempts that the walk itself comes upon
-    while page := await shift.journal.waiting(after, PAGE):
+    while page := await shift.read(shift.journal.waiting(after, PAGE)):
         for item in page:
             if item.attempt:
                 walked.add((item.key, item.attempt))
@@ -121,7 +121,7 @@ async def _create(shift: Shift, item: Waiting, sent: float) -> None:
     tries = 0
     in_flight = False
     try:
-        params = await with_uploads(shift, item)
+        params = await _params(shift, item)
         while params is not None and shift.control.creating:
             tries += 1
             with anyio.CancelScope(shield=True):
@@ -137,6 +137,15 @@ async def _create(shift: Shift, item: Waiting, sent: float) -> None:
         shift.create_slots.give_back()
         if not in_flight:
             shift.slots.give_back()
+
+
+async def _params(shift: Shift, item: Waiting) -> dict[str, Any] | None:
+    """Return what to send, None when it cannot be sent now or ever."""
+    try:
+        return await with_uploads(shift, item)
+    except JournalError as error:
+        shift.journal_failed(error)
+        return None
 
 
 async def _attempt(

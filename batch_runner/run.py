@@ -120,7 +120,7 @@ async def carry(shift: Shift) -> None:
 async def _take_over(shift: Shift) -> None:
     """Give the schedule the tasks that earlier runs paid for."""
     after = ""
-    while page := await shift.journal.in_flight(after, PAGE):
+    while page := await shift.read(shift.journal.in_flight(after, PAGE)):
         for task in page:
             task.since = shift.clock()
             shift.slots.take_anyway()

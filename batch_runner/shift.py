@@ -6,7 +6,7 @@ import logging
 import sys
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from batch_runner.providers import Provider
     from batch_runner.schedule import Schedule
     from batch_runner.settings import Settings
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +134,14 @@ class Shift:
     def _look_at(self, future: asyncio.Future[None]) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:
             self.journal_failed(error)
+
+    async def read(self, rows: Awaitable[list[T]]) -> list[T]:
+        """Return what the journal holds; nothing if it cannot be read, and the run leaves."""
+        try:
+            return await rows
+        except JournalError as error:
+            self.journal_failed(error)
+            return []
 
     def journal_failed(self, error: BaseException) -> None:
         """Leave: without a journal nothing may be paid for, and nothing can be kept."""

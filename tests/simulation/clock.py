@@ -65,7 +65,7 @@ class NightLoop(asyncio.SelectorEventLoop):
         self._world = world
         self._tasks_made = 0
         super().__init__(_NoWaiting(world))
-        self.set_task_factory(self._make_task)
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]
 
     def time(self) -> float:
         """Return the world's time."""

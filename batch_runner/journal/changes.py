@@ -76,11 +76,8 @@ _INSERT_EVENT = (
 )
 
 
-def apply(connection: sqlite3.Connection, change: Change, at: float) -> int:
+def apply(connection: sqlite3.Connection, change: Change, at: float) -> None:
     """Move one item and append its event, inside the caller's transaction.
-
-    Returns:
-        The number of the event row.
 
     Raises:
         IllegalTransition: the item does not stand where this event may find it.
@@ -100,7 +97,7 @@ def apply(connection: sqlite3.Connection, change: Change, at: float) -> int:
         _refuse_second_owner(connection, change.key, change.task_id)
     if connection.execute(_UPDATES[change.event], values).rowcount != 1:
         _explain(connection, change)
-    return connection.execute(_INSERT_EVENT, values).lastrowid or 0
+    connection.execute(_INSERT_EVENT, values)
 
 
 def _files(files: tuple[PlacedFile, ...]) -> str:

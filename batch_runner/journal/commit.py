@@ -83,9 +83,13 @@ def commit_batch(connection: sqlite3.Connection, batch: list[Waiting]) -> None:
             waiting.error = JournalError(f"the journal cannot be written: {error}")
     except BaseException as error:
         _roll_back(connection)
-        for waiting in batch:
-            waiting.error = JournalError(f"the journal stopped: {error!r}")
+        _refuse(batch, error)
         raise
+
+
+def _refuse(batch: list[Waiting], error: BaseException) -> None:
+    for waiting in batch:
+        waiting.error = JournalError(f"the journal stopped: {error!r}")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
@@ -113,6 +117,7 @@ class GroupCommit:
         self._wake = threading.Event()
         self._closing = False
         self._unsettled = 0
+        self._broken: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
@@ -153,8 +158,13 @@ class GroupCommit:
         size = min(len(self._queue), LARGEST_BATCH)
         batch = [self._queue.popleft() for _ in range(size)]
         try:
-            commit_batch(self._connection, batch)
-            self._after_commit()
+            if self._broken is None:
+                commit_batch(self._connection, batch)
+                self._after_commit()
+            else:
+                _refuse(batch, self._broken)
+        except Exception as error:  # noqa: BLE001  the thread lives on, to tell those who come later
+            self._broken = error
         finally:
             self._loop.call_soon_threadsafe(self._settle, batch)
 

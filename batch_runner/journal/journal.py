@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, Self
 from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal.changes import Change, TaskIdTaken, apply
 from batch_runner.journal.commit import Committer, GroupCommit
-from batch_runner.journal.file import SCHEMA_VERSION, Transaction, check, connect, place_of
+from batch_runner.journal.file import (
+    SCHEMA_VERSION,
+    Transaction,
+    check,
+    closed_on_error,
+    connect,
+    place_of,
+)
 from batch_runner.journal.rows import files_of, inputs_of, spec_values
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
 from batch_runner.models import InFlight, InputFile, ItemSpec, PlacedFile
@@ -77,7 +84,6 @@ class Journal:
         self._wall_clock = wall_clock
         self._high_water = high_water
         self._committer: Committer | None = None
-        self._seq = int(connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()[0])
         self._told = 0
 
     # Opening and closing.
@@ -101,13 +107,14 @@ class Journal:
             path.touch(mode=0o600)
             connection = connect(path)
             schema = package_files("batch_runner.journal").joinpath("schema.sql").read_text("utf-8")
-            connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION};")
-            connection.execute(
-                "INSERT INTO job (id, name, provider, origin, folder, inode, created_at) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (uuid.uuid4().hex, job, provider, origin, *place_of(path), wall_clock()),
-            )
-            connection.execute("COMMIT")
+            with closed_on_error(connection):
+                connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION};")
+                connection.execute(
+                    "INSERT INTO job (id, name, provider, origin, folder, inode, created_at) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (uuid.uuid4().hex, job, provider, origin, *place_of(path), wall_clock()),
+                )
+                connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
             raise JournalError(f"the journal {path} cannot be made: {error}") from error
         return cls(connection, wall_clock=wall_clock)
@@ -123,7 +130,8 @@ class Journal:
             raise JournalUnreadable(f"the journal {path} is missing or empty")
         try:
             connection = connect(path)
-            check(connection, path)
+            with closed_on_error(connection):
+                check(connection, path)
         except sqlite3.Error as error:
             raise JournalUnreadable(f"the journal {path} cannot be read: {error}") from error
         return cls(connection, wall_clock=wall_clock)
@@ -155,15 +163,19 @@ class Journal:
         self.tell_high_water()
 
     def tell_high_water(self) -> None:
-        """Pass on the number of the last event that is on the disk."""
-        if self._seq != self._told:
-            self._high_water(self._seq)
-            self._told = self._seq
+        """Pass on the number of the last event that is on the disk.
+
+        It is read back, not counted along: what was counted may have been rolled back since.
+        """
+        if not self._connection.in_transaction and (last := self.last_event) != self._told:
+            self._high_water(last)
+            self._told = last
 
     @property
     def last_event(self) -> int:
-        """Return the number of the last event."""
-        return self._seq
+        """Return the number of the last event, 0 if there is none."""
+        row = self._connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()
+        return int(row[0])
 
     # Between runs: synchronous.
 
@@ -224,12 +236,9 @@ class Journal:
             known = self._connection.execute(_RELIST, values).rowcount
             if not known:
                 self._connection.execute(_INSERT_ITEM, values)
-                self._seq = (
-                    self._connection.execute(
-                        "INSERT INTO events (at, key, event, attempt) VALUES (?, ?, ?, 0)",
-                        (at, spec.key, Event.LISTED.value),
-                    ).lastrowid
-                    or 0
+                self._connection.execute(
+                    "INSERT INTO events (at, key, event, attempt) VALUES (?, ?, ?, 0)",
+                    (at, spec.key, Event.LISTED.value),
                 )
         return seen
 
@@ -248,7 +257,7 @@ class Journal:
         self.tell_high_water()
 
     def _apply(self, change: Change) -> None:
-        self._seq = apply(self._connection, change, self._wall_clock())
+        apply(self._connection, change, self._wall_clock())
 
     def _transaction(self) -> Transaction:
         return Transaction(self._connection)
@@ -268,7 +277,7 @@ class Journal:
         at = self._wall_clock()
 
         def operation(connection: sqlite3.Connection) -> None:
-            self._seq = apply(connection, change, at)
+            apply(connection, change, at)
 
         return self._queue(operation)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batch_runner.errors import JournalUnreadable
-from batch_runner.journal.file import BUSY_SECONDS, SCHEMA_VERSION
+from batch_runner.journal.file import BUSY_SECONDS, SCHEMA_VERSION, closed_on_error
 from batch_runner.journal.rows import (
     ITEM_COLUMNS,
     EventRow,
@@ -73,26 +73,24 @@ class JournalReader:
             raise JournalUnreadable(f"there is no journal at {path}")
         with self._translated():
             self._connection = self._open()
+        with closed_on_error(self._connection), self._translated():
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-        if version != SCHEMA_VERSION:
-            self._connection.close()
-            raise JournalUnreadable(f"the journal {path} has version {version}")
+            if version != SCHEMA_VERSION:
+                raise JournalUnreadable(f"the journal {path} has version {version}")
 
     def _open(self) -> sqlite3.Connection:
-        connection = self._connect("ro")
         try:
-            connection.execute("SELECT count(*) FROM job").fetchone()
+            return self._connect("ro")
         except sqlite3.OperationalError:
             # A killed run left a rollback journal, which only a writer can play back.
-            connection.close()
-            connection = self._connect("rw")
-            connection.execute("SELECT count(*) FROM job").fetchone()
-        return connection
+            return self._connect("rw")
 
     def _connect(self, mode: str) -> sqlite3.Connection:
         uri = f"file:{quote(str(self._path.absolute()))}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
+        with closed_on_error(connection):
+            connection.execute("SELECT count(*) FROM job").fetchone()
         return connection
 
     def close(self) -> None:

@@ -278,7 +278,7 @@ class Emergency:
         """Return what was kept, oldest first; a torn last line is passed over."""
         if not self._path.exists():
             return
-        for line in self._path.read_bytes().splitlines():
+        for line in self._path.read_bytes().strip(b"\n").splitlines():
             if line.strip():
                 try:
                     entry = json.loads(line)

@@ -261,7 +261,7 @@ def test_prompts_that_no_template_uses_are_refused(tmp_path: Path) -> None:
 
 def test_items_that_are_wrong_are_left_out_and_the_rest_is_yielded(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "prompts: [a, {prompt: b, id: CON}, c]\n")
-    seen = []
+    seen: list[tuple[int, str]] = []
 
     def go_through() -> None:
         seen.extend((item.position, item.prompt) for item in load(path).items())

@@ -32,19 +32,9 @@ def test_the_first_manifest_has_what_was_asked_for(tmp_path: Path) -> None:
 AWKWARD = [
     *("no", "010", "12:30", "- a", "-", "#x", "a #b", "a: b", "end:", "x:y", "{a}", "[a]", "&a"),
     *("*a", "!a", "|", ">", "%a", "@a", "`a", "'a", '"a', "q\"uo'te", "null", "~", "2026"),
-    *(
-        "{{ x }} {% y",
-        "{# z",
-        " lead",
-        "trail ",
-        "tab\there",
-        "new\nline",
-        "emoji 🐎",
-        "🐎\ttab",
-        "a\x85b",
-        "…",
-    ),
-    *("马年大吉：好", "\N{RIGHT-TO-LEFT OVERRIDE}abc", "back\\slash", "\ufeffbom", "a\u2028b"),
+    *("{{ x }} {% y", "{# z", " lead", "trail ", "tab\there", "new\nline", "back\\slash", "…"),
+    *("🐎", "🐎\ttab", "马年大吉：好", "\N{RIGHT-TO-LEFT OVERRIDE}abc", "\ufeffbom", "a\u2028b"),
+    "a\x85b",
 ]
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from tests.simulation.service import ActedService, PaidTask
 
 _UNSEEN = frozenset({Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value})
+#: More events than any night has.
+MOST_EVENTS = 100_000
 _NAMED = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFETCHED)
 
 
@@ -50,7 +52,10 @@ def read_books(
         paid[task.item].append(task)
     with JournalReader(folder.journal) as reader:
         rows = list(reader.items())
-        events = {row.id: reader.events(row.key) for row in rows}
+        ids = {row.key: row.id for row in rows}
+        events: dict[str, list[EventRow]] = {row.id: [] for row in rows}
+        for event in reversed(reader.latest_events(MOST_EVENTS)):
+            events[ids[event.key]].append(event)
     return Books(
         folder=folder,
         rows=rows,

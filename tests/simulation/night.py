@@ -210,7 +210,6 @@ class Night:
                     self._note(f"PERSON {change.event} {row.id}")
                     self._approved[row.id] += change.event in PAYS_AGAIN
                     job.journal.apply(change)
-        self._audit()
 
     def _decision(self, books: Books, row: ItemRow, status: ItemStatus | None) -> Change | None:
         if status in (ItemStatus.FAILED, ItemStatus.REFUSED) and self._dice.random() < 0.2:

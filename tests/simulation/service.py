@@ -173,7 +173,7 @@ class ActedService:
             id=task_id,
             item=item,
             known_at=now + dice.choice((0.0, 0.0, 0.0, 5.0, 500.0)),
-            finished_at=now + dice.choice((0.0, 3.0, 20.0, 60.0, 60.0, 5000.0)) * dice.random(),
+            finished_at=now + dice.choice((0.0, 3.0, 20.0, 60.0, 60.0, 1000.0)) * dice.random(),
             end=ends,
             files=tuple(picture(f"{task_id} {n}") for n in range(dice.choice((1, 1, 1, 2)))),
         )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from batch_runner.shift import Shift
     from tests.simulation.night import Trace
 
-CHUNK, CHUNKS = 25, 12
+CHUNK, CHUNKS = 25, 10
 #: Nights within which each mistake below must have been found.
 SOON = 200
 

@@ -36,6 +36,7 @@ class Books:
     events: dict[str, list[EventRow]]  # by item id
     paid: dict[str, list[PaidTask]]  # by item id
     told_failed: frozenset[str]  # task ids
+    given_twice: frozenset[str]  # task ids
     approved: Counter[str]  # new creates that a person allowed, by item id
     removed: frozenset[str]  # names of files that a person removed and no run has looked for since
 
@@ -50,6 +51,7 @@ def read_books(
     paid: dict[str, list[PaidTask]] = defaultdict(list)
     for task in service.ledger:
         paid[task.item].append(task)
+    ids_given = Counter(task.id for task in service.ledger)
     with JournalReader(folder.journal) as reader:
         rows = list(reader.items())
         ids = {row.key: row.id for row in rows}
@@ -62,6 +64,7 @@ def read_books(
         events=events,
         paid=paid,
         told_failed=frozenset(service.told_failed),
+        given_twice=frozenset(task_id for task_id, count in ids_given.items() if count > 1),
         approved=approved,
         removed=frozenset(removed),
     )
@@ -85,6 +88,10 @@ def violations_at_the_end(books: Books, items: int) -> Iterator[str]:
     for row in books.rows:
         if row.status not in SETTLED:
             yield f"{row.id} is {row.status} after a run without faults"
+        known = {event.task_id for event in books.events[row.id]} | books.given_twice
+        for task in books.paid.get(row.id, []):
+            if task.promised and task.id not in known:
+                yield f"{row.id} forgot task {task.id}, whose id the runner had read"
     named = {file.name for row in books.rows for file in row.files}
     there = {path.name for path in books.folder.root.iterdir() if not path.name.startswith(".")}
     # An item given up half-way may leave a whole file behind; any other file is a stranger.

@@ -155,6 +155,7 @@ class Night:
             self._process(crash, plan, settings)
         except Killed:
             self._crashes += 1
+            self._service.run_ended(killed=True)
         except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
             self._violations.append(f"the run ended by {error!r}")
         self._audit()
@@ -176,6 +177,7 @@ class Night:
             finally:
                 crash.dead = True
                 loop.bury()
+        self._service.run_ended(killed=False)
         self._note(f"EXIT {summary.exit_code.name} {summary.stop and summary.stop.reason}")
         if summary.exit_code is Exit.DONE and summary.counts[ItemStatus.DONE] != len(self._items):
             self._violations.append("exit code 0 although not every item is done")

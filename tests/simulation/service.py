@@ -51,7 +51,8 @@ class PaidTask:
     finished_at: float
     end: TaskState
     files: tuple[bytes, ...]
-    answered: bool = False  # the client has read the id
+    answered: bool = False  # the client has read the id, in the run at work
+    promised: bool = False  # and that run lived to its end: the id may never be forgotten
 
     @property
     def hashes(self) -> set[str]:
@@ -152,6 +153,12 @@ class ActedService:
             raise self._error("download", Failure.LOST, dice)
         if fault == "damaged":
             await _send(bytes([data[at] ^ 0x55]) + data[at + 1 :], receive)
+
+    def run_ended(self, *, killed: bool) -> None:
+        """Note which answers the client was given time to keep."""
+        for task in self.ledger:
+            task.promised |= task.answered and not killed
+            task.answered = False
 
     async def upload(self, path: Path) -> str:
         """Take a file; no item of a night has one."""

@@ -14,13 +14,13 @@ from batch_runner.errors import Failure
 from batch_runner.journal import Change, journal
 from batch_runner.lifecycle import Event
 from batch_runner.retry import TABLE, Call, Verdict
+from batch_runner.shift import Shift
 from tests.simulation.__main__ import play
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batch_runner.models import InFlight
-    from batch_runner.shift import Shift
     from tests.simulation.night import Trace
 
 CHUNK, CHUNKS = 25, 10
@@ -86,6 +86,11 @@ def task_ids_are_thrown_away(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(producer, "_settle", broken)
 
 
+def nothing_is_kept_aside(patch: pytest.MonkeyPatch) -> None:
+    """A task id that the journal does not take is not written anywhere else."""
+    patch.setattr(Shift, "keep_outcome", lambda shift, change, error: shift.journal_failed(error))
+
+
 def files_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     """Whatever begins like a picture is a picture."""
     patch.setattr(media, "check", lambda data: media.PNG)
@@ -124,6 +129,7 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     lost_answers_are_sent_again,
     unclear_answers_count_as_refused,
     task_ids_are_thrown_away,
+    nothing_is_kept_aside,
     files_are_not_looked_at,
     placed_files_are_forgotten,
     paid_tasks_are_not_taken_over,

@@ -9,7 +9,7 @@ from batch_runner.manifest.check import check
 from batch_runner.manifest.fields import kind
 from batch_runner.manifest.model import Prompt
 from batch_runner.manifest.nodes import Mapping, Node, Scalar, Sequence, is_broken, plain
-from batch_runner.manifest.recipe import Kitchen, Placed, Recipe, overlaid
+from batch_runner.manifest.recipe import Placed, PlacedCompiler, Recipe, overlaid
 from batch_runner.manifest.report import Place, Report, closest, shown
 from batch_runner.manifest.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.variables import check_value, check_variable
@@ -34,10 +34,10 @@ class Entry:
 class Prompts:
     """The list `prompts`: checked and read anew at every pass, for it may be long."""
 
-    def __init__(self, node: Node, recipe: Recipe, kitchen: Kitchen, label: str) -> None:
+    def __init__(self, node: Node, recipe: Recipe, compiler: PlacedCompiler, label: str) -> None:
         self._node = node
         self._recipe = recipe
-        self._kitchen = kitchen
+        self._compiler = compiler
         self._label = label
 
     def __len__(self) -> int:
@@ -93,7 +93,7 @@ class Prompts:
             return None
         if not MARKERS.search(text):
             return Entry(place, {"prompt": text})
-        prompt = self._kitchen.compile(text, place, item=item)
+        prompt = self._compiler.compile(text, place, item=item)
         return Entry(place, {"prompt": text}, prompt=prompt)
 
     def _mapping(self, node: Mapping, item: str, report: Report) -> Entry | None:
@@ -115,7 +115,7 @@ class Prompts:
         variables = {key: plain(value) for key, value in node.items.items() if key != "id"}
         for key in variables.keys() - _OWN_KEYS:
             if not is_broken(node.items[key]):
-                at = self._kitchen.place(node.items[key])
+                at = self._compiler.place(node.items[key])
                 check_variable(key, variables[key], at, report)
         if wrong:
             return None
@@ -131,9 +131,9 @@ class Prompts:
 
     def _check_misspelt(self, node: Mapping, item: str, report: Report) -> None:
         """Report a variable that no template uses and that reads like a key with a typo."""
-        for name in node.items.keys() - _OWN_KEYS - self._kitchen.used:
+        for name in node.items.keys() - _OWN_KEYS - self._compiler.used:
             if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
-                place = self._kitchen.place(node.keys[name])
+                place = self._compiler.place(node.keys[name])
                 message = f"no template uses the variable {shown(name)}"
                 report.add(place, message, item=item, hint=f"did you mean {meant}?")
 
@@ -144,17 +144,17 @@ class Prompts:
         base = self._recipe
         workflow = name = None
         if own.workflow is not None:
-            place = self._kitchen.place(node.items["workflow"])
-            workflow = self._kitchen.compile(own.workflow, place)
+            place = self._compiler.place(node.items["workflow"])
+            workflow = self._compiler.compile(own.workflow, place)
         if own.name is not None:
-            name = self._kitchen.compile(own.name, self._kitchen.place(node.items["name"]))
+            name = self._compiler.compile(own.name, self._compiler.place(node.items["name"]))
         params, render = base.params, base.render_params
         uses = base.uses - base.workflow.template.uses
         above = node.items.get("params")
         if isinstance(above, Mapping):
             # Another workflow has other nodes: the job's params would go to the wrong ones.
             params = above if workflow else overlaid(base.params, above)
-            render, uses = self._kitchen.compile_tree(params)
+            render, uses = self._compiler.compile_tree(params)
         workflow = workflow or base.workflow
         return Recipe(
             workflow=workflow,

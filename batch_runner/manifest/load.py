@@ -15,7 +15,7 @@ from batch_runner.manifest.items import Blueprint, Items
 from batch_runner.manifest.manifest import Manifest
 from batch_runner.manifest.model import SETTINGS_BLOCKS, Document
 from batch_runner.manifest.nodes import Mapping, Node, follow
-from batch_runner.manifest.recipe import Kitchen, Recipe
+from batch_runner.manifest.recipe import PlacedCompiler, Recipe
 from batch_runner.manifest.report import Place, Report, did_you_mean, shown
 from batch_runner.manifest.sandbox import MARKERS
 from batch_runner.manifest.sources import Sources
@@ -72,11 +72,11 @@ class _Loader:
         self._check_variables()
         self._check_workflows()
         job = self._job()
-        kitchen = self._kitchen()
-        recipe = self._recipe(kitchen)
-        items = self._items(job, recipe, kitchen)
+        compiler = self._compiler()
+        recipe = self._recipe(compiler)
+        items = self._items(job, recipe, compiler)
         if self._report:
-            self._look_at(items, alike=bool(kitchen.unknown))
+            self._look_at(items, alike=bool(compiler.unknown))
         self._report.raise_if_any()
         return Manifest(
             path=self._path,
@@ -91,30 +91,34 @@ class _Loader:
             expansion=items,
         )
 
-    def _kitchen(self) -> Kitchen:
+    def _compiler(self) -> PlacedCompiler:
         matrix = self._sources.matrix
-        compiler = Compiler(frozenset(matrix.names if matrix else ()))
-        return Kitchen(compiler, self._sources.variables(), self._label, self._report)
+        return PlacedCompiler(
+            Compiler(frozenset(matrix.names if matrix else ())),
+            self._sources.variables(),
+            self._label,
+            self._report,
+        )
 
-    def _recipe(self, kitchen: Kitchen) -> Recipe:
+    def _recipe(self, compiler: PlacedCompiler) -> Recipe:
         document = self._document
-        workflow = kitchen.compile(document.workflow, self._place("workflow"))
+        workflow = compiler.compile(document.workflow, self._place("workflow"))
         params = self._root.items.get("params", Mapping(1, 1))
-        render, uses = kitchen.compile_tree(params)
+        render, uses = compiler.compile_tree(params)
         return Recipe(
             workflow=workflow,
             params=params,
             render_params=render,
             uses=uses | workflow.template.uses,
-            name=kitchen.compile(document.output.name, self._place("output", "name")),
+            name=compiler.compile(document.output.name, self._place("output", "name")),
             attempts=document.attempts,
             repeat=document.repeat,
         )
 
-    def _items(self, job: str, recipe: Recipe, kitchen: Kitchen) -> Items:
+    def _items(self, job: str, recipe: Recipe, compiler: PlacedCompiler) -> Items:
         document, sources = self._document, self._sources
         files = {
-            name: kitchen.compile(path, self._place("files", name))
+            name: compiler.compile(path, self._place("files", name))
             for name, path in document.files.items()
         }
         defaults = dict(document.defaults)
@@ -122,11 +126,11 @@ class _Loader:
         default_prompt = None
         if default is not None:
             place = self._place("defaults", "prompt")
-            default_prompt = kitchen.compile(str(default), place)
-        sources.read_prompts(recipe, kitchen, self._report)
-        self._check_used(kitchen)
+            default_prompt = compiler.compile(str(default), place)
+        sources.read_prompts(recipe, compiler, self._report)
+        self._check_used(compiler)
         # What is unknown is reported; with something in its place the items can be looked at.
-        stand_ins = dict.fromkeys(kitchen.unknown, "?")
+        stand_ins = dict.fromkeys(compiler.unknown, "?")
         blueprint = Blueprint(
             job=job,
             provider=document.provider,
@@ -135,7 +139,7 @@ class _Loader:
             default_prompt=default_prompt,
             files=files,
             combinations=sources.combinations,
-            draws=bool(kitchen.used & {"seed", "pick"}),
+            draws=bool(compiler.used & {"seed", "pick"}),
         )
         return Items(blueprint, sources.entries, Inputs(self._folder))
 
@@ -184,9 +188,9 @@ class _Loader:
                     hint=f"did you mean {job}?",
                 )
 
-    def _check_used(self, kitchen: Kitchen) -> None:
+    def _check_used(self, compiler: PlacedCompiler) -> None:
         """Report what was written to be sent and is sent nowhere."""
-        used, document, sources = kitchen.used, self._document, self._sources
+        used, document, sources = compiler.used, self._document, self._sources
         for name in document.files:
             if name not in used:
                 message = f"the file {shown(name)} is used nowhere, so it would not be sent"

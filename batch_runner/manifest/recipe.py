@@ -31,7 +31,7 @@ class Recipe:
     repeat: int
 
 
-class Kitchen:
+class PlacedCompiler:
     """Compiles the templates of one file, with every refusal at its place.
 
     `known` are the variables that some item has; None means that any name may be one.
@@ -71,6 +71,9 @@ class Kitchen:
         self, name: str, known: frozenset[str], place: Place, item: str | None
     ) -> None:
         self.unknown.add(name)
+        if self._report.full:
+            self._report.add(place, f"there is no variable {shown(name)}", item=item)
+            return
         self._report.add(
             self._report.locate(place, name),
             f"there is no variable {shown(name)}",

@@ -74,7 +74,7 @@ class Report:
 
     def locate(self, place: Place, needle: str) -> Place:
         """Return where a piece of a text stands that begins at `place`, or `place` itself."""
-        if not needle:
+        if not needle or self.full:  # looking for the place costs a pass over the file
             return place
         wanted = range(place.line, place.line + _SEARCHED)
         for number, line in sorted(_read_lines(Path(place.path), set(wanted)).items()):

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from batch_runner.manifest.model import Document
     from batch_runner.manifest.nodes import Node
-    from batch_runner.manifest.recipe import Kitchen, Recipe
+    from batch_runner.manifest.recipe import PlacedCompiler, Recipe
     from batch_runner.manifest.report import Report
 
 #: Variables that every item has.
@@ -62,12 +62,12 @@ class Sources:
             known.update(columns)
         return frozenset(known)
 
-    def read_prompts(self, recipe: Recipe, kitchen: Kitchen, report: Report) -> None:
+    def read_prompts(self, recipe: Recipe, compiler: PlacedCompiler, report: Report) -> None:
         """Check the prompts, all of them; from now on `entries` has them."""
         node = self._root.items.get("prompts")
         if node is None:
             return
-        self._prompts = Prompts(node, recipe, kitchen, self._label)
+        self._prompts = Prompts(node, recipe, compiler, self._label)
         for _ in self._prompts.entries(report):
             pass
 

@@ -33,6 +33,8 @@ MAX_DEPTH = 64
 
 #: Syntax errors that are repaired and read past, before the rest is given up.
 MAX_REPAIRS = 20
+#: Characters of a text that is read again after a repair; a longer one takes too long.
+MAX_REPAIRED = 5_000_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -124,7 +126,7 @@ def parse(text: str, label: str, report: Report) -> Node | None:
             report.forget(label, mistake.line)  # a line misread has further, imaginary problems
             report.add(place, mistake.message, hint=mistake.hint)
             repaired = repair(text, mistake)
-            if repaired is None:
+            if repaired is None or len(text) > MAX_REPAIRED:
                 return None
             text = repaired
     return None
@@ -216,7 +218,9 @@ class _Builder:
     def _cut_by_comma(self, event: Any) -> Any:
         """Refuse `{text: A horse, in snow}`: to YAML that is a second key without a value."""
         key = self._key[-1]
-        at = key.value if key is not None else ""
+        if key is None or key.value is BROKEN:
+            return BROKEN
+        at = key.value
         end = event.start_mark
         place = Place(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
         message = f"{shown(at)!r} has no colon: inside {{ }} a comma ends the text before it"

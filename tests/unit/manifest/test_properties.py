@@ -21,8 +21,8 @@ from tests.unit.manifest.helpers import problems_of
 if TYPE_CHECKING:
     from batch_runner.models import ItemSpec
 
-quick = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-often = settings(max_examples=200, deadline=None)
+quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+often = settings(max_examples=150, deadline=None)
 
 words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=8)
 prompts = st.lists(

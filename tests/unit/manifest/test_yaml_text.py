@@ -180,3 +180,10 @@ def test_an_endless_list_of_mistakes_is_cut_and_counted(tmp_path: Path) -> None:
         load(path)
 
     assert (len(caught.value.problems), caught.value.more) == (50, 10)
+
+
+@pytest.mark.parametrize("text", ["? ? |\n", "? [a]\n: b\n", "{[a]: b, {c}}", "? {a}\n"])
+def test_a_key_that_is_no_text_is_refused(tmp_path: Path, text: str) -> None:
+    found = problems_of(write(tmp_path, text))
+
+    assert "a list or mapping cannot be a key" in [problem.message for problem in found]

@@ -189,7 +189,10 @@ def _bring_in(emergency: Emergency, journal: Journal) -> None:
 
 
 def _kept(entry: dict[str, object], status: ItemStatus | None) -> Change | None:
-    event = Event(str(entry["event"]))
+    try:
+        event = Event(str(entry.get("event")))
+    except ValueError:  # no line of ours
+        return None
     if status is ItemStatus.HELD and event is Event.SUBMIT_CONFIRMED:
         event = Event.ATTACHED
     elif status is not ItemStatus.SUBMITTING:

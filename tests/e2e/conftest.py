@@ -103,8 +103,9 @@ class Command:
         return {row["id"]: row["status"] for row in map(json.loads, lines)}
 
     def pictures(self) -> list[Path]:
-        """Return the files of the output folder."""
-        return sorted(path for path in self.out.glob("*.*") if not path.name.startswith("."))
+        """Return the files of the output folder, but for the page about them."""
+        files = [path for path in self.out.glob("*.*") if not path.name.startswith(".")]
+        return sorted(path for path in files if path.name != "index.html")
 
 
 def write_manifest(path: Path, count: int, *, more: str = "") -> None:

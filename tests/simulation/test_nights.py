@@ -23,11 +23,9 @@ if TYPE_CHECKING:
     from batch_runner.models import InFlight
     from tests.simulation.night import Trace
 
-CHUNK, CHUNKS = 25, 10
+CHUNK, CHUNKS = 25, 8
 #: Nights within which each mistake below must have been found.
 SOON = 200
-
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def report(trace: Trace) -> str:

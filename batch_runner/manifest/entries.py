@@ -40,9 +40,6 @@ class Prompts:
         self._compiler = compiler
         self._label = label
 
-    def __len__(self) -> int:
-        return len(self._node.items) if isinstance(self._node, Sequence) else 0
-
     def items_per_combination(self) -> int:
         """Return how many items the prompts make, repeats counted."""
         count = 0

@@ -37,8 +37,9 @@ class _UnreadableError(Exception):
 class Rows:
     """The file named under `items_from`."""
 
-    def __init__(self, path: Path, label: str) -> None:
+    def __init__(self, path: Path, label: str, *, taken: frozenset[str] = frozenset()) -> None:
         self._path = path
+        self._taken = taken  # variables of the matrix
         self._label = label
         self._is_csv = path.name.lower().endswith(".csv")
 
@@ -151,6 +152,9 @@ class Rows:
                 if reason := variable_refusal(name):
                     message = f"{shown(name)!r} cannot be a variable: {reason}"
                     report.add(place, message, hint="rename it")
+                elif name in self._taken:
+                    message = f"{shown(name)} is a variable here and in the matrix as well"
+                    report.add(place, message, hint="rename one of them")
                 good.add(name)  # said once
             yield number, row
 

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 #: Variables that every item has.
 ALWAYS = frozenset({"id", "n", "job"})
 
+# Keys of a prompt that are no variables; `name` is one as well.
+_WISHES = Prompt.model_fields.keys() - {"prompt", "name"}
+
 _NO_COMBINATION = [Combination({}, {}, "")]
 
 
@@ -46,7 +49,11 @@ class Sources:
             self.matrix = Matrix(matrix, label, report)
         self._rows: Rows | None = None
         if document.items_from is not None:
-            self._rows = Rows(folder / document.items_from, self._data_label(document.items_from))
+            self._rows = Rows(
+                folder / document.items_from,
+                self._data_label(document.items_from),
+                taken=frozenset(self.matrix.names if self.matrix else ()),
+            )
         self._check_any(report)
 
     def variables(self) -> frozenset[str] | None:
@@ -73,11 +80,11 @@ class Sources:
 
     def entries(self, report: Report) -> Iterator[Entry]:
         """Yield every entry in order; report the unsound ones."""
-        if self._prompts:
+        if self._prompts is not None:
             yield from self._prompts.entries(report)
-        if self._rows:
+        if self._rows is not None:
             yield from self._rows.entries(report)
-        if not self._prompts and not self._rows and self.matrix:
+        if self._prompts is None and self._rows is None and self.matrix:
             yield Entry(self._place(self._root.items["matrix"]), {})
 
     @property
@@ -100,19 +107,20 @@ class Sources:
                 yield own
 
     def has_prompts(self) -> bool:
-        """Say whether every entry has a prompt of its own."""
+        """Say whether the manifest lists prompts."""
         return self._prompts is not None
 
     def check_names(self, report: Report) -> None:
         """Report a variable that two sources claim."""
-        names = dict.fromkeys(self.matrix.names if self.matrix else (), "the matrix")
+        names = set(self.matrix.names) if self.matrix else set()
         columns = (self._rows.columns() if self._rows else None) or []
         places = {name: self._place(self._root.items["items_from"]) for name in columns}
         for entry in self._mappings():
-            places.update({name: self._place(key) for name, key in entry.keys.items()})
+            own = entry.keys.items()
+            places.update({name: self._place(key) for name, key in own if name not in _WISHES})
         if self._root.items.get("prompts") is not None:
             places.setdefault("prompt", self._place(self._root.items["prompts"]))
-        for name in places.keys() & names.keys():
+        for name in places.keys() & names:
             message = f"{shown(name)} is a variable here and in the matrix as well"
             report.add(places[name], message, hint="rename one of them")
 
@@ -121,7 +129,8 @@ class Sources:
         if node is not None:
             yield {"prompt"}
         for entry in self._mappings():
-            yield entry.items.keys() - (Prompt.model_fields.keys() - {"name"})
+            if "prompt" in entry.items:  # without it, it is a text with a colon in it
+                yield entry.items.keys() - _WISHES
 
     def _mappings(self) -> Iterator[Mapping]:
         node = self._root.items.get("prompts")

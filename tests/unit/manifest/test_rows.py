@@ -166,6 +166,16 @@ def test_a_mistake_in_a_jsonl_file_names_the_file_and_the_line(
     assert (found[0].path, found[0].line) == (str(tmp_path / "rows.jsonl"), 2)
 
 
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
+def test_a_variable_in_the_matrix_and_in_a_row_is_refused(tmp_path: Path, name: str) -> None:
+    rows = {"rows.csv": "name,city\nA,B\n", "rows.jsonl": '{"name": "A", "city": "B"}\n'}
+    write(tmp_path, rows[name], name)
+
+    found = problems_of(write(tmp_path, f"{HEAD}items_from: {name}\nmatrix: {{city: [C]}}\n"))
+
+    assert [one.message for one in found] == ["city is a variable here and in the matrix as well"]
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (problem,) = problems_of(write(tmp_path, HEAD + "items_from: data/rows.csv\n"))
 

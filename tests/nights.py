@@ -149,7 +149,8 @@ def _broken(folder: JobFolder, row: ItemRow) -> list[str]:
 def _strangers(folder: JobFolder, items: object) -> list[str]:
     mine = {file.name for row in items for file in row.files}  # type: ignore[attr-defined]
     there = {path.name for path in folder.root.iterdir() if not path.name.startswith(".")}
-    return [f"{name} stands there, and no item has it" for name in sorted(there - mine - {"index.html"})]
+    strange = sorted(there - mine - {"index.html"})
+    return [f"{name} stands there, and no item has it" for name in strange]
 
 
 def leaks_of_the_key(root: Path) -> list[Path]:

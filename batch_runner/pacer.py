@@ -80,11 +80,12 @@ class Adaption:
     """
 
     CUT = 0.25  # a 429 out of the blue: nothing is known about the true limit
-    CUT_KNOWN = 0.9  # a 429 near a rate that was borne for long: the limit is where we thought
+    CUT_AGAIN = 0.7  # a 429 soon after a cut
+    CUT_KNOWN = 0.95  # a 429 near a rate that was borne for long: the limit is where we thought
     DEEPEST_CUT = 1 / 8
     FLOOR = 1 / 1000  # of the ceiling: a rate of nothing would never hear that things are better
     PLATEAU = 0.97  # of the rate that drew a 429: where the way back becomes slow
-    RETURN, LONGEST_RETURN = 20.0, 240.0  # seconds from a cut to the plateau
+    RETURN, LONGEST_RETURN = 40.0, 480.0  # seconds from a cut to the plateau
     STEEPEST = 0.04  # growth a second, at most
     MEASURED = 5.0  # seconds between two 429s that tell the limit, at least
 
@@ -112,8 +113,10 @@ class Adaption:
         borne = self._borne(now)
         if known:
             wanted = drew * self.CUT_KNOWN
+        elif borne is not None:
+            wanted = min(borne, drew) * self.CUT_KNOWN
         else:
-            wanted = drew * self.CUT if borne is None else min(borne, drew) * self.CUT_KNOWN
+            wanted = drew * (self.CUT_AGAIN if self.incidents else self.CUT)
         # Only who climbed in peace for a while has found the limit, and takes longer next time.
         found = known and self._climbed > self.MEASURED
         self._return = min(self.LONGEST_RETURN, self._return * 2) if found else self.RETURN

@@ -55,6 +55,17 @@ def examples(*lines: str) -> Callable[[Any], Any]:
     return decorate
 
 
+def load_manifest(path: Path) -> Manifest:
+    """Return the manifest at `path`, checked in everything but its items.
+
+    Raises:
+        ManifestError: with every problem that was found.
+    """
+    from batch_runner.manifest import load
+
+    return load(path, providers=PROVIDERS)
+
+
 def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = False) -> Path:
     """Return the absolute folder that is meant; a rehearsal has one of its own beside it."""
     folder = (output or manifest.output_folder).absolute()
@@ -67,9 +78,7 @@ def job_folder(manifest_path: Path, output: Path | None, *, rehearse: bool = Fal
     Raises:
         UsageError: no run has been made there yet.
     """
-    from batch_runner.manifest import load
-
-    folder = JobFolder(output_folder(load(manifest_path), output, rehearse=rehearse))
+    folder = JobFolder(output_folder(load_manifest(manifest_path), output, rehearse=rehearse))
     if not folder.journal.exists() and not folder.marker.exists():
         raise UsageError(f"no run has been made in {folder.root} yet")
     return folder

@@ -10,6 +10,7 @@ import click
 from batch_runner.cli.options import (
     examples,
     json_option,
+    load_manifest,
     manifest_argument,
     output_folder,
     output_option,
@@ -43,10 +44,9 @@ def verb(
     manifest: Path, output: Path | None, *, rehearse: bool, as_json: bool, **flags: Any
 ) -> int:
     """Show what a run of MANIFEST would do and cost. Sends nothing, writes nothing."""
-    from batch_runner.manifest import load
     from batch_runner.plan import make_plan
 
-    loaded = load(manifest)
+    loaded = load_manifest(manifest)
     settings, _ = effective_settings(loaded, flags)
     folder = JobFolder(output_folder(loaded, output, rehearse=rehearse))
     plan = make_plan(loaded.items(), folder, settings.limits)

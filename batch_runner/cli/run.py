@@ -16,6 +16,7 @@ from batch_runner.cli.options import (
     examples,
     identity_of,
     json_option,
+    load_manifest,
     manifest_argument,
     output_folder,
     output_option,
@@ -74,9 +75,7 @@ def verb(
     **flags: Any,
 ) -> int:
     """Carry every item of MANIFEST to its files. A second run goes on where the first stopped."""
-    from batch_runner.manifest import load
-
-    loaded = load(manifest)
+    loaded = load_manifest(manifest)
     settings, origins = effective_settings(loaded, flags)
     if show_config:
         for name, (value, origin) in sorted(origins.items()):

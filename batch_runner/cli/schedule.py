@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from batch_runner.cli.options import examples, manifest_argument, output_option, say
+from batch_runner.cli.options import examples, load_manifest, manifest_argument, output_option, say
 from batch_runner.errors import UsageError
 from batch_runner.settings import CLOCK_PATTERN
 
@@ -32,9 +32,7 @@ from batch_runner.settings import CLOCK_PATTERN
 )
 def verb(manifest: Path, output: Path | None, *, at: str, systemd: bool, key_file: Path) -> int:
     """Print what runs MANIFEST every night: absolute paths, the key by reference, no overlap."""
-    from batch_runner.manifest import load
-
-    job = load(manifest).job
+    job = load_manifest(manifest).job
     if not re.match(CLOCK_PATTERN, at):
         raise UsageError(f"--at {at!r}: wanted a time of day such as 01:30")
     command = [sys.executable, "-m", "batch_runner", "run", str(manifest.absolute()), "--quiet"]

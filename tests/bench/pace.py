@@ -1,0 +1,179 @@
+"""Pace: how much of the limit is used, and the most that arrive in any window of its period.
+
+    python -m tests.bench.pace             every row
+    python -m tests.bench.pace 1000/s 429  the rows whose name holds a word
+
+Arrivals are stamped by another process at the end of a socket, so what is measured is what a
+server sees. Beside the pacer: aiolimiter as it is mostly used. The rows with 429s are played in
+virtual time against a service that enforces a limit four times below the configured one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import multiprocessing
+import random
+import socket
+import sys
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+from aiolimiter import AsyncLimiter
+
+from batch_runner.pacer import Gate, Pacer
+from batch_runner.settings import Rate
+from tests.virtual_time import VirtualTimeLoop
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from multiprocessing.connection import Connection
+
+SECONDS = 6.0  # of each rate
+WAYS = [0.05, 0.3]  # seconds there and back, in the rows with 429s
+ITEMS = 150  # over which further 429s are counted
+
+
+def stamp(arrivals: socket.socket, answer: Connection) -> None:
+    """Note when each byte arrives; send the moments when the other end closes."""
+    answer.send("ready")
+    moments: list[float] = []
+    while got := arrivals.recv(65536):
+        moments += [time.monotonic()] * len(got)
+    answer.send(moments)
+
+
+def measure(make: Callable[[], Callable[[], Awaitable[object]]], seconds: float) -> list[float]:
+    """Return when the tokens of `seconds` arrived in another process."""
+    near, far = socket.socketpair()
+    ours, theirs = multiprocessing.Pipe()
+    # Not forked: a copy of our end in the child would keep the stream open for ever.
+    fresh = multiprocessing.get_context("spawn")
+    stamper = fresh.Process(target=stamp, args=(far, theirs), daemon=True)
+    stamper.start()
+    far.close()
+    ours.recv()
+
+    async def send() -> None:
+        token = make()
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await token()
+            near.send(b".")
+
+    asyncio.run(send())
+    near.close()
+    moments: list[float] = ours.recv()
+    stamper.join()
+    return moments
+
+
+def most_in(moments: list[float], window: float) -> int:
+    """Return the most moments in any stretch of that length, its end not included."""
+    most, first = 0, 0
+    for last, moment in enumerate(moments):
+        while moment - moments[first] >= window:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def pacer(rate: Rate) -> Callable[[], Awaitable[object]]:
+    """Return our way to a token."""
+    clock = asyncio.get_running_loop().time
+    return Pacer(rate, gate=Gate(clock), clock=clock, random=random.Random(1)).token
+
+
+def plain(rate: Rate) -> Callable[[], Awaitable[object]]:
+    """Return the way of aiolimiter's first example."""
+    return AsyncLimiter(rate.count, rate.seconds).acquire
+
+
+def show(rate: Rate) -> None:
+    """Measure one rate and print its row."""
+    seconds = max(SECONDS, 5 * rate.seconds)
+    used, worst = usage(measure(lambda: pacer(rate), seconds), rate)
+    plain_used, plain_worst = usage(measure(lambda: plain(rate), seconds), rate)
+    verdict = "ok" if used >= 0.99 and worst <= rate.count + 1 else "MISSED"
+    cells = f"{used:12.3f}{worst:8d}{plain_used:12.3f}{plain_worst:8d}"
+    print(f"{rate!s:34}{cells}   ≥ 0.99, ≤ {rate.count + 1:g}  {verdict}", flush=True)
+
+
+def usage(moments: list[float], rate: Rate) -> tuple[float, int]:
+    """Return the part of the rate that was used, and the most in any of its periods."""
+    used = (len(moments) - 1) / (moments[-1] - moments[0]) / rate.per_second
+    return used, most_in(moments, rate.seconds)
+
+
+class Strict:
+    """A service that takes `limit` in any window of `seconds`, and answers 429 beyond."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._taken: deque[float] = deque()
+        self._limit, self._seconds = limit, seconds
+
+    def ask(self, now: float) -> float | None:
+        """Return None when the request is taken, or else Retry-After in seconds."""
+        while self._taken and self._taken[0] <= now - self._seconds:
+            self._taken.popleft()
+        if len(self._taken) < self._limit:
+            self._taken.append(now)
+            return None
+        return math.ceil(self._taken[0] + self._seconds - now)
+
+
+async def play(way: float, limit: int, *, told: bool) -> tuple[int, float]:
+    """Return the 429s after the first incident in 150 items, and what was used a minute later."""
+    loop = asyncio.get_running_loop()
+    chance = random.Random(3)
+    pace = Pacer(Rate(limit * 4, 1), gate=Gate(loop.time), clock=loop.time, random=chance)
+    service = Strict(limit, 1.0)
+    taken: list[float] = []
+    refused: list[tuple[float, int]] = []  # when it was sent, how many were taken before
+
+    async def create(sent: float) -> None:
+        await asyncio.sleep(way * chance.uniform(0.4, 0.6))
+        retry_after = service.ask(loop.time())
+        await asyncio.sleep(way / 2)
+        if retry_after is None:
+            taken.append(loop.time())
+            pace.accepted()
+        else:
+            refused.append((sent, len(taken)))
+            pace.limited(retry_after if told else None, sent=sent)
+
+    async with asyncio.TaskGroup() as tasks:
+        end = loop.time() + 100
+        while loop.time() < end:
+            tasks.create_task(create(await pace.token()))
+    first, before = refused[0]
+    further = [sent for sent, had in refused if sent > first + way and had < before + ITEMS]
+    later = [moment for moment in taken if 60 <= moment - first < 95]
+    return len(further), len(later) / 35 / limit
+
+
+def show_429(way: float, limit: int, *, told: bool) -> None:
+    """Play one service that enforces its limit and print its row."""
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        further, used = runner.run(play(way, limit, told=told))
+    verdict = "ok" if further <= 5 and used >= 0.9 else "MISSED"
+    name = f"429: {limit * 4}/s at a limit of {limit}/s, {1000 * way:.0f} ms"
+    name += "" if told else ", no time told"
+    print(f"{name:54}{further:4d} further {used:8.3f} used   ≤ 5, ≥ 0.9  {verdict}", flush=True)
+
+
+def main(words: list[str]) -> None:
+    """Print every row that holds one of the words."""
+    print(f"{'pace':34}{'used':>12}{'worst':>8}{'plain':>12}{'worst':>8}")
+    for count in (1, 10, 100, 1000):
+        if not words or any(word in f"{count}/s" for word in words):
+            show(Rate(count, 1))
+    if not words or "429" in words:
+        for way in WAYS:
+            for told in (True, False):
+                show_429(way, 5, told=told)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

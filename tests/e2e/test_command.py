@@ -300,3 +300,23 @@ def test_a_port_in_use_is_one_sentence(command: Command, service: Service) -> No
 
     assert result.returncode == 2
     assert "choose another --port" in result.stderr
+
+
+def test_closed_standard_streams_change_nothing(command: Command, service: Service) -> None:
+    arguments = f"{sys.executable} -m batch_runner run {command.manifest} --output {command.out}"
+
+    closed = subprocess.run(f"{arguments} <&- >&- 2>&-", shell=True, env=command.environment)  # noqa: S602
+
+    assert closed.returncode == 0
+    assert command("verify").returncode == 0
+    assert list(service.paid().values()) == [1] * 8
+
+
+def test_an_unreachable_service_is_given_up_with_nothing_held(
+    command: Command, service: Service
+) -> None:
+    write_manifest(command.manifest, 2, more="timeouts: {first_contact: 1s}\n")
+    command.environment["BAICAI_BASE_URL"] = "http://127.0.0.1:1"
+
+    assert command("run").returncode == 4
+    assert set(command.statuses().values()) == {"pending"}

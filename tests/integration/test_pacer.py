@@ -1,0 +1,129 @@
+"""The pacer in virtual time: how many tokens, how many in any window, who gets them."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import pytest
+
+from batch_runner.pacer import Gate, Pacer
+from batch_runner.settings import Rate, parse_rate
+from tests.bench.pace import most_in
+
+pytestmark = pytest.mark.anyio
+
+
+def a_pacer(rate: str | Rate, gate: Gate | None = None) -> Pacer:
+    clock = asyncio.get_running_loop().time
+    return Pacer(parse_rate(rate), gate=gate or Gate(clock), clock=clock, random=random.Random(7))
+
+
+@pytest.mark.parametrize("text", ["1/s", "10/s", "100/s", "300/min", "1/2s", "2.5/s", "0.5/s"])
+async def test_the_limit_is_used_and_never_exceeded_in_any_window(text: str) -> None:
+    pacer, rate = a_pacer(text), parse_rate(text)
+
+    moments = [await pacer.token() for _ in range(max(20, int(rate.count * 3)))]
+
+    used = (len(moments) - 1) / (moments[-1] - moments[0]) / rate.per_second
+    # Real time goes on beside the virtual: what this machine needs to compute is lost here.
+    assert used > 0.9
+    assert used <= 1 + 1 / (len(moments) - 1)
+    assert most_in(moments, rate.seconds) <= max(1, -(-rate.count // 1))
+
+
+async def test_there_is_no_burst_at_the_start() -> None:
+    pacer = a_pacer("10/s")
+
+    moments = [await pacer.token() for _ in range(3)]
+
+    assert moments[1] - moments[0] > 0.085
+    assert moments[2] - moments[0] > 0.18
+
+
+async def test_what_a_stalled_caller_missed_is_not_made_up_for() -> None:
+    pacer = a_pacer("100/s")
+    await pacer.token()
+    await asyncio.sleep(60)
+
+    moments = [await pacer.token() for _ in range(50)]
+
+    assert most_in(moments, 0.1) <= 10 + 2
+
+
+async def test_nobody_passes_while_the_gate_is_closed() -> None:
+    loop = asyncio.get_running_loop()
+    gate = Gate(loop.time)
+    pacer = a_pacer("10/s", gate)
+    await pacer.token()
+    closed_at = loop.time()
+    gate.close(30)
+    loop.call_later(20, gate.close, 40)
+
+    assert await pacer.token() >= closed_at + 60
+
+
+async def test_a_429_closes_the_gate_for_everyone_with_retry_after_as_a_floor() -> None:
+    loop = asyncio.get_running_loop()
+    gate = Gate(loop.time)
+    creates, polls = a_pacer("10/s", gate), a_pacer("10/s", gate)
+    sent = await creates.token()
+
+    creates.limited(20.0, sent=sent)
+
+    assert await polls.token() >= sent + 20
+    assert polls.rate_now == 10
+    assert creates.rate_now < 10
+    assert creates.limited_count == 1
+
+
+async def test_without_retry_after_the_pauses_grow_while_nothing_is_accepted() -> None:
+    clock = asyncio.get_running_loop().time
+    gate = Gate(clock)
+    pacer = a_pacer("10/s", gate)
+    pauses = []
+    for _ in range(6):
+        sent = await pacer.token()
+        pacer.limited(None, sent=sent)
+        pauses.append(gate.closed_for(clock()))
+
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > 8 * pauses[0]
+
+
+async def test_after_a_cut_tokens_come_at_the_lower_rate() -> None:
+    pacer = a_pacer("40/s")
+    sent = await pacer.token()
+    pacer.limited(0.0, sent=sent)
+    await pacer.token()
+
+    moments = [await pacer.token() for _ in range(11)]
+
+    assert 10 / (moments[-1] - moments[0]) == pytest.approx(pacer.rate_now, rel=0.1)
+
+
+async def test_callers_are_served_in_the_order_they_came() -> None:
+    pacer, order = a_pacer("50/s"), []
+
+    async def caller(name: int) -> None:
+        await pacer.token()
+        order.append(name)
+
+    async with asyncio.TaskGroup() as tasks:
+        for name in range(8):
+            tasks.create_task(caller(name))
+
+    assert order == list(range(8))
+
+
+async def test_a_cancelled_caller_takes_no_token() -> None:
+    pacer = a_pacer("1/2s")
+    first = await pacer.token()
+    waiting = asyncio.create_task(pacer.token())
+    await asyncio.sleep(1.0)
+
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+    assert await pacer.token() - first == pytest.approx(2.0, abs=0.1)

@@ -292,15 +292,15 @@ async def test_a_key_brought_to_the_files_is_noted_and_not_kept() -> None:
 
 async def test_a_restart_knows_tasks_ledger_and_time(tmp_path: Path) -> None:
     state = tmp_path / "state.jsonl"
-    async with simulated(service_time="10s", state=state) as client:
+    async with simulated(service_time="10000s", state=state) as client:
         task_id = await client.created()
-        await asyncio.sleep(6)
+        await asyncio.sleep(6050)
         before = await client.status(task_id)
 
-    await asyncio.sleep(1000)
-    async with simulated(service_time="10s", state=state) as client:
+    await asyncio.sleep(100_000)
+    async with simulated(service_time="10000s", state=state) as client:
         after = await client.status(task_id)
-        await asyncio.sleep(5)
+        await asyncio.sleep(5000)
         finished = await client.state(task_id)
         ledger = await client.ledger()
 

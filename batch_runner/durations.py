@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Durations:
         self._pooled = pooled
         self._ends = [0.0] * len(self._edges)
         self._at_risk = [0.0] * len(self._edges)
+        self._entered = [0.0] * len(self._edges)  # what is still to be added from here on
         self._weight = 1.0  # of the next observation; grows, which makes old ones fade
         self.seen = 0  #: finishes observed
         self._news, self._enough = 1, 1.0  # observations since the tables were built, and wanted
@@ -68,9 +69,15 @@ class Durations:
     def survived(self, start: float, end: float) -> None:
         """Note a task that was going at `start` and still at `end`."""
         self._news += 1
-        at_risk, weight = self._at_risk, self._weight
-        for stretch, part in self._parts(start, end):
-            at_risk[stretch] += weight * part
+        first, last, weight = self._stretch(start), self._stretch(end), self._weight
+        if first == last:
+            self._at_risk[first] += weight * (end - start) / self._widths[first]
+            return
+        self._at_risk[first] += weight * (self._edges[first + 1] - start) / self._widths[first]
+        self._at_risk[last] += weight * (end - self._edges[last]) / self._widths[last]
+        # Those in between are wholly covered; summed up when the sums are next read.
+        self._entered[first + 1] += weight
+        self._entered[last] -= weight
 
     def ended(self, start: float, end: float) -> None:
         """Note a task that was going at `start` and found finished at `end`."""
@@ -132,6 +139,7 @@ class Durations:
 
     def state(self) -> dict[str, object]:
         """Return what was learned, ready for JSON."""
+        self._sum_up()
         ends = {str(i): round(v / self._weight, 4) for i, v in enumerate(self._ends) if v}
         risk = {str(i): round(v / self._weight, 4) for i, v in enumerate(self._at_risk) if v}
         return {"seen": self.seen, "ends": ends, "at_risk": risk}
@@ -191,6 +199,7 @@ class Durations:
             return
         self._enough = min(self._enough + self._news * _FRESH, _MEMORY * 5 * _FRESH)
         self._news = 0
+        self._sum_up()
         ends, at_risk = _smoothed(self._ends), _smoothed(self._at_risk)
         trust = self._trust * self._weight
         guess = self._guess * _GRAIN
@@ -210,11 +219,18 @@ class Durations:
 
     def fade(self, share: float) -> None:
         """Let all that was seen count `share` of what it did: the service has changed."""
+        self._sum_up()
         self._ends = [value * share for value in self._ends]
         self._at_risk = [value * share for value in self._at_risk]
         self._news, self._enough = 1, 1.0
 
+    def _sum_up(self) -> None:
+        at_risk = zip(self._at_risk, accumulate(self._entered), strict=True)
+        self._at_risk = [sum(both) for both in at_risk]
+        self._entered = [0.0] * len(self._edges)
+
     def _rescale(self) -> None:
+        self._sum_up()
         self._ends = [value / self._weight for value in self._ends]
         self._at_risk = [value / self._weight for value in self._at_risk]
         self._weight = 1.0

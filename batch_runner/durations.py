@@ -36,7 +36,8 @@ class Durations:
     """The hazard of one kind of duration, over a clock that runs from 0 to `longest`.
 
     `guess` is k of the hazard k ÷ t believed before anything is seen, `trust` how many tasks in
-    each stretch it takes to outweigh it.
+    each stretch it takes to outweigh it. `pooled` believes instead, where a stretch has little to
+    say, what all stretches together say: for clocks on which next to nothing ends.
     """
 
     def __init__(

@@ -3,13 +3,14 @@
 A service with a few workers takes tasks roughly in the order they came: a task far behind the
 newest finished one has not been started. `Line` keeps the unfinished tasks of one workflow in
 order of submission and knows each one's rank (how many before it are unfinished) in O(log n), by a
-Fenwick tree over submission numbers. `Width` learns from the ranks at which tasks were found
-finished how many of the line are in work at once. The two together are the frontier: whoever
-stands within the width has its turn; the others wait.
+Fenwick tree over submission numbers. `Width` learns from what ends, and when, how many of the line
+are in work at once. The two together are the frontier: whoever stands within the width has its
+turn; the others wait.
 
-A service that works out of order is found finished at any rank; then the width grows to the whole
-line, and everybody has their turn from the first moment. The width errs on the large side: three
-times too wide costs a few per cent, too narrow costs delay.
+A service that works out of order finishes tasks of any rank; then the width grows to the whole
+line, and everybody has their turn from the first moment. The width errs on the large side: twice
+too wide costs a tenth, too narrow costs delay. A poll limit that binds makes ranks look larger than
+they are, never smaller; so they bound the widths that are tried, and do not choose among them.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-import anyio
 from anyio.to_thread import current_default_thread_limiter
 from pydantic import SecretStr
 
@@ -157,8 +156,3 @@ def leaks_of_the_key(root: Path) -> list[Path]:
     """Return every file below `root` that holds the key."""
     files = [path for path in root.rglob("*") if path.is_file()]
     return [path for path in files if KEY.encode() in path.read_bytes()]
-
-
-async def settle(seconds: float) -> None:
-    """Let the night go on for a while."""
-    await anyio.sleep(seconds)

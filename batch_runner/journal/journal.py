@@ -21,7 +21,7 @@ from batch_runner.journal.file import (
     connect,
     place_of,
 )
-from batch_runner.journal.rows import files_of, inputs_of, spec_values
+from batch_runner.journal.rows import count_by_status, files_of, inputs_of, spec_values
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
 from batch_runner.models import InFlight, InputFile, ItemSpec, PlacedFile
 
@@ -330,7 +330,7 @@ class Journal:
 
     def counts(self) -> asyncio.Future[dict[ItemStatus, int]]:
         """Read how many listed items (and paid unlisted ones) stand where."""
-        return self._queue(_counts)
+        return self._queue(count_by_status)
 
     def spent_now(self) -> int:
         """Return how many creates of this job must be assumed paid; between runs."""
@@ -404,7 +404,7 @@ class Journal:
 
     def counts_now(self) -> dict[ItemStatus, int]:
         """Read the counts synchronously; between runs."""
-        return _counts(self._connection)
+        return count_by_status(self._connection)
 
     def _queue(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         if self._committer is None:
@@ -437,22 +437,10 @@ _IN_FLIGHT = """
 SELECT key, task_id, workflow, name, attempt, attempts, submitted_at
 FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
 """
-_COUNTS = """
-SELECT status, count(*) FROM items
-WHERE listing = (SELECT listing FROM job)
-   OR status IN ('submitting', 'submitted', 'fetching', 'held', 'unfetched')
-GROUP BY status
-"""
 _NOTE_RUN = """
 UPDATE runs SET creates = :creates, polls = :polls, limited = :limited, retries = :retries,
     weather = :weather WHERE run = :run
 """
-
-
-def _counts(connection: sqlite3.Connection) -> dict[ItemStatus, int]:
-    counts = dict.fromkeys(ItemStatus, 0)
-    counts.update((ItemStatus(row[0]), row[1]) for row in connection.execute(_COUNTS))
-    return counts
 
 
 def _interrupted(key: str, event: Event) -> Change:

@@ -15,6 +15,7 @@ from batch_runner.journal.rows import (
     EventRow,
     ItemRow,
     RunRow,
+    count_by_status,
     event_of,
     files_of,
     item_of,
@@ -110,14 +111,8 @@ class JournalReader:
 
     def counts(self) -> dict[ItemStatus, int]:
         """Return how many items stand where; unlisted ones count while money hangs on them."""
-        counts = dict.fromkeys(ItemStatus, 0)
-        rows = self._all(
-            "SELECT status, count(*) AS n FROM items WHERE listing = (SELECT listing FROM job) "
-            "OR status IN ('submitting', 'submitted', 'fetching', 'held', 'unfetched') "
-            "GROUP BY status"
-        )
-        counts.update((ItemStatus(row["status"]), row["n"]) for row in rows)
-        return counts
+        with self._translated():
+            return count_by_status(self._connection)
 
     def spent(self) -> int:
         """Return how many creates of this job must be assumed paid."""

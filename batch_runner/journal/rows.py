@@ -160,3 +160,18 @@ def spec_values(spec: ItemSpec, listing: int) -> dict[str, Any]:
 
 def _inputs_text(files: Iterable[InputFile]) -> str:
     return json.dumps([{"path": str(one.path), "sha256": one.sha256} for one in files])
+
+
+_COUNTS = """
+SELECT status, count(*) FROM items
+WHERE listing = (SELECT listing FROM job)
+   OR status IN ('submitting', 'submitted', 'fetching', 'held', 'unfetched')
+GROUP BY status
+"""
+
+
+def count_by_status(connection: sqlite3.Connection) -> dict[ItemStatus, int]:
+    """Return how many items stand where; unlisted ones count while money hangs on them."""
+    counts = dict.fromkeys(ItemStatus, 0)
+    counts.update((ItemStatus(row[0]), row[1]) for row in connection.execute(_COUNTS))
+    return counts

@@ -1,0 +1,83 @@
+"""The reader's language, Chinese or English, and saying a sentence in it.
+
+Only what people read on a terminal is translated: never `--json`, log files, or the words that are
+stored. The page has its own words (`report/static/words.js`); the terms are the same.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import sys
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import TextIO
+
+Language = Literal["en", "zh"]
+
+#: The item statuses in Chinese; in English they are called what they are stored as.
+_STATUSES = {
+    "pending": "等待中",
+    "submitting": "创建中",
+    "submitted": "生成中",
+    "fetching": "取回中",
+    "done": "完成",
+    "failed": "失败",
+    "refused": "被拒绝",
+    "held": "待定",
+    "unfetched": "未取回",
+}
+
+
+def reader_language(
+    stream: TextIO | None = None, environment: Mapping[str, str] | None = None
+) -> Language:
+    """Return the language of who reads `stream` (default: standard output).
+
+    Chosen as gettext does: LC_ALL, LC_MESSAGES or LANG, the first that is set, names the locale;
+    unless that is C, the list in LANGUAGE goes before it. A stream whose encoding cannot show
+    Chinese is read in English.
+    """
+    environment = os.environ if environment is None else environment
+    locale = _first(environment, "LC_ALL", "LC_MESSAGES", "LANG")
+    if locale.partition(".")[0] in ("", "C", "POSIX"):
+        return "en"
+    for wanted in (*environment.get("LANGUAGE", "").split(":"), locale):
+        language = wanted.lower().replace("-", "_").partition(".")[0].partition("_")[0]
+        if language == "zh":
+            codeset = _first(environment, "LC_ALL", "LC_CTYPE", "LANG").partition(".")[2]
+            return "zh" if _shows_chinese(stream or sys.stdout, codeset) else "en"
+        if language == "en":
+            return "en"
+    return "en"
+
+
+def wording(language: Language, en: str, zh: str) -> str:
+    """Return one of two wordings of the same sentence."""
+    return zh if language == "zh" else en
+
+
+def status_word(status: str, language: Language) -> str:
+    """Return what an item's status is called."""
+    return _STATUSES[status] if language == "zh" else str(status)
+
+
+def _first(environment: Mapping[str, str], *names: str) -> str:
+    return next((text for name in names if (text := environment.get(name))), "")
+
+
+def _shows_chinese(stream: TextIO, codeset: str) -> bool:
+    """Say whether Chinese written to `stream` arrives at a terminal that reads `codeset`.
+
+    The two differ when the locale is not installed: then Python writes UTF-8 to, say, a GBK
+    terminal.
+    """
+    encoding = getattr(stream, "encoding", None) or "ascii"
+    try:
+        "".join(_STATUSES.values()).encode(encoding)
+        named = codeset.partition("@")[0]
+        return not named or codecs.lookup(named).name == codecs.lookup(encoding).name
+    except (UnicodeEncodeError, LookupError):
+        return False

@@ -3,73 +3,150 @@
 from __future__ import annotations
 
 import os
-import re
-import shlex
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import click
 
-from batch_runner.cli.options import examples, load_manifest, manifest_argument, output_option, say
+from batch_runner.cli.options import (
+    examples,
+    load_manifest,
+    manifest_argument,
+    output_option,
+    rehearsal_option,
+    say,
+)
 from batch_runner.errors import UsageError
-from batch_runner.settings import CLOCK_PATTERN
+from batch_runner.providers import PROVIDERS
+from batch_runner.timetable import (
+    Timetable,
+    crontab_line,
+    install_crontab,
+    install_units,
+    parse_days,
+    systemd_units,
+    unit_folder,
+    unit_name,
+)
 
 
 @examples(
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30",
-    "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --systemd",
+    "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --days mon-fri --install",
+    "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --systemd --install --yes",
 )
-@click.command("schedule", short_help="Print a crontab line or systemd units for a manifest.")
+@click.command("schedule", short_help="Run a manifest every night, from crontab or systemd.")
 @manifest_argument
 @output_option
-@click.option("--at", required=True, metavar="HH:MM", help="Time of day, local, such as 01:30.")
+@rehearsal_option
+@click.option(
+    "--at",
+    required=True,
+    metavar="HH:MM",
+    help="Time by the machine's clock, such as 01:30.",
+)
+@click.option("--days", default="daily", help="Such as mon-fri, or sat,sun (default daily).")
 @click.option("--systemd", is_flag=True, help="A systemd service and timer in place of crontab.")
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path),
-    default=Path("~/.config/batch-runner/baicai-key"),
-    help="File that holds the key (default ~/.config/batch-runner/baicai-key).",
+    help="File that holds the key (default ~/.config/batch-runner/PROVIDER-key).",
 )
-def verb(manifest: Path, output: Path | None, *, at: str, systemd: bool, key_file: Path) -> int:
-    """Print what runs MANIFEST every night: absolute paths, the key by reference, no overlap."""
-    job = load_manifest(manifest).job
-    if not re.match(CLOCK_PATTERN, at):
-        raise UsageError(f"--at {at!r}: wanted a time of day such as 01:30")
-    command = [sys.executable, "-m", "batch_runner", "run", str(manifest.absolute()), "--quiet"]
-    command += ["--if-locked", "skip"]
-    if output is not None:
-        command += ["--output", str(output.absolute())]
-    key = Path(os.path.expandvars(key_file)).expanduser().absolute()
-    say(systemd_units(job, at, command, key) if systemd else crontab_line(at, command, key))
+@click.option("--install", is_flag=True, help="Put it in place, after showing it and asking.")
+@click.option("--yes", is_flag=True, help="With --install: do not ask.")
+def verb(
+    manifest: Path,
+    output: Path | None,
+    *,
+    rehearse: bool,
+    at: str,
+    days: str,
+    systemd: bool,
+    key_file: Path | None,
+    install: bool,
+    yes: bool,
+) -> int:
+    """Print what runs MANIFEST at a time of day, or --install it: a second time replaces it."""
+    loaded = load_manifest(manifest)
+    prefix, _ = PROVIDERS[loaded.provider]
+    key = None if rehearse else _key_path(key_file, loaded.provider)
+    timetable = Timetable(
+        job=loaded.job,
+        manifest=manifest.absolute(),
+        command=_command(manifest, output, rehearse=rehearse),
+        at=at,
+        days=parse_days(days),
+        key=None if key is None else (f"{prefix}_API_KEY", key),
+        environment=_environment(prefix),
+    )
+    if systemd:
+        texts = [f"# {unit_folder() / name}\n{t}" for name, t in systemd_units(timetable).items()]
+        say("\n".join(texts).rstrip("\n"))
+    else:
+        say(f"{timetable.marker}\n{crontab_line(timetable)}")
+    say(f"{at} is by this machine's clock, where it is {_now()}", error=True)
+    if key is not None and not os.access(key, os.R_OK):
+        _key_is_missing(key, install=install)
+    if install:
+        _install(timetable, systemd=systemd, yes=yes)
     return 0
 
 
-def crontab_line(at: str, command: list[str], key: Path) -> str:
-    """Return a line for crontab; a % would end the command there, so it is escaped."""
-    hour, minute = (int(part) for part in at.split(":"))
-    text = f"BAICAI_API_KEY_FILE={shlex.quote(str(key))} {shlex.join(command)}"
-    return f"{minute} {hour} * * * " + text.replace("%", "\\%")
+def _command(manifest: Path, output: Path | None, *, rehearse: bool) -> list[str]:
+    command = [sys.executable, "-m", "batch_runner", "run", str(manifest.absolute()), "--quiet"]
+    command += ["--if-locked", "skip"]
+    if rehearse:
+        command.append("--rehearse")
+    if output is not None:
+        command += ["--output", str(output.absolute())]
+    return command
 
 
-def systemd_units(job: str, at: str, command: list[str], key: Path) -> str:
-    """Return a service and a timer for the user's systemd, each under its file name."""
-    name = "batch-runner-" + re.sub(r"[^A-Za-z0-9_.-]+", "-", job)
-    start = " ".join(_quoted(word) for word in command)
-    return (
-        f"# ~/.config/systemd/user/{name}.service\n"
-        f"[Unit]\nDescription=Carry the job {job.replace('%', '%%')} to its files\n\n"
-        "[Service]\nType=oneshot\n"
-        f"LoadCredential=BAICAI_API_KEY:{str(key).replace('%', '%%')}\n"
-        f"ExecStart={start}\n# 1: items to look at, 3: goes on next time\n"
-        "SuccessExitStatus=3\nTimeoutStopSec=120\n\n"
-        f"# ~/.config/systemd/user/{name}.timer\n"
-        f"[Unit]\nDescription=Every night at {at}\n\n"
-        f"[Timer]\nOnCalendar=*-*-* {at}:00\nPersistent=true\n\n"
-        "[Install]\nWantedBy=timers.target\n"
-    )
+def _environment(prefix: str) -> dict[str, str]:
+    # Neither cron nor systemd knows the shell in which another address was set.
+    address = os.environ.get(f"{prefix}_BASE_URL")
+    return {f"{prefix}_BASE_URL": address} if address else {}
 
 
-def _quoted(word: str) -> str:
-    """Return one word of ExecStart: % and $ mean something there."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
+def _key_path(given: Path | None, provider: str) -> Path:
+    path = given or Path(f"~/.config/batch-runner/{provider}-key")
+    return path.expanduser().absolute()
+
+
+def _now() -> str:
+    """Return the time by the machine's clock, whatever zone this shell is in."""
+    try:
+        with Path("/etc/localtime").open("rb") as file:
+            here = datetime.now(ZoneInfo.from_file(file))
+    except (OSError, ValueError):
+        here = datetime.now(UTC)
+    return f"{here:%H:%M} now (UTC{here:%z})"
+
+
+def _key_is_missing(key: Path, *, install: bool) -> None:
+    sentence = f"{key} cannot be read: put the key there, or name its file with --key-file"
+    if install:
+        raise UsageError(f"{sentence}; nothing was changed")
+    say(sentence, error=True)
+
+
+def _install(timetable: Timetable, *, systemd: bool, yes: bool) -> None:
+    place = str(unit_folder()) if systemd else "your crontab"
+    if not yes:
+        if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+            raise UsageError("--install asks on a terminal; elsewhere say --yes; nothing changed")
+        if not click.confirm(f"Put this into {place}?", err=True):
+            say("nothing was changed", error=True)
+            return
+    if systemd:
+        install_units(timetable)
+        say(
+            "in place. Away from a session it runs after: loginctl enable-linger\n"
+            f"out again: systemctl --user disable --now {unit_name(timetable.job)}.timer",
+            error=True,
+        )
+    else:
+        install_crontab(timetable)
+        say("in place. Out again: crontab -e", error=True)

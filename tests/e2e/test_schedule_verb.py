@@ -1,0 +1,337 @@
+"""`schedule` in subprocesses: what it would put in place, and that cron and systemd can run it."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.errors import UsageError
+from batch_runner.timetable import Timetable, crontab_line, parse_days, systemd_units, unit_name
+from tests.e2e.conftest import KEY, PATIENCE, write_manifest
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Service
+
+HOSTILE = 'it\'s 100% "new" $HOME; 马年'
+#: As cron's own: what it keeps is what it was given, and without a file it says what cron says.
+CRONTAB = """#!/bin/sh
+if [ "$1" = -l ]; then
+  [ -e "$STORE.broken" ] && { echo "must be privileged" >&2; exit 1; }
+  [ -e "$STORE" ] || { echo "no crontab for $USER" >&2; exit 1; }
+  cat "$STORE"
+else
+  cat > "$STORE"
+fi
+"""
+SYSTEMCTL = '#!/bin/sh\necho "$@" >> "$STORE"\n'
+
+
+class Machine:
+    """A home with a job in it, and the outside programs that the test puts on PATH."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.store = home / "store"
+        self.bin = home / "bin"
+        self.bin.mkdir()
+        self.manifest = home / HOSTILE / "cards.yaml"
+        self.manifest.parent.mkdir()
+        write_manifest(self.manifest, 2)
+        self.key = home / HOSTILE / "key"
+        self.key.write_text(KEY)
+        self.environment = {
+            "PATH": str(self.bin),
+            "HOME": str(home),
+            "STORE": str(self.store),
+            "XDG_CONFIG_HOME": str(home / "config"),
+        }
+
+    def has(self, name: str, text: str) -> None:
+        (self.bin / name).write_text(text)
+        (self.bin / name).chmod(0o755)
+        self.environment["PATH"] = f"{self.bin}:/usr/bin:/bin"
+
+    def arguments(self, *more: str) -> list[str]:
+        known = ["schedule", str(self.manifest), "--at", "01:30", "--key-file", str(self.key)]
+        return [sys.executable, "-m", "batch_runner", *known, *more]
+
+    def schedule(self, *more: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.arguments(*more),
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+    def on_a_terminal(self, answer: str, *more: str) -> str:
+        """Install as a person would, and return what the terminal showed."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen(
+            self.arguments("--install", *more),
+            env=self.environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        os.write(ours, answer.encode())
+        shown = b""
+        try:
+            while part := os.read(ours, 4096):
+                shown += part
+        except OSError:  # the other side has closed
+            pass
+        os.close(ours)
+        assert process.wait(PATIENCE) == 0
+        return shown.decode()
+
+    def night(self, line: str) -> subprocess.CompletedProcess[str]:
+        """Run a line of crontab as cron does: its own rule for %, a bare environment, HOME."""
+        command = line.split(maxsplit=5)[5]
+        assert len(command.encode()) < 999
+        before_input = re.split(r"(?<!\\)%", command)[0]
+        kept = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH")
+        bare = {"HOME": str(self.home), "PATH": "/usr/bin:/bin", "LOGNAME": "someone"}
+        return subprocess.run(
+            ["/bin/sh", "-c", before_input.replace("\\%", "%")],
+            env=bare | {name: os.environ[name] for name in kept if name in os.environ},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_the_installed_line_runs_the_job_as_cron_would(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+
+    done = machine.schedule("--rehearse", "--install", "--yes")
+
+    assert done.returncode == 0, done.stderr
+    marker, line = machine.store.read_text().splitlines()
+    assert marker == f"# batch-runner: {machine.manifest}"
+    assert line.startswith("30 1 * * * ")
+    assert done.stdout == f"{marker}\n{line}\n"  # it was shown
+    night = machine.night(line)
+    assert (night.returncode, night.stdout, night.stderr) == (0, "", "")
+    out = machine.manifest.parent / "out/cards.rehearsal"
+    assert sorted(path.name for path in out.glob("*.png")) == ["card-0.png", "card-1.png"]
+
+
+def test_the_line_finds_the_key_and_the_service_and_tells_neither(
+    machine: Machine, service: Service
+) -> None:
+    machine.environment["BAICAI_BASE_URL"] = service.url
+
+    done = machine.schedule("--output", str(machine.home / "elsewhere"))
+
+    assert KEY not in done.stdout + done.stderr
+    night = machine.night(done.stdout.splitlines()[1])
+    assert (night.returncode, night.stdout, night.stderr) == (0, "", "")
+    assert len(list((machine.home / "elsewhere").glob("*.png"))) == 2
+    assert sum(service.paid().values()) == 2
+
+
+def test_a_second_install_replaces_its_line_and_no_other(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+    others = "# mine\x0c\nMAILTO=me\n0 0 * * * echo 50\\% \xa0 batch_runner run"
+    machine.store.write_text(others)  # without a line's end
+    other = machine.home / "other.yaml"
+    write_manifest(other, 1)
+
+    machine.schedule("--install", "--yes")
+    first = machine.store.read_text()
+    machine.schedule("--install", "--yes")
+    again = machine.store.read_text()
+    machine.manifest, manifest = other, machine.manifest
+    machine.schedule("--install", "--yes")
+    machine.manifest = manifest
+    machine.schedule("--install", "--yes", "--days", "mon-fri")
+
+    assert first == again
+    assert first.startswith(others + "\n")
+    lines = machine.store.read_text().removeprefix(others + "\n").splitlines()
+    assert lines[0] == f"# batch-runner: {manifest}"
+    assert lines[1].startswith("30 1 * * 1,2,3,4,5 ")
+    assert lines[2] == f"# batch-runner: {other}"
+    assert lines[3].startswith("30 1 * * * ")
+    assert len(lines) == 4
+
+
+def test_a_crontab_that_cannot_be_read_is_not_written(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+    machine.store.write_text("0 0 * * * backup\n")
+    machine.store.with_suffix(".broken").touch()
+
+    done = machine.schedule("--install", "--yes")
+
+    assert done.returncode == 2
+    assert "must be privileged" in done.stderr
+    assert machine.store.read_text() == "0 0 * * * backup\n"
+
+
+def test_without_a_terminal_it_does_not_ask_and_does_nothing(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+
+    done = machine.schedule("--install")
+
+    assert done.returncode == 2
+    assert "--yes" in done.stderr
+    assert not machine.store.exists()
+
+
+def test_on_a_terminal_it_shows_and_asks(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+
+    refused = machine.on_a_terminal("n\n")
+    assert not machine.store.exists()
+    machine.on_a_terminal("y\n")
+
+    assert refused.index("30 1 * * *") < refused.index("Put this into your crontab?")
+    assert "nothing was changed" in refused
+    assert "30 1 * * *" in machine.store.read_text()
+
+
+def test_a_key_that_is_not_there_is_told_before_the_night(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+    machine.key.unlink()
+
+    shown, installed = machine.schedule(), machine.schedule("--install", "--yes")
+
+    assert (shown.returncode, installed.returncode) == (0, 2)
+    assert "--key-file" in shown.stderr
+    assert "--key-file" in installed.stderr
+    assert not machine.store.exists()
+
+
+@pytest.mark.parametrize(("flags", "program"), [((), "crontab"), (("--systemd",), "systemctl")])
+def test_a_missing_program_is_one_sentence(
+    flags: tuple[str, ...], program: str, machine: Machine
+) -> None:
+    done = machine.schedule("--install", "--yes", *flags)
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"batch-runner: {program} is not installed here")
+    assert "Traceback" not in done.stderr
+    assert not (machine.home / "config").exists()
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+def test_the_installed_units_are_accepted_and_say_the_very_words(machine: Machine) -> None:
+    machine.has("systemctl", SYSTEMCTL)
+    flags = ("--output", str(machine.home / HOSTILE / "$out"), "--days", "mon-fri")
+
+    done = machine.schedule("--systemd", "--install", "--yes", *flags)
+
+    assert done.returncode == 0, done.stderr
+    folder = machine.home / "config/systemd/user"
+    units = {f"batch-runner-cards.{kind}" for kind in ("service", "timer")}
+    assert {path.name for path in folder.iterdir()} == units
+    assert machine.store.read_text().splitlines() == [
+        "--user daemon-reload",
+        "--user enable --now batch-runner-cards.timer",
+    ]
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *map(str, folder.iterdir())],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (verified.returncode, verified.stderr) == (0, "")
+    text = (folder / "batch-runner-cards.service").read_text()
+    words = shlex.split(next(one for one in text.splitlines() if "ExecStart" in one)[10:])
+    line = machine.schedule(*flags).stdout.splitlines()[1].replace("\\%", "%")
+    assert [one.replace("%%", "%").replace("$$", "$") for one in words] == shlex.split(line)[6:]
+    assert f"LoadCredential=BAICAI_API_KEY:{machine.key}".replace("%", "%%") in text
+    assert KEY not in text
+
+
+def test_units_of_another_manifest_are_left_alone(machine: Machine) -> None:
+    machine.has("systemctl", SYSTEMCTL)
+    machine.schedule("--systemd", "--install", "--yes")
+    other = machine.home / "cards.yaml"
+    write_manifest(other, 1)
+    machine.manifest = other
+
+    done = machine.schedule("--systemd", "--install", "--yes")
+
+    assert done.returncode == 2
+    assert "another name" in done.stderr
+    service = machine.home / "config/systemd/user/batch-runner-cards.service"
+    assert str(other) not in service.read_text()
+
+
+@pytest.mark.parametrize("flags", [("--at", "24:00"), ("--at", "1:30"), ("--days", "mon-funday")])
+def test_a_time_that_is_none_is_refused(flags: tuple[str, str], machine: Machine) -> None:
+    done = machine.schedule(*flags)
+
+    assert done.returncode == 2
+    assert flags[1] in done.stderr
+    assert done.stdout == ""
+
+
+def test_the_time_is_the_machines_whatever_zone_the_shell_is_in(machine: Machine) -> None:
+    told = []
+    for zone in ("UTC", "Asia/Shanghai"):
+        machine.environment["TZ"] = zone
+        told.append(re.findall(r"UTC[+-]\d{4}", machine.schedule().stderr))
+
+    assert told[0] == told[1] != []
+
+
+def a_timetable(*, at: str = "01:30", days: str = "daily", job: str = "cards") -> Timetable:
+    command = ["/bin/true", "-m", "batch_runner", "run", "/cards.yaml"]
+    manifest = Path("/cards.yaml")
+    return Timetable(job=job, manifest=manifest, command=command, at=at, days=parse_days(days))
+
+
+@pytest.mark.parametrize(
+    ("at", "days", "cron", "systemd"),
+    [
+        ("01:30", "daily", "30 1 * * * ", "OnCalendar=*-*-* 01:30:00\n"),
+        (
+            "00:05",
+            "mon-fri",
+            "5 0 * * 1,2,3,4,5 ",
+            "OnCalendar=Mon,Tue,Wed,Thu,Fri *-*-* 00:05:00\n",
+        ),
+        ("23:59", "Sun, sat", "59 23 * * 6,0 ", "OnCalendar=Sat,Sun *-*-* 23:59:00\n"),
+        ("08:08", "fri-mon", "8 8 * * 1,5,6,0 ", "OnCalendar=Mon,Fri,Sat,Sun *-*-* 08:08:00\n"),
+    ],
+)
+def test_time_and_days_in_both_worlds(at: str, days: str, cron: str, systemd: str) -> None:
+    timetable = a_timetable(at=at, days=days)
+
+    assert crontab_line(timetable).startswith(cron)
+    assert systemd in systemd_units(timetable)["batch-runner-cards.timer"]
+
+
+def test_jobs_of_different_names_have_different_units() -> None:
+    names = [unit_name(job) for job in ("马年", "羊年", "a b", "a-b", "a/b", "cards")]
+
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch(r"batch-runner-[A-Za-z0-9_.-]+", name) for name in names)
+
+
+def test_a_line_that_cron_would_cut_is_refused() -> None:
+    long = ["/bin/true", "x" * 1000]
+    timetable = Timetable(job="cards", manifest=Path("/cards.yaml"), command=long, at="01:30")
+
+    with pytest.raises(UsageError, match="--systemd"):
+        crontab_line(timetable)

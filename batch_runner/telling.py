@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import subprocess
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,26 +18,43 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Seconds that a command may take.
-COMMAND_SECONDS = 600
+#: Seconds that a command, and all notifications together, may take.
+COMMAND_SECONDS, NOTIFY_SECONDS = 600.0, 60.0
 
 
 def tell(
-    on_finish: OnFinish, summary: Summary, sentence: str, *, report: Path, beside: Path
+    on_finish: OnFinish,
+    summary: Summary,
+    sentence: str,
+    *,
+    report: Path,
+    beside: Path,
+    command_seconds: float = COMMAND_SECONDS,
+    notify_seconds: float = NOTIFY_SECONDS,
 ) -> None:
     """Tell how a run ended: `sentence`, the counts, and where the report is.
 
-    `beside` is the folder that the command is relative to.
+    `beside` is the folder that the command is relative to. Nothing is raised: the run is over.
     """
     if on_finish.when == "trouble" and not summary.exit_code:
         return
     if on_finish.command:
-        _command(on_finish.command, summary, sentence, report, beside)
+        told = _environment(summary, sentence, report)
+        try:
+            _command(on_finish.command, told, beside, command_seconds)
+        except (OSError, ValueError, subprocess.SubprocessError) as error:
+            log.warning("on_finish.command failed: %s", error)
     if on_finish.notify:
-        _notify(on_finish.notify, sentence, report)
+        # Somebody else's code: it may hang, and a thread that is left behind harms nobody.
+        words = (on_finish.notify, f"{sentence}\n{report}")
+        teller = threading.Thread(target=_notify, args=words, daemon=True)
+        teller.start()
+        teller.join(notify_seconds)
+        if teller.is_alive():
+            log.warning("on_finish.notify did not end within %g s", notify_seconds)
 
 
-def _command(command: str, summary: Summary, sentence: str, report: Path, beside: Path) -> None:
+def _environment(summary: Summary, sentence: str, report: Path) -> dict[str, str]:
     told = {
         "BATCH_RUNNER_VERDICT": sentence,
         "BATCH_RUNNER_EXIT_CODE": str(int(summary.exit_code)),
@@ -43,22 +63,31 @@ def _command(command: str, summary: Summary, sentence: str, report: Path, beside
     }
     told |= {f"BATCH_RUNNER_{status.name}": str(count) for status, count in summary.counts.items()}
     # The key is the program's, not the command's.
-    inherited = {name: text for name, text in os.environ.items() if "_API_KEY" not in name}
-    try:
-        subprocess.run(  # noqa: S602  the operator's own command, from the operator's manifest
-            command,
-            shell=True,
-            cwd=beside,
-            env=inherited | told,
-            stdin=subprocess.DEVNULL,
-            timeout=COMMAND_SECONDS,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        log.warning("on_finish.command failed: %s", error)
+    return {name: text for name, text in os.environ.items() if "_API_KEY" not in name} | told
 
 
-def _notify(addresses: list[str], sentence: str, report: Path) -> None:
+def _command(command: str, told: dict[str, str], beside: Path, seconds: float) -> None:
+    """Run the operator's command; what it prints goes to standard error, which is no answer."""
+    with subprocess.Popen(  # noqa: S602  the operator's own command, from the operator's manifest
+        command,
+        shell=True,
+        cwd=beside,
+        env=told,
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        start_new_session=True,
+    ) as process:
+        try:
+            code = process.wait(seconds)
+        except BaseException:
+            with suppress(ProcessLookupError):  # with all that it started
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if code:
+        raise subprocess.CalledProcessError(code, command)
+
+
+def _notify(addresses: list[str], body: str) -> None:
     try:
         import apprise
 
@@ -66,7 +95,7 @@ def _notify(addresses: list[str], sentence: str, report: Path) -> None:
         refused = [number for number, one in enumerate(addresses, 1) if not teller.add(one)]
         if refused:
             log.warning("on_finish.notify: entries %s are no addresses", refused)
-        if not teller.notify(title="batch-runner", body=f"{sentence}\n{report}"):
+        if len(refused) < len(addresses) and not teller.notify(title="batch-runner", body=body):
             log.warning("on_finish.notify: not every notification was delivered")
     except ImportError:
         log.warning("on_finish.notify needs the extra `notify`: pip install 'batch-runner[notify]'")

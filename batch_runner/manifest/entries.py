@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batch_runner.manifest.check import check
 from batch_runner.manifest.fields import kind
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 _OWN_KEYS = frozenset(Prompt.model_fields)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One prompt or row: where it stands, its own variables, what it wants otherwise."""
 
     place: Place
@@ -145,18 +143,18 @@ class Prompts:
             workflow = self._compiler.compile(own.workflow, place)
         if own.name is not None:
             name = self._compiler.compile(own.name, self._compiler.place(node.items["name"]))
-        params, render = base.params, base.render_params
+        written, params = base.written, base.params
         uses = base.uses - base.workflow.template.uses
         above = node.items.get("params")
         if isinstance(above, Mapping):
             # Another workflow has other nodes: the job's params would go to the wrong ones.
-            params = above if workflow else overlaid(base.params, above)
-            render, uses = self._compiler.compile_tree(params)
+            written = above if workflow else overlaid(base.written, above)
+            params, uses = self._compiler.compile_tree(written)
         workflow = workflow or base.workflow
         return Recipe(
             workflow=workflow,
+            written=written,
             params=params,
-            render_params=render,
             uses=uses | workflow.template.uses,
             name=name or base.name,
             attempts=own.attempts or base.attempts,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.manifest import names
-from batch_runner.manifest.draw import Draw, canonical
+from batch_runner.manifest.draw import Draw, canonical, spelled
 from batch_runner.manifest.inputs import InputRefusedError
 from batch_runner.manifest.report import Report, shown
 from batch_runner.manifest.templates import IDS, RenderFailedError
@@ -62,6 +62,7 @@ class Items:
         self._blueprint = blueprint
         self._entries = entries
         self._inputs = inputs
+        self._provider = spelled(blueprint.provider)
         self._draws = blueprint.draws
         self._files_use_id = any("id" in one.template.uses for one in blueprint.files.values())
 
@@ -113,9 +114,9 @@ class Items:
     ) -> ItemSpec:
         scope, files = self._scope(entry, recipe, combination, n)
         workflow = recipe.workflow.template.render(scope)
-        params = recipe.render_params(scope)
-        prompt = _prompt(scope, params, entry)
-        content = self._content(workflow, params, entry)
+        values = recipe.params.values(scope)
+        prompt = _prompt(scope, recipe, values, entry)
+        content = self._content(workflow, recipe, values, entry)
         # The first try is the item as it was before anyone asked for a second: raising `repeat`
         # later pays for the new tries only.
         plain_key = _digest(content)
@@ -135,7 +136,7 @@ class Items:
             name=name,
             prompt=prompt,
             workflow=workflow,
-            params=params,
+            params=recipe.params.filled(values),
             variables=_told(entry, combination, n if recipe.repeat > 1 else None),
             files=files,
             attempts=recipe.attempts,
@@ -175,27 +176,20 @@ class Items:
             hint = f"files lie relative to {path.place.path}"
             raise _ItemFailedError(f"no input file: {error}", path.place, hint) from None
 
-    def _content(self, workflow: str, params: dict[str, Any], entry: Entry) -> str:
-        """Return what would be sent, spelled in one way only."""
+    def _content(self, workflow: str, recipe: Recipe, values: list[Any], entry: Entry) -> str:
+        """Return what would be sent, spelled as `canonical` does: a list of three."""
         try:
-            return canonical([self._blueprint.provider, workflow, params])
+            params = recipe.params.spelled(values)
+            return f"[{self._provider},{spelled(workflow)},{params}]"
         except (TypeError, ValueError, RecursionError) as error:
             raise _ItemFailedError(f"this cannot be sent: {error}", entry.place) from None
 
 
-def longest_text(value: Any) -> str:
-    """Return the longest text in a tree of values, the first of several; empty when none."""
-    if isinstance(value, str):
-        return value
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return max(map(longest_text, inner), key=len, default="")
-
-
-def _prompt(scope: Scope, params: dict[str, Any], entry: Entry) -> str:
+def _prompt(scope: Scope, recipe: Recipe, values: list[Any], entry: Entry) -> str:
     """Return the text to show for the item, which is also what must not be empty."""
     prompt = scope.get("prompt")
     if not isinstance(prompt, str):
-        prompt = longest_text(params)
+        prompt = recipe.params.longest_text(values)
     if not prompt.strip():
         raise _ItemFailedError("the prompt is empty", entry.place)
     return prompt

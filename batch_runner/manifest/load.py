@@ -103,12 +103,12 @@ class _Loader:
     def _recipe(self, compiler: PlacedCompiler) -> Recipe:
         document = self._document
         workflow = compiler.compile(document.workflow, self._place("workflow"))
-        params = self._root.items.get("params", Mapping(1, 1))
-        render, uses = compiler.compile_tree(params)
+        written = self._root.items.get("params", Mapping(1, 1))
+        params, uses = compiler.compile_tree(written)
         return Recipe(
             workflow=workflow,
+            written=written,
             params=params,
-            render_params=render,
             uses=uses | workflow.template.uses,
             name=compiler.compile(document.output.name, self._place("output", "name")),
             attempts=document.attempts,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from batch_runner.manifest.nodes import BROKEN, Mapping, Node, Scalar, Sequence
+from batch_runner.manifest.nodes import Mapping, Node, Sequence, plain
+from batch_runner.manifest.params import Hole, Params
 from batch_runner.manifest.report import Place, Report, did_you_mean, shown
-from batch_runner.manifest.sandbox import FUNCTIONS, TemplateRefusedError
-from batch_runner.manifest.templates import Compiler, Render, Template
+from batch_runner.manifest.sandbox import FUNCTIONS, MARKERS, TemplateRefusedError
+from batch_runner.manifest.templates import Compiler, Template
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +25,8 @@ class Recipe:
     """How items are made; an entry with wishes of its own has one of its own."""
 
     workflow: Placed
-    params: Node
-    render_params: Render
+    written: Node  # the params as they stand in the manifest
+    params: Params
     uses: frozenset[str]  # the names in workflow and params
     name: Placed
     attempts: int
@@ -81,24 +83,23 @@ class PlacedCompiler:
             hint=did_you_mean(name, known, otherwise="known here: " + ", ".join(sorted(known))),
         )
 
-    def compile_tree(self, node: Node) -> tuple[Render, frozenset[str]]:
-        """Return how to render a tree of values, and the names its texts use."""
+    def compile_tree(self, node: Node) -> tuple[Params, frozenset[str]]:
+        """Return a tree of values with its texts compiled, and the names they use."""
+        templates: list[Template] = []
+        tree = self._tree(node, templates)
+        uses = frozenset().union(*(one.uses for one in templates))
+        return Params(tree, [one.render for one in templates]), uses
+
+    def _tree(self, node: Node, templates: list[Template]) -> Any:
         if isinstance(node, Mapping):
-            fields = {key: self.compile_tree(value) for key, value in node.items.items()}
-            renders = [(key, render) for key, (render, _) in fields.items()]
-            uses = frozenset().union(*(names for _, names in fields.values()))
-            return lambda scope: {key: render(scope) for key, render in renders}, uses
+            return {key: self._tree(value, templates) for key, value in node.items.items()}
         if isinstance(node, Sequence):
-            items = [self.compile_tree(value) for value in node.items]
-            each = [render for render, _ in items]
-            uses = frozenset().union(*(names for _, names in items))
-            return lambda scope: [render(scope) for render in each], uses
-        value = node.value if isinstance(node, Scalar) else None
-        if isinstance(value, str):
-            template = self.compile(value, self.place(node), text=False).template
-            return template.render, template.uses
-        constant = None if value is BROKEN else value
-        return lambda _: constant, frozenset()
+            return [self._tree(value, templates) for value in node.items]
+        value = plain(node)
+        if not (isinstance(value, str) and MARKERS.search(value)):
+            return value
+        templates.append(self.compile(value, self.place(node), text=False).template)
+        return Hole(len(templates) - 1)
 
 
 def overlaid(base: Node, above: Mapping) -> Mapping:

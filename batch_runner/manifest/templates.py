@@ -178,19 +178,22 @@ def _simple(source: str, matrix: frozenset[str], *, text: bool) -> Template | No
     pieces = _VALUE.split(source)  # text, name, attribute or None, text, name, …
     if any(MARKERS.search(piece) for piece in pieces[::3]) or _NOT_NAMES & set(pieces[1::3]):
         return None
-    parts: list[str | Render] = []
+    frame: list[str] = []
+    slots: list[tuple[int, Render]] = []  # which pieces of the frame are whose
     for between, name, attribute in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=False):
-        if between:
-            parts.append(between)
-        parts.append(_getter(name, attribute, matrix))
-    if pieces[-1]:
-        parts.append(pieces[-1])
+        frame += [between, ""]
+        slots.append((len(frame) - 1, _getter(name, attribute, matrix)))
+    frame.append(pieces[-1])
     uses = frozenset(pieces[1::3])
-    if len(parts) == 1 and not isinstance(parts[0], str) and not text:
-        return Template(parts[0], uses, source)
+    if not (text or any(frame)) and len(slots) == 1:
+        return Template(slots[0][1], uses, source)
 
     def render(scope: Scope) -> str:
-        made = "".join([part if isinstance(part, str) else _print(part(scope)) for part in parts])
+        filled = frame.copy()
+        for at, get in slots:
+            value = get(scope)
+            filled[at] = value if type(value) is str else _print(value)
+        made = "".join(filled)
         if len(made) > MAX_TEXT:
             raise RenderFailedError(f"the text is over {MAX_TEXT} characters")
         return made
@@ -242,8 +245,6 @@ def _that_has(name: str, value: Any) -> str:
 
 
 def _print(value: Any) -> str:
-    if type(value) is str:
-        return value
     try:
         return str(printable(value))
     except TemplateError as error:

@@ -1,13 +1,14 @@
 """No two items alike: what a million identities, ids and names cost when only compared.
 
-Eight bytes of each are kept, and sorted at the end. Only when two of them agree is the job gone
-through once more, to say which two items they are of; that also clears up a chance agreement.
+Eight bytes of each are kept, sorted into bins, and compared bin by bin at the end. Only when two of
+them agree is the job gone through once more, to say which two items they are of; that also clears
+up a chance agreement.
 """
 
 from __future__ import annotations
 
-import itertools
 from array import array
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from batch_runner.manifest.names import folded
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from batch_runner.manifest.report import Place, Report
     from batch_runner.models import ItemSpec
 
-_64_BITS = 2**64 - 1
+#: Bins of hashes, a power of two: a set of one bin of a million items is 4,000 numbers.
+_BINS = 256
 
 
 class Unique:
@@ -26,45 +28,57 @@ class Unique:
 
     def __init__(self, *, requests: bool = True) -> None:
         self._requests = requests  # whether two items that send the same are a mistake
-        self._keys = array("Q")
-        self._ids = array("Q")
-        self._names = array("Q")
+        self._keys, self._ids, self._names = _Hashes(), _Hashes(), _Hashes()
 
     def note(self, spec: ItemSpec) -> None:
         """Remember one item."""
         if self._requests:
-            self._keys.append(int(spec.key[:16], 16))
-        self._ids.append(hash(spec.id) & _64_BITS)
-        self._names.append(hash(folded(spec.name)) & _64_BITS)
+            self._keys.note(spec.key)
+        self._ids.note(spec.id)
+        self._names.note(folded(spec.name))
 
     def report_repeated(self, again: Iterable[tuple[Place, ItemSpec]], report: Report) -> None:
         """Report every item that is like an earlier one; `again` is the job gone through anew."""
-        keys, ids, names = map(_repeated, (self._keys, self._ids, self._names))
+        keys, ids, names = (one.repeated() for one in (self._keys, self._ids, self._names))
         if not (keys or ids or names):
             return
         first: dict[tuple[str, str], tuple[Place, ItemSpec]] = {}
         for place, spec in again:
-            if int(spec.key[:16], 16) in keys:
+            if hash(spec.key) in keys:
                 if other := first.get(("key", spec.key)):
                     _same_request(place, spec, other[1], report)
                     continue
                 first["key", spec.key] = (place, spec)
-            if hash(spec.id) & _64_BITS in ids:
+            if hash(spec.id) in ids:
                 if other := first.get(("id", spec.id)):
                     _same_id(place, spec, other[0], report)
                     continue
                 first["id", spec.id] = (place, spec)
             name = folded(spec.name)
-            if hash(name) & _64_BITS in names:
+            if hash(name) in names:
                 if other := first.get(("name", name)):
                     _same_name(place, spec, other, report)
                     continue
                 first["name", name] = (place, spec)
 
 
-def _repeated(hashes: array[int]) -> set[int]:
-    ordered = sorted(hashes)
-    return {one for one, following in itertools.pairwise(ordered) if one == following}
+class _Hashes:
+    """The hashes of many texts, eight bytes each."""
+
+    def __init__(self) -> None:
+        self._bins = [array("q") for _ in range(_BINS)]
+
+    def note(self, text: str) -> None:
+        number = hash(text)
+        self._bins[number % _BINS].append(number)
+
+    def repeated(self) -> set[int]:
+        """Return the hashes that are there twice."""
+        found: set[int] = set()
+        for one in self._bins:
+            if len(set(one)) < len(one):
+                found |= {number for number, count in Counter(one).items() if count > 1}
+        return found
 
 
 def _same_request(place: Place, spec: ItemSpec, other: ItemSpec, report: Report) -> None:

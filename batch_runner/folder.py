@@ -154,6 +154,40 @@ class Lock:
         self.release()
 
 
+def lock_owner(folder: JobFolder) -> str | None:
+    """Return who holds the job, None when nobody does; makes no file.
+
+    The lock is tried only while the process that is named in it lives, so that a run which starts
+    just then is not told that the job is held.
+    """
+    try:
+        descriptor = os.open(folder.batch / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        raw = os.read(descriptor, 4096)
+        if not _owner_gone(raw):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return _owner_text(raw)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _owner_gone(raw: bytes) -> bool:
+    try:
+        owner = json.loads(raw)
+        if owner["host"] == socket.gethostname():
+            os.kill(int(owner["pid"]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
+        return False
+    return False
+
+
 def _owner_text(raw: bytes) -> str:
     try:
         owner = json.loads(raw)

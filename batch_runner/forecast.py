@@ -168,6 +168,10 @@ class Forecast:
             return None
         return sorted(self._seconds)[min(len(self._seconds) - 1, int(len(self._seconds) * share))]
 
+    def mean(self) -> float | None:
+        """Return the mean seconds from submission to the end of the latest tasks, if known."""
+        return sum(self._seconds) / len(self._seconds) if self._seconds else None
+
     def learned(self) -> str:
         """Return what is known, as JSON, for the next run."""
         state = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batch_runner.errors import FolderRefused, JournalUnreadable
@@ -20,7 +20,7 @@ from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.results import missing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 REHEARSAL = "rehearsal"
@@ -106,7 +106,7 @@ def _trusted(
     try:
         _check(journal, folder, said)
         if identity is not None:
-            _check_owner(journal, folder, identity)
+            check_owner(journal.job(), folder, identity)
     except BaseException:
         journal.close()
         raise
@@ -159,8 +159,12 @@ def _ways_out(folder: JobFolder) -> str:
     return _WAYS_OUT.format(marker=folder.marker)
 
 
-def _check_owner(journal: Journal, folder: JobFolder, identity: Identity) -> None:
-    job = journal.job()
+def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: Identity) -> None:
+    """Refuse a folder whose `job`, as its journal names it, is not the one that is meant.
+
+    Raises:
+        FolderRefused: it is not.
+    """
     if job["name"] != identity.job or job["provider"] != identity.provider:
         raise FolderRefused(
             f"{folder.root} belongs to the job {job['name']!r} ({job['provider']}), not to "

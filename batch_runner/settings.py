@@ -113,6 +113,20 @@ def parse_price(value: Any) -> Price:
     raise ValueError("wanted an amount and a currency such as 0.12 CNY")
 
 
+def parse_threshold(value: Any) -> Price | int:
+    """Return the amount for "50 CNY", or the count for a plain number.
+
+    Raises:
+        ValueError: it is neither an amount and a currency nor a whole number of creates.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    try:
+        return parse_price(value)
+    except ValueError:
+        raise ValueError("wanted a cost such as 50 CNY, or a number of creates") from None
+
+
 def _parse_clock(value: Any) -> str:
     if isinstance(value, str) and re.match(CLOCK_PATTERN, value):
         return value
@@ -150,6 +164,19 @@ PriceField = Annotated[
     BeforeValidator(parse_price),
     WithJsonSchema({"type": "string", "pattern": PRICE_PATTERN, "examples": ["0.12 CNY"]}),
 ]
+ThresholdField = Annotated[
+    Price | int,
+    BeforeValidator(parse_threshold),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": PRICE_PATTERN},
+                {"type": "integer", "minimum": 0},
+            ],
+            "examples": ["50 CNY", 500],
+        }
+    ),
+]
 ClockField = Annotated[
     str,
     BeforeValidator(_parse_clock),
@@ -176,6 +203,11 @@ class Limits(Part):
         default=None, description="Creates over the whole life of the job, at most: the spend cap."
     )
     price: PriceField | None = Field(default=None, description="What one create costs.")
+    confirm_above: ThresholdField | None = Field(
+        default=None,
+        description="On a terminal, ask before a run that costs more: a cost such as 50 CNY, or a "
+        "number of creates. Default: 50 in the price's currency; without a price, 500 creates.",
+    )
     run_for: Duration | None = Field(
         default=None, description="Stop a run after this long; the next run goes on."
     )
@@ -213,7 +245,10 @@ class Polling(Part):
     pollers: Count = Field(default=8, description="Coroutines that ask.")
     first: Duration = Field(default=2.0, description="Until the first look at a new task.")
     shortest: Duration = Field(default=0.5, description="Between two looks at a task, at least.")
-    longest: Duration = Field(default=30.0, description="Between two looks at a task, at most.")
+    longest: Duration = Field(
+        default=30.0,
+        description="Between two looks at a task whose turn has come, at most.",
+    )
     cost: Duration = Field(
         default=0.5, description="Seconds of delay that one status request is worth."
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch_runner.cli.options import (
     examples,
+    identity_of,
     json_option,
     load_manifest,
     manifest_argument,
@@ -17,17 +18,19 @@ from batch_runner.cli.options import (
     rehearsal_option,
     say,
     say_json,
+    service_of,
 )
 from batch_runner.cli.settings_flags import effective_settings, settings_flags
+from batch_runner.errors import FolderRefused, UsageError
 from batch_runner.folder import JobFolder
-from batch_runner.providers import PROVIDERS
-from batch_runner.text import duration, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from batch_runner.plan import Plan
-    from batch_runner.settings import Limits
+    from batch_runner.journal import Standing
+    from batch_runner.manifest import Manifest
+    from batch_runner.plan import Obstacle, Plan
 
 
 @examples(
@@ -44,62 +47,90 @@ def verb(
     manifest: Path, output: Path | None, *, rehearse: bool, as_json: bool, **flags: Any
 ) -> int:
     """Show what a run of MANIFEST would do and cost. Sends nothing, writes nothing."""
+    from batch_runner.cli.plan_words import plan_lines
+    from batch_runner.language import reader_language
     from batch_runner.plan import make_plan
 
     loaded = load_manifest(manifest)
     settings, _ = effective_settings(loaded, flags)
     folder = JobFolder(output_folder(loaded, output, rehearse=rehearse))
-    plan = make_plan(loaded.items(), folder, settings.limits)
-    prefix = PROVIDERS[loaded.provider][0]
-    obstacles = [] if rehearse or _has_key(prefix) else [f"no key: {prefix}_API_KEY is not set"]
+    plan = make_plan(loaded.items(), folder, settings)
+    plan.obstacles += _refusals(loaded, folder, rehearse=rehearse)
     if as_json:
-        say_json(_object(plan, folder, obstacles))
+        say_json(_object(plan, loaded.job, folder))
     else:
-        for line in _lines(plan, folder, settings.limits, obstacles):
+        for line in plan_lines(plan, loaded.job, folder.root, settings.limits, reader_language()):
             say(line)
     return 0
 
 
-def _has_key(prefix: str) -> bool:
-    return any(os.environ.get(f"{prefix}_API_KEY{end}") for end in ("", "_FILE"))
+def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Obstacle]:
+    """Yield what a run would be refused for: key, address, another job's folder."""
+    from batch_runner.journal import JournalReader
+    from batch_runner.opening import check_owner
+    from batch_runner.plan import Obstacle
+
+    try:
+        service = None if rehearse else service_of(manifest)
+    except UsageError as error:
+        yield Obstacle("service", {"message": str(error)})
+        return
+    if folder.journal.exists():
+        with JournalReader(folder.journal) as reader:
+            job = asdict(reader.job())
+        try:
+            check_owner(job, folder, identity_of(manifest, service))
+        except FolderRefused as error:
+            yield Obstacle("folder", {"message": str(error)})
 
 
-def _object(plan: Plan, folder: JobFolder, obstacles: list[str]) -> dict[str, Any]:
+def _object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
+    from batch_runner.cli.plan_words import obstacle_text
+
+    outlook = plan.outlook
     return {
+        "job": job,
         "folder": str(folder.root),
         "items": plan.items,
         "new": plan.new,
+        "changed": plan.changed,
+        "in_flight": plan.in_flight,
         "standing": {status.value: count for status, count in sorted(plan.standing.items())},
         "missing_on_disk": plan.missing,
         "unlisted": plan.unlisted,
-        "creates": plan.creates,
-        "left_out_by_cap": plan.capped,
-        "creates_so_far": plan.spent,
-        "seconds_at_this_pace": round(plan.seconds, 3),
-        "cost": plan.cost,
-        "obstacles": obstacles,
+        "creates": outlook.creates,
+        "left_out_by_cap": outlook.capped,
+        "creates_so_far": outlook.spent,
+        "cost": outlook.cost,
+        "seconds": round(outlook.seconds, 3),
+        "seconds_at_this_pace": round(outlook.by_pace, 3),
+        "seconds_with_this_many_in_flight": _rounded(outlook.by_in_flight),
+        "seconds_of_a_task": _rounded(outlook.task),
+        "obstacles": [
+            {"kind": each.kind, "message": obstacle_text(each, "en")} for each in plan.obstacles
+        ],
         "first": [
             {"id": spec.id, "name": spec.name, "workflowId": spec.workflow, "params": spec.params}
             for spec in plan.first
         ],
+        "replacing": [
+            {"id": spec.id, "name": spec.name, "earlier": _standing(old)}
+            for spec, old in plan.replacing
+        ],
+        "named": {kind: [_standing(one) for one in those] for kind, those in plan.named.items()},
     }
 
 
-def _lines(plan: Plan, folder: JobFolder, limits: Limits, obstacles: list[str]) -> list[str]:
-    lines = [f"{plan.items} items, {plan.new} new; files go to {folder.root}"]
-    lines += [f"  {count:6} {status}" for status, count in sorted(plan.standing.items())]
-    if plan.missing:
-        lines.append(f"  {plan.missing:6} done, but missing on disk: fetched again, not paid again")
-    if plan.unlisted:
-        lines.append(f"  {plan.unlisted:6} no longer listed: left as they are")
-    cost = f", {plan.cost}" if plan.cost else ""
-    lines.append(
-        f"{plan.creates} creates{cost}, at least {duration(plan.seconds)} at {limits.pace} "
-        f"with {limits.in_flight} in flight"
-    )
-    if plan.capped:
-        lines.append(f"{plan.capped} left out by the spend cap of {limits.tasks} creates")
-    lines += [f"in the way: {one}" for one in obstacles]
-    for spec in plan.first:
-        lines.append(f"  {spec.name}: {spec.workflow} {printable(str(spec.params), 160)}")
-    return lines
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)
+
+
+def _standing(one: Standing) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "name": one.name,
+        "status": one.status.value,
+        "reason": one.reason,
+        "message": one.message,
+        "files": [file.name for file in one.files],
+    }

@@ -14,12 +14,14 @@ Theory of operation
 """
 
 from batch_runner.journal.changes import Change
+from batch_runner.journal.comparison import Comparison, Standing
 from batch_runner.journal.journal import Imported, Journal, Recovered
 from batch_runner.journal.reader import JobRow, JournalReader
 from batch_runner.journal.rows import EventRow, ItemRow, RunRow
 
 __all__ = [
     "Change",
+    "Comparison",
     "EventRow",
     "Imported",
     "ItemRow",
@@ -28,4 +30,5 @@ __all__ = [
     "JournalReader",
     "Recovered",
     "RunRow",
+    "Standing",
 ]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batch_runner.errors import JournalUnreadable
+from batch_runner.journal.comparison import Comparison
 from batch_runner.journal.file import BUSY_SECONDS, SCHEMA_VERSION, closed_on_error
 from batch_runner.journal.rows import (
     ITEM_COLUMNS,
@@ -17,17 +18,14 @@ from batch_runner.journal.rows import (
     RunRow,
     count_by_status,
     event_of,
-    files_of,
     item_of,
     run_of,
 )
 from batch_runner.lifecycle import ItemStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-    from batch_runner.models import ItemSpec
 
 #: Rows read in one short transaction.
 PAGE = 500
@@ -46,15 +44,6 @@ class JobRow:
     listing: int
     manifest: str
     price: str | None  # of one create, as in the manifest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One listed item beside the journal: `status` None means new. `file_names` if done."""
-
-    spec: ItemSpec
-    status: ItemStatus | None
-    file_names: tuple[str, ...] = ()
 
 
 class JournalReader:
@@ -161,15 +150,9 @@ class JournalReader:
         """Return what was learned about durations, by workflow; `schedule` reads it."""
         return {row["workflow"]: row["state"] for row in self._all("SELECT * FROM learned")}
 
-    def compare(self, specs: Iterable[ItemSpec]) -> Iterator[Difference]:
-        """Return each of `specs` with where it stands here, streamed."""
-        for spec in specs:
-            rows = self._all("SELECT status, files FROM items WHERE key = ?", (spec.key,))
-            if not rows:
-                yield Difference(spec=spec, status=None)
-                continue
-            names = tuple(file.name for file in files_of(rows[0]["files"]))
-            yield Difference(spec=spec, status=ItemStatus(rows[0]["status"]), file_names=names)
+    def comparison(self) -> Comparison:
+        """Return the means to compare a listing with this journal."""
+        return Comparison(self._all)
 
     def _all(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         with self._translated():

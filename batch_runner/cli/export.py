@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,12 +19,18 @@ from batch_runner.cli.options import (
     say,
 )
 from batch_runner.errors import UsageError
+from batch_runner.folder import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.results import damage
+from batch_runner.text import printable
 
 if TYPE_CHECKING:
-    from batch_runner.folder import JobFolder
     from batch_runner.journal import ItemRow
+    from batch_runner.models import PlacedFile
+
+#: What stands beside the pictures.
+PROMPTS = "prompts.json"
 
 
 @examples("batch-runner export jobs/year_of_the_horse.yaml --picks picks.json --to ~/chosen")
@@ -35,15 +42,18 @@ if TYPE_CHECKING:
     "--picks",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="The choice as the page exports it (JSON), or a list of item ids, one a line.",
+    help="The choice as the page exports it (JSON), or a list of ids or files, one a line.",
 )
 @click.option("--to", type=click.Path(path_type=Path), required=True, help="Folder to copy to.")
 def verb(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to: Path) -> int:
-    """Copy the chosen files of MANIFEST's job, with a prompts.json beside them."""
+    """Copy the chosen files of MANIFEST's job, with a prompts.json beside them.
+
+    Nothing is overwritten: a file that is there already must be the same, or nothing is copied.
+    """
     folder = job_folder(manifest, output, rehearse=rehearse)
     names = _names(picks)
     with JournalReader(folder.journal) as reader:
-        chosen = [one for one in reader.items(ItemStatus.DONE) if {one.key, one.id} & names]
+        chosen = [one for one in reader.items(ItemStatus.DONE) if _names_of(one) & names]
     if not chosen:
         raise UsageError(f"no item that is done is named in {picks}; nothing was copied")
     try:
@@ -51,11 +61,17 @@ def verb(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to
     except OSError as error:
         raise UsageError(f"{to} cannot be written: {error}") from None
     say(f"{copied} files copied to {to}")
-    return 0
+    absent = names.difference(*map(_names_of, chosen))
+    for name in sorted(absent):
+        say(f"not copied: {printable(name)} is no item that is done", error=True)
+    gone = [file.name for one in chosen for file in one.files if not _is_there(folder, file)]
+    for name in gone:
+        say(f"not copied: {printable(name)} is missing or changed; see `verify`", error=True)
+    return 1 if absent or gone else 0
 
 
 def _names(picks: Path) -> set[str]:
-    """Return the keys and ids that were chosen.
+    """Return the keys, ids and files that were chosen.
 
     Raises:
         UsageError: the file cannot be read as either form.
@@ -74,16 +90,52 @@ def _names(picks: Path) -> set[str]:
         raise UsageError(f"{picks} is not a choice as the page exports it") from None
 
 
+def _names_of(item: ItemRow) -> set[str]:
+    return {item.key, item.id, *(file.name for file in item.files)}
+
+
+def _is_there(folder: JobFolder, file: PlacedFile) -> bool:
+    # The journal may have been edited: only a plain name stays inside of both folders.
+    return Path(file.name).name == file.name and damage(folder, file) is None
+
+
 def _copy(folder: JobFolder, chosen: list[ItemRow], to: Path) -> int:
+    """Copy what is whole, all or nothing as far as names in `to` go; return how many files.
+
+    Raises:
+        UsageError: another file has one of the names.
+        OSError: `to` cannot be written.
+    """
+    files = [file for item in chosen for file in item.files if _is_there(folder, file)]
     to.mkdir(parents=True, exist_ok=True)
-    prompts: list[dict[str, Any]] = []
-    copied = 0
+    wanted = [file for file in files if not os.path.lexists(to / file.name)]
+    for file in files:
+        if file not in wanted and damage(JobFolder(to), file) is not None:
+            raise UsageError(f"{to / file.name} is another file; nothing was copied")
+    prompts = _known_prompts(to / PROMPTS)
+    for file in wanted:
+        with (folder.root / file.name).open("rb") as source, (to / file.name).open("xb") as target:
+            shutil.copyfileobj(source, target)
+        shutil.copystat(folder.root / file.name, to / file.name)
     for item in chosen:
-        for file in item.files:
-            shutil.copy2(folder.root / file.name, to / file.name)
-            copied += 1
-        names = [file.name for file in item.files]
-        prompts.append({"id": item.id, "files": names, "prompt": item.prompt})
-    text = json.dumps(prompts, ensure_ascii=False, indent=2)
-    (to / "prompts.json").write_text(text + "\n", "utf-8")
-    return copied
+        names = [file.name for file in item.files if file in files]
+        prompts[item.key] = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}
+    text = json.dumps(list(prompts.values()), ensure_ascii=False, indent=2)
+    part = to / f".{PROMPTS}.{os.getpid()}"
+    part.write_text(text + "\n", "utf-8", "backslashreplace")
+    part.replace(to / PROMPTS)
+    return len(wanted)
+
+
+def _known_prompts(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the prompts of an earlier export by key, which go on standing there.
+
+    Raises:
+        UsageError: the file there is not an export's.
+    """
+    if not os.path.lexists(path):
+        return {}
+    try:
+        return {str(one["key"]): one for one in json.loads(path.read_text("utf-8"))}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UsageError(f"{path} is not of an export; nothing was copied") from None

@@ -1,0 +1,226 @@
+"""`export` in a subprocess, on a job whose journal was filled by saying what happened."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from batch_runner.lifecycle import Event
+from batch_runner.models import PlacedFile
+from batch_runner.results import digest
+from tests.e2e.conftest import write_manifest
+from tests.report_night import Night, a_png, an_item
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch_runner.models import ItemSpec
+
+
+def a_placed(path: Path, name: str) -> PlacedFile:
+    size = path.stat().st_size
+    return PlacedFile(name=name, size=size, sha256=digest(path), media_type="image/png")
+
+
+@dataclass
+class Choice:
+    """A finished job, a choice among its items, and a folder to take them to."""
+
+    night: Night
+    manifest: Path
+    picks: Path
+    to: Path
+
+    def done(self, item: ItemSpec, name: str) -> Path:
+        """Say that an item is done, its file under `name` in the output folder."""
+        path = self.night.folder / name
+        path.write_bytes(a_png(item.position))
+        placed = a_placed(path, name)
+        self.night.submitted(item)
+        self.night.record(item, Event.TASK_COMPLETED)
+        self.night.record(item, Event.PLACED, files=(placed,))
+        return path
+
+    def pick(self, *items: ItemSpec) -> None:
+        """Choose as the page exports it."""
+        picks = [{"key": one.key, "id": one.id, "favourite": True, "note": ""} for one in items]
+        self.picks.write_text(json.dumps({"job": "x", "picks": picks}), "utf-8")
+
+    def export(self) -> subprocess.CompletedProcess[str]:
+        words = ["export", str(self.manifest), "--output", str(self.night.folder)]
+        words += ["--picks", str(self.picks), "--to", str(self.to)]
+        return subprocess.run(
+            [sys.executable, "-m", "batch_runner", *words],
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+
+    def prompts(self) -> list[dict[str, Any]]:
+        content: list[dict[str, Any]] = json.loads((self.to / "prompts.json").read_text("utf-8"))
+        return content
+
+
+@pytest.fixture
+def choice(tmp_path: Path) -> Iterator[Choice]:
+    manifest = tmp_path / "cards.yaml"
+    write_manifest(manifest, 1)
+    choice = Choice(Night(tmp_path / "out"), manifest, tmp_path / "picks", tmp_path / "to/there")
+    yield choice
+    choice.night.journal.close()
+
+
+ITEMS = [an_item(0, "a horse"), an_item(1, '马年 "大吉"\n🐎'), an_item(2, "a foal")]
+
+
+def a_finished_night(choice: Choice) -> list[Path]:
+    choice.night.list(*ITEMS)
+    return [choice.done(item, f"card-{item.position}.png") for item in ITEMS]
+
+
+def test_the_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
+    paths = a_finished_night(choice)
+    choice.pick(ITEMS[0], ITEMS[1])
+
+    done = choice.export()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    names = sorted(path.name for path in choice.to.iterdir())
+    assert names == ["card-0.png", "card-1.png", "prompts.json"]
+    assert (choice.to / "card-1.png").read_bytes() == paths[1].read_bytes()
+    assert [(one["id"], one["files"], one["prompt"]) for one in choice.prompts()] == [
+        (item.id, [f"card-{item.position}.png"], item.prompt) for item in ITEMS[:2]
+    ]
+
+
+@pytest.mark.parametrize("text", ["item-2\n\n item-0 \n", "card-0.png\ncard-2.png\n"])
+def test_a_list_of_ids_or_files_is_a_choice_too(text: str, choice: Choice) -> None:
+    a_finished_night(choice)
+    choice.picks.write_text(text)
+
+    assert choice.export().returncode == 0
+    assert {one["id"] for one in choice.prompts()} == {"item-0", "item-2"}
+
+
+def test_what_has_a_note_but_is_no_favourite_stays(choice: Choice) -> None:
+    a_finished_night(choice)
+    picks = [
+        {"key": ITEMS[0].key, "favourite": False, "note": "no"},
+        {"key": ITEMS[1].key, "favourite": True, "note": "yes"},
+    ]
+    choice.picks.write_text(json.dumps({"picks": picks}))
+
+    assert choice.export().returncode == 0
+    assert {one["id"] for one in choice.prompts()} == {"item-1"}
+
+
+def test_a_second_export_adds_to_the_first(choice: Choice) -> None:
+    a_finished_night(choice)
+    choice.pick(ITEMS[0])
+    choice.export()
+    choice.pick(ITEMS[0], ITEMS[2])
+
+    again = choice.export()
+
+    assert again.returncode == 0
+    assert again.stdout.startswith("1 files copied")
+    assert [one["id"] for one in choice.prompts()] == ["item-0", "item-2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("card-1.png", "file"),
+        ("card-1.png", "dead-link"),
+        ("prompts.json", "file"),
+        ("prompts.json", "folder"),
+        ("prompts.json", "link"),
+    ],
+)
+def test_nothing_is_overwritten_and_then_nothing_is_copied(
+    name: str, kind: str, choice: Choice
+) -> None:
+    a_finished_night(choice)
+    choice.pick(*ITEMS)
+    choice.to.mkdir(parents=True)
+    letter, place = choice.to.parent / "letter", choice.to / name
+    if kind != "dead-link":
+        letter.write_text("a letter")
+    if kind == "file":
+        place.write_text("a letter")
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(letter)
+
+    done = choice.export()
+
+    assert done.returncode == 2
+    assert "nothing was copied" in done.stderr
+    assert [path.name for path in choice.to.iterdir()] == [name]
+    assert letter.exists() is (kind != "dead-link")
+    assert kind in ("folder", "dead-link") or place.read_text() == "a letter"
+
+
+@pytest.mark.parametrize("name", ["../card.png", "/{}/card.png", "a/../../card.png"])
+def test_a_hostile_name_in_the_journal_stays_inside(name: str, choice: Choice) -> None:
+    outside = choice.night.folder.parent
+    name = name.format(outside)
+    choice.night.list(*ITEMS[:2])
+    (choice.night.folder / "a").mkdir()
+    good = choice.done(ITEMS[0], "good.png")
+    (outside / "card.png").write_bytes(good.read_bytes())
+    placed = a_placed(good, name)
+    choice.night.submitted(ITEMS[1])
+    choice.night.record(ITEMS[1], Event.TASK_COMPLETED)
+    choice.night.record(ITEMS[1], Event.PLACED, files=(placed,))
+    choice.pick(*ITEMS[:2])
+
+    done = choice.export()
+
+    assert done.returncode == 1
+    assert "not copied" in done.stderr
+    assert {path.name for path in choice.to.iterdir()} == {"good.png", "prompts.json"}
+    assert not (choice.to.parent / "card.png").exists()
+
+
+def test_a_strange_but_plain_name_is_copied(choice: Choice) -> None:
+    item = replace(ITEMS[0])
+    choice.night.list(item)
+    choice.done(item, "$(rm -rf) 'x' \u202e马年 %s.png")
+    choice.pick(item)
+
+    assert choice.export().returncode == 0
+    assert len(os.listdir(choice.to)) == 2  # noqa: PTH208  names as the disk has them
+
+
+def test_what_cannot_be_copied_is_told(choice: Choice) -> None:
+    paths = a_finished_night(choice)
+    paths[0].unlink()
+    paths[1].write_bytes(b"half")
+    choice.pick(*ITEMS, an_item(9))
+
+    done = choice.export()
+
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 3
+    assert {path.name for path in choice.to.iterdir()} == {"card-2.png", "prompts.json"}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1]", '{"picks": 3}', "no-such-item\n", "\x00\udc80"])
+def test_a_choice_that_is_none_is_one_sentence(text: str, choice: Choice) -> None:
+    a_finished_night(choice)
+    choice.picks.write_text(text, "utf-8", "surrogateescape")
+
+    done = choice.export()
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert not choice.to.exists()

@@ -190,11 +190,11 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _parse(line: str) -> Any:
     try:
-        value, end = _scan(line, 0)
+        value, end = _read(line)
         # With as many colons as names, no name is there twice.
         if line[end:] in _ENDS and "\\u" not in line and line.count(":") == len(value):
             return value
-    except (StopIteration, TypeError, ValueError):
+    except (TypeError, ValueError):
         pass
     value = _decode(line)
     if "\\u" in line:
@@ -215,5 +215,5 @@ def _no_constant(word: str) -> float:
 
 
 _ENDS = ("\n", "", "\r\n")
-_scan = json.JSONDecoder(parse_constant=_no_constant).scan_once
+_read = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 _decode = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant).decode

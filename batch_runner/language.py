@@ -30,6 +30,9 @@ _STATUSES = {
     "unfetched": "未取回",
 }
 
+#: Our own signs, for terminals that lack them.
+_PLAIN = str.maketrans({"·": "-", "…": "...", "━": "#", "─": "-", "–": "-"})
+
 
 def reader_language(
     stream: TextIO | None = None, environment: Mapping[str, str] | None = None
@@ -62,6 +65,16 @@ def wording(language: Language, en: str, zh: str) -> str:
 def status_word(status: str, language: Language) -> str:
     """Return what an item's status is called."""
     return _STATUSES[status] if language == "zh" else str(status)
+
+
+def shown(text: str, stream: TextIO | None = None) -> str:
+    """Return `text` with what the encoding of `stream` (default: standard output) lacks replaced."""
+    encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_PLAIN).encode(encoding, "backslashreplace").decode(encoding)
+    return text
 
 
 def _first(environment: Mapping[str, str], *names: str) -> str:

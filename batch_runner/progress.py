@@ -1,31 +1,44 @@
-"""What the operator sees during a run: computed once from the tally, shown in three ways.
+"""What the operator sees of a run: its facts, shown in three ways, in the reader's language.
 
-On a terminal one live line; without one, a line a minute and at every change of weather; with
-`--json`, the same facts as one object a line on standard output.
+On a terminal a picture, redrawn in place; without one, a line a minute and at every change of
+weather; with `--json`, the same facts as one object a line on standard output. The picture is drawn
+from the journal, so the run shows just what `status --watch` shows in another terminal.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import os
 import sys
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
+from batch_runner.errors import JournalError
+from batch_runner.glance import glance
+from batch_runner.language import reader_language, shown, status_word, wording
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.picture import REST, is_terminal, live_picture, picture, weather_text
 from batch_runner.text import duration, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+    from typing import TextIO
 
+    from rich.text import Text
+
+    from batch_runner.glance import Glance
+    from batch_runner.language import Language
     from batch_runner.run import Summary
     from batch_runner.shift import Shift
 
 #: Seconds between two looks, and between two plain lines.
 TICK, PLAIN_EVERY = 0.5, 60.0
+#: Seconds between two pictures.
+PICTURE_EVERY = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,31 +65,51 @@ class Facts:
 
 def facts_of(shift: Shift) -> Facts:
     """Return how the run stands now."""
-    tally, counts = shift.tally, shift.tally.counts
+    tally = shift.tally
     pace = shift.pacer.rate_now
     return Facts(
-        total=tally.total,
-        pending=counts[ItemStatus.PENDING],
-        in_flight=counts[ItemStatus.SUBMITTED] + counts[ItemStatus.SUBMITTING],
-        fetching=counts[ItemStatus.FETCHING],
-        done=counts[ItemStatus.DONE],
-        failed=counts[ItemStatus.FAILED],
-        refused=counts[ItemStatus.REFUSED],
-        held=counts[ItemStatus.HELD],
-        unfetched=counts[ItemStatus.UNFETCHED],
+        **_counted(tally.counts),
         creates=tally.creates,
         polls=tally.polls,
         limited=tally.limited,
         pace=round(pace, 3),
-        eta=_eta(shift, counts[ItemStatus.PENDING], pace),
+        eta=_eta(shift, tally.counts[ItemStatus.PENDING], pace),
         weather=_weather(shift),
         problem=printable(tally.last_problem, 120),
     )
 
 
+def facts_seen(look: Glance) -> Facts:
+    """Return how a run stands as its journal tells it; `pace` is what was created lately."""
+    return Facts(
+        **_counted(look.counts),
+        creates=look.creates,
+        polls=look.run.polls if look.run else 0,
+        limited=look.limited,
+        pace=round(look.pace, 2),
+        eta=round(look.eta.seconds, 1) if look.eta else None,
+        weather="slowed" if look.limited_lately else "fair",
+        problem=printable(look.errors[0][1].message or "", 120) if look.errors else "",
+    )
+
+
+def _counted(counts: Any) -> dict[str, int]:
+    names = ("pending", "fetching", "done", "failed", "refused", "held", "unfetched")
+    in_flight = counts[ItemStatus.SUBMITTED] + counts[ItemStatus.SUBMITTING]
+    return {
+        "total": sum(counts.values()),
+        "in_flight": in_flight,
+        **{name: counts[ItemStatus(name)] for name in names},
+    }
+
+
 def _eta(shift: Shift, pending: int, pace: float) -> float | None:
+    """Return the seconds until all is finished: as creates go, or as tasks finish, the longer."""
     in_flight = shift.schedule.eta()
-    return None if in_flight is None else round(max(in_flight, pending / pace), 1)
+    if in_flight is None:
+        return None
+    each = in_flight / max(1, len(shift.schedule))
+    return round(max(in_flight, pending / pace, (pending + len(shift.schedule)) * each), 1)
 
 
 def _weather(shift: Shift) -> str:
@@ -87,18 +120,27 @@ def _weather(shift: Shift) -> str:
     return "fair" if shift.pacer.rate_now >= shift.settings.limits.pace.per_second else "slowed"
 
 
-def line_of(facts: Facts) -> str:
+def line_of(facts: Facts, language: Language = "en") -> str:
     """Return one moment as one line."""
-    parts = [f"{facts.done}/{facts.total} done", f"{facts.in_flight} in flight"]
-    rest = ("fetching", "failed", "refused", "held", "unfetched")
-    parts += [f"{count} {name}" for name in rest if (count := getattr(facts, name))]
-    parts.append(f"{facts.creates} creates at {facts.pace:g}/s")
+    parts = [
+        wording(language, f"{facts.done}/{facts.total} done", f"完成 {facts.done}/{facts.total}"),
+        wording(language, f"{facts.in_flight} in flight", f"生成中 {facts.in_flight}"),
+    ]
+    for status in REST:
+        if status is not ItemStatus.PENDING and (count := getattr(facts, status.value)):
+            word = status_word(status, language)
+            parts.append(wording(language, f"{count} {word}", f"{word} {count}"))
+    pace = f"{facts.pace:g}/s"
+    parts.append(
+        wording(language, f"{facts.creates} creates at {pace}", f"创建 {facts.creates} 次，{pace}")
+    )
     if facts.limited:
-        parts.append(f"{facts.limited} x 429")
+        parts.append(wording(language, f"{facts.limited} x 429", f"429 × {facts.limited}"))
     if facts.eta is not None and facts.done < facts.total:
-        parts.append(f"about {duration(facts.eta)} left")
+        left = duration(facts.eta, language=language)
+        parts.append(wording(language, f"about {left} left", f"约剩 {left}"))
     if facts.weather != "fair":
-        parts.append(facts.weather)
+        parts.append(weather_text(facts.weather, language))
     return " · ".join(parts)
 
 
@@ -108,71 +150,109 @@ async def watch_progress(shift: Shift, *, quiet: bool, as_json: bool) -> None:
         return
     if as_json:
         await _print_lines(shift, lambda facts: _write(sys.stdout, _json_line(facts)))
-    elif sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
+    elif is_terminal(sys.stderr):
         await _live(shift)
     else:
-        await _print_lines(shift, lambda facts: _write(sys.stderr, line_of(facts)))
+        language = reader_language(sys.stderr)
+        await _print_lines(shift, lambda facts: _write(sys.stderr, line_of(facts, language)))
 
 
-async def _print_lines(shift: Shift, show: object) -> None:
-    last, weather = -PLAIN_EVERY, ""
+async def _print_lines(shift: Shift, show: Callable[[Facts], None]) -> None:
+    due = PlainLines()
     while True:
-        facts, now = facts_of(shift), shift.clock()
-        if now - last >= PLAIN_EVERY or facts.weather != weather:
-            show(facts)  # type: ignore[operator]
-            last, weather = now, facts.weather
+        facts = facts_of(shift)
+        if due.is_due(shift.clock(), facts.weather):
+            show(facts)
         await anyio.sleep(TICK)
 
 
+class PlainLines:
+    """When the next line is due: every minute, and when the weather changes."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._weather = ""
+
+    def is_due(self, now: float, weather: str) -> bool:
+        """Say whether to print a line now, and take it as printed."""
+        soon = self._last is not None and now - self._last < PLAIN_EVERY
+        if soon and weather == self._weather:
+            return False
+        self._last, self._weather = now, weather
+        return True
+
+
 async def _live(shift: Shift) -> None:
-    from rich.console import Console
-    from rich.live import Live
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-
-    def picture() -> Table:
-        facts = facts_of(shift)
-        table = Table.grid(padding=(0, 1))
-        table.add_row(
-            ProgressBar(total=max(1, facts.total), completed=facts.done, width=30), line_of(facts)
-        )
-        return table
-
-    with Live(picture(), console=Console(stderr=True), auto_refresh=False, transient=True) as live:
+    language = reader_language(sys.stderr)
+    limit, journal = shift.settings.limits.pace, shift.folder.journal
+    with live_picture(sys.stderr, screen=False) as show:
         while True:
-            live.update(picture(), refresh=True)
-            await anyio.sleep(TICK)
+            with contextlib.suppress(JournalError, OSError):
+                look = await anyio.to_thread.run_sync(glance, journal)
+                look = replace(look, limited=shift.tally.limited)
+                weather = _weather(shift)
+
+                def draw(
+                    columns: int, rows: int, look: Glance = look, weather: str = weather
+                ) -> Text:
+                    return picture(
+                        look, limit, language=language, columns=columns, rows=rows, weather=weather
+                    )
+
+                show(draw)
+            await anyio.sleep(PICTURE_EVERY)
 
 
 def _json_line(facts: Facts) -> str:
     return json.dumps({"event": "progress", **asdict(facts)})
 
 
-def _write(stream: object, text: str) -> None:
+def _write(stream: TextIO, text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody looks any more; the run goes on
-        print(text, file=stream, flush=True)  # type: ignore[call-overload]
+        print(shown(text, stream), file=stream, flush=True)
 
 
-def summary_lines(summary: Summary, folder: Path) -> list[str]:
+def summary_lines(summary: Summary, folder: Path, language: Language = "en") -> list[str]:
     """Return how a run ended, for people."""
     counts = summary.counts
-    total = sum(counts.values())
+    done, total = counts[ItemStatus.DONE], sum(counts.values())
+    took = duration(summary.seconds, language=language)
     lines = [
-        f"{counts[ItemStatus.DONE]} of {total} items done, {summary.creates} creates in this run "
-        f"({summary.spent} in all), {duration(summary.seconds)}"
+        wording(
+            language,
+            f"{done} of {total} items done, {summary.creates} creates in this run "
+            f"({summary.spent} in all), {took}",
+            f"{total} 项中完成 {done} 项，本次创建 {summary.creates} 次（共 {summary.spent} 次），"
+            f"用时 {took}",
+        )
     ]
     rest = [
-        f"{count} {status}"
+        wording(language, f"{count} {status}", f"{status_word(status, language)} {count}")
         for status, count in counts.items()
         if count and status is not ItemStatus.DONE
     ]
     if rest:
-        lines.append("not done: " + ", ".join(rest))
+        lines.append(
+            wording(language, "not done: " + ", ".join(rest), "未完成：" + "，".join(rest))
+        )
     if summary.stop is not None and summary.exit_code:
-        lines.append(f"stopped early: {printable(summary.stop.message, 300)}")
+        message = printable(summary.stop.message, 300)
+        lines.append(wording(language, f"stopped early: {message}", f"提前停止：{message}"))
     if counts[ItemStatus.HELD]:
-        lines.append("held items may have been paid: see `batch-runner resolve`")
+        lines.append(
+            wording(
+                language,
+                "held items may have been paid: see `batch-runner resolve`",
+                "待定的项目可能已计费：见 `batch-runner resolve`",
+            )
+        )
     if counts[ItemStatus.FAILED] or counts[ItemStatus.REFUSED]:
-        lines.append("failed and refused items: see `batch-runner status`, then `retry`")
-    lines.append(f"files: {folder}")
+        lines.append(
+            wording(
+                language,
+                "failed and refused items: see `batch-runner status`, then `retry`",
+                "失败和被拒绝的项目：见 `batch-runner status`，然后 `retry`",
+            )
+        )
+    lines.append(wording(language, f"files: {folder}", f"文件：{folder}"))
     return lines

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 # Control characters (escape sequences among them), line and paragraph separators, and the marks
 # that reorder what follows them.
@@ -15,11 +16,35 @@ def printable(text: str, limit: int = 200) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
-def duration(seconds: float) -> str:
-    """Return seconds for people: "4 s", "6 min 12 s", "2 h 05 min"."""
+def duration(seconds: float, *, language: str = "en") -> str:
+    """Return seconds for people: "4 s", "6 min 12 s", "2 h 05 min"; `language` may be "zh"."""
+    hours, minutes, small = ("小时", "分", "秒") if language == "zh" else ("h", "min", "s")
     whole = round(seconds)
     if whole < 60:
-        return f"{whole} s"
+        return f"{whole} {small}"
     if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+        return f"{whole // 60} {minutes} {whole % 60:02d} {small}"
+    return f"{whole // 3600} {hours} {whole % 3600 // 60:02d} {minutes}"
+
+
+def width(text: str) -> int:
+    """Return how many cells of a terminal `text` takes: Chinese characters take two."""
+    return sum(_cells(sign) for sign in text)
+
+
+def fitted(text: str, cells: int) -> str:
+    """Return `text` cut or filled up with blanks to this many cells of a terminal."""
+    if (spare := cells - width(text)) >= 0:
+        return text + " " * spare
+    kept, left = "", cells - 1
+    for sign in text:
+        if (left := left - _cells(sign)) < 0:
+            break
+        kept += sign
+    return fitted(kept + "…", cells)
+
+
+def _cells(sign: str) -> int:
+    if unicodedata.combining(sign) or unicodedata.category(sign) in ("Cf", "Me", "Mn"):
+        return 0
+    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
 from batch_runner.folder import JobFolder
+from batch_runner.language import reader_language, shown, wording
 from batch_runner.opening import REHEARSAL, Identity
 from batch_runner.providers import PROVIDERS
 from batch_runner.providers.baicai import DOCUMENTS_HOST
@@ -80,7 +82,13 @@ def job_folder(manifest_path: Path, output: Path | None, *, rehearse: bool = Fal
     """
     folder = JobFolder(output_folder(load_manifest(manifest_path), output, rehearse=rehearse))
     if not folder.journal.exists() and not folder.marker.exists():
-        raise UsageError(f"no run has been made in {folder.root} yet")
+        raise UsageError(
+            wording(
+                reader_language(sys.stderr),
+                f"no run has been made in {folder.root} yet",
+                f"{folder.root} 中还没有运行过",
+            )
+        )
     return folder
 
 
@@ -125,8 +133,13 @@ def _key(prefix: str) -> str:
     key = os.environ.get(name) or _key_from_file(name)
     if not key:
         raise UsageError(
-            f"no key: set {name}, or {name}_FILE to a file that holds it "
-            "(or try `run --rehearse`, which needs none)"
+            wording(
+                reader_language(sys.stderr),
+                f"no key: set {name}, or {name}_FILE to a file that holds it "
+                "(or try `run --rehearse`, which needs none)",
+                f"没有密钥：请设置 {name}，或让 {name}_FILE 指向存放密钥的文件"
+                "（也可以先试 `run --rehearse`，不需要密钥）",
+            )
         )
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
@@ -159,13 +172,15 @@ def identity_of(manifest: Manifest, service: Service | None) -> Identity:
 def say(text: str, *, error: bool = False) -> None:
     """Print a line; a reader that has gone is not our failure."""
     stream = sys.stderr if error else sys.stdout
-    try:
-        stream.write(text + "\n")
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(shown(text, stream) + "\n")
         stream.flush()
-    except UnicodeEncodeError:  # LANG=C
-        say(text.encode("ascii", "backslashreplace").decode(), error=error)
-    except (OSError, ValueError):
-        return
+
+
+def say_either(en: str, zh: str, *, error: bool = False) -> None:
+    """Print a line in the reader's language."""
+    language = reader_language(sys.stderr if error else sys.stdout)
+    say(wording(language, en, zh), error=error)
 
 
 def say_json(value: Any) -> None:

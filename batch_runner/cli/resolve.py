@@ -15,6 +15,7 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
     say,
+    say_either,
     say_json,
 )
 from batch_runner.errors import UsageError
@@ -66,7 +67,11 @@ def verb(
     if decision is None:
         raise UsageError("say what to do: attach TASK_ID, resubmit, or drop")
     changed = _decide(folder, item, decision, task_id)
-    say(f"{changed} items: {decision}; the next run goes on from there")
+    zh = {"attach": "已填入任务编号", "resubmit": "将重新创建", "drop": "已放弃"}[decision]
+    say_either(
+        f"{changed} items: {decision}; the next run goes on from there",
+        f"{changed} 项：{zh}；下次运行会从这里继续",
+    )
     return 0
 
 
@@ -89,11 +94,18 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
                 }
             )
         else:
-            say(f"{item.id}  attempt {item.attempt}, sent {_clock(first)} to {_clock(last)}")
-            say(f"    prompt: {printable(item.prompt, 120)}")
+            sent, seen, prompt = _clock(first), _clock(last), printable(item.prompt, 120)
+            say_either(
+                f"{item.id}  attempt {item.attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
+                f"{item.id}  第 {item.attempt} 次创建，发出于 {sent} 至 {seen}\n"
+                f"    提示词：{prompt}",
+            )
             say(f"    {printable(item.message or '', 200)}")
     if not as_json:
-        say(f"{len(held)} items are held" + ("; see --help for the ways out" if held else ""))
+        say_either(
+            f"{len(held)} items are held" + ("; see --help for the ways out" if held else ""),
+            f"{len(held)} 项待定" + ("；处理办法见 --help" if held else ""),
+        )
     return 1 if held else 0
 
 

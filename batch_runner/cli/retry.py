@@ -12,7 +12,7 @@ from batch_runner.cli.options import (
     manifest_argument,
     output_option,
     rehearsal_option,
-    say,
+    say_either,
 )
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, JournalReader
@@ -61,7 +61,10 @@ def verb(
         _refuse_unknown(items, chosen)
         for item in chosen:
             job.journal.apply(Change(key=item.key, event=Event.RETRIED))
-    say(f"{len(chosen)} items will be created again by the next run")
+    say_either(
+        f"{len(chosen)} items will be created again by the next run",
+        f"下次运行会重新创建 {len(chosen)} 项",
+    )
     return 0
 
 

@@ -27,6 +27,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.cli.settings_flags import effective_settings, settings_flags
 from batch_runner.errors import BatchRunnerError, JobLocked
+from batch_runner.language import reader_language, wording
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -187,6 +188,7 @@ def _finish(night: Night, summary: Summary) -> None:
         creates=summary.spent,
         price=night.settings.limits.price,
         seconds=summary.seconds,
+        language=reader_language(),
     )
     _say_how_it_went(night, summary, sentence, page)
     tell(
@@ -204,7 +206,9 @@ def _say_how_it_went(night: Night, summary: Summary, sentence: str, page: Path) 
     if night.as_json:
         say_json(_summary_object(summary, night.root))
     elif not night.quiet or summary.exit_code:
-        for line in (sentence, *summary_lines(summary, night.root), f"page: {page}"):
+        language = reader_language()
+        where = wording(language, f"page: {page}", f"报告页：{page}")
+        for line in (sentence, *summary_lines(summary, night.root, language), where):
             say(line, error=night.quiet)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,43 +13,55 @@ from batch_runner.cli.options import (
     examples,
     job_folder,
     json_option,
+    load_manifest,
     manifest_argument,
     output_option,
     rehearsal_option,
     say,
+    say_either,
     say_json,
 )
 from batch_runner.journal import JournalReader
-from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.text import printable
+from batch_runner.language import reader_language, status_word, wording
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.text import fitted, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.folder import JobFolder
-    from batch_runner.journal import ItemRow
+    from rich.text import Text
 
-#: Seconds between two looks, and how many events are looked at for the pace.
-WATCH_SECONDS, RECENT = 2.0, 200
+    from batch_runner.glance import Glance
+    from batch_runner.journal import EventRow, ItemRow
+    from batch_runner.settings import Rate
+
+#: Seconds between two looks.
+WATCH_SECONDS = 1.0
 #: What a person may want to see by itself.
 _TROUBLE = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFETCHED)
 
 
 @examples(
     "batch-runner status jobs/year_of_the_horse.yaml",
+    "batch-runner status jobs/year_of_the_horse.yaml --watch",
     "batch-runner status jobs/year_of_the_horse.yaml --json | jq 'select(.status == \"held\")'",
 )
 @click.command("status", short_help="Show where every item stands.")
 @manifest_argument
 @output_option
 @rehearsal_option
-@click.option("--watch", is_flag=True, help="Show it again every 2 s, until Ctrl-C.")
+@click.option("--watch", is_flag=True, help="Keep showing how the run goes, until it ends.")
 @json_option
 def verb(manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as_json: bool) -> int:
-    """Show where every item of MANIFEST stands. Reads only, so it may run beside a run."""
+    """Show where every item of MANIFEST stands. Reads only, so it may run beside a run.
+
+    With --watch: what is in flight, pace, time left, 429s, errors and held items, until the run
+    ends; then the exit code is 0.
+    """
     folder = job_folder(manifest, output, rehearse=rehearse)
     if watch:
-        return _watch(folder)
+        limit = load_manifest(manifest).settings.limits.pace
+        return _watch(folder.journal, limit, as_json=as_json)
     with JournalReader(folder.journal) as reader:
         if as_json:
             for item in reader.items():
@@ -59,28 +72,107 @@ def verb(manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as
     return 0 if counts[ItemStatus.DONE] == sum(counts.values()) else 1
 
 
-def _watch(folder: JobFolder) -> int:
-    """Show the counts, the pace and the latest troubles until a key stroke of Ctrl-C."""
+def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:
+    """Show the run at work until it ends."""
+    from batch_runner.picture import is_terminal
+
+    if as_json:
+        look = _watch_as_json(journal)
+    elif is_terminal(sys.stdout):
+        look = _watch_live(journal, limit)
+    else:
+        look = _watch_plainly(journal)
+    if not as_json:
+        _say_the_end(look)
+    return 0
+
+
+def _watch_live(journal: Path, limit: Rate) -> Glance:
+    """Redraw the picture in place; leave the last one standing, also after Ctrl-C."""
+    from batch_runner.glance import glance
+    from batch_runner.picture import live_picture, picture
+
+    language = reader_language()
+    look = glance(journal)
+
+    def draw(columns: int, rows: int) -> Text:
+        weather = "slowed" if look.limited_lately else "fair"
+        return picture(look, limit, language=language, columns=columns, rows=rows, weather=weather)
+
     try:
-        while True:
-            with JournalReader(folder.journal) as reader:
-                if sys.stdout.isatty():
-                    click.clear()
-                _tell(reader)
-                _tell_latest(reader)
-            time.sleep(WATCH_SECONDS)
-    except KeyboardInterrupt:
-        return 0
+        with live_picture(sys.stdout, screen=True) as show:
+            while look.at_work:
+                show(draw)
+                time.sleep(WATCH_SECONDS)
+                look = glance(journal)
+    finally:
+        say(draw(columns=100, rows=100).plain)
+    return look
 
 
-def _tell_latest(reader: JournalReader) -> None:
-    latest = reader.latest_events(RECENT)
-    creates = [event.at for event in latest if event.event == Event.SUBMIT_STARTED.value]
-    if len(creates) > 1 and creates[0] > creates[-1]:
-        say(f"pace: {(len(creates) - 1) / (creates[0] - creates[-1]):.2g} creates a second lately")
-    runs = reader.runs()
-    if runs and runs[-1].ended_at is None:
-        say(f"run {runs[-1].run} is at work, process {runs[-1].pid}, {runs[-1].limited} x 429")
+def _watch_plainly(journal: Path) -> Glance:
+    """Print a line a minute, at every change of weather, and for every error as it comes."""
+    from batch_runner.glance import glance
+    from batch_runner.progress import PlainLines, facts_seen, line_of
+
+    language, due, last = reader_language(), PlainLines(), 0
+    while (look := glance(journal)).at_work:
+        facts = facts_seen(look)
+        if due.is_due(time.monotonic(), facts.weather):
+            say(line_of(facts, language))
+        for name, event in reversed(look.errors):
+            if event.seq > last:
+                last = event.seq
+                say(f"{printable(name, 60)}: {printable(event.message or event.reason or '')}")
+        time.sleep(WATCH_SECONDS)
+    say(line_of(facts_seen(look), language))
+    return look
+
+
+def _watch_as_json(journal: Path) -> Glance:
+    """Print each look as one object a line."""
+    from batch_runner.glance import glance
+    from batch_runner.progress import facts_seen
+
+    while True:
+        look = glance(journal)
+        say_json(
+            {
+                "event": "progress",
+                **asdict(facts_seen(look)),
+                "at_work": look.at_work,
+                "limited_lately": look.limited_lately,
+                "oldest": [_object(item) for item in look.oldest],
+                "held_items": [_object(item) for item in look.held],
+                "errors": [_error(name, event) for name, event in look.errors],
+            }
+        )
+        if not look.at_work:
+            return look
+        time.sleep(WATCH_SECONDS)
+
+
+def _say_the_end(look: Glance) -> None:
+    run = look.run
+    if run is None:
+        say_either("no run has been made yet", "还没有运行过")
+    elif run.ended_at is None:
+        say_either(
+            f"run {run.run} was killed: its process {run.pid} is gone; the next run goes on",
+            f"第 {run.run} 次运行已被终止：进程 {run.pid} 不在了；下次运行会继续",
+        )
+    else:
+        ended = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.ended_at))
+        why = f": {printable(run.verdict)}" if run.verdict else ""
+        say_either(
+            f"run {run.run} ended at {ended} with exit code {run.exit_code}{why}",
+            f"第 {run.run} 次运行于 {ended} 结束，退出码 {run.exit_code}{why}",
+        )
+
+
+def _error(name: str, event: EventRow) -> dict[str, Any]:
+    told = {field: getattr(event, field) for field in ("at", "event", "reason", "message")}
+    return {"id": name, "key": event.key, **told}
 
 
 def _object(item: ItemRow) -> dict[str, Any]:
@@ -104,11 +196,19 @@ def _object(item: ItemRow) -> dict[str, Any]:
 
 
 def _tell(reader: JournalReader) -> None:
-    counts = reader.counts()
-    say(f"{reader.job().name}: {sum(counts.values())} items, {reader.spent()} creates so far")
+    language = reader_language()
+    counts, name, spent = reader.counts(), reader.job().name, reader.spent()
+    total = sum(counts.values())
+    say(
+        wording(
+            language,
+            f"{name}: {total} items, {spent} creates so far",
+            f"{name}：{total} 项，已创建 {spent} 次",
+        )
+    )
     for status, count in counts.items():
         if count:
-            say(f"  {count:6} {status.value}")
+            say(f"  {count:6} {status_word(status, language)}")
     for item in reader.items(*_TROUBLE):
         why = printable(item.message or item.reason or "", 160)
-        say(f"{item.status.value:9} {printable(item.id, 60)}  {why}")
+        say(f"{fitted(status_word(item.status, language), 9)} {printable(item.id, 60)}  {why}")

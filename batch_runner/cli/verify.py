@@ -14,9 +14,11 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
     say,
+    say_either,
     say_json,
 )
 from batch_runner.journal import Change, JournalReader
+from batch_runner.language import status_word
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.results import damage
 
@@ -61,12 +63,17 @@ def verb(
         why = bad.get(item.key)
         if as_json:
             say_json({"id": item.id, "status": item.status.value, "ok": why is None, "why": why})
+        elif why and item.status is not ItemStatus.DONE:
+            say_either(f"{item.id}: {why}", f"{item.id}：{status_word(item.status, 'zh')}")
         elif why:
             say(f"{item.id}: {why}")
     if fetch and bad:
         _let_fetch(folder, [item for item in listed if item.key in bad])
     if not as_json:
-        say(f"{len(listed) - len(bad)} of {len(listed)} items are whole")
+        whole = len(listed) - len(bad)
+        say_either(
+            f"{whole} of {len(listed)} items are whole", f"{len(listed)} 项中有 {whole} 项完好"
+        )
     return 1 if bad else 0
 
 
@@ -96,4 +103,8 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
             event = Event.FILE_MISSING
             job.journal.apply(Change(key=item.key, event=event, reason="damaged"))
             count += 1
-    say(f"{count} items will be fetched again by the next run, without paying", error=True)
+    say_either(
+        f"{count} items will be fetched again by the next run, without paying",
+        f"下次运行会重新取回 {count} 项，不再计费",
+        error=True,
+    )

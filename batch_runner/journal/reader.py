@@ -142,6 +142,28 @@ class JournalReader:
         """Return the newest `limit` events of all items, newest first."""
         return [event_of(row) for row in self._all(_LATEST_EVENTS, (limit,))]
 
+    def oldest_in_flight(self, limit: int) -> list[ItemRow]:
+        """Return the items whose tasks are at the service, or on their way, the oldest first."""
+        listing = self.job().listing
+        return [item_of(row, listing) for row in self._all(_OLDEST_IN_FLIGHT, (limit,))]
+
+    def latest_troubles(self, limit: int, since: float) -> list[tuple[str, EventRow]]:
+        """Return what went wrong since a time, newest first, each with the id of its item."""
+        rows = self._all(_LATEST_TROUBLES, (_AT_MOST, since, limit))
+        return [(row["id"], event_of(row)) for row in rows]
+
+    def happened(self, since: float) -> list[tuple[str, str, int, float]]:
+        """Return event, reason, how often since a time, and when first, for each that happened."""
+        rows = self._all(_HAPPENED, (_AT_MOST, since))
+        return [(row["event"], row["reason"] or "", row["n"], row["first"]) for row in rows]
+
+    def service_times(self, limit: int) -> list[float]:
+        """Return the seconds from submission to the service's end of the latest tasks that ended.
+
+        The time is that of the look which found the end.
+        """
+        return [row["seconds"] for row in self._all(_SERVICE_TIMES, (_AT_MOST, limit))]
+
     def runs(self) -> list[RunRow]:
         """Return all runs, oldest first."""
         return [run_of(row) for row in self._all("SELECT * FROM runs ORDER BY run")]
@@ -173,4 +195,28 @@ _EVENTS_OF = (
 _LATEST_EVENTS = (
     "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
     "ORDER BY seq DESC LIMIT ?"
+)
+
+#: Events looked back at, at most, so that a long night is not read anew at every look.
+_AT_MOST = 20_000
+_LATELY = "seq > (SELECT ifnull(max(seq), 0) FROM events) - ?"
+_OLDEST_IN_FLIGHT = (
+    f"SELECT {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
+    "WHERE status IN ('submitting', 'submitted', 'fetching') "
+    "ORDER BY CASE status WHEN 'submitting' THEN started_at ELSE submitted_at END LIMIT ?"
+)
+_LATEST_TROUBLES = (
+    "SELECT i.id, e.* FROM events e JOIN items i USING (key) "  # noqa: S608  constants
+    f"WHERE e.{_LATELY} AND e.at >= ? AND e.event IN ('submit_unsent', 'submit_refused', "
+    "'submit_unanswered', 'submit_interrupted', 'task_failed', 'task_unknown', 'fetch_failed') "
+    "AND ifnull(e.reason, '') NOT LIKE '%-429%' ORDER BY e.seq DESC LIMIT ?"
+)
+_HAPPENED = (
+    "SELECT event, reason, count(*) AS n, min(at) AS first FROM events "  # noqa: S608  constants
+    f"WHERE {_LATELY} AND at >= ? GROUP BY event, reason"
+)
+_SERVICE_TIMES = (
+    "SELECT i.completed_at - i.submitted_at AS seconds "  # noqa: S608  constants
+    f"FROM events e JOIN items i USING (key) WHERE e.{_LATELY} AND e.event = 'task_completed' "
+    "AND i.completed_at >= i.submitted_at ORDER BY e.seq DESC LIMIT ?"
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -33,7 +34,8 @@ def verb(manifest: Path, workflow: str | None, field: str | None) -> int:
             file.write(text)
     except (ValueError, OSError) as error:
         raise UsageError(f"{manifest} cannot be written: {error}") from None
-    say(f"written: {manifest}\ntry it for free: batch-runner run {manifest} --rehearse")
+    again = shlex.join(["batch-runner", "run", str(manifest), "--rehearse"])
+    say(f"written: {manifest}\ntry it for free: {again}")
     return 0
 
 

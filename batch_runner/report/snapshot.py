@@ -16,9 +16,11 @@ from batch_runner.report.history import by_minute, events_by_item, last_look, st
 from batch_runner.report.triage import group_troubles, next_commands
 from batch_runner.report.verdict import verdict_sentence
 from batch_runner.settings import Price, parse_price
+from batch_runner.target import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from batch_runner.journal import EventRow, ItemRow, JobRow, JournalReader, RunRow
     from batch_runner.report.thumbnails import Thumbnail
@@ -68,9 +70,13 @@ def read_snapshot(reader: JournalReader, *, now: float) -> Snapshot:
     )
 
 
-def head_data(snapshot: Snapshot) -> dict[str, Any]:
-    """Return what stands above the contact sheet, and what the sheet needs to be laid out."""
-    job, target = snapshot.job, target_of(snapshot.job)
+def head_data(snapshot: Snapshot, folder: Path) -> dict[str, Any]:
+    """Return what stands above the contact sheet, and what the sheet needs to be laid out.
+
+    `folder` is the job's, and is named in the commands where the manifest does not name it.
+    """
+    job = snapshot.job
+    target = target_of(job.manifest, folder, rehearsal=job.origin == REHEARSAL)
     counts = Counter(item.status for item in snapshot.items)
     return {
         "job": {"id": job.id, "name": job.name, "provider": job.provider, "manifest": job.manifest},
@@ -97,12 +103,6 @@ def verdict_of(snapshot: Snapshot, language: str) -> str:
         seconds=sum(max(0.0, span) for span in spans),
         language=language,
     )
-
-
-def target_of(job: JobRow) -> list[str]:
-    """Return the arguments that name this job on a command line."""
-    rehearsal = ["--rehearse"] if job.origin == REHEARSAL else []
-    return [job.manifest or "MANIFEST.yaml", *rehearsal]
 
 
 def price_of(job: JobRow) -> Price | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.target import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -98,10 +98,10 @@ def group_troubles(items: Iterable[ItemRow], target: Sequence[str]) -> list[Grou
 def command_for(status: ItemStatus, reason: str | None, target: Sequence[str]) -> str:
     """Return the command that takes items of this status and reason further."""
     if status is ItemStatus.HELD:
-        return _command("resolve", target)
+        return command_line("resolve", target)
     if status in (ItemStatus.FAILED, ItemStatus.REFUSED):
-        return _command("retry", target, *(("--reason", reason) if reason else ("--all",)))
-    return _command("run", target)
+        return command_line("retry", target, *(("--reason", reason) if reason else ("--all",)))
+    return command_line("run", target)
 
 
 def next_commands(statuses: Iterable[ItemStatus], target: Sequence[str]) -> list[tuple[str, str]]:
@@ -109,13 +109,9 @@ def next_commands(statuses: Iterable[ItemStatus], target: Sequence[str]) -> list
     present = set(statuses)
     commands = []
     if ItemStatus.HELD in present:
-        commands.append(("resolve", _command("resolve", target)))
+        commands.append(("resolve", command_line("resolve", target)))
     if present & {ItemStatus.FAILED, ItemStatus.REFUSED}:
-        commands.append(("retry", _command("retry", target, "--all")))
+        commands.append(("retry", command_line("retry", target, "--all")))
     if present - {ItemStatus.DONE}:
-        commands.append(("run", _command("run", target)))
+        commands.append(("run", command_line("run", target)))
     return commands
-
-
-def _command(verb: str, target: Sequence[str], *more: str) -> str:
-    return shlex.join(["batch-runner", verb, *target, *more])

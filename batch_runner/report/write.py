@@ -77,7 +77,7 @@ def _write_data(snapshot: Snapshot, folder: Path, report: Path) -> list[str]:
     details = [detail_data(item, snapshot.events.get(item.key, ())) for item in snapshot.items]
     shards = _write_shards(report, "items", items, ITEMS_A_SHARD)
     detail_shards = _write_shards(report, "details", details, DETAILS_A_SHARD)
-    head = head_data(snapshot) | {
+    head = head_data(snapshot, folder) | {
         "folder": REPORT,
         "shards": shards,
         "details": detail_shards,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -53,10 +54,45 @@ def test_the_page_says_how_the_night_went(night: Night) -> None:
         ("failed", "you"),
         ("unfetched", "network"),
     ]
-    assert head["troubles"][1]["command"] == (
-        "batch-runner retry 'jobs/horse cards.yaml' --reason moderation"
+    assert head["troubles"][1]["command"].endswith(
+        f"batch-runner retry 'jobs/horse cards.yaml' --output {night.folder} --reason moderation"
     )
     assert [verb for verb, _ in head["commands"]] == ["resolve", "retry", "run"]
+
+
+@pytest.mark.parametrize("output", ["elsewhere", "it's $HOME"], ids=["own", "overridden"])
+def test_the_commands_work_in_any_shell_as_they_stand(tmp_path: Path, output: str) -> None:
+    manifest = tmp_path / "horse cards.yaml"
+    manifest.write_text(
+        'job: horse-cards\nworkflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a horse]\n'
+        "output: {folder: elsewhere}\n"
+    )
+    night = Night(tmp_path / output)
+    items = [an_item(0), an_item(1)]
+    night.journal.import_items(items, manifest=str(manifest))
+    night.held(items[0])
+    night.failed(items[1], "odd 'reason'")
+    night.report()
+    night.journal.close()
+    groups = data_of(night.folder, "head")["troubles"]
+
+    told = [
+        subprocess.run(
+            ["sh", "-c", group["command"]],
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+        for group in groups
+    ]
+
+    assert [group["status"] for group in groups] == ["held", "failed"]
+    assert [("--output" in group["command"]) for group in groups] == [output != "elsewhere"] * 2
+    assert "item-0" in told[0].stdout, told[0].stderr
+    assert (told[1].returncode, told[1].stderr) == (0, "")
+    assert told[1].stdout.startswith("1 item")
 
 
 def test_an_item_is_shown_with_its_picture_source_and_course(night: Night) -> None:

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from batch_runner.journal import RunRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.report.history import by_minute
 from batch_runner.report.triage import Fixer, command_for, fixer_of, next_commands
+from batch_runner.target import target_of
 
 
 @pytest.mark.parametrize(
@@ -45,8 +49,10 @@ def test_each_trouble_names_who_can_fix_it(
     ],
 )
 def test_a_command_can_be_pasted_as_it_stands(
-    status: ItemStatus, reason: str | None, command: str
+    status: ItemStatus, reason: str | None, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # as in the shell of a reader
+
     assert command_for(status, reason, ["a b.yaml"]) == command
 
 
@@ -61,3 +67,14 @@ def test_weather_that_counts_up_is_told_by_the_minute() -> None:
     )
 
     assert by_minute(run) == [[60, 5, 40, 1], [90, 6, 20, 0]]
+
+
+def test_a_rehearsal_is_named_by_the_folder_of_the_job_it_rehearses(tmp_path: Path) -> None:
+    manifest, folder = tmp_path / "cards.yaml", tmp_path / "there"
+
+    unreadable = target_of(str(manifest), folder / "job.rehearsal", rehearsal=True)
+    manifest.write_text('workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a]\n')
+    own = target_of(str(manifest), tmp_path / "out/cards.rehearsal", rehearsal=True)
+
+    assert unreadable == [str(manifest), "--rehearse", "--output", str(folder / "job")]
+    assert own == [str(manifest), "--rehearse"]

@@ -20,11 +20,11 @@ from batch_runner.results import missing
 from batch_runner.settings import Polling, Price
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from pathlib import Path
 
     from batch_runner.folder import JobFolder
-    from batch_runner.journal import Comparison, Standing
+    from batch_runner.journal import Comparison, Imported, Journal, Standing
     from batch_runner.models import ItemSpec
     from batch_runner.settings import Limits, Settings
 
@@ -86,6 +86,39 @@ class Plan:
     def in_flight(self) -> int:
         """Return how many tasks of listed items are at the service or on their way."""
         return sum(self.standing[status] for status in _IN_FLIGHT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """What a run that holds its job is about to do."""
+
+    counts: dict[ItemStatus, int]
+    new: int  # of those pending
+    unlisted: int
+    outlook: Outlook
+    obstacles: list[Obstacle]
+
+
+def make_head(
+    journal: Journal, imported: Imported, workflows: Collection[str], limits: Limits
+) -> Head:
+    """Return what a run is about to do, from its journal just after the import.
+
+    The time of a task is that of `workflows` together, without another look at the items.
+    """
+    counts = journal.counts_now()
+    known = task_seconds(journal.learned())
+    used = [seconds for name, seconds in known.items() if name in workflows] or known.values()
+    creates = outlook(
+        counts[ItemStatus.PENDING], spent=journal.spent_now(), task=mean(used), limits=limits
+    )
+    return Head(
+        counts=counts,
+        new=imported.new,
+        unlisted=imported.unlisted,
+        outlook=creates,
+        obstacles=obstacles(creates, limits, held=counts[ItemStatus.HELD]),
+    )
 
 
 def make_plan(specs: Iterable[ItemSpec], folder: JobFolder, settings: Settings) -> Plan:

@@ -9,13 +9,12 @@ from batch_runner.lifecycle import ItemStatus
 from batch_runner.text import duration, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from batch_runner.journal import Standing
     from batch_runner.language import Language
     from batch_runner.models import ItemSpec
-    from batch_runner.plan import Obstacle, Outlook, Plan
+    from batch_runner.plan import Head, Obstacle, Outlook, Plan
     from batch_runner.settings import Limits
 
 #: Items of a kind that are named in a line.
@@ -96,31 +95,21 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits, language: Lan
     ]
 
 
-def head_lines(
-    job: str,
-    counts: dict[ItemStatus, int],
-    new: int,
-    unlisted: int,
-    outlook: Outlook,
-    obstacles: Sequence[Obstacle],
-    limits: Limits,
-    language: Language,
-) -> list[str]:
+def head_lines(head: Head, job: str, limits: Limits, language: Language) -> list[str]:
     """Return what a run is about to do, in two or three lines."""
-    standing = dict(counts)
-    standing[ItemStatus.PENDING] -= new
-    parts = [wording(language, f"{new} new", f"{new} 项新增")] if new else []
-    parts += [f"{count} {word}" for word, count in _groups(standing, language)]
+    standing = {**head.counts, ItemStatus.PENDING: head.counts[ItemStatus.PENDING] - head.new}
+    parts = [wording(language, f"{head.new} new", f"{head.new} 项新增")] if head.new else []
+    parts += [f"{count} {word}" for _, word, count in _grouped(standing, language)]
     told = wording(language, ", ", "，").join(parts)
-    total = sum(counts.values())
+    total, gone = sum(head.counts.values()), head.unlisted
     line = wording(
         language, f"{job}: {_count(total, 'item')}: {told}", f"{job}：共 {total} 项：{told}"
     )
-    if unlisted:
-        line += wording(language, f"; {unlisted} no longer listed", f"；{unlisted} 项已不在列表中")
-    lines = [line, outlook_text(outlook, limits, language)]
-    if obstacles:
-        told = "; ".join(obstacle_text(each, language) for each in obstacles)
+    if gone:
+        line += wording(language, f"; {gone} no longer listed", f"；{gone} 项已不在列表中")
+    lines = [line, outlook_text(head.outlook, limits, language)]
+    if head.obstacles:
+        told = "; ".join(obstacle_text(each, language) for each in head.obstacles)
         lines.append(_in_the_way(told, language))
     return lines
 
@@ -240,10 +229,6 @@ def _first_lines(first: list[ItemSpec], language: Language) -> list[str]:
             for spec in first
         ),
     ]
-
-
-def _groups(counts: dict[ItemStatus, int], language: Language) -> list[tuple[str, int]]:
-    return [(word, count) for _, word, count in _grouped(counts, language)]
 
 
 def _grouped(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from contextlib import asynccontextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -26,12 +27,14 @@ from batch_runner.cli.options import (
     service_of,
 )
 from batch_runner.cli.settings_flags import effective_settings, settings_flags
+from batch_runner.control import Exit
 from batch_runner.errors import BatchRunnerError, JobLocked
 from batch_runner.language import reader_language, wording
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from batch_runner.journal import Imported
     from batch_runner.manifest import Manifest
     from batch_runner.opening import OpenJob
     from batch_runner.run import Beside, Summary
@@ -49,6 +52,11 @@ if TYPE_CHECKING:
 @rehearsal_option
 @settings_flags
 @click.option("--quiet", is_flag=True, help="Say nothing unless the exit code is not 0.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Do not ask, whatever it costs (else a terminal is asked above limits.confirm_above).",
+)
 @click.option("--show-config", is_flag=True, help="Print every setting and where it comes from.")
 @click.option(
     "--if-locked",
@@ -69,6 +77,7 @@ def verb(
     *,
     rehearse: bool,
     quiet: bool,
+    yes: bool,
     show_config: bool,
     if_locked: str,
     metrics: Path | None,
@@ -85,12 +94,16 @@ def verb(
     service = None if rehearse else service_of(loaded)
     folder = output_folder(loaded, output, rehearse=rehearse)
     try:
-        night = Night(loaded, settings, service, folder, metrics, quiet=quiet, as_json=as_json)
+        night = Night(
+            loaded, settings, service, folder, metrics, quiet=quiet, yes=yes, as_json=as_json
+        )
         summary = _run(night)
     except JobLocked:
         if if_locked == "skip":
             return 0
         raise
+    if summary is None:
+        return int(Exit.STOPPED)
     _finish(night, summary)
     return int(summary.exit_code)
 
@@ -106,10 +119,12 @@ class Night:
     metrics: Path | None
     _: KW_ONLY
     quiet: bool
+    yes: bool
     as_json: bool
 
 
-def _run(night: Night) -> Summary:
+def _run(night: Night) -> Summary | None:
+    """Return how the run ended, None when whoever was asked said no."""
     from batch_runner.logs import run_log
     from batch_runner.opening import open_job
 
@@ -121,11 +136,34 @@ def _run(night: Night) -> Summary:
         with run_log(job.folder, secret=key.get_secret_value(), quiet=night.quiet):
             limits = night.settings.limits
             price = f"{limits.price.amount:g} {limits.price.currency}" if limits.price else None
-            job.journal.import_items(
+            imported = job.journal.import_items(
                 manifest.items(), manifest=str(manifest.path.absolute()), price=price
             )
+            if not _agreed(job, night, imported):
+                return None
             work = functools.partial(_work, job, night)
             return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
+
+
+def _agreed(job: OpenJob, night: Night, imported: Imported) -> bool:
+    """Say what the run is about to do; where that costs much, ask whoever sits at the terminal."""
+    if night.quiet or night.as_json:
+        return True
+    from batch_runner.cli.plan_words import answered_no_text, head_lines, question_text
+    from batch_runner.cli.question import agreed, someone_there
+    from batch_runner.plan import make_head, must_confirm
+
+    limits, language = night.settings.limits, reader_language(sys.stderr)
+    head = make_head(job.journal, imported, night.manifest.workflows, limits)
+    for line in head_lines(head, night.manifest.job, limits, language):
+        say(line, error=True)
+    free = night.service is None
+    if free or night.yes or not must_confirm(head.outlook, limits) or not someone_there():
+        return True
+    if agreed(question_text(head.outlook, language)):
+        return True
+    say(answered_no_text(language), error=True)
+    return False
 
 
 def _uvloop_there() -> bool:

@@ -18,9 +18,9 @@ from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
 from batch_runner.opening import Identity, open_job
-from batch_runner.plan import make_plan
+from batch_runner.plan import make_plan, must_confirm, outlook
 from batch_runner.providers import PROVIDERS
-from batch_runner.settings import Settings
+from batch_runner.settings import Limits, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -261,6 +261,29 @@ def test_no_key_or_a_wrong_address_stands_in_the_way_but_not_of_a_rehearsal(
     assert obstacle["kind"] == "service"
     assert word in obstacle["message"]
     assert plan("--json", "--rehearse")["obstacles"] == []
+
+
+@pytest.mark.parametrize(
+    ("limits", "most"),
+    [
+        ({}, 500),
+        ({"price": "0.5 CNY"}, 100),
+        ({"price": "0.5 EUR", "confirm_above": "10 EUR"}, 20),
+        ({"price": "0.5 EUR", "confirm_above": 7}, 7),
+        ({"confirm_above": 7}, 7),
+        ({"confirm_above": "10 EUR"}, 500),  # what it costs is not known
+        ({"price": "0.5 EUR", "confirm_above": "10 CNY"}, 0),  # cannot be compared
+        ({"price": "0 EUR"}, 1_000_000),
+    ],
+)
+def test_a_run_asks_above_this_many_creates(limits: dict[str, Any], most: int) -> None:
+    given = Limits.model_validate(limits)
+
+    def asks(creates: int) -> bool:
+        return must_confirm(outlook(creates, spent=0, task=None, limits=given), given)
+
+    assert not asks(most)
+    assert asks(most + 1) is (most < 1_000_000)
 
 
 def test_a_folder_of_another_service_stands_in_the_way(

@@ -17,6 +17,7 @@ from batch_runner.settings import (
     parse_duration,
     parse_price,
     parse_rate,
+    parse_threshold,
 )
 
 #: More digits than a float can hold.
@@ -166,6 +167,21 @@ def test_a_price_is_an_amount_and_a_currency(value: Any, price: Price) -> None:
 def test_what_is_no_price_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="wanted an amount and a currency"):
         parse_price(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "threshold"),
+    [("50 CNY", Price(50, "CNY")), (500, 500), (0, 0), ("0 eur", Price(0, "EUR"))],
+)
+def test_a_threshold_is_a_cost_or_a_number_of_creates(value: Any, threshold: Any) -> None:
+    assert parse_threshold(value) == threshold
+    assert Limits.model_validate({"confirm_above": value}).confirm_above == threshold
+
+
+@pytest.mark.parametrize("value", ["50", "", -1, 0.5, math.nan, True, [5]])
+def test_what_is_no_threshold_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="wanted a cost such as 50 CNY, or a number"):
+        parse_threshold(value)
 
 
 def test_a_cost_is_told_in_hundredths() -> None:

@@ -29,6 +29,19 @@ _STATUSES = {
     "held": "待定",
     "unfetched": "未取回",
 }
+#: Why a run stopped early, by the short word that `Stop.reason` holds.
+_STOPS = {
+    "signal": "收到停止信号",
+    "deadline": "截止时间已到",
+    "cap": "达到创建次数上限",
+    "disk": "磁盘空间不足",
+    "journal": "记录无法写入",
+    "forbidden": "服务端拒绝访问（密钥或余额）",
+    "outage": "服务端长时间没有答复",
+    "limited": "服务端要求过后再来",
+    "breaker": "服务端连续出错",
+    "local": "本机资源不足",
+}
 
 #: Our own signs, for terminals that lack them.
 _PLAIN = str.maketrans({"·": "-", "…": "...", "━": "#", "─": "-", "–": "-"})
@@ -67,8 +80,13 @@ def status_word(status: str, language: Language) -> str:
     return _STATUSES[status] if language == "zh" else str(status)
 
 
+def stop_word(reason: str, language: Language) -> str:
+    """Return why a run stops, in a few words."""
+    return _STOPS.get(reason, reason) if language == "zh" else reason
+
+
 def shown(text: str, stream: TextIO | None = None) -> str:
-    """Return `text` with what the encoding of `stream` (default: standard output) lacks replaced."""
+    """Return `text` with what the encoding of `stream` (default: stdout) lacks replaced."""
     encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.language import shown, status_word, wording
+from batch_runner.language import shown, status_word, stop_word, wording
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.text import duration, fitted, printable, width
 
@@ -200,7 +200,7 @@ def _held(look: Glance, language: Language) -> list[tuple[str, str]]:
     entries = []
     for item in look.held:
         sent = wording(
-            language, f"sent {_clock(item.started_at)}", f"发出于 {_clock(item.started_at)}"
+            language, f"sent {clock(item.started_at)}", f"发出于 {clock(item.started_at)}"
         )
         entries.append((printable(item.id, 60), f"{sent}  {printable(item.message or '')}"))
     return _and_more(entries, look.counts[ItemStatus.HELD], language)
@@ -210,7 +210,7 @@ def _errors(look: Glance) -> list[tuple[str, str]]:
     return [
         (
             printable(name, 60),
-            f"{_clock(event.at)}  {printable(event.message or event.reason or '')}",
+            f"{clock(event.at)}  {printable(event.message or event.reason or '')}",
         )
         for name, event in look.errors
     ]
@@ -236,13 +236,14 @@ def _and_more(
     return [*entries, (told, "")] if entries and more > 0 else entries
 
 
-def _clock(moment: float | None) -> str:
+def clock(moment: float | None) -> str:
+    """Return a time of this day for people."""
     return "?" if moment is None else time.strftime("%H:%M:%S", time.localtime(moment))
 
 
 def is_terminal(stream: TextIO) -> bool:
     """Say whether a picture can be redrawn in place there."""
-    return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+    return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 @contextlib.contextmanager
@@ -260,9 +261,14 @@ def live_picture(
 
     console = Console(file=stream, highlight=False, emoji=False, markup=False)
     live = Live(Text(), console=console, auto_refresh=False, transient=True, screen=screen)
+    last = console.size
 
     def show(draw: Callable[..., Text]) -> None:
+        nonlocal last
         size = console.size
+        if size != last:
+            console.clear()  # the terminal has wrapped the last picture anew, nobody knows how
+            last = size
         drawn = draw(columns=size.width, rows=size.height)
         plain = shown(drawn.plain, stream)
         live.update(drawn if plain == drawn.plain else Text(plain, no_wrap=True), refresh=True)
@@ -292,7 +298,9 @@ def _logged_above(stream: TextIO, live: Live) -> Iterator[None]:
 
 def weather_text(weather: str, language: Language) -> str:
     """Return the weather in the reader's language."""
+    kind, _, reason = weather.partition(": ")
     if language == "en":
         return weather
-    words = {"fair": "正常", "slowed": "已减速", "paused by the service": "服务端要求暂停"}
-    return words.get(weather) or weather.replace("stopping: ", "正在停止：")
+    if reason:
+        return f"正在停止：{stop_word(reason, language)}"
+    return {"fair": "正常", "slowed": "已减速", "paused by the service": "服务端要求暂停"}[kind]

@@ -18,7 +18,7 @@ import anyio.to_thread
 
 from batch_runner.errors import JournalError
 from batch_runner.glance import glance
-from batch_runner.language import reader_language, shown, status_word, wording
+from batch_runner.language import reader_language, shown, status_word, stop_word, wording
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.picture import REST, is_terminal, live_picture, picture, weather_text
 from batch_runner.text import duration, printable
@@ -237,7 +237,9 @@ def summary_lines(summary: Summary, folder: Path, language: Language = "en") -> 
         )
     if summary.stop is not None and summary.exit_code:
         message = printable(summary.stop.message, 300)
-        lines.append(wording(language, f"stopped early: {message}", f"提前停止：{message}"))
+        word = stop_word(summary.stop.reason, language)
+        told = (f"stopped early: {message}", f"提前停止：{word}（{message}）")
+        lines.append(wording(language, *told))
     if counts[ItemStatus.HELD]:
         lines.append(
             wording(

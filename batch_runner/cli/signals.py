@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from batch_runner.cli.options import say
+from batch_runner.cli.options import say_either
 from batch_runner.control import Exit, Stop
 
 if TYPE_CHECKING:
@@ -27,7 +27,11 @@ async def watch_signals(shift: Shift) -> None:
         async for number in signals:
             if first:
                 first = False
-                say("stopping: what is on the wire is waited for; again to abort", error=True)
+                say_either(
+                    "stopping: what is on the wire is waited for; again to abort",
+                    "正在停止：等待已发出的请求；再按一次立即中止",
+                    error=True,
+                )
                 shift.control.leave(Stop("signal", f"stopped by {number.name}", Exit.STOPPED))
             else:
                 code = Exit.INTERRUPTED if number is signal.SIGINT else Exit.TERMINATED

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from batch_runner.glance import Glance
     from batch_runner.journal import EventRow, ItemRow
+    from batch_runner.language import Language
     from batch_runner.settings import Rate
 
 #: Seconds between two looks.
@@ -111,22 +112,32 @@ def _watch_live(journal: Path, limit: Rate) -> Glance:
 
 
 def _watch_plainly(journal: Path) -> Glance:
-    """Print a line a minute, at every change of weather, and for every error as it comes."""
+    """Print a line a minute, at every change of weather, and for every trouble as it comes."""
     from batch_runner.glance import glance
     from batch_runner.progress import PlainLines, facts_seen, line_of
 
-    language, due, last = reader_language(), PlainLines(), 0
+    language, due, told = reader_language(), PlainLines(), set[str]()
     while (look := glance(journal)).at_work:
         facts = facts_seen(look)
         if due.is_due(time.monotonic(), facts.weather):
             say(line_of(facts, language))
-        for name, event in reversed(look.errors):
-            if event.seq > last:
-                last = event.seq
-                say(f"{printable(name, 60)}: {printable(event.message or event.reason or '')}")
+        for line in _troubles(look, language):
+            if line not in told:
+                told.add(line)
+                say(line)
         time.sleep(WATCH_SECONDS)
     say(line_of(facts_seen(look), language))
     return look
+
+
+def _troubles(look: Glance, language: Language) -> list[str]:
+    """Return a line for each held item and each of the last errors."""
+    from batch_runner.picture import clock
+
+    word = status_word(ItemStatus.HELD, language)
+    found = [(item.started_at, f"{word} {item.id}", item.message) for item in look.held]
+    found += [(event.at, name, event.message or event.reason) for name, event in look.errors[::-1]]
+    return [f"{clock(at)} {printable(name, 60)}: {printable(why or '')}" for at, name, why in found]
 
 
 def _watch_as_json(journal: Path) -> Glance:

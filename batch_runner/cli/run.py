@@ -135,7 +135,7 @@ def _run(night: Night) -> Summary | None:
         key = service.key if service else SecretStr("")
         with run_log(job.folder, secret=key.get_secret_value(), quiet=night.quiet):
             limits = night.settings.limits
-            price = f"{limits.price.amount:g} {limits.price.currency}" if limits.price else None
+            price = str(limits.price) if limits.price else None
             imported = job.journal.import_items(
                 manifest.items(), manifest=str(manifest.path.absolute()), price=price
             )
@@ -226,6 +226,7 @@ def _finish(night: Night, summary: Summary) -> None:
         creates=summary.spent,
         price=night.settings.limits.price,
         seconds=summary.seconds,
+        stopped=summary.stop.message if summary.stop else None,
         language=reader_language(),
     )
     _say_how_it_went(night, summary, sentence, page)

@@ -101,6 +101,7 @@ def verdict_of(snapshot: Snapshot, language: str) -> str:
         creates=snapshot.spent,
         price=price_of(snapshot.job),
         seconds=sum(max(0.0, span) for span in spans),
+        stopped=snapshot.runs[-1].verdict if snapshot.runs else None,
         language=language,
     )
 

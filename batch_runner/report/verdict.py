@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +23,13 @@ class _Trouble(NamedTuple):
     zh: str
     zh_meaning: str
 
+
+_UNFINISHED = (
+    ItemStatus.PENDING,
+    ItemStatus.SUBMITTING,
+    ItemStatus.SUBMITTED,
+    ItemStatus.FETCHING,
+)
 
 #: The most urgent first: the first that applies leads the sentence and is explained.
 _TROUBLES = (
@@ -51,12 +59,7 @@ _TROUBLES = (
         "服务端拒绝，未计费",
     ),
     _Trouble(
-        (
-            ItemStatus.PENDING,
-            ItemStatus.SUBMITTING,
-            ItemStatus.SUBMITTED,
-            ItemStatus.FETCHING,
-        ),
+        _UNFINISHED,
         "is not finished",
         "are not finished",
         "the next run goes on from here",
@@ -72,18 +75,22 @@ def verdict_sentence(
     creates: int,
     price: Price | None,
     seconds: float,
+    stopped: str | None = None,
     language: str = "en",
 ) -> str:
     """Return how the job stands, in one sentence.
 
     `creates` are those assumed paid, `price` is that of one create (None: unknown, no cost is
-    told), `seconds` the time spent. `language` is a tag such as "zh-CN"; what is not Chinese is
-    told in English.
+    told), `seconds` the time spent, `stopped` why the last run ended early if it did: told while
+    something is not finished. `language` is a tag such as "zh-CN"; what is not Chinese is told in
+    English.
     """
     chinese = is_chinese(language)
-    outcome = _outcome_zh(counts) if chinese else _outcome_en(counts)
-    effort = _effort(creates, price, seconds, chinese=chinese)
-    return f"{outcome}；{effort}。" if chinese else f"{outcome}; {effort}."
+    parts = [_outcome_zh(counts) if chinese else _outcome_en(counts)]
+    if stopped and any(counts.get(status) for status in _UNFINISHED):
+        parts.append(_stopped_zh(stopped) if chinese else f"stopped early: {_clause(stopped)}")
+    parts.append(_effort(creates, price, seconds, chinese=chinese))
+    return "；".join(parts) + "。" if chinese else "; ".join(parts) + "."
 
 
 def is_chinese(language: str) -> bool:
@@ -137,6 +144,17 @@ def _outcome_zh(counts: Mapping[ItemStatus, int]) -> str:
     if done:
         rest.insert(0, f"{done} 项完成")
     return "，".join([lead, *rest])
+
+
+def _stopped_zh(why: str) -> str:
+    # A plan that came to its end is told in Chinese; anything else in the words it came with.
+    planned = {"deadline": "截止时间已到", "spend cap": "达到创建次数上限"}
+    told = next((zh for word, zh in planned.items() if word in why), _clause(why))
+    return f"提前停止：{told}"
+
+
+def _clause(text: str) -> str:
+    return printable(text, 120).rstrip(".")
 
 
 def _effort(creates: int, price: Price | None, seconds: float, *, chinese: bool) -> str:

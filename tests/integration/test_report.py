@@ -16,6 +16,7 @@ from batch_runner.journal import Journal
 from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec
 from batch_runner.report import write_report
+from tests.nights import a_run, acted, some_items, some_settings
 from tests.report_night import HOSTILE, START, Night, a_png, an_item
 
 if TYPE_CHECKING:
@@ -292,3 +293,35 @@ def test_a_folder_without_a_journal_has_no_report(tmp_path: Path) -> None:
         write_report(tmp_path)
 
     assert not (tmp_path / "index.html").exists()
+
+
+@pytest.mark.anyio
+async def test_a_night_with_failures_held_items_and_a_deadline(tmp_path: Path) -> None:
+    """From the real simulator to the page: who can fix what, and with which command."""
+    root, count = tmp_path / "out", 40
+    faults = ("fail:create:times=4", "lose_answer:create:times=2:after=8")
+    settings = some_settings(pace="1/s", in_flight=10)
+
+    async with acted(*faults, service_time="uniform:5,10") as simulator:
+        summary = await a_run(root, simulator, some_items(count), settings, deadline=25)
+    write_report(root)
+
+    stood = {status.value: count for status, count in summary.counts.items() if count}
+    assert (stood["failed"], stood["held"]) == (4, 2)
+    left = count - 6 - stood["done"]
+    assert left > 0 < stood["done"]
+    head = data_of(root, "head")
+    assert head["verdict"]["en"].startswith(
+        f"2 of {count} items are held (may have been paid, waiting for your decision); "
+        f"{stood['done']} are done, 4 failed, {left} are not finished; stopped early: "
+    )
+    assert "deadline" in head["verdict"]["en"]
+    assert f"; {summary.spent} creates, " in head["verdict"]["en"]
+    assert f"{count} 项中有 2 项待定" in head["verdict"]["zh"]
+    assert "截止时间已到" in head["verdict"]["zh"]
+    groups = {group["status"]: group for group in head["troubles"]}
+    assert list(groups) == ["held", "failed"]
+    assert [(one["fixer"], one["count"]) for one in groups.values()] == [("you", 2), ("service", 4)]
+    assert " resolve MANIFEST.yaml" in groups["held"]["command"]
+    assert groups["failed"]["command"].endswith(f"--reason {groups['failed']['reason']}")
+    assert [verb for verb, _ in head["commands"]] == ["resolve", "retry", "run"]

@@ -57,6 +57,33 @@ def test_chinese_is_told_in_chinese() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("language", "told"),
+    [
+        ("en", "are not finished (the next run goes on from here); 1 is done; stopped early: "),
+        ("zh", "项未完成（下次运行会从这里继续），1 项完成；提前停止："),
+    ],
+)
+@pytest.mark.parametrize(
+    ("stopped", "en", "zh"),
+    [
+        ("the deadline has come", "the deadline has come; ", "截止时间已到；"),
+        ("a\x1b[2J\nb.", "a [2J b; ", "a [2J b；"),
+    ],
+)
+def test_why_it_stopped_is_told_while_something_is_not_finished(
+    stopped: str, en: str, zh: str, language: str, told: str
+) -> None:
+    def said(**counts: int) -> str:
+        by_status = {ItemStatus(word): count for word, count in counts.items()}
+        words = {"language": language, "stopped": stopped}
+        return verdict_sentence(by_status, creates=4, price=None, seconds=9, **words)
+
+    assert told + (en if language == "en" else zh) in said(done=1, pending=2)
+    assert en not in said(done=1, failed=1)
+    assert zh not in said(done=1, failed=1)
+
+
 def test_an_unknown_price_is_not_guessed() -> None:
     assert verdict({"done": 24}, price=None) == "All 24 items are done; 24 creates, 6 min 12 s."
 

@@ -93,6 +93,9 @@ class Price:
     amount: float
     currency: str
 
+    def __str__(self) -> str:
+        return f"{self.amount:g} {self.currency}"
+
     def times(self, count: int) -> str:
         """Return the cost of `count` creates as text."""
         return f"{self.amount * count:.2f} {self.currency}"

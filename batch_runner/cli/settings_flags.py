@@ -1,4 +1,4 @@
-"""Settings as flags and environment variables: flag > environment > manifest > default."""
+"""Where a setting comes from: flag > environment > manifest > user config > default."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import click
 from pydantic import ValidationError
 
 from batch_runner.errors import UsageError
+from batch_runner.manifest.user_config import read_user_config, user_config_path
 from batch_runner.settings import Limits, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from batch_runner.manifest import Manifest
 
@@ -48,10 +49,13 @@ def effective_settings(
     """Return the settings of a run, and each one's value and where it comes from.
 
     Raises:
-        UsageError: a flag or variable has a value that cannot be.
+        UsageError: a flag, a variable or the user config has a value that cannot be.
     """
-    settings = manifest.settings
-    origins = _origins(settings, manifest.explicit)
+    own = read_user_config(user_config_path())
+    places = {name: at for name, at in own.places.items() if name not in manifest.explicit}
+    settings = _laid_under(manifest.settings, own.settings, places)
+    told = {name: f"user config {at}" for name, at in places.items()}
+    origins = _origins(settings, {**told, **manifest.explicit})
     context = click.get_current_context()
     for name, value in flags.items():
         if value is None:
@@ -61,6 +65,16 @@ def effective_settings(
         origin = "environment" if source and source.name == "ENVIRONMENT" else "flag"
         origins[f"limits.{name}"] = (getattr(settings.limits, name), origin)
     return settings, origins
+
+
+def _laid_under(settings: Settings, own: Settings, names: Iterable[str]) -> Settings:
+    """Return `settings` with those of `own` that are named, as "block.name"."""
+    for dotted in names:
+        block, _, name = dotted.partition(".")
+        value = getattr(getattr(own, block), name)
+        part = getattr(settings, block).model_copy(update={name: value})
+        settings = settings.model_copy(update={block: part})
+    return settings
 
 
 def _with(limits: Limits, name: str, value: str) -> Limits:

@@ -1,0 +1,143 @@
+"""The operator's own settings, as `run --show-config` and `plan` tell of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.cli import command
+from batch_runner.manifest.user_config import user_config_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    path = tmp_path / "config" / "batch-runner" / "config.yaml"
+    path.parent.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.delenv("BATCH_RUNNER_PACE", raising=False)
+    return path
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    path = tmp_path / "cards.yaml"
+    path.write_text(
+        'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nlimits: {in_flight: 7}\nprompts: [a]\n'
+    )
+    return path
+
+
+def shown(manifest: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
+    """Return each setting's value and origin."""
+    capsys.readouterr()
+    assert command(["run", str(manifest), "--show-config", *arguments]) == 0
+    return dict(line.split(" = ", 1) for line in capsys.readouterr().out.splitlines())
+
+
+def refused(manifest: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what a refused plan says."""
+    capsys.readouterr()
+    assert command(["plan", str(manifest)]) == 2
+    return capsys.readouterr().err
+
+
+def test_each_setting_comes_from_the_nearest_that_gives_it(
+    config: Path,
+    manifest: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config.write_text("limits:\n  in_flight: 99\n  pace: 3/s\n  confirm_above: 9 CNY\n")
+
+    found = shown(manifest, capsys)
+
+    assert found["limits.in_flight"] == f"7  ({manifest}:3)"
+    assert found["limits.pace"] == f"3/s  (user config {config}:3)"
+    assert found["limits.polls"] == "10/s  (default)"
+    assert shown(manifest, capsys, "--pace", "2/s")["limits.pace"] == "2/s  (flag)"
+    monkeypatch.setenv("BATCH_RUNNER_PACE", "4/s")
+    assert shown(manifest, capsys)["limits.pace"] == "4/s  (environment)"
+
+
+def test_a_flag_leaves_the_other_limits_as_the_config_has_them(
+    config: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text("limits: {price: 2 CNY}\npolling: {longest: 5s}\n")
+
+    found = shown(manifest, capsys, "--tasks", "3")
+
+    assert found["limits.price"].startswith("2 CNY  (user config")
+    assert found["polling.longest"].startswith("5.0  (user config")
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment, and a key: of nothing\n", None])
+def test_a_config_that_says_nothing_changes_nothing(
+    config: Path, manifest: Path, capsys: pytest.CaptureFixture[str], text: str | None
+) -> None:
+    if text is not None:
+        config.write_text(text)
+
+    assert "user config" not in str(shown(manifest, capsys))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("limits:\n  pase: 3/s\n", ":2:3: there is no key pase"),
+        ("limits:\n  pace: never\n", ":2:9: limits.pace: wanted a rate"),
+        ("workflow: w\n", ":1:1: there is no key workflow"),
+        ("- 3/s\n", ":1:1: wanted blocks of settings"),
+        ("limits: {pace: 3/s\n", "is not closed"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(
+    config: Path, manifest: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+) -> None:
+    config.write_text(text)
+
+    said = refused(manifest, capsys)
+
+    assert f"{config}:" in said
+    assert told in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "limits: {pace: 3/s}\napi_key: hunter22\n",
+        "limits: {}\nservice: {BAICAI_API_KEY: hunter22}\n",
+        'limits: {}\n"key": hunter22\n',
+        "limits: {}\ntoken: hunter22\n",
+        "limits: {\n  pace: hunter22-sk-hunter22\n",
+    ],
+)
+def test_a_key_is_refused_and_not_shown(
+    config: Path, manifest: Path, capsys: pytest.CaptureFixture[str], text: str
+) -> None:
+    config.write_text(text)
+
+    said = refused(manifest, capsys)
+
+    assert f"{config}:2:1: this looks like a key" in said
+    assert "hunter22" not in said
+
+
+@pytest.mark.parametrize(
+    ("environment", "path"),
+    [
+        ({}, None),
+        ({"HOME": ""}, None),
+        ({"HOME": "/home/me"}, "/home/me/.config/batch-runner/config.yaml"),
+        ({"HOME": "/home/me", "XDG_CONFIG_HOME": "/etc/x"}, "/etc/x/batch-runner/config.yaml"),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "relative"}, "/h/.config/batch-runner/config.yaml"),
+        ({"XDG_CONFIG_HOME": ""}, None),
+    ],
+)
+def test_it_lies_where_the_standard_says(environment: dict[str, str], path: str | None) -> None:
+    found = user_config_path(environment)
+
+    assert (found and str(found)) == path

@@ -189,7 +189,8 @@ async def _live(shift: Shift) -> None:
         while True:
             with contextlib.suppress(JournalError, OSError):
                 look = await anyio.to_thread.run_sync(glance, journal)
-                look = replace(look, limited=shift.tally.limited)
+                tally = shift.tally
+                look = replace(look, creates=tally.creates, limited=tally.limited)
                 weather = _weather(shift)
 
                 def draw(

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.language import reader_language, status_word, wording
+from batch_runner.language import reader_language, shown, status_word, stop_word, wording
 from batch_runner.lifecycle import ItemStatus
 
-WORDS = Path(__file__).parents[2] / "batch_runner" / "report" / "static" / "words.js"
+PACKAGE = Path(__file__).parents[2] / "batch_runner"
+WORDS = PACKAGE / "report" / "static" / "words.js"
 
 
 def a_stream(encoding: str = "utf-8") -> io.TextIOWrapper:
@@ -98,3 +99,24 @@ def test_asking_costs_no_import_of_weight() -> None:
 
     assert "'locale'" not in loaded
     assert "'gettext'" not in loaded
+
+
+def test_every_reason_to_stop_has_a_word() -> None:
+    sources = (path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
+    reasons = {reason for text in sources for reason in re.findall(r'\bStop\("(\w+)"', text)}
+
+    assert len(reasons) > 5
+    assert [reason for reason in reasons if stop_word(reason, "zh").isascii()] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding", "expected"),
+    [
+        ("3 done · 待定…", "utf-8", "3 done · 待定…"),
+        ("3 done · 待定…", "gbk", "3 done · 待定…"),
+        ("3 done · 待定…", "ascii", "3 done - \\u5f85\\u5b9a..."),
+        ("待定 🐎", "gbk", "待定 \\U0001f40e"),
+    ],
+)
+def test_what_an_encoding_lacks_is_replaced(text: str, encoding: str, expected: str) -> None:
+    assert shown(text, a_stream(encoding)) == expected

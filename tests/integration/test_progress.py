@@ -1,0 +1,199 @@
+"""What the operator sees of a run, and that it fits the terminal and the language."""
+
+from __future__ import annotations
+
+import functools
+import io
+import itertools
+import json
+import re
+from typing import TYPE_CHECKING
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from batch_runner.glance import Glance, eta_of, glance
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.picture import picture
+from batch_runner.progress import Facts, facts_of, facts_seen, line_of, watch_progress
+from batch_runner.settings import Rate
+from batch_runner.text import width
+from tests.nights import a_run, acted, some_items
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.language import Language
+    from batch_runner.shift import Shift
+
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+anyio_mark = pytest.mark.anyio
+
+
+async def looks_during(root: Path, *faults: str, count: int = 12) -> list[tuple[Facts, Glance]]:
+    """Return what a run of `count` items says of itself, and its journal of it, all along."""
+    found: list[tuple[Facts, Glance]] = []
+
+    async def look(shift: Shift) -> None:
+        while True:
+            now = await anyio.to_thread.run_sync(glance, shift.folder.journal)
+            found.append((facts_of(shift), now))
+            await anyio.sleep(1)
+
+    async with acted(*faults) as simulator:
+        await a_run(root, simulator, some_items(count), beside=[look])
+    found.append((found[-1][0], glance(root / ".batch" / "journal.sqlite")))
+    return found
+
+
+@anyio_mark
+async def test_the_journal_shows_what_the_run_knows(tmp_path: Path) -> None:
+    looks = await looks_during(
+        tmp_path, "lose_answer:create:times=1", "fail:create:after=5:times=1"
+    )
+
+    assert all(look.at_work for _, look in looks[:-1])
+    in_flight = max((look for _, look in looks), key=lambda look: len(look.oldest))
+    assert {item.status for item in in_flight.oldest} <= {
+        ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING
+    }  # fmt: skip
+    starts = [item.submitted_at for item in in_flight.oldest if item.submitted_at is not None]
+    assert starts == sorted(starts)
+    last = looks[-1][1]
+    assert not last.at_work
+    assert not last.oldest
+    assert last.creates == 12
+    assert [item.status for item in last.held] == [ItemStatus.HELD]
+    assert [event.event for _, event in last.errors] == ["task_failed"]
+    assert last.eta is not None
+    assert last.eta.left == 0
+
+
+@anyio_mark
+async def test_a_picture_fits_any_terminal(tmp_path: Path) -> None:
+    looks = await looks_during(tmp_path, "lose_answer:create:times=1", "limited:create:times=1")
+    sizes = itertools.product(LANGUAGES, ((20, 6), (44, 14), (100, 30), (300, 80)), looks)
+
+    for language, (columns, rows), (_, look) in sizes:
+        drawn = picture(look, Rate(20, 1), language=language, columns=columns, rows=rows).plain
+        lines = drawn.split("\n")
+        assert len(lines) < rows
+        assert max(width(line) for line in lines) < columns
+        if look.held and columns >= 44:
+            assert "待定" in drawn if language == "zh" else "held" in drawn
+            assert look.held[0].id in drawn
+
+
+@anyio_mark
+async def test_without_a_terminal_there_is_a_line_a_minute_and_one_for_a_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    watching = functools.partial(watch_progress, quiet=False, as_json=False)
+
+    async with acted("limited:create:after=3:times=1", service_time="300s") as simulator:
+        summary = await a_run(tmp_path, simulator, some_items(12), beside=[watching])
+
+    lines = stream.getvalue().splitlines()
+    minutes = int(summary.seconds // 60)
+    changes = 4  # paused by the service, slowed, fair again
+    assert minutes >= 5
+    assert minutes <= len(lines) <= minutes + 1 + changes
+    assert "paused by the service" in stream.getvalue()
+    assert re.search(r"^0/12 done · 12 in flight · 13 creates at .* · 1 x 429", lines[-2])
+
+
+@anyio_mark
+async def test_json_is_not_translated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stdout", stream)
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+
+    async with acted() as simulator:
+        watching = functools.partial(watch_progress, quiet=True, as_json=True)
+        await a_run(tmp_path, simulator, some_items(3), beside=[watching])
+
+    first = json.loads(stream.getvalue().splitlines()[0])
+    assert first["event"] == "progress"
+    assert first["weather"] == "fair"
+
+
+def some_facts(**values: object) -> Facts:
+    numbers = dict.fromkeys(
+        ("pending", "in_flight", "fetching", "failed", "refused", "held", "unfetched", "polls"), 0
+    )
+    given = {
+        "total": 40, "done": 12, "creates": 30, "limited": 0, "pace": 5.0, "eta": None,
+        "weather": "fair", "problem": "",
+    }  # fmt: skip
+    return Facts(**{**numbers, **given, **values})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("facts", "en", "zh"),
+    [
+        (
+            some_facts(in_flight=24),
+            "12/40 done · 24 in flight · 30 creates at 5/s",
+            "完成 12/40 · 生成中 24 · 创建 30 次，5/s",
+        ),
+        (
+            some_facts(held=2, failed=1, limited=3, eta=372, weather="slowed"),
+            "12/40 done · 0 in flight · 1 failed · 2 held · 30 creates at 5/s · 3 x 429 · "
+            "about 6 min 12 s left · slowed",
+            "完成 12/40 · 生成中 0 · 失败 1 · 待定 2 · 创建 30 次，5/s · 429 × 3 · "
+            "约剩 6 分 12 秒 · 已减速",
+        ),
+        (
+            some_facts(weather="stopping: deadline"),
+            "12/40 done · 0 in flight · 30 creates at 5/s · stopping: deadline",
+            "完成 12/40 · 生成中 0 · 创建 30 次，5/s · 正在停止：截止时间已到",
+        ),
+    ],
+)
+def test_a_moment_as_a_line(facts: Facts, en: str, zh: str) -> None:
+    assert line_of(facts) == en
+    assert line_of(facts, "zh") == zh
+
+
+def counts(**numbers: int) -> dict[ItemStatus, int]:
+    return {status: numbers.get(status.value, 0) for status in ItemStatus}
+
+
+@pytest.mark.parametrize(
+    ("now", "pace", "finishes", "typical", "seconds"),
+    [
+        (counts(pending=100, submitted=5), 5.0, None, 30.0, 50.0),  # creates, then the last task
+        (counts(pending=100, submitted=20), 5.0, 0.5, 30.0, 240.0),  # the service is slower
+        (counts(pending=100), 5.0, 20.0, 30.0, 50.0),
+        (counts(submitted=3), 0.0, None, 30.0, 30.0),
+        (counts(pending=3), 0.0, None, 30.0, None),  # nothing moves
+        (counts(pending=3, submitted=3), 5.0, None, None, None),  # nothing known yet
+        (counts(done=9, held=2), 0.0, None, None, 0.0),
+    ],
+)
+def test_the_time_left_is_that_of_the_creates_or_of_the_finishes(
+    now: dict[ItemStatus, int],
+    pace: float,
+    finishes: float | None,
+    typical: float | None,
+    seconds: float | None,
+) -> None:
+    eta = eta_of(now, pace, finishes, typical)
+
+    assert (eta and eta.seconds) == seconds
+
+
+def test_facts_seen_are_those_of_the_journal(tmp_path: Path) -> None:
+    look = Glance(
+        at=100.0, job="cards", counts=counts(done=3, submitted=2, submitting=1, held=1), spent=7,
+        run=None, at_work=True, creates=7, limited=2, limited_lately=1, pace=0.123, eta=None,
+        oldest=(), held=(), errors=(),
+    )  # fmt: skip
+
+    facts = facts_seen(look)
+
+    assert (facts.total, facts.done, facts.in_flight, facts.held) == (7, 3, 3, 1)
+    assert (facts.weather, facts.limited, facts.pace) == ("slowed", 2, 0.12)

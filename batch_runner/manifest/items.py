@@ -216,11 +216,14 @@ def _early_id(entry: Entry, combination: Combination, scope: Scope) -> str:
     return _id(entry, combination, scope, _digest(own))
 
 
+_TOLD = (str, int, float)
+
+
 def _told(entry: Entry, combination: Combination, n: int | None) -> dict[str, str]:
     """Return the variables that tell an item from its siblings, as the report shows them."""
     told = dict(combination.ids)
     for name, value in entry.variables.items():
-        if name != "prompt" and isinstance(value, str | int | float):
+        if name != "prompt" and isinstance(value, _TOLD):
             text = str(value)
             if len(text) <= SHORT:
                 told[name] = text

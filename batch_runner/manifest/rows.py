@@ -60,7 +60,7 @@ class Rows:
             rows = self._csv_rows(report) if self._is_csv else self._json_rows(report)
             for line, variables in rows:
                 count += 1
-                entry = self._entry(line, variables, report)
+                entry = self._entry(Place(self._label, line), variables, report)
                 if entry is not None:
                     yield entry
         except _UnreadableError as error:
@@ -72,21 +72,23 @@ class Rows:
         if not count and not report:
             report.add(Place(self._label), "there is no row in this file")
 
-    def _entry(self, line: int, variables: dict[str, Any], report: Report) -> Entry | None:
-        place = Place(self._label, line)
+    def _entry(self, place: Place, variables: dict[str, Any], report: Report) -> Entry | None:
         for value in variables.values():
             if type(value) is str and ("{" in value or ":" in value or len(value) > 1000):
                 check_value(value, place, report)
         own_id = variables.pop("id", None)
-        if own_id is not None and not (isinstance(own_id, str | int) and str(own_id).strip()):
-            report.add(place, "the id of this row is empty", hint="fill it in, or drop the column")
-            return None
-        prompt = variables.get("prompt")
-        if "prompt" in variables and not (isinstance(prompt, str) and prompt.strip()):
+        if own_id is not None:
+            own_id = str(own_id) if isinstance(own_id, str | int) else ""
+            if not own_id.strip():
+                hint = "fill it in, or drop the column"
+                report.add(place, "the id of this row is empty", hint=hint)
+                return None
+        prompt = variables.get("prompt", "none")
+        if not (isinstance(prompt, str) and prompt.strip()):
             seen = "empty" if isinstance(prompt, str) else kind(prompt)
             report.add(place, f"the prompt of this row is {seen}, wanted text")
             return None
-        return Entry(place, variables, str(own_id) if own_id is not None else None)
+        return Entry(place, variables, own_id)
 
     def _csv_rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
         lines = _lines(self._path)
@@ -139,24 +141,28 @@ class Rows:
         for number, line in enumerate(_lines(self._path), start=1):
             if line.isspace():
                 continue
-            place = Place(self._label, number)
             try:
                 row = _parse(line)
             except (ValueError, RecursionError) as error:
-                report.add(place, f"this line is not JSON: {error}")
+                report.add(Place(self._label, number), f"this line is not JSON: {error}")
                 continue
             if not isinstance(row, dict):
-                report.add(place, f"wanted a JSON object, this is {kind(row)}")
+                message = f"wanted a JSON object, this is {kind(row)}"
+                report.add(Place(self._label, number), message)
                 continue
-            for name in () if good.issuperset(row) else row.keys() - good:
-                if reason := variable_refusal(name):
-                    message = f"{shown(name)!r} cannot be a variable: {reason}"
-                    report.add(place, message, hint="rename it")
-                elif name in self._taken:
-                    message = f"{shown(name)} is a variable here and in the matrix as well"
-                    report.add(place, message, hint="rename one of them")
-                good.add(name)  # said once
+            if not good.issuperset(row):
+                self._check_names(row.keys() - good, Place(self._label, number), report)
+                good.update(row)  # said once
             yield number, row
+
+    def _check_names(self, names: set[str], place: Place, report: Report) -> None:
+        for name in names:
+            if reason := variable_refusal(name):
+                message = f"{shown(name)!r} cannot be a variable: {reason}"
+                report.add(place, message, hint="rename it")
+            elif name in self._taken:
+                message = f"{shown(name)} is a variable here and in the matrix as well"
+                report.add(place, message, hint="rename one of them")
 
 
 def _variable(column: str) -> str:

@@ -190,13 +190,16 @@ def _refuse_call(node: nodes.Call) -> None:
         )
 
 
+_PRINTABLE = (str, int, float, Undefined)
+
+
 def printable(value: Any) -> Any:
     """Return a value as it may stand in a text.
 
     Raises:
         TemplateRuntimeError: it would be printed as something nobody wants in a prompt.
     """
-    if isinstance(value, str | int | float | Undefined):
+    if isinstance(value, _PRINTABLE):
         return value
     if value is None:
         raise TemplateRuntimeError("the value is empty (null)")

@@ -28,18 +28,21 @@ class Unique:
 
     def __init__(self, *, requests: bool = True) -> None:
         self._requests = requests  # whether two items that send the same are a mistake
-        self._keys, self._ids, self._names = _Hashes(), _Hashes(), _Hashes()
+        self._keys, self._ids, self._names = _bins(), _bins(), _bins()
 
     def note(self, spec: ItemSpec) -> None:
         """Remember one item."""
         if self._requests:
-            self._keys.note(spec.key)
-        self._ids.note(spec.id)
-        self._names.note(folded(spec.name))
+            number = hash(spec.key)
+            self._keys[number % _BINS].append(number)
+        number = hash(spec.id)
+        self._ids[number % _BINS].append(number)
+        number = hash(folded(spec.name))
+        self._names[number % _BINS].append(number)
 
     def report_repeated(self, again: Iterable[tuple[Place, ItemSpec]], report: Report) -> None:
         """Report every item that is like an earlier one; `again` is the job gone through anew."""
-        keys, ids, names = (one.repeated() for one in (self._keys, self._ids, self._names))
+        keys, ids, names = map(_repeated, (self._keys, self._ids, self._names))
         if not (keys or ids or names):
             return
         first: dict[tuple[str, str], tuple[Place, ItemSpec]] = {}
@@ -62,23 +65,17 @@ class Unique:
                 first["name", name] = (place, spec)
 
 
-class _Hashes:
-    """The hashes of many texts, eight bytes each."""
+def _bins() -> list[array[int]]:
+    return [array("q") for _ in range(_BINS)]
 
-    def __init__(self) -> None:
-        self._bins = [array("q") for _ in range(_BINS)]
 
-    def note(self, text: str) -> None:
-        number = hash(text)
-        self._bins[number % _BINS].append(number)
-
-    def repeated(self) -> set[int]:
-        """Return the hashes that are there twice."""
-        found: set[int] = set()
-        for one in self._bins:
-            if len(set(one)) < len(one):
-                found |= {number for number, count in Counter(one).items() if count > 1}
-        return found
+def _repeated(bins: list[array[int]]) -> set[int]:
+    """Return the hashes that are there twice."""
+    found: set[int] = set()
+    for one in bins:
+        if len(set(one)) < len(one):
+            found |= {number for number, count in Counter(one).items() if count > 1}
+    return found
 
 
 def _same_request(place: Place, spec: ItemSpec, other: ItemSpec, report: Report) -> None:

@@ -153,21 +153,16 @@ def _pace(look: Glance, limit: Rate, language: Language) -> Text:
     text = Text(
         wording(
             language,
-            f"{look.creates} creates, {pace} in the last minute, limit {limit}",
-            f"创建 {look.creates} 次，最近一分钟 {pace}，上限 {limit}",
+            f"{look.creates} creates, {pace} lately, limit {limit}",
+            f"创建 {look.creates} 次，最近 {pace}，上限 {limit}",
         )
     )
     if look.limited or look.limited_lately:
-        lately = wording(language, "in the last minute", "最近一分钟")
-        count = max(look.limited, look.limited_lately)
+        count, lately = max(look.limited, look.limited_lately), look.limited_lately
         told = " · " + wording(language, f"{count} x 429", f"429 × {count}")
-        if look.limited_lately:
-            told += wording(
-                language,
-                f" ({look.limited_lately} {lately})",
-                f"（{lately} {look.limited_lately}）",
-            )
-        text.append(told, "yellow" if look.limited_lately else "")
+        if lately:
+            told += wording(language, f" ({lately} lately)", f"（最近 {lately}）")
+        text.append(told, "yellow" if lately else "")
     return text
 
 

@@ -15,8 +15,10 @@ from batch_runner.errors import (
     JobLocked,
     JournalError,
     JournalUnreadable,
+    ManifestError,
     UsageError,
 )
+from batch_runner.language import reader_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +101,7 @@ def command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BatchRunnerError as error:
-        _say(f"batch-runner: {error}")
+        _say(f"batch-runner: {_in_short(error)}{error}")
         return exit_code_of(error)
     except BrokenPipeError:
         return 0
@@ -117,6 +119,14 @@ def exit_code_of(error: BatchRunnerError) -> int:
     if isinstance(error, UsageError | JournalUnreadable):
         return 2
     return 3 if isinstance(error, JournalError) else 1
+
+
+def _in_short(error: BatchRunnerError) -> str:
+    """Return for a Chinese reader what kind of error it is; the error itself speaks English."""
+    told = {ManifestError: "清单有误，没有发送任何请求", JobLocked: "另一个运行正占用这个任务"}.get(
+        type(error)
+    )
+    return f"{told}：\n" if told and reader_language(sys.stderr) == "zh" else ""
 
 
 def _say(text: str) -> None:

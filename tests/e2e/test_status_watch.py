@@ -182,6 +182,8 @@ def test_what_is_said_is_chinese_and_what_is_read_by_programs_is_not(command: Co
     assert "8 项中有 8 项完好" in command("verify").stdout
     assert "0 项待定" in command("resolve").stdout
     assert "没有密钥" in without_key(command)
+    command.manifest.write_text("prompts: 3\n", encoding="utf-8")
+    assert "清单有误" in command("status").stderr
     logs = sorted(command.out.glob(".batch/logs/*.log"))
     assert logs
     assert not any(re.search("[\u4e00-\u9fff]", log.read_text("utf-8")) for log in logs)

@@ -293,7 +293,8 @@ def folder_obstacles(folder: JobFolder, free_bytes: int) -> list[Obstacle]:
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
         found.append(Obstacle("not_writable", {"folder": folder.root}))
     elif (free := shutil.disk_usage(place).free) < free_bytes:
-        found.append(Obstacle("disk_full", {"free": free, "wanted": free_bytes}))
+        values = {"free": free // 1_000_000, "wanted": free_bytes // 1_000_000}
+        found.append(Obstacle("disk_full", values))
     return found
 
 

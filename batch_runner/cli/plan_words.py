@@ -60,8 +60,8 @@ _OBSTACLES = {
         "输出文件夹 {folder} 无法写入",
     ),
     "disk_full": (
-        "{free} bytes are free on the disk, wanted are {wanted}",
-        "磁盘剩余 {free} 字节，需要 {wanted} 字节",
+        "only {free} MB of the disk are free; below {wanted} MB nothing is created",
+        "磁盘仅剩 {free} MB；低于 {wanted} MB 时不会创建任何内容",
     ),
     "folder": ("{message}", "{message}"),
     "service": ("{message}", "{message}"),
@@ -118,7 +118,7 @@ def outlook_text(outlook: Outlook, limits: Limits, language: Language) -> str:
     """Return what the creates cost and how long they take, as one line."""
     if not outlook.creates:
         return wording(language, "nothing to create", "无需创建")
-    cost = f", {outlook.cost}" if outlook.cost else ""
+    cost, cost_zh = (f"{comma}{outlook.cost}" if outlook.cost else "" for comma in (", ", "，"))
     rates = wording(
         language,
         f"at {limits.pace} with {limits.in_flight} in flight",
@@ -129,24 +129,24 @@ def outlook_text(outlook: Outlook, limits: Limits, language: Language) -> str:
         return wording(
             language,
             f"{_count(outlook.creates, 'create')}{cost}, at least {took} {rates}",
-            f"{outlook.creates} 次创建{cost}，至少需 {took}（{rates}）",
+            f"{outlook.creates} 次创建{cost_zh}，至少需 {took}（{rates}）",
         )
     task = duration(outlook.task, language=language)
     return wording(
         language,
         f"{_count(outlook.creates, 'create')}{cost}, about {took} {rates}, "
         f"{task} a task as in earlier runs",
-        f"{outlook.creates} 次创建{cost}，约需 {took}（{rates}，据以往运行每个任务 {task}）",
+        f"{outlook.creates} 次创建{cost_zh}，约需 {took}（{rates}，据以往运行每个任务 {task}）",
     )
 
 
 def question_text(outlook: Outlook, language: Language) -> str:
     """Return the question that a run asks before it spends more than a little."""
-    cost = f", {outlook.cost}" if outlook.cost else ""
+    cost, cost_zh = (f"{comma}{outlook.cost}" if outlook.cost else "" for comma in (", ", "，"))
     return wording(
         language,
         f"Send {_count(outlook.creates, 'create')}{cost}? [y/N] ",
-        f"发送 {outlook.creates} 次创建{cost}？[y/N] ",
+        f"发送 {outlook.creates} 次创建{cost_zh}？[y/N] ",
     )
 
 
@@ -164,10 +164,7 @@ def _new_lines(plan: Plan, language: Language) -> list[str]:
     if plan.new:
         lines.append(_row(plan.new, wording(language, "new", "新增")))
     if plan.changed:
-        named = [
-            f"{printable(spec.id, 60)} ({_was(spec, old, language)})"
-            for spec, old in plan.replacing
-        ]
+        named = [printable(spec.id, 60) + _was(spec, old, language) for spec, old in plan.replacing]
         told = _named(named, plan.changed, language)
         text = wording(
             language,
@@ -179,20 +176,25 @@ def _new_lines(plan: Plan, language: Language) -> list[str]:
 
 
 def _was(spec: ItemSpec, old: Standing, language: Language) -> str:
-    """Return what the earlier item was and what becomes of it."""
-    name = f"{printable(old.id, 60)}, " if old.id != spec.id else ""
-    text = wording(language, "was ", "原为 ") + name + status_word(old.status, language)
-    if old.files:
-        files = ", ".join(printable(file.name, 80) for file in old.files)
-        text += wording(language, f": {files} stays", f"：{files} 保留")
-    return text
+    """Return what the earlier item was and what becomes of it, in brackets."""
+    status, name = status_word(old.status, language), printable(old.id, 60)
+    files = ", ".join(printable(file.name, 80) for file in old.files)
+    if old.id == spec.id:
+        name = ""
+    return wording(
+        language,
+        f" (was {f'{name}, ' if name else ''}{status}{f': {files} stays' if files else ''})",
+        f"（原{f' {name} ' if name else ''}为{status}{f'，{files} 保留' if files else ''}）",
+    )
 
 
 def _standing_lines(plan: Plan, language: Language) -> list[str]:
     lines = []
     for status, word, count in _grouped(plan.standing, language):
         named = [printable(one.id, 60) for one in plan.named.get(status.value, ())]
-        text = f"{word}: {_named(named, count, language)}" if named else word
+        text = word
+        if named:
+            text += wording(language, ": ", "：") + _named(named, count, language)
         lines.append(_row(count, text))
     return lines
 

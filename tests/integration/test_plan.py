@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sqlite3
 import tracemalloc
 from contextlib import contextmanager
@@ -12,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_runner.cli import command
+from batch_runner.cli.plan_words import obstacle_text
 from batch_runner.folder import JobFolder, Lock
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
 from batch_runner.opening import Identity, open_job
-from batch_runner.plan import make_plan, must_confirm, outlook
+from batch_runner.plan import folder_obstacles, make_plan, must_confirm, outlook
 from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Limits, Settings
 
@@ -312,6 +314,13 @@ def test_a_folder_that_is_a_file_and_a_lost_journal_stand_in_the_way(
     assert kinds(plan("--json")) == ["journal_gone"]
 
 
+def test_a_disk_that_is_nearly_full_stands_in_the_way(tmp_path: Path) -> None:
+    (obstacle,) = folder_obstacles(JobFolder(tmp_path / "new"), 10**18)
+
+    assert "below 1000000000000 MB nothing is created" in obstacle_text(obstacle, "en")
+    assert "低于 1000000000000 MB" in obstacle_text(obstacle, "zh")
+
+
 def test_a_plan_leaves_no_trace(job: Job, plan: Any, tmp_path: Path) -> None:
     job.write(a="horse a")
     plan()
@@ -347,11 +356,15 @@ def test_a_long_list_is_compared_in_little_memory(job: Job) -> None:
 
 
 def test_the_plan_is_told_in_chinese(job: Job, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    job.write(a="horse a")
-    job.live(a="held")
+    job.write("limits: {price: 1 CNY}\n", a="horse a", b="horse b")
+    job.live(a="held", b="done")
+    job.write("limits: {price: 1 CNY}\n", a="horse a", b="a better horse")
     monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
 
     told = plan()
 
-    assert "待定" in told
-    assert "无需创建" in told
+    assert "已更改：b（原为完成，b.png 保留）；均为新的创建" in told
+    assert "待定：a" in told
+    assert "1 次创建，1.00 CNY，至少需 1 秒" in told
+    assert "可能已付费" in told
+    assert not re.search("changed|held|create", told.replace("batch-runner resolve", ""))

@@ -63,8 +63,7 @@ def reader_language(
     for wanted in (*environment.get("LANGUAGE", "").split(":"), locale):
         language = wanted.lower().replace("-", "_").partition(".")[0].partition("_")[0]
         if language == "zh":
-            codeset = _first(environment, "LC_ALL", "LC_CTYPE", "LANG").partition(".")[2]
-            return "zh" if _shows_chinese(stream or sys.stdout, codeset) else "en"
+            return "zh" if _shows_chinese(stream or sys.stdout, _codeset(environment)) else "en"
         if language == "en":
             return "en"
     return "en"
@@ -97,6 +96,16 @@ def shown(text: str, stream: TextIO | None = None) -> str:
 
 def _first(environment: Mapping[str, str], *names: str) -> str:
     return next((text for name in names if (text := environment.get(name))), "")
+
+
+def _codeset(environment: Mapping[str, str]) -> str:
+    """Return the codeset that the terminal is said to have.
+
+    LC_CTYPE=C.UTF-8 says nothing of it: Python sets that itself where a locale is not installed.
+    """
+    of_type = environment.get("LC_CTYPE", "")
+    names = ("LC_ALL", "LANG") if of_type.startswith("C.") else ("LC_ALL", "LC_CTYPE", "LANG")
+    return _first(environment, *names).partition(".")[2]
 
 
 def _shows_chinese(stream: TextIO, codeset: str) -> bool:

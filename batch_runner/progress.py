@@ -105,11 +105,11 @@ def _counted(counts: Any) -> dict[str, int]:
 
 def _eta(shift: Shift, pending: int, pace: float) -> float | None:
     """Return the seconds until all is finished: as creates go, or as tasks finish, the longer."""
-    in_flight = shift.schedule.eta()
-    if in_flight is None:
+    in_flight, held = shift.schedule.eta(), len(shift.schedule)
+    if in_flight is None or (pending and not held):
         return None
-    each = in_flight / max(1, len(shift.schedule))
-    return round(max(in_flight, pending / pace, (pending + len(shift.schedule)) * each), 1)
+    each = in_flight / max(1, held)
+    return round(max(pending / pace, (pending + held) * each), 1)
 
 
 def _weather(shift: Shift) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -97,7 +98,7 @@ def _watch_live(journal: Path, limit: Rate) -> Glance:
     look = glance(journal)
 
     def draw(columns: int, rows: int) -> Text:
-        weather = "slowed" if look.limited_lately else "fair"
+        weather = "slowed" if look.limited_lately and look.at_work else "fair"
         return picture(look, limit, language=language, columns=columns, rows=rows, weather=weather)
 
     try:
@@ -107,7 +108,7 @@ def _watch_live(journal: Path, limit: Rate) -> Glance:
                 time.sleep(WATCH_SECONDS)
                 look = glance(journal)
     finally:
-        say(draw(columns=100, rows=100).plain)
+        say(draw(columns=shutil.get_terminal_size().columns, rows=100).plain)
     return look
 
 

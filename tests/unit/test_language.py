@@ -57,6 +57,7 @@ def test_the_language_is_chosen_as_gettext_does(environment: dict[str, str], lan
 @pytest.mark.parametrize(
     ("locale", "encoding", "language"),
     [
+        ("zh_CN.utf8", "utf-8", "zh"),
         ("zh_CN.UTF-8", "ascii", "en"),
         ("zh_CN.UTF-8", "latin-1", "en"),
         ("zh_CN.GBK", "gbk", "zh"),
@@ -120,3 +121,10 @@ def test_every_reason_to_stop_has_a_word() -> None:
 )
 def test_what_an_encoding_lacks_is_replaced(text: str, encoding: str, expected: str) -> None:
     assert shown(text, a_stream(encoding)) == expected
+
+
+def test_a_terminal_of_another_codeset_is_known_where_its_locale_is_not_installed() -> None:
+    coerced = {"LANG": "zh_CN.GBK", "LC_CTYPE": "C.UTF-8"}  # the latter by Python itself
+
+    assert reader_language(a_stream(), coerced) == "en"
+    assert reader_language(a_stream(), {**coerced, "LANG": "zh_CN.UTF-8"}) == "zh"

@@ -9,7 +9,9 @@ function showFigures() {
     charts.push(perMinute('chart_pace', weather.map((row) => row[1])));
     charts.push(perMinute('chart_limited', weather.map((row) => row[3])));
   }
-  const waits = items.map(({ times: [, from, to] }) => to - from).filter((wait) => wait >= 0).sort((a, b) => a - b);
+  // What was refused ended without having been accepted, and has no time at the service.
+  const waits = items.filter(({ times: [, from, to] }) => from && to >= from)
+    .map(({ times: [, from, to] }) => to - from).sort((a, b) => a - b);
   if (waits.length > 1) charts.push(durations(waits));
   if (report.price && report.runs.length > 1) charts.push(costs());
   $('charts').replaceChildren(...charts);

@@ -43,7 +43,9 @@ function showCommands() {
 function commandLine(command) {
   const button = make('button', { type: 'button', 'aria-label': say('copyLabel', command) }, say('copy'));
   button.addEventListener('click', () => copyText(command, button));
-  return make('div', { class: 'command' }, make('code', { tabindex: 0 }, command), button);
+  // Lines break between words, never at a hyphen of an option.
+  const words = command.split(' ').flatMap((word) => [' ', make('span', {}, word)]).slice(1);
+  return make('div', { class: 'command' }, make('code', { tabindex: 0 }, words), button);
 }
 
 function showTroubles() {

@@ -170,8 +170,8 @@ function sayCount(count) {
   return count === 1 ? say('item') : say('items', count.toLocaleString(language));
 }
 
-function clock(seconds) {
-  const format = { dateStyle: 'medium', timeStyle: 'short' };
+function clock(seconds, timeStyle = 'short') {
+  const format = { dateStyle: 'medium', timeStyle };
   return new Date(seconds * 1000).toLocaleString(language, format);
 }
 

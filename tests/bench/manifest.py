@@ -1,0 +1,162 @@
+"""Manifest: what one item costs from its source to its spec, and what a million rows take.
+
+    python -m tests.bench.manifest                    200,000 items of each source
+    python -m tests.bench.manifest --items 1000000    as many as the budget names
+    python -m tests.bench.manifest jsonl memory       the rows whose name holds a word
+
+CPU seconds of a process of its own, the best of three, over the yardstick: `json.loads` of each
+line of the same JSONL file, timed just before. The memory rows are peaks of a fresh process, less
+nothing: the interpreter and its imports count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from batch_runner.manifest import load
+
+ITEMS = 200_000
+ROWS = 1_000_000  # of the memory row, whatever --items says
+ROUNDS = 3
+GOAL = 20.0  # µs an item
+MEMORY = 300.0  # MB
+
+HEAD = "workflow: cards\nlimits: {pace: 100/s}\n"
+PARAMS = 'params: {"6": {text: "TEXT, Happy New Year 2026", steps: 20}, "7": {seed: 7}}\n'
+CARD = HEAD + PARAMS.replace("TEXT", "A card for {{ name }} of {{ city }}")
+
+
+def prompts(folder: Path, items: int) -> Path:
+    """Write a manifest with that many prompts of one line."""
+    lines = (f"  - A paper-cut horse {number} under red lanterns\n" for number in range(items))
+    return _write(
+        folder / "prompts.yaml",
+        HEAD + PARAMS.replace("TEXT", "{{ prompt }}") + "prompts:\n" + "".join(lines),
+    )
+
+
+def matrix(folder: Path, items: int) -> Path:
+    """Write a manifest whose matrix has that many combinations, 100,000 at most."""
+    scenes = [f"a horse number {number}" for number in range(min(items, 100_000) // 100)]
+    values = {"scene": scenes, "style": [f"style {number}" for number in range(100)]}
+    params = PARAMS.replace("TEXT", "{{ scene }} in {{ style }}")
+    return _write(folder / "matrix.yaml", f"{HEAD}{params}matrix: {json.dumps(values)}\n")
+
+
+def csv(folder: Path, items: int) -> Path:
+    """Write a manifest with a CSV file of that many rows."""
+    rows = (f"Person {number},City {number % 100}\n" for number in range(items))
+    _write(folder / "rows.csv", "name,city\n" + "".join(rows))
+    return _write(folder / "csv.yaml", CARD + "items_from: rows.csv\n")
+
+
+def jsonl(folder: Path, items: int) -> Path:
+    """Write a manifest with a JSONL file of that many rows."""
+    with (folder / "rows.jsonl").open("w") as file:
+        for number in range(items):
+            file.write(f'{{"name": "Person {number}", "city": "City {number % 100}"}}\n')
+    return _write(folder / "jsonl.yaml", CARD + "items_from: rows.jsonl\n")
+
+
+SOURCES = {"prompts": prompts, "matrix": matrix, "csv": csv, "jsonl": jsonl}
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def go_through(path: Path) -> int:
+    """Return how many items a manifest has; each is made and checked."""
+    return sum(1 for _ in load(path).items())
+
+
+def parse(path: Path) -> int:
+    """Return how many lines of JSON a file has; each is read."""
+    with path.open() as file:
+        return sum(json.loads(line) is not None for line in file)
+
+
+def measured(what: str, path: Path) -> None:
+    """Print the items, CPU seconds and peak of one pass; called in a process of its own."""
+    begin = time.process_time()
+    items = (parse if what == "parse" else go_through)(path)
+    seconds = time.process_time() - begin
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10)
+    print(json.dumps([1e6 * seconds / items, peak]))
+
+
+def measure(what: str, path: Path) -> tuple[float, float]:
+    """Return µs an item and peak MB of one pass in a fresh process."""
+    command = [sys.executable, "-m", "tests.bench.manifest", "--pass", what, str(path)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    cost, peak = json.loads(done.stdout)
+    return cost, peak
+
+
+def show(name: str, folder: Path, items: int, lines: Path) -> None:
+    """Measure one source and print its row."""
+    path = SOURCES[name](folder, items)
+    yards = [measure("parse", lines)[0]]
+    passes = []
+    for _ in range(ROUNDS):
+        passes.append(measure("items", path))
+        yards.append(measure("parse", lines)[0])
+    costs = sorted(cost for cost, _ in passes)
+    spread = (costs[-1] - costs[0]) / costs[0]
+    verdict = "ok" if costs[0] <= GOAL else "MISSED"
+    cells = f"{costs[0]:10.1f}{costs[0] / min(yards):8.1f}{spread:8.0%}{passes[0][1]:8.0f}"
+    print(f"{name + f', {items:,}':34}{cells}   ≤ {GOAL:g} µs  {verdict}", flush=True)
+
+
+def show_memory(folder: Path, rows: int) -> None:
+    """Print the peak of `batch-runner plan` of a long JSONL file."""
+    path = jsonl(folder, rows)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    command = [sys.executable, "-m", "batch_runner", "plan", str(path), "--json"]
+    begin = time.monotonic()
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    seconds = time.monotonic() - begin
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    planned = json.loads(done.stdout)["items"]
+    known = peak / 2**10 if peak > before else float("nan")
+    verdict = "ok" if planned == rows and known <= MEMORY else "MISSED"
+    name = f"plan, memory, {rows:,} rows"
+    print(f"{name:34}{seconds:10.1f} s{known:22.0f} MB   ≤ {MEMORY:g} MB  {verdict}", flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    """Print every row that holds one of the words."""
+    parser = argparse.ArgumentParser(prog="tests.bench.manifest")
+    parser.add_argument("words", nargs="*", help=", ".join([*SOURCES, "memory"]))
+    parser.add_argument("--items", type=int, default=ITEMS)
+    parser.add_argument("--rows", type=int, default=ROWS, help="of the memory row")
+    parser.add_argument("--pass", dest="what", choices=["parse", "items"], help=argparse.SUPPRESS)
+    asked = parser.parse_args(arguments)
+    if asked.what:
+        measured(asked.what, Path(asked.words[0]))
+        return
+
+    def wanted(name: str) -> bool:
+        return not asked.words or any(word in name for word in asked.words)
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        print(f"{'manifest':34}{'µs/item':>10}{'× json':>8}{'spread':>8}{'MB':>8}", flush=True)
+        # First, and in small processes only: the peak of all children so far is what one can ask.
+        if wanted("memory"):
+            show_memory(folder, asked.rows)
+        lines = jsonl(folder, asked.items).with_name("rows.jsonl")
+        for source in filter(wanted, SOURCES):
+            show(source, folder, asked.items, lines)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

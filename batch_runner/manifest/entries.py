@@ -57,8 +57,10 @@ class Prompts:
         if not self._node.items:
             report.add(place, "prompts: wanted at least one prompt", hint=_LIST)
         for number, node in enumerate(self._node.items, start=1):
-            entry = self._entry(node, f"prompts[{number}]", report)
-            if entry is not None:
+            text = node.value if type(node) is Scalar else None
+            if type(text) is str and "{" not in text and text.strip() and len(text) <= MAX_TEXT:
+                yield Entry(Place(self._label, node.line, node.column), {"prompt": text})
+            elif entry := self._entry(node, f"prompts[{number}]", report):
                 yield entry
 
     def _entry(self, node: Node, item: str, report: Report) -> Entry | None:

@@ -206,8 +206,11 @@ def _id(entry: Entry, combination: Combination, scope: Scope, digest: str) -> st
     if not entry.variables:
         return combination.label or f"item-{digest[:ID_DIGITS]}"
     text = scope.get("prompt") or next(iter(entry.variables.values()))
-    parts = (names.slug(text), combination.label, digest[:ID_DIGITS])
-    return "-".join([part for part in parts if part])
+    own = digest[:ID_DIGITS]
+    if combination.label:
+        own = f"{combination.label}-{own}"
+    words = names.slug(text)
+    return f"{words}-{own}" if words else own
 
 
 def _early_id(entry: Entry, combination: Combination, scope: Scope) -> str:
@@ -223,10 +226,8 @@ def _told(entry: Entry, combination: Combination, n: int | None) -> dict[str, st
     """Return the variables that tell an item from its siblings, as the report shows them."""
     told = dict(combination.ids)
     for name, value in entry.variables.items():
-        if name != "prompt" and isinstance(value, _TOLD):
-            text = str(value)
-            if len(text) <= SHORT:
-                told[name] = text
+        if isinstance(value, _TOLD) and name != "prompt" and len(text := str(value)) <= SHORT:
+            told[name] = text
     if n is not None:
         told["n"] = str(n)
     return told

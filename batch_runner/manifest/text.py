@@ -44,6 +44,8 @@ _FORBIDDEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)"
 )
 
+_PLAIN = b"\t\n" + bytes(range(32, 127))
+
 
 def read_document(path: Path, label: str, report: Report) -> Mapping | None:
     """Return the manifest's top mapping, None when there is nothing to go on with."""
@@ -104,7 +106,8 @@ def decode(data: bytes, label: str, report: Report) -> str | None:
             hint="save the file with the encoding UTF-8",
         )
         return None
-    marks = list(_FORBIDDEN.finditer(text, 0))[:MAX_REPAIRS]
+    suspect = data.translate(None, _PLAIN)  # nothing is left of most files, and that is quick
+    marks = list(_FORBIDDEN.finditer(text))[:MAX_REPAIRS] if suspect else []
     for mark in marks:
         report.add(
             _place(label, text, mark.start()),

@@ -54,10 +54,12 @@ def picture(
     columns: int,
     rows: int,
     weather: str = "fair",
+    problem: str = "",
 ) -> Text:
     """Return a job at one moment for a terminal of so many columns and rows.
 
-    `limit` is that of creates. What does not fit is left out from the bottom, or cut at the right.
+    `limit` is that of creates, `problem` what is being tried again just now. What does not fit is
+    left out from the bottom, or cut at the right.
     """
     from rich.text import Text
 
@@ -67,6 +69,10 @@ def picture(
         _counts(look, language),
         _pace(look, limit, language),
     ]
+    if problem:
+        told = wording(language, "trying again: ", "正在重试：")
+        told += _shortened(problem, max(_LEAST_NAME, columns - 1 - width(told)))
+        head.append(Text(told.rstrip(), "yellow"))
     sections = (
         (wording(language, "held", "待定"), _held(look, language), "yellow"),
         (wording(language, "errors", "最近错误"), _errors(look), "red"),
@@ -182,7 +188,7 @@ def _section(
 
 
 def _shortened(name: str, cells: int) -> str:
-    """Return a name cut in its middle: what tells items apart is often at the end."""
+    """Return a text cut in its middle: what tells it from others is often at the end."""
     if width(name) <= cells:
         return fitted(name, cells)
     tail = name[-(cells // 2) :]

@@ -8,6 +8,7 @@ from the journal, so the run shows just what `status --watch` shows in another t
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import sys
 from dataclasses import asdict, dataclass, replace
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from rich.text import Text
-
     from batch_runner.glance import Glance
     from batch_runner.language import Language
     from batch_runner.run import Summary
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
 TICK, PLAIN_EVERY = 0.5, 60.0
 #: Seconds between two pictures.
 PICTURE_EVERY = 1.0
+#: Seconds that a problem stays in the picture after its last retry.
+PROBLEM_FOR = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,25 +184,30 @@ class PlainLines:
 
 
 async def _live(shift: Shift) -> None:
-    language = reader_language(sys.stderr)
-    limit, journal = shift.settings.limits.pace, shift.folder.journal
+    options: dict[str, Any] = {"language": reader_language(sys.stderr)}
+    tally, problem = shift.tally, _Problem()
     with live_picture(sys.stderr, screen=False) as show:
         while True:
             with contextlib.suppress(JournalError, OSError):
-                look = await anyio.to_thread.run_sync(glance, journal)
-                tally = shift.tally
+                look = await anyio.to_thread.run_sync(glance, shift.folder.journal)
                 look = replace(look, creates=tally.creates, limited=tally.limited)
-                weather = _weather(shift)
-
-                def draw(
-                    columns: int, rows: int, look: Glance = look, weather: str = weather
-                ) -> Text:
-                    return picture(
-                        look, limit, language=language, columns=columns, rows=rows, weather=weather
-                    )
-
-                show(draw)
+                options |= {"weather": _weather(shift), "problem": problem.now(shift)}
+                show(functools.partial(picture, look, shift.settings.limits.pace, **options))
             await anyio.sleep(PICTURE_EVERY)
+
+
+class _Problem:
+    """What is being tried again: told as long as there were retries lately."""
+
+    def __init__(self) -> None:
+        self._retries, self._at = 0, 0.0
+
+    def now(self, shift: Shift) -> str:
+        """Return the problem of the present, or nothing."""
+        if shift.tally.retries != self._retries:
+            self._retries, self._at = shift.tally.retries, shift.clock()
+        recent = self._retries and shift.clock() - self._at < PROBLEM_FOR
+        return printable(shift.tally.last_problem) if recent else ""
 
 
 def _json_line(facts: Facts) -> str:

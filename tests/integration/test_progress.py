@@ -6,6 +6,7 @@ import functools
 import io
 import itertools
 import json
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -76,7 +77,9 @@ async def test_a_picture_fits_any_terminal(tmp_path: Path) -> None:
     sizes = itertools.product(LANGUAGES, ((20, 6), (44, 14), (100, 30), (300, 80)), looks)
 
     for language, (columns, rows), (_, look) in sizes:
-        drawn = picture(look, Rate(20, 1), language=language, columns=columns, rows=rows).plain
+        drawn = picture(
+            look, Rate(20, 1), language=language, columns=columns, rows=rows, problem="no " * 99
+        ).plain
         lines = drawn.split("\n")
         assert len(lines) < rows
         assert max(width(line) for line in lines) < columns
@@ -103,6 +106,42 @@ async def test_without_a_terminal_there_is_a_line_a_minute_and_one_for_a_change(
     assert minutes <= len(lines) <= minutes + 1 + changes
     assert "paused by the service" in stream.getvalue()
     assert re.search(r"^0/12 done · 12 in flight · 13 creates at .* · 1 x 429", lines[-2])
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@anyio_mark
+async def test_on_a_terminal_the_picture_tells_what_is_being_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "70")
+    monkeypatch.setenv("LINES", "24")
+    watching = functools.partial(watch_progress, quiet=False, as_json=False)
+
+    async def warn(_: Shift) -> None:
+        await anyio.sleep(5)
+        logging.getLogger("batch_runner").warning("a warning")
+
+    handler = logging.StreamHandler(terminal)
+    logging.getLogger().addHandler(handler)
+    request.addfinalizer(lambda: logging.getLogger().removeHandler(handler))
+    async with acted("http:status:times=3", service_time="30s") as simulator:
+        await a_run(tmp_path, simulator, some_items(5), beside=[watching, warn])
+
+    shown = terminal.getvalue()
+    assert "5 in flight" in shown
+    assert re.search(r"trying again: status: .*503", shown)
+    assert "trying again" not in shown[shown.rindex("of 5 done") :]
+    before, _, after = shown.partition("a warning")
+    assert re.search(r"\x1b\[2K[^\n]*$", before)  # on an emptied line, above the picture
+    assert "of 5 done" in after
+    assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is given back
 
 
 @anyio_mark

@@ -16,7 +16,7 @@ from batch_runner.cli.options import (
     manifest_argument,
     output_option,
     rehearsal_option,
-    say,
+    say_either,
 )
 from batch_runner.errors import UsageError
 from batch_runner.folder import JobFolder
@@ -60,13 +60,23 @@ def verb(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to
         copied = _copy(folder, chosen, to)
     except OSError as error:
         raise UsageError(f"{to} cannot be written: {error}") from None
-    say(f"{copied} files copied to {to}")
+    say_either(f"{copied} files copied to {to}", f"已复制 {copied} 个文件到 {to}")
     absent = names.difference(*map(_names_of, chosen))
     for name in sorted(absent):
-        say(f"not copied: {printable(name)} is no item that is done", error=True)
+        told = printable(name)
+        say_either(
+            f"not copied: {told} is no item that is done",
+            f"未复制：{told} 不是已完成的项目",
+            error=True,
+        )
     gone = [file.name for one in chosen for file in one.files if not _is_there(folder, file)]
     for name in gone:
-        say(f"not copied: {printable(name)} is missing or changed; see `verify`", error=True)
+        told = printable(name)
+        say_either(
+            f"not copied: {told} is missing or changed; see `verify`",
+            f"未复制：{told} 缺失或已改动；见 `verify`",
+            error=True,
+        )
     return 1 if absent or gone else 0
 
 

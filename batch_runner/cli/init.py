@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 
 import click
 
-from batch_runner.cli.options import examples, say
+from batch_runner.cli.options import examples, say_either
 from batch_runner.errors import UsageError
+from batch_runner.language import reader_language, wording
 
 
 @examples(
@@ -23,19 +23,27 @@ from batch_runner.errors import UsageError
 def verb(manifest: Path, workflow: str | None, field: str | None) -> int:
     """Write MANIFEST, commented for a first reader. Asks for what no flag says, on a terminal."""
     from batch_runner.manifest import starter
+    from batch_runner.target import command_line
 
     if manifest.exists():
         raise UsageError(f"{manifest} exists already; nothing was written")
-    workflow = workflow or _ask("Workflow id", "year_of_the_horse_greeting_card")
-    field = field or _ask("Node and field of the prompt", "6.text")
+    language = reader_language(sys.stderr)
+    workflow = workflow or _ask(
+        wording(language, "Workflow id", "工作流编号"), "year_of_the_horse_greeting_card"
+    )
+    field = field or _ask(
+        wording(language, "Node and field of the prompt", "提示词所在的节点和字段"), "6.text"
+    )
     try:
         text = starter(workflow=workflow, field=field, job=None)
         with manifest.open("x", encoding="utf-8") as file:
             file.write(text)
     except (ValueError, OSError) as error:
         raise UsageError(f"{manifest} cannot be written: {error}") from None
-    again = shlex.join(["batch-runner", "run", str(manifest), "--rehearse"])
-    say(f"written: {manifest}\ntry it for free: {again}")
+    again = command_line("run", [str(manifest), "--rehearse"])
+    say_either(
+        f"written: {manifest}\ntry it for free: {again}", f"已写入：{manifest}\n免费试运行：{again}"
+    )
     return 0
 
 

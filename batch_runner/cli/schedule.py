@@ -17,8 +17,10 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
     say,
+    say_either,
 )
 from batch_runner.errors import UsageError
+from batch_runner.language import reader_language, wording
 from batch_runner.providers import PROVIDERS
 from batch_runner.timetable import (
     Timetable,
@@ -86,7 +88,11 @@ def verb(
         say("\n".join(texts).rstrip("\n"))
     else:
         say(f"{timetable.marker}\n{crontab_line(timetable)}")
-    say(f"{at} is by this machine's clock, where it is {_now()}", error=True)
+    say_either(
+        f"{at} is by this machine's clock, where it is {_now()}",
+        f"{at} 以本机时钟为准，本机现在是 {_now()}",
+        error=True,
+    )
     if key is not None and not os.access(key, os.R_OK):
         _key_is_missing(key, install=install)
     if install:
@@ -122,31 +128,37 @@ def _now() -> str:
             here = datetime.now(ZoneInfo.from_file(file))
     except (OSError, ValueError):
         here = datetime.now(UTC)
-    return f"{here:%H:%M} now (UTC{here:%z})"
+    return f"{here:%H:%M} (UTC{here:%z})"
 
 
 def _key_is_missing(key: Path, *, install: bool) -> None:
-    sentence = f"{key} cannot be read: put the key there, or name its file with --key-file"
     if install:
-        raise UsageError(f"{sentence}; nothing was changed")
-    say(sentence, error=True)
+        raise UsageError(f"{key} cannot be read: put the key there, or name another --key-file")
+    say_either(
+        f"{key} cannot be read: put the key there, or name its file with --key-file",
+        f"无法读取 {key}：请把密钥放在那里，或用 --key-file 指定文件",
+        error=True,
+    )
 
 
 def _install(timetable: Timetable, *, systemd: bool, yes: bool) -> None:
-    place = str(unit_folder()) if systemd else "your crontab"
+    language = reader_language(sys.stderr)
     if not yes:
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError("--install asks on a terminal; elsewhere say --yes; nothing changed")
-        if not click.confirm(f"Put this into {place}?", err=True):
-            say("nothing was changed", error=True)
+        place = unit_folder() if systemd else wording(language, "your crontab", "您的 crontab")
+        question = wording(language, f"Put this into {place}?", f"写入 {place} 吗？")
+        if not click.confirm(question, err=True):
+            say_either("nothing was changed", "未作任何改动", error=True)
             return
     if systemd:
         install_units(timetable)
-        say(
-            "in place. Away from a session it runs after: loginctl enable-linger\n"
-            f"out again: systemctl --user disable --now {unit_name(timetable.job)}.timer",
+        out = f"systemctl --user disable --now {unit_name(timetable.job)}.timer"
+        say_either(
+            f"in place. To run while you are logged out: loginctl enable-linger\nout again: {out}",
+            f"已写入。若要在注销后也运行：loginctl enable-linger\n撤销：{out}",
             error=True,
         )
     else:
         install_crontab(timetable)
-        say("in place. Out again: crontab -e", error=True)
+        say_either("in place. Out again: crontab -e", "已写入。撤销：crontab -e", error=True)

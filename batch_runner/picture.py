@@ -43,6 +43,7 @@ _STYLES = {
     ItemStatus.HELD: "yellow",
     ItemStatus.UNFETCHED: "yellow",
 }
+_HALF_A_DAY = 43_200.0  # seconds after which a time of day alone would mislead
 _LABEL, _BAR, _LEAST_NAME = 10, 30, 12  # cells of a picture's columns
 
 
@@ -114,7 +115,8 @@ def _outlook(eta: Eta | None, now: float, weather: str, language: Language) -> T
     if not eta.left:
         return text.append(wording(language, "nothing left to wait for", "没有需要等待的项目"))
     left = duration(eta.seconds, language=language)
-    over = time.strftime("%H:%M", time.localtime(now + eta.seconds))
+    form = "%H:%M" if eta.seconds < _HALF_A_DAY else "%m-%d %H:%M"
+    over = time.strftime(form, time.localtime(now + eta.seconds))
     text.append(wording(language, f"about {left} left, until {over}", f"约剩 {left}，到 {over}"))
     return text.append(f"  ({_basis(eta, language)})", "dim")
 

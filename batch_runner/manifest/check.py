@@ -122,6 +122,8 @@ def _words(
             return f"{_subject(steps)}wanted {context['expected']}, this is {shown(value)}", None
     wanted = _wanted(error["type"], context)
     seen = shown(value) if isinstance(value, str | int | float) else kind(value)
+    if value in ([], {}) or not seen.strip():
+        seen = "empty"
     if wanted:
         return f"{_subject(steps)}wanted {wanted}, this is {seen}", _hint(error["type"], value)
     return f"{_subject(steps)}{error['msg'][0].lower()}{error['msg'][1:]}", None

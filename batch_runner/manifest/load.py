@@ -17,7 +17,7 @@ from batch_runner.manifest.model import SETTINGS_BLOCKS, Document
 from batch_runner.manifest.nodes import Mapping, Node, follow
 from batch_runner.manifest.recipe import PlacedCompiler, Recipe
 from batch_runner.manifest.report import Place, Report, did_you_mean, shown
-from batch_runner.manifest.sandbox import MARKERS
+from batch_runner.manifest.sandbox import MARKERS, StandIn
 from batch_runner.manifest.sources import Sources
 from batch_runner.manifest.templates import Compiler
 from batch_runner.manifest.text import read_document
@@ -130,7 +130,7 @@ class _Loader:
         sources.read_prompts(recipe, compiler, self._report)
         self._check_used(compiler)
         # What is unknown is reported; with something in its place the items can be looked at.
-        stand_ins = dict.fromkeys(compiler.unknown, "?")
+        stand_ins = dict.fromkeys(compiler.unknown, StandIn("unknown"))
         blueprint = Blueprint(
             job=job,
             provider=document.provider,

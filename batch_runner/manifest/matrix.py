@@ -87,7 +87,7 @@ class Matrix:
         self._product = len(self.combinations)
         for entry in _entries(node, "include"):
             self._include(entry)
-        if not self.combinations:
+        if count and not self.combinations:
             report.add(self._place(node), "the matrix has no combination left")
 
     def _variable(self, name: str, node: Sequence) -> _Variable:

@@ -67,6 +67,12 @@ _KEPT_FILTERS = (
 )
 
 
+class StandIn(str):
+    """The value of a variable that does not exist, which was reported; it has every attribute."""
+
+    __slots__ = ()
+
+
 class TemplateRefusedError(ValueError):
     """This may not stand in a template; `needle` is the part of the text that it is about."""
 
@@ -97,6 +103,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Look into mappings only: no Python object shows its attributes."""
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
+        if isinstance(obj, StandIn):
+            return obj
         if isinstance(obj, LoopContext) and not attribute.startswith("_"):
             return super().getattr(obj, attribute)
         return self.undefined(obj=obj, name=attribute)

@@ -27,6 +27,7 @@ from batch_runner.manifest.sandbox import (
     MAX_TEXT,
     MAX_TURNS,
     Sandbox,
+    StandIn,
     TemplateRefusedError,
     printable,
     refuse_beyond,
@@ -229,6 +230,8 @@ def _attribute(get: Render, name: str, attribute: str) -> Render:
         value = get(scope)
         if isinstance(value, dict) and attribute in value:
             return value[attribute]
+        if isinstance(value, StandIn):
+            return value
         if name == IDS:  # the id of a matrix variable that this combination does not have
             raise _unknown(attribute, scope)
         known = value if isinstance(value, dict) else ()

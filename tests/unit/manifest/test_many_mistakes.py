@@ -1,0 +1,61 @@
+"""Many mistakes in one file: each is told once, at its place, and none tells another twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.unit.manifest.helpers import HEAD, problems_of, the_problem, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BROKEN = """\
+job: con
+workfow: cards
+params: {"6": {text: "{{ prompt | uper }}", on: no}}
+repeat: 010
+limits: {pace: 0/s, until: 12:30}
+attempts: 0
+prompts:
+  - A horse: under lanterns
+  - A horse #1 in the snow
+  - {prompt: "", id: x}
+  - {prompt: a dog, id: same}
+  - {prompt: a cat, id: same}
+  - {prompt: a cow, id: ../up}
+matrix: {style: []}
+defaults: &d {style: ink}
+output: {folder: ~/out}
+output: {folder: elsewhere}
+"""
+
+
+def test_every_mistake_of_a_file_is_told_at_its_place(tmp_path: Path) -> None:
+    problems = problems_of(write(tmp_path, BROKEN))
+
+    assert [(one.line, one.column) for one in problems] == [
+        *[(1, 6), (2, 1), (3, 35), (3, 49), (4, 9), (5, 16), (5, 28), (6, 11), (8, 5), (9, 13)],
+        *[(10, 14), (14, 17), (15, 11), (16, 18), (17, 1)],
+    ]
+    assert all(one.source_line for one in problems)
+
+
+def test_an_empty_value_is_called_empty(tmp_path: Path) -> None:
+    prompt = the_problem(tmp_path, HEAD + 'prompts: [{prompt: " ", id: x}]\n')
+    values = the_problem(tmp_path, HEAD.replace("prompt", "style") + "matrix: {style: []}\n")
+
+    assert prompt.message == "prompt: wanted some text, this is empty"
+    assert values.message == "matrix.style: wanted something in it, this is empty"
+
+
+def test_an_unknown_variable_is_told_once_and_the_items_are_still_looked_at(tmp_path: Path) -> None:
+    text = HEAD.replace("{{ prompt }}", "{{ prompt }} {{ colour.id }} {{ (size.text) }}")
+    prompts = "prompts: [{prompt: a, id: one}, {prompt: b, id: two}, {prompt: c, id: ../up}]\n"
+
+    problems = problems_of(write(tmp_path, text + prompts))
+
+    assert [one.message.split(":")[0] for one in problems] == [
+        "there is no variable colour",
+        "there is no variable size",
+        "its file cannot be called '../up'",
+    ]

@@ -10,6 +10,7 @@ from batch_runner.manifest.params import Hole, Params
 from batch_runner.manifest.report import Place, Report, did_you_mean, shown
 from batch_runner.manifest.sandbox import FUNCTIONS, MARKERS, TemplateRefusedError
 from batch_runner.manifest.templates import Compiler, Template
+from batch_runner.manifest.variables import check_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class PlacedCompiler:
             return [self._tree(value, templates) for value in node.items]
         value = plain(node)
         if not (isinstance(value, str) and MARKERS.search(value)):
+            check_value(value, self.place(node), self._report)
             return value
         templates.append(self.compile(value, self.place(node), text=False).template)
         return Hole(len(templates) - 1)

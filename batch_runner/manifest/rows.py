@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 #: Longest line of a data file, in bytes.
 MAX_LINE = 1_000_000
 
+_NESTED = (dict, list)
 _NOT_NAME = re.compile(r"\W+")
 
 
@@ -74,8 +75,11 @@ class Rows:
 
     def _entry(self, place: Place, variables: dict[str, Any], report: Report) -> Entry | None:
         for value in variables.values():
-            if type(value) is str and ("{" in value or ":" in value or len(value) > 1000):
-                check_value(value, place, report)
+            if type(value) is str:
+                if "{" in value or ":" in value or len(value) > 1000:
+                    check_value(value, place, report)
+            elif type(value) in _NESTED and not check_value(value, place, report):
+                return None
         own_id = variables.pop("id", None)
         if own_id is not None:
             own_id = str(own_id) if isinstance(own_id, str | int) else ""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from batch_runner.manifest.fields import variable_refusal
 from batch_runner.manifest.report import shown
 from batch_runner.manifest.sandbox import MARKERS, MAX_TEXT
+from batch_runner.manifest.text import MAX_DEPTH
 from batch_runner.models import UPLOAD_MARK
 
 if TYPE_CHECKING:
@@ -16,11 +17,7 @@ if TYPE_CHECKING:
 def check_variable(name: str, value: Any, place: Place, report: Report) -> None:
     """Report a variable that has a name or a value that it cannot have."""
     check_name(name, place, report)
-    if isinstance(value, dict):
-        for inner in value.values():
-            check_value(inner, place, report)
-    else:
-        check_value(value, place, report)
+    check_value(value, place, report)
 
 
 def check_name(name: str, place: Place, report: Report) -> bool:
@@ -31,10 +28,27 @@ def check_name(name: str, place: Place, report: Report) -> bool:
     return reason is None
 
 
-def check_value(value: Any, place: Place, report: Report, item: str | None = None) -> None:
-    """Report a value that would be sent as it stands although it looks like a template."""
-    if not isinstance(value, str):
-        return
+def check_value(value: Any, place: Place, report: Report, item: str | None = None) -> bool:
+    """Say whether a value is not nested too deep; report that and every text that is not sound."""
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        for one in level:
+            if isinstance(one, str):
+                _check_text(one, place, report, item)
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return True
+    report.add(place, f"values are nested more than {MAX_DEPTH} deep", item=item)
+    return False
+
+
+def _check_text(value: str, place: Place, report: Report, item: str | None) -> None:
+    """Report a text that is too long, or that looks like a template and would be sent as it is."""
     if MARKERS.search(value):
         report.add(
             report.locate(place, "{"),

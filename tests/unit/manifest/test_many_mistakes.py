@@ -59,3 +59,14 @@ def test_an_unknown_variable_is_told_once_and_the_items_are_still_looked_at(tmp_
         "there is no variable size",
         "its file cannot be called '../up'",
     ]
+
+
+def test_a_text_over_the_cap_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+    long = "y" * 64_001
+    head = HEAD.replace("text:", f"big: {long}, text:")
+
+    in_params = the_problem(tmp_path, head + "prompts: [a]\n")
+    in_a_list = the_problem(tmp_path, f"{HEAD}prompts: [{{prompt: a, colours: [red, {long}]}}]\n")
+
+    assert "64001 characters, and at most 64000" in in_params.message
+    assert "64001 characters, and at most 64000" in in_a_list.message

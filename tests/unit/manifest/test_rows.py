@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_runner.manifest import load
-from tests.unit.manifest.helpers import items_of, problems_of, write
+from tests.unit.manifest.helpers import items_of, problems_of, the_problem, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,3 +207,28 @@ def test_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
 
     assert count == 2000
     assert peak < 500_000  # the file has five million bytes
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        pytest.param('["{{ y }}"]', "would be sent with its brackets", id="template"),
+        pytest.param('{"a": ["batch-runner-upload:00"]}', "a mark of the program's own", id="mark"),
+        pytest.param(f'[["{"z" * 64_001}"]]', "at most 64000 may be", id="long"),
+        pytest.param("[" * 70 + "]" * 70, "nested more than 64 deep", id="deep"),
+        pytest.param("[" * 900 + "]" * 900, "nested more than 64 deep", id="very-deep"),
+        pytest.param("[" * 90_000 + "]" * 90_000, "not JSON", id="far-too-deep"),
+    ],
+)
+def test_what_lies_inside_a_value_is_checked_as_well(
+    tmp_path: Path, value: str, message: str
+) -> None:
+    write(tmp_path, f'{{"x": "a"}}\n{{"x": {value}}}\n', "rows.jsonl")
+
+    problem = the_problem(
+        tmp_path, 'workflow: w\nparams: {"6": {t: "{{ x }}", u: v}}\nitems_from: rows.jsonl\n'
+    )
+
+    assert problem.path.endswith("rows.jsonl")
+    assert problem.line == 2
+    assert message in problem.message

@@ -38,6 +38,15 @@ class ItemStatus(StrEnum):
     UNFETCHED = "unfetched"  #: paid, its files could not be had; waits for the next run
 
 
+#: Statuses that a run ends in only when it was stopped early.
+UNFINISHED = (
+    ItemStatus.PENDING,
+    ItemStatus.SUBMITTING,
+    ItemStatus.SUBMITTED,
+    ItemStatus.FETCHING,
+)
+
+
 class Event(StrEnum):
     """What can happen to an item. The value is stored in the journal."""
 

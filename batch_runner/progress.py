@@ -20,12 +20,13 @@ import anyio.to_thread
 from batch_runner.errors import JournalError
 from batch_runner.glance import glance
 from batch_runner.language import reader_language, shown, status_word, stop_word, wording
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.picture import REST, is_terminal, live_picture, picture, weather_text
+from batch_runner.target import command_line
 from batch_runner.text import duration, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
     from typing import TextIO
 
@@ -219,8 +220,10 @@ def _write(stream: TextIO, text: str) -> None:
         print(shown(text, stream), file=stream, flush=True)
 
 
-def summary_lines(summary: Summary, folder: Path, language: Language = "en") -> list[str]:
-    """Return how a run ended, for people."""
+def summary_lines(
+    summary: Summary, folder: Path, target: Sequence[str], language: Language = "en"
+) -> list[str]:
+    """Return how a run ended, for people; `target` names the job in the commands to type next."""
     counts = summary.counts
     done, total = counts[ItemStatus.DONE], sum(counts.values())
     took = duration(summary.seconds, language=language)
@@ -242,7 +245,8 @@ def summary_lines(summary: Summary, folder: Path, language: Language = "en") -> 
         lines.append(
             wording(language, "not done: " + ", ".join(rest), "未完成：" + "，".join(rest))
         )
-    if summary.stop is not None and summary.exit_code:
+    told_by_the_verdict = any(counts[status] for status in UNFINISHED)
+    if summary.stop is not None and summary.exit_code and not told_by_the_verdict:
         message = printable(summary.stop.message, 300)
         word = stop_word(summary.stop.reason, language)
         told = (f"stopped early: {message}", f"提前停止：{word}（{message}）")
@@ -251,16 +255,16 @@ def summary_lines(summary: Summary, folder: Path, language: Language = "en") -> 
         lines.append(
             wording(
                 language,
-                "held items may have been paid: see `batch-runner resolve`",
-                "待定的项目可能已计费：见 `batch-runner resolve`",
+                f"held items may have been paid: {command_line('resolve', target)}",
+                f"待定的项目可能已计费：{command_line('resolve', target)}",
             )
         )
     if counts[ItemStatus.FAILED] or counts[ItemStatus.REFUSED]:
         lines.append(
             wording(
                 language,
-                "failed and refused items: see `batch-runner status`, then `retry`",
-                "失败和被拒绝的项目：见 `batch-runner status`，然后 `retry`",
+                f"failed and refused items: {command_line('status', target)}, then `retry`",
+                f"失败和被拒绝的项目：{command_line('status', target)}，然后 `retry`",
             )
         )
     lines.append(wording(language, f"files: {folder}", f"文件：{folder}"))

@@ -29,12 +29,14 @@ from batch_runner.cli.options import (
 from batch_runner.cli.settings_flags import effective_settings, settings_flags
 from batch_runner.control import Exit
 from batch_runner.errors import BatchRunnerError, JobLocked
-from batch_runner.language import reader_language, wording
+from batch_runner.language import reader_language, stop_word, wording
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from batch_runner.control import Stop
     from batch_runner.journal import Imported
+    from batch_runner.language import Language
     from batch_runner.manifest import Manifest
     from batch_runner.opening import OpenJob
     from batch_runner.run import Beside, Summary
@@ -216,7 +218,7 @@ def _finish(night: Night, summary: Summary) -> None:
     from batch_runner.report import verdict_sentence, write_report
     from batch_runner.telling import tell
 
-    page = night.root / "index.html"
+    page, language = night.root / "index.html", reader_language()
     try:
         write_report(night.root)
     except (OSError, BatchRunnerError) as error:
@@ -226,8 +228,8 @@ def _finish(night: Night, summary: Summary) -> None:
         creates=summary.spent,
         price=night.settings.limits.price,
         seconds=summary.seconds,
-        stopped=summary.stop.message if summary.stop else None,
-        language=reader_language(),
+        stopped=_why_stopped(summary.stop, language) if summary.stop else None,
+        language=language,
     )
     _say_how_it_went(night, summary, sentence, page)
     tell(
@@ -239,15 +241,23 @@ def _finish(night: Night, summary: Summary) -> None:
     )
 
 
+def _why_stopped(stop: Stop, language: Language) -> str:
+    told = f"{stop_word(stop.reason, language)}（{stop.message}）"
+    return wording(language, stop.message, told)
+
+
 def _say_how_it_went(night: Night, summary: Summary, sentence: str, page: Path) -> None:
     from batch_runner.progress import summary_lines
+    from batch_runner.target import target_of
 
     if night.as_json:
         say_json(_summary_object(summary, night.root))
     elif not night.quiet or summary.exit_code:
         language = reader_language()
         where = wording(language, f"page: {page}", f"报告页：{page}")
-        for line in (sentence, *summary_lines(summary, night.root, language), where):
+        manifest = str(night.manifest.path.absolute())
+        target = target_of(manifest, night.root, rehearsal=night.service is None)
+        for line in (sentence, *summary_lines(summary, night.root, target, language), where):
             say(line, error=night.quiet)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.text import printable
 
 if TYPE_CHECKING:
@@ -23,13 +23,6 @@ class _Trouble(NamedTuple):
     zh: str
     zh_meaning: str
 
-
-_UNFINISHED = (
-    ItemStatus.PENDING,
-    ItemStatus.SUBMITTING,
-    ItemStatus.SUBMITTED,
-    ItemStatus.FETCHING,
-)
 
 #: The most urgent first: the first that applies leads the sentence and is explained.
 _TROUBLES = (
@@ -59,7 +52,7 @@ _TROUBLES = (
         "服务端拒绝，未计费",
     ),
     _Trouble(
-        _UNFINISHED,
+        UNFINISHED,
         "is not finished",
         "are not finished",
         "the next run goes on from here",
@@ -87,7 +80,7 @@ def verdict_sentence(
     """
     chinese = is_chinese(language)
     parts = [_outcome_zh(counts) if chinese else _outcome_en(counts)]
-    if stopped and any(counts.get(status) for status in _UNFINISHED):
+    if stopped and any(counts.get(status) for status in UNFINISHED):
         parts.append(_stopped_zh(stopped) if chinese else f"stopped early: {_clause(stopped)}")
     parts.append(_effort(creates, price, seconds, chinese=chinese))
     return "；".join(parts) + "。" if chinese else "; ".join(parts) + "."
@@ -154,7 +147,7 @@ def _stopped_zh(why: str) -> str:
 
 
 def _clause(text: str) -> str:
-    return printable(text, 120).rstrip(".")
+    return printable(text, 200).rstrip(".")
 
 
 def _effort(creates: int, price: Price | None, seconds: float, *, chinese: bool) -> str:

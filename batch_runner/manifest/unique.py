@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.manifest.names import folded
 
@@ -45,24 +45,27 @@ class Unique:
         keys, ids, names = map(_repeated, (self._keys, self._ids, self._names))
         if not (keys or ids or names):
             return
-        first: dict[tuple[str, str], tuple[Place, ItemSpec]] = {}
+        met: tuple[dict[str, _Met | None], ...] = ({}, {}, {})  # by key, by id, by folded name
         for place, spec in again:
-            if hash(spec.key) in keys:
-                if other := first.get(("key", spec.key)):
-                    _same_request(place, spec, other[1], report)
+            texts = (spec.key, spec.id, folded(spec.name))
+            for text, hashes, earlier, say in zip(
+                texts, (keys, ids, names), met, _SAY, strict=True
+            ):
+                if hash(text) not in hashes:
                     continue
-                first["key", spec.key] = (place, spec)
-            if hash(spec.id) in ids:
-                if other := first.get(("id", spec.id)):
-                    _same_id(place, spec, other[0], report)
-                    continue
-                first["id", spec.id] = (place, spec)
-            name = folded(spec.name)
-            if hash(name) in names:
-                if other := first.get(("name", name)):
-                    _same_name(place, spec, other, report)
-                    continue
-                first["name", name] = (place, spec)
+                if text in earlier:
+                    say(place, spec, earlier[text] or _Met(place, spec.id, spec.name), report)
+                    break
+                # What comes when the report is full is only counted.
+                earlier[text] = None if report.full else _Met(place, spec.id, spec.name)
+
+
+class _Met(NamedTuple):
+    """The first of several items that are alike."""
+
+    place: Place
+    id: str
+    name: str
 
 
 def _bins() -> list[array[int]]:
@@ -78,26 +81,29 @@ def _repeated(bins: list[array[int]]) -> set[int]:
     return found
 
 
-def _same_request(place: Place, spec: ItemSpec, other: ItemSpec, report: Report) -> None:
+def _same_request(place: Place, spec: ItemSpec, other: _Met, report: Report) -> None:
     report.add(
         place,
-        f"this would send the same as {other.id} ({other.source})",
+        f"this would send the same as {other.id} ({other.place})",
         item=spec.id,
         hint="for several tries of one prompt write repeat: 2",
     )
 
 
-def _same_id(place: Place, spec: ItemSpec, other: Place, report: Report) -> None:
-    report.add(place, f"the id {spec.id} is already in use ({other})", item=spec.id)
+def _same_id(place: Place, spec: ItemSpec, other: _Met, report: Report) -> None:
+    report.add(place, f"the id {spec.id} is already in use ({other.place})", item=spec.id)
 
 
-def _same_name(place: Place, spec: ItemSpec, other: tuple[Place, ItemSpec], report: Report) -> None:
+def _same_name(place: Place, spec: ItemSpec, other: _Met, report: Report) -> None:
     hint = "output.name needs a variable that tells them apart"
-    if spec.name != other[1].name:
+    if spec.name != other.name:
         hint = "on many disks capital letters and ways to write an accent make no difference"
     report.add(
         place,
-        f"its file would be called {spec.name}, as that of {other[1].id} ({other[0]})",
+        f"its file would be called {spec.name}, as that of {other.id} ({other.place})",
         item=spec.id,
         hint=hint,
     )
+
+
+_SAY = (_same_request, _same_id, _same_name)

@@ -89,7 +89,7 @@ async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
         try:
             await shift.provider.download(url, functools.partial(_receive, shift, part))
             with anyio.CancelScope(shield=True):
-                placed.append(await shift.offload(part.place, name))
+                placed.append(await shift.shelf.place(part, name))
         finally:
             part.discard()
     with anyio.CancelScope(shield=True):

@@ -9,10 +9,12 @@ run was killed before it could say done), any other keeps its name and ours gets
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import mmap
 import os
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_runner import media
@@ -21,8 +23,8 @@ from batch_runner.folder import JobFolder, sync_folder, write_all
 from batch_runner.models import PlacedFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
+    from typing import Any
 
 #: Bytes of a download that are held in memory before they go to a file.
 HELD_BYTES = 1 << 20
@@ -44,6 +46,11 @@ class Part:
     def full(self) -> bool:
         """Say whether `spill` should be called before more is fed."""
         return self._held_size >= HELD_BYTES
+
+    @property
+    def spilled(self) -> bool:
+        """Say whether some of it is in a file already."""
+        return self._descriptor is not None
 
     def feed(self, chunk: bytes) -> None:
         """Take more bytes; no I/O.
@@ -81,15 +88,20 @@ class Part:
             FileRejected: not a whole file of a known kind.
             DiskFailed: the disk does not take it.
         """
+        placing = Placing(self, name)
+        place_all(self._folder, [placing])
+        return placing.outcome()
+
+    def write(self) -> tuple[media.MediaType, str]:
+        """Verify the bytes and write what is held of them; return their kind and SHA-256. Blocks.
+
+        Raises:
+            FileRejected: not a whole file of a known kind.
+            DiskFailed: the disk does not take them.
+        """
         kind, sha256 = self._inspect()
         self.spill()
-        try:
-            final = self._store(name, kind.extension, sha256)
-        except OSError as error:
-            raise _disk_failed(self._folder, error) from error
-        finally:
-            self.discard()
-        return PlacedFile(name=final, size=self.size, sha256=sha256, media_type=kind.name)
+        return kind, sha256
 
     def discard(self) -> None:
         """Forget the bytes and remove the file; may be called twice."""
@@ -113,17 +125,111 @@ class Part:
             finally:
                 view.release()
 
-    def _store(self, name: str, extension: str, sha256: str) -> str:
+    def store(self, name: str, extension: str, sha256: str) -> str:
+        """Sync the file and give it its final name, which is returned. Blocks.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
         assert self._descriptor is not None and self._path is not None  # noqa: S101, PT018
         os.fsync(self._descriptor)
         if os.fstat(self._descriptor).st_size != self.size:
             raise OSError("the disk kept fewer bytes than were written")
         for final in _names(name, extension, sha256):
-            target = self._folder.root / final
-            if _link(self._path, target) or _same(target, self.size, sha256):
-                sync_folder(self._folder.root)
+            target = f"{self._folder.root}/{final}"
+            if _link(self._path, target) or _same(Path(target), self.size, sha256):
                 return final
         raise OSError(f"no free name for {name}{extension}")
+
+
+class Placing:
+    """One part on its way to its final name, and what came of it."""
+
+    def __init__(self, part: Part, name: str) -> None:
+        self.part = part
+        self.name = name
+        self.placed: PlacedFile | None = None
+        self.error: FileRejected | DiskFailed | None = None
+
+    @property
+    def over(self) -> bool:
+        """Say whether it has been tried."""
+        return self.placed is not None or self.error is not None
+
+    def outcome(self) -> PlacedFile:
+        """Return the placed file.
+
+        Raises:
+            FileRejected: not a whole file of a known kind.
+            DiskFailed: the disk does not take it.
+        """
+        if self.placed is None:  # no error either: who placed for us came to grief
+            raise self.error or DiskFailed("the file was not placed")
+        return self.placed
+
+
+def place_all(folder: JobFolder, placings: Sequence[Placing]) -> None:
+    """Carry out `placings`; each notes its own outcome. Blocks.
+
+    All are written before the first is synced, and the folder is synced once for all: the file
+    system then has less to do for each.
+    """
+    kinds = []
+    for placing in placings:
+        try:
+            kinds.append((placing, *placing.part.write()))
+        except (FileRejected, DiskFailed) as error:
+            placing.error = error
+    stored = []
+    for placing, kind, sha256 in kinds:
+        try:
+            final = placing.part.store(placing.name, kind.extension, sha256)
+            size = placing.part.size
+            placed = PlacedFile(name=final, size=size, sha256=sha256, media_type=kind.name)
+            stored.append((placing, placed))
+        except OSError as error:
+            placing.error = _disk_failed(folder, error)
+    try:
+        if stored:
+            sync_folder(folder.root)
+    except OSError as error:
+        for placing, _ in stored:
+            placing.error = _disk_failed(folder, error)
+    else:
+        for placing, placed in stored:
+            placing.placed = placed
+    finally:
+        for placing in placings:
+            placing.part.discard()
+
+
+class Shelf:
+    """Takes finished parts; those that come while others are being placed go together next."""
+
+    def __init__(self, folder: JobFolder, offload: Callable[..., Awaitable[Any]]) -> None:
+        """`offload` runs blocking work outside the loop."""
+        self._folder = folder
+        self._offload = offload
+        self._turn = asyncio.Lock()
+        self._waiting: list[Placing] = []
+
+    async def place(self, part: Part, name: str) -> PlacedFile:
+        """Verify, sync and put a part under `name` plus the extension it deserves.
+
+        Raises:
+            FileRejected: not a whole file of a known kind.
+            DiskFailed: the disk does not take it.
+        """
+        placing = Placing(part, name)
+        if part.spilled:  # a large one keeps no small one waiting
+            await self._offload(place_all, self._folder, [placing])
+            return placing.outcome()
+        self._waiting.append(placing)
+        async with self._turn:
+            if not placing.over:
+                together, self._waiting = self._waiting, []
+                await self._offload(place_all, self._folder, together)
+        return placing.outcome()
 
 
 def _names(name: str, extension: str, sha256: str) -> Iterable[str]:
@@ -132,7 +238,7 @@ def _names(name: str, extension: str, sha256: str) -> Iterable[str]:
     yield f"{name}~{sha256[:16]}{extension}"
 
 
-def _link(part: Path, target: Path) -> bool:
+def _link(part: Path, target: str) -> bool:
     """Give the part its final name; False when that name is taken."""
     try:
         os.link(part, target)

@@ -9,6 +9,7 @@ Takes values, prints nothing, returns a summary.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import socket
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 
 from batch_runner.control import Control, Exit, Stop
 from batch_runner.fetcher import fetch
@@ -27,13 +29,14 @@ from batch_runner.pacer import Gate, Pacer
 from batch_runner.poller import poll
 from batch_runner.producer import produce
 from batch_runner.providers import open_provider
+from batch_runner.results import Shelf
 from batch_runner.retry import Budget
 from batch_runner.schedule import Schedule
 from batch_runner.shift import Contact, Shift, Slots
 from batch_runner.tally import Tally
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
     from typing import Any
 
     from batch_runner.journal.commit import Committer
@@ -150,9 +153,10 @@ def make_shift(
     deadline: float | None = None,
     seed: int | None = None,
     wall_clock: Callable[[], float] = time.time,
+    offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync,
 ) -> Shift:
     """Build what the stages share, inside the running event loop."""
-    clock = anyio.current_time
+    clock = asyncio.get_running_loop().time
     now = clock()
     chance = random.Random(seed)  # noqa: S311  jitter, not secrecy
     gate = Gate(clock)
@@ -180,6 +184,8 @@ def make_shift(
         contact=Contact(now, first=timeouts.first_contact, outage=timeouts.outage),
         slots=Slots(limits.in_flight),
         create_slots=Slots(settings.fetching.creators),
+        offload=offload,
+        shelf=Shelf(job.folder, offload),
         deadline=None if deadline is None else now + deadline,
         control=Control(),
         budget=Budget(settings.retries.budget),

@@ -278,7 +278,7 @@ class Retries(Part):
 class Fetching(Part):
     """How finished files are brought home."""
 
-    fetchers: Count = Field(default=6, description="Coroutines that download.")
+    fetchers: Count = Field(default=16, description="Coroutines that download.")
     max_bytes: Count = Field(default=200_000_000, description="Largest file accepted, in bytes.")
     free_bytes: Count = Field(
         default=200_000_000, description="Free disk space below which nothing is created, in bytes."

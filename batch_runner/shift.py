@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import anyio
-import anyio.to_thread
 
 from batch_runner.breaker import Breaker
 from batch_runner.control import Control, Exit, Stop
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from batch_runner.lifecycle import ItemStatus
     from batch_runner.pacer import Gate, Pacer
     from batch_runner.providers import Provider
+    from batch_runner.results import Shelf
     from batch_runner.schedule import Schedule
     from batch_runner.settings import Settings
 
@@ -102,9 +102,9 @@ class Shift:
     contact: Contact
     slots: Slots  # tasks in flight
     create_slots: Slots  # creates on the wire
+    offload: Callable[..., Awaitable[Any]]  # how blocking work leaves the loop
+    shelf: Shelf
     deadline: float | None = None  # loop time
-    # How blocking work leaves the loop.
-    offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync
     control: Control = field(default_factory=Control)
     breaker: Breaker = field(default_factory=Breaker)
     budget: Budget = field(default_factory=lambda: Budget(20))

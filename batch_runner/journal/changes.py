@@ -1,16 +1,25 @@
-"""One move of one item as SQL: the status, what the event brings along, and its row in `events`."""
+"""Moves of items as SQL: the status, what the event brings along, and its row in `events`.
+
+One at a time each move costs several statements, and each statement hands the interpreter lock to
+and fro. Many at a time (a run at full pace) they go as one statement for all moves of a kind, their
+values as a JSON array; if one of them is not legal, that kind is done again one by one, so that
+each learns its own outcome.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
+from collections import Counter
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, advance, sources
 
 if TYPE_CHECKING:
-    import sqlite3
+    from collections.abc import Iterable, Sequence
 
     from batch_runner.models import PlacedFile
 
@@ -76,6 +85,91 @@ _INSERT_EVENT = (
 )
 
 
+_VALUES = ("key", "at", "task_id", "reason", "message", "not_before", "files")
+_ROWS = "(SELECT {} FROM json_each(:rows))".format(
+    ", ".join(f"json_extract(value, '$[{at}]') AS new_{name}" for at, name in enumerate(_VALUES))
+)
+
+
+def _group_statement(event: Event) -> str:
+    # The plus keeps the planner from walking all items of a status: keys are looked up.
+    alone = _statement(event).replace("AND status", "AND +status")
+    changes, condition = re.sub(r":(\w+)", r"new_\1", alone).split(" WHERE ")
+    return f"{changes} FROM {_ROWS} WHERE {condition}"
+
+
+_GROUP_UPDATES: dict[Event, str] = {event: _group_statement(event) for event in _SETS}
+_GROUP_INSERT = (
+    "INSERT INTO events (at, key, event, attempt, task_id, reason, message) "
+    "SELECT new_at, key, :event, attempt, new_task_id, new_reason, new_message "
+    f"FROM {_ROWS} CROSS JOIN items ON key = new_key"  # noqa: S608  names of ours
+)
+#: Fewer moves of a kind than this go one by one.
+_FEW = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A change and its moment, on its way into the journal."""
+
+    change: Change
+    at: float
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Make it alone."""
+        apply(connection, self.change, self.at)
+
+
+def apply_all(connection: sqlite3.Connection, moves: Sequence[Move]) -> list[Exception | None]:
+    """Make many moves inside the caller's transaction; return what was wrong with each.
+
+    The moves of one item happen in their order. A wrong one changes nothing and does not disturb
+    the others.
+    """
+    errors: list[Exception | None] = [None] * len(moves)
+    for event, numbers in _kinds(moves):
+        if len(numbers) < _FEW or not _apply_group(connection, event, [moves[n] for n in numbers]):
+            for number in numbers:
+                errors[number] = _error_of(connection, moves[number])
+    return errors
+
+
+def _kinds(moves: Sequence[Move]) -> Iterable[tuple[Event, list[int]]]:
+    """Return the moves by kind, as numbers; no item is twice in a group, later moves are later."""
+    earlier: Counter[str] = Counter()
+    groups: dict[tuple[int, Event], list[int]] = {}
+    for number, move in enumerate(moves):
+        key = move.change.key
+        groups.setdefault((earlier[key], move.change.event), []).append(number)
+        earlier[key] += 1
+    return ((event, groups[stage, event]) for stage, event in sorted(groups))
+
+
+def _apply_group(connection: sqlite3.Connection, event: Event, moves: list[Move]) -> bool:
+    """Make moves of one kind at once; False: not all were legal, and nothing has changed."""
+    rows = [tuple(_values(move.change, move.at)[name] for name in _VALUES) for move in moves]
+    values = {"rows": json.dumps(rows), "event": event.value}
+    connection.execute("SAVEPOINT kind")
+    try:
+        whole = connection.execute(_GROUP_UPDATES[event], values).rowcount == len(moves)
+        if whole:
+            connection.execute(_GROUP_INSERT, values)
+    except sqlite3.IntegrityError:  # a task id that belongs to another item
+        whole = False
+    if not whole:
+        connection.execute("ROLLBACK TO kind")
+    connection.execute("RELEASE kind")
+    return whole
+
+
+def _error_of(connection: sqlite3.Connection, move: Move) -> Exception | None:
+    try:
+        move(connection)
+    except (IllegalTransition, JournalError) as error:
+        return error
+    return None
+
+
 def apply(connection: sqlite3.Connection, change: Change, at: float) -> None:
     """Move one item and append its event, inside the caller's transaction.
 
@@ -83,9 +177,17 @@ def apply(connection: sqlite3.Connection, change: Change, at: float) -> None:
         IllegalTransition: the item does not stand where this event may find it.
         JournalError: no such item, or the task id belongs to another item.
     """
-    values = {
+    values = {"event": change.event.value, **_values(change, at)}
+    if change.task_id is not None:
+        _refuse_second_owner(connection, change.key, change.task_id)
+    if connection.execute(_UPDATES[change.event], values).rowcount != 1:
+        _explain(connection, change)
+    connection.execute(_INSERT_EVENT, values)
+
+
+def _values(change: Change, at: float) -> dict[str, Any]:
+    return {
         "key": change.key,
-        "event": change.event.value,
         "at": at,
         "task_id": change.task_id,
         "reason": change.reason,
@@ -93,11 +195,6 @@ def apply(connection: sqlite3.Connection, change: Change, at: float) -> None:
         "not_before": change.not_before,
         "files": _files(change.files),
     }
-    if change.task_id is not None:
-        _refuse_second_owner(connection, change.key, change.task_id)
-    if connection.execute(_UPDATES[change.event], values).rowcount != 1:
-        _explain(connection, change)
-    connection.execute(_INSERT_EVENT, values)
 
 
 def _files(files: tuple[PlacedFile, ...]) -> str:

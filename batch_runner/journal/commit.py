@@ -10,12 +10,14 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from batch_runner.errors import IllegalTransition, JournalError
+from batch_runner.journal.changes import Move, apply_all
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     Operation = Callable[[sqlite3.Connection], Any]
 
@@ -71,11 +73,11 @@ def commit_batch(connection: sqlite3.Connection, batch: list[Waiting]) -> None:
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for waiting in batch:
-            try:
-                waiting.result = waiting.operation(connection)
-            except (IllegalTransition, JournalError) as error:
-                waiting.error = error
+        for moves, group in groupby(batch, lambda waiting: isinstance(waiting.operation, Move)):
+            if moves:
+                _move(connection, list(group))
+            else:
+                _operate(connection, group)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection)
@@ -85,6 +87,20 @@ def commit_batch(connection: sqlite3.Connection, batch: list[Waiting]) -> None:
         _roll_back(connection)
         _refuse(batch, error)
         raise
+
+
+def _move(connection: sqlite3.Connection, group: list[Waiting]) -> None:
+    errors = apply_all(connection, [cast(Move, waiting.operation) for waiting in group])
+    for waiting, error in zip(group, errors, strict=True):
+        waiting.error = error
+
+
+def _operate(connection: sqlite3.Connection, group: Iterable[Waiting]) -> None:
+    for waiting in group:
+        try:
+            waiting.result = waiting.operation(connection)
+        except (IllegalTransition, JournalError) as error:
+            waiting.error = error
 
 
 def _refuse(batch: list[Waiting], error: BaseException) -> None:
@@ -135,8 +151,9 @@ class GroupCommit:
         """
         future: asyncio.Future[T] = self._loop.create_future()
         self._unsettled += 1
+        if not self._queue:  # what else comes in this round of the loop goes with it
+            self._loop.call_soon(self._wake.set)
         self._queue.append(Waiting(operation, future))
-        self._wake.set()
         return future
 
     def close(self) -> None:

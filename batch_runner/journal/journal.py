@@ -11,7 +11,7 @@ from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any, Self
 
 from batch_runner.errors import JournalError, JournalUnreadable
-from batch_runner.journal.changes import Change, TaskIdTaken, apply
+from batch_runner.journal.changes import Change, Move, TaskIdTaken, apply
 from batch_runner.journal.commit import Committer, GroupCommit
 from batch_runner.journal.file import (
     SCHEMA_VERSION,
@@ -274,12 +274,7 @@ class Journal:
             IllegalTransition: nothing was changed.
             JournalError: the commit failed; nothing was kept.
         """
-        at = self._wall_clock()
-
-        def operation(connection: sqlite3.Connection) -> None:
-            apply(connection, change, at)
-
-        return self._queue(operation)
+        return self._queue(Move(change, self._wall_clock()))
 
     def waiting(self, after: int, limit: int) -> asyncio.Future[list[Waiting]]:
         """Read up to `limit` listed items that wait for a create, beyond position `after`."""

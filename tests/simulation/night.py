@@ -192,8 +192,8 @@ class Night:
             deadline=plan.deadline,
             seed=plan.chance,
             wall_clock=self._wall_time,
+            offload=InlineOffload(crash),
         )
-        shift.offload = InlineOffload(crash)
         committer = functools.partial(InlineCommitter, crash=crash, full_from=plan.full_from)
         return await work(shift, committer=committer)
 

@@ -83,17 +83,19 @@ async def _result(shift: Shift, task: InFlight) -> list[str]:
 
 async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
     """Fetch and place every file of a task, then journal it as done."""
-    placed = []
-    for url, name in zip(urls, output_names(task.name, len(urls)), strict=True):
-        part = Part(shift.folder, max_bytes=shift.settings.fetching.max_bytes)
-        try:
+    parts = [Part(shift.folder, max_bytes=shift.settings.fetching.max_bytes) for _ in urls]
+    try:
+        for url, part in zip(urls, parts, strict=True):
             await shift.provider.download(url, functools.partial(_receive, shift, part))
-            with anyio.CancelScope(shield=True):
-                placed.append(await shift.shelf.place(part, name))
-        finally:
+        with anyio.CancelScope(shield=True):
+            names = output_names(task.name, len(urls))
+            placed = [
+                await shift.shelf.place(part, name) for part, name in zip(parts, names, strict=True)
+            ]
+            await _done(shift, task, placed)
+    finally:
+        for part in parts:
             part.discard()
-    with anyio.CancelScope(shield=True):
-        await _done(shift, task, placed)
 
 
 def _receive(shift: Shift, part: Part, chunk: bytes) -> Awaitable[None] | None:

@@ -19,6 +19,7 @@ paid, and recovery makes each of them `held`, for a person to decide.
 
 from __future__ import annotations
 
+import functools
 from enum import StrEnum
 
 from batch_runner.errors import IllegalTransition
@@ -141,6 +142,7 @@ def advance(status: ItemStatus, event: Event) -> ItemStatus:
         raise IllegalTransition(f"no move from {status.value} by {event.value}") from None
 
 
+@functools.cache
 def sources(event: Event) -> tuple[ItemStatus, ...]:
     """Return the statuses that `event` may leave."""
     return tuple(status for status, moves in TRANSITIONS.items() if event in moves)

@@ -125,6 +125,11 @@ class Part:
             finally:
                 view.release()
 
+    def set_off(self) -> None:
+        """Let the bytes start for the disk: the syncs that follow find them there together."""
+        if self._descriptor is not None and hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
     def store(self, name: str, extension: str, sha256: str) -> str:
         """Sync the file and give it its final name, which is returned. Blocks.
 
@@ -178,6 +183,7 @@ def place_all(folder: JobFolder, placings: Sequence[Placing]) -> None:
     for placing in placings:
         try:
             kinds.append((placing, *placing.part.write()))
+            placing.part.set_off()
         except (FileRejected, DiskFailed) as error:
             placing.error = error
     stored = []

@@ -227,7 +227,7 @@ class Timeouts(Part):
     status: Duration = Field(default=30.0, description="A whole status or result request.")
     upload: Duration = Field(default=300.0, description="A whole upload.")
     download: Duration = Field(default=600.0, description="A whole file download.")
-    idle: Duration = Field(default=60.0, description="Silence during an answer or a download.")
+    idle: Duration = Field(default=60.0, description="Silence during a download.")
     task: Duration = Field(
         default=7200.0, description="From create to finish; later runs go on asking."
     )

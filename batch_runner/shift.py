@@ -43,12 +43,12 @@ class Slots:
     def __init__(self, size: int) -> None:
         self._size = size
         self.in_use = 0
-        self._changed = anyio.Event()
+        self._changed: anyio.Event | None = None  # there while somebody waits
 
     async def take(self) -> None:
         """Wait for a place and take it."""
         while self.in_use >= self._size:
-            await self._changed.wait()
+            await self.changed()
         self.in_use += 1
 
     def take_anyway(self) -> None:
@@ -58,11 +58,14 @@ class Slots:
     def give_back(self) -> None:
         """Free a place."""
         self.in_use -= 1
-        self._changed.set()
-        self._changed = anyio.Event()
+        if self._changed is not None:
+            self._changed.set()
+            self._changed = None
 
     async def changed(self) -> None:
         """Wait until a place is freed."""
+        if self._changed is None:
+            self._changed = anyio.Event()
         await self._changed.wait()
 
 

@@ -2,7 +2,7 @@
 
 One at a time each move costs several statements, and each statement hands the interpreter lock to
 and fro. Many at a time (a run at full pace) they go as one statement for all moves of a kind, their
-values as a JSON array; if one of them is not legal, that kind is done again one by one, so that
+values as JSON; if one of them is not legal, that kind is done again one by one, so that
 each learns its own outcome.
 """
 
@@ -12,16 +12,18 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, advance, sources
+from batch_runner.models import PlacedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from batch_runner.models import PlacedFile
+_FILE_FIELDS = tuple(field.name for field in fields(PlacedFile))
+_spell = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +87,17 @@ _INSERT_EVENT = (
 )
 
 
-_VALUES = ("key", "at", "task_id", "reason", "message", "not_before", "files")
-_ROWS = "(SELECT {} FROM json_each(:rows))".format(
-    ", ".join(f"json_extract(value, '$[{at}]') AS new_{name}" for at, name in enumerate(_VALUES))
-)
+_ROWS = """(
+    SELECT
+        json_extract(value, '$.key') AS new_key,
+        json_extract(value, '$.at') AS new_at,
+        json_extract(value, '$.task_id') AS new_task_id,
+        json_extract(value, '$.reason') AS new_reason,
+        json_extract(value, '$.message') AS new_message,
+        json_extract(value, '$.not_before') AS new_not_before,
+        json_extract(value, '$.files') AS new_files
+    FROM json_each(:rows)
+)"""
 
 
 def _group_statement(event: Event) -> str:
@@ -99,11 +108,11 @@ def _group_statement(event: Event) -> str:
 
 
 _GROUP_UPDATES: dict[Event, str] = {event: _group_statement(event) for event in _SETS}
-_GROUP_INSERT = (
-    "INSERT INTO events (at, key, event, attempt, task_id, reason, message) "
-    "SELECT new_at, key, :event, attempt, new_task_id, new_reason, new_message "
-    f"FROM {_ROWS} CROSS JOIN items ON key = new_key"  # noqa: S608  names of ours
-)
+_GROUP_INSERT = f"""
+INSERT INTO events (at, key, event, attempt, task_id, reason, message)
+SELECT new_at, key, :event, attempt, new_task_id, new_reason, new_message
+FROM {_ROWS} CROSS JOIN items ON key = new_key
+"""  # noqa: S608  names of ours
 #: Fewer moves of a kind than this go one by one.
 _FEW = 3
 
@@ -147,8 +156,8 @@ def _kinds(moves: Sequence[Move]) -> Iterable[tuple[Event, list[int]]]:
 
 def _apply_group(connection: sqlite3.Connection, event: Event, moves: list[Move]) -> bool:
     """Make moves of one kind at once; False: not all were legal, and nothing has changed."""
-    rows = [tuple(_values(move.change, move.at)[name] for name in _VALUES) for move in moves]
-    values = {"rows": json.dumps(rows), "event": event.value}
+    rows = _spell([_values(move.change, move.at) for move in moves])
+    values = {"rows": rows, "event": event.value}
     connection.execute("SAVEPOINT kind")
     try:
         whole = connection.execute(_GROUP_UPDATES[event], values).rowcount == len(moves)
@@ -198,7 +207,9 @@ def _values(change: Change, at: float) -> dict[str, Any]:
 
 
 def _files(files: tuple[PlacedFile, ...]) -> str:
-    return json.dumps([asdict(file) for file in files], ensure_ascii=False) if files else "[]"
+    if not files:
+        return "[]"
+    return _spell([{name: getattr(file, name) for name in _FILE_FIELDS} for file in files])
 
 
 def _refuse_second_owner(connection: sqlite3.Connection, key: str, task_id: str) -> None:

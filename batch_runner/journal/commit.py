@@ -90,7 +90,7 @@ def commit_batch(connection: sqlite3.Connection, batch: list[Waiting]) -> None:
 
 
 def _move(connection: sqlite3.Connection, group: list[Waiting]) -> None:
-    errors = apply_all(connection, [cast(Move, waiting.operation) for waiting in group])
+    errors = apply_all(connection, [cast("Move", waiting.operation) for waiting in group])
     for waiting, error in zip(group, errors, strict=True):
         waiting.error = error
 

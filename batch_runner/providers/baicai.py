@@ -7,6 +7,7 @@ an address lives) is not assumed here.
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
@@ -32,6 +33,7 @@ DEFAULT_BASE_URL = "https://cloud.baicaiinfer.com"
 #: The documents live on another host (one i less); a base URL there is a mix-up.
 DOCUMENTS_HOST = "docs.baicainfer.com"
 
+_spell = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _TASK_ID = re.compile(r"[0-9a-f]{32}")
 _STATES = {
     "PENDING": TaskState.PENDING,
@@ -52,9 +54,7 @@ class Baicai:
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
         """Send one create request and return the id of the task (32 hex digits)."""
-        body = json.dumps(
-            {"workflowId": workflow, "params": params}, ensure_ascii=False, allow_nan=False
-        )
+        body = _spell({"workflowId": workflow, "params": params})
         answer = await self._http.create("/v1/comfyui/create", body.encode())
         candidate = _candidate(answer.body)
         data = self._data(answer, "create", unsent=True, candidate=candidate)
@@ -154,7 +154,7 @@ def is_task_id(text: str) -> bool:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body.decode("utf-8-sig", errors="replace"))
+        content = json.loads(body.removeprefix(codecs.BOM_UTF8).decode(errors="replace"))
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -215,6 +215,8 @@ def _urls(data: Any) -> list[str]:
 
 def _absolute(base: str, url: str) -> str:
     """Return `url` as an address; what is none is left as it came, for the fetch to refuse."""
+    if url.startswith(("https://", "http://")):
+        return url
     try:
         return urljoin(base, url)
     except ValueError:

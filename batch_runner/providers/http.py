@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+from yarl import URL
 
 from batch_runner.errors import ApiError, Failure, FileRejected
 from batch_runner.retry import classify
@@ -70,7 +71,9 @@ class Http:
         self._creates = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
         self._queries = self._session(aiohttp.TCPConnector(limit=0))
         self._downloads = self._session(
-            aiohttp.TCPConnector(limit=0, socket_factory=gate), auto_decompress=False
+            aiohttp.TCPConnector(limit=0, socket_factory=gate),
+            idle=self._timeouts.idle,
+            auto_decompress=False,
         )
         return self
 
@@ -79,11 +82,13 @@ class Http:
             await session.close()
 
     def _session(
-        self, connector: aiohttp.TCPConnector, *, auto_decompress: bool = True
+        self,
+        connector: aiohttp.TCPConnector,
+        *,
+        idle: float | None = None,
+        auto_decompress: bool = True,
     ) -> aiohttp.ClientSession:
-        timeout = aiohttp.ClientTimeout(
-            total=None, connect=self._timeouts.connect, sock_read=self._timeouts.idle
-        )
+        timeout = aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect, sock_read=idle)
         return aiohttp.ClientSession(
             connector=connector,
             timeout=timeout,
@@ -153,8 +158,8 @@ class Http:
 
     async def _hop(self, url: str, receive: Receiver) -> str | None:
         """Pass on the bytes at `url`, or return where it redirects to."""
-        self._check_address(url)
-        async with self._downloads.get(url, allow_redirects=False) as response:
+        address = self._address(url)
+        async with self._downloads.get(address, allow_redirects=False) as response:
             location = response.headers.get("Location")
             if response.status in (301, 302, 303, 307, 308) and location:
                 return urljoin(url, location)
@@ -167,24 +172,29 @@ class Http:
                     await waiting
         return None
 
-    def _check_address(self, url: str) -> None:
+    def _address(self, url: str) -> URL:
+        """Return the address to fetch from, as the connection will read it."""
         try:
-            parts = urlsplit(url)
+            address = URL(url)
         except ValueError:
             raise FileRejected(f"{shown(url)} is not an address") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+        if address.scheme not in ("http", "https") or not address.host or address.user:
             raise FileRejected(f"{shown(url)} is not an address that may be fetched")
-        try:
-            address = ipaddress.ip_address(parts.hostname)
-        except ValueError:
-            return
-        if not self._private and not address.is_global:
+        if not self._private and _is_literally_private(address.host):
             raise FileRejected(f"{shown(url)} is on a private address")
+        return address
 
 
 def shown(url: str) -> str:
     """Return `url` for people, without its query, which may hold a signature."""
     return printable(url.split("?", 1)[0], 200)
+
+
+def _is_literally_private(host: str) -> bool:
+    try:
+        return not ipaddress.ip_address(host).is_global
+    except ValueError:  # a name: seen to when it has been looked up
+        return False
 
 
 def _public_socket(info: tuple[Any, ...]) -> socket.socket:

@@ -40,9 +40,13 @@ class Tasks:
         self._ends: list[float] = []
         self.created: list[float] = []
         self.polls = 0
+        self._bodies: set[int] = set()
+        self.repeats = 0
 
-    def create(self) -> str:
+    def create(self, body: bytes) -> str:
         """Take one task and return its id."""
+        self.repeats += hash(body) in self._bodies
+        self._bodies.add(hash(body))
         now = time.monotonic()
         start = now
         if len(self._busy) >= self._slots:
@@ -61,7 +65,13 @@ class Tasks:
         """Return the figures of everything since the start."""
         span = self.created[-1] - self.created[0] if self.created else 0.0
         first = self.created[0] if self.created else 0.0
-        return {"creates": len(self.created), "polls": self.polls, "span": span, "first": first}
+        return {
+            "creates": len(self.created),
+            "repeats": self.repeats,
+            "polls": self.polls,
+            "span": span,
+            "first": first,
+        }
 
 
 class Connection(asyncio.Protocol):
@@ -89,14 +99,15 @@ class Connection(asyncio.Protocol):
                 length = int(head[at + 15 :].split(b"\r\n", 1)[0])
             if len(self._received) < end + 4 + length:
                 return
+            body = self._received[end + 4 : end + 4 + length]
             self._received = self._received[end + 4 + length :]
-            self._transport.write(self._reply(head.split(b" ", 2)[1].decode()))
+            self._transport.write(self._reply(head.split(b" ", 2)[1].decode(), body))
 
-    def _reply(self, path: str) -> bytes:
+    def _reply(self, path: str, body: bytes) -> bytes:
         if path.startswith("/file/"):
             return self._file
         if path.endswith("/create"):
-            return _json({"taskId": self._tasks.create()})
+            return _json({"taskId": self._tasks.create(body)})
         task, what = path.rsplit("/", 2)[1:]
         if what == "status":
             return _json({"status": "COMPLETED" if self._tasks.done(task) else "RUNNING"})
@@ -105,7 +116,9 @@ class Connection(asyncio.Protocol):
 
 
 def _json(data: object) -> bytes:
-    return _answer(json.dumps({"code": 0, "message": "ok", "data": data}).encode(), "application/json")
+    return _answer(
+        json.dumps({"code": 0, "message": "ok", "data": data}).encode(), "application/json"
+    )
 
 
 def _answer(body: bytes, kind: str) -> bytes:

@@ -3,7 +3,8 @@
 Each create that gets no clear answer may have been paid and waits for a person, so a service that
 has just begun to answer 500 must not be sent a whole list. If it has worked before in this run, it
 is given time, longer each time, and one create to show itself; if it has not, or keeps failing,
-creating stops.
+creating stops. It stops as well when what is paid for comes to nothing: when one task after the
+other fails, or none of the files can be had.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 UNANSWERED_IN_A_ROW = 5
 #: Refusals in a row before the service is taken to refuse everything.
 REFUSED_IN_A_ROW = 25
+#: Tasks in a row that failed, or whose files could not be had, before no more are paid for.
+FRUITLESS_IN_A_ROW = 25
 #: Pauses in seconds before the next single try.
 PAUSES = (10.0, 30.0, 90.0, 270.0)
 
@@ -23,6 +26,8 @@ class Breaker:
         self._worked = False
         self._unanswered = 0
         self._refused = 0
+        self._failed = 0
+        self._unfetched = 0
 
     def accepted(self) -> None:
         """Note a create that was taken."""
@@ -38,6 +43,18 @@ class Breaker:
         self._refused += 1
         self._unanswered = 0
 
+    def failed(self) -> None:
+        """Note a task that the service gave up."""
+        self._failed += 1
+
+    def unfetched(self) -> None:
+        """Note a finished task whose files could not be had."""
+        self._unfetched += 1
+
+    def fetched(self) -> None:
+        """Note a task whose files are on the disk."""
+        self._failed = self._unfetched = 0
+
     @property
     def tripped(self) -> str | None:
         """Return why creating must stop, None: it need not."""
@@ -46,6 +63,10 @@ class Breaker:
         most = UNANSWERED_IN_A_ROW + (len(PAUSES) if self._worked else 0)
         if self._unanswered >= most:
             return f"{self._unanswered} creates in a row got no clear answer"
+        if self._failed >= FRUITLESS_IN_A_ROW:
+            return f"{self._failed} tasks failed in a row"
+        if self._unfetched >= FRUITLESS_IN_A_ROW:
+            return f"the files of {self._unfetched} tasks in a row could not be fetched"
         return None
 
     @property

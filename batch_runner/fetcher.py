@@ -105,6 +105,7 @@ def _receive(shift: Shift, part: Part, chunk: bytes) -> Awaitable[None] | None:
 
 async def _done(shift: Shift, task: InFlight, placed: list[PlacedFile]) -> None:
     await shift.commit(Change(key=task.key, event=Event.PLACED, files=tuple(placed)))
+    shift.breaker.fetched()
 
 
 def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[Verdict, float]:
@@ -130,5 +131,7 @@ def _reason(problem: Exception | None) -> str:
 
 
 async def _unfetched(shift: Shift, task: InFlight, reason: str, message: str) -> None:
+    shift.breaker.unfetched()
+    shift.heed_breaker(message)
     change = Change(key=task.key, event=Event.FETCH_FAILED, reason=reason, message=message)
     await shift.commit(change)

@@ -102,6 +102,8 @@ async def _failed(shift: Shift, task: InFlight, report: TaskReport) -> None:
     change = Change(
         key=task.key, event=Event.TASK_FAILED, reason=f"service-{word}", message=message
     )
+    shift.breaker.failed()
+    shift.heed_breaker(message)
     if await _commit(shift, change, ItemStatus.SUBMITTED) and task.attempt < task.attempts:
         await _again(shift, task)
     shift.slots.give_back()

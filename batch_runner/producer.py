@@ -234,8 +234,7 @@ def _learn_from(shift: Shift, error: ApiError, sent: float) -> None:
         shift.breaker.unanswered()
     elif verdict is Verdict.REFUSED:
         shift.breaker.refused()
-    if (why := shift.breaker.tripped) is not None:
-        shift.control.stop_creating(Stop("breaker", f"{why}; the last: {error}", Exit.REFUSED))
+    shift.heed_breaker(str(error))
 
 
 async def _try_again(shift: Shift, error: ApiError, tries: int) -> bool:

@@ -169,6 +169,11 @@ class Shift:
             log.error("%s cannot be written either: %s", self.folder.emergency, problem)
         self.journal_failed(error)
 
+    def heed_breaker(self, last: str) -> None:
+        """Stop creating if the breaker says so; `last` is what it heard last, for people."""
+        if (why := self.breaker.tripped) is not None:
+            self.control.stop_creating(Stop("breaker", f"{why}; the last: {last}", Exit.REFUSED))
+
     def heard(self) -> None:
         """Note that the service answered."""
         self.contact.heard(self.clock())

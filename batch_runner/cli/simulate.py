@@ -14,7 +14,7 @@ from batch_runner.errors import UsageError
 @examples(
     "batch-runner simulate --port 8765",
     "batch-runner simulate --port 8765 --service-time lognormal:30,0.4 --workers 16",
-    "batch-runner simulate --create-limit 5/s --fault reset_after:create:every=10",
+    "batch-runner simulate --create-limit 5/s --fault lose_answer:create:every=10",
     "batch-runner simulate --faults list",
 )
 @click.command("simulate", short_help="Act the service, for trying things out without paying.")

@@ -12,6 +12,38 @@ def test_nothing_is_held_back_while_creates_are_accepted() -> None:
     assert breaker.tripped is None
 
 
+def test_no_more_is_paid_for_when_one_task_after_the_other_fails() -> None:
+    breaker = Breaker()
+    for _ in range(24):
+        breaker.failed()
+        breaker.accepted()
+    assert breaker.tripped is None
+
+    breaker.failed()
+
+    assert breaker.tripped == "25 tasks failed in a row"
+
+
+def test_no_more_is_paid_for_when_no_file_can_be_had() -> None:
+    breaker = Breaker()
+    for _ in range(25):
+        breaker.unfetched()
+
+    assert breaker.tripped == "the files of 25 tasks in a row could not be fetched"
+
+
+def test_one_file_on_the_disk_forgives_the_tasks_that_came_to_nothing_before() -> None:
+    breaker = Breaker()
+    for _ in range(24):
+        breaker.failed()
+        breaker.unfetched()
+    breaker.fetched()
+    breaker.failed()
+    breaker.unfetched()
+
+    assert breaker.tripped is None
+
+
 def test_a_service_that_never_worked_is_given_up_after_five_creates_without_answer() -> None:
     breaker = Breaker()
 

@@ -1,0 +1,29 @@
+"""A night in which all that is paid for comes to nothing: it stops being paid for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.control import Exit
+from tests.nights import a_run, acted, paid, some_items, some_settings, violations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.mark.parametrize("fault", ["fail", "missing"])
+async def test_no_more_is_paid_for_when_nothing_comes_of_it(tmp_path: Path, fault: str) -> None:
+    root, settings = tmp_path / "out", some_settings(in_flight=10)
+
+    async with acted(fault) as simulator:
+        summary = await a_run(root, simulator, some_items(300), settings)
+
+    assert summary.stop is not None
+    assert summary.stop.reason == "breaker"
+    assert summary.exit_code is Exit.REFUSED
+    assert 25 <= paid(simulator).total() <= 100
+    assert violations(root, simulator) == []

@@ -234,6 +234,9 @@ class Timeouts(Part):
     unknown: Duration = Field(
         default=60.0, description="How long a task may be unknown to the service (404) a run."
     )
+    uploaded: Duration = Field(
+        default=86400.0, description="How long the service is taken to know an uploaded file."
+    )
     first_contact: Duration = Field(
         default=60.0, description="Give up a run that never reached the service after this long."
     )

@@ -1,7 +1,12 @@
-"""Input files: each content is sent to the service once, and its answer kept for later runs."""
+"""Input files: each content is sent to the service once, and its answer kept for later runs.
+
+How long the service knows an upload is not documented, so what is older than `timeouts.uploaded`
+is sent again, which costs nothing.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -38,15 +43,28 @@ async def with_uploads(shift: Shift, item: Waiting) -> dict[str, Any] | None:
 
 
 async def _uploaded(shift: Shift, item: Waiting, file: InputFile) -> str | None:
-    known: str | None = await shift.journal.upload_value(file.sha256)
+    since = shift.wall_clock() - shift.settings.timeouts.uploaded
+    if (known := await shift.journal.upload_value(file.sha256, since)) is not None:
+        return known
+    try:
+        content = await shift.offload(file.path.read_bytes)
+    except OSError as error:
+        await _refuse(shift, item, f"{file.path} cannot be read: {error.strerror}")
+        return None
+    if hashlib.sha256(content).hexdigest() != file.sha256:
+        # Sent like this, the item would not be the one that was planned and may be paid for.
+        await _refuse(shift, item, f"{file.path} has changed since the manifest was read")
+        return None
+    return await _upload(shift, item, file, content)
+
+
+async def _upload(shift: Shift, item: Waiting, file: InputFile, content: bytes) -> str | None:
+    known: str | None = None
     tries = 0
     while known is None and shift.control.creating:
         tries += 1
         try:
-            known = await shift.provider.upload(file.path)
-        except OSError as error:
-            await _refuse(shift, item, f"{file.path} cannot be read: {error.strerror}")
-            return None
+            known = await shift.provider.upload(file.path.name, content)
         except ApiError as error:
             verdict, wait = shift.failed_call(error, Call.UPLOAD, tries)
             if verdict is Verdict.FAILS or tries >= shift.settings.retries.tries:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 import aiohttp
-import anyio
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
@@ -23,8 +22,6 @@ from batch_runner.retry import classify
 from batch_runner.text import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batch_runner.providers.http import Answer, Http
     from batch_runner.providers.protocol import Receiver
     from batch_runner.settings import Retries
@@ -93,11 +90,10 @@ class Baicai:
             )
         return [_absolute(self._http.base_url + "/", url) for url in urls]
 
-    async def upload(self, path: Path) -> str:
+    async def upload(self, name: str, content: bytes) -> str:
         """Send a file and return its `fullPath`, which stands for it in params."""
         form = aiohttp.FormData()
-        content = await anyio.Path(path).read_bytes()
-        form.add_field("file", content, filename=path.name)
+        form.add_field("file", content, filename=name)
         answer = await self._http.upload("/v1/resources/upload", form)
         full_path = _first(self._data(answer, "upload")).get("fullPath")
         if isinstance(full_path, str) and full_path:
@@ -109,10 +105,6 @@ class Baicai:
     async def download(self, url: str, receive: Receiver) -> None:
         """Fetch a file from wherever it is, without the key."""
         await self._http.download(url, receive)
-
-    def valid_task_id(self, text: str) -> bool:
-        """Say whether `text` is 32 lower-case hex digits."""
-        return is_task_id(text)
 
     def _data(
         self, answer: Answer, call: str, *, unsent: bool = False, candidate: str | None = None

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from pathlib import Path
 
     from batch_runner.models import TaskReport
 
@@ -35,7 +34,7 @@ class Provider(Protocol):
         """Ask for the addresses of a finished task's files: absolute, each once, at least one."""
         ...
 
-    async def upload(self, path: Path) -> str:
+    async def upload(self, name: str, content: bytes) -> str:
         """Send a file and return what stands for it in params."""
         ...
 
@@ -46,8 +45,4 @@ class Provider(Protocol):
             ApiError: it could not be had.
             FileRejected: the address may not be asked.
         """
-        ...
-
-    def valid_task_id(self, text: str) -> bool:
-        """Say whether `text` can be an id of this service's tasks."""
         ...

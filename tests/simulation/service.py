@@ -22,7 +22,6 @@ from tests.simulation.pictures import picture
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from batch_runner.providers.protocol import Receiver
     from tests.simulation.clock import World
@@ -160,13 +159,9 @@ class ActedService:
             task.promised |= task.answered and not killed
             task.answered = False
 
-    async def upload(self, path: Path) -> str:
+    async def upload(self, name: str, content: bytes) -> str:
         """Take a file; no item of a night has one."""
-        raise NotImplementedError(path)
-
-    def valid_task_id(self, text: str) -> bool:
-        """Say whether `text` is 32 hex digits."""
-        return len(text) == 32 and set(text) <= set("0123456789abcdef")
+        raise NotImplementedError(name, content)
 
     def _pay(self, item: str, dice: random.Random) -> PaidTask:
         task_id = f"{dice.getrandbits(128):032x}"

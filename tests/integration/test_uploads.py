@@ -1,0 +1,110 @@
+"""Input files: what is sent to the service, how often, and what becomes of an item without one."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
+from tests.nights import a_run, acted, rows, some_items, some_settings, statuses, violations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+
+def with_photo(items: list[ItemSpec], photo: Path, content: bytes) -> list[ItemSpec]:
+    """Return `items`, each sending the photo, which had `content` when they were planned."""
+    file = InputFile(path=photo, sha256=hashlib.sha256(content).hexdigest())
+    for item in items:
+        item.files = (file,)
+        item.params = {**item.params, "113": {"url": f"{UPLOAD_MARK}{file.sha256}"}}
+    return items
+
+
+def that_trusts_uploads_for(seconds: float) -> Settings:
+    settings = some_settings()
+    timeouts = settings.timeouts.model_copy(update={"uploaded": seconds})
+    return settings.model_copy(update={"timeouts": timeouts})
+
+
+def become(photo: Path, now: bytes | None) -> None:
+    photo.unlink() if now is None else photo.write_bytes(now)
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"a wedding")
+    return path
+
+
+async def test_a_photo_is_sent_once_for_all_its_items_and_runs(tmp_path: Path, photo: Path) -> None:
+    root = tmp_path / "out"
+    items = with_photo(some_items(6), photo, b"a wedding")
+
+    async with acted() as simulator:
+        await a_run(root, simulator, items[:4])
+        await a_run(root, simulator, items)
+
+    (upload,) = simulator.ledger.uploads
+    assert upload["name"] == "photo.jpg"
+    assert {task.params["113"]["url"] for task in simulator.ledger.creates} == {
+        f"{simulator.files_url}{upload['path']}"
+    }
+    assert statuses(root) == {ItemStatus.DONE: 6}
+    assert violations(root, simulator) == []
+
+
+async def test_an_upload_that_the_service_may_have_forgotten_is_sent_again(
+    tmp_path: Path, photo: Path
+) -> None:
+    root, settings = tmp_path / "out", that_trusts_uploads_for(0.001)
+    items = with_photo(some_items(2), photo, b"a wedding")
+
+    async with acted() as simulator:
+        await a_run(root, simulator, items[:1], settings)
+        await a_run(root, simulator, items, settings)
+
+    assert len(simulator.ledger.uploads) == 2
+    assert statuses(root) == {ItemStatus.DONE: 2}
+
+
+@pytest.mark.parametrize(
+    ("now", "says"), [(b"another wedding", "has changed"), (None, "cannot be read")]
+)
+async def test_an_item_whose_photo_is_not_the_planned_one_is_refused_and_not_paid(
+    tmp_path: Path, photo: Path, now: bytes | None, says: str
+) -> None:
+    root = tmp_path / "out"
+    items = with_photo(some_items(1), photo, b"a wedding") + some_items(2)[1:]
+    become(photo, now)
+
+    async with acted() as simulator:
+        await a_run(root, simulator, items)
+
+    refused = next(row for row in rows(root) if row.status is ItemStatus.REFUSED)
+    assert refused.reason == "upload"
+    assert says in (refused.message or "")
+    assert refused.attempt == 0
+    assert len(simulator.ledger.creates) == 1
+    assert simulator.ledger.uploads == []
+
+
+@pytest.mark.parametrize("fault", ["http:upload:status=503:times=2", "reset:upload:times=2"])
+async def test_an_upload_is_tried_again_because_it_costs_nothing(
+    tmp_path: Path, photo: Path, fault: str
+) -> None:
+    root = tmp_path / "out"
+
+    async with acted(fault) as simulator:
+        await a_run(root, simulator, with_photo(some_items(1), photo, b"a wedding"))
+
+    assert len(simulator.ledger.uploads) == 1
+    assert statuses(root) == {ItemStatus.DONE: 1}

@@ -11,7 +11,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from batch_runner.forecast import Forecast, Watched
+from batch_runner.forecast import Forecast, Ticket, Watched
 
 if TYPE_CHECKING:
     import random
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from batch_runner.settings import Polling
 
 _JITTER = 0.1  # of a look's price
-_CLASSES, _FIRST_CLASS = 32, 4  # of spacings, by powers of √2: from 1/4 s to 4 hours
 
 
 class DueLooks:
@@ -29,57 +28,65 @@ class DueLooks:
 
     When more looks are due than the limit allows, the worth of each is (time since the last look ÷
     its proper spacing)². That order changes with time, but not among looks of like spacing: so
-    there is a heap for each power of √2 of it, and the choice is among their heads.
+    what is overdue is sorted into a heap for each power of √2 of it, and the choice is among their
+    heads. What is still to come is in one heap.
     """
 
     def __init__(self) -> None:
-        self._heaps: list[list[tuple[float, int, Watched]]] = [[] for _ in range(_CLASSES)]
+        self._coming: list[Ticket] = []
+        self._overdue: dict[int, list[Ticket]] = {}  # by class of spacing; no heap is empty
         self._sequence = 0
 
     def push(self, watched: Watched, due: float, spacing: float) -> None:
         """Plan a look; an earlier plan for the same task is void."""
         self._sequence += 1
-        watched.ticket = (due, self._sequence, watched)
-        which = max(
-            0, min(_CLASSES - 1, math.floor(2 * math.log2(max(spacing, 1e-9))) + _FIRST_CLASS)
-        )
-        heapq.heappush(self._heaps[which], watched.ticket)
+        watched.ticket = (due, self._sequence, spacing, watched)
+        heapq.heappush(self._coming, watched.ticket)
 
     def first(self) -> float | None:
         """Return when the next look is due."""
-        soonest = math.inf
-        for heap in self._heaps:
-            if heap and heap[0][0] < soonest and self._valid(heap):
-                soonest = min(soonest, heap[0][0])
-        return None if soonest == math.inf else soonest
+        soonest = self._coming[0][0] if self._valid(self._coming) else None
+        for heap in self._overdue.values():
+            if self._valid(heap) and (soonest is None or heap[0][0] < soonest):
+                soonest = heap[0][0]
+        return soonest
 
     def pop(self, now: float) -> Watched | None:
         """Take out the most valuable look that is due."""
-        best, most = None, 0.0
-        for which, heap in enumerate(self._heaps):
-            if self._valid(heap) and heap[0][0] <= now:
-                overdue = (now - heap[0][0]) / 2 ** ((which - _FIRST_CLASS) / 2)
-                if best is None or overdue > most:
-                    best, most = heap, overdue
+        self._sort_in(now)
+        best, most = None, -1.0
+        for which, heap in list(self._overdue.items()):
+            if not self._valid(heap):
+                del self._overdue[which]
+            elif (overdue := (now - heap[0][0]) / 2 ** (which / 2)) > most:
+                best, most = heap, overdue
         if best is None:
             return None
-        watched = heapq.heappop(best)[2]
+        watched = heapq.heappop(best)[3]
         watched.ticket = None
         return watched
 
-    def _valid(self, heap: list[tuple[float, int, Watched]]) -> bool:
+    def _sort_in(self, now: float) -> None:
+        """Move what has fallen due to the heap of its class."""
+        coming = self._coming
+        while self._valid(coming) and coming[0][0] <= now:
+            ticket = heapq.heappop(coming)
+            which = math.floor(2 * math.log2(max(ticket[2], 1e-9)))
+            heapq.heappush(self._overdue.setdefault(which, []), ticket)
+
+    def _valid(self, heap: list[Ticket]) -> bool:
         """Drop void plans from the head; return whether anything is left."""
-        while heap and heap[0][2].ticket is not heap[0]:
+        while heap and heap[0][3].ticket is not heap[0]:
             heapq.heappop(heap)
         return bool(heap)
 
     def find(self, task: InFlight) -> Watched:
         """Return the planned look of a task; slow, for the rare case."""
         return next(
-            ticket[2]
-            for heap in self._heaps
+            ticket[3]
+            for heap in (self._coming, *self._overdue.values())
             for ticket in heap
-            if ticket[2].task.task_id == task.task_id and ticket[2].ticket is ticket
+            if ticket[3].task.task_id == task.task_id and ticket[3].ticket is ticket
         )
 
 

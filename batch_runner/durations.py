@@ -17,7 +17,7 @@ scale-free guess, k ÷ t: what has taken a minute may well take another.
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _GRAIN = math.log(1.08)  # width of one stretch, in log time
 _MEMORY = 400.0  # finishes after which an observation counts 1/e
+_GROWTH = math.exp(1 / _MEMORY)  # of an observation's weight over the one before
 _KERNEL = (0.06, 0.24, 0.4)  # of the next but one stretch, the next, this one, when smoothing
 _FRESH = 0.07  # part of the observations that is worth new tables
 _MOST_GONE = 15.0  # cumulated hazard, beyond which hardly anybody is left
@@ -65,7 +66,8 @@ class Durations:
         self._news, self._enough = 1, 1.0  # observations since the tables were built, and wanted
         self._hazard: list[float] = []  # of each stretch, a second
         self._gone: list[float] = []  # cumulated hazard at each edge
-        self._lived: list[float] = []  # ∫ survival up to each edge
+        self._alive: list[float] = []  # survival at each edge
+        self._lived: list[float] = []  # its integral up to each edge
 
     def survived(self, start: float, end: float) -> None:
         """Note a task that was going at `start` and still at `end`."""
@@ -83,21 +85,25 @@ class Durations:
     def ended(self, start: float, end: float) -> None:
         """Note a task that was going at `start` and found finished at `end`."""
         self._refresh()
-        parts = self._parts(start, end)
-        alive, shares = 1.0, []
-        for stretch, part in parts:
-            left = alive * math.exp(-self._hazard[stretch] * part * self._widths[stretch])
-            shares.append((alive - left, left))
-            alive = left
-        total = sum(share for share, _ in shares)
-        for (stretch, part), (share, left) in zip(parts, shares, strict=True):
-            ended = share / total if total > 0 else 1 / len(parts)
-            going = (left - alive) / total if total > 0 else 0.0
-            self._ends[stretch] += self._weight * ended
-            self._at_risk[stretch] += self._weight * part * (going + ended / 2)
+        stretch, last = self._stretch(start), self._stretch(end)
+        alive, over = self._alive_at(start, stretch), self._alive_at(end, last)
+        if alive <= over:  # no time has passed, or nobody is known to have lasted so long
+            self._ends[last] += self._weight
+        else:
+            weight = self._weight / (alive - over)
+            while True:
+                stop, left = end, over
+                if stretch < last:
+                    stop, left = self._edges[stretch + 1], self._alive[stretch + 1]
+                part = (stop - start) / self._widths[stretch]
+                self._ends[stretch] += weight * (alive - left)
+                self._at_risk[stretch] += weight * part * ((alive + left) / 2 - over)
+                if stretch == last:
+                    break
+                start, alive, stretch = stop, left, stretch + 1
         self.seen += 1
         self._news += 1
-        self._weight *= math.exp(1 / _MEMORY)
+        self._weight *= _GROWTH
         if self._weight > 1e12:
             self._rescale()
 
@@ -108,21 +114,26 @@ class Durations:
         to be expected. Where the hazard h is even, that is a spacing of √(2 · price ÷ h).
         """
         self._refresh()
-        stretch, gone = self._stretch(at), self._cumulated(at)
+        stretch, edges, lived = self._stretch(at), self._edges, self._lived
+        hazard = self._hazard[stretch]
+        gone = self._gone[stretch] + (at - edges[stretch]) * hazard
         if gone > _MOST_GONE:  # nothing known so late but the hazard; and S is lost to rounding
-            return at + math.sqrt(2 * price / self._hazard[stretch])
-        scale, lived = math.exp(gone), self._lived_until(at)
-
-        def delay(edge: int) -> float:
-            """Return ∫(1 − S(u) ÷ S(at)) du from `at` to an edge."""
-            return self._edges[edge] - at - scale * (self._lived[edge] - lived)
-
-        edge = stretch + bisect_left(range(stretch + 1, len(self._edges)), price, key=delay)
-        ended = 0.0
+            return at + math.sqrt(2 * price / hazard)
+        alive = math.exp(-gone)
+        # The delay up to an edge is ∫(1 − S(u) ÷ S(at)) du = edge − lived ÷ alive − start.
+        start = at - (lived[stretch] + (self._alive[stretch] - alive) / hazard) / alive
+        low, high = stretch + 1, len(edges)
+        while low < high:
+            middle = (low + high) // 2
+            if edges[middle] - lived[middle] / alive - start < price:
+                low = middle + 1
+            else:
+                high = middle
+        edge, ended = low - 1, 0.0
         if edge > stretch:
-            price -= delay(edge)
-            ended = -math.expm1(gone - self._gone[edge])
-            at = self._edges[edge]
+            price -= edges[edge] - lived[edge] / alive - start
+            ended = 1 - self._alive[edge] / alive
+            at = edges[edge]
         rate = (1 - ended) * self._hazard[edge]
         return at + (math.sqrt(ended * ended + 2 * rate * price) - ended) / rate
 
@@ -170,29 +181,15 @@ class Durations:
         return values
 
     def _stretch(self, at: float) -> int:
-        if at < self._shortest:
-            return 0
-        return min(1 + int(math.log(at / self._shortest) / _GRAIN), len(self._edges) - 1)
-
-    def _parts(self, start: float, end: float) -> list[tuple[int, float]]:
-        """Return the stretches between two moments, each with the part of it that is covered."""
-        first, last = self._stretch(start), self._stretch(end)
-        if first == last:
-            return [(first, max(0.0, end - start) / self._widths[first])]
-        edges = self._edges
-        inner = [(stretch, 1.0) for stretch in range(first + 1, last)]
-        head = (first, (edges[first + 1] - start) / self._widths[first])
-        return [head, *inner, (last, (end - edges[last]) / self._widths[last])]
+        return bisect_right(self._edges, at, 1) - 1
 
     def _cumulated(self, at: float) -> float:
         stretch = self._stretch(at)
         return self._gone[stretch] + (at - self._edges[stretch]) * self._hazard[stretch]
 
-    def _lived_until(self, at: float) -> float:
-        stretch = self._stretch(at)
-        hazard, start = self._hazard[stretch], self._edges[stretch]
-        alive = math.exp(-self._gone[stretch])
-        return self._lived[stretch] - alive * math.expm1(-hazard * (at - start)) / hazard
+    def _alive_at(self, at: float, stretch: int) -> float:
+        hazard = self._hazard[stretch]
+        return self._alive[stretch] * math.exp((self._edges[stretch] - at) * hazard)
 
     def _refresh(self) -> None:
         """Rebuild the tables when enough was seen since: at first always, later every 5 %."""
@@ -210,13 +207,16 @@ class Durations:
             (end + trust * guess) / (risk + trust) / width
             for end, risk, width in zip(ends, at_risk, self._widths, strict=True)
         ]
-        gone = lived = 0.0
-        self._gone, self._lived = [], []
+        gone, lived, alive = 0.0, 0.0, 1.0
+        self._gone, self._lived, self._alive = [], [], []
         for hazard, width in zip(self._hazard, self._widths, strict=True):
             self._gone.append(gone)
             self._lived.append(lived)
-            lived -= math.exp(-gone) * math.expm1(-hazard * width) / hazard
+            self._alive.append(alive)
             gone += hazard * width
+            left = math.exp(-gone)
+            lived += (alive - left) / hazard
+            alive = left
 
     def fade(self, share: float) -> None:
         """Let all that was seen count `share` of what it did: the service has changed."""

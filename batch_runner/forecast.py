@@ -47,7 +47,10 @@ class Watched:
         # next look finds then says nothing about how long it took.
         self.looked: float | None = None if seen_before else task.since
         self.sighting: Sighting | None = None
-        self.ticket: tuple[float, int, Watched] | None = None  # its place among the due looks
+        self.ticket: Ticket | None = None  # its place among the due looks
+
+
+Ticket = tuple[float, int, float, Watched]  #: when a look is due, a number, its spacing, whose
 
 
 class Drift:

@@ -47,6 +47,8 @@ _CATCH_UP, _BURST = 0.01, 0.02
 # Seconds of requests that are paid for at once, so that at 1,000 a second not each wakes the loop.
 _AT_ONCE = 0.004
 
+_NOTHING = 1e-9  # of a token: what is owed no more
+
 
 def _loop_time() -> float:
     return asyncio.get_running_loop().time()
@@ -220,16 +222,16 @@ class Pacer:
         """
         async with self._turn:
             while True:
-                await self._gate.passed()
-                await self._charge()
                 now = self._clock()
                 if wait := max(self._window.full_for(now), self._gate.closed_for(now)):
                     await asyncio.sleep(wait)
-                    continue
-                self._paid -= self._price
-                self._last_token = now
-                self._window.note(now)
-                return now
+                elif self._price - self._paid > _NOTHING:
+                    await self._charge()
+                else:
+                    self._paid -= self._price
+                    self._last_token = now
+                    self._window.note(now)
+                    return now
 
     def limited(self, retry_after: float | None, *, sent: float | None = None) -> None:
         """Slow down after a 429: close the gate for everyone and cut the rate once an incident.
@@ -258,8 +260,8 @@ class Pacer:
         """Pay for one token: a dear one in pieces, cheap ones a few at a time."""
         bucket = self._bucket or await self._fill()
         few = max(1.0, self._adaption.ceiling * _AT_ONCE)
-        while (due := self._price - self._paid) > 1e-9:
-            piece = few if due >= 1 - 1e-9 else due
+        while (due := self._price - self._paid) > _NOTHING:
+            piece = few if due >= 1 - _NOTHING else due
             await bucket.acquire(piece)
             self._paid += piece
 

@@ -39,6 +39,7 @@ with it. `Agenda` is all of this without the waiting; every moment is an argumen
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import TYPE_CHECKING
 
 from batch_runner.agenda import Agenda
@@ -72,6 +73,7 @@ class Schedule:
         self._closed = False
         self._turn = asyncio.Lock()  # the one poller that waits for the clock; the rest wait for it
         self._changed = asyncio.Event()
+        self._awaited = -math.inf  # what the clock is waited for; -inf while nobody waits
 
     def __len__(self) -> int:
         return len(self._agenda)
@@ -83,12 +85,12 @@ class Schedule:
         so it may have been finished for long and is looked at soon.
         """
         self._agenda.add(task, self._clock(), seen_before=seen_before)
-        self._changed.set()
+        self._wake()
 
     def close(self) -> None:
         """Say that no more tasks will be added."""
         self._closed = True
-        self._changed.set()
+        self._wake()
 
     async def next(self) -> InFlight | None:
         """Wait until a task is due and may be asked about; None when there will be no more.
@@ -111,12 +113,12 @@ class Schedule:
         """Note that the task is still going; it is due again by policy."""
         self._pacer.accepted()
         self._agenda.running(task, self._clock(), report.progress)
-        self._changed.set()
+        self._wake()
 
     def missed(self, task: InFlight, seconds: float) -> None:
         """Note that the look failed; the next comes after at least `seconds`."""
         self._agenda.missed(task, self._clock(), seconds)
-        self._changed.set()
+        self._wake()
 
     def limited(self, retry_after: float | None) -> None:
         """Note that a look was answered 429: everyone pauses, and looks become rarer.
@@ -129,12 +131,12 @@ class Schedule:
         """Note that the service has said the end; the task is never looked at again."""
         self._pacer.accepted()
         self._agenda.finished(task, self._clock())
-        self._changed.set()
+        self._wake()
 
     def forget(self, task: InFlight) -> None:
         """Give the task up; nothing is learned from it."""
         self._agenda.forget(task, self._clock())
-        self._changed.set()
+        self._wake()
 
     def eta(self) -> float | None:
         """Return the seconds until the tasks it holds are finished, None while unknown."""
@@ -148,9 +150,16 @@ class Schedule:
         """Return what was learned, as JSON by workflow, to be kept between runs."""
         return self._agenda.learned()
 
+    def _wake(self) -> None:
+        """Wake the poller that waits for the clock, if it would miss what has changed."""
+        due = self._agenda.due_at()
+        if due is None or due < self._awaited:
+            self._changed.set()
+
     async def _until(self, due: float | None) -> None:
-        """Wait until `due`, or until something has changed."""
+        """Wait until `due`, or until there is something to do before."""
         self._changed.clear()
+        self._awaited = math.inf if due is None else due
         timer = None
         if due is not None:
             wait = due - self._clock()
@@ -158,5 +167,6 @@ class Schedule:
         try:
             await self._changed.wait()
         finally:
+            self._awaited = -math.inf
             if timer is not None:
                 timer.cancel()

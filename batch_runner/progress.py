@@ -230,9 +230,9 @@ def summary_lines(
     lines = [
         wording(
             language,
-            f"{done} of {total} items done, {summary.creates} creates in this run "
+            f"{done} of {total} items done, {summary.paid} creates in this run "
             f"({summary.spent} in all), {took}",
-            f"{total} 项中完成 {done} 项，本次创建 {summary.creates} 次（共 {summary.spent} 次），"
+            f"{total} 项中完成 {done} 项，本次创建 {summary.paid} 次（共 {summary.spent} 次），"
             f"用时 {took}",
         )
     ]

@@ -23,7 +23,7 @@ import anyio.to_thread
 from batch_runner.control import Control, Exit, Stop
 from batch_runner.fetcher import fetch
 from batch_runner.journal.commit import GroupCommit
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.models import InFlight
 from batch_runner.pacer import Gate, Pacer
 from batch_runner.poller import poll
@@ -58,8 +58,9 @@ class Summary:
     """How a run ended. `seconds` is its wall time, `stop` why it ended early, if it did."""
 
     counts: dict[ItemStatus, int]
-    creates: int
-    spent: int
+    creates: int  # requests of this run
+    paid: int  # of them, those that must be assumed paid
+    spent: int  # the same, of the whole job
     polls: int
     limited: int
     seconds: float
@@ -210,6 +211,7 @@ def _close(shift: Shift, number: int) -> Summary:
     return Summary(
         counts=counts,
         creates=tally.creates,
+        paid=tally.paid,
         spent=journal.spent_now(),
         polls=tally.polls,
         limited=tally.limited,
@@ -226,10 +228,4 @@ def exit_code(counts: dict[ItemStatus, int], stop: Stop | None) -> Exit:
         return Exit.DONE
     if stop is not None:
         return stop.exit_code
-    underway = (
-        ItemStatus.PENDING,
-        ItemStatus.SUBMITTING,
-        ItemStatus.SUBMITTED,
-        ItemStatus.FETCHING,
-    )
-    return Exit.STOPPED if any(counts[status] for status in underway) else Exit.INCOMPLETE
+    return Exit.STOPPED if any(counts[status] for status in UNFINISHED) else Exit.INCOMPLETE

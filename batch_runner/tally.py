@@ -17,7 +17,8 @@ class Tally:
 
     counts: dict[ItemStatus, int] = field(default_factory=lambda: dict.fromkeys(ItemStatus, 0))
     spent: int = 0  #: creates of the whole job that must be assumed paid
-    creates: int = 0  #: create requests of this run
+    paid: int = 0  #: those of this run
+    creates: int = 0  #: create requests of this run, with those that were refused or answered 429
     polls: int = 0
     limited: int = 0  #: answers 429
     retries: int = 0
@@ -34,8 +35,10 @@ class Tally:
         if event is Event.SUBMIT_STARTED:
             self.creates += 1
             self.spent += 1
+            self.paid += 1
         elif event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REFUSED):
             self.spent -= 1
+            self.paid -= 1
 
     @property
     def total(self) -> int:

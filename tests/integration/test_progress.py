@@ -17,7 +17,14 @@ import pytest
 from batch_runner.glance import Glance, eta_of, glance
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.picture import picture
-from batch_runner.progress import Facts, facts_of, facts_seen, line_of, watch_progress
+from batch_runner.progress import (
+    Facts,
+    facts_of,
+    facts_seen,
+    line_of,
+    summary_lines,
+    watch_progress,
+)
 from batch_runner.settings import Rate
 from batch_runner.text import width
 from tests.nights import a_run, acted, some_items
@@ -69,6 +76,16 @@ async def test_the_journal_shows_what_the_run_knows(tmp_path: Path) -> None:
     assert [event.event for _, event in last.errors] == ["task_failed"]
     assert last.eta is not None
     assert last.eta.left == 0
+
+
+@anyio_mark
+async def test_a_create_that_was_sent_away_is_not_told_as_one(tmp_path: Path) -> None:
+    async with acted("limited:create:times=2") as simulator:
+        summary = await a_run(tmp_path / "out", simulator, some_items(4))
+
+    assert summary.creates == 6
+    first = summary_lines(summary, tmp_path, ["cards.yaml"])[0]
+    assert "4 of 4 items done, 4 creates in this run (4 in all)" in first
 
 
 @anyio_mark

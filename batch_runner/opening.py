@@ -7,6 +7,7 @@ emergency are brought in; what an earlier run left in between is put where this 
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +18,6 @@ from batch_runner.errors import FolderRefused, JournalUnreadable
 from batch_runner.folder import Emergency, JobFolder, Lock, Marker, sync_folder
 from batch_runner.journal import Change, Journal
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.results import missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -217,7 +217,16 @@ def _kept(entry: dict[str, object], status: ItemStatus | None) -> Change | None:
 
 def _refetch(folder: JobFolder, journal: Journal) -> int:
     """Let files that have gone be fetched again by their task ids, which is free."""
-    gone = [(key, lost) for key, files in journal.placed() if (lost := missing(folder, files))]
+    # One look at the folder, not one at each file; what it does not show by this very name (another
+    # way to write an accent, a file in a folder) is looked for.
+    with os.scandir(folder.root) as entries:
+        there = {entry.name for entry in entries}
+    gone = []
+    for key, names in journal.placed():
+        if not there.issuperset(names):
+            lost = [one for one in names if not os.path.lexists(folder.root / one)]
+            if lost:
+                gone.append((key, lost))
     for key, lost in gone:
         message = f"{', '.join(lost)} has gone; fetched again, not paid again"
         event = Event.FILE_MISSING

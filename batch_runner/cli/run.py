@@ -127,19 +127,24 @@ class Night:
 
 def _run(night: Night) -> Summary | None:
     """Return how the run ended, None when whoever was asked said no."""
+    from batch_runner.journal import Listing
     from batch_runner.logs import run_log
     from batch_runner.opening import open_job
 
     manifest, service = night.manifest, night.service
-    for _ in () if night.root.joinpath(".batch-job.json").exists() else manifest.items():
-        pass  # every mistake is found before a folder is made
+    listing = Listing(manifest.items)
+    if not night.root.joinpath(".batch-job.json").exists():
+        listing.check()  # every mistake is found before a folder is made
     with open_job(night.root, identity_of(manifest, service)) as job:
         key = service.key if service else SecretStr("")
         with run_log(job.folder, secret=key.get_secret_value(), quiet=night.quiet):
             limits = night.settings.limits
             price = str(limits.price) if limits.price else None
             imported = job.journal.import_items(
-                manifest.items(), manifest=str(manifest.path.absolute()), price=price
+                listing,
+                manifest=str(manifest.path.absolute()),
+                price=price,
+                fingerprint=manifest.fingerprint,
             )
             if not _agreed(job, night, imported):
                 return None

@@ -16,6 +16,7 @@ Theory of operation
 from batch_runner.journal.changes import Change
 from batch_runner.journal.comparison import Comparison, Standing
 from batch_runner.journal.journal import Imported, Journal, Recovered
+from batch_runner.journal.listing import Listing
 from batch_runner.journal.reader import JobRow, JournalReader
 from batch_runner.journal.rows import EventRow, ItemRow, RunRow
 
@@ -28,6 +29,7 @@ __all__ = [
     "JobRow",
     "Journal",
     "JournalReader",
+    "Listing",
     "Recovered",
     "RunRow",
     "Standing",

@@ -21,9 +21,17 @@ from batch_runner.journal.file import (
     connect,
     place_of,
 )
-from batch_runner.journal.rows import count_by_status, files_of, inputs_of, spec_values
+from batch_runner.journal.listing import (
+    Listing,
+    bring_in,
+    listed_and_other,
+    pages_of,
+    remember,
+    unchanged,
+)
+from batch_runner.journal.rows import count_by_status, inputs_of
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
-from batch_runner.models import InFlight, InputFile, ItemSpec, PlacedFile
+from batch_runner.models import InFlight, InputFile, ItemSpec
 
 if TYPE_CHECKING:
     import asyncio
@@ -211,36 +219,32 @@ class Journal:
         return Recovered(held=counts[Event.SUBMIT_INTERRUPTED], resumed=resumed)
 
     def import_items(
-        self, specs: Iterable[ItemSpec], *, manifest: str = "", price: str | None = None
+        self,
+        items: Iterable[ItemSpec] | Listing,
+        *,
+        manifest: str = "",
+        price: str | None = None,
+        fingerprint: Callable[[], str | None] = lambda: None,
     ) -> Imported:
-        """List `specs`: insert new items, keep known ones as they are, in one transaction.
+        """List `items`: insert new ones, keep known ones as they are, in one transaction.
 
-        An exception from `specs` leaves the journal as it was.
+        When `fingerprint` tells the same as after the last import, they are not gone through. None
+        says that nothing can be told; it is asked once more at the end, so that a list that is
+        changed meanwhile is gone through again. An exception from `items` leaves the journal as it
+        was.
         """
+        pages = items.pages() if isinstance(items, Listing) else pages_of(items)
+        mark = fingerprint()
         with self._transaction():
-            listing = int(self._connection.execute("SELECT listing FROM job").fetchone()[0]) + 1
-            self._connection.execute(
-                "UPDATE job SET listing = ?, manifest = ?, price = ?", (listing, manifest, price)
-            )
+            query = "UPDATE job SET manifest = ?, price = ?"
+            self._connection.execute(query, (manifest, price))
             before = self._count_items()
-            seen = self._list(specs, listing)
-            new = self._count_items() - before
-        return Imported(new=new, known=seen - new, unlisted=before + new - seen)
-
-    def _list(self, specs: Iterable[ItemSpec], listing: int) -> int:
-        at = self._wall_clock()
-        seen = 0
-        for spec in specs:
-            seen += 1
-            values = spec_values(spec, listing)
-            known = self._connection.execute(_RELIST, values).rowcount
-            if not known:
-                self._connection.execute(_INSERT_ITEM, values)
-                self._connection.execute(
-                    "INSERT INTO events (at, key, event, attempt) VALUES (?, ?, ?, 0)",
-                    (at, spec.key, Event.LISTED.value),
-                )
-        return seen
+            if not unchanged(self._connection, mark):
+                bring_in(self._connection, pages, self._wall_clock())
+                remember(self._connection, mark if fingerprint() == mark else None)
+            listed, other = listed_and_other(self._connection)
+        new = listed + other - before
+        return Imported(new=new, known=listed - new, unlisted=other)
 
     def _count_items(self) -> int:
         return int(self._connection.execute("SELECT count(*) FROM items").fetchone()[0])
@@ -298,10 +302,10 @@ class Journal:
         row = self._connection.execute("SELECT status FROM items WHERE key = ?", (key,)).fetchone()
         return None if row is None else ItemStatus(row[0])
 
-    def placed(self) -> Iterator[tuple[str, tuple[PlacedFile, ...]]]:
-        """Return identity and files of each item that is done; between runs."""
+    def placed(self) -> Iterator[tuple[str, list[str]]]:
+        """Return identity and names of the files of each item that is done; between runs."""
         rows = self._connection.execute("SELECT key, files FROM items WHERE status = 'done'")
-        return ((row[0], files_of(row[1])) for row in rows)
+        return ((row[0], [one["name"] for one in json.loads(row[1])]) for row in rows)
 
     def ever_created(self) -> bool:
         """Say whether a create has ever been begun; between runs."""
@@ -332,12 +336,12 @@ class Journal:
         row = self._connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()
         return int(row[0])
 
-    def upload_value(self, sha256: str) -> asyncio.Future[str | None]:
-        """Read what the service gave back for a file of this content, None: not uploaded."""
+    def upload_value(self, sha256: str, since: float) -> asyncio.Future[str | None]:
+        """Read what the service gave back for a file of this content; None: not since then."""
 
         def operation(connection: sqlite3.Connection) -> str | None:
             row = connection.execute(
-                "SELECT value FROM uploads WHERE sha256 = ?", (sha256,)
+                "SELECT value FROM uploads WHERE sha256 = ? AND at >= ?", (sha256, since)
             ).fetchone()
             return None if row is None else str(row[0])
 
@@ -407,18 +411,6 @@ class Journal:
         return self._committer.submit(operation)
 
 
-_RELIST = """
-UPDATE items SET position = :position, listing = :listing, id = :id, attempts = :attempts,
-    variables = :variables, inputs = :inputs, source = :source, prompt = :prompt,
-    name = CASE WHEN status IN ('done', 'unfetched') THEN name ELSE :name END
-WHERE key = :key
-"""
-_INSERT_ITEM = """
-INSERT INTO items (key, position, listing, id, name, status, attempts, prompt, workflow, params,
-    variables, inputs, source)
-VALUES (:key, :position, :listing, :id, :name, 'pending', :attempts, :prompt, :workflow, :params,
-    :variables, :inputs, :source)
-"""
 _WAITING = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
 FROM items WHERE status = 'pending' AND position > ? AND listing = (SELECT listing FROM job)

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import InputFile, ItemSpec, PlacedFile
+from batch_runner.models import InputFile, PlacedFile
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable
 
 ITEM_COLUMNS = (
     "key, position, listing, id, name, status, attempt, attempts, task_id, prompt, workflow, "
@@ -138,28 +137,6 @@ def run_of(row: sqlite3.Row) -> RunRow:
     values = {name: row[name] for name in RunRow.__dataclass_fields__}
     values["weather"] = json.loads(values["weather"])
     return RunRow(**values)
-
-
-def spec_values(spec: ItemSpec, listing: int) -> dict[str, Any]:
-    """Return the columns that an import writes for `spec`."""
-    return {
-        "key": spec.key,
-        "position": spec.position,
-        "listing": listing,
-        "id": spec.id,
-        "name": spec.name,
-        "attempts": spec.attempts,
-        "prompt": spec.prompt,
-        "workflow": spec.workflow,
-        "params": json.dumps(spec.params, ensure_ascii=False),
-        "variables": json.dumps(spec.variables, ensure_ascii=False),
-        "inputs": _inputs_text(spec.files),
-        "source": spec.source,
-    }
-
-
-def _inputs_text(files: Iterable[InputFile]) -> str:
-    return json.dumps([{"path": str(one.path), "sha256": one.sha256} for one in files])
 
 
 _COUNTS = """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_runner.manifest import names
 from batch_runner.manifest.check import check
+from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.inputs import Inputs
 from batch_runner.manifest.items import Blueprint, Items
 from batch_runner.manifest.manifest import Manifest
@@ -44,11 +45,12 @@ def load(path: Path, *, providers: Collection[str] | None = None) -> Manifest:
         ManifestError: with every problem that was found.
     """
     report = Report()
+    read_as = fingerprint(str(path), [path])
     root = read_document(path, str(path), report)
     if root is None:
         report.raise_if_any()
         raise AssertionError("a manifest is refused without a reason")
-    return _Loader(path, root, report).load(providers)
+    return _Loader(path, root, report).load(providers, read_as)
 
 
 class _Loader:
@@ -65,7 +67,7 @@ class _Loader:
         )
         self._sources = Sources(self._document, root, self._folder, self._label, report)
 
-    def load(self, providers: Collection[str] | None) -> Manifest:
+    def load(self, providers: Collection[str] | None, read_as: str | None) -> Manifest:
         """Return the manifest, or raise everything that is wrong with it."""
         document, sources = self._document, self._sources
         self._check_provider(providers)
@@ -89,6 +91,8 @@ class _Loader:
             workflows=self._workflows(),
             known_count=sources.count(recipe),
             expansion=items,
+            read_as=read_as,
+            data=None if document.files else sources.data,
         )
 
     def _compiler(self) -> PlacedCompiler:

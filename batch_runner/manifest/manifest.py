@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.report import Report
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Manifest:
     workflows: frozenset[str]
     known_count: int | None
     expansion: Items
+    read_as: str | None  # fingerprint of the file when it was read
+    data: tuple[Path, ...] | None  # what else decides the items; None: input files too
 
     def items(self) -> Iterator[ItemSpec]:
         """Yield every item, always in the same order, in memory for one of them.
@@ -52,3 +55,9 @@ class Manifest:
     def count(self) -> int | None:
         """Return how many items there are, None when only going through them would tell."""
         return self.known_count
+
+    def fingerprint(self) -> str | None:
+        """Return a hash that is the same only while the items are, None when that is unknown."""
+        if self.data is None or fingerprint(str(self.path), [self.path]) != self.read_as:
+            return None
+        return fingerprint(str(self.path), [self.path, *self.data])

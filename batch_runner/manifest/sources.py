@@ -41,6 +41,7 @@ class Sources:
     ) -> None:
         self._document = document
         self._root = root
+        self._folder = folder
         self._label = label
         self._prompts: Prompts | None = None
         matrix = root.items.get("matrix")
@@ -86,6 +87,12 @@ class Sources:
             yield from self._rows.entries(report)
         if self._prompts is None and self._rows is None and self.matrix:
             yield Entry(self._place(self._root.items["matrix"]), {})
+
+    @property
+    def data(self) -> tuple[Path, ...]:
+        """Return the files beside the manifest that hold entries."""
+        name = self._document.items_from
+        return () if name is None else (self._folder / name,)
 
     @property
     def combinations(self) -> list[Combination]:

@@ -216,7 +216,7 @@ def test_a_life_is_one_row_and_its_events(journal: Journal, path: Path) -> None:
         ("task_completed", 1, task(0)),
         ("placed", 1, task(0)),
     ]
-    assert list(journal.placed()) == [(key(0), (A_FILE,))]
+    assert list(journal.placed()) == [(key(0), [A_FILE.name])]
 
 
 @pytest.mark.parametrize(
@@ -493,11 +493,11 @@ async def test_a_reader_in_the_middle_of_a_list_does_not_stop_a_writer(
 async def test_uploads_and_lessons_are_remembered(journal: Journal, path: Path) -> None:
     journal.keep_learned({"cards": "{}"})
     journal.start()
-    assert await journal.upload_value("a" * 64) is None
+    assert await journal.upload_value("a" * 64, 0.0) is None
 
     await journal.remember_upload("a" * 64, "2026/a.png")
 
-    assert await journal.upload_value("a" * 64) == "2026/a.png"
+    assert await journal.upload_value("a" * 64, 0.0) == "2026/a.png"
     journal.stop()
     assert journal.learned() == {"cards": "{}"}
 

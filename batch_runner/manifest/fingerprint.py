@@ -1,0 +1,45 @@
+"""All that decides which items a manifest makes, in one hash: equal hashes, equal items."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import jinja2
+import yaml
+
+from batch_runner import __version__, models, settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def fingerprint(label: str, paths: Iterable[Path]) -> str | None:
+    """Return a hash of the files at `paths`, of `label`, and of the program that reads them.
+
+    None when that cannot be told: a file that is a pipe, or cannot be read.
+    """
+    parts = [label, *_program()]
+    try:
+        for path in paths:
+            if not path.is_file():
+                return None
+            with path.open("rb") as file:
+                parts.append(hashlib.file_digest(file, "sha256").hexdigest())
+    except OSError:
+        return None
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
+
+
+@cache
+def _program() -> list[str]:
+    """Return what tells this program and its libraries from any other version of them."""
+    here = Path(__file__).parent
+    beside = (models.__file__, settings.__file__, jinja2.__file__, yaml.__file__)
+    sources = [*sorted(here.glob("*.py")), *map(Path, beside)]
+    states = [(str(path), path.stat()) for path in sources if path.is_file()]
+    files = [f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states]
+    return [__version__, sys.version, *files]

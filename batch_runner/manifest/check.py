@@ -9,7 +9,15 @@ from pydantic import BaseModel, ValidationError
 
 from batch_runner.manifest.fields import kind
 from batch_runner.manifest.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
-from batch_runner.manifest.report import Place, Report, closest, did_you_mean, shown
+from batch_runner.manifest.report import (
+    KEY_HINT,
+    Place,
+    Report,
+    closest,
+    did_you_mean,
+    looks_secret,
+    shown,
+)
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -112,6 +120,8 @@ def _words(
     context = error.get("ctx", {})
     match error["type"]:
         case "extra_forbidden":
+            if looks_secret(f"{name}:"):
+                return "this looks like a key, which no manifest may hold", KEY_HINT
             known = _known_keys(model, steps[:-1])
             listed = "known here: " + ", ".join(known)
             return f"there is no key {shown(name)}", did_you_mean(name, known, otherwise=listed)

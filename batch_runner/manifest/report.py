@@ -22,6 +22,16 @@ LINE_WIDTH = 200
 #: Lines of a text that are searched for the word a message is about.
 _SEARCHED = 40
 
+_SECRET = re.compile(
+    r"""^[^#]*?(?<![\w-])["']?[\w-]*(?:key|token|secret|password)["']?\s*:|\bsk-[\w-]{6,}""",
+    re.IGNORECASE,
+)
+#: What is said of a key where none belongs.
+KEY_HINT = (
+    "remove the line; give the key as BAICAI_API_KEY, or in a file of its own that "
+    "BAICAI_API_KEY_FILE names"
+)
+
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
@@ -119,6 +129,11 @@ def closest(word: str, options: Iterable[str], *, cutoff: float = 0.65) -> str |
     return by_folded[found[0]] if found else None
 
 
+def looks_secret(line: str) -> bool:
+    """Say whether a line seems to hold a key, and so must not be shown."""
+    return _SECRET.search(line) is not None
+
+
 def did_you_mean(word: str, options: Iterable[str], *, otherwise: str | None = None) -> str | None:
     """Return the hint that names the nearest option, or `otherwise`."""
     found = closest(word, options)
@@ -134,7 +149,7 @@ def shown(value: object, *, width: int = 60) -> str:
 def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
     place = finding.place
     source_line = lines.get(place.line)
-    if source_line is not None and place.column > LINE_WIDTH:
+    if source_line is not None and (place.column > LINE_WIDTH or looks_secret(source_line)):
         source_line = None
     return Problem(
         path=place.path,

@@ -7,7 +7,6 @@ no place for a key, which is refused before a line of the file could be shown.
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from batch_runner.errors import ManifestError, Problem
 from batch_runner.manifest.check import check
 from batch_runner.manifest.nodes import Mapping
-from batch_runner.manifest.report import Place, Report
+from batch_runner.manifest.report import KEY_HINT, Place, Report, looks_secret
 from batch_runner.manifest.text import parse, read_text
 from batch_runner.settings import Settings
 
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Variables
 
 NAME = Path("batch-runner", "config.yaml")
-
-_KEY = re.compile(
-    r"""^[^#]*?(?<![\w-])["']?[\w-]*(?:key|token|secret|password)["']?\s*:|\bsk-[\w-]{6,}""",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +79,10 @@ def _refuse_key(text: str, label: str) -> None:
             line=number,
             column=1,
             message="this looks like a key, which no file of settings may hold",
-            hint="remove the line; give the key as BAICAI_API_KEY, or in a file of its own that "
-            "BAICAI_API_KEY_FILE names",
+            hint=KEY_HINT,
         )
         for number, line in enumerate(text.split("\n"), 1)
-        if _KEY.search(line)
+        if looks_secret(line)
     ]
     if problems:
         raise ManifestError(problems)

@@ -91,6 +91,23 @@ def test_a_misspelt_key_is_not_reported_as_missing_as_well(tmp_path: Path) -> No
     assert problem.hint == "did you mean workflow?"
 
 
+@pytest.mark.parametrize("line", ["api_key: sk-not-for-the-log", "baicai: {token: abcdefgh}"])
+def test_a_key_in_a_manifest_is_refused_without_being_shown(tmp_path: Path, line: str) -> None:
+    with pytest.raises(ManifestError) as caught:
+        load(write(tmp_path, GOOD + line + "\n"))
+
+    assert "sk-not" not in str(caught.value)
+    assert "abcdefgh" not in str(caught.value)
+
+
+def test_a_key_in_a_manifest_is_pointed_to_where_it_belongs(tmp_path: Path) -> None:
+    problem = the_problem(tmp_path, GOOD + "api_key: sk-not-for-the-log\n")
+
+    assert "looks like a key" in problem.message
+    assert "BAICAI_API_KEY" in (problem.hint or "")
+    assert problem.source_line is None
+
+
 def test_ten_mistakes_are_ten_messages_each_at_its_place(tmp_path: Path) -> None:
     path = write(
         tmp_path,

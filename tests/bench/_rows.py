@@ -84,8 +84,8 @@ def spend(command: Sequence[str], *, limit: float = LIMIT, **environment: str) -
     return Spent(wall, used.ru_utime + used.ru_stime, peak, process.returncode)
 
 
-def memory(pid: int, field: str = "VmRSS") -> float:
-    """Return the resident MB of a process now, or the most so far ("VmHWM"); 0 when it is gone."""
+def memory(pid: int | str, field: str = "VmRSS") -> float:
+    """Return the MB that a process holds ("VmRSS") or held at most ("VmHWM"); 0 when it is gone."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:

@@ -24,6 +24,7 @@ from aiolimiter import AsyncLimiter
 
 from batch_runner.pacer import Gate, Pacer
 from batch_runner.settings import Rate
+from tests.bench import _rows
 from tests.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
@@ -96,6 +97,9 @@ def show(rate: Rate) -> None:
     used, worst = usage(measure(lambda: pacer(rate), seconds), rate)
     plain_used, plain_worst = usage(measure(lambda: plain(rate), seconds), rate)
     verdict = "ok" if used >= 0.99 and worst <= rate.count + 1 else "MISSED"
+    plainly = f"AsyncLimiter({rate.count:g}, {rate.seconds:g}), {plain_used:.1%} used"
+    _rows.keep(f"pace {rate}", f"batch-runner, {used:.1%} used", worst)
+    _rows.keep(f"pace {rate}", plainly, plain_worst)
     cells = f"{used:12.3f}{worst:8d}{plain_used:12.3f}{plain_worst:8d}"
     print(f"{rate!s:34}{cells}   ≥ 0.99, ≤ {rate.count + 1:g}  {verdict}", flush=True)
 

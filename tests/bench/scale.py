@@ -37,11 +37,11 @@ from tests.bench.cpu import FLOOR
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SIZES, ROUNDS = (1_000, 5_500, 10_000), 3
+SIZES, ROUNDS = (1_000, 5_000, 10_000), 2
 FULL, FULL_ROUNDS = (1_000, 10_000, 100_000), 1
 FLAT = 1.15
 HELD, LOOKING = 100_000, 5.0  # tasks in the schedule alone, seconds that it is worked
-FLYING, SERVICE = 10_000, 60.0  # tasks of a run, seconds that each takes
+FLYING, SERVICE = 5_000, 30.0  # tasks of a run, seconds that each takes
 SMALL = 1024  # bytes of a task in flight
 WALL = 1.02  # of the least possible
 BYTES = 1000  # of a file

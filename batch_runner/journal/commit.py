@@ -131,6 +131,7 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Waiting] = deque()
         self._wake = threading.Event()
+        self._will_wake = False  # at the end of this round of the loop
         self._closing = False
         self._unsettled = 0
         self._broken: Exception | None = None
@@ -151,10 +152,16 @@ class GroupCommit:
         """
         future: asyncio.Future[T] = self._loop.create_future()
         self._unsettled += 1
-        if not self._queue:  # what else comes in this round of the loop goes with it
-            self._loop.call_soon(self._wake.set)
         self._queue.append(Waiting(operation, future))
+        if not self._will_wake:  # what else comes in this round of the loop goes with it
+            self._will_wake = True
+            self._loop.call_soon(self._rouse)
         return future
+
+    def _rouse(self) -> None:
+        # Always, also when it seems to be at work: it may just have seen the queue empty.
+        self._will_wake = False
+        self._wake.set()
 
     def close(self) -> None:
         """Finish what is queued, then stop the thread. Blocks; nothing may be submitted after."""

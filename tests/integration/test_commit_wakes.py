@@ -1,0 +1,57 @@
+"""No change waits for ever for the thread of the journal, however the two threads take turns."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.journal.commit import GroupCommit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Seconds after which something hangs, however slow the machine.
+PATIENCE = 30.0
+
+
+@pytest.fixture
+def _restless_threads() -> Iterator[None]:
+    """Let the threads take turns within a line of code, as a busy machine does now and then."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(usual)
+
+
+def _read(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT 1").fetchone()[0])
+
+
+@pytest.mark.usefixtures("_restless_threads")
+def test_what_is_queued_as_the_thread_finds_the_queue_empty_is_not_left_there() -> None:
+    async def work() -> int:
+        with closing(
+            sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        ) as connection:
+            commits = GroupCommit(connection)
+            try:
+                async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(submit(commits, n)) for n in range(30)]
+            finally:
+                commits.close()
+            return sum(task.result() for task in tasks)
+
+    async def submit(commits: GroupCommit, number: int) -> int:
+        told = 0
+        for _ in range(500):
+            for _ in range(number % 3):
+                await asyncio.sleep(0)
+            told += await commits.submit(_read)
+        return told
+
+    assert asyncio.run(work()) == 30 * 500

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -111,6 +112,11 @@ class Service:
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
         self.environment = {"BAICAI_BASE_URL": self.url, "BAICAI_API_KEY": "sk-bench"}
         return self
+
+    def creates(self) -> int:
+        """Return how many creates it has seen so far."""
+        with urllib.request.urlopen(f"{self.url}/seen", timeout=60) as answer:  # noqa: S310
+            return int(json.load(answer)["data"]["creates"])
 
     def __exit__(self, *exception: object) -> None:
         told, _ = self._process.communicate("", timeout=60)

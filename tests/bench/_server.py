@@ -3,8 +3,9 @@
     python -m tests.bench._server [--bytes 10240] [--seconds 0] [--slots 1000000]
 
 Prints its port, and answers until its standard input closes; then prints one JSON line of what it
-saw. Plain protocol callbacks on kept-alive connections, no framework. A task takes `--seconds`, and
-at most `--slots` of them are worked on at a time, in the order they came.
+saw, which `/seen` tells at any time. Plain protocol callbacks on kept-alive connections, no
+framework. A task takes `--seconds`, and at most `--slots` of them are worked on at a time, in the
+order they came.
 """
 
 from __future__ import annotations
@@ -106,6 +107,8 @@ class Connection(asyncio.Protocol):
     def _reply(self, path: str, body: bytes) -> bytes:
         if path.startswith("/file/"):
             return self._file
+        if path == "/seen":
+            return _json(self._tasks.seen())
         if path.endswith("/create"):
             return _json({"taskId": self._tasks.create(body)})
         task, what = path.rsplit("/", 2)[1:]

@@ -6,7 +6,7 @@
 
 `items`: one more item, in milliseconds of processor, between one size and the next, in turn with
 the bare client at the same sizes; flat means that our cost over its cost does not grow. `memory`:
-tasks in flight, held by the schedule alone, and in a run that has them all in flight at once.
+tasks in flight, held by the schedule alone, and in a run whose service ends none of them.
 `wall`: whole runs, start and page included, where in turn the pace, the cap on tasks in flight and
 the service's own slots leave no choice. They wait nearly all the time, so they run side by side.
 """
@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import functools
 import math
+import os
 import random
 import statistics
 import subprocess
@@ -41,7 +42,7 @@ SIZES, ROUNDS = (1_000, 5_000, 10_000), 2
 FULL, FULL_ROUNDS = (1_000, 10_000, 100_000), 1
 FLAT = 1.15
 HELD, LOOKING = 100_000, 5.0  # tasks in the schedule alone, seconds that it is worked
-FLYING, SERVICE = 5_000, 30.0  # tasks of a run, seconds that each takes
+FLYING = 10_000  # tasks of a run
 SMALL = 1024  # bytes of a task in flight
 WALL = 1.02  # of the least possible
 BYTES = 1000  # of a file
@@ -123,26 +124,33 @@ def show_memory() -> None:
     held = float(
         subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
     )
-    few, many = (flying(in_flight) for in_flight in (FLYING // 10, FLYING))
-    flown = 2**20 * (many - few) / (FLYING - FLYING // 10)
-    rows = {f"{HELD:,} in the schedule": held, f"{FLYING:,} in a run": flown}
+    rows = {f"{HELD:,} in the schedule": held, f"{FLYING:,} in a run": flying()}
     for name, size in rows.items():
         _rows.show(name, f"{size:.0f}", goal=f"≤ {SMALL}", ok=size <= SMALL)
 
 
-def flying(in_flight: int) -> float:
-    """Return the peak MB of a run that has so many in flight at once."""
-    # The service is slow only as long as the tasks are to pile up.
-    seconds = SERVICE if in_flight == FLYING else 0.0
-    settings = (
-        f"limits: {{pace: 100000/s, in_flight: {in_flight}, polls: 300/s}}\n"
-        "polling: {first: 0.1s, shortest: 0.1s}\n"
-    )
-    with _rows.Service("--bytes", BYTES, "--seconds", seconds) as service:
-        spent = _rows.run(_rows.FAST, _rows.manifest(FLYING, settings), service)
-    if seconds and service.seen["span"] > seconds:
-        print(f"(not all were in flight at once: {service.seen['span']:.0f} s of creates)")
-    return spent.peak
+def flying() -> float:
+    """Return the bytes that a run grows by with each task in flight; none of them ends."""
+    settings = f"limits: {{pace: 100000/s, in_flight: {FLYING}, polls: 100/s}}\n"
+    with _rows.Service("--seconds", 3600) as service:
+        command = [*_rows.FAST, "run", str(_rows.manifest(FLYING, settings)), "--quiet", "--yes"]
+        run = subprocess.Popen(command, env=os.environ | service.environment)
+        try:
+            few, many = (_size_at(count, run, service) for count in (FLYING // 10, FLYING))
+        finally:
+            run.kill()
+            run.wait()
+    return 2**20 * (many - few) / (FLYING - FLYING // 10)
+
+
+def _size_at(count: int, run: subprocess.Popen[bytes], service: _rows.Service) -> float:
+    """Return the MB of a run as soon as it has made so many creates."""
+    end = time.monotonic() + 300
+    while service.creates() < count:
+        if run.poll() is not None or time.monotonic() > end:
+            raise SystemExit(f"a run did not bring {count} tasks in flight")
+        time.sleep(0.1)
+    return _rows.memory(run.pid)
 
 
 class Bound(NamedTuple):

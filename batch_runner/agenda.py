@@ -110,8 +110,9 @@ class Agenda:
 
     def add(self, task: InFlight, now: float, *, seen_before: bool = False) -> None:
         """Take a task on; its first look is due by policy."""
-        watched = Watched(task, seen_before=seen_before)
-        self._forecast(task).add(watched)
+        forecast = self._forecast(task.workflow)
+        watched = Watched(task, forecast, seen_before=seen_before)
+        forecast.add(watched)
         self._held += 1
         self._plan(watched, now)
 
@@ -122,7 +123,7 @@ class Agenda:
     def take(self, now: float) -> InFlight | None:
         """Return the task whose look is worth most, None when none is due."""
         while (watched := self._looks.pop(now)) is not None:
-            if self._forecast(watched.task).send_back(watched):
+            if watched.forecast.send_back(watched):
                 self._plan(watched, now)
                 continue
             self._out[watched.task.task_id] = watched
@@ -132,11 +133,10 @@ class Agenda:
     def running(self, task: InFlight, now: float, progress: float | None) -> None:
         """Learn that the task was still going, and plan its next look."""
         watched = self._out.pop(task.task_id)
-        forecast = self._forecast(task)
-        anew = forecast.going(watched, now, progress)
+        anew = watched.forecast.going(watched, now, progress)
         self._plan(watched, now)
         if anew:
-            self._advance(forecast, now)
+            self._advance(watched.forecast, now)
 
     def missed(self, task: InFlight, now: float, seconds: float) -> None:
         """Plan another look after `seconds`, or after the shortest spacing."""
@@ -146,16 +146,16 @@ class Agenda:
 
     def finished(self, task: InFlight, now: float) -> None:
         """Learn that the task has ended, and let go of it."""
-        forecast = self._forecast(task)
-        forecast.ended(self._let_go(task), now)
+        watched = self._let_go(task)
+        watched.forecast.ended(watched, now)
         self._finishes.append(now)
-        self._advance(forecast, now)
+        self._advance(watched.forecast, now)
 
     def forget(self, task: InFlight, now: float) -> None:
         """Let go of the task and learn nothing."""
-        forecast = self._forecast(task)
-        forecast.forget(self._let_go(task), now)
-        self._advance(forecast, now)
+        watched = self._let_go(task)
+        watched.forecast.forget(watched, now)
+        self._advance(watched.forecast, now)
 
     def eta(self, now: float) -> float | None:
         """Return the seconds until all it holds is finished (Little's law), None if unknown."""
@@ -171,12 +171,9 @@ class Agenda:
 
     def typical(self, workflow: str, share: float) -> float | None:
         """Return the seconds within which `share` of a workflow's tasks finish."""
-        return self._forecast_of(workflow).typical(share)
+        return self._forecast(workflow).typical(share)
 
-    def _forecast(self, task: InFlight) -> Forecast:
-        return self._forecast_of(task.workflow)
-
-    def _forecast_of(self, workflow: str) -> Forecast:
+    def _forecast(self, workflow: str) -> Forecast:
         if (known := self._forecasts.get(workflow)) is None:
             known = Forecast(self._polling, self._learned.get(workflow))
             self._forecasts[workflow] = known
@@ -191,7 +188,7 @@ class Agenda:
     def _plan(self, watched: Watched, now: float) -> None:
         # Tasks submitted together drift apart, and the learner sees more than the same few ages.
         price = self._polling.cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        due, spacing = self._forecast(watched.task).next_look(watched, now, price)
+        due, spacing = watched.forecast.next_look(watched, now, price)
         self._looks.push(watched, due, spacing)
 
     def _let_go(self, task: InFlight) -> Watched:

@@ -28,7 +28,7 @@ _GRAIN = math.log(1.08)  # width of one stretch, in log time
 _MEMORY = 400.0  # finishes after which an observation counts 1/e
 _GROWTH = math.exp(1 / _MEMORY)  # of an observation's weight over the one before
 _KERNEL = (0.06, 0.24, 0.4)  # of the next but one stretch, the next, this one, when smoothing
-_FRESH = 0.07  # part of the observations that is worth new tables
+_FRESH = 0.15  # part of the observations that is worth new tables
 _MOST_GONE = 15.0  # cumulated hazard, beyond which hardly anybody is left
 _INHERITED = 100  # finishes that all earlier runs together weigh, at most
 
@@ -69,43 +69,50 @@ class Durations:
         self._alive: list[float] = []  # survival at each edge
         self._lived: list[float] = []  # its integral up to each edge
 
-    def survived(self, start: float, end: float) -> None:
-        """Note a task that was going at `start` and still at `end`."""
+    def survived(self, start: float, end: float) -> float:
+        """Note a task that was going at `start` and still at `end`.
+
+        Returns the hazard cumulated in between, as it was believed so far: −log of the odds.
+        """
+        self._refresh()
         self._news += 1
-        first, last, weight = self._stretch(start), self._stretch(end), self._weight
+        (first, before), (last, gone) = self._cumulated(start), self._cumulated(end)
+        weight = self._weight
         if first == last:
             self._at_risk[first] += weight * (end - start) / self._widths[first]
-            return
+            return gone - before
         self._at_risk[first] += weight * (self._edges[first + 1] - start) / self._widths[first]
         self._at_risk[last] += weight * (end - self._edges[last]) / self._widths[last]
         # Those in between are wholly covered; summed up when the sums are next read.
         self._entered[first + 1] += weight
         self._entered[last] -= weight
+        return gone - before
 
-    def ended(self, start: float, end: float) -> None:
-        """Note a task that was going at `start` and found finished at `end`."""
+    def ended(self, start: float, end: float) -> float:
+        """Note a task that was going at `start` and found finished at `end`.
+
+        Returns the hazard cumulated in between, as it was believed so far.
+        """
         self._refresh()
-        stretch, last = self._stretch(start), self._stretch(end)
-        alive, over = self._alive_at(start, stretch), self._alive_at(end, last)
+        (first, before), (last, gone) = self._cumulated(start), self._cumulated(end)
+        alive, over = math.exp(-before), math.exp(-gone)
         if alive <= over:  # no time has passed, or nobody is known to have lasted so long
             self._ends[last] += self._weight
         else:
             weight = self._weight / (alive - over)
-            while True:
-                stop, left = end, over
-                if stretch < last:
-                    stop, left = self._edges[stretch + 1], self._alive[stretch + 1]
+            stops = [*self._edges[first + 1 : last + 1], end]
+            lefts = [*self._alive[first + 1 : last + 1], over]
+            for stretch, (stop, left) in enumerate(zip(stops, lefts, strict=True), first):
                 part = (stop - start) / self._widths[stretch]
                 self._ends[stretch] += weight * (alive - left)
                 self._at_risk[stretch] += weight * part * ((alive + left) / 2 - over)
-                if stretch == last:
-                    break
-                start, alive, stretch = stop, left, stretch + 1
+                start, alive = stop, left
         self.seen += 1
         self._news += 1
         self._weight *= _GROWTH
         if self._weight > 1e12:
             self._rescale()
+        return gone - before
 
     def next_look(self, at: float, price: float) -> float:
         """Return the clock by which waiting since `at` has cost `price` seconds of delay.
@@ -114,9 +121,8 @@ class Durations:
         to be expected. Where the hazard h is even, that is a spacing of √(2 · price ÷ h).
         """
         self._refresh()
-        stretch, edges, lived = self._stretch(at), self._edges, self._lived
+        (stretch, gone), edges, lived = self._cumulated(at), self._edges, self._lived
         hazard = self._hazard[stretch]
-        gone = self._gone[stretch] + (at - edges[stretch]) * hazard
         if gone > _MOST_GONE:  # nothing known so late but the hazard; and S is lost to rounding
             return at + math.sqrt(2 * price / hazard)
         alive = math.exp(-gone)
@@ -136,11 +142,6 @@ class Durations:
             at = edges[edge]
         rate = (1 - ended) * self._hazard[edge]
         return at + (math.sqrt(ended * ended + 2 * rate * price) - ended) / rate
-
-    def gone(self, start: float, end: float) -> float:
-        """Return the hazard cumulated between two moments: −log of the odds to survive it."""
-        self._refresh()
-        return self._cumulated(end) - self._cumulated(start)
 
     def quantile(self, share: float) -> float:
         """Return the clock by which `share` (0 to 1) of what starts has ended."""
@@ -180,22 +181,17 @@ class Durations:
             values[stretch] = number
         return values
 
-    def _stretch(self, at: float) -> int:
-        return bisect_right(self._edges, at, 1) - 1
-
-    def _cumulated(self, at: float) -> float:
-        stretch = self._stretch(at)
-        return self._gone[stretch] + (at - self._edges[stretch]) * self._hazard[stretch]
-
-    def _alive_at(self, at: float, stretch: int) -> float:
-        hazard = self._hazard[stretch]
-        return self._alive[stretch] * math.exp((self._edges[stretch] - at) * hazard)
+    def _cumulated(self, at: float) -> tuple[int, float]:
+        """Return the stretch of a moment, and the hazard cumulated up to it."""
+        stretch = bisect_right(self._edges, at, 1) - 1
+        gone = self._gone[stretch] + (at - self._edges[stretch]) * self._hazard[stretch]
+        return stretch, gone
 
     def _refresh(self) -> None:
-        """Rebuild the tables when enough was seen since: at first always, later every 5 %."""
+        """Rebuild the tables when enough was seen since: at first always, later a seventh more."""
         if self._news < self._enough:
             return
-        self._enough = min(self._enough + self._news * _FRESH, _MEMORY * 5 * _FRESH)
+        self._enough = min(self._enough + self._news * _FRESH, _MEMORY / 2)
         self._news = 0
         self._sum_up()
         ends, at_risk = _smoothed(self._ends), _smoothed(self._at_risk)
@@ -221,6 +217,7 @@ class Durations:
     def fade(self, share: float) -> None:
         """Let all that was seen count `share` of what it did: the service has changed."""
         self._sum_up()
+        self.seen = int(self.seen * share)
         self._ends = [value * share for value in self._ends]
         self._at_risk = [value * share for value in self._at_risk]
         self._news, self._enough = 1, 1.0

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _VERSION = 1
 _WAITING = 60.0  # times `longest`: between two looks at a task whose turn has not come, at most
+_LEARNED = 10  # finishes from which on what was learned says when the first look is due
 _KEPT = 200  # durations
 _CHANGED, _LEAN = 25.0, 0.4  # ends too many or too few that say the service has changed
 _FADED = 0.05  # what is left of what was learned then
@@ -37,11 +38,12 @@ _FADED = 0.05  # what is left of what was learned then
 class Watched:
     """One task on the schedule. Small: there are many."""
 
-    __slots__ = ("looked", "number", "sighting", "task", "ticket", "turn")
+    __slots__ = ("forecast", "looked", "number", "sighting", "task", "ticket", "turn")
 
-    def __init__(self, task: InFlight, *, seen_before: bool) -> None:
+    def __init__(self, task: InFlight, forecast: Forecast, *, seen_before: bool) -> None:
         self.task = task
-        self.number = -1  # in its workflow's line
+        self.forecast = forecast  # of its workflow
+        self.number = -1  # in the line
         self.turn: float | None = None  # when it came within the width; None while it waits
         # When it was last known to be going; None when an earlier run may have looked: what the
         # next look finds then says nothing about how long it took.
@@ -134,7 +136,9 @@ class Forecast:
         else:
             origin = max(looked, turn)
             due = turn + self._turn.next_look(origin - turn, price)
-        due = max(min(due, origin + longest), looked + polling.shortest, since + polling.first)
+        due = max(min(due, origin + longest), looked + polling.shortest)
+        if self._turn.seen < _LEARNED:
+            due = max(due, since + polling.first)
         return due, due - origin
 
     def going(self, watched: Watched, now: float, progress: float | None) -> bool:
@@ -193,22 +197,14 @@ class Forecast:
         if looked is None:
             return False
         if turn is None:
-            self._feed(self._wait, looked - since, now - since, ended=ended)
+            _feed(self._wait, looked - since, now - since, ended=ended)
             return False
         if looked < turn:
             self._wait.survived(looked - since, turn - since)
-        start, stop = max(0.0, looked - turn), now - turn
-        hazard = self._turn.gone(start, stop)
+        hazard = _feed(self._turn, max(0.0, looked - turn), now - turn, ended=ended)
         if watched.sighting is not None:
             self._sightings.hold(watched.sighting, now - looked, hazard, ended=ended)
-        self._feed(self._turn, start, stop, ended=ended)
         return self._note_drift(-math.expm1(-hazard), ended=ended)
-
-    def _feed(self, clock: Durations, start: float, end: float, *, ended: bool) -> None:
-        if ended:
-            clock.ended(start, end)
-        else:
-            clock.survived(start, end)
 
     def _note_drift(self, foretold: float, *, ended: bool) -> bool:
         """Forget most when the service has changed; return whether the width is forgotten too."""
@@ -262,3 +258,8 @@ class Forecast:
 def _fresh_clocks() -> tuple[Durations, Durations]:
     """Return the clocks of the turn and of the wait, knowing nothing."""
     return Durations(), Durations(trust=5.0, pooled=True)
+
+
+def _feed(clock: Durations, start: float, end: float, *, ended: bool) -> float:
+    """Teach a clock what a look found; return the hazard it held for what lies between."""
+    return clock.ended(start, end) if ended else clock.survived(start, end)

@@ -153,7 +153,7 @@ class Width:
         self._ranks.append(rank)
         if self._noted < self._due:
             return False
-        self._due = self._noted + max(1, min(self._noted // 5, _REMEMBERED * 2))
+        self._due = self._noted + max(1, min(self._noted // 4, _REMEMBERED * 4))
         return self._settle(length)
 
     def forget(self) -> None:

@@ -21,9 +21,10 @@ time since a task's turn came, not since its submission: with five hundred tasks
 sixteen workers the age of a task says little, its place in the line nearly all (`frontier`). Who
 is far behind the newest finished task is not worth asking. Where the service tells its progress,
 and as long as that has told the truth, it is asked when it said it would be done (`sightings`).
-All of it is bounded by the operator: no look before `first`, none sooner than `shortest` or, once
-a task's turn has come, later than `longest` after the last. What is known of a workflow is one
-`Forecast`; it watches itself, and forgets when the service has changed.
+All of it is bounded by the operator: no look sooner than `shortest` or, once a task's turn has
+come, later than `longest` after the last; and none before `first` until a few have finished. What
+is known of a workflow is one `Forecast`; it watches itself, and forgets when the service has
+changed.
 
 When the poll limit binds, looks fall due faster than they may be made. A look's worth grows with
 the square of (time since the last ÷ proper spacing), so the one for which this ratio is largest

@@ -249,7 +249,10 @@ class Polling(Part):
     """When to ask for a task's status."""
 
     pollers: Count = Field(default=8, description="Coroutines that ask.")
-    first: Duration = Field(default=2.0, description="Until the first look at a new task.")
+    first: Duration = Field(
+        default=2.0,
+        description="Until the first look at a new task, before anything is learned.",
+    )
     shortest: Duration = Field(default=0.5, description="Between two looks at a task, at least.")
     longest: Duration = Field(
         default=30.0,

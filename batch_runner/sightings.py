@@ -71,14 +71,10 @@ class Sightings:
         `by_age` is the hazard that the task's age gave the same stretch.
         """
         clock, end = self._clocks[sighting.sloped], passed / sighting.left
-        by_progress = clock.gone(0.0, end)
+        by_progress = clock.ended(0.0, end) if ended else clock.survived(0.0, end)
         gain = _log_ended(by_progress) - _log_ended(by_age) if ended else by_age - by_progress
         gain = max(-_SURPRISE, min(_SURPRISE, gain))
         self._proof[sighting.sloped] = _bounded(self._proof[sighting.sloped] + gain)
-        if ended:
-            clock.ended(0.0, end)
-        else:
-            clock.survived(0.0, end)
 
     def doubt(self) -> None:
         """Let progress prove itself anew."""

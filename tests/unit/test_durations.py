@@ -114,8 +114,8 @@ def test_the_cumulated_hazard_is_what_a_quantile_says() -> None:
 
     half = durations.quantile(0.5)
 
-    assert durations.gone(0.0, half) == pytest.approx(math.log(2))
-    assert durations.gone(half, half) == 0
+    assert durations.survived(0.0, half) == pytest.approx(math.log(2))
+    assert durations.ended(half, half) == 0
 
 
 def test_what_was_learned_survives_json() -> None:

@@ -46,6 +46,14 @@ def test_a_new_task_is_not_looked_at_before_the_first_interval() -> None:
     assert (agenda.due_at() or 0) >= 107.0
 
 
+def test_who_is_known_to_finish_sooner_is_looked_at_before_the_first_interval() -> None:
+    agenda = an_agenda(first=20.0, shortest=0.5)
+    play(Row("quick", draw=lambda *_: 0.05), agenda, 1, items=100)
+    agenda.add(a_task(100, 5000.0), 5000.0)
+
+    assert 5000.5 <= (agenda.due_at() or 0) < 5002.0
+
+
 def test_a_task_of_an_earlier_run_is_looked_at_at_once() -> None:
     agenda = an_agenda()
     task = a_task(0, -5000.0)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from typing import Any
 
-    from batch_runner.journal.journal import Waiting
+    from batch_runner.journal.queries import Waiting
     from batch_runner.shift import Shift
 
 log = logging.getLogger(__name__)

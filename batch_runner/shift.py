@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from batch_runner.folder import Emergency, JobFolder
     from batch_runner.journal import Change, Journal
-    from batch_runner.journal.journal import Waiting
+    from batch_runner.journal.queries import Waiting
     from batch_runner.lifecycle import ItemStatus
     from batch_runner.pacer import Gate, Pacer
     from batch_runner.providers import Provider

@@ -19,7 +19,7 @@ from batch_runner.models import UPLOAD_MARK
 from batch_runner.retry import Call, Verdict
 
 if TYPE_CHECKING:
-    from batch_runner.journal.journal import Waiting
+    from batch_runner.journal.queries import Waiting
     from batch_runner.models import InputFile
     from batch_runner.shift import Shift
 

@@ -11,6 +11,7 @@ from importlib.resources import files as package_files
 from typing import TYPE_CHECKING, Any, Self
 
 from batch_runner.errors import JournalError, JournalUnreadable
+from batch_runner.journal import queries
 from batch_runner.journal.changes import Change, Move, TaskIdTaken, apply
 from batch_runner.journal.commit import Committer, GroupCommit
 from batch_runner.journal.file import (
@@ -29,14 +30,16 @@ from batch_runner.journal.listing import (
     remember,
     unchanged,
 )
-from batch_runner.journal.rows import count_by_status, inputs_of
+from batch_runner.journal.rows import count_by_status
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
-from batch_runner.models import InFlight, InputFile, ItemSpec
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
+
+    from batch_runner.journal.queries import Waiting
+    from batch_runner.models import InFlight, ItemSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,22 +57,6 @@ class Imported:
     new: int
     known: int
     unlisted: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
-    """An item that waits for its create."""
-
-    key: str
-    position: int
-    id: str
-    name: str
-    workflow: str
-    params: dict[str, Any]
-    inputs: tuple[InputFile, ...]
-    attempt: int
-    attempts: int
-    not_before: float | None
 
 
 class Journal:
@@ -185,7 +172,7 @@ class Journal:
         row = self._connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()
         return int(row[0])
 
-    # Between runs: synchronous.
+    # Between runs: synchronous, each a durable transaction of its own.
 
     def job(self) -> dict[str, Any]:
         """Return the row of `job`."""
@@ -260,6 +247,66 @@ class Journal:
             self._apply(change)
         self.tell_high_water()
 
+    def begin_run(self, *, pid: int, host: str) -> int:
+        """Note that a run has started and return its number."""
+        with self._transaction():
+            cursor = self._connection.execute(
+                "INSERT INTO runs (started_at, pid, host) VALUES (?, ?, ?)",
+                (self._wall_clock(), pid, host),
+            )
+        return cursor.lastrowid or 0
+
+    def end_run(self, run: int, figures: dict[str, Any], *, exit_code: int, verdict: str) -> None:
+        """Close the run's row."""
+        with self._transaction():
+            queries.note_run(self._connection, run, figures)
+            self._connection.execute(
+                "UPDATE runs SET ended_at = ?, exit_code = ?, verdict = ? WHERE run = ?",
+                (self._wall_clock(), exit_code, verdict, run),
+            )
+
+    def status_of(self, key: str) -> ItemStatus | None:
+        """Return where an item stands, None if there is none."""
+        row = self._connection.execute("SELECT status FROM items WHERE key = ?", (key,)).fetchone()
+        return None if row is None else ItemStatus(row[0])
+
+    def placed(self) -> Iterator[tuple[str, list[str]]]:
+        """Return identity and names of the files of each item that is done."""
+        rows = self._connection.execute("SELECT key, files FROM items WHERE status = 'done'")
+        return ((row[0], [one["name"] for one in json.loads(row[1])]) for row in rows)
+
+    def ever_created(self) -> bool:
+        """Say whether a create has ever been begun."""
+        query = "SELECT 1 FROM events WHERE event = ? LIMIT 1"
+        row = self._connection.execute(query, (Event.SUBMIT_STARTED.value,)).fetchone()
+        return row is not None
+
+    def most_attempts(self) -> int:
+        """Return the most attempts any item is allowed."""
+        row = self._connection.execute("SELECT ifnull(max(attempts), 1) FROM items").fetchone()
+        return int(row[0])
+
+    def spent_now(self) -> int:
+        """Return how many creates of this job must be assumed paid."""
+        row = self._connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()
+        return int(row[0])
+
+    def learned(self) -> dict[str, str]:
+        """Return what the schedule learned about durations, by workflow."""
+        rows = self._connection.execute("SELECT workflow, state FROM learned").fetchall()
+        return {row[0]: row[1] for row in rows}
+
+    def keep_learned(self, learned: dict[str, str]) -> None:
+        """Keep what the schedule learned."""
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO learned (workflow, state) VALUES (?, ?)", learned.items()
+            )
+
+    def counts_now(self) -> dict[ItemStatus, int]:
+        """Read the counts synchronously."""
+        return count_by_status(self._connection)
+
     def _apply(self, change: Change) -> None:
         apply(self._connection, change, self._wall_clock())
 
@@ -282,152 +329,36 @@ class Journal:
 
     def waiting(self, after: int, limit: int) -> asyncio.Future[list[Waiting]]:
         """Read up to `limit` listed items that wait for a create, beyond position `after`."""
-
-        def operation(connection: sqlite3.Connection) -> list[Waiting]:
-            rows = connection.execute(_WAITING, (after, limit)).fetchall()
-            return [_waiting(row) for row in rows]
-
-        return self._queue(operation)
+        return self._queue(lambda connection: queries.waiting(connection, after, limit))
 
     def waiting_one(self, key: str) -> asyncio.Future[Waiting]:
         """Read one item that waits for a create."""
-
-        def operation(connection: sqlite3.Connection) -> Waiting:
-            return _waiting(connection.execute(_WAITING_ONE, (key,)).fetchone())
-
-        return self._queue(operation)
-
-    def status_of(self, key: str) -> ItemStatus | None:
-        """Return where an item stands, None if there is none; between runs."""
-        row = self._connection.execute("SELECT status FROM items WHERE key = ?", (key,)).fetchone()
-        return None if row is None else ItemStatus(row[0])
-
-    def placed(self) -> Iterator[tuple[str, list[str]]]:
-        """Return identity and names of the files of each item that is done; between runs."""
-        rows = self._connection.execute("SELECT key, files FROM items WHERE status = 'done'")
-        return ((row[0], [one["name"] for one in json.loads(row[1])]) for row in rows)
-
-    def ever_created(self) -> bool:
-        """Say whether a create has ever been begun; between runs."""
-        query = "SELECT 1 FROM events WHERE event = ? LIMIT 1"
-        row = self._connection.execute(query, (Event.SUBMIT_STARTED.value,)).fetchone()
-        return row is not None
-
-    def most_attempts(self) -> int:
-        """Return the most attempts any item is allowed; between runs."""
-        row = self._connection.execute("SELECT ifnull(max(attempts), 1) FROM items").fetchone()
-        return int(row[0])
+        return self._queue(lambda connection: queries.waiting_one(connection, key))
 
     def in_flight(self, after: str, limit: int) -> asyncio.Future[list[InFlight]]:
         """Read up to `limit` paid items whose task is not finished, with keys beyond `after`."""
-
-        def operation(connection: sqlite3.Connection) -> list[InFlight]:
-            rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
-            return [InFlight(**dict(row)) for row in rows]
-
-        return self._queue(operation)
-
-    def counts(self) -> asyncio.Future[dict[ItemStatus, int]]:
-        """Read how many listed items (and paid unlisted ones) stand where."""
-        return self._queue(count_by_status)
-
-    def spent_now(self) -> int:
-        """Return how many creates of this job must be assumed paid; between runs."""
-        row = self._connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()
-        return int(row[0])
+        return self._queue(lambda connection: queries.in_flight(connection, after, limit))
 
     def upload_value(self, sha256: str, since: float) -> asyncio.Future[str | None]:
         """Read what the service gave back for a file of this content; None: not since then."""
-
-        def operation(connection: sqlite3.Connection) -> str | None:
-            row = connection.execute(
-                "SELECT value FROM uploads WHERE sha256 = ? AND at >= ?", (sha256, since)
-            ).fetchone()
-            return None if row is None else str(row[0])
-
-        return self._queue(operation)
+        return self._queue(lambda connection: queries.upload_value(connection, sha256, since))
 
     def remember_upload(self, sha256: str, value: str) -> asyncio.Future[None]:
         """Keep what the service gave back for a file of this content."""
         at = self._wall_clock()
-
-        def operation(connection: sqlite3.Connection) -> None:
-            connection.execute(
-                "INSERT OR REPLACE INTO uploads (sha256, value, at) VALUES (?, ?, ?)",
-                (sha256, value, at),
-            )
-
-        return self._queue(operation)
-
-    def learned(self) -> dict[str, str]:
-        """Return what the schedule learned about durations, by workflow; between runs."""
-        rows = self._connection.execute("SELECT workflow, state FROM learned").fetchall()
-        return {row[0]: row[1] for row in rows}
-
-    def keep_learned(self, learned: dict[str, str]) -> None:
-        """Keep what the schedule learned; between runs."""
-        with self._transaction():
-            self._connection.executemany(
-                "INSERT OR REPLACE INTO learned (workflow, state) VALUES (?, ?)", learned.items()
-            )
-
-    # The run itself.
-
-    def begin_run(self, *, pid: int, host: str) -> int:
-        """Note that a run has started and return its number; between runs."""
-        with self._transaction():
-            cursor = self._connection.execute(
-                "INSERT INTO runs (started_at, pid, host) VALUES (?, ?, ?)",
-                (self._wall_clock(), pid, host),
-            )
-        return cursor.lastrowid or 0
+        return self._queue(
+            lambda connection: queries.remember_upload(connection, sha256, value, at)
+        )
 
     def note_run(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
         """Keep the figures of the run so far: creates, polls, limited, retries, weather."""
-        values = {**figures, "weather": json.dumps(figures["weather"]), "run": run}
-
-        def operation(connection: sqlite3.Connection) -> None:
-            connection.execute(_NOTE_RUN, values)
-
-        return self._queue(operation)
-
-    def end_run(self, run: int, figures: dict[str, Any], *, exit_code: int, verdict: str) -> None:
-        """Close the run's row; between runs."""
-        values = {**figures, "weather": json.dumps(figures["weather"]), "run": run}
-        with self._transaction():
-            self._connection.execute(_NOTE_RUN, values)
-            self._connection.execute(
-                "UPDATE runs SET ended_at = ?, exit_code = ?, verdict = ? WHERE run = ?",
-                (self._wall_clock(), exit_code, verdict, run),
-            )
-
-    def counts_now(self) -> dict[ItemStatus, int]:
-        """Read the counts synchronously; between runs."""
-        return count_by_status(self._connection)
+        kept = {**figures, "weather": list(figures["weather"])}  # the run goes on adding
+        return self._queue(lambda connection: queries.note_run(connection, run, kept))
 
     def _queue(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
         if self._committer is None:
             raise JournalError("the journal has not been started")
         return self._committer.submit(operation)
-
-
-_WAITING = """
-SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
-FROM items WHERE status = 'pending' AND position > ? AND listing = (SELECT listing FROM job)
-ORDER BY position LIMIT ?
-"""
-_WAITING_ONE = """
-SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
-FROM items WHERE key = ?
-"""
-_IN_FLIGHT = """
-SELECT key, task_id, workflow, name, attempt, attempts, submitted_at
-FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
-"""
-_NOTE_RUN = """
-UPDATE runs SET creates = :creates, polls = :polls, limited = :limited, retries = :retries,
-    weather = :weather WHERE run = :run
-"""
 
 
 def _interrupted(key: str, event: Event) -> Change:
@@ -441,19 +372,4 @@ def _interrupted(key: str, event: Event) -> Change:
     return Change(key=key, event=event)
 
 
-def _waiting(row: sqlite3.Row) -> Waiting:
-    return Waiting(
-        key=row["key"],
-        position=row["position"],
-        id=row["id"],
-        name=row["name"],
-        workflow=row["workflow"],
-        params=json.loads(row["params"]),
-        inputs=inputs_of(row["inputs"]),
-        attempt=row["attempt"],
-        attempts=row["attempts"],
-        not_before=row["not_before"],
-    )
-
-
-__all__ = ["Imported", "Journal", "Recovered", "TaskIdTaken", "Waiting"]
+__all__ = ["Imported", "Journal", "Recovered", "TaskIdTaken"]

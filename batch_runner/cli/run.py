@@ -42,6 +42,9 @@ if TYPE_CHECKING:
     from batch_runner.run import Beside, Summary
     from batch_runner.settings import Service, Settings
 
+#: Making of small pictures for the page at the end of a run, at most; `report` makes the others.
+THUMBNAIL_SECONDS = 15.0
+
 
 @examples(
     "batch-runner run jobs/year_of_the_horse.yaml --rehearse",
@@ -225,7 +228,7 @@ def _finish(night: Night, summary: Summary) -> None:
 
     page, language = night.root / "index.html", reader_language()
     try:
-        write_report(night.root)
+        write_report(night.root, seconds=THUMBNAIL_SECONDS)
     except (OSError, BatchRunnerError) as error:
         say(f"the report could not be written: {error}", error=True)
     sentence = verdict_sentence(

@@ -21,14 +21,17 @@ from batch_runner.journal.rows import (
     item_of,
     run_of,
 )
-from batch_runner.lifecycle import ItemStatus
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from batch_runner.lifecycle import ItemStatus
+
 #: Rows read in one short transaction.
 PAGE = 500
+#: Items whose positions are read in one.
+POSITIONS = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,17 +117,38 @@ class JournalReader:
     def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
         """Return the items in the manifest's order, all or those that stand at `statuses`."""
         listing = self.job().listing
-        words = [status.value for status in statuses or tuple(ItemStatus)]
-        marks = ", ".join("?" * len(words))
+        rows = self._standing_at(statuses) if statuses else self._every_item()
+        return (item_of(row, listing) for row in rows)
+
+    def _standing_at(self, statuses: tuple[ItemStatus, ...]) -> Iterator[sqlite3.Row]:
+        marks = ", ".join("?" * len(statuses))
         query = (
             f"SELECT {ITEM_COLUMNS} FROM items WHERE status IN ({marks}) "  # noqa: S608  constants
             "AND (position, key) > (?, ?) ORDER BY position, key LIMIT ?"
         )
         position, key = -1, ""
-        while rows := self._all(query, (*words, position, key, PAGE)):
-            for row in rows:
-                yield item_of(row, listing)
+        while rows := self._all(query, (*statuses, position, key, PAGE)):
+            yield from rows
             position, key = rows[-1]["position"], rows[-1]["key"]
+
+    def _every_item(self) -> Iterator[sqlite3.Row]:
+        """Yield all rows; no index has their order, and to sort them for each page takes long."""
+        numbers = [number for _, number in sorted(self._positions())]
+        for start in range(0, len(numbers), PAGE):
+            page = numbers[start : start + PAGE]
+            query = (
+                f"SELECT rowid AS row, {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
+                f"WHERE rowid IN ({', '.join('?' * len(page))})"
+            )
+            rows = {row["row"]: row for row in self._all(query, tuple(page))}
+            yield from (rows[number] for number in page)
+
+    def _positions(self) -> Iterator[tuple[int, int]]:
+        """Yield the position of each item and the number of its row."""
+        row = 0
+        while rows := self._all(_POSITIONS, (row, POSITIONS)):
+            yield from ((one["position"], one["row"]) for one in rows)
+            row = rows[-1]["row"]
 
     def item(self, key: str) -> ItemRow | None:
         """Return the item of this identity."""
@@ -188,6 +212,7 @@ class JournalReader:
             raise JournalUnreadable(f"the journal {self._path} cannot be read: {error}") from error
 
 
+_POSITIONS = "SELECT rowid AS row, position FROM items WHERE rowid > ? ORDER BY rowid LIMIT ?"
 _EVENTS_OF = (
     "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
     "WHERE key = ? ORDER BY seq"

@@ -129,7 +129,16 @@ def files_of(text: str) -> tuple[PlacedFile, ...]:
 
 def event_of(row: sqlite3.Row) -> EventRow:
     """Return the event in `row`."""
-    return EventRow(**{name: row[name] for name in EventRow.__dataclass_fields__})
+    return EventRow(
+        seq=row["seq"],
+        at=row["at"],
+        key=row["key"],
+        event=row["event"],
+        attempt=row["attempt"],
+        task_id=row["task_id"],
+        reason=row["reason"],
+        message=row["message"],
+    )
 
 
 def run_of(row: sqlite3.Row) -> RunRow:

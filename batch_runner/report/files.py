@@ -64,7 +64,8 @@ def write_script(folder: Path, name: str, value: Any) -> str:
     # A lone surrogate in a prompt cannot be UTF-8, but as an escape it is good JavaScript.
     content = text.encode("utf-8", "backslashreplace")
     path = folder / f"{name}-{sha256(content).hexdigest()[:12]}.js"
-    if not path.exists():
-        with replace_file(path) as out:
+    if not (path.exists() and path.stat().st_size == len(content)):
+        # Not waited for, there are hundreds: after a power cut the next page brings a new one.
+        with replace_file(path, durable=False) as out:
             out.write(content)
     return path.name

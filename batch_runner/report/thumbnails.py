@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import math
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
-
-from PIL import Image, ImageOps
 
 from batch_runner.report.files import replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    from PIL import Image
 
     from batch_runner.models import PlacedFile
 
@@ -32,6 +35,7 @@ class PictureState(StrEnum):
     MISSING = "missing"  #: the file is not there any more
     DAMAGED = "damaged"  #: it cannot be decoded
     LARGE = "large"  #: more pixels than are decoded for a thumbnail
+    LATER = "later"  #: not decoded yet: the time was up
     OTHER = "other"  #: not a picture
 
 
@@ -43,39 +47,69 @@ class Thumbnail:
     name: str | None = None
 
 
-def make_thumbnails(
-    files: Iterable[PlacedFile], *, folder: Path, thumbnails: Path
-) -> dict[str, Thumbnail]:
-    """Return the thumbnail of each of `files` by its name, making those that are missing or old.
+_LATER = Thumbnail(PictureState.LATER)
 
-    Reads the pictures under `folder`, writes only under `thumbnails`. Never raises for a picture.
+
+def make_thumbnails(
+    files: Iterable[PlacedFile], *, folder: Path, thumbnails: Path, seconds: float = math.inf
+) -> dict[str, Thumbnail]:
+    """Return the thumbnail of each of `files` by its hash, making those that are missing or old.
+
+    Reads the pictures under `folder`, writes only under `thumbnails`. When `seconds` are over, no
+    more are made. Never raises for a picture.
     """
     thumbnails.mkdir(parents=True, exist_ok=True)
+    end = time.monotonic() + seconds
+    there = _written(thumbnails)
+    found: dict[str, Thumbnail] = {}
+    wanted: dict[str, PlacedFile] = {}
     # By content: a picture that was replaced gets a new thumbnail, two equal ones share theirs.
-    by_content = {file.sha256: file for file in files}
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails") as pool:
-        made = pool.map(lambda one: _thumbnail(one, folder, thumbnails), by_content.values())
-        return dict(zip(by_content, made, strict=True))
+    for file in {file.sha256: file for file in files}.values():
+        known = _known(file, f"{folder}/{file.name}", there.get(_name(file)))
+        if known is None:
+            wanted[file.sha256] = file
+        else:
+            found[file.sha256] = known
+
+    def make(file: PlacedFile) -> Thumbnail:
+        if time.monotonic() >= end:
+            return _LATER
+        return _make(folder / file.name, thumbnails / _name(file))
+
+    if wanted and seconds > 0:
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails") as pool:
+            found.update(zip(wanted, pool.map(make, wanted.values()), strict=True))
+    else:
+        found.update(dict.fromkeys(wanted, _LATER))
+    return found
 
 
-def _thumbnail(file: PlacedFile, folder: Path, thumbnails: Path) -> Thumbnail:
+def _written(thumbnails: Path) -> dict[str, float]:
+    """Return when each thumbnail that is there was written."""
+    with os.scandir(thumbnails) as entries:
+        return {entry.name: entry.stat().st_mtime for entry in entries}
+
+
+def _name(file: PlacedFile) -> str:
+    return f"{file.sha256[:32]}.webp"
+
+
+def _known(file: PlacedFile, source: str, made: float | None) -> Thumbnail | None:
+    """Return what is known without decoding the picture, None: not enough."""
     if not file.media_type.startswith("image/"):
         return Thumbnail(PictureState.OTHER)
-    source = folder / file.name
-    target = thumbnails / f"{file.sha256[:32]}.webp"
     try:
-        written = source.stat().st_mtime
+        written = os.stat(source).st_mtime  # noqa: PTH116  half the time, and there are many
     except OSError:
         return Thumbnail(PictureState.MISSING)
-    try:
-        if target.stat().st_mtime > written:
-            return Thumbnail(PictureState.SHOWN, target.name)
-    except OSError:
-        pass  # not made yet
-    return _make(source, target)
+    if made is not None and made > written:
+        return Thumbnail(PictureState.SHOWN, _name(file))
+    return None
 
 
 def _make(source: Path, target: Path) -> Thumbnail:
+    from PIL import Image, ImageOps
+
     try:
         with Image.open(source) as image:
             if image.width * image.height > MOST_PIXELS:

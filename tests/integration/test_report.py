@@ -200,6 +200,32 @@ def test_thumbnails_are_made_again_only_for_newer_pictures(night: Night) -> None
     assert thumbnails[1].stat().st_mtime > START + 20
 
 
+def test_when_the_time_is_up_the_next_page_has_the_other_thumbnails(night: Night) -> None:
+    items = [an_item(0), an_item(1)]
+    night.list(*items)
+    night.done(items[0])
+    night.report()
+    night.done(items[1], a_png(size=(40, 30)))
+
+    night.report(seconds=0)
+    first = [one["files"][0][2] for one in data_of(night.folder, "items-0")]
+    night.report()
+
+    assert first == ["shown", "later"]
+    assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["shown", "shown"]
+
+
+def test_data_that_a_power_cut_left_empty_is_written_again(night: Night) -> None:
+    night.list(an_item(0))
+    night.report()
+    (path,) = (night.folder / ".batch/report").glob("items-0-*.js")
+    path.write_text("")
+
+    night.report()
+
+    assert data_of(night.folder, "items-0")[0]["id"] == "item-0"
+
+
 def test_the_pictures_and_the_journal_are_not_touched(night: Night) -> None:
     items = [an_item(0), an_item(1)]
     night.list(*items)

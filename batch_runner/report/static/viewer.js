@@ -71,7 +71,7 @@ function markViewer() {
 }
 
 function bigPictures(item) {
-  const pictures = item.files.filter(([, , state]) => state === 'shown' || state === 'large');
+  const pictures = item.files.filter(([, , state]) => ['shown', 'large', 'later'].includes(state));
   if (pictures.length === 0) return picture(item);
   return pictures.map(([name]) => make('a', { href: address(name), target: '_blank', rel: 'noopener' },
     make('img', { src: address(name), alt: item.prompt.slice(0, 300) })));

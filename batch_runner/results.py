@@ -142,7 +142,7 @@ class Part:
             raise OSError("the disk kept fewer bytes than were written")
         for final in _names(name, extension, sha256):
             target = f"{self._folder.root}/{final}"
-            if _link(self._path, target) or _same(Path(target), self.size, sha256):
+            if link(self._path, target) or _same(Path(target), self.size, sha256):
                 return final
         raise OSError(f"no free name for {name}{extension}")
 
@@ -244,7 +244,7 @@ def _names(name: str, extension: str, sha256: str) -> Iterable[str]:
     yield f"{name}~{sha256[:16]}{extension}"
 
 
-def _link(part: Path, target: str) -> bool:
+def link(part: Path, target: str) -> bool:
     """Give the part its final name; False when that name is taken."""
     try:
         os.link(part, target)

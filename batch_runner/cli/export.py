@@ -22,7 +22,7 @@ from batch_runner.errors import UsageError
 from batch_runner.folder import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.results import damage
+from batch_runner.results import damage, link
 from batch_runner.text import printable
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _names(picks: Path) -> set[str]:
         content = json.loads(text)
         found = content["picks"] if isinstance(content, dict) else content
         return {str(one["key"]) for one in found if one.get("favourite", True)}
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(f"{picks} is not a choice as the page exports it") from None
 
 
@@ -124,9 +124,7 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], to: Path) -> int:
             raise UsageError(f"{to / file.name} is another file; nothing was copied")
     prompts = _known_prompts(to / PROMPTS)
     for file in wanted:
-        with (folder.root / file.name).open("rb") as source, (to / file.name).open("xb") as target:
-            shutil.copyfileobj(source, target)
-        shutil.copystat(folder.root / file.name, to / file.name)
+        _copy_whole(folder.root / file.name, to / file.name)
     for item in chosen:
         names = [file.name for file in item.files if file in files]
         prompts[item.key] = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}
@@ -135,6 +133,17 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], to: Path) -> int:
     part.write_text(text + "\n", "utf-8", "backslashreplace")
     part.replace(to / PROMPTS)
     return len(wanted)
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy a file; what breaks off on its way never stands under its name."""
+    part = target.with_name(f".export.{os.getpid()}")
+    try:
+        shutil.copy2(source, part)
+        if not link(part, str(target)):
+            raise FileExistsError(f"{target} is there already")
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _known_prompts(path: Path) -> dict[str, dict[str, Any]]:
@@ -147,5 +156,5 @@ def _known_prompts(path: Path) -> dict[str, dict[str, Any]]:
         return {}
     try:
         return {str(one["key"]): one for one in json.loads(path.read_text("utf-8"))}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(f"{path} is not of an export; nothing was copied") from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -53,7 +54,8 @@ class Choice:
         picks = [{"key": one.key, "id": one.id, "favourite": True, "note": ""} for one in items]
         self.picks.write_text(json.dumps({"job": "x", "picks": picks}), "utf-8")
 
-    def export(self) -> subprocess.CompletedProcess[str]:
+    def export(self, *, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
+        """Export; `largest_file` is the size in bytes at which the disk is full."""
         words = ["export", str(self.manifest), "--output", str(self.night.folder)]
         words += ["--picks", str(self.picks), "--to", str(self.to)]
         return subprocess.run(
@@ -61,6 +63,9 @@ class Choice:
             capture_output=True,
             text=True,
             timeout=50,
+            preexec_fn=None
+            if largest_file is None
+            else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)),
         )
 
     def prompts(self) -> list[dict[str, Any]]:
@@ -169,6 +174,19 @@ def test_nothing_is_overwritten_and_then_nothing_is_copied(
     assert kind in ("folder", "dead-link") or place.read_text() == "a letter"
 
 
+def test_a_full_disk_leaves_no_torn_file_and_the_next_export_goes_on(choice: Choice) -> None:
+    paths = a_finished_night(choice)
+    choice.pick(*ITEMS)
+
+    broken = choice.export(largest_file=paths[0].stat().st_size // 2)
+
+    assert broken.returncode == 2
+    assert "cannot be written" in broken.stderr
+    assert list(choice.to.iterdir()) == []
+    assert choice.export().returncode == 0
+    assert (choice.to / "card-0.png").read_bytes() == paths[0].read_bytes()
+
+
 @pytest.mark.parametrize("name", ["../card.png", "/{}/card.png", "a/../../card.png"])
 def test_a_hostile_name_in_the_journal_stays_inside(name: str, choice: Choice) -> None:
     outside = choice.night.folder.parent
@@ -214,7 +232,11 @@ def test_what_cannot_be_copied_is_told(choice: Choice) -> None:
     assert {path.name for path in choice.to.iterdir()} == {"card-2.png", "prompts.json"}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", '{"picks": 3}', "no-such-item\n", "\x00\udc80"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[1]", '{"picks": 3}', "no-such-item\n", "\x00\udc80", "[" * 100_000],
+    ids=range(7),
+)
 def test_a_choice_that_is_none_is_one_sentence(text: str, choice: Choice) -> None:
     a_finished_night(choice)
     choice.picks.write_text(text, "utf-8", "surrogateescape")

@@ -46,7 +46,7 @@ class Timetable:
         if not re.fullmatch(CLOCK_PATTERN, self.at):
             raise UsageError(f"--at {self.at!r}: wanted a time of day such as 01:30")
         key = () if self.key is None else (str(self.key[1]),)
-        for word in (*self.command, *key):
+        for word in (*self.command, *key, *(self.environment or {}).values()):
             if _CONTROL.search(word):
                 raise UsageError(f"{word!r} holds a line break or a control character")
 

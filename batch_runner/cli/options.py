@@ -20,6 +20,7 @@ from batch_runner.opening import REHEARSAL, Identity
 from batch_runner.providers import PROVIDERS
 from batch_runner.providers.baicai import DOCUMENTS_HOST
 from batch_runner.settings import Service
+from batch_runner.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +70,17 @@ def load_manifest(path: Path) -> Manifest:
 
 
 def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = False) -> Path:
-    """Return the absolute folder that is meant; a rehearsal has one of its own beside it."""
+    """Return the absolute folder that is meant; a rehearsal has one of its own beside it.
+
+    Raises:
+        UsageError: the path of the folder, or of the manifest, cannot be written down as text.
+    """
     folder = (output or manifest.output_folder).absolute()
+    for path in (folder, manifest.path.absolute()):
+        try:
+            str(path).encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{printable(str(path))}: a path must be UTF-8") from None
     return folder.with_name(folder.name + ".rehearsal") if rehearse else folder
 
 
@@ -100,7 +110,7 @@ def service_of(manifest: Manifest) -> Service:
     """
     prefix, default = PROVIDERS[manifest.provider]
     base_url = os.environ.get(f"{prefix}_BASE_URL", default).strip() or default
-    _check_address(base_url, f"{prefix}_BASE_URL")
+    check_address(base_url, f"{prefix}_BASE_URL")
     return Service(
         provider=manifest.provider,
         base_url=base_url,
@@ -109,7 +119,12 @@ def service_of(manifest: Manifest) -> Service:
     )
 
 
-def _check_address(base_url: str, variable: str) -> None:
+def check_address(base_url: str, variable: str) -> None:
+    """Refuse an address of a service that cannot be right, or that holds a secret.
+
+    Raises:
+        UsageError: it is such a one.
+    """
     try:
         parts = urlsplit(base_url)
         _ = parts.port

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from batch_runner.cli.options import (
+    check_address,
     examples,
     load_manifest,
     manifest_argument,
@@ -112,8 +113,11 @@ def _command(manifest: Path, output: Path | None, *, rehearse: bool) -> list[str
 
 def _environment(prefix: str) -> dict[str, str]:
     # Neither cron nor systemd knows the shell in which another address was set.
-    address = os.environ.get(f"{prefix}_BASE_URL")
-    return {f"{prefix}_BASE_URL": address} if address else {}
+    name = f"{prefix}_BASE_URL"
+    if not (address := os.environ.get(name, "").strip()):
+        return {}
+    check_address(address, name)  # it must not hold a secret
+    return {name: address}
 
 
 def _key_path(given: Path | None, provider: str) -> Path:

@@ -148,6 +148,27 @@ def test_the_line_finds_the_key_and_the_service_and_tells_neither(
     assert sum(service.paid().values()) == 2
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://someone:sk-a-secret@service.test",
+        "https://service.test/?key=sk-a-secret",
+        "https://service.test/\n* * * * * touch sk-a-secret",
+    ],
+)
+@pytest.mark.parametrize("kind", [(), ("--systemd",)])
+def test_an_address_with_a_secret_or_a_line_of_its_own_is_not_put_in_place(
+    address: str, kind: tuple[str, ...], machine: Machine
+) -> None:
+    machine.environment["BAICAI_BASE_URL"] = address
+
+    done = machine.schedule(*kind)
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+
+
 def test_a_second_install_replaces_its_line_and_no_other(machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
     others = "# mine\x0c\nMAILTO=me\n0 0 * * * echo 50\\% \xa0 batch_runner run"

@@ -13,11 +13,12 @@ def main() -> None:
     from batch_runner.cli import command
 
     code = command(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except OSError:
-        # Nobody reads any more. What was to be kept is kept already.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            # Nobody reads any more. What was to be kept is kept already.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 

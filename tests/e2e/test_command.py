@@ -302,6 +302,26 @@ def test_a_port_in_use_is_one_sentence(command: Command, service: Service) -> No
     assert "choose another --port" in result.stderr
 
 
+def test_full_standard_streams_change_nothing(command: Command, service: Service) -> None:
+    arguments = f"{sys.executable} -m batch_runner run {command.manifest} --output {command.out}"
+
+    full = subprocess.run(f"{arguments} >/dev/full 2>&1", shell=True, env=command.environment)  # noqa: S602
+
+    assert full.returncode == 0
+    assert list(service.paid().values()) == [1] * 8
+
+
+def test_a_path_that_is_not_utf_8_is_refused_in_one_sentence(command: Command) -> None:
+    arguments = [sys.executable, "-m", "batch_runner", "run", str(command.manifest), "--output"]
+    folder = os.fsencode(command.folder) + b"/\xff"
+
+    done = subprocess.run([*arguments, folder], env=command.environment, capture_output=True)
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert not os.path.lexists(folder)
+
+
 def test_closed_standard_streams_change_nothing(command: Command, service: Service) -> None:
     arguments = f"{sys.executable} -m batch_runner run {command.manifest} --output {command.out}"
 

@@ -223,10 +223,12 @@ class Pacer:
         async with self._turn:
             while True:
                 now = self._clock()
-                if wait := max(self._window.full_for(now), self._gate.closed_for(now)):
+                if wait := self._gate.closed_for(now):
                     await asyncio.sleep(wait)
                 elif self._price - self._paid > _NOTHING:
                     await self._charge()
+                elif wait := self._window.full_for(now):
+                    await asyncio.sleep(wait)
                 else:
                     self._paid -= self._price
                     self._last_token = now

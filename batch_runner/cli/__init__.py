@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import traceback
 from typing import TYPE_CHECKING
 
 import click
@@ -106,6 +105,8 @@ def command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return 0
     except Exception:  # noqa: BLE001  the last line of defence tells all it knows
+        import traceback
+
         _say(traceback.format_exc())
         _say("batch-runner: this is a mistake of the program; nothing already paid for is lost.")
         return 70

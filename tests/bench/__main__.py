@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,8 @@ def main() -> None:
     wanted = sys.argv[1:] or [row for row in rows if row not in ON_ASKING]
     if unknown := [row for row in wanted if row not in rows]:
         sys.exit(f"no such row: {', '.join(unknown)}; wanted some of {', '.join(rows)}")
+    # So that a bench that is told to end takes its processes and files along.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     broken = [row for row in wanted if not measured(row)]
     _picture.draw(here / "rows.svg")
     if broken:

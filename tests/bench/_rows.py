@@ -71,14 +71,17 @@ def spend(command: Sequence[str], *, limit: float = LIMIT, **environment: str) -
         stderr=subprocess.DEVNULL,
     )
     peak = 0.0
-    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-        # Not ru_maxrss: that begins with the size of the process that started this one.
-        peak = memory(process.pid, "VmHWM") or peak
-        if time.monotonic() - begun > limit:
-            process.kill()
-            process.wait()
-            raise SystemExit(f"{command} took longer than {limit:g} s")
-        time.sleep(SAMPLE)
+    try:
+        while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            # Not ru_maxrss: that begins with the size of the process that started this one.
+            peak = memory(process.pid, "VmHWM") or peak
+            if time.monotonic() - begun > limit:
+                raise SystemExit(f"{command} took longer than {limit:g} s")
+            time.sleep(SAMPLE)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     wall = time.monotonic() - begun
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -131,7 +131,8 @@ def _reason(problem: Exception | None) -> str:
 
 
 async def _unfetched(shift: Shift, task: InFlight, reason: str, message: str) -> None:
-    shift.breaker.unfetched()
-    shift.heed_breaker(message)
+    if not task.inherited:  # what was lost long ago says nothing of what is paid for now
+        shift.breaker.unfetched()
+        shift.heed_breaker(message)
     change = Change(key=task.key, event=Event.FETCH_FAILED, reason=reason, message=message)
     await shift.commit(change)

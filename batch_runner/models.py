@@ -63,6 +63,7 @@ class InFlight:
     attempts: int
     submitted_at: float
     since: float = 0.0
+    inherited: bool = False  # paid for by an earlier run
 
 
 class TaskState(StrEnum):

@@ -126,7 +126,7 @@ async def _take_over(shift: Shift) -> None:
     after = ""
     while page := await shift.read(shift.journal.in_flight(after, PAGE)):
         for task in page:
-            task.since = shift.clock()
+            task.since, task.inherited = shift.clock(), True
             shift.slots.take_anyway()
             shift.schedule.add(task, seen_before=True)
         after = page[-1].key

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_runner.control import Exit
-from tests.nights import a_run, acted, paid, some_items, some_settings, violations
+from tests.nights import a_run, acted, an_item, paid, some_items, some_settings, violations
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,4 +26,20 @@ async def test_no_more_is_paid_for_when_nothing_comes_of_it(tmp_path: Path, faul
     assert summary.stop.reason == "breaker"
     assert summary.exit_code is Exit.REFUSED
     assert 25 <= paid(simulator).total() <= 100
+    assert violations(root, simulator) == []
+
+
+async def test_what_earlier_runs_paid_for_in_vain_does_not_stop_the_next_ones(
+    tmp_path: Path,
+) -> None:
+    root, settings = tmp_path / "out", some_settings(in_flight=30)
+    lost = [an_item(number, prompt=f"lost {number}") for number in range(30)]
+    items = [*lost, *(an_item(number) for number in range(30, 70))]
+
+    async with acted("missing:download:match=lost", service_time="uniform:400,420") as simulator:
+        await a_run(root, simulator, lost, settings)
+        summary = await a_run(root, simulator, items, some_settings(pace="10/min", in_flight=100))
+
+    assert summary.stop is None
+    assert paid(simulator).total() == 70
     assert violations(root, simulator) == []

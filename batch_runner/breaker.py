@@ -13,7 +13,8 @@ from __future__ import annotations
 UNANSWERED_IN_A_ROW = 5
 #: Refusals in a row before the service is taken to refuse everything.
 REFUSED_IN_A_ROW = 25
-#: Tasks in a row that failed, or whose files could not be had, before no more are paid for.
+#: Tasks in a row that failed, or whose files could not be had, before no more are paid for; more
+#: when more may be in flight, since those that fail quickly come to light before those that do not.
 FRUITLESS_IN_A_ROW = 25
 #: Pauses in seconds before the next single try.
 PAUSES = (10.0, 30.0, 90.0, 270.0)
@@ -22,7 +23,9 @@ PAUSES = (10.0, 30.0, 90.0, 270.0)
 class Breaker:
     """Counts outcomes of creates in a row."""
 
-    def __init__(self) -> None:
+    def __init__(self, in_flight: int = 0) -> None:
+        """`in_flight` is how many tasks may be submitted and not finished."""
+        self._fruitless = max(FRUITLESS_IN_A_ROW, in_flight)
         self._worked = False
         self._unanswered = 0
         self._refused = 0
@@ -63,9 +66,9 @@ class Breaker:
         most = UNANSWERED_IN_A_ROW + (len(PAUSES) if self._worked else 0)
         if self._unanswered >= most:
             return f"{self._unanswered} creates in a row got no clear answer"
-        if self._failed >= FRUITLESS_IN_A_ROW:
+        if self._failed >= self._fruitless:
             return f"{self._failed} tasks failed in a row"
-        if self._unfetched >= FRUITLESS_IN_A_ROW:
+        if self._unfetched >= self._fruitless:
             return f"the files of {self._unfetched} tasks in a row could not be fetched"
         return None
 

@@ -102,8 +102,9 @@ async def _failed(shift: Shift, task: InFlight, report: TaskReport) -> None:
     change = Change(
         key=task.key, event=Event.TASK_FAILED, reason=f"service-{word}", message=message
     )
-    shift.breaker.failed()
-    shift.heed_breaker(message)
+    if not task.inherited:  # what was paid for long ago says nothing of what is paid for now
+        shift.breaker.failed()
+        shift.heed_breaker(message)
     if await _commit(shift, change, ItemStatus.SUBMITTED) and task.attempt < task.attempts:
         await _again(shift, task)
     shift.slots.give_back()

@@ -186,6 +186,8 @@ def place_all(folder: JobFolder, placings: Sequence[Placing]) -> None:
             placing.part.set_off()
         except (FileRejected, DiskFailed) as error:
             placing.error = error
+        except OSError as error:  # it cannot be mapped, or told to set off
+            placing.error = _disk_failed(folder, error)
     stored = []
     for placing, kind, sha256 in kinds:
         try:

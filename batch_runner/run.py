@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.to_thread
 
+from batch_runner.breaker import Breaker
 from batch_runner.control import Control, Exit, Stop
 from batch_runner.fetcher import fetch
 from batch_runner.journal.commit import GroupCommit
@@ -189,6 +190,7 @@ def make_shift(
         shelf=Shelf(job.folder, offload),
         deadline=None if deadline is None else now + deadline,
         control=Control(),
+        breaker=Breaker(limits.in_flight),
         budget=Budget(settings.retries.budget),
         tally=Tally(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now),
         second_attempts=journal.most_attempts() > 1,

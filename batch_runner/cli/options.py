@@ -18,7 +18,6 @@ from batch_runner.folder import JobFolder
 from batch_runner.language import reader_language, shown, wording
 from batch_runner.opening import REHEARSAL, Identity
 from batch_runner.providers import PROVIDERS
-from batch_runner.providers.baicai import DOCUMENTS_HOST
 from batch_runner.settings import Service
 from batch_runner.text import printable
 
@@ -108,13 +107,14 @@ def service_of(manifest: Manifest) -> Service:
     Raises:
         UsageError: no key, or an address that cannot be right.
     """
-    prefix, default = PROVIDERS[manifest.provider]
-    base_url = os.environ.get(f"{prefix}_BASE_URL", default).strip() or default
-    check_address(base_url, f"{prefix}_BASE_URL")
+    known = PROVIDERS[manifest.provider]
+    variable = f"{known.prefix}_BASE_URL"
+    base_url = os.environ.get(variable, "").strip() or known.base_url
+    check_address(base_url, variable)
     return Service(
         provider=manifest.provider,
         base_url=base_url,
-        key=SecretStr(_key(prefix)),
+        key=SecretStr(_key(known.prefix)),
         trust_env=os.environ.get("BATCH_RUNNER_TRUST_ENV") == "1",
     )
 
@@ -136,11 +136,12 @@ def check_address(base_url: str, variable: str) -> None:
         raise UsageError(f"{variable} must not hold a user name or password")
     if parts.query or parts.fragment:
         raise UsageError(f"{variable} must not hold a query or fragment")
-    if parts.hostname == DOCUMENTS_HOST:
-        raise UsageError(
-            f"{variable} names {DOCUMENTS_HOST}, where the documents are; the service is at "
-            f"{PROVIDERS['baicai'][1]} (two i's)"
-        )
+    for known in PROVIDERS.values():
+        if parts.hostname == known.mixed_up_with:
+            raise UsageError(
+                f"{variable} names {known.mixed_up_with}, where the documents are; the service is "
+                f"at {known.base_url}: mind the letters"
+            )
 
 
 def _key(prefix: str) -> str:

@@ -21,7 +21,7 @@ from batch_runner.cli.options import (
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, JournalReader
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.providers.baicai import is_task_id
+from batch_runner.providers import PROVIDERS
 from batch_runner.text import printable
 
 if TYPE_CHECKING:
@@ -127,11 +127,12 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
 
     if (decision == "attach") != (task_id is not None):
         raise UsageError("attach wants a TASK_ID, and nothing else does")
-    if task_id is not None and not is_task_id(task_id):
-        raise UsageError(f"{printable(task_id, 60)!r} is no task id: wanted 32 hex digits")
     with open_job(folder.root, None) as job:
         with JournalReader(folder.journal) as reader:
             held = list(reader.items(ItemStatus.HELD))
+            wanted = PROVIDERS[reader.job().provider].task_id
+        if task_id is not None and not wanted.fullmatch(task_id):
+            raise UsageError(f"{printable(task_id, 60)!r} is no task id: wanted {wanted.pattern}")
         chosen = [item for item in held if name in (item.id, item.key, "all")]
         if not chosen:
             raise UsageError(f"no held item is called {printable(name, 60)!r}")

@@ -73,7 +73,7 @@ def verb(
 ) -> int:
     """Print what runs MANIFEST at a time of day, or --install it: a second time replaces it."""
     loaded = load_manifest(manifest)
-    prefix, _ = PROVIDERS[loaded.provider]
+    prefix = PROVIDERS[loaded.provider].prefix
     key = None if rehearse else _key_path(key_file, loaded.provider)
     timetable = Timetable(
         job=loaded.job,

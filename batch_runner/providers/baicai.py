@@ -26,12 +26,7 @@ if TYPE_CHECKING:
     from batch_runner.providers.protocol import Receiver
     from batch_runner.settings import Retries
 
-DEFAULT_BASE_URL = "https://cloud.baicaiinfer.com"
-#: The documents live on another host (one i less); a base URL there is a mix-up.
-DOCUMENTS_HOST = "docs.baicainfer.com"
-
 _spell = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-_TASK_ID = re.compile(r"[0-9a-f]{32}")
 _STATES = {
     "PENDING": TaskState.PENDING,
     "RUNNING": TaskState.RUNNING,
@@ -45,8 +40,9 @@ _STATES = {
 class Baicai:
     """The service's calls; see `Provider` for what each promises."""
 
-    def __init__(self, http: Http, retries: Retries) -> None:
+    def __init__(self, http: Http, retries: Retries, *, task_id: re.Pattern[str]) -> None:
         self._http = http
+        self._task_id = task_id
         self._unsent = frozenset(retries.unsent_statuses)
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
@@ -56,7 +52,7 @@ class Baicai:
         candidate = _candidate(answer.body)
         data = self._data(answer, "create", unsent=True, candidate=candidate)
         task_id = _first(data).get("taskId")
-        if isinstance(task_id, str) and _TASK_ID.fullmatch(task_id):
+        if isinstance(task_id, str) and self._task_id.fullmatch(task_id):
             return task_id
         raise ApiError(
             "create: the answer holds no usable task id",
@@ -137,11 +133,6 @@ class Baicai:
             retry_after=answer.retry_after,
             candidate=candidate,
         )
-
-
-def is_task_id(text: str) -> bool:
-    """Say whether `text` has the form of this service's task ids."""
-    return _TASK_ID.fullmatch(text) is not None
 
 
 def _parse(body: bytes) -> dict[str, Any]:

@@ -70,7 +70,7 @@ class Job:
     @contextmanager
     def opened(self) -> Iterator[OpenJob]:
         """Hold the job, with every item listed."""
-        identity = Identity(job="cards", provider="baicai", origin=PROVIDERS["baicai"][1])
+        identity = Identity(job="cards", provider="baicai", origin=PROVIDERS["baicai"].base_url)
         with open_job(self.root, identity) as job:
             job.journal.import_items(load(self.manifest).items())
             yield job

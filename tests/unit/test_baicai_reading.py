@@ -10,10 +10,12 @@ import pytest
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
-from batch_runner.providers.baicai import Baicai, is_task_id
+from batch_runner.providers import PROVIDERS
+from batch_runner.providers.baicai import Baicai
 from batch_runner.providers.http import Answer, Http
 from batch_runner.settings import Retries
 
+FORM = PROVIDERS["baicai"].task_id
 TASK = "0123456789abcdef0123456789abcdef"
 OTHER = "f" * 32
 URL = "https://files.example/a.png"
@@ -39,7 +41,7 @@ class Line:
 
 
 def reader(body: str | bytes, status: int = 200, **retries: Any) -> Baicai:
-    return Baicai(cast("Http", Line(body, status)), Retries(**retries))
+    return Baicai(cast("Http", Line(body, status)), Retries(**retries), task_id=FORM)
 
 
 def created(body: str | bytes, status: int = 200, **retries: Any) -> str:
@@ -276,4 +278,4 @@ def test_an_upload_that_names_no_file_did_not_work(shape: str) -> None:
     [(TASK, True), (TASK.upper(), False), (TASK[:-1], False), (TASK + "\n", False), ("", False)],
 )
 def test_a_task_id_is_32_lower_case_hex_digits(text: str, valid: bool) -> None:
-    assert is_task_id(text) is valid
+    assert (FORM.fullmatch(text) is not None) is valid

@@ -24,6 +24,17 @@ def test_no_more_is_paid_for_when_one_task_after_the_other_fails() -> None:
     assert breaker.tripped == "25 tasks failed in a row"
 
 
+def test_as_many_may_fail_in_a_row_as_may_be_in_flight() -> None:
+    breaker = Breaker(in_flight=40)
+    for _ in range(39):
+        breaker.failed()
+    assert breaker.tripped is None
+
+    breaker.failed()
+
+    assert breaker.tripped == "40 tasks failed in a row"
+
+
 def test_no_more_is_paid_for_when_no_file_can_be_had() -> None:
     breaker = Breaker()
     for _ in range(25):

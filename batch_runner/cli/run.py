@@ -195,7 +195,7 @@ async def _work(job: OpenJob, night: Night) -> Summary:
     beside: list[Beside] = [watch_signals, display]
     if night.metrics is not None:
         beside.append(functools.partial(keep_metrics, path=night.metrics))
-    async with _service(job, night.service) as reachable:
+    async with _service(job, night) as reachable:
         return await run(
             job,
             night.settings,
@@ -206,16 +206,18 @@ async def _work(job: OpenJob, night: Night) -> Summary:
 
 
 @asynccontextmanager
-async def _service(job: OpenJob, service: Service | None) -> AsyncIterator[Service]:
+async def _service(job: OpenJob, night: Night) -> AsyncIterator[Service]:
     """Yield the service, or a simulator of it for the length of a rehearsal."""
-    if service is not None:
-        yield service
+    if night.service is not None:
+        yield night.service
         return
     from batch_runner.settings import Service as Settled
     from batch_runner.simulator import Simulator, SimulatorSettings
 
     acted = SimulatorSettings(
-        service_time="uniform:1,3", workers=16, state=job.folder.batch / "simulator.jsonl"
+        service_time="uniform:1,3",
+        workers=max(16, night.settings.limits.in_flight),  # it is the job that is rehearsed
+        state=job.folder.batch / "simulator.jsonl",
     )
     async with Simulator(acted) as simulator:
         yield Settled(provider="baicai", base_url=simulator.base_url, key=SecretStr("sk-rehearsal"))

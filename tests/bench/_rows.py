@@ -47,29 +47,31 @@ LIMIT = 900.0  # seconds that any process may take
 #: What is drawn at the end, by panel and bar; a row keeps its figure here when it has it.
 KEPT: dict[str, dict[str, float]] = {}
 
+_numbers = itertools.count()  # of what stands in the scratch folder
+
 
 class Spent(NamedTuple):
-    """What one process took: seconds of wall and processor, its peak in MB, its exit code."""
+    """What one process took: seconds of wall and processor, its peak in MB; how it ended."""
 
     wall: float
     cpu: float
     peak: float
     code: int
+    words: str  # the last it said on standard error
 
 
 def spend(command: Sequence[str], *, limit: float = LIMIT, **environment: str) -> Spent:
-    """Run a command to its end, its words thrown away; processor includes its children.
+    """Run a command to its end, its output thrown away; processor includes its children.
 
     Raises:
         SystemExit: It took longer than `limit` seconds.
     """
+    complaints = scratch() / f"words-{next(_numbers)}"
     begun = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    with complaints.open("wb") as words:
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=words
+        )
     peak = 0.0
     try:
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -85,7 +87,8 @@ def spend(command: Sequence[str], *, limit: float = LIMIT, **environment: str) -
     wall = time.monotonic() - begun
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Spent(wall, used.ru_utime + used.ru_stime, peak, process.returncode)
+    said = complaints.read_text(errors="replace")[-500:]
+    return Spent(wall, used.ru_utime + used.ru_stime, peak, process.returncode, said)
 
 
 def memory(pid: int | str, field: str = "VmRSS") -> float:
@@ -137,9 +140,6 @@ def scratch() -> Path:
     return folder
 
 
-_numbers = itertools.count()
-
-
 def fresh() -> Path:
     """Return a new folder."""
     folder = scratch() / str(next(_numbers))
@@ -169,7 +169,7 @@ def run(program: Sequence[str], path: Path, service: Service, *, limit: float = 
     command = [*program, "run", str(path), "--quiet", "--yes"]
     spent = spend(command, limit=limit, **service.environment)
     if spent.code:
-        raise SystemExit(f"a run of {path} ended with {spent.code}")
+        raise SystemExit(f"a run ended with {spent.code}: {spent.words}")
     return spent
 
 

@@ -76,7 +76,7 @@ def carry(client: Sequence[str], size: int, items: int) -> float:
         else:
             spent = _rows.run(client, _rows.manifest(items), service, limit=300)
     if spent.code or service.seen["creates"] != items:
-        raise SystemExit(f"{client} ended with {spent.code}; the service saw {service.seen}")
+        raise SystemExit(f"{spent.words}ended with {spent.code}; the service saw {service.seen}")
     return 1000 * spent.cpu
 
 

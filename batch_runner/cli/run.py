@@ -44,6 +44,9 @@ if TYPE_CHECKING:
 
 #: Making of small pictures for the page at the end of a run, at most; `report` makes the others.
 THUMBNAIL_SECONDS = 15.0
+#: Items of a rehearsal that get a card each; more get one plain picture, which costs no drawing.
+DRAWN_ITEMS = 1000
+PLAIN_BYTES = 20_000
 
 
 @examples(
@@ -214,8 +217,10 @@ async def _service(job: OpenJob, night: Night) -> AsyncIterator[Service]:
     from batch_runner.settings import Service as Settled
     from batch_runner.simulator import Simulator, SimulatorSettings
 
+    many = sum(job.journal.counts_now().values()) > DRAWN_ITEMS
     acted = SimulatorSettings(
         service_time="uniform:1,3",
+        image_bytes=PLAIN_BYTES if many else None,
         workers=max(16, night.settings.limits.in_flight),  # it is the job that is rehearsed
         state=job.folder.batch / "simulator.jsonl",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
 import time
 from dataclasses import asdict
@@ -28,6 +29,7 @@ from batch_runner.lifecycle import ItemStatus
 from batch_runner.text import fitted, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from rich.text import Text
@@ -89,13 +91,44 @@ def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:
     return 0
 
 
+def _looks(journal: Path) -> Iterator[Glance]:
+    """Yield a look every second, the last one when the run has ended.
+
+    Ctrl-C is noted and obeyed between two looks: as an exception in the middle of one it can get
+    lost. A second one is not so patient.
+    """
+    from batch_runner.glance import glance
+
+    asked = False
+
+    def note(*_: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        while True:
+            look = glance(journal)
+            yield look
+            if not look.at_work:
+                return
+            end = time.monotonic() + WATCH_SECONDS
+            while not asked and time.monotonic() < end:
+                time.sleep(0.1)
+            if asked:
+                raise KeyboardInterrupt
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _watch_live(journal: Path, limit: Rate) -> Glance:
     """Redraw the picture in place; leave the last one standing, also after Ctrl-C."""
-    from batch_runner.glance import glance
     from batch_runner.picture import live_picture, picture
 
-    language = reader_language()
-    look = glance(journal)
+    language, looks = reader_language(), _looks(journal)
+    look = next(looks)
 
     def draw(columns: int, rows: int) -> Text:
         weather = "slowed" if look.limited_lately and look.at_work else "fair"
@@ -105,8 +138,7 @@ def _watch_live(journal: Path, limit: Rate) -> Glance:
         with live_picture(sys.stdout, screen=True) as show:
             while look.at_work:
                 show(draw)
-                time.sleep(WATCH_SECONDS)
-                look = glance(journal)
+                look = next(looks)
     finally:
         say(draw(columns=shutil.get_terminal_size().columns, rows=100).plain)
     return look
@@ -114,11 +146,12 @@ def _watch_live(journal: Path, limit: Rate) -> Glance:
 
 def _watch_plainly(journal: Path) -> Glance:
     """Print a line a minute, at every change of weather, and for every trouble as it comes."""
-    from batch_runner.glance import glance
     from batch_runner.progress import PlainLines, facts_seen, line_of
 
     language, due, told = reader_language(), PlainLines(), set[str]()
-    while (look := glance(journal)).at_work:
+    for look in _looks(journal):
+        if not look.at_work:
+            break
         facts = facts_seen(look)
         if due.is_due(time.monotonic(), facts.weather):
             say(line_of(facts, language))
@@ -126,7 +159,6 @@ def _watch_plainly(journal: Path) -> Glance:
             if line not in told:
                 told.add(line)
                 say(line)
-        time.sleep(WATCH_SECONDS)
     say(line_of(facts_seen(look), language))
     return look
 
@@ -143,11 +175,9 @@ def _troubles(look: Glance, language: Language) -> list[str]:
 
 def _watch_as_json(journal: Path) -> Glance:
     """Print each look as one object a line."""
-    from batch_runner.glance import glance
     from batch_runner.progress import facts_seen
 
-    while True:
-        look = glance(journal)
+    for look in _looks(journal):
         say_json(
             {
                 "event": "progress",
@@ -159,9 +189,7 @@ def _watch_as_json(journal: Path) -> Glance:
                 "errors": [_error(name, event) for name, event in look.errors],
             }
         )
-        if not look.at_work:
-            return look
-        time.sleep(WATCH_SECONDS)
+    return look
 
 
 def _say_the_end(look: Glance) -> None:

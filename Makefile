@@ -40,12 +40,12 @@ types: $(READY)  ## Check types (mypy --strict)
 
 .PHONY: test
 test: $(READY)  ## Run the tests; make test ARGS='-k poller'
-	$(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
+	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: cover
 cover: $(READY)  ## Run the tests and hold the coverage floor
 	$(PYTHON) -m coverage erase
-	$(PYTHON) -m coverage run -m pytest -n $(WORKERS)
+	$(PYTHON) -m coverage run -m pytest -n $(WORKERS) --dist worksteal
 	$(PYTHON) -m coverage combine --quiet
 	$(PYTHON) -m coverage report
 

@@ -110,7 +110,7 @@ def _group_statement(event: Event) -> str:
 _GROUP_UPDATES: dict[Event, str] = {event: _group_statement(event) for event in _SETS}
 _GROUP_INSERT = f"""
 INSERT INTO events (at, key, event, attempt, task_id, reason, message)
-SELECT new_at, key, :event, attempt, new_task_id, new_reason, new_message
+SELECT new_at, key, :event, attempt, task_id, new_reason, new_message
 FROM {_ROWS} CROSS JOIN items ON key = new_key
 """  # noqa: S608  names of ours
 #: Fewer moves of a kind than this go one by one.

@@ -7,6 +7,7 @@ ledger counted, never which method was called.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 
 from batch_runner.folder import JobFolder
 from batch_runner.journal import ItemRow, JournalReader
+from batch_runner.journal.commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.opening import Identity, open_job
@@ -90,7 +92,9 @@ async def a_run(
         async with open_provider(service_at(simulator), settings) as provider:
             shift = make_shift(job, settings, provider, deadline=deadline, seed=1)
             _hold_the_clock_for(shift)
-            return await work(shift, beside=beside)  # type: ignore[arg-type]
+            # Commits take real time, in which the clock stands still: no pause between them.
+            eager = functools.partial(GroupCommit, pause=0.0)
+            return await work(shift, beside=beside, committer=eager)  # type: ignore[arg-type]
 
 
 def _hold_the_clock_for(shift: Shift) -> None:

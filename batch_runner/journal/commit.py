@@ -1,7 +1,8 @@
 """Group commit: one thread owns the connection, and what waits together is committed together.
 
-No gathering pause: while one batch is on its way to the disk, the next one gathers by itself. So a
-lone change is as fast as the disk allows, and many at once share one sync.
+While one batch is on its way to the disk the next one gathers, and for a few milliseconds more: a
+commit costs its process as much as dozens of changes do, so at full pace larger batches save most.
+A change that comes alone, with no commit just before it, is as fast as the disk allows.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ T = TypeVar("T")
 
 #: At most this many operations share a transaction, so that no waiter waits for ever.
 LARGEST_BATCH = 512
+#: Seconds from the end of a commit to the next one, at least. At full pace 5 ms took a sixth off
+#: the processor time of an item, and nothing off the pace; 8 ms began to slow it.
+PAUSE = 0.005
 
 
 class Committer(Protocol):
@@ -120,19 +124,24 @@ class GroupCommit:
     """The thread that owns the connection during a run.
 
     Made inside the running event loop. `after_commit` runs in the thread after each transaction
-    that is on the disk and before its waiters are told.
+    that is on the disk and before its waiters are told. `pause` is in seconds.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, after_commit: Callable[[], None] = lambda: None
+        self,
+        connection: sqlite3.Connection,
+        after_commit: Callable[[], None] = lambda: None,
+        *,
+        pause: float = PAUSE,
     ) -> None:
         self._connection = connection
         self._after_commit = after_commit
+        self._pause = pause
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Waiting] = deque()
         self._wake = threading.Event()
         self._will_wake = False  # at the end of this round of the loop
-        self._closing = False
+        self._closing = threading.Event()
         self._unsettled = 0
         self._broken: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
@@ -165,7 +174,7 @@ class GroupCommit:
 
     def close(self) -> None:
         """Finish what is queued, then stop the thread. Blocks; nothing may be submitted after."""
-        self._closing = True
+        self._closing.set()
         self._wake.set()
         self._thread.join()
 
@@ -175,7 +184,8 @@ class GroupCommit:
             self._wake.clear()
             while self._queue:
                 self._run_batch()
-            if self._closing and not self._queue:
+                self._closing.wait(self._pause)
+            if self._closing.is_set() and not self._queue:
                 return
 
     def _run_batch(self) -> None:

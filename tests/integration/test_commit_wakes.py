@@ -55,3 +55,21 @@ def test_what_is_queued_as_the_thread_finds_the_queue_empty_is_not_left_there() 
         return told
 
     assert asyncio.run(work()) == 30 * 500
+
+
+def test_what_comes_soon_after_a_commit_shares_the_next_one_which_closing_does_not_lose() -> None:
+    async def work() -> tuple[int, int]:
+        commits: list[None] = []
+        with closing(
+            sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        ) as connection:
+            journal = GroupCommit(connection, lambda: commits.append(None), pause=PATIENCE * 100)
+            await journal.submit(_read)
+            later = []
+            for _ in range(10):
+                later.append(journal.submit(_read))
+                await asyncio.sleep(0.001)
+            journal.close()
+            return len(commits), sum(await asyncio.gather(*later))
+
+    assert asyncio.run(work()) == (2, 10)

@@ -17,7 +17,8 @@ from batch_runner.control import Exit, Stop
 from batch_runner.errors import ApiError, DiskFailed, FileRejected, JournalError
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
-from batch_runner.results import Part, output_names
+from batch_runner.part import Part
+from batch_runner.results import output_names
 from batch_runner.retry import Call, Verdict
 
 if TYPE_CHECKING:

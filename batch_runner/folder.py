@@ -18,6 +18,7 @@ before the first create, and after every commit its event number is raised in pl
 from __future__ import annotations
 
 import fcntl
+import functools
 import json
 import os
 import re
@@ -42,38 +43,38 @@ _EVENT_DIGITS = 15
 EMERGENCY_BYTES = 65536
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class JobFolder:
     """The paths of one job's output folder."""
 
     root: Path
 
-    @property
+    @functools.cached_property
     def batch(self) -> Path:
         """Return the folder for everything that is not a result."""
         return self.root / BATCH
 
-    @property
+    @functools.cached_property
     def journal(self) -> Path:
         """Return the journal's path."""
         return self.batch / "journal.sqlite"
 
-    @property
+    @functools.cached_property
     def parts(self) -> Path:
         """Return the folder of files on their way."""
         return self.batch / "parts"
 
-    @property
+    @functools.cached_property
     def logs(self) -> Path:
         """Return the folder of the runs' logs."""
         return self.batch / "logs"
 
-    @property
+    @functools.cached_property
     def marker(self) -> Path:
         """Return the marker's path."""
         return self.root / MARKER
 
-    @property
+    @functools.cached_property
     def emergency(self) -> Path:
         """Return the path of outcomes that the journal could not take."""
         return self.batch / "emergency.jsonl"
@@ -109,6 +110,35 @@ class JobFolder:
     def free_bytes(self) -> int:
         """Return the space left for files."""
         return shutil.disk_usage(self.batch).free
+
+
+@functools.cache
+def takes_nameless(folder: Path) -> bool:
+    """Say whether a file in `folder` can be made without a name and be given one later."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except (OSError, AttributeError):  # this file system, or this system, knows no such files
+        return False
+    probe = folder / f"probe-{secrets.token_hex(4)}"
+    try:
+        link_nameless(descriptor, str(probe))
+        probe.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def link_nameless(descriptor: int, target: str) -> None:
+    """Give the file behind `descriptor`, made with O_TMPFILE, the name `target`.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: no name can be given.
+    """
+    # Naming a folder makes Python call linkat, which alone follows the link to the open file.
+    os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -187,7 +187,7 @@ def make_shift(
         slots=Slots(limits.in_flight),
         create_slots=Slots(settings.fetching.creators),
         offload=offload,
-        shelf=Shelf(job.folder, offload),
+        shelf=Shelf(job.folder, offload, clock),
         deadline=None if deadline is None else now + deadline,
         control=Control(),
         breaker=Breaker(limits.in_flight),

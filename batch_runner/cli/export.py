@@ -22,7 +22,8 @@ from batch_runner.errors import UsageError
 from batch_runner.folder import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.results import damage, link
+from batch_runner.part import link
+from batch_runner.results import damage
 from batch_runner.text import printable
 
 if TYPE_CHECKING:

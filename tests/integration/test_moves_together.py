@@ -17,7 +17,8 @@ from batch_runner.journal.changes import Move, TaskIdTaken, apply_all
 from batch_runner.journal.file import connect
 from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
-from batch_runner.results import Part, Placing, place_all
+from batch_runner.part import Part
+from batch_runner.results import Placing, place_all
 from tests.nights import an_item, some_items
 
 if TYPE_CHECKING:

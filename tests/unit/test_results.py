@@ -5,18 +5,16 @@ import hashlib
 import io
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.folder import JobFolder
+from batch_runner.folder import JobFolder, takes_nameless
 from batch_runner.models import PlacedFile
-from batch_runner.results import Part, damage, missing, output_names
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from batch_runner.part import Part
+from batch_runner.results import Placing, damage, missing, output_names, place_all
 
 ENOUGH = 50_000_000
 
@@ -38,14 +36,26 @@ def a_part(folder: JobFolder, data: bytes = b"", max_bytes: int = ENOUGH) -> Par
     return part
 
 
+def place(part: Part, name: str) -> PlacedFile:
+    placing = Placing(part, name)
+    place_all(part.folder, [placing])
+    return placing.outcome()
+
+
 def results(folder: JobFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.root.iterdir() if path.is_file()}
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> JobFolder:
+@pytest.fixture(params=["nameless", "named"])
+def folder(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> JobFolder:
+    """A job's folder, on a file system that has files without a name, and on one that has none."""
+    if request.param == "named":
+        monkeypatch.delattr(os, "O_TMPFILE")
     made = JobFolder(tmp_path / "out")
     made.prepare()
+    assert takes_nameless(made.parts) is (request.param == "nameless")
     return made
 
 
@@ -54,7 +64,7 @@ def test_a_whole_file_stands_under_its_name_with_the_extension_it_deserves(
 ) -> None:
     data = a_png()
 
-    placed = a_part(folder, data).place("card")
+    placed = place(a_part(folder, data), "card")
 
     assert results(folder) == {"card.png": data}
     assert placed == PlacedFile(
@@ -72,7 +82,7 @@ def test_bytes_come_in_any_chunks(folder: JobFolder) -> None:
 
     for at in range(0, len(data), 7):
         part.feed(data[at : at + 7])
-    part.place("card")
+    place(part, "card")
 
     assert results(folder) == {"card.png": data}
 
@@ -81,15 +91,15 @@ def test_what_stands_there_already_keeps_its_name_and_its_bytes(folder: JobFolde
     (folder.root / "card.png").write_bytes(b"somebody else's")
     data = a_png()
 
-    placed = a_part(folder, data).place("card")
+    placed = place(a_part(folder, data), "card")
 
     assert placed.name == f"card~{hashlib.sha256(data).hexdigest()[:8]}.png"
     assert results(folder) == {"card.png": b"somebody else's", placed.name: data}
 
 
 def test_two_items_of_one_name_get_two_files(folder: JobFolder) -> None:
-    first = a_part(folder, a_png("red")).place("card")
-    second = a_part(folder, a_png("blue")).place("card")
+    first = place(a_part(folder, a_png("red")), "card")
+    second = place(a_part(folder, a_png("blue")), "card")
 
     assert first.name != second.name
     assert results(folder) == {first.name: a_png("red"), second.name: a_png("blue")}
@@ -97,9 +107,9 @@ def test_two_items_of_one_name_get_two_files(folder: JobFolder) -> None:
 
 def test_the_same_bytes_under_the_name_are_ours_already(folder: JobFolder) -> None:
     data = a_png()
-    a_part(folder, data).place("card")
+    place(a_part(folder, data), "card")
 
-    again = a_part(folder, data).place("card")
+    again = place(a_part(folder, data), "card")
 
     assert again.name == "card.png"
     assert results(folder) == {"card.png": data}
@@ -111,7 +121,7 @@ def test_a_link_is_neither_followed_nor_taken_for_ours(folder: JobFolder, tmp_pa
     (tmp_path / "elsewhere.png").write_bytes(data)
     (folder.root / "card.png").symlink_to(tmp_path / "elsewhere.png")
 
-    placed = a_part(folder, data).place("card")
+    placed = place(a_part(folder, data), "card")
 
     assert placed.name != "card.png"
     assert (folder.root / "card.png").is_symlink()
@@ -123,7 +133,7 @@ def test_names_that_are_all_taken_are_a_failure_and_not_a_loss(folder: JobFolder
         (folder.root / f"{name}.png").write_bytes(b"taken")
 
     with pytest.raises(DiskFailed, match=r"no free name for card\.png"):
-        a_part(folder, data).place("card")
+        place(a_part(folder, data), "card")
 
     assert set(results(folder).values()) == {b"taken"}
 
@@ -136,9 +146,10 @@ def test_more_than_a_megabyte_goes_through_a_file(folder: JobFolder) -> None:
         part.feed(data[at : at + (1 << 16)])
         if part.full:
             part.spill()
-    assert [path.stat().st_size for path in folder.parts.iterdir()] == [1 << 20]
+    there = [path.stat().st_size for path in folder.parts.iterdir()]
+    assert there == ([] if takes_nameless(folder.parts) else [1 << 20])
 
-    placed = part.place("card")
+    placed = place(part, "card")
     assert placed.sha256 == hashlib.sha256(data).hexdigest()
     assert results(folder) == {"card.png": data}
     assert list(folder.parts.iterdir()) == []
@@ -151,7 +162,7 @@ def test_a_file_that_is_cut_off_leaves_nothing(folder: JobFolder, spilled: bool)
         part.spill()
 
     with pytest.raises(FileRejected, match="cut off"):
-        part.place("card")
+        place(part, "card")
     part.discard()
 
     assert results(folder) == {}
@@ -160,13 +171,13 @@ def test_a_file_that_is_cut_off_leaves_nothing(folder: JobFolder, spilled: bool)
 
 def test_nothing_is_no_file(folder: JobFolder) -> None:
     with pytest.raises(FileRejected, match="empty"):
-        a_part(folder).place("card")
+        place(a_part(folder), "card")
 
 
 def test_a_file_may_have_its_most_bytes_and_not_one_more(folder: JobFolder) -> None:
     data = a_png()
 
-    a_part(folder, data, max_bytes=len(data)).place("card")
+    place(a_part(folder, data, max_bytes=len(data)), "card")
 
     with pytest.raises(FileRejected, match=f"larger than {len(data) - 1} bytes"):
         a_part(folder, data, max_bytes=len(data) - 1)
@@ -187,14 +198,14 @@ def test_a_machine_that_dies_before_the_last_step_leaves_no_torn_file(
 ) -> None:
     """The final name is given last, to a file that is whole; until then it names nothing."""
 
-    def die(part: Path, target: Path) -> None:
-        assert part.read_bytes() == a_png()
+    def die(part: str, target: str, **options: object) -> None:
+        assert Path(part).read_bytes() == a_png()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(os, "link", die)
 
     with pytest.raises(KeyboardInterrupt):
-        a_part(folder, a_png()).place("card")
+        place(a_part(folder, a_png()), "card")
 
     assert results(folder) == {}
 
@@ -202,13 +213,14 @@ def test_a_machine_that_dies_before_the_last_step_leaves_no_torn_file(
 def test_a_file_system_without_hard_links_gets_its_files_too(
     folder: JobFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(part: Path, target: Path) -> None:
+    def refuse(part: str, target: str, **options: object) -> None:
         raise OSError(errno.EPERM, "no hard links here")
 
     monkeypatch.setattr(os, "link", refuse)
+    takes_nameless.cache_clear()
 
-    first = a_part(folder, a_png("red")).place("card")
-    second = a_part(folder, a_png("blue")).place("card")
+    first = place(a_part(folder, a_png("red")), "card")
+    second = place(a_part(folder, a_png("blue")), "card")
 
     assert results(folder) == {first.name: a_png("red"), second.name: a_png("blue")}
     assert list(folder.parts.iterdir()) == []
@@ -218,7 +230,7 @@ def test_a_disk_that_takes_nothing_is_named(folder: JobFolder) -> None:
     folder.parts.rmdir()
 
     with pytest.raises(DiskFailed, match=r"out does not take files: No such file"):
-        a_part(folder, a_png()).place("card")
+        place(a_part(folder, a_png()), "card")
 
 
 @pytest.mark.parametrize(
@@ -229,14 +241,14 @@ def test_several_outputs_of_one_item_are_numbered(count: int, names: list[str]) 
 
 
 def test_a_file_that_is_as_it_was_has_no_damage(folder: JobFolder) -> None:
-    placed = a_part(folder, a_png()).place("card")
+    placed = place(a_part(folder, a_png()), "card")
 
     assert damage(folder, placed) is None
     assert damage(folder, placed, deep=True) is None
 
 
 def test_damage_is_told_in_a_sentence(folder: JobFolder) -> None:
-    placed = a_part(folder, a_png()).place("card")
+    placed = place(a_part(folder, a_png()), "card")
     path = folder.root / "card.png"
 
     path.write_bytes(a_png()[:-1])
@@ -250,7 +262,7 @@ def test_damage_is_told_in_a_sentence(folder: JobFolder) -> None:
 
 
 def test_a_link_in_place_of_a_file_counts_as_missing(folder: JobFolder, tmp_path: Path) -> None:
-    placed = a_part(folder, a_png()).place("card")
+    placed = place(a_part(folder, a_png()), "card")
     (folder.root / "card.png").rename(tmp_path / "moved.png")
     (folder.root / "card.png").symlink_to(tmp_path / "moved.png")
 
@@ -276,13 +288,13 @@ def test_pixels_that_cannot_be_decoded_are_seen_only_when_looked_at(folder: JobF
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(picture, "GIF")
     broken = picture.getvalue()[:40] + b";"  # structure closes, pixels do not
-    placed = a_part(folder, broken).place("card")
+    placed = place(a_part(folder, broken), "card")
 
     assert damage(folder, placed) is None
     assert "cannot be decoded" in (damage(folder, placed, deep=True) or "")
 
 
 def test_files_that_have_gone_are_named(folder: JobFolder) -> None:
-    placed = a_part(folder, a_png()).place("card")
+    placed = place(a_part(folder, a_png()), "card")
 
     assert missing(folder, [placed, replace(placed, name="gone.png")]) == ["gone.png"]

@@ -8,6 +8,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import anyio
 import pytest
 from PIL import Image
 
@@ -185,9 +186,10 @@ async def test_a_second_create_can_get_the_first_ones_id() -> None:
     [("fail", "FAILED"), ("cancel", "CANCELED"), ("never", "RUNNING"), ("slow", "RUNNING")],
 )
 async def test_a_task_can_end_otherwise(fault: str, word: str) -> None:
-    async with simulated(fault, service_time="0.001s" if fault != "slow" else "1h") as client:
+    async with simulated(fault, service_time="1s" if fault != "slow" else "1h") as client:
         task_id = await client.created()
         reply = await client.create()
+        await anyio.sleep(1)
         word_seen = await client.state(task_id)
         ledger = await client.ledger()
 

@@ -109,15 +109,16 @@ async def work(
 
 async def carry(shift: Shift) -> None:
     """The flow: producer, pool of pollers, fetchers, joined by one stream."""
-    send, receive = anyio.create_memory_object_stream[InFlight](shift.settings.fetching.fetchers)
+    settings = shift.settings
+    send, receive = anyio.create_memory_object_stream[InFlight](settings.fetchers)
     async with anyio.create_task_group() as stages:
         await _take_over(shift)
         stages.start_soon(produce, shift)
         with shift.control.while_collecting():
             async with anyio.create_task_group() as pool, send, receive:
-                for _ in range(shift.settings.polling.pollers):
+                for _ in range(settings.pollers):
                     pool.start_soon(poll, shift, send.clone())
-                for _ in range(shift.settings.fetching.fetchers):
+                for _ in range(settings.fetchers):
                     pool.start_soon(fetch, shift, receive.clone())
                 send.close()
 
@@ -185,7 +186,7 @@ def make_shift(
         wall_clock=wall_clock,
         contact=Contact(now, first=timeouts.first_contact, outage=timeouts.outage),
         slots=Slots(limits.in_flight),
-        create_slots=Slots(settings.fetching.creators),
+        create_slots=Slots(settings.creators),
         offload=offload,
         shelf=Shelf(job.folder, offload, clock),
         deadline=None if deadline is None else now + deadline,

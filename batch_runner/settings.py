@@ -13,6 +13,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
+#: Seconds of a rate that may be under way by default, and how many requests that is at most.
+_UNDER_WAY, _MOST_AT_ONCE = 0.5, 64
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = r"\d+(?:\.\d+)?\s*(?:ms|s|min|m|h|d)"
 DURATION_PATTERN = rf"^\s*(?:{_DURATION_PART}\s*)+$"
@@ -248,7 +251,10 @@ class Timeouts(Part):
 class Polling(Part):
     """When to ask for a task's status."""
 
-    pollers: Count = Field(default=8, description="Coroutines that ask.")
+    pollers: Count | None = Field(
+        default=None,
+        description="Coroutines that ask. Default: half a second of limits.polls, from 8 to 64.",
+    )
     first: Duration = Field(
         default=2.0,
         description="Until the first look at a new task, before anything is learned.",
@@ -284,13 +290,18 @@ class Retries(Part):
 class Fetching(Part):
     """How finished files are brought home."""
 
-    fetchers: Count = Field(default=16, description="Coroutines that download.")
+    fetchers: Count | None = Field(
+        default=None,
+        description="Coroutines that download. Default: half a second of limits.pace, 16 to 64.",
+    )
     max_bytes: Count = Field(default=200_000_000, description="Largest file accepted, in bytes.")
     free_bytes: Count = Field(
         default=200_000_000, description="Free disk space below which nothing is created, in bytes."
     )
-    creators: Count = Field(
-        default=16, description="Create requests on the wire at once, at most; bounds what is held."
+    creators: Count | None = Field(
+        default=None,
+        description="Create requests on the wire at once, at most; bounds what a crash holds. "
+        "Default: half a second of limits.pace, from 16 to 64.",
     )
 
 
@@ -302,6 +313,29 @@ class Settings(Part):
     polling: Polling = Polling()
     retries: Retries = Retries()
     fetching: Fetching = Fetching()
+
+    @property
+    def pollers(self) -> int:
+        """Return how many coroutines ask for states."""
+        return self.polling.pollers or _at_once(self.limits.polls, least=8)
+
+    @property
+    def fetchers(self) -> int:
+        """Return how many coroutines download."""
+        return self.fetching.fetchers or _at_once(self.limits.pace, least=16)
+
+    @property
+    def creators(self) -> int:
+        """Return how many creates may be on the wire at once."""
+        return self.fetching.creators or _at_once(self.limits.pace, least=16)
+
+
+def _at_once(rate: Rate, *, least: int) -> int:
+    """Return how many requests must be under way for `rate`, if each takes half a second.
+
+    Whoever asks for a higher rate of a slow service says so; more at once is more to hold.
+    """
+    return max(least, min(_MOST_AT_ONCE, math.ceil(rate.per_second * _UNDER_WAY)))
 
 
 class Service(Part):

@@ -25,6 +25,12 @@ _FLAGS = {
     "until": "Stop at this time of day, such as 06:30",
 }
 _WHOLE = ("in_flight", "tasks")
+#: Settings that follow a limit unless they are set themselves.
+_FOLLOWING = {
+    "polling.pollers": "limits.polls",
+    "fetching.fetchers": "limits.pace",
+    "fetching.creators": "limits.pace",
+}
 
 
 def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -64,6 +70,10 @@ def effective_settings(
         source = context.get_parameter_source(name)
         origin = "environment" if source and source.name == "ENVIRONMENT" else "flag"
         origins[f"limits.{name}"] = (getattr(settings.limits, name), origin)
+    for dotted, rate in _FOLLOWING.items():
+        if origins[dotted][0] is None:
+            value = getattr(settings, dotted.partition(".")[2])
+            origins[dotted] = (value, f"default, from {rate}")
     return settings, origins
 
 

@@ -45,6 +45,22 @@ def refused(manifest: Path, capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().err
 
 
+def test_how_many_are_at_work_follows_the_limits_unless_set(
+    manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    modest = shown(manifest, capsys)
+    hasty = shown(manifest, capsys, "--pace", "100/s", "--polls", "1000/s")
+    manifest.write_text(manifest.read_text() + "fetching: {creators: 3}\n")
+    chosen = shown(manifest, capsys, "--pace", "100/s")
+
+    assert modest["fetching.creators"] == "16  (default, from limits.pace)"
+    assert modest["polling.pollers"] == "8  (default, from limits.polls)"
+    assert hasty["fetching.creators"] == "50  (default, from limits.pace)"
+    assert hasty["fetching.fetchers"] == "50  (default, from limits.pace)"
+    assert hasty["polling.pollers"] == "64  (default, from limits.polls)"
+    assert chosen["fetching.creators"] == f"3  ({manifest}:5)"
+
+
 def test_each_setting_comes_from_the_nearest_that_gives_it(
     config: Path,
     manifest: Path,

@@ -17,6 +17,8 @@ class Mistake:
     hint: str | None
 
 
+#: Lists and mappings inside one another, at most.
+MAX_DEPTH = 64
 #: Marks a value that `repair` has taken out.
 BROKEN_TAG = "!batch-runner-broken"
 
@@ -64,6 +66,7 @@ def _known(words: str) -> tuple[str, str | None]:
             "write the sign itself: emoji are no pairs of \\u escapes in YAML",
         ),
         ("unknown escape character", "no such escape after \\", "double it, or use single quotes"),
+        ("nesting depth", f"values are nested more than {MAX_DEPTH} deep", None),
         ("unexpected end of stream", "the file ends in the middle of something", None),
         ("block sequence entries are not allowed", "a list cannot start here", _INDENT),
     ):

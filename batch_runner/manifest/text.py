@@ -21,7 +21,7 @@ import yaml
 from batch_runner.manifest.nodes import BROKEN, Mapping, Node, Scalar, Sequence
 from batch_runner.manifest.report import Place, Report, shown
 from batch_runner.manifest.scalars import Bent, meaning
-from batch_runner.manifest.syntax import BROKEN_TAG, explain, repair
+from batch_runner.manifest.syntax import BROKEN_TAG, MAX_DEPTH, explain, repair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 64_000_000
 MAX_NODES = 2_000_000
-MAX_DEPTH = 64
 
 #: Syntax errors that are repaired and read past, before the rest is given up.
 MAX_REPAIRS = 20

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from batch_runner.manifest.fields import variable_refusal
 from batch_runner.manifest.report import shown
 from batch_runner.manifest.sandbox import MARKERS, MAX_TEXT
-from batch_runner.manifest.text import MAX_DEPTH
+from batch_runner.manifest.syntax import MAX_DEPTH
 from batch_runner.models import UPLOAD_MARK
 
 if TYPE_CHECKING:

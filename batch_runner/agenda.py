@@ -15,12 +15,13 @@ from batch_runner.forecast import Forecast, Ticket, Watched
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from batch_runner.models import InFlight
     from batch_runner.settings import Polling
 
 _JITTER = 0.1  # of a look's price
+_CHEAPEST = 0.1  # part of its usual price that a look costs when it is worth most
 
 
 class DueLooks:
@@ -94,15 +95,23 @@ class Agenda:
     """All tasks that are looked after, and what is known of their workflows."""
 
     def __init__(
-        self, polling: Polling, *, random: random.Random, learned: Mapping[str, str]
+        self,
+        polling: Polling,
+        *,
+        random: random.Random,
+        learned: Mapping[str, str],
+        behind: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`behind` tells how many items wait for the place of each task; 0: there are places."""
         self._polling = polling
         self._random = random
+        self._behind = behind
         self._learned = dict(learned)
         self._forecasts: dict[str, Forecast] = {}
         self._looks = DueLooks()
         self._out: dict[str, Watched] = {}  # being looked at now
         self._held = 0
+        self._last: tuple[int, float] | None = None  # held, and a look's price, when no more came
         self._finishes: deque[float] = deque(maxlen=100)
 
     def __len__(self) -> int:
@@ -115,6 +124,10 @@ class Agenda:
         forecast.add(watched)
         self._held += 1
         self._plan(watched, now)
+
+    def close(self) -> None:
+        """Note that no more tasks will come."""
+        self._last = (max(1, self._held), self._discount())
 
     def due_at(self) -> float | None:
         """Return when the next look is due, None when there is none."""
@@ -188,8 +201,15 @@ class Agenda:
     def _plan(self, watched: Watched, now: float) -> None:
         # Tasks submitted together drift apart, and the learner sees more than the same few ages.
         price = self._polling.cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        due, spacing = watched.forecast.next_look(watched, now, price)
+        due, spacing = watched.forecast.next_look(watched, now, price * self._discount())
         self._looks.push(watched, due, spacing)
+
+    def _discount(self) -> float:
+        """Return what part of its usual price a look costs now (see `schedule`)."""
+        if self._last is None:
+            return max(_CHEAPEST, 1 / (1 + self._behind()))
+        held, price = self._last
+        return max(_CHEAPEST, price * min(1.0, self._held / held) ** 2)
 
     def _let_go(self, task: InFlight) -> Watched:
         self._held -= 1

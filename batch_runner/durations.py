@@ -9,7 +9,7 @@ the stretches between them as the present hazard says (the E step of EM, one obs
 time); counting it at either end instead would feed the learner its own looks, and its durations
 would ratchet upwards.
 
-The stretches are geometric, 8 % each, so one table serves seconds and hours. Old observations fade,
+The stretches are geometric, 6 % each, so one table serves seconds and hours. Old observations fade,
 so a service that has changed is learned anew. Before anything is known the hazard is that of a
 scale-free guess, k ÷ t: what has taken a minute may well take another.
 """
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_GRAIN = math.log(1.08)  # width of one stretch, in log time
+_GRAIN = math.log(1.06)  # width of one stretch, in log time
 _MEMORY = 400.0  # finishes after which an observation counts 1/e
 _GROWTH = math.exp(1 / _MEMORY)  # of an observation's weight over the one before
 _KERNEL = (0.06, 0.24, 0.4)  # of the next but one stretch, the next, this one, when smoothing

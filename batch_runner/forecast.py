@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from batch_runner.models import InFlight
     from batch_runner.settings import Polling
 
-_VERSION = 1
+_VERSION = 2
 _WAITING = 60.0  # times `longest`: between two looks at a task whose turn has not come, at most
 _LEARNED = 10  # finishes from which on what was learned says when the first look is due
 _KEPT = 200  # durations

@@ -10,6 +10,7 @@ Takes values, prints nothing, returns a summary.
 from __future__ import annotations
 
 import asyncio
+import functools
 import os
 import random
 import socket
@@ -165,6 +166,8 @@ def make_shift(
     gate = Gate(clock)
     limits, timeouts = settings.limits, settings.timeouts
     journal = job.journal
+    slots = Slots(limits.in_flight)
+    tally = Tally(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now)
     return Shift(
         settings=settings,
         journal=journal,
@@ -180,12 +183,13 @@ def make_shift(
             clock=clock,
             random=chance,
             learned=journal.learned(),
+            behind=functools.partial(_behind, slots, tally),
         ),
         random=chance,
         clock=clock,
         wall_clock=wall_clock,
         contact=Contact(now, first=timeouts.first_contact, outage=timeouts.outage),
-        slots=Slots(limits.in_flight),
+        slots=slots,
         create_slots=Slots(settings.creators),
         offload=offload,
         shelf=Shelf(job.folder, offload, clock),
@@ -193,9 +197,16 @@ def make_shift(
         control=Control(),
         breaker=Breaker(limits.in_flight),
         budget=Budget(settings.retries.budget),
-        tally=Tally(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now),
+        tally=tally,
         second_attempts=journal.most_attempts() > 1,
     )
+
+
+def _behind(slots: Slots, tally: Tally) -> float:
+    """Return how many items wait for the place of each task in flight; 0 while there are places."""
+    if slots.in_use < slots.size:
+        return 0.0
+    return tally.counts[ItemStatus.PENDING] / slots.size
 
 
 def _close(shift: Shift, number: int) -> Summary:

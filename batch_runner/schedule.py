@@ -26,6 +26,13 @@ come, later than `longest` after the last; and none before `first` until a few h
 is known of a workflow is one `Forecast`; it watches itself, and forgets when the service has
 changed.
 
+The price of a look falls, to a tenth at most, when delay costs more than the waiting of one item.
+With all places among the tasks in flight taken, an end that is not seen keeps others waiting: n
+items in line for each place make a second of it worth 1 + n. And once no more tasks will come,
+the run lasts as long as its last task; as they become fewer, the looks of those that have gone are
+given to those that are left, the same number a second, for which the price falls with the square of
+how many they are. Neither changes what looks × delay comes to.
+
 When the poll limit binds, looks fall due faster than they may be made. A look's worth grows with
 the square of (time since the last ÷ proper spacing), so the one for which this ratio is largest
 goes first. That is the same rule with a higher price of a look, found without knowing the price.
@@ -67,10 +74,12 @@ class Schedule:
         clock: Callable[[], float],
         random: random.Random,
         learned: Mapping[str, str] | None = None,
+        behind: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`behind` as for `Agenda`."""
         self._clock = clock
         self._pacer = Pacer(polls, gate=gate, clock=clock, random=random)
-        self._agenda = Agenda(polling, random=random, learned=learned or {})
+        self._agenda = Agenda(polling, random=random, learned=learned or {}, behind=behind)
         self._closed = False
         self._turn = asyncio.Lock()  # the one poller that waits for the clock; the rest wait for it
         self._changed = asyncio.Event()
@@ -91,6 +100,7 @@ class Schedule:
     def close(self) -> None:
         """Say that no more tasks will be added."""
         self._closed = True
+        self._agenda.close()
         self._wake()
 
     async def next(self) -> InFlight | None:

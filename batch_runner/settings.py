@@ -259,7 +259,7 @@ class Polling(Part):
         default=2.0,
         description="Until the first look at a new task, before anything is learned.",
     )
-    shortest: Duration = Field(default=0.5, description="Between two looks at a task, at least.")
+    shortest: Duration = Field(default=0.2, description="Between two looks at a task, at least.")
     longest: Duration = Field(
         default=30.0,
         description="Between two looks at a task whose turn has come, at most.",

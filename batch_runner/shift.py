@@ -51,6 +51,11 @@ class Slots:
             await self.changed()
         self.in_use += 1
 
+    @property
+    def size(self) -> int:
+        """Return how many places there are."""
+        return self._size
+
     def take_anyway(self) -> None:
         """Take a place that may not be there."""
         self.in_use += 1

@@ -111,6 +111,59 @@ def test_a_task_can_be_given_up_while_it_waits_for_its_look() -> None:
     assert agenda.due_at() is None
 
 
+def taught(agenda: Agenda) -> Agenda:
+    """Let an agenda see a hundred tasks of half a minute end."""
+    play(Row("teaching"), agenda, 1, items=100)
+    return agenda
+
+
+def looks_at(agenda: Agenda, start: float, seconds: float) -> int:
+    """Return how many looks are made for so long when nothing ends."""
+    looks = 0
+    while (due := agenda.due_at()) is not None and due < start + seconds:
+        task = agenda.take(due)
+        assert task is not None
+        looks += 1
+        agenda.running(task, due, None)
+    return looks
+
+
+@pytest.mark.parametrize(
+    ("behind", "least", "most"), [(0.0, 1, 1), (1.0, 1.2, 1.7), (99.0, 2.2, 4)]
+)
+def test_looks_come_sooner_the_more_wait_for_the_place_of_a_task(
+    behind: float, least: float, most: float
+) -> None:
+    """The spacing goes with the root of the price, which falls to a half, and to a tenth."""
+    line = [0.0]
+    usual = taught(an_agenda())
+    pressed = taught(Agenda(Polling(), random=random.Random(1), learned={}, behind=lambda: line[0]))
+    line[0] = behind
+    for agenda in (usual, pressed):
+        for number in range(200, 220):
+            agenda.add(a_task(number, 5000.0), 5000.0)
+
+    more = looks_at(pressed, 5000.0, 60.0) / looks_at(usual, 5000.0, 60.0)
+
+    assert least <= more <= most
+
+
+def test_the_last_ones_are_looked_at_more_often_and_all_of_them_no_more_than_before() -> None:
+    one_of_forty, last_of_forty = taught(an_agenda()), taught(an_agenda())
+    for agenda in (one_of_forty, last_of_forty):
+        for number in range(200, 240):
+            agenda.add(a_task(number, 5000.0), 5000.0)
+    last_of_forty.close()
+    for number in range(200, 239):
+        last_of_forty.forget(a_task(number, 5000.0), 5001.0)
+
+    all_looks = looks_at(one_of_forty, 5000.0, 60.0)
+    last_looks = looks_at(last_of_forty, 5001.0, 59.0)
+
+    assert 2 < last_looks / (all_looks / 40) < 5
+    assert last_looks < all_looks
+
+
 def test_when_looks_are_late_the_one_most_overdue_for_its_spacing_goes_first() -> None:
     agenda = an_agenda(shortest=1.0)
     patient, urgent = a_task(0, 0.0), a_task(1, 0.0)
@@ -227,7 +280,7 @@ def test_what_is_learned_of_other_workflows_is_kept() -> None:
         '{"version":1}',
         '{"version":99}',
         "{" * 2000,
-        '{"version":1,"turn":3}',
+        '{"version":2,"turn":3}',
     ],
 )
 def test_garbage_from_an_earlier_run_counts_as_nothing(garbage: str) -> None:
@@ -235,7 +288,7 @@ def test_garbage_from_an_earlier_run_counts_as_nothing(garbage: str) -> None:
     agenda.add(a_task(0, 0.0), 0.0)
 
     assert agenda.due_at() == pytest.approx(2.0, abs=0.5)
-    assert json.loads(agenda.learned()["cards"])["version"] == 1
+    assert json.loads(agenda.learned()["cards"])["version"] == 2
 
 
 def test_ranks_and_numbers_agree_with_counting() -> None:

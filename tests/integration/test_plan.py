@@ -94,7 +94,7 @@ class Job:
         """Let the journal say that earlier tasks took this long."""
         clock = {"seen": 0, "ends": {}, "at_risk": {}}
         state = {
-            "version": 1,
+            "version": 2,
             "turn": clock,
             "wait": clock,
             "progress": {"clocks": [clock, clock], "proof": [0, 0]},

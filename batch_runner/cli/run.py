@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from batch_runner.run import Beside, Summary
     from batch_runner.settings import Service, Settings
 
-#: Making of small pictures for the page at the end of a run, at most; `report` makes the others.
-THUMBNAIL_SECONDS = 15.0
+#: Making of small pictures for the page at the end of a run: part of its time, and seconds at least
+#: and at most. `report` makes the others; until then the page shows the pictures themselves.
+THUMBNAIL_PART, THUMBNAIL_LEAST, THUMBNAIL_MOST = 0.05, 0.5, 15.0
 #: Objects made before the collector of reference cycles looks for some, and how rarely it looks at
 #: older ones. Python's own 700 is for small programs: among the many that a night holds it took a
 #: tenth of the processor time and found next to nothing.
@@ -242,7 +243,8 @@ def _finish(night: Night, summary: Summary) -> None:
 
     page, language = night.root / "index.html", reader_language()
     try:
-        write_report(night.root, seconds=THUMBNAIL_SECONDS)
+        part = max(THUMBNAIL_LEAST, THUMBNAIL_PART * summary.seconds)
+        write_report(night.root, seconds=min(part, THUMBNAIL_MOST))
     except (OSError, BatchRunnerError) as error:
         say(f"the report could not be written: {error}", error=True)
     sentence = verdict_sentence(

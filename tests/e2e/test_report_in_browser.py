@@ -138,6 +138,17 @@ def test_the_page_shows_how_it_went_and_what_is_missing(night: Night, reader: Re
         assert sum(map(int, took.locator("title").all_text_contents())) == 6
 
 
+def test_until_there_is_a_small_picture_the_picture_itself_is_shown(
+    night: Night, reader: Reader
+) -> None:
+    night.list(an_item(0))
+    night.done(an_item(0))
+
+    with reader.reading(night.report(seconds=0)) as page:
+        picture = page.locator(".tile img").first
+        assert picture.evaluate("(one) => one.decode().then(() => one.naturalWidth)") == 600
+
+
 def test_a_command_is_copied_as_it_must_be_typed(night: Night, reader: Reader) -> None:
     path = a_mixed_night(night)
     with reader.reading(path, permissions=["clipboard-read", "clipboard-write"]) as page:

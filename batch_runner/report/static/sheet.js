@@ -155,8 +155,9 @@ function tile(item) {
 
 function picture(item) {
   const [name, thumbnail, state] = item.files[0] ?? [];
-  if (thumbnail) {
-    const source = address(report.folder, 'thumbnails', thumbnail);
+  // Until there is a thumbnail the picture itself must do.
+  if (thumbnail || state === 'later') {
+    const source = thumbnail ? address(report.folder, 'thumbnails', thumbnail) : address(name);
     return make('img', { src: source, alt: item.prompt.slice(0, 120), loading: 'lazy', decoding: 'async' });
   }
   const why = name ? say(`picture_${state ?? 'none'}`) : say(`status_${item.status}`);

@@ -12,6 +12,10 @@ by one, in the order they were asked for, when three things agree:
   The stretch is taken a little longer than the period, because what happens between a token and
   the wire (a commit, a handshake) moves requests closer together by some milliseconds.
 
+A create may not leave before its intent is on the disk, and commits are shared: what waited for one
+would leave in a bunch. So at a pace where that matters each request leaves the same time after its
+token (`Pacer.in_step`), which brings back the spacing that the tokens had.
+
 What the service allows is rarely what the operator configured. `Adaption` finds it out as TCP CUBIC
 finds the width of a path: a 429 cuts the rate once, the rate that drew it is remembered, and the
 way back is quick at first, slow near that rate, and slow beyond. Each further 429 near the same
@@ -46,6 +50,11 @@ _CATCH_UP, _BURST = 0.01, 0.02
 
 # Seconds of requests that are paid for at once, so that at 1,000 a second not each wakes the loop.
 _AT_ONCE = 0.004
+
+# Seconds from a token to the wire, and between which rates requests keep to them: below, a shift
+# of some milliseconds bunches nothing; above, no timer is fine enough. Little more than a commit
+# takes, for what is killed meanwhile must be held although it never left.
+_LAG, _EVEN_FROM, _EVEN_TO = 0.01, 50.0, 5000.0
 
 _NOTHING = 1e-9  # of a token: what is owed no more
 
@@ -234,6 +243,12 @@ class Pacer:
                     self._last_token = now
                     self._window.note(now)
                     return now
+
+    async def in_step(self, given: float) -> None:
+        """Wait until the request should leave whose token was given at that moment."""
+        wait = given + _LAG - self._clock()
+        if wait > 0 and _EVEN_FROM < self._adaption.rate < _EVEN_TO:
+            await asyncio.sleep(wait)
 
     def limited(self, retry_after: float | None, *, sent: float | None = None) -> None:
         """Slow down after a 429: close the gate for everyone and cut the rate once an incident.

@@ -160,6 +160,7 @@ async def _attempt(
     except JournalError as error:
         shift.journal_failed(error)
         return ApiError(str(error), failure=Failure.LOCAL)
+    await shift.pacer.in_step(sent)
     try:
         task_id = await shift.provider.submit(item.workflow, params)
     except ApiError as error:

@@ -32,6 +32,31 @@ async def test_the_limit_is_used_and_never_exceeded_in_any_window(text: str) -> 
     assert most_in(moments, rate.seconds) <= max(1, -(-rate.count // 1))
 
 
+async def left_after(rate: str) -> list[float]:
+    """Return how long after its token each request left, of fifty that wait for shared commits."""
+    loop = asyncio.get_running_loop()
+    pacer, every = a_pacer(rate), 0.008
+    left = []
+
+    async def send(given: float) -> None:
+        await asyncio.sleep(every - loop.time() % every)
+        await pacer.in_step(given)
+        left.append(loop.time() - given)
+
+    async with asyncio.TaskGroup() as sends:
+        for _ in range(50):
+            sends.create_task(send(await pacer.token()))
+    return left
+
+
+async def test_at_a_high_pace_what_shares_a_commit_does_not_leave_in_a_bunch() -> None:
+    assert min(await left_after("100/s")) > 0.0099
+
+
+async def test_at_a_low_pace_nothing_waits_for_the_sake_of_evenness() -> None:
+    assert min(await left_after("20/s")) < 0.0099
+
+
 async def test_there_is_no_burst_at_the_start() -> None:
     pacer = a_pacer("10/s")
 

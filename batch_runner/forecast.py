@@ -31,6 +31,8 @@ _VERSION = 2
 _WAITING = 60.0  # times `longest`: between two looks at a task whose turn has not come, at most
 _LEARNED = 10  # finishes from which on what was learned says when the first look is due
 _KEPT = 200  # durations
+_STEEP = 1.5  # a price whose looks would come sooner than `shortest` where most end buys nothing
+_DEAREST = 60.0  # a look costs no more than this part of the time that half the tasks take
 _CHANGED, _LEAN = 25.0, 0.4  # ends too many or too few that say the service has changed
 _FADED = 0.05  # what is left of what was learned then
 
@@ -120,9 +122,17 @@ class Forecast:
         return True
 
     def next_look(self, watched: Watched, now: float, price: float) -> tuple[float, float]:
-        """Return when the next look is worth its price, and the spacing that leads there."""
+        """Return when the next look is worth its price, and the spacing that leads there.
+
+        `price` is in seconds of delay; where tasks are quick it is less, so that they get as many
+        looks as slow ones do.
+        """
         looked, turn, since = watched.looked, watched.turn, watched.task.since
         polling = self._polling
+        if self._turn.seen >= _LEARNED:
+            half = self._turn.quantile(0.5)
+            price *= min(1.0, half / _DEAREST / polling.cost)
+            price = max(price, min(polling.cost, _STEEP * polling.shortest**2 / half))
         if looked is None:
             return now, polling.shortest
         longest = polling.longest

@@ -26,12 +26,14 @@ come, later than `longest` after the last; and none before `first` until a few h
 is known of a workflow is one `Forecast`; it watches itself, and forgets when the service has
 changed.
 
-The price of a look falls, to a tenth at most, when delay costs more than the waiting of one item.
-With all places among the tasks in flight taken, an end that is not seen keeps others waiting: n
-items in line for each place make a second of it worth 1 + n. And once no more tasks will come,
-the run lasts as long as its last task; as they become fewer, the looks of those that have gone are
-given to those that are left, the same number a second, for which the price falls with the square of
-how many they are. Neither changes what looks × delay comes to.
+Quick tasks are worth no fewer looks than slow ones: a look costs a sixtieth of the time that half
+the tasks take, if that is less than the operator's price. And the price falls, to a tenth at most,
+when delay costs more than the waiting of one item. With all places among the tasks in flight taken,
+an end that is not seen keeps others waiting: n items in line for each place make a second of it
+worth 1 + n. And once no more tasks will come, the run lasts as long as its last task; as they
+become fewer, the looks of those that have gone are given to those that are left, the same number a
+second, for which the price falls with the square of how many they are. None of this changes what
+looks × delay comes to.
 
 When the poll limit binds, looks fall due faster than they may be made. A look's worth grows with
 the square of (time since the last ÷ proper spacing), so the one for which this ratio is largest

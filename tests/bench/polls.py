@@ -47,6 +47,16 @@ def lognormal(rng: random.Random, _: int) -> float:
     return rng.lognormvariate(math.log(30), 0.4)
 
 
+def quick(rng: random.Random, number: int) -> float:
+    """Ten times as quick."""
+    return lognormal(rng, number) / 10
+
+
+def alike(_: random.Random, __: int) -> float:
+    """All the same."""
+    return 33.0
+
+
 def two_humps(rng: random.Random, _: int) -> float:
     """Half the prompts take half a minute, half two and a half."""
     return rng.lognormvariate(math.log(30 if rng.random() < 0.5 else 150), 0.2)
@@ -278,6 +288,16 @@ def the_rows() -> list[Row]:
     ]
     return [
         *rows,
+        Row("ten times as quick, no queue", 1.25, draw=quick, every=0.1),
+        Row(
+            "ten times as quick, backlog, at most 48",
+            1.25,
+            draw=quick,
+            slots=16,
+            every=MEAN / 320,
+            in_flight=48,
+        ),
+        Row("all alike, no queue", draw=alike),
         Row("two humps, no queue", draw=two_humps),
         Row("two humps, backlog", draw=two_humps, slots=16, every=90 / 32),
         Row("newest first, 85 % busy", order="newest", **busy),  # type: ignore[arg-type]

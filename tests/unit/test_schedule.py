@@ -148,6 +148,16 @@ def test_looks_come_sooner_the_more_wait_for_the_place_of_a_task(
     assert least <= more <= most
 
 
+def test_quick_tasks_get_as_many_looks_as_slow_ones() -> None:
+    """What a look may cost follows how long tasks take, so that only the scale differs."""
+    slow = play(Row("slow"), an_agenda(), 1, items=400)
+    quick_ones = Row("quick", draw=lambda *drawn: lognormal(*drawn) / 10, every=0.1)
+    quick = play(quick_ones, an_agenda(), 1, items=400)
+
+    assert quick.polls_each == pytest.approx(slow.polls_each, rel=0.2)
+    assert quick.delay == pytest.approx(slow.delay / 10, rel=0.2)
+
+
 def test_the_last_ones_are_looked_at_more_often_and_all_of_them_no_more_than_before() -> None:
     one_of_forty, last_of_forty = taught(an_agenda()), taught(an_agenda())
     for agenda in (one_of_forty, last_of_forty):

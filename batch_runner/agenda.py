@@ -163,6 +163,8 @@ class Agenda:
         watched.forecast.ended(watched, now)
         self._finishes.append(now)
         self._advance(watched.forecast, now)
+        if (doubtful := watched.forecast.doubtful()) is not None and doubtful.ticket is not None:
+            self._looks.push(doubtful, now, self._polling.shortest)
 
     def forget(self, task: InFlight, now: float) -> None:
         """Let go of the task and learn nothing."""

@@ -140,8 +140,9 @@ class Durations:
             price -= edges[edge] - lived[edge] / alive - start
             ended = 1 - self._alive[edge] / alive
             at = edges[edge]
+        # Delay grows by ended · t + rate · t² ÷ 2; in this form the root holds where rate is 0.
         rate = (1 - ended) * self._hazard[edge]
-        return at + (math.sqrt(ended * ended + 2 * rate * price) - ended) / rate
+        return at + 2 * price / (ended + math.sqrt(ended * ended + 2 * rate * price))
 
     def quantile(self, share: float) -> float:
         """Return the clock by which `share` (0 to 1) of what starts has ended."""

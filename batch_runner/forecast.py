@@ -33,6 +33,8 @@ _LEARNED = 10  # finishes from which on what was learned says when the first loo
 _KEPT = 200  # durations
 _STEEP = 1.5  # a price whose looks would come sooner than `shortest` where most end buys nothing
 _DEAREST = 60.0  # a look costs no more than this part of the time that half the tasks take
+_AT_ONCE = 4  # finishes found at the first look for one look at who waits
+_DOUBTED = 2  # of those, ended, before the width is doubted
 _CHANGED, _LEAN = 25.0, 0.4  # ends too many or too few that say the service has changed
 _FADED = 0.05  # what is left of what was learned then
 
@@ -93,6 +95,8 @@ class Forecast:
         self._seconds: deque[float] = deque(maxlen=_KEPT)  # from submission to end
         self._line: Line[Watched] = Line()
         self._edge = 0  # the first number beyond the width
+        self._at_once = 0  # finishes found by the first look at a task
+        self._doubt = 0  # of the width: waiting tasks that had ended, less those that had not
         if learned is not None:
             self._restore(learned)
 
@@ -155,7 +159,9 @@ class Forecast:
         """Learn that a look found the task going; return whether everybody's turn has come."""
         anew = watched.looked is not None and self._learn(watched, now, ended=False)
         watched.looked = now
-        if watched.turn is not None:
+        if watched.turn is None:
+            self._doubt = max(0, self._doubt - 1)
+        else:
             age = now - watched.turn
             watched.sighting = sight(watched.sighting, progress, age=age, now=now)
         return anew
@@ -167,12 +173,33 @@ class Forecast:
         if (looked := watched.looked) is None:
             return
         since = watched.task.since
+        if watched.turn is None:
+            self._doubt_width()
+        elif looked <= watched.turn:
+            self._at_once += 1
         self._seconds.append((looked + now) / 2 - since)
         end = End(watched.number, since, looked, now)
         if self._width.note(end, rank, len(self._line)):
             self._relearn()
         else:
             self._learn(watched, now, ended=True)
+
+    def doubtful(self) -> Watched | None:
+        """Return the first of those who wait, now and then, when first looks find all ended."""
+        width = self._width.value
+        if width is None or self._at_once < _AT_ONCE:
+            return None
+        self._at_once = 0
+        beyond = self._line.number_at(width)
+        waiting = next(self._line.between(beyond, beyond + 1), None)
+        return waiting if waiting is not None and waiting.turn is None else None
+
+    def _doubt_width(self) -> None:
+        """Widen what is taken to be in work when those who are not are found ended."""
+        self._doubt += 1
+        if self._doubt >= _DOUBTED:
+            self._doubt = 0
+            self._width.widen()
 
     def forget(self, watched: Watched, now: float) -> None:
         """Take the task out of the line; nothing is learned."""

@@ -9,8 +9,11 @@ turn; the others wait.
 
 A service that works out of order finishes tasks of any rank; then the width grows to the whole
 line, and everybody has their turn from the first moment. The width errs on the large side: twice
-too wide costs a tenth, too narrow costs delay. A poll limit that binds makes ranks look larger than
-they are, never smaller; so they bound the widths that are tried, and do not choose among them.
+too wide costs a tenth, too narrow costs delay. Worse, where nobody queues at the service they then
+queue for our looks, end in order, and make the width true. So when the first look at whoever has
+just had their turn keeps finding an end, one who still waits is looked at now and then; if those
+have ended as well, the width grows. A poll limit that binds makes ranks look larger than they are,
+never smaller; so they bound the widths that are tried, and do not choose among them.
 """
 
 from __future__ import annotations
@@ -161,6 +164,11 @@ class Width:
         self.ends.clear()
         self._ranks.clear()
         self.value, self._noted, self._due = None, 0, _FEWEST_AGAIN
+
+    def widen(self) -> None:
+        """Take half as many again to be in work."""
+        if self.value is not None:
+            self.value += 1 + self.value // 2
 
     def inherit(self, value: int | None) -> None:
         """Begin with what an earlier run found; judge it later than a width found just now."""

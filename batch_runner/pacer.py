@@ -51,10 +51,10 @@ _CATCH_UP, _BURST = 0.01, 0.02
 # Seconds of requests that are paid for at once, so that at 1,000 a second not each wakes the loop.
 _AT_ONCE = 0.004
 
-# Seconds from a token to the wire, and between which rates requests keep to them: below, a shift
-# of some milliseconds bunches nothing; above, no timer is fine enough. Little more than a commit
-# takes, for what is killed meanwhile must be held although it never left.
-_LAG, _EVEN_FROM, _EVEN_TO = 0.01, 50.0, 5000.0
+# Seconds from a token to the wire, kept to from this rate on, and while this part of the limit is
+# used: else a shift of some milliseconds exceeds nothing. Little more than a commit takes, for what
+# is killed meanwhile must be held although it never left.
+_LAG, _EVEN_FROM, _EVEN_USED = 0.01, 50.0, 0.9
 
 _NOTHING = 1e-9  # of a token: what is owed no more
 
@@ -191,6 +191,11 @@ class _Window:
             return 0.0
         return max(0.0, self._moments[0] + self._seconds - now)
 
+    def used(self, now: float, part: float) -> bool:
+        """Say whether at least `part` of what fits has been used of late."""
+        full = len(self._moments) == self._moments.maxlen
+        return full and (now - self._moments[0]) * part < self._seconds
+
     def note(self, now: float) -> None:
         """Count a token given now."""
         self._moments.append(now)
@@ -246,8 +251,9 @@ class Pacer:
 
     async def in_step(self, given: float) -> None:
         """Wait until the request should leave whose token was given at that moment."""
-        wait = given + _LAG - self._clock()
-        if wait > 0 and _EVEN_FROM < self._adaption.rate < _EVEN_TO:
+        now = self._clock()
+        wait = given + _LAG - now
+        if wait > 0 and self._adaption.rate > _EVEN_FROM and self._window.used(now, _EVEN_USED):
             await asyncio.sleep(wait)
 
     def limited(self, retry_after: float | None, *, sent: float | None = None) -> None:

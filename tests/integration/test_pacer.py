@@ -32,8 +32,11 @@ async def test_the_limit_is_used_and_never_exceeded_in_any_window(text: str) -> 
     assert most_in(moments, rate.seconds) <= max(1, -(-rate.count // 1))
 
 
-async def left_after(rate: str) -> list[float]:
-    """Return how long after its token each request left, of fifty that wait for shared commits."""
+async def left_after(rate: str, pause: float = 0.0) -> list[float]:
+    """Return how long after its token each request left that waited for a shared commit.
+
+    Once as many have been sent as the limit's period allows; each is sent `pause` after the last.
+    """
     loop = asyncio.get_running_loop()
     pacer, every = a_pacer(rate), 0.008
     left = []
@@ -43,8 +46,12 @@ async def left_after(rate: str) -> list[float]:
         await pacer.in_step(given)
         left.append(loop.time() - given)
 
+    for _ in range(int(parse_rate(rate).count)):
+        await asyncio.sleep(pause)
+        await pacer.token()
     async with asyncio.TaskGroup() as sends:
         for _ in range(50):
+            await asyncio.sleep(pause)
             sends.create_task(send(await pacer.token()))
     return left
 
@@ -53,8 +60,11 @@ async def test_at_a_high_pace_what_shares_a_commit_does_not_leave_in_a_bunch() -
     assert min(await left_after("100/s")) > 0.0099
 
 
-async def test_at_a_low_pace_nothing_waits_for_the_sake_of_evenness() -> None:
-    assert min(await left_after("20/s")) < 0.0099
+@pytest.mark.parametrize(("rate", "pause"), [("20/s", 0.0), ("100/s", 0.02)], ids=["low", "unused"])
+async def test_nothing_waits_for_evenness_where_the_limit_is_low_or_not_used(
+    rate: str, pause: float
+) -> None:
+    assert min(await left_after(rate, pause)) < 0.0099
 
 
 async def test_there_is_no_burst_at_the_start() -> None:

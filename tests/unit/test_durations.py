@@ -153,3 +153,16 @@ def test_the_next_look_is_always_ahead_and_finite(at: float) -> None:
     learn(durations, random.Random(9), 100, median=0.3, sigma=0.05)
 
     assert at < durations.next_look(at, 0.5) < math.inf
+
+
+@pytest.mark.parametrize("price", [0.5, 5.0])
+@pytest.mark.parametrize("at", [0.0, 1.0])
+def test_where_everything_ends_at_once_the_next_look_comes_soon_after(
+    at: float, price: float
+) -> None:
+    """Behind a hazard so high nobody is left, and delay grows a second a second."""
+    durations = Durations()
+    for _ in range(400):
+        durations.ended(2.0, 2.0001)
+
+    assert 1.0 < durations.next_look(at, price) < 2.2 + price

@@ -158,6 +158,32 @@ def test_quick_tasks_get_as_many_looks_as_slow_ones() -> None:
     assert quick.delay == pytest.approx(slow.delay / 10, rel=0.2)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_tasks_that_all_take_the_same_are_not_taken_for_a_queue(seed: int) -> None:
+    """They end in order, as behind few workers; only looks at who waits tell the difference."""
+    row = Row("all alike", draw=lambda *_: 2.0, every=1 / 300, limit=1e5)
+
+    count = play(row, an_agenda(seed), seed, items=2500)
+
+    assert max(count.delays) < 3
+
+
+def test_a_width_that_a_queue_has_taught_is_given_up_where_there_is_none() -> None:
+    def take_two(rng: random.Random, _: int) -> float:
+        return 2.0
+
+    busy = an_agenda()
+    play(Row("queue", draw=take_two, slots=8, every=1 / 8), busy, 1, items=400)
+    free = an_agenda(learned=busy.learned())
+    width = json.loads(free.learned()["cards"])["width"]
+
+    count = play(Row("no queue", draw=take_two, every=1 / 300, limit=1e5), free, 1, items=2500)
+
+    assert width is not None
+    assert width < 30
+    assert max(count.delays[-1000:]) < 2
+
+
 def test_the_last_ones_are_looked_at_more_often_and_all_of_them_no_more_than_before() -> None:
     one_of_forty, last_of_forty = taught(an_agenda()), taught(an_agenda())
     for agenda in (one_of_forty, last_of_forty):

@@ -304,23 +304,21 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 class Emergency:
     """Outcomes of creates that the journal could not take, kept for the next run.
 
-    Its blocks are on the disk before they are needed, so a full disk still takes the ids.
+    Its blocks are on the disk and the file is open before they are needed: a full disk and a
+    process out of descriptors still take the ids.
     """
 
     def __init__(self, folder: JobFolder) -> None:
         self._path = folder.emergency
+        self._descriptor: int | None = None
 
     def reserve(self) -> None:
-        """Make the file with room for a few hundred entries, unless it is there."""
-        if self._path.exists() and self._path.stat().st_size >= EMERGENCY_BYTES:
-            return
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            held = os.lseek(descriptor, 0, os.SEEK_END)
+        """Make the file with room for a few hundred entries, and hold it open."""
+        descriptor = self._open()
+        held = os.lseek(descriptor, 0, os.SEEK_END)
+        if held < EMERGENCY_BYTES:
             write_all(descriptor, b"\n" * (EMERGENCY_BYTES - held))
             os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
     def append(self, entry: dict[str, Any]) -> None:
         """Keep one entry, on the disk when this returns.
@@ -329,13 +327,23 @@ class Emergency:
             OSError: not even this could be written.
         """
         line = b"\n" + json.dumps(entry).encode() + b"\n"  # the line before may be torn
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-        try:
-            used = len(os.read(descriptor, 1 << 24).rstrip(b"\n"))
-            os.lseek(descriptor, used, os.SEEK_SET)
-            write_all(descriptor, line)
-            os.fsync(descriptor)
-        finally:
+        descriptor = self._open()
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        used = len(os.read(descriptor, 1 << 24).rstrip(b"\n"))
+        os.lseek(descriptor, used, os.SEEK_SET)
+        write_all(descriptor, line)
+        os.fsync(descriptor)
+
+    def _open(self) -> int:
+        if self._descriptor is None:
+            flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+        return self._descriptor
+
+    def close(self) -> None:
+        """Close the file; may be called twice."""
+        if self._descriptor is not None:
+            descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
 
     def entries(self) -> Iterator[dict[str, Any]]:
@@ -353,4 +361,5 @@ class Emergency:
 
     def clear(self) -> None:
         """Forget what was kept: the journal has it now."""
+        self.close()
         self._path.unlink(missing_ok=True)

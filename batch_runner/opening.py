@@ -69,10 +69,10 @@ def open_job(
     with Lock(folder):
         marker = Marker(folder)
         journal = _trusted(folder, marker, identity, wall_clock)
+        emergency = Emergency(folder)
         try:
             journal.watch_high_water(marker.raise_to)
             folder.clear_parts()
-            emergency = Emergency(folder)
             _bring_in(emergency, journal)
             recovered = journal.recover()
             refetched = _refetch(folder, journal)
@@ -88,6 +88,7 @@ def open_job(
         finally:
             journal.close()
             marker.close()
+            emergency.close()
 
 
 def _trusted(

@@ -335,7 +335,7 @@ def _at_once(rate: Rate, *, least: int) -> int:
 
     Whoever asks for a higher rate of a slow service says so; more at once is more to hold.
     """
-    return max(least, min(_MOST_AT_ONCE, math.ceil(rate.per_second * _UNDER_WAY)))
+    return max(least, math.ceil(min(_MOST_AT_ONCE, rate.per_second * _UNDER_WAY)))
 
 
 class Service(Part):

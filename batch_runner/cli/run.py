@@ -198,6 +198,7 @@ def _uvloop_there() -> bool:
 async def _work(job: OpenJob, night: Night) -> Summary:
     from batch_runner.cli.signals import watch_signals
     from batch_runner.deadline import seconds_left
+    from batch_runner.descriptors import make_room
     from batch_runner.metrics import keep_metrics
     from batch_runner.progress import watch_progress
     from batch_runner.run import run
@@ -209,7 +210,7 @@ async def _work(job: OpenJob, night: Night) -> Summary:
     async with _service(job, night) as reachable:
         return await run(
             job,
-            night.settings,
+            make_room(night.settings),
             reachable,
             deadline=seconds_left(night.settings.limits),
             beside=beside,

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -34,8 +35,10 @@ def marker(folder: JobFolder) -> Iterator[Marker]:
 
 
 @pytest.fixture
-def emergency(folder: JobFolder) -> Emergency:
-    return Emergency(folder)
+def emergency(folder: JobFolder) -> Iterator[Emergency]:
+    made = Emergency(folder)
+    yield made
+    made.close()
 
 
 def test_folders_are_made_for_their_owner_only(tmp_path: Path) -> None:
@@ -190,6 +193,21 @@ def test_room_is_made_again_without_losing_what_is_kept(
     emergency.append({"key": "b"})
 
     assert [entry["key"] for entry in emergency.entries()] == ["a", "b"]
+
+
+def test_an_emergency_without_a_free_descriptor_is_kept(
+    emergency: Emergency, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    emergency.reserve()
+
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(os, "open", refuse)
+    emergency.append({"key": "a"})
+    monkeypatch.undo()
+
+    assert [entry["key"] for entry in emergency.entries()] == ["a"]
 
 
 def test_more_than_there_was_room_for_is_kept_too(emergency: Emergency, folder: JobFolder) -> None:

@@ -1,0 +1,57 @@
+"""Open files: each connection and each file on its way is one, and systems allow a process so many.
+
+A process that has used them up cannot even commit, because SQLite opens its journal file anew for
+each transaction. So the limit is raised as far as is allowed and needed, and what is not set by the
+operator keeps within it.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batch_runner.settings import Settings
+
+#: Of a process that does nothing yet: streams, lock, journal, marker, log, the loop's own.
+_OWN = 32
+#: Of a create or a look (a connection), and of a fetch (two connections and a file).
+_OF_ONE, _OF_FETCH = 1, 3
+
+
+def make_room(settings: Settings) -> Settings:
+    """Raise the soft limit if need be; return settings whose defaults keep within it."""
+    needed = _OWN + _OF_ONE * (settings.creators + settings.pollers)
+    needed += _OF_FETCH * settings.fetchers
+    allowed = _raise_to(needed)
+    return settings if allowed >= needed else _within(settings, allowed)
+
+
+def _raise_to(needed: int) -> int:
+    """Return how many files may be open, after asking for as many as are needed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return needed
+    wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
+    except (OSError, ValueError):  # a system with a limit of its own below the one it tells
+        return soft
+    return max(soft, wanted)
+
+
+def _within(settings: Settings, allowed: int) -> Settings:
+    """Return settings in which what was not set takes an equal part of what is allowed."""
+    part = max(1, (allowed - _OWN) // (2 * _OF_ONE + _OF_FETCH))
+    polling, fetching = settings.polling, settings.fetching
+    fewer = {
+        "pollers": polling.pollers or min(settings.pollers, part),
+        "fetchers": fetching.fetchers or min(settings.fetchers, part),
+        "creators": fetching.creators or min(settings.creators, part),
+    }
+    return settings.model_copy(
+        update={
+            "polling": polling.model_copy(update={"pollers": fewer.pop("pollers")}),
+            "fetching": fetching.model_copy(update=fewer),
+        }
+    )

@@ -12,6 +12,7 @@ import hashlib
 import mmap
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,13 +89,16 @@ class Part:
 
     def discard(self) -> None:
         """Forget the bytes and remove the file; may be called twice."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-        if self._path is not None:
-            self._path.unlink(missing_ok=True)
-            self._path = None
+        descriptor, self._descriptor = self._descriptor, None
+        path, self._path = self._path, None
         self._held.clear()
+        # Whatever the disk says now, the bytes are wanted no more, and other parts wait.
+        with suppress(OSError):
+            if path is not None:
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            if descriptor is not None:
+                os.close(descriptor)
 
     def _inspect(self) -> tuple[media.MediaType, str]:
         if self._descriptor is None:
@@ -112,6 +116,15 @@ class Part:
         """Let the bytes start for the disk: the syncs that follow find them there together."""
         if self._descriptor is not None and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def sync_name(self) -> None:
+        """Put on the disk that the file has a name: until then some file systems throw it away.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        if self._descriptor is not None and self._path is None:
+            os.fsync(self._descriptor)
 
     def sync(self) -> None:
         """Put the bytes on the disk. Blocks.

@@ -83,6 +83,10 @@ class Placing:
         """Give the synced file its final name."""
         self._final = self.part.give_name(self.name, self._kind.extension, self._sha256)
 
+    def sync_name(self) -> None:
+        """Put on the disk that the file has a name."""
+        self.part.sync_name()
+
     def arrive(self) -> None:
         """Note that the name is on the disk, too."""
         self.placed = PlacedFile(
@@ -97,11 +101,13 @@ def place_all(folder: JobFolder, placings: Sequence[Placing]) -> None:
     """Carry out `placings`; each notes its own outcome. Blocks.
 
     All are written before the first is synced, all are synced before the first is named, and the
-    folder is synced once for all: the file system then has less to do for each.
+    folder is synced once for all: the file system then has less to do for each. What had no name
+    is synced once more when it has one: without a metadata journal (ext2) a power cut would leave
+    the name and take the file.
     """
     going = list(placings)
     try:
-        for step in (Placing.write, Placing.sync, Placing.name_it):
+        for step in (Placing.write, Placing.sync, Placing.name_it, Placing.sync_name):
             going = [placing for placing in going if placing.went(step, folder)]
         if going:
             sync_folder(folder.root)

@@ -42,6 +42,11 @@ def place(part: Part, name: str) -> PlacedFile:
     return placing.outcome()
 
 
+def behind(descriptor: int) -> Path:
+    """Return the path of an open file or folder."""
+    return Path(f"/proc/self/fd/{descriptor}").readlink()
+
+
 def results(folder: JobFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.root.iterdir() if path.is_file()}
 
@@ -298,3 +303,64 @@ def test_files_that_have_gone_are_named(folder: JobFolder) -> None:
     placed = place(a_part(folder, a_png()), "card")
 
     assert missing(folder, [placed, replace(placed, name="gone.png")]) == ["gone.png"]
+
+
+def test_bytes_are_on_the_disk_before_the_name_and_the_name_before_it_is_told(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No kill can show this, only a power cut: what is written is read back from memory."""
+    nameless = takes_nameless(folder.parts)
+    steps: list[str] = []
+    sync, name = os.fsync, os.link
+
+    def note_sync(descriptor: int) -> None:
+        where = behind(descriptor)
+        steps.append("folder" if where == folder.root else "file")
+        sync(descriptor)
+
+    def note_name(part: str, target: str, **options: object) -> None:
+        steps.append("name")
+        name(part, target, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "fsync", note_sync)
+    monkeypatch.setattr(os, "link", note_name)
+    placings = [Placing(a_part(folder, a_png(colour)), colour) for colour in ("red", "blue")]
+
+    place_all(folder, placings)
+
+    again = ["file", "file"] if nameless else []
+    assert steps == ["file", "file", "name", "name", *again, "folder"]
+    assert all(placing.placed is not None for placing in placings)
+
+
+def test_a_folder_that_cannot_be_synced_has_placed_nothing(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def refuse_folders(descriptor: int) -> None:
+        if behind(descriptor) == folder.root:
+            raise OSError(errno.EIO, "input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", refuse_folders)
+
+    with pytest.raises(DiskFailed):
+        place(a_part(folder, a_png()), "card")
+
+
+def test_a_disk_that_kept_fewer_bytes_gives_no_name(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync = os.fsync
+
+    def cut_off(descriptor: int) -> None:
+        sync(descriptor)
+        if not behind(descriptor).is_dir():
+            os.ftruncate(descriptor, 10)
+
+    monkeypatch.setattr(os, "fsync", cut_off)
+
+    with pytest.raises(DiskFailed, match="fewer bytes"):
+        place(a_part(folder, a_png()), "card")
+    assert results(folder) == {}

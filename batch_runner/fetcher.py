@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batch_runner.control import Exit, Stop
-from batch_runner.errors import ApiError, DiskFailed, FileRejected, JournalError
+from batch_runner.errors import (
+    ApiError,
+    DiskFailed,
+    FileRejected,
+    IllegalTransition,
+    JournalError,
+)
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.part import Part
@@ -40,6 +46,12 @@ async def fetch(shift: Shift, finished: MemoryObjectReceiveStream[InFlight]) -> 
                 await _carry(shift, task)
             except JournalError as error:
                 shift.journal_failed(error)
+            except IllegalTransition as error:
+                if not shift.control.leaving:
+                    raise
+                # The journal failed for a moment and did not keep that the task is completed; the
+                # next run takes the item up from there.
+                log.warning("%s: %s", task.key, error)
 
 
 async def _carry(shift: Shift, task: InFlight) -> None:

@@ -51,3 +51,36 @@ async def test_ids_that_the_journal_cannot_take_are_kept_aside(
     assert statuses(root) == {ItemStatus.DONE: 120}
     assert violations(root, simulator) == []
     assert set(paid(simulator).values()) == {1}
+
+
+def no_completions(connection: sqlite3.Connection) -> None:
+    """Let SQLite fail whatever says that a task is completed."""
+    connection.execute(
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON main.events WHEN NEW.event = 'task_completed' "
+        "BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+    )
+
+
+def completions(connection: sqlite3.Connection) -> None:
+    """Let it take them again."""
+    connection.execute("DROP TRIGGER full")
+
+
+async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path: Path) -> None:
+    """What comes after the lost move does not fit; that is no mistake of the program's."""
+    root, items = tmp_path / "out", some_items(60)
+    async with acted("delay:create:every=1", service_time="uniform:1,2") as simulator:
+
+        async def fail_once(shift: Shift) -> None:
+            await shift.journal._queue(no_completions)
+            while not shift.control.leaving:  # noqa: ASYNC110  any of the stages may notice
+                await anyio.sleep(0.01)
+            await shift.journal._queue(completions)
+
+        stopped = await a_run(root, simulator, items, some_settings(pace="5/s"), beside=[fail_once])
+        again = await a_run(root, simulator, items)
+
+    assert stopped.exit_code is Exit.STOPPED
+    assert again.exit_code is Exit.DONE
+    assert violations(root, simulator) == []
+    assert set(paid(simulator).values()) == {1}

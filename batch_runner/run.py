@@ -166,7 +166,7 @@ def make_shift(
     gate = Gate(clock)
     limits, timeouts = settings.limits, settings.timeouts
     journal = job.journal
-    slots = Slots(limits.in_flight)
+    slots, control = Slots(limits.in_flight), Control()
     tally = Tally(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now)
     return Shift(
         settings=settings,
@@ -183,7 +183,7 @@ def make_shift(
             clock=clock,
             random=chance,
             learned=journal.learned(),
-            behind=functools.partial(_behind, slots, tally),
+            behind=functools.partial(_behind, slots, tally, control, limits.tasks),
         ),
         random=chance,
         clock=clock,
@@ -194,7 +194,7 @@ def make_shift(
         offload=offload,
         shelf=Shelf(job.folder, offload, clock),
         deadline=None if deadline is None else now + deadline,
-        control=Control(),
+        control=control,
         breaker=Breaker(limits.in_flight),
         budget=Budget(settings.retries.budget),
         tally=tally,
@@ -202,11 +202,14 @@ def make_shift(
     )
 
 
-def _behind(slots: Slots, tally: Tally) -> float:
+def _behind(slots: Slots, tally: Tally, control: Control, cap: int | None) -> float:
     """Return how many items wait for the place of each task in flight; 0 while there are places."""
-    if slots.in_use < slots.size:
+    if slots.in_use < slots.size or not control.creating:
         return 0.0
-    return tally.counts[ItemStatus.PENDING] / slots.size
+    waiting = tally.counts[ItemStatus.PENDING]
+    if cap is not None:
+        waiting = min(waiting, cap - tally.spent)
+    return max(0, waiting) / slots.size
 
 
 def _close(shift: Shift, number: int) -> Summary:

@@ -174,7 +174,7 @@ class GroupCommit:
 
     def close(self) -> None:
         """Finish what is queued, then stop the thread. Blocks; nothing may be submitted after."""
-        self._closing.set()
+        self._closing.set()  # first: the thread looks at it after each wake
         self._wake.set()
         self._thread.join()
 

@@ -167,3 +167,24 @@ async def test_looks_never_exceed_the_poll_limit() -> None:
         await schedule.next()
 
     assert clock() - began >= 49 / 5 - 0.1
+
+
+async def looks_at_the_last(*, closed: bool) -> int:
+    """Return how often the last of forty tasks is looked at in a minute."""
+    schedule, clock = a_schedule("1000/s"), asyncio.get_running_loop().time
+    tasks = add_some(schedule, 40)
+    if closed:
+        schedule.close()
+    for task in tasks[:-1]:
+        schedule.forget(task)
+    looks, end = 0, clock() + 60
+    while clock() < end:
+        last = await schedule.next()
+        assert last is not None
+        looks += 1
+        schedule.running(last, STILL_GOING)
+    return looks
+
+
+async def test_once_no_more_will_come_the_last_one_is_looked_at_more_often() -> None:
+    assert await looks_at_the_last(closed=True) > 2 * await looks_at_the_last(closed=False)

@@ -60,18 +60,24 @@ class Spent(NamedTuple):
     words: str  # the last it said on standard error
 
 
-def spend(command: Sequence[str], *, limit: float = LIMIT, **environment: str) -> Spent:
-    """Run a command to its end, its output thrown away; processor includes its children.
+def spend(
+    command: Sequence[str],
+    *,
+    limit: float = LIMIT,
+    output: str | None = None,
+    **environment: str,
+) -> Spent:
+    """Run a command to its end; processor includes its children.
+
+    What it says on standard output goes to the file named `output`, or is thrown away.
 
     Raises:
         SystemExit: It took longer than `limit` seconds.
     """
     complaints = scratch() / f"words-{next(_numbers)}"
     begun = time.monotonic()
-    with complaints.open("wb") as words:
-        process = subprocess.Popen(
-            command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=words
-        )
+    with complaints.open("wb") as words, Path(output or os.devnull).open("wb") as said:
+        process = subprocess.Popen(command, env=os.environ | environment, stdout=said, stderr=words)
     peak = 0.0
     try:
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
@@ -87,8 +93,8 @@ def spend(command: Sequence[str], *, limit: float = LIMIT, **environment: str) -
     wall = time.monotonic() - begun
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    said = complaints.read_text(errors="replace")[-500:]
-    return Spent(wall, used.ru_utime + used.ru_stime, peak, process.returncode, said)
+    last = complaints.read_text(errors="replace")[-500:]
+    return Spent(wall, used.ru_utime + used.ru_stime, peak, process.returncode, last)
 
 
 def memory(pid: int | str, field: str = "VmRSS") -> float:

@@ -21,6 +21,7 @@ import time
 from pathlib import Path
 
 from batch_runner.manifest import load
+from tests.bench import _rows
 
 ITEMS = 200_000
 ROWS = 1_000_000  # of the memory row, whatever --items says
@@ -118,18 +119,14 @@ def show(name: str, folder: Path, items: int, lines: Path) -> None:
 
 def show_memory(folder: Path, rows: int) -> None:
     """Print the peak of `batch-runner plan` of a long JSONL file."""
-    path = jsonl(folder, rows)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    path, answer = jsonl(folder, rows), folder / "plan.json"
     command = [sys.executable, "-m", "batch_runner", "plan", str(path), "--json"]
-    begin = time.monotonic()
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
-    seconds = time.monotonic() - begin
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    planned = json.loads(done.stdout)["items"]
-    known = peak / 2**10 if peak > before else float("nan")
-    verdict = "ok" if planned == rows and known <= MEMORY else "MISSED"
+    spent = _rows.spend(command, output=str(answer))
+    planned = json.loads(answer.read_text())["items"]
+    verdict = "ok" if planned == rows and spent.peak <= MEMORY else "MISSED"
     name = f"plan, memory, {rows:,} rows"
-    print(f"{name:34}{seconds:10.1f} s{known:22.0f} MB   ≤ {MEMORY:g} MB  {verdict}", flush=True)
+    cells = f"{spent.wall:10.1f} s{spent.peak:22.0f} MB"
+    print(f"{name:34}{cells}   ≤ {MEMORY:g} MB  {verdict}", flush=True)
 
 
 def main(arguments: list[str]) -> None:
@@ -150,7 +147,6 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         print(f"{'manifest':34}{'µs/item':>10}{'× json':>8}{'spread':>8}{'MB':>8}", flush=True)
-        # First, and in small processes only: the peak of all children so far is what one can ask.
         if wanted("memory"):
             show_memory(folder, asked.rows)
         lines = jsonl(folder, asked.items).with_name("rows.jsonl")

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from batch_runner.errors import FolderRefused, JournalUnreadable
 from batch_runner.folder import Emergency, JobFolder, Lock, Marker, sync_folder
 from batch_runner.journal import Change, Journal
+from batch_runner.journal.changes import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event, ItemStatus
 
 if TYPE_CHECKING:
@@ -187,9 +188,14 @@ def _place(origin: str) -> str:
 def _bring_in(emergency: Emergency, journal: Journal) -> None:
     """Take the outcomes that an earlier run could not journal."""
     for entry in emergency.entries():
-        change = _kept(entry, journal.status_of(str(entry.get("key"))))
-        if change is not None:
+        status = journal.status_of(str(entry.get("key")))
+        if (change := _kept(entry, status)) is None:
+            continue
+        try:
             journal.apply(change)
+        except TaskIdTaken as error:
+            if status is ItemStatus.SUBMITTING:  # else it is held already
+                journal.apply(held_instead(change, error))
     emergency.clear()
 
 

@@ -21,7 +21,7 @@ import anyio.lowlevel
 from batch_runner.control import Exit, Stop
 from batch_runner.errors import ApiError, Failure, JournalError
 from batch_runner.journal import Change
-from batch_runner.journal.changes import TaskIdTaken
+from batch_runner.journal.changes import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight
 from batch_runner.retry import Call, Verdict, judge
@@ -182,9 +182,7 @@ async def _settle(shift: Shift, change: Change) -> bool:
     try:
         await shift.commit(change)
     except TaskIdTaken as error:
-        held = Event.SUBMIT_UNANSWERED
-        reason = "duplicate-task-id"
-        await _settle(shift, Change(key=change.key, event=held, reason=reason, message=str(error)))
+        await _settle(shift, held_instead(change, error))
         return False
     except JournalError as error:
         shift.keep_outcome(change, error)

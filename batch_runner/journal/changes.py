@@ -230,3 +230,9 @@ def _explain(connection: sqlite3.Connection, change: Change) -> None:
 
 class TaskIdTaken(JournalError):
     """The service gave one task id to two items."""
+
+
+def held_instead(change: Change, error: TaskIdTaken) -> Change:
+    """Return what becomes of a create whose task id is another item's: a person decides."""
+    event, reason = Event.SUBMIT_UNANSWERED, "duplicate-task-id"
+    return Change(key=change.key, event=event, reason=reason, message=str(error))

@@ -8,8 +8,20 @@ import anyio
 import pytest
 
 from batch_runner.control import Exit
-from batch_runner.lifecycle import ItemStatus
-from tests.nights import a_run, acted, paid, some_items, some_settings, statuses, violations
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.opening import open_job
+from tests.nights import (
+    IDENTITY,
+    a_run,
+    acted,
+    paid,
+    rows,
+    some_items,
+    some_settings,
+    statuses,
+    violations,
+)
 
 if TYPE_CHECKING:
     import sqlite3
@@ -84,3 +96,21 @@ async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path:
     assert again.exit_code is Exit.DONE
     assert violations(root, simulator) == []
     assert set(paid(simulator).values()) == {1}
+
+
+async def test_an_id_kept_aside_that_another_item_has_leaves_its_item_held(tmp_path: Path) -> None:
+    """The service gave one id twice, and the journal could not take the second."""
+    root, (first, second) = tmp_path / "out", some_items(2)
+    with open_job(root, IDENTITY) as job:
+        job.journal.import_items([first, second])
+        for item in (first, second):
+            job.journal.apply(Change(key=item.key, event=Event.SUBMIT_STARTED))
+        confirmed = Change(key=first.key, event=Event.SUBMIT_CONFIRMED, task_id="a" * 32)
+        job.journal.apply(confirmed)
+        job.emergency.append({"key": second.key, "event": "submit_confirmed", "task_id": "a" * 32})
+
+    with open_job(root, IDENTITY):
+        pass
+
+    assert [row.status for row in rows(root)] == [ItemStatus.SUBMITTED, ItemStatus.HELD]
+    assert rows(root)[1].reason == "duplicate-task-id"

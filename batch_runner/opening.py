@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from batch_runner.emergency import Emergency
 from batch_runner.errors import FolderRefused, JournalUnreadable
-from batch_runner.folder import Emergency, JobFolder, Lock, Marker, sync_folder
+from batch_runner.folder import JobFolder, Lock, Marker, sync_folder
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.changes import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event, ItemStatus

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from random import Random
     from typing import Any
 
-    from batch_runner.folder import Emergency, JobFolder
+    from batch_runner.emergency import Emergency
+    from batch_runner.folder import JobFolder
     from batch_runner.journal import Change, Journal
     from batch_runner.journal.queries import Waiting
     from batch_runner.lifecycle import ItemStatus

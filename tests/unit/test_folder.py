@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_runner.emergency import EMERGENCY_BYTES, Emergency
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
-from batch_runner.folder import EMERGENCY_BYTES, Emergency, JobFolder, Lock, Marker, write_all
+from batch_runner.folder import JobFolder, Lock, Marker, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -164,7 +164,9 @@ class Agenda:
         self._finishes.append(now)
         self._advance(watched.forecast, now)
         if (doubtful := watched.forecast.doubtful()) is not None and doubtful.ticket is not None:
-            self._looks.push(doubtful, now, self._polling.shortest)
+            shortest = self._polling.shortest
+            looked = now - shortest if doubtful.looked is None else doubtful.looked
+            self._looks.push(doubtful, max(now, looked + shortest), shortest)
 
     def forget(self, task: InFlight, now: float) -> None:
         """Let go of the task and learn nothing."""

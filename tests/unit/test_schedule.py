@@ -168,6 +168,26 @@ def test_tasks_that_all_take_the_same_are_not_taken_for_a_queue(seed: int) -> No
     assert max(count.delays) < 3
 
 
+def test_who_waits_is_not_asked_sooner_again_than_the_operator_allows() -> None:
+    """Three hundred tasks a second end, and it is often the same one that is next."""
+    agenda, looks = an_agenda(0, shortest=0.2), dict[str, float]()
+    spacings = []
+    take = agenda.take
+
+    def noted(now: float) -> InFlight | None:
+        task = take(now)
+        if task is not None:
+            spacings.append(now - looks.get(task.task_id, task.since))
+            looks[task.task_id] = now
+        return task
+
+    agenda.take = noted  # type: ignore[method-assign]
+    row = Row("all alike", draw=lambda *_: 2.0, every=1 / 300, limit=1e5)
+    play(row, agenda, 0, items=2500)
+
+    assert min(spacings) >= 0.2 - 1e-6
+
+
 def test_a_width_that_a_queue_has_taught_is_given_up_where_there_is_none() -> None:
     def take_two(rng: random.Random, _: int) -> float:
         return 2.0

@@ -133,10 +133,7 @@ class Forecast:
         """
         looked, turn, since = watched.looked, watched.turn, watched.task.since
         polling = self._polling
-        if self._turn.seen >= _LEARNED:
-            half = self._turn.quantile(0.5)
-            price *= min(1.0, half / _DEAREST / polling.cost)
-            price = max(price, min(polling.cost, _STEEP * polling.shortest**2 / half))
+        price = self._fair(price)
         if looked is None:
             return now, polling.shortest
         longest = polling.longest
@@ -154,6 +151,14 @@ class Forecast:
         if self._turn.seen < _LEARNED:
             due = max(due, since + polling.first)
         return due, due - origin
+
+    def _fair(self, price: float) -> float:
+        """Return a look's price beside how long tasks take: neither too dear nor for nothing."""
+        if self._turn.seen < _LEARNED:
+            return price
+        polling, half = self._polling, self._turn.quantile(0.5)
+        price *= min(1.0, half / _DEAREST / polling.cost)
+        return max(price, min(polling.cost, _STEEP * polling.shortest**2 / half))
 
     def going(self, watched: Watched, now: float, progress: float | None) -> bool:
         """Learn that a look found the task going; return whether everybody's turn has come."""

@@ -19,11 +19,15 @@ _OWN = 32
 _OF_ONE, _OF_FETCH = 1, 3
 
 
-def make_room(settings: Settings) -> Settings:
-    """Raise the soft limit if need be; return settings whose defaults keep within it."""
+def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:
+    """Raise the soft limit if need be; return settings whose defaults keep within it.
+
+    `both_ends`: the service is acted in this process, which then holds each connection twice.
+    """
     needed = _OWN + _OF_ONE * (settings.creators + settings.pollers)
     needed += _OF_FETCH * settings.fetchers
-    allowed = _raise_to(needed)
+    ends = 1 + both_ends
+    allowed = _raise_to(needed * ends) // ends
     return settings if allowed >= needed else _within(settings, allowed)
 
 

@@ -210,7 +210,7 @@ async def _work(job: OpenJob, night: Night) -> Summary:
     async with _service(job, night) as reachable:
         return await run(
             job,
-            make_room(night.settings),
+            make_room(night.settings, both_ends=night.service is None),
             reachable,
             deadline=seconds_left(night.settings.limits),
             beside=beside,

@@ -47,6 +47,15 @@ def test_where_it_cannot_be_raised_fewer_are_at_work(
     assert min(fitted.creators, fitted.pollers, fitted.fetchers) >= 1
 
 
+def test_a_rehearsal_has_both_ends_of_each_connection(limits: list[tuple[int, int]]) -> None:
+    limits[:] = [(256, 256)]
+
+    alone, both = make_room(HASTY), make_room(HASTY, both_ends=True)
+
+    assert 2 * (both.creators + both.pollers + 3 * both.fetchers) <= 256 - 2 * 32
+    assert both.creators < alone.creators
+
+
 def test_what_the_operator_has_set_stays(limits: list[tuple[int, int]]) -> None:
     limits[:] = [(64, 64)]
     chosen = HASTY.model_copy(update={"fetching": Fetching(fetchers=20)})

@@ -364,3 +364,30 @@ def test_a_disk_that_kept_fewer_bytes_gives_no_name(
     with pytest.raises(DiskFailed, match="fewer bytes"):
         place(a_part(folder, a_png()), "card")
     assert results(folder) == {}
+
+
+def test_a_part_that_cannot_be_closed_keeps_no_other_from_being_discarded(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[int] = []
+    close = os.close
+
+    def fail_once(descriptor: int) -> None:
+        is_folder = behind(descriptor).is_dir()
+        close(descriptor)
+        if not is_folder:
+            closed.append(descriptor)
+            if len(closed) == 1:
+                raise OSError(errno.EIO, "input/output error")
+
+    placings = [Placing(a_part(folder, a_png(colour)), colour) for colour in ("red", "blue")]
+    takes_nameless(folder.parts)
+    monkeypatch.setattr(os, "close", fail_once)
+    place_all(folder, placings)
+    for placing in placings:
+        placing.part.discard()
+    monkeypatch.undo()
+
+    assert len(closed) == 2
+    assert set(results(folder)) == {"red.png", "blue.png"}
+    assert list(folder.parts.iterdir()) == []

@@ -260,7 +260,7 @@ def test_the_keyboard_walks_opens_and_compares(night: Night, reader: Reader) -> 
         assert page.locator("#viewer-title").inner_text() == "item-2"
         page.keyboard.press("Escape")
         # A dialog tells that it was closed in a task of its own.
-        page.wait_for_function("document.activeElement.textContent === 'item-2'")
+        page.locator(":focus", has_text="item-2").wait_for()
         page.get_by_role("button", name="Compare 2").press("Enter")
         assert page.locator("#comparison strong").all_inner_texts() == ["item-0", "item-1"]
         page.keyboard.press("Escape")

@@ -114,7 +114,8 @@ class Forecast:
         edge = self._line.number_at(len(self._line) if width is None else width)
         came = [w for w in self._line.between(self._edge, edge) if w.turn is None]
         for watched in came:
-            watched.turn = watched.task.since if width is None else now
+            turn = self._width.turn(watched.number, watched.task.since)
+            watched.turn = now if turn is None else min(now, turn)
         self._edge = edge
         return came
 
@@ -205,6 +206,7 @@ class Forecast:
         if self._doubt >= _DOUBTED:
             self._doubt = 0
             self._width.widen()
+        self._at_once = _AT_ONCE  # one that has ended is seldom the only one: the next is asked now
 
     def forget(self, watched: Watched, now: float) -> None:
         """Take the task out of the line; nothing is learned."""

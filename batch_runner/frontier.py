@@ -11,9 +11,10 @@ A service that works out of order finishes tasks of any rank; then the width gro
 line, and everybody has their turn from the first moment. The width errs on the large side: twice
 too wide costs a tenth, too narrow costs delay. Worse, where nobody queues at the service they then
 queue for our looks, end in order, and make the width true. So when the first look at whoever has
-just had their turn keeps finding an end, one who still waits is looked at now and then; if those
-have ended as well, the width grows. A poll limit that binds makes ranks look larger than they are,
-never smaller; so they bound the widths that are tried, and do not choose among them.
+just had their turn keeps finding an end, one who still waits is looked at now and then; if that one
+has ended as well, so is the next, at once, and the width grows until one is found going. A poll
+limit that binds makes ranks look larger than they are, never smaller; so they bound the widths that
+are tried, and do not choose among them.
 """
 
 from __future__ import annotations

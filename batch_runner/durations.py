@@ -9,9 +9,9 @@ the stretches between them as the present hazard says (the E step of EM, one obs
 time); counting it at either end instead would feed the learner its own looks, and its durations
 would ratchet upwards.
 
-The stretches are geometric, 6 % each, so one table serves seconds and hours. Old observations fade,
-so a service that has changed is learned anew. Before anything is known the hazard is that of a
-scale-free guess, k ÷ t: what has taken a minute may well take another.
+The stretches are geometric, 6 % each as a rule, so one table serves seconds and hours. Old
+observations fade, so a service that has changed is learned anew. Before anything is known the
+hazard is that of a scale-free guess, k ÷ t: what has taken a minute may well take another.
 """
 
 from __future__ import annotations
@@ -24,18 +24,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_GRAIN = math.log(1.06)  # width of one stretch, in log time
+_GRAIN = 0.06  # width of one stretch, as a part of the time it begins at
 _MEMORY = 400.0  # finishes after which an observation counts 1/e
 _GROWTH = math.exp(1 / _MEMORY)  # of an observation's weight over the one before
 _KERNEL = (0.06, 0.24, 0.4)  # of the next but one stretch, the next, this one, when smoothing
 _FRESH = 0.15  # part of the observations that is worth new tables
+_QUIET = 0.0001  # part of the ends between two looks that may be taken for none
 _MOST_GONE = 15.0  # cumulated hazard, beyond which hardly anybody is left
+_FEW_LEFT, _STEPS = 0.05, 8  # part still going that one look will do for; moments that are tried
 _INHERITED = 100  # finishes that all earlier runs together weigh, at most
 
 
 class Durations:
     """The hazard of one kind of duration, over a clock that runs from 0 to `longest`.
 
+    All that is under `shortest` is one stretch, then each is longer by `grain` than the one before.
     `guess` is k of the hazard k ÷ t believed before anything is seen, `trust` how many tasks in
     each stretch it takes to outweigh it. `pooled` believes instead, where a stretch has little to
     say, what all stretches together say: for clocks on which next to nothing ends.
@@ -46,14 +49,16 @@ class Durations:
         *,
         shortest: float = 0.25,
         longest: float = 200_000.0,
+        grain: float = _GRAIN,
         guess: float = 1.0,
         trust: float = 0.2,
         pooled: bool = False,
     ) -> None:
-        count = math.ceil(math.log(longest / shortest) / _GRAIN)
+        self._grain = math.log1p(grain)
+        count = math.ceil(math.log(longest / shortest) / self._grain)
         self._shortest = shortest
-        self._edges = [0.0] + [shortest * math.exp(_GRAIN * i) for i in range(count)]
-        past = shortest * math.exp(_GRAIN * count)
+        self._edges = [0.0] + [shortest * math.exp(self._grain * i) for i in range(count)]
+        past = shortest * math.exp(self._grain * count)
         self._widths = [b - a for a, b in pairwise([*self._edges, past])]
         self._guess = guess
         self._trust = trust
@@ -77,15 +82,7 @@ class Durations:
         self._refresh()
         self._news += 1
         (first, before), (last, gone) = self._cumulated(start), self._cumulated(end)
-        weight = self._weight
-        if first == last:
-            self._at_risk[first] += weight * (end - start) / self._widths[first]
-            return gone - before
-        self._at_risk[first] += weight * (self._edges[first + 1] - start) / self._widths[first]
-        self._at_risk[last] += weight * (end - self._edges[last]) / self._widths[last]
-        # Those in between are wholly covered; summed up when the sums are next read.
-        self._entered[first + 1] += weight
-        self._entered[last] -= weight
+        self._present(first, start, last, end)
         return gone - before
 
     def ended(self, start: float, end: float) -> float:
@@ -99,6 +96,11 @@ class Durations:
         if alive <= over:  # no time has passed, or nobody is known to have lasted so long
             self._ends[last] += self._weight
         else:
+            ending = before + _QUIET * min(1.0, gone - before)
+            quiet = bisect_right(self._gone, ending, first, last + 1) - 1
+            if quiet > first:  # up to here as good as nobody ends: it was there, and that is all
+                self._present(first, start, quiet, self._edges[quiet])
+                first, start, alive = quiet, self._edges[quiet], self._alive[quiet]
             weight = self._weight / (alive - over)
             stops = [*self._edges[first + 1 : last + 1], end]
             lefts = [*self._alive[first + 1 : last + 1], over]
@@ -114,20 +116,27 @@ class Durations:
             self._rescale()
         return gone - before
 
-    def next_look(self, at: float, price: float) -> float:
+    def next_look(self, at: float, price: float, *, shortest: float = 0.0) -> float:
         """Return the clock by which waiting since `at` has cost `price` seconds of delay.
 
         At each moment the task has ended unseen with some probability; its integral is the delay
-        to be expected. Where the hazard h is even, that is a spacing of √(2 · price ÷ h).
+        to be expected. Where the hazard h is even, that is a spacing of √(2 · price ÷ h). Where
+        most end within `shortest`, the least spacing of two looks, it is the moment when one look
+        is most likely to do.
         """
         self._refresh()
-        (stretch, gone), edges, lived = self._cumulated(at), self._edges, self._lived
-        hazard = self._hazard[stretch]
+        stretch, gone = self._cumulated(at)
         if gone > _MOST_GONE:  # nothing known so late but the hazard; and S is lost to rounding
-            return at + math.sqrt(2 * price / hazard)
+            return at + math.sqrt(2 * price / self._hazard[stretch])
+        due = max(self._spaced(at, price), at + shortest)
+        return self._past_the_peak(at, due, price, shortest) if shortest else due
+
+    def _spaced(self, at: float, price: float) -> float:
+        """Return when the delay to be expected since `at` reaches `price`."""
+        (stretch, gone), edges, lived = self._cumulated(at), self._edges, self._lived
         alive = math.exp(-gone)
         # The delay up to an edge is ∫(1 − S(u) ÷ S(at)) du = edge − lived ÷ alive − start.
-        start = at - (lived[stretch] + (self._alive[stretch] - alive) / hazard) / alive
+        start = at - self._living(at)[1] / alive
         low, high = stretch + 1, len(edges)
         while low < high:
             middle = (low + high) // 2
@@ -143,6 +152,31 @@ class Durations:
         # Delay grows by ended · t + rate · t² ÷ 2; in this form the root holds where rate is 0.
         rate = (1 - ended) * self._hazard[edge]
         return at + 2 * price / (ended + math.sqrt(ended * ended + 2 * rate * price))
+
+    def _past_the_peak(self, at: float, due: float, price: float, shortest: float) -> float:
+        """Return when, from `due` on, to look so that the next look will hardly be needed.
+
+        A look that comes a moment too early costs `shortest` seconds of delay. With S for survival
+        and L for its integral, a look at t and, if need be, one `shortest` later come to
+        t · S(at) + S(t) · (price + shortest) − L(t + shortest), but for a constant.
+        """
+        alive, (now, _) = self._living(at)[0], self._living(due)
+        if now < _FEW_LEFT * alive or self._living(due + shortest)[0] > now / 2:
+            return due
+        least, best = math.inf, due
+        for step in range(_STEPS + 1):
+            look = due + shortest * step / _STEPS
+            cost = look * alive + self._living(look)[0] * (price + shortest)
+            cost -= self._living(look + shortest)[1]
+            if cost < least:
+                least, best = cost, look
+        return best
+
+    def _living(self, at: float) -> tuple[float, float]:
+        """Return survival, and its integral, up to a moment."""
+        stretch, gone = self._cumulated(at)
+        alive = math.exp(-gone)
+        return alive, self._lived[stretch] + (self._alive[stretch] - alive) / self._hazard[stretch]
 
     def quantile(self, share: float) -> float:
         """Return the clock by which `share` (0 to 1) of what starts has ended."""
@@ -188,6 +222,18 @@ class Durations:
         gone = self._gone[stretch] + (at - self._edges[stretch]) * self._hazard[stretch]
         return stretch, gone
 
+    def _present(self, first: int, start: float, last: int, end: float) -> None:
+        """Count a task that was there to end from `start`, in one stretch, to `end`, in another."""
+        weight = self._weight
+        if first == last:
+            self._at_risk[first] += weight * (end - start) / self._widths[first]
+            return
+        self._at_risk[first] += weight * (self._edges[first + 1] - start) / self._widths[first]
+        self._at_risk[last] += weight * (end - self._edges[last]) / self._widths[last]
+        # Those in between are wholly covered; summed up when the sums are next read.
+        self._entered[first + 1] += weight
+        self._entered[last] -= weight
+
     def _refresh(self) -> None:
         """Rebuild the tables when enough was seen since: at first always, later a seventh more."""
         if self._news < self._enough:
@@ -197,7 +243,7 @@ class Durations:
         self._sum_up()
         ends, at_risk = _smoothed(self._ends), _smoothed(self._at_risk)
         trust = self._trust * self._weight
-        guess = self._guess * _GRAIN
+        guess = self._guess * self._grain
         if self._pooled:
             guess = (sum(ends) + self._weight * guess) / (sum(at_risk) + self._weight)
         self._hazard = [

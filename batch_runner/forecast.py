@@ -3,7 +3,7 @@
 A task has one of two clocks, each with a hazard of its own (see `durations`):
 
 * its **turn**: the time since it came within the width of the line (see `frontier`). Where nothing
-  queues, that is the time since its submission;
+  queues, that is the time since its submission (see `focus`);
 * its **wait**: the time since submission, until its turn has come. Little ends there, so the looks
   are far apart: a safety round that finds tasks which overtake or fail at once.
 
@@ -20,6 +20,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from batch_runner.durations import Durations
+from batch_runner.focus import FocusedDurations
 from batch_runner.frontier import End, Line, Width
 from batch_runner.sightings import Sighting, Sightings, sight
 
@@ -147,7 +148,7 @@ class Forecast:
             due = looked + left
         else:
             origin = max(looked, turn)
-            due = turn + self._turn.next_look(origin - turn, price)
+            due = turn + self._turn.next_look(origin - turn, price, shortest=polling.shortest)
         due = max(min(due, origin + longest), looked + polling.shortest)
         if self._turn.seen < _LEARNED:
             due = max(due, since + polling.first)
@@ -157,8 +158,11 @@ class Forecast:
         """Return a look's price beside how long tasks take: neither too dear nor for nothing."""
         if self._turn.seen < _LEARNED:
             return price
-        polling, half = self._polling, self._turn.quantile(0.5)
+        polling = self._polling
+        quarter, half, most = (self._turn.quantile(share) for share in (0.25, 0.5, 0.75))
         price *= min(1.0, half / _DEAREST / polling.cost)
+        if most - quarter < polling.shortest:  # no look will follow another where most end
+            return price
         return max(price, min(polling.cost, _STEEP * polling.shortest**2 / half))
 
     def going(self, watched: Watched, now: float, progress: float | None) -> bool:
@@ -299,11 +303,11 @@ class Forecast:
         self._seconds.extend(seconds)
 
 
-def _fresh_clocks() -> tuple[Durations, Durations]:
+def _fresh_clocks() -> tuple[FocusedDurations, Durations]:
     """Return the clocks of the turn and of the wait, knowing nothing."""
-    return Durations(), Durations(trust=5.0, pooled=True)
+    return FocusedDurations(), Durations(trust=5.0, pooled=True)
 
 
-def _feed(clock: Durations, start: float, end: float, *, ended: bool) -> float:
+def _feed(clock: Durations | FocusedDurations, start: float, end: float, *, ended: bool) -> float:
     """Teach a clock what a look found; return the hazard it held for what lies between."""
     return clock.ended(start, end) if ended else clock.survived(start, end)

@@ -16,15 +16,18 @@ times. For a lognormal run time with a median of 30 s and σ = 0.4 that is 10.3 
 σ = 0.1, five times less; for run times without memory there is nothing to be gained. Back-off,
 which spaces looks the wider the likelier the end is, gets 40 to 80 s.
 
-The hazard is learned, from looks that never see an end itself (`durations`). It is a hazard of the
-time since a task's turn came, not since its submission: with five hundred tasks queued before
-sixteen workers the age of a task says little, its place in the line nearly all (`frontier`). Who
-is far behind the newest finished task is not worth asking. Where the service tells its progress,
-and as long as that has told the truth, it is asked when it said it would be done (`sightings`).
-All of it is bounded by the operator: no look sooner than `shortest` or, once a task's turn has
-come, later than `longest` after the last; and none before `first` until a few have finished. What
-is known of a workflow is one `Forecast`; it watches itself, and forgets when the service has
-changed.
+The hazard is learned, from looks that never see an end itself (`durations`), and to the second
+where tasks are alike (`focus`). There one look is enough; made a moment too early it would be
+followed by one as late as `shortest` commands, so it is made when most of the peak is past.
+
+It is a hazard of the time since a task's turn came, not since its submission: with five hundred
+tasks queued before sixteen workers the age of a task says little, its place in the line nearly all
+(`frontier`). Who is far behind the newest finished task is not worth asking. Where the service
+tells its progress, and as long as that has told the truth, it is asked when it said it would be
+done (`sightings`). All of it is bounded by the operator: no look sooner than `shortest` or, once a
+task's turn has come, later than `longest` after the last; and none before `first` until a few have
+finished. What is known of a workflow is one `Forecast`; it watches itself, and forgets when the
+service has changed.
 
 Quick tasks are worth no fewer looks than slow ones: a look costs a sixtieth of the time that half
 the tasks take, if that is less than the operator's price. And the price falls, to a tenth at most,

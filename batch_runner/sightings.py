@@ -5,25 +5,21 @@ the task's turn came, two reports by the slope between them. Both kinds are lear
 duration, on a clock that counts in parts of the time foretold: for an honest service the ends
 crowd around 1, for a lying one they lie anywhere.
 
-Whether to believe is a contest. Each look is foretold twice, by progress and by the task's age,
-and each time the two are compared by how probable they held what was then seen. A service that
-reports noise, or is stuck at 37, never wins it; one that begins to lie loses it within some ten
-looks.
+Whether to believe is a contest (`contest`): each look is foretold twice, by progress and by the
+task's age. A service that reports noise, or is stuck at 37, never wins it; one that begins to lie
+loses it within some ten looks.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from batch_runner.contest import Contest
 from batch_runner.durations import Durations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_PROVEN = 3.0  # nats by which progress must have foretold better before it is believed
-_MOST_PROVEN = 20.0  # and what it can save up, so that a service that starts to lie is found out
-_SURPRISE = 3.0  # nats that one look counts, at most
 _LEAST_LEFT = 0.2  # seconds; progress is seldom finer
 
 
@@ -56,11 +52,11 @@ class Sightings:
 
     def __init__(self) -> None:
         self._clocks = [Durations(shortest=0.02, longest=1000.0) for _ in range(2)]
-        self._proof = [0.0, 0.0]  # nats by which progress has foretold better than age
+        self._contests = [Contest(), Contest()]  # progress challenges age
 
     def next_look(self, sighting: Sighting | None, price: float) -> float | None:
         """Return the seconds from the sighting to the next look; None when it is not believed."""
-        if sighting is None or self._proof[sighting.sloped] < _PROVEN:
+        if sighting is None or not self._contests[sighting.sloped].won:
             return None
         clock = self._clocks[sighting.sloped]
         return sighting.left * clock.next_look(0.0, price / sighting.left)
@@ -72,19 +68,17 @@ class Sightings:
         """
         clock, end = self._clocks[sighting.sloped], passed / sighting.left
         by_progress = clock.ended(0.0, end) if ended else clock.survived(0.0, end)
-        gain = _log_ended(by_progress) - _log_ended(by_age) if ended else by_age - by_progress
-        gain = max(-_SURPRISE, min(_SURPRISE, gain))
-        self._proof[sighting.sloped] = _bounded(self._proof[sighting.sloped] + gain)
+        self._contests[sighting.sloped].hold(by_progress, by_age, ended=ended)
 
     def doubt(self) -> None:
         """Let progress prove itself anew."""
-        self._proof = [0.0, 0.0]
+        self._contests = [Contest(), Contest()]
 
     def state(self) -> dict[str, object]:
         """Return what was learned, ready for JSON."""
         return {
             "clocks": [clock.state() for clock in self._clocks],
-            "proof": [round(proof, 3) for proof in self._proof],
+            "proof": [round(contest.proof, 3) for contest in self._contests],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -96,13 +90,4 @@ class Sightings:
         for clock, known in zip(self._clocks, state["clocks"], strict=True):
             clock.restore(known)
         one, two = state["proof"]
-        self._proof = [_bounded(float(one)), _bounded(float(two))]
-
-
-def _bounded(proof: float) -> float:
-    return max(-_MOST_PROVEN, min(_MOST_PROVEN, proof))
-
-
-def _log_ended(hazard: float) -> float:
-    """Return the log of the probability to end within a stretch of that much hazard."""
-    return math.log(max(1e-300, -math.expm1(-hazard)))
+        self._contests = [Contest(float(one)), Contest(float(two))]

@@ -57,6 +57,11 @@ def alike(_: random.Random, __: int) -> float:
     return 33.0
 
 
+def two_lengths(rng: random.Random, _: int) -> float:
+    """Some take twenty seconds, some a minute, to the second."""
+    return rng.choice((20.0, 60.0))
+
+
 def two_humps(rng: random.Random, _: int) -> float:
     """Half the prompts take half a minute, half two and a half."""
     return rng.lognormvariate(math.log(30 if rng.random() < 0.5 else 150), 0.2)
@@ -298,6 +303,8 @@ def the_rows() -> list[Row]:
             in_flight=48,
         ),
         Row("all alike, no queue", draw=alike),
+        Row("all alike, no queue, 20 a second", draw=alike, every=0.05),
+        Row("two lengths, no queue", draw=two_lengths),
         Row("two humps, no queue", draw=two_humps),
         Row("two humps, backlog", draw=two_humps, slots=16, every=90 / 32),
         Row("newest first, 85 % busy", order="newest", **busy),  # type: ignore[arg-type]

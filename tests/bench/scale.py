@@ -182,6 +182,7 @@ BOUNDS = (
     Bound("pace 25/s", 1001, 25, 200, 0.5),
     Bound("40 in flight, 2 s each", 800, 1000, 40, 2.0),
     Bound("40 in flight, 2 s each, polling by default", 800, 1000, 40, 2.0, polling=""),
+    Bound("40 in flight, 10 s each, polling by default", 240, 1000, 40, 10.0, polling=""),
     Bound("40 slots, 2 s each", 800, 1000, 200, 2.0, slots=40),
 )
 

@@ -166,3 +166,36 @@ def test_where_everything_ends_at_once_the_next_look_comes_soon_after(
         durations.ended(2.0, 2.0001)
 
     assert 1.0 < durations.next_look(at, price) < 2.2 + price
+
+
+def test_taking_the_quiet_before_an_end_for_none_changes_next_to_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    quick, whole = Durations(), Durations()
+    learn(quick, random.Random(10), 300, median=30, sigma=0.1)
+    monkeypatch.setattr("batch_runner.durations._QUIET", -1.0)
+    learn(whole, random.Random(10), 300, median=30, sigma=0.1)
+
+    for share in (0.1, 0.5, 0.9):
+        assert quick.quantile(share) == pytest.approx(whole.quantile(share), rel=0.001)
+
+
+def test_one_look_past_a_narrow_peak_rather_than_one_before_it() -> None:
+    durations = Durations()
+    for _ in range(400):
+        durations.survived(0.0, 1.95)
+        durations.ended(1.95, 2.05)
+    early = durations.next_look(0.0, 0.01)
+
+    late = durations.next_look(0.0, 0.01, shortest=0.5)
+
+    assert early < late < early + 0.5
+    assert durations.survived(0.0, late) > 1.5  # four of five have ended by then
+
+
+def test_the_shortest_spacing_changes_nothing_where_ends_are_far_apart() -> None:
+    durations = Durations()
+    learn(durations, random.Random(11), 400, median=30, sigma=0.4)
+
+    assert durations.next_look(20.0, 0.5, shortest=0.2) == durations.next_look(20.0, 0.5)
+    assert durations.next_look(20.0, 1e-9, shortest=0.2) == 20.2

@@ -73,6 +73,7 @@ class Durations:
         self._gone: list[float] = []  # cumulated hazard at each edge
         self._alive: list[float] = []  # survival at each edge
         self._lived: list[float] = []  # its integral up to each edge
+        self._quantiles: dict[float, float] = {}  # asked for since the tables were built
 
     def survived(self, start: float, end: float) -> float:
         """Note a task that was going at `start` and still at `end`.
@@ -181,9 +182,12 @@ class Durations:
     def quantile(self, share: float) -> float:
         """Return the clock by which `share` (0 to 1) of what starts has ended."""
         self._refresh()
-        wanted = -math.log(1 - share)
-        stretch = max(0, min(bisect_right(self._gone, wanted) - 1, len(self._hazard) - 1))
-        return self._edges[stretch] + (wanted - self._gone[stretch]) / self._hazard[stretch]
+        if (known := self._quantiles.get(share)) is None:
+            wanted = -math.log(1 - share)
+            stretch = max(0, min(bisect_right(self._gone, wanted) - 1, len(self._hazard) - 1))
+            known = self._edges[stretch] + (wanted - self._gone[stretch]) / self._hazard[stretch]
+            self._quantiles[share] = known
+        return known
 
     def state(self) -> dict[str, object]:
         """Return what was learned, ready for JSON."""
@@ -251,7 +255,7 @@ class Durations:
             for end, risk, width in zip(ends, at_risk, self._widths, strict=True)
         ]
         gone, lived, alive = 0.0, 0.0, 1.0
-        self._gone, self._lived, self._alive = [], [], []
+        self._gone, self._lived, self._alive, self._quantiles = [], [], [], {}
         for hazard, width in zip(self._hazard, self._widths, strict=True):
             self._gone.append(gone)
             self._lived.append(lived)

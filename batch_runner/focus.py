@@ -55,11 +55,14 @@ class FocusedDurations:
 
     def next_look(self, at: float, price: float, *, shortest: float) -> float:
         """Return when to look next, as `Durations` does."""
-        return self._believed.next_look(at, price, shortest=shortest)
+        if self._fine is not None and self._contest.won:
+            return self._fine.next_look(at, price, shortest=shortest)
+        return self._coarse.next_look(at, price)  # too blunt to tell a peak so narrow
 
     def quantile(self, share: float) -> float:
         """Return the clock by which `share` (0 to 1) of what starts has ended."""
-        return self._believed.quantile(share)
+        believed = self._fine if self._fine is not None and self._contest.won else self._coarse
+        return believed.quantile(share)
 
     def fade(self, share: float) -> None:
         """Let all that was seen count `share` of what it did; where most end is no longer known."""
@@ -90,10 +93,6 @@ class FocusedDurations:
         self._fine = Durations(shortest=low, longest=high, grain=_FINE)
         self._fine.restore(fine)
         self._contest = Contest(float(fine["proof"]))
-
-    @property
-    def _believed(self) -> Durations:
-        return self._fine if self._fine is not None and self._contest.won else self._coarse
 
     def _hold(self, coarse: float, fine: float, *, ended: bool) -> float:
         """Compare what both foretold, and return what the one that was believed did."""

@@ -36,6 +36,7 @@ _STEEP = 1.5  # a price whose looks would come sooner than `shortest` where most
 _DEAREST = 60.0  # a look costs no more than this part of the time that half the tasks take
 _AT_ONCE = 4  # finishes found at the first look for one look at who waits
 _DOUBTED = 2  # of those, ended, before the width is doubted
+_TEACHERS, _TEACHERS_AT_ONCE = 100.0, 200.0  # tasks a second that are learned from, and in a burst
 _CHANGED, _LEAN = 25.0, 0.4  # ends too many or too few that say the service has changed
 _FADED = 0.05  # what is left of what was learned then
 
@@ -43,12 +44,13 @@ _FADED = 0.05  # what is left of what was learned then
 class Watched:
     """One task on the schedule. Small: there are many."""
 
-    __slots__ = ("forecast", "looked", "number", "sighting", "task", "ticket", "turn")
+    __slots__ = ("forecast", "looked", "number", "sighting", "task", "teaches", "ticket", "turn")
 
     def __init__(self, task: InFlight, forecast: Forecast, *, seen_before: bool) -> None:
         self.task = task
         self.forecast = forecast  # of its workflow
         self.number = -1  # in the line
+        self.teaches = True  # how long it takes is learned from; of very many, some are enough
         self.turn: float | None = None  # when it came within the width; None while it waits
         # When it was last known to be going; None when an earlier run may have looked: what the
         # next look finds then says nothing about how long it took.
@@ -98,16 +100,27 @@ class Forecast:
         self._edge = 0  # the first number beyond the width
         self._at_once = 0  # finishes found by the first look at a task
         self._doubt = 0  # of the width: waiting tasks that had ended, less those that had not
+        self._teachers, self._taught = _TEACHERS_AT_ONCE, -math.inf  # how many may yet be, and when
         if learned is not None:
             self._restore(learned)
 
     def add(self, watched: Watched) -> None:
         """Put a new task at the end of the line."""
         watched.number = self._line.append(watched)
+        watched.teaches = self._wants_teacher(watched.task.since)
         width = self._width.value
         if width is None or len(self._line) <= width:
             watched.turn = watched.task.since
             self._edge = watched.number + 1
+
+    def _wants_teacher(self, now: float) -> bool:
+        """Return whether one more task is to be learned from: chosen before anything is known."""
+        earned = _TEACHERS * max(0.0, now - self._taught)
+        self._teachers, self._taught = min(_TEACHERS_AT_ONCE, self._teachers + earned), now
+        if self._teachers < 1:
+            return False
+        self._teachers -= 1
+        return True
 
     def come_of_turn(self, now: float) -> list[Watched]:
         """Return the tasks that have come within the width since the last call."""
@@ -242,7 +255,7 @@ class Forecast:
     def _learn(self, watched: Watched, now: float, *, ended: bool) -> bool:
         """Feed the clocks with what a look found; return whether everybody's turn has come."""
         looked, turn, since = watched.looked, watched.turn, watched.task.since
-        if looked is None:
+        if looked is None or not watched.teaches:
             return False
         if turn is None:
             _feed(self._wait, looked - since, now - since, ended=ended)

@@ -158,6 +158,16 @@ def test_quick_tasks_get_as_many_looks_as_slow_ones() -> None:
     assert quick.delay == pytest.approx(slow.delay / 10, rel=0.2)
 
 
+def test_of_very_many_tasks_some_are_learned_from_and_that_is_enough() -> None:
+    agenda = an_agenda()
+    many = Row("very many", draw=lambda *drawn: lognormal(*drawn) / 10, every=0.001, limit=1e5)
+
+    count = play(many, agenda, 1, items=9000)
+
+    assert json.loads(agenda.learned()["cards"])["turn"]["seen"] < 1000
+    assert count.product < 2.5
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("seconds", "a_second"), [(2.0, 300), (30.0, 20)])
 def test_tasks_that_all_take_the_same_are_not_taken_for_a_queue(

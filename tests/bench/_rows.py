@@ -33,8 +33,7 @@ FAST = (sys.executable, "-m", "batch_runner")
 PLAIN = (
     sys.executable,
     "-c",
-    "import sys; sys.modules['uvloop'] = None\n"
-    "from batch_runner.__main__ import main; main()",
+    "import sys; sys.modules['uvloop'] = None\nfrom batch_runner.__main__ import main; main()",
 )
 #: Limits that never bind, and a first look as soon as may be.
 UNBOUND = (

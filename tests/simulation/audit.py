@@ -36,7 +36,6 @@ class Books:
     rows: list[ItemRow]
     events: dict[str, list[EventRow]]  # by item id
     paid: dict[str, list[PaidTask]]  # by item id
-    told_failed: frozenset[str]  # task ids
     given_twice: frozenset[str]  # task ids
     approved: Counter[str]  # new creates that a person allowed, by item id
     removed: frozenset[str]  # names of files that a person removed and no run has looked for since
@@ -64,7 +63,6 @@ def read_books(
         rows=rows,
         events=events,
         paid=paid,
-        told_failed=frozenset(service.told_failed),
         given_twice=frozenset(task_id for task_id, count in ids_given.items() if count > 1),
         approved=approved,
         removed=frozenset(removed),
@@ -103,7 +101,7 @@ def violations_at_the_end(books: Books, items: int) -> Iterator[str]:
 
 
 def _paid_twice(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
-    policy = min(row.attempts - 1, len({task.id for task in paid} & books.told_failed))
+    policy = min(row.attempts - 1, sum(task.told_failed for task in paid))
     allowed = 1 + policy + books.approved[row.id]
     if len(paid) > allowed:
         yield f"{row.id} was paid for {len(paid)} times, {allowed} were allowed"

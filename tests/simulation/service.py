@@ -52,6 +52,7 @@ class PaidTask:
     files: tuple[bytes, ...]
     answered: bool = False  # the client has read the id, in the run at work
     promised: bool = False  # and that run lived to its end: the id may never be forgotten
+    told_failed: bool = False  # the client has been told so
 
     @property
     def hashes(self) -> set[str]:
@@ -77,7 +78,6 @@ class ActedService:
         self.calm = False  # no more faults
         self.faults = 0
         self.ledger: list[PaidTask] = []
-        self.told_failed: set[str] = set()  # ids of tasks that the client knows to have failed
         self.crash: CrashPoint
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
@@ -109,7 +109,9 @@ class ActedService:
         early = self._world.now < task.finished_at or self._strikes("status", dice)
         state = dice.choice(_STRANGE) if early else task.end
         if state in (TaskState.FAILED, TaskState.CANCELED):
-            self.told_failed.add(task_id)
+            # Of tasks that were given one id the client cannot tell which of them it is.
+            for one in self.ledger:
+                one.told_failed |= one.id == task_id
         progress = dice.choice((None, None, dice.random()))
         self._note(f"status {task.item}: {state}")
         return TaskReport(state=state, progress=progress, word=state.value.upper())

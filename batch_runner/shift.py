@@ -138,7 +138,7 @@ class Shift:
     def commit_soon(self, change: Change) -> None:
         """Queue a change that need not be waited for: a crash before it repeats a free step."""
         self.tally.moved(change.event)
-        self.journal.record(change).add_done_callback(self._look_at)
+        self.journal.record(change, patient=True).add_done_callback(self._look_at)
 
     def _look_at(self, future: asyncio.Future[None]) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:

@@ -2,7 +2,8 @@
 
 While one batch is on its way to the disk the next one gathers, and for a few milliseconds more: a
 commit costs its process as much as dozens of changes do, so at full pace larger batches save most.
-A change that comes alone, with no commit just before it, is as fast as the disk allows.
+A change that comes alone, with no commit just before it, is as fast as the disk allows. What nobody
+waits for is patient: it goes with the next change that is not, and soon by itself.
 """
 
 from __future__ import annotations
@@ -29,13 +30,20 @@ LARGEST_BATCH = 512
 #: Seconds from the end of a commit to the next one, at least. At full pace 5 ms took a sixth off
 #: the processor time of an item, and nothing off the pace; 8 ms began to slow it.
 PAUSE = 0.005
+#: Seconds that a patient operation waits for others to go with.
+PATIENCE = 0.5
 
 
 class Committer(Protocol):
     """Runs operations in durable transactions, in the order they came."""
 
-    def submit(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Queue `operation`; the future is done when its transaction is on the disk."""
+    def submit(
+        self, operation: Callable[[sqlite3.Connection], T], *, patient: bool = False
+    ) -> asyncio.Future[T]:
+        """Queue `operation`; the future is done when its transaction is on the disk.
+
+        A `patient` one may wait a moment for others, before which it goes.
+        """
         ...
 
     @property
@@ -51,11 +59,14 @@ class Committer(Protocol):
 class Waiting:
     """One operation and the future that tells its outcome."""
 
-    __slots__ = ("error", "future", "operation", "result")
+    __slots__ = ("error", "future", "operation", "patient", "result")
 
-    def __init__(self, operation: Operation, future: asyncio.Future[Any]) -> None:
+    def __init__(
+        self, operation: Operation, future: asyncio.Future[Any], *, patient: bool = False
+    ) -> None:
         self.operation = operation
         self.future = future
+        self.patient = patient  # not yet on its way, unless with others
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -143,25 +154,37 @@ class GroupCommit:
         self._will_wake = False  # at the end of this round of the loop
         self._closing = threading.Event()
         self._unsettled = 0
+        self._patient: list[Waiting] = []  # for which the thread has not been roused
+        self._alarm: asyncio.TimerHandle | None = None  # when it will be
         self._broken: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
     @property
     def busy(self) -> bool:
-        """Say whether something is on its way to the disk."""
+        """Say whether something is on its way to the disk; what waits patiently is not yet."""
         return self._unsettled > 0
 
-    def submit(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
+    def submit(
+        self, operation: Callable[[sqlite3.Connection], T], *, patient: bool = False
+    ) -> asyncio.Future[T]:
         """Queue `operation`; the future is done when its transaction is on the disk.
+
+        A `patient` one goes with what comes next, or after `PATIENCE`.
 
         Raises (through the future):
             JournalError: SQLite could not commit; nothing of the batch was kept.
             IllegalTransition: the operation asked for an illegal move; it changed nothing.
         """
         future: asyncio.Future[T] = self._loop.create_future()
+        waiting = Waiting(operation, future, patient=patient)
+        self._queue.append(waiting)
+        if patient:
+            self._patient.append(waiting)
+            if self._alarm is None:
+                self._alarm = self._loop.call_later(PATIENCE, self._rouse)
+            return future
         self._unsettled += 1
-        self._queue.append(Waiting(operation, future))
         if not self._will_wake:  # what else comes in this round of the loop goes with it
             self._will_wake = True
             self._loop.call_soon(self._rouse)
@@ -170,6 +193,14 @@ class GroupCommit:
     def _rouse(self) -> None:
         # Always, also when it seems to be at work: it may just have seen the queue empty.
         self._will_wake = False
+        for waiting in self._patient:
+            if not waiting.future.done():  # else it went with others, which were at work already
+                waiting.patient = False
+                self._unsettled += 1
+        self._patient.clear()
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         self._wake.set()
 
     def close(self) -> None:
@@ -203,6 +234,6 @@ class GroupCommit:
             self._loop.call_soon_threadsafe(self._settle, batch)
 
     def _settle(self, batch: list[Waiting]) -> None:
-        self._unsettled -= len(batch)
+        self._unsettled -= sum(not waiting.patient for waiting in batch)
         for waiting in batch:
             waiting.settle()

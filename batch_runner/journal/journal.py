@@ -315,8 +315,10 @@ class Journal:
 
     # During a run: awaitable.
 
-    def record(self, change: Change) -> asyncio.Future[None]:
+    def record(self, change: Change, *, patient: bool = False) -> asyncio.Future[None]:
         """Queue one change; the future is done when it is on the disk.
+
+        A `patient` one waits a moment for others to go with.
 
         Queued when this returns, before anything is awaited: a cancelled waiter loses nothing.
 
@@ -325,7 +327,7 @@ class Journal:
             IllegalTransition: nothing was changed.
             JournalError: the commit failed; nothing was kept.
         """
-        return self._queue(Move(change, self._wall_clock()))
+        return self._queue(Move(change, self._wall_clock()), patient=patient)
 
     def waiting(self, after: int, limit: int) -> asyncio.Future[list[Waiting]]:
         """Read up to `limit` listed items that wait for a create, beyond position `after`."""
@@ -355,10 +357,12 @@ class Journal:
         kept = {**figures, "weather": list(figures["weather"])}  # the run goes on adding
         return self._queue(lambda connection: queries.note_run(connection, run, kept))
 
-    def _queue(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+    def _queue(
+        self, operation: Callable[[sqlite3.Connection], Any], *, patient: bool = False
+    ) -> asyncio.Future[Any]:
         if self._committer is None:
             raise JournalError("the journal has not been started")
-        return self._committer.submit(operation)
+        return self._committer.submit(operation, patient=patient)
 
 
 def _interrupted(key: str, event: Event) -> Change:

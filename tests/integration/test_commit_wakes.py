@@ -73,3 +73,28 @@ def test_what_comes_soon_after_a_commit_shares_the_next_one_which_closing_does_n
             return len(commits), sum(await asyncio.gather(*later))
 
     assert asyncio.run(work()) == (2, 10)
+
+
+def test_what_nobody_waits_for_goes_with_the_next_change_or_soon_by_itself() -> None:
+    async def work() -> list[int]:
+        commits = [0]
+        with closing(
+            sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        ) as connection:
+            journal = GroupCommit(connection, lambda: commits.append(0), pause=0.0)
+            together = journal.submit(_read, patient=True)
+            await asyncio.sleep(0.01)
+            assert not journal.busy
+            assert not together.done()
+            await journal.submit(_read)
+            assert together.done()
+            after_one = len(commits)
+            async with asyncio.timeout(PATIENCE):
+                await journal.submit(_read, patient=True)
+            alone = len(commits)
+            left = journal.submit(_read, patient=True)
+            journal.close()
+            await left
+            return [after_one, alone, len(commits), int(journal.busy)]
+
+    assert asyncio.run(work()) == [2, 3, 4, 0]

@@ -48,7 +48,10 @@ class BatchEachTurn:
     def busy(self) -> bool:
         return bool(self._batch)
 
-    def submit(self, operation: Callable[[sqlite3.Connection], Any]) -> asyncio.Future[Any]:
+    def submit(
+        self, operation: Callable[[sqlite3.Connection], Any], *, patient: bool = False
+    ) -> asyncio.Future[Any]:
+        assert not patient
         loop = asyncio.get_running_loop()
         if not self._batch:
             loop.call_soon(self._commit)

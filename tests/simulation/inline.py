@@ -47,12 +47,14 @@ class InlineCommitter:
         """Say whether something is on its way to the disk."""
         return bool(self._queue) or self._on_its_way
 
-    def submit(self, operation: Callable[[sqlite3.Connection], T]) -> asyncio.Future[T]:
-        """Queue `operation` for the next batch."""
+    def submit(
+        self, operation: Callable[[sqlite3.Connection], T], *, patient: bool = False
+    ) -> asyncio.Future[T]:
+        """Queue `operation` for the next batch; no batch is begun for a patient one alone."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.append(Waiting(operation, future))
-        if not self._on_its_way:
+        if not self._on_its_way and not patient:
             self._on_its_way = True
             loop.call_later(SYNC, self._next_batch)
         return future

@@ -21,6 +21,8 @@ import time
 
 from PIL import Image
 
+from tests.bench._windows import most_in
+
 
 def picture(size: int) -> bytes:
     """Return a PNG of about `size` bytes."""
@@ -68,6 +70,7 @@ class Tasks:
         first = self.created[0] if self.created else 0.0
         return {
             "creates": len(self.created),
+            "worst": most_in(self.created, 1.0),
             "repeats": self.repeats,
             "polls": self.polls,
             "span": span,

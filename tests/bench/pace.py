@@ -4,7 +4,8 @@
     python -m tests.bench.pace 1000/s 429  the rows whose name holds a word
 
 Arrivals are stamped by another process at the end of a socket, so what is measured is what a
-server sees. Beside the pacer: aiolimiter as it is mostly used. The rows with 429s are played in
+server sees. Beside the pacer: aiolimiter as it is mostly used, and the whole command, whose creates
+wait for commits and share two cores with the server. The rows with 429s are played in
 virtual time against a service that enforces a limit four times below the configured one.
 """
 
@@ -26,13 +27,14 @@ from aiolimiter import AsyncLimiter
 from batch_runner.pacer import Gate, Pacer
 from batch_runner.settings import Rate
 from tests.bench import _rows
+from tests.bench._windows import most_in
 from tests.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from multiprocessing.connection import Connection
 
-SECONDS = 6.0  # of each rate
+SECONDS, COMMAND = 6.0, 10.0  # of each rate, and with the whole command
 WAYS = [0.05, 0.3]  # seconds there and back, in the rows with 429s
 ITEMS = 150  # over which further 429s are counted
 
@@ -71,16 +73,6 @@ def measure(make: Callable[[], Callable[[], Awaitable[object]]], seconds: float)
     return moments
 
 
-def most_in(moments: list[float], window: float) -> int:
-    """Return the most moments in any stretch of that length, its end not included."""
-    most, first = 0, 0
-    for last, moment in enumerate(moments):
-        while moment - moments[first] >= window:
-            first += 1
-        most = max(most, last - first + 1)
-    return most
-
-
 def pacer(rate: Rate) -> Callable[[], Awaitable[object]]:
     """Return our way to a token."""
     clock = asyncio.get_running_loop().time
@@ -109,6 +101,19 @@ def usage(moments: list[float], rate: Rate) -> tuple[float, int]:
     """Return the part of the rate that was used, and the most in any of its periods."""
     used = (len(moments) - 1) / (moments[-1] - moments[0]) / rate.per_second
     return used, most_in(moments, rate.seconds)
+
+
+def show_command(count: int) -> None:
+    """Carry ten seconds of items with the command and print what the server saw of its creates."""
+    items = int(count * COMMAND)
+    settings = f"limits: {{pace: {count}/s, in_flight: 10000, polls: 10000/s}}\n"
+    with _rows.Service("--bytes", 1000) as service:
+        _rows.run(_rows.FAST, _rows.manifest(items, settings), service)
+    used = (items - 1) / service.seen["span"] / count
+    worst = int(service.seen["worst"])
+    verdict = "ok" if used >= 0.99 and worst <= count + 1 else "MISSED"
+    name = f"{count}/s, the whole command"
+    print(f"{name:34}{used:12.3f}{worst:8d}{'':20}   ≥ 0.99, ≤ {count + 1}  {verdict}", flush=True)
 
 
 class Strict:
@@ -174,6 +179,8 @@ def main(words: list[str]) -> None:
     for count in (1, 10, 100, 1000):
         if not words or any(word in f"{count}/s" for word in words):
             show(Rate(count, 1))
+            if count > 1:
+                show_command(count)
     if not words or "429" in words:
         for way in WAYS:
             for told in (True, False):

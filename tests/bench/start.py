@@ -14,25 +14,23 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
-import os
 import random
 import sqlite3
 import statistics
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from batch_runner.journal.changes import Change, Move, apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
 from batch_runner.opening import Identity, open_job
+from tests.bench import _rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -44,7 +42,6 @@ PAGE = 500  # items brought on together
 END_GOAL = 60.0  # seconds, with ITEMS
 
 EMPTY = "import click\n@click.group()\ndef main(): pass\nmain(prog_name='empty')"
-RUNNER = [sys.executable, "-m", "batch_runner"]
 COURSE = (
     Event.SUBMIT_STARTED,
     Event.SUBMIT_CONFIRMED,
@@ -123,104 +120,53 @@ def _change(row: sqlite3.Row, event: Event, file: PlacedFile) -> Change:
     )
 
 
-class Spent(NamedTuple):
-    """What one process took: seconds of wall and processor, and its peak in MB."""
-
-    begun: float  # on the monotonic clock, which all processes share
-    wall: float
-    cpu: float
-    peak: float
-
-
-def spend(command: Sequence[str], **environment: str) -> Spent:
-    """Run a command to its end, its words thrown away."""
-    begun = time.monotonic()
-    process = subprocess.Popen(
-        command,
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    _, status, used = os.wait4(process.pid, 0)
-    wall = time.monotonic() - begun
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    return Spent(begun, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 2**10)
-
-
-class Service:
-    """The neutral server, for the length of a block; `seen` is what it saw."""
-
-    def __enter__(self) -> Service:
-        command = [sys.executable, "-m", "tests.bench._server", "--bytes", "1000"]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        assert self._process.stdout
-        port = int(self._process.stdout.readline())
-        self.environment = {
-            "BAICAI_BASE_URL": f"http://127.0.0.1:{port}",
-            "BAICAI_API_KEY": "sk-bench",
-        }
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        told, _ = self._process.communicate("")
-        self.seen: dict[str, float] = json.loads(told)
-
-
-def show(name: str, figure: str, ratio: str, goal: str, *, ok: bool | None) -> None:
-    """Print one row."""
-    verdict = {None: "", True: "ok", False: "MISSED"}[ok]
-    print(f"{name:34}{figure:>26}{ratio:>10}   {goal:10}{verdict}", flush=True)
-
-
 def show_pairs(name: str, command: Sequence[str], goal: float | None, **environment: str) -> None:
     """Print what a command costs over an empty click program, run in turn with it."""
     pairs = [
-        (spend([sys.executable, "-c", EMPTY, "--help"]), spend(command, **environment))
+        (
+            _rows.spend([sys.executable, "-c", EMPTY, "--help"]),
+            _rows.spend(command, limit=_rows.LIMIT, **environment),
+        )
         for _ in range(ROUNDS)
     ]
     for kind in ("wall", "cpu"):
         yard = statistics.median(getattr(empty, kind) for empty, _ in pairs)
         figure = statistics.median(getattr(full, kind) for _, full in pairs)
-        ratio, ok = figure / yard, None if goal is None else figure <= goal * yard
-        show(f"{name}, {kind}", _ms(figure), f"{ratio:.2f}", f"≤ {goal}" if goal else "", ok=ok)
+        ok = None if goal is None else figure <= goal * yard
+        cells = (f"{1000 * figure:.0f} ms", "", "", f"{figure / yard:.2f}")
+        _rows.show(f"{name}, {kind}", *cells, goal=f"≤ {goal}" if goal else "", ok=ok)
 
 
 def show_run(folder: Path) -> None:
     """Print what a run of one item costs, that item included."""
     path = manifest(folder, 1)
-    with Service() as service:
-        command = [*RUNNER, "run", str(path), "--quiet", "--output"]
+    with _rows.Service("--bytes", 1000) as service:
+        command = [*_rows.FAST, "run", str(path), "--quiet", "--output"]
         show_pairs("run, 1 item", [*command, str(folder / "one")], None, **service.environment)
 
 
 def show_resume(path: Path, items: int) -> None:
     """Print the time to the first create of a job done but for one item, and to the run's end."""
-    with Service() as service:
-        spent = spend([*RUNNER, "run", str(path), "--quiet", "--yes"], **service.environment)
-    first = service.seen["first"] - spent.begun
-    show(f"resume to first create, {items:,}", f"{first:.2f} s", "", "≤ 3 s", ok=first <= 3)
+    with _rows.Service("--bytes", 1000) as service:
+        begun = time.monotonic()
+        spent = _rows.run(_rows.FAST, path, service)
+    first = service.seen["first"] - begun
+    cells = (f"{first:.2f} s", "", "", "")
+    _rows.show(f"resume to first create, {items:,}", *cells, goal="≤ 3 s", ok=first <= 3)
     show_end(f"from there to the end, {items:,}", spent, spent.wall - first)
 
 
 def show_nothing_left(path: Path, items: int) -> None:
     """Print the time of a run that finds everything done, its page included."""
-    with Service() as service:
-        spent = spend([*RUNNER, "run", str(path), "--quiet", "--yes"], **service.environment)
+    with _rows.Service("--bytes", 1000) as service:
+        spent = _rows.run(_rows.FAST, path, service)
     show_end(f"run, nothing left, {items:,}", spent, spent.wall)
 
 
-def show_end(name: str, spent: Spent, seconds: float) -> None:
+def show_end(name: str, spent: _rows.Spent, seconds: float) -> None:
     """Print a row about the end of a run."""
-    figure = f"{seconds:.1f} s {spent.cpu:.1f} cpu {spent.peak:.0f} MB"
-    show(name, figure, "", f"≤ {END_GOAL:g} s", ok=seconds <= END_GOAL)
-
-
-def _ms(seconds: float) -> str:
-    return f"{1000 * seconds:.0f} ms"
+    cells = (f"{seconds:.1f} s", f"{spent.cpu:.1f} s", f"{spent.peak:.0f} MB", "")
+    _rows.show(name, *cells, goal=f"≤ {END_GOAL:g} s", ok=seconds <= END_GOAL)
 
 
 def main(arguments: list[str]) -> None:
@@ -237,11 +183,11 @@ def main(arguments: list[str]) -> None:
     def wanted(name: str) -> bool:
         return not asked.words or name in asked.words
 
-    print(f"{'start':34}{'':>26}{'× empty':>10}", flush=True)
+    _rows.head("start", "time", "cpu", "peak", "× empty")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if wanted("help"):
-            show_pairs("--help", [*RUNNER, "--help"], 1.5)
+            show_pairs("--help", [*_rows.FAST, "--help"], 1.5)
         if wanted("run"):
             show_run(folder)
         if not any(map(wanted, ("resume", "nothing"))):

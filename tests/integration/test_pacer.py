@@ -9,7 +9,7 @@ import pytest
 
 from batch_runner.pacer import Gate, Pacer
 from batch_runner.settings import Rate, parse_rate
-from tests.bench.pace import most_in
+from tests.bench._windows import most_in
 
 pytestmark = pytest.mark.anyio
 

@@ -109,35 +109,6 @@ class JobFolder:
         return shutil.disk_usage(self.batch).free
 
 
-@functools.cache
-def takes_nameless(folder: Path) -> bool:
-    """Say whether a file in `folder` can be made without a name and be given one later."""
-    try:
-        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except (OSError, AttributeError):  # this file system, or this system, knows no such files
-        return False
-    probe = folder / f"probe-{secrets.token_hex(4)}"
-    try:
-        link_nameless(descriptor, str(probe))
-        probe.unlink()
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return True
-
-
-def link_nameless(descriptor: int, target: str) -> None:
-    """Give the file behind `descriptor`, made with O_TMPFILE, the name `target`.
-
-    Raises:
-        FileExistsError: the name is taken.
-        OSError: no name can be given.
-    """
-    # Naming a folder makes Python call linkat, which alone follows the link to the open file.
-    os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
-
-
 def sync_folder(folder: Path) -> None:
     """Put the names in `folder` on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -8,6 +8,7 @@ Where that cannot be had, the file stands in `.batch/parts` under a name of its 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import mmap
 import os
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.folder import JobFolder, link_nameless, takes_nameless, write_all
+from batch_runner.folder import JobFolder, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -167,6 +168,35 @@ class Part:
         except FileExistsError:
             return False
         return True
+
+
+@functools.cache
+def takes_nameless(folder: Path) -> bool:
+    """Say whether a file in `folder` can be made without a name and be given one later."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except (OSError, AttributeError):  # this file system, or this system, knows no such files
+        return False
+    probe = folder / f"probe-{secrets.token_hex(4)}"
+    try:
+        link_nameless(descriptor, str(probe))
+        probe.unlink()
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def link_nameless(descriptor: int, target: str) -> None:
+    """Give the file behind `descriptor`, made with O_TMPFILE, the name `target`.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: no name can be given.
+    """
+    # Naming a folder makes Python call linkat, which alone follows the link to the open file.
+    os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
 
 
 def link(part: Path, target: str) -> bool:

@@ -18,7 +18,13 @@ class Contest:
     """The score of a challenger against whom it challenges."""
 
     def __init__(self, proof: float = 0.0) -> None:
-        """`proof` is what an earlier contest left; see the property."""
+        """`proof` is what an earlier contest left; see the property.
+
+        Raises:
+            ValueError: it is no number.
+        """
+        if not math.isfinite(proof):
+            raise ValueError(f"wanted a number of nats, not {proof}")
         self._proof = max(-_MOST_PROVEN, min(_MOST_PROVEN, proof))
 
     @property

@@ -94,7 +94,7 @@ class Durations:
         self._refresh()
         (first, before), (last, gone) = self._cumulated(start), self._cumulated(end)
         alive, over = math.exp(-before), math.exp(-gone)
-        if alive <= over:  # no time has passed, or nobody is known to have lasted so long
+        if alive <= over or before > _MOST_GONE:  # no time has passed, or nobody lasted so long
             self._ends[last] += self._weight
         else:
             ending = before + _QUIET * min(1.0, gone - before)

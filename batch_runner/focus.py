@@ -21,7 +21,7 @@ _FINE = 0.006
 _FROM = 20  # finishes that tell where most end
 _BODY = 0.1, 0.9  # what ends between these shares
 _MARGIN = 4.0  # times, on both sides of it
-_LEAST, _MOST = 0.01, 1e6  # seconds that an inherited range may be about
+_LEAST, _MOST = 0.01, 1e6  # seconds between which the fine one's range must lie
 
 
 class FocusedDurations:
@@ -32,6 +32,7 @@ class FocusedDurations:
         self._fine: Durations | None = None
         self._range = 0.0, 0.0  # of the fine one, in seconds
         self._contest = Contest()
+        self._from = _FROM  # finishes seen from which on it is known where most end
 
     @property
     def seen(self) -> int:
@@ -68,6 +69,7 @@ class FocusedDurations:
         """Let all that was seen count `share` of what it did; where most end is no longer known."""
         self._coarse.fade(share)
         self._fine, self._contest = None, Contest()
+        self._from = self._coarse.seen + 3 * _FROM
 
     def state(self) -> dict[str, object]:
         """Return what was learned, ready for JSON."""
@@ -102,8 +104,10 @@ class FocusedDurations:
 
     def _focus(self) -> None:
         """Begin to learn finely, once it is known where."""
-        if self._coarse.seen < _FROM:
+        if self._coarse.seen < self._from:
             return
         low, high = (self._coarse.quantile(share) for share in _BODY)
-        self._range = max(_LEAST, low / _MARGIN), min(_MOST, high * _MARGIN)
-        self._fine = Durations(shortest=self._range[0], longest=self._range[1], grain=_FINE)
+        low, high = max(_LEAST, low / _MARGIN), min(_MOST, high * _MARGIN)
+        if low < high:
+            self._range = low, high
+            self._fine = Durations(shortest=low, longest=high, grain=_FINE)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from batch_runner.contest import Contest
 
 SURE, UNSURE = 3.0, 0.1  # cumulated hazard: an end is very likely, or not
@@ -45,6 +47,11 @@ def test_what_was_held_to_be_impossible_counts_no_more_than_a_surprise() -> None
 
     assert math.isfinite(contest.proof)
     assert contest.proof <= 3
+
+
+def test_an_inherited_proof_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="nan"):
+        Contest(math.nan)
 
 
 def test_an_inherited_proof_is_bounded_like_any() -> None:

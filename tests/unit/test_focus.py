@@ -53,7 +53,8 @@ def test_two_lengths_are_told_apart() -> None:
     assert 60 <= looks(durations, 60.0)[-1] < 61.5
 
 
-def test_tasks_that_differ_are_learned_as_by_the_coarse_grain_alone() -> None:
+def test_tasks_that_differ_are_looked_at_by_the_coarse_grain() -> None:
+    """A fine table of a few hundred tasks that differ is all peaks and gaps."""
     durations, alone = FocusedDurations(), Durations()
     chance = random.Random(2)
     for _ in range(300):
@@ -62,7 +63,35 @@ def test_tasks_that_differ_are_learned_as_by_the_coarse_grain_alone() -> None:
             each.survived(0.0, seconds * 0.9)
             each.ended(seconds * 0.9, seconds * 1.1)
 
-    assert durations.quantile(0.5) == pytest.approx(alone.quantile(0.5), rel=0.05)
+    for age in (0.0, 20.0, 30.0, 40.0):
+        expected = alone.next_look(age, 0.5)
+        assert durations.next_look(age, 0.5, shortest=SHORTEST) == expected
+    assert durations.quantile(0.5) == alone.quantile(0.5)
+
+
+def test_a_task_far_beyond_all_others_spoils_nothing() -> None:
+    """After an outage: last seen going a thousand times as late as others end, then ended."""
+    durations = FocusedDurations()
+    for _ in range(400):
+        durations.survived(0.0, 0.1)
+        durations.ended(0.1, 0.3)
+
+    for minutes in range(5, 60):
+        durations.survived(0.3, 60.0 * minutes)
+        durations.ended(60.0 * minutes, 60.0 * minutes + 5)
+    learn(durations, 50, median=0.2, sigma=0)
+
+    assert 0 < durations.next_look(0.0, 0.5, shortest=SHORTEST) < 2
+
+
+def test_the_fine_grain_is_laid_where_tasks_end_now() -> None:
+    durations = FocusedDurations()
+    learn(durations, 1000, median=33, sigma=0)
+
+    durations.fade(0.05)
+    learn(durations, 400, median=3, sigma=0)
+
+    assert 3 <= looks(durations, 3.0)[-1] < 3.3
 
 
 def test_a_look_comes_past_the_end_of_tasks_that_are_alike_and_not_just_before() -> None:

@@ -36,7 +36,8 @@ _STEEP = 1.5  # a price whose looks would come sooner than `shortest` where most
 _DEAREST = 60.0  # a look costs no more than this part of the time that half the tasks take
 _AT_ONCE = 4  # finishes found at the first look for one look at who waits
 _DOUBTED = 2  # of those, ended, before the width is doubted
-_TEACHERS, _TEACHERS_AT_ONCE = 100.0, 200.0  # tasks a second that are learned from, and in a burst
+_TEACHERS, _TEACHERS_AT_ONCE = 100.0, 500.0  # tasks a second that are learned from, and in a burst
+_GOLDEN = (math.sqrt(5) - 1) / 2  # turned round by this, a wheel stops evenly everywhere
 _CHANGED, _LEAN = 25.0, 0.4  # ends too many or too few that say the service has changed
 _FADED = 0.05  # what is left of what was learned then
 
@@ -101,6 +102,7 @@ class Forecast:
         self._at_once = 0  # finishes found by the first look at a task
         self._doubt = 0  # of the width: waiting tasks that had ended, less those that had not
         self._teachers, self._taught = _TEACHERS_AT_ONCE, -math.inf  # how many may yet be, and when
+        self._wheel = 0.0
         if learned is not None:
             self._restore(learned)
 
@@ -117,7 +119,9 @@ class Forecast:
         """Return whether one more task is to be learned from: chosen before anything is known."""
         earned = _TEACHERS * max(0.0, now - self._taught)
         self._teachers, self._taught = min(_TEACHERS_AT_ONCE, self._teachers + earned), now
-        if self._teachers < 1:
+        # The fewer are left, the rarer; but not every tenth: it may be one kind of ten in turn.
+        self._wheel = (self._wheel + _GOLDEN) % 1
+        if self._wheel * _TEACHERS_AT_ONCE >= 2 * self._teachers:
             return False
         self._teachers -= 1
         return True
@@ -148,9 +152,9 @@ class Forecast:
         """
         looked, turn, since = watched.looked, watched.turn, watched.task.since
         polling = self._polling
-        price = self._fair(price)
         if looked is None:
             return now, polling.shortest
+        price = self._fair(price, looked - (since if turn is None else turn))
         longest = polling.longest
         if turn is None:
             origin = looked
@@ -167,14 +171,14 @@ class Forecast:
             due = max(due, since + polling.first)
         return due, due - origin
 
-    def _fair(self, price: float) -> float:
+    def _fair(self, price: float, age: float) -> float:
         """Return a look's price beside how long tasks take: neither too dear nor for nothing."""
         if self._turn.seen < _LEARNED:
             return price
         polling = self._polling
         quarter, half, most = (self._turn.quantile(share) for share in (0.25, 0.5, 0.75))
         price *= min(1.0, half / _DEAREST / polling.cost)
-        if most - quarter < polling.shortest:  # no look will follow another where most end
+        if age < most < quarter + polling.shortest:  # no look will follow another where most end
             return price
         return max(price, min(polling.cost, _STEEP * polling.shortest**2 / half))
 

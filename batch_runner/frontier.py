@@ -12,9 +12,9 @@ line, and everybody has their turn from the first moment. The width errs on the 
 too wide costs a tenth, too narrow costs delay. Worse, where nobody queues at the service they then
 queue for our looks, end in order, and make the width true. So when the first look at whoever has
 just had their turn keeps finding an end, one who still waits is looked at now and then; if that one
-has ended as well, so is the next, at once, and the width grows until one is found going. A poll
-limit that binds makes ranks look larger than they are, never smaller; so they bound the widths that
-are tried, and do not choose among them.
+has ended as well, the next is looked at at once, and the width grows until one is found going. A
+poll limit that binds makes ranks look larger than they are, never smaller; so they bound the widths
+that are tried, and do not choose among them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _FACTOR = 4  # times the rank below which four of five finish: the widest worth 
 _HOPELESS = 3.0  # times the least cost, where trying narrower ones ends
 _EARLY = 1.3  # how much dearer it is to find what ended before its turn
 _BETTER = 0.95  # a width is left only for one that costs less than this part
+_SLIGHT = 0.02  # times the quickest task: a gain for which no queue is assumed where none was
 
 
 class Line(Generic[T]):
@@ -143,6 +144,7 @@ class Width:
         self._noted = 0
         self._ranks: deque[int] = deque(maxlen=_REMEMBERED)
         self._due = _FEWEST  # finishes noted until the next decision
+        self._quickest = math.inf  # seconds from a submission to the sighting of the end
 
     def left(self, now: float) -> None:
         """Note that a task left the line, for whatever reason."""
@@ -153,6 +155,7 @@ class Width:
     def note(self, end: End, rank: int, length: int) -> bool:
         """Note a finish, its rank, and how long the line is; return whether the width has moved."""
         self.ends.append(end)
+        self._quickest = min(self._quickest, end.found - end.since)
         self._noted += 1
         self._ranks.append(rank)
         if self._noted < self._due:
@@ -164,7 +167,7 @@ class Width:
         """Forget what was learned: the service has changed."""
         self.ends.clear()
         self._ranks.clear()
-        self.value, self._noted, self._due = None, 0, _FEWEST_AGAIN
+        self.value, self._noted, self._due, self._quickest = None, 0, _FEWEST_AGAIN, math.inf
 
     def widen(self) -> None:
         """Take half as many again to be in work."""
@@ -196,6 +199,8 @@ class Width:
             widths.append(None)
             costs.append(self._cost(None, left))
         enough = min(costs) / _BETTER
+        if self.value is None:  # tasks that are alike cost next to nothing under any width
+            enough += _SLIGHT * self._quickest
         if self._cost(self.value, left) <= enough:
             return False
         # The widest of those that are about as good: too wide costs less than too narrow.

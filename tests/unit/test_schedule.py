@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_runner.agenda import Agenda
+from batch_runner.durations import Durations
 from batch_runner.frontier import End, Line, Width
 from batch_runner.settings import Polling
 from tests.bench.polls import Row, a_task, honest, lognormal, noise, play, stuck
@@ -158,6 +159,21 @@ def test_quick_tasks_get_as_many_looks_as_slow_ones() -> None:
     assert quick.delay == pytest.approx(slow.delay / 10, rel=0.2)
 
 
+def test_what_is_learned_from_is_not_one_kind_of_ten_that_come_in_turn() -> None:
+    """Nine kinds take a second, the tenth three: all ten are learned of."""
+    many = Row("in turn", draw=lambda _, n: 3.0 if n % 10 == 9 else 1.0, every=0.001, limit=1e5)
+    agenda = an_agenda()
+
+    play(many, agenda, 1, items=5000)
+
+    ends = json.loads(agenda.learned()["cards"])["seconds"]
+    turn = Durations()
+    turn.restore(json.loads(agenda.learned()["cards"])["turn"])
+    assert len(ends) == 200
+    assert 0.8 < turn.quantile(0.5) < 1.3
+    assert 2.5 < turn.quantile(0.97) < 3.6
+
+
 def test_of_very_many_tasks_some_are_learned_from_and_that_is_enough() -> None:
     agenda = an_agenda()
     many = Row("very many", draw=lambda *drawn: lognormal(*drawn) / 10, every=0.001, limit=1e5)
@@ -169,7 +185,7 @@ def test_of_very_many_tasks_some_are_learned_from_and_that_is_enough() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize(("seconds", "a_second"), [(2.0, 300), (30.0, 20)])
+@pytest.mark.parametrize(("seconds", "a_second"), [(2.0, 300), (30.0, 20), (20.0, 5)])
 def test_tasks_that_all_take_the_same_are_not_taken_for_a_queue(
     seconds: float, a_second: int, seed: int
 ) -> None:

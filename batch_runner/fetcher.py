@@ -1,7 +1,8 @@
 """Third stage: bring the files of completed tasks home, verify and place them.
 
-On the disk: `fetching` until every file of the item stands verified and synced under its final
-name; only then `done`. A crash in between fetches again, which is free, and finds its own files.
+On the disk: `fetching` (for a moment still `submitted`) until every file of the item stands
+verified and synced under its final name; only then `done`. A crash in between fetches again, which
+is free, and finds its own files.
 What cannot be had in this run stays `unfetched` with its id: it is paid, and every later run tries.
 """
 

@@ -42,7 +42,7 @@ class Committer(Protocol):
     ) -> asyncio.Future[T]:
         """Queue `operation`; the future is done when its transaction is on the disk.
 
-        A `patient` one may wait a moment for others, before which it goes.
+        A `patient` one may wait a moment, to go with the next one that is not.
         """
         ...
 
@@ -59,14 +59,11 @@ class Committer(Protocol):
 class Waiting:
     """One operation and the future that tells its outcome."""
 
-    __slots__ = ("error", "future", "operation", "patient", "result")
+    __slots__ = ("error", "future", "operation", "result")
 
-    def __init__(
-        self, operation: Operation, future: asyncio.Future[Any], *, patient: bool = False
-    ) -> None:
+    def __init__(self, operation: Operation, future: asyncio.Future[Any]) -> None:
         self.operation = operation
         self.future = future
-        self.patient = patient  # not yet on its way, unless with others
         self.result: Any = None
         self.error: Exception | None = None
 
@@ -154,8 +151,8 @@ class GroupCommit:
         self._will_wake = False  # at the end of this round of the loop
         self._closing = threading.Event()
         self._unsettled = 0
-        self._patient: list[Waiting] = []  # for which the thread has not been roused
-        self._alarm: asyncio.TimerHandle | None = None  # when it will be
+        self._patient: list[Waiting] = []  # not queued yet
+        self._alarm: asyncio.TimerHandle | None = None  # when they will be
         self._broken: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
@@ -177,35 +174,37 @@ class GroupCommit:
             IllegalTransition: the operation asked for an illegal move; it changed nothing.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        waiting = Waiting(operation, future, patient=patient)
-        self._queue.append(waiting)
-        if patient:
-            self._patient.append(waiting)
-            if self._alarm is None:
-                self._alarm = self._loop.call_later(PATIENCE, self._rouse)
-            return future
-        self._unsettled += 1
+        self._patient.append(Waiting(operation, future))
+        if not patient:
+            self._send_off()
+        elif self._alarm is None:
+            self._alarm = self._loop.call_later(PATIENCE, self._send_off)
+        return future
+
+    def _send_off(self) -> None:
+        """Queue all that has waited, in its order, and wake the thread."""
+        self._line_up()
         if not self._will_wake:  # what else comes in this round of the loop goes with it
             self._will_wake = True
             self._loop.call_soon(self._rouse)
-        return future
+
+    def _line_up(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        self._unsettled += len(self._patient)
+        self._queue.extend(self._patient)
+        self._patient.clear()
 
     def _rouse(self) -> None:
         # Always, also when it seems to be at work: it may just have seen the queue empty.
         self._will_wake = False
-        for waiting in self._patient:
-            if not waiting.future.done():  # else it went with others, which were at work already
-                waiting.patient = False
-                self._unsettled += 1
-        self._patient.clear()
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         self._wake.set()
 
     def close(self) -> None:
         """Finish what is queued, then stop the thread. Blocks; nothing may be submitted after."""
-        self._closing.set()  # first: the thread looks at it after each wake
+        self._line_up()
+        self._closing.set()  # before the wake: the thread looks at it after each
         self._wake.set()
         self._thread.join()
 
@@ -234,6 +233,6 @@ class GroupCommit:
             self._loop.call_soon_threadsafe(self._settle, batch)
 
     def _settle(self, batch: list[Waiting]) -> None:
-        self._unsettled -= sum(not waiting.patient for waiting in batch)
+        self._unsettled -= len(batch)
         for waiting in batch:
             waiting.settle()

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batch_runner.errors import JournalError
-from batch_runner.journal.commit import Waiting, commit_batch
+from batch_runner.journal.commit import PATIENCE, Waiting, commit_batch
 
 if TYPE_CHECKING:
     import sqlite3
@@ -50,13 +50,13 @@ class InlineCommitter:
     def submit(
         self, operation: Callable[[sqlite3.Connection], T], *, patient: bool = False
     ) -> asyncio.Future[T]:
-        """Queue `operation` for the next batch; no batch is begun for a patient one alone."""
+        """Queue `operation` for the next batch, which a patient one alone begins later."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.append(Waiting(operation, future))
-        if not self._on_its_way and not patient:
-            self._on_its_way = True
-            loop.call_later(SYNC, self._next_batch)
+        if not self._on_its_way:
+            self._on_its_way = not patient
+            loop.call_later(PATIENCE if patient else SYNC, self._next_batch)
         return future
 
     def close(self) -> None:
@@ -65,7 +65,7 @@ class InlineCommitter:
             self._commit()
 
     def _next_batch(self) -> None:
-        if self._crash.dead:
+        if self._crash.dead or not self._queue:
             return
         self._commit()
         self._on_its_way = bool(self._queue)

@@ -13,6 +13,7 @@ import itertools
 import json
 import os
 import re
+import select
 import shutil
 import statistics
 import subprocess
@@ -77,18 +78,22 @@ def spend(
     begun = time.monotonic()
     with complaints.open("wb") as words, Path(output or os.devnull).open("wb") as said:
         process = subprocess.Popen(command, env=os.environ | environment, stdout=said, stderr=words)
-    peak = 0.0
+    peak, ended = 0.0, select.poll()
+    watched = os.pidfd_open(process.pid)
+    ended.register(watched, select.POLLIN)
     try:
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             # Not ru_maxrss: that begins with the size of the process that started this one.
             peak = memory(process.pid, "VmHWM") or peak
             if time.monotonic() - begun > limit:
                 raise SystemExit(f"{command} took longer than {limit:g} s")
-            time.sleep(SAMPLE)
+            ended.poll(1000 * SAMPLE)
     except BaseException:
         process.kill()
         process.wait()
         raise
+    finally:
+        os.close(watched)
     wall = time.monotonic() - begun
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)

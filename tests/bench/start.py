@@ -129,6 +129,8 @@ def show_pairs(name: str, command: Sequence[str], goal: float | None, **environm
         )
         for _ in range(ROUNDS)
     ]
+    if failed := [spent for pair in pairs for spent in pair if spent.code]:
+        raise SystemExit(f"{name} ended with {failed[0].code}: {failed[0].words}")
     for kind in ("wall", "cpu"):
         yard = statistics.median(getattr(empty, kind) for empty, _ in pairs)
         figure = statistics.median(getattr(full, kind) for _, full in pairs)

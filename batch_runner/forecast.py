@@ -276,12 +276,15 @@ class Forecast:
         few = self._drift.note(foretold, ended=ended)
         if few is None:
             return False
+        if few:
+            # Those whose turn it is do not end: others may, so everybody is asked again, and what
+            # the last ones took from their submission says more than what they took in their turn.
+            self._width.value = None
+            self._relearn()
+            self._width.forget()
         self._turn.fade(_FADED)
         self._wait.fade(_FADED)
         self._sightings.doubt()
-        if few:
-            # Those whose turn it is do not end: others may, so everybody is asked again.
-            self._width.forget()
         return few
 
     def _relearn(self) -> None:

@@ -56,7 +56,6 @@ class Durations:
     ) -> None:
         self._grain = math.log1p(grain)
         count = math.ceil(math.log(longest / shortest) / self._grain)
-        self._shortest = shortest
         self._edges = [0.0] + [shortest * math.exp(self._grain * i) for i in range(count)]
         past = shortest * math.exp(self._grain * count)
         self._widths = [b - a for a, b in pairwise([*self._edges, past])]
@@ -129,15 +128,14 @@ class Durations:
         stretch, gone = self._cumulated(at)
         if gone > _MOST_GONE:  # nothing known so late but the hazard; and S is lost to rounding
             return at + math.sqrt(2 * price / self._hazard[stretch])
-        due = max(self._spaced(at, price), at + shortest)
+        due = max(self._spaced(at, stretch, price), at + shortest)
         return self._past_the_peak(at, due, price, shortest) if shortest else due
 
-    def _spaced(self, at: float, price: float) -> float:
-        """Return when the delay to be expected since `at` reaches `price`."""
-        (stretch, gone), edges, lived = self._cumulated(at), self._edges, self._lived
-        alive = math.exp(-gone)
+    def _spaced(self, at: float, stretch: int, price: float) -> float:
+        """Return when the delay to be expected since `at`, in that stretch, reaches `price`."""
+        (alive, so_far), edges, lived = self._living(at), self._edges, self._lived
         # The delay up to an edge is ∫(1 − S(u) ÷ S(at)) du = edge − lived ÷ alive − start.
-        start = at - self._living(at)[1] / alive
+        start = at - so_far / alive
         low, high = stretch + 1, len(edges)
         while low < high:
             middle = (low + high) // 2

@@ -17,7 +17,7 @@ from batch_runner.durations import Durations
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_FINE = 0.006
+_FINE = 0.006  # width of one stretch of the fine table, where that of the coarse is 0.06
 _FROM = 20  # finishes that tell where most end
 _BODY = 0.1, 0.9  # what ends between these shares
 _MARGIN = 4.0  # times, on both sides of it
@@ -56,14 +56,13 @@ class FocusedDurations:
 
     def next_look(self, at: float, price: float, *, shortest: float) -> float:
         """Return when to look next, as `Durations` does."""
-        if self._fine is not None and self._contest.won:
-            return self._fine.next_look(at, price, shortest=shortest)
+        if (proven := self._proven) is not None:
+            return proven.next_look(at, price, shortest=shortest)
         return self._coarse.next_look(at, price)  # too blunt to tell a peak so narrow
 
     def quantile(self, share: float) -> float:
         """Return the clock by which `share` (0 to 1) of what starts has ended."""
-        believed = self._fine if self._fine is not None and self._contest.won else self._coarse
-        return believed.quantile(share)
+        return (self._proven or self._coarse).quantile(share)
 
     def fade(self, share: float) -> None:
         """Let all that was seen count `share` of what it did; where most end is no longer known."""
@@ -91,10 +90,13 @@ class FocusedDurations:
         low, high = (float(edge) for edge in fine["range"])
         if not _LEAST <= low < high <= _MOST:
             raise ValueError(f"wanted a range of seconds, not {low} to {high}")
-        self._range = low, high
-        self._fine = Durations(shortest=low, longest=high, grain=_FINE)
-        self._fine.restore(fine)
+        self._lay(low, high).restore(fine)
         self._contest = Contest(float(fine["proof"]))
+
+    @property
+    def _proven(self) -> Durations | None:
+        """Return the fine one while it is believed."""
+        return self._fine if self._contest.won else None
 
     def _hold(self, coarse: float, fine: float, *, ended: bool) -> float:
         """Compare what both foretold, and return what the one that was believed did."""
@@ -109,5 +111,10 @@ class FocusedDurations:
         low, high = (self._coarse.quantile(share) for share in _BODY)
         low, high = max(_LEAST, low / _MARGIN), min(_MOST, high * _MARGIN)
         if low < high:
-            self._range = low, high
-            self._fine = Durations(shortest=low, longest=high, grain=_FINE)
+            self._lay(low, high)
+
+    def _lay(self, low: float, high: float) -> Durations:
+        """Begin a fine table for what ends between these seconds."""
+        self._range = low, high
+        self._fine = Durations(shortest=low, longest=high, grain=_FINE)
+        return self._fine

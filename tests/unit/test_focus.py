@@ -84,16 +84,6 @@ def test_a_task_far_beyond_all_others_spoils_nothing() -> None:
     assert 0 < durations.next_look(0.0, 0.5, shortest=SHORTEST) < 2
 
 
-def test_the_fine_grain_is_laid_where_tasks_end_now() -> None:
-    durations = FocusedDurations()
-    learn(durations, 1000, median=33, sigma=0)
-
-    durations.fade(0.05)
-    learn(durations, 400, median=3, sigma=0)
-
-    assert 3 <= looks(durations, 3.0)[-1] < 3.3
-
-
 def test_a_look_comes_past_the_end_of_tasks_that_are_alike_and_not_just_before() -> None:
     """Half a second early would cost the shortest spacing."""
     durations = FocusedDurations()
@@ -104,14 +94,16 @@ def test_a_look_comes_past_the_end_of_tasks_that_are_alike_and_not_just_before()
     assert sum(last) / len(last) < 2.1
 
 
-def test_a_service_that_has_changed_is_focused_anew() -> None:
+@pytest.mark.parametrize(("before", "since", "latest"), [(300, 200, 3.6), (1000, 400, 3.3)])
+def test_a_service_that_has_changed_is_focused_anew(before: int, since: int, latest: float) -> None:
+    """Where tasks end now, also when what is left of earlier ones would do for a guess."""
     durations = FocusedDurations()
-    learn(durations, 300, median=33, sigma=0)
+    learn(durations, before, median=33, sigma=0)
 
     durations.fade(0.05)
-    learn(durations, 200, median=3, sigma=0)
+    learn(durations, since, median=3, sigma=0)
 
-    assert 3 <= looks(durations, 3.0)[-1] < 3.6
+    assert 3 <= looks(durations, 3.0)[-1] < latest
 
 
 def test_what_was_learned_at_both_grains_survives_json() -> None:

@@ -89,12 +89,11 @@ def show(rate: Rate) -> None:
     seconds = max(SECONDS, 5 * rate.seconds)
     used, worst = usage(measure(lambda: pacer(rate), seconds), rate)
     plain_used, plain_worst = usage(measure(lambda: plain(rate), seconds), rate)
-    verdict = "ok" if used >= 0.99 and worst <= rate.count + 1 else "MISSED"
     plainly = f"AsyncLimiter({rate.count:g}, {rate.seconds:g}), {plain_used:.1%} used"
     _rows.keep(f"pace {rate}", f"batch-runner, {used:.1%} used", worst)
     _rows.keep(f"pace {rate}", plainly, plain_worst)
     cells = f"{used:12.3f}{worst:8d}{plain_used:12.3f}{plain_worst:8d}"
-    print(f"{rate!s:34}{cells}   ≥ 0.99, ≤ {rate.count + 1:g}  {verdict}", flush=True)
+    print(f"{rate!s:34}{cells}   {verdict(used, worst, rate.count)}", flush=True)
 
 
 def usage(moments: list[float], rate: Rate) -> tuple[float, int]:
@@ -111,9 +110,15 @@ def show_command(count: int) -> None:
         _rows.run(_rows.FAST, _rows.manifest(items, settings), service)
     used = (items - 1) / service.seen["span"] / count
     worst = int(service.seen["worst"])
-    verdict = "ok" if used >= 0.99 and worst <= count + 1 else "MISSED"
     name = f"{count}/s, the whole command"
-    print(f"{name:34}{used:12.3f}{worst:8d}{'':20}   ≥ 0.99, ≤ {count + 1}  {verdict}", flush=True)
+    cells = f"{used:12.3f}{worst:8d}{'':20}"
+    print(f"{name:34}{cells}   {verdict(used, worst, count)}", flush=True)
+
+
+def verdict(used: float, worst: int, count: float) -> str:
+    """Return the goal at a limit of that count, and whether it is met."""
+    met = used >= 0.99 and worst <= count + 1
+    return f"≥ 0.99, ≤ {count + 1:g}  {'ok' if met else 'MISSED'}"
 
 
 class Strict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from urllib.parse import quote
 
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.comparison import Comparison
+from batch_runner.journal.courses import Courses
 from batch_runner.journal.file import BUSY_SECONDS, SCHEMA_VERSION, closed_on_error
 from batch_runner.journal.rows import (
     ITEM_COLUMNS,
@@ -133,9 +135,10 @@ class JournalReader:
 
     def _every_item(self) -> Iterator[sqlite3.Row]:
         """Yield all rows; no index has their order, and to sort them for each page takes long."""
-        numbers = [number for _, number in sorted(self._positions())]
-        for start in range(0, len(numbers), PAGE):
-            page = numbers[start : start + PAGE]
+        # Position and row in one number: pairs would take three times the memory.
+        order = sorted(array("Q", (place << 32 | row for place, row in self._positions())))
+        for start in range(0, len(order), PAGE):
+            page = [both & 0xFFFF_FFFF for both in order[start : start + PAGE]]
             query = (
                 f"SELECT rowid AS row, {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
                 f"WHERE rowid IN ({', '.join('?' * len(page))})"
@@ -161,10 +164,6 @@ class JournalReader:
     def events(self, key: str) -> list[EventRow]:
         """Return what happened to one item, oldest first."""
         return [event_of(row) for row in self._all(_EVENTS_OF, (key,))]
-
-    def latest_events(self, limit: int) -> list[EventRow]:
-        """Return the newest `limit` events of all items, newest first."""
-        return [event_of(row) for row in self._all(_LATEST_EVENTS, (limit,))]
 
     def oldest_in_flight(self, limit: int) -> list[ItemRow]:
         """Return the items whose tasks are at the service, or on their way, the oldest first."""
@@ -196,6 +195,10 @@ class JournalReader:
         """Return what was learned about durations, by workflow; `schedule` reads it."""
         return {row["workflow"]: row["state"] for row in self._all("SELECT * FROM learned")}
 
+    def courses(self, limit: int) -> Courses:
+        """Return the newest `limit` events, to be found by item."""
+        return Courses(self._all, limit)
+
     def comparison(self) -> Comparison:
         """Return the means to compare a listing with this journal."""
         return Comparison(self._all)
@@ -217,11 +220,6 @@ _EVENTS_OF = (
     "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
     "WHERE key = ? ORDER BY seq"
 )
-_LATEST_EVENTS = (
-    "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
-    "ORDER BY seq DESC LIMIT ?"
-)
-
 #: Events looked back at, at most, so that a long night is not read anew at every look.
 _AT_MOST = 20_000
 _LATELY = "seq > (SELECT ifnull(max(seq), 0) FROM events) - ?"

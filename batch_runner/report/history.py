@@ -10,18 +10,7 @@ from batch_runner.lifecycle import Event, ItemStatus, advance
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batch_runner.journal import EventRow, JournalReader, RunRow
-
-#: Events kept, the newest; older ones of a huge job are not shown. Bounds the memory of a report.
-EVENTS_SHOWN = 400_000
-
-
-def events_by_item(reader: JournalReader) -> dict[str, list[EventRow]]:
-    """Return the events of each item by its key, oldest first."""
-    courses: dict[str, list[EventRow]] = {}
-    for event in reversed(reader.latest_events(EVENTS_SHOWN)):
-        courses.setdefault(event.key, []).append(event)
-    return courses
+    from batch_runner.journal import EventRow, RunRow
 
 
 def last_look(runs: list[RunRow]) -> float | None:

@@ -8,7 +8,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Self
 
 from batch_runner.report.files import replace_file
 
@@ -50,61 +51,68 @@ class Thumbnail:
 _LATER = Thumbnail(PictureState.LATER)
 
 
-def make_thumbnails(
-    files: Iterable[PlacedFile], *, folder: Path, thumbnails: Path, seconds: float = math.inf
-) -> dict[str, Thumbnail]:
-    """Return the thumbnail of each of `files` by its hash, making those that are missing or old.
+class Thumbnails:
+    """The thumbnails of a job's pictures; those that are missing or old are made, for a time.
 
-    Reads the pictures under `folder`, writes only under `thumbnails`. When `seconds` are over, no
-    more are made. Never raises for a picture.
+    Reads the pictures under `folder`, writes only under `thumbnails`.
     """
-    thumbnails.mkdir(parents=True, exist_ok=True)
-    end = time.monotonic() + seconds
-    there = _written(thumbnails)
-    found: dict[str, Thumbnail] = {}
-    wanted: dict[str, PlacedFile] = {}
-    # By content: a picture that was replaced gets a new thumbnail, two equal ones share theirs.
-    for file in {file.sha256: file for file in files}.values():
-        known = _known(file, f"{folder}/{file.name}", there.get(_name(file)))
-        if known is None:
-            wanted[file.sha256] = file
-        else:
-            found[file.sha256] = known
 
-    def make(file: PlacedFile) -> Thumbnail:
+    def __init__(self, folder: Path, thumbnails: Path, *, seconds: float = math.inf) -> None:
+        """When all calls together have made some for `seconds`, no more are made."""
+        thumbnails.mkdir(parents=True, exist_ok=True)
+        self._folder, self._thumbnails = folder, thumbnails
+        self._left = seconds
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def of(self, files: Iterable[PlacedFile]) -> dict[str, Thumbnail]:
+        """Return the thumbnail of each of `files` by its hash. Never raises for a picture."""
+        found: dict[str, Thumbnail] = {}
+        wanted: dict[str, PlacedFile] = {}
+        # By content: a picture that was replaced gets a new thumbnail, two equal ones share theirs.
+        for file in {file.sha256: file for file in files}.values():
+            if (known := self._known(file)) is None:
+                wanted[file.sha256] = file
+            else:
+                found[file.sha256] = known
+        began = time.monotonic()
+        make = partial(self._make, end=began + self._left)
+        found.update(zip(wanted, self._pool.map(make, wanted.values()), strict=True))
+        self._left -= time.monotonic() - began
+        return found
+
+    def _known(self, file: PlacedFile) -> Thumbnail | None:
+        """Return what is known without decoding the picture, None: not enough."""
+        if not file.media_type.startswith("image/"):
+            return Thumbnail(PictureState.OTHER)
+        if (written := _written(f"{self._folder}/{file.name}")) is None:
+            return Thumbnail(PictureState.MISSING)
+        made = _written(f"{self._thumbnails}/{_name(file)}")
+        if made is not None and made > written:
+            return Thumbnail(PictureState.SHOWN, _name(file))
+        return None
+
+    def _make(self, file: PlacedFile, *, end: float) -> Thumbnail:
         if time.monotonic() >= end:
             return _LATER
-        return _make(folder / file.name, thumbnails / _name(file))
-
-    if wanted and seconds > 0:
-        with ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails") as pool:
-            found.update(zip(wanted, pool.map(make, wanted.values()), strict=True))
-    else:
-        found.update(dict.fromkeys(wanted, _LATER))
-    return found
+        return _make(self._folder / file.name, self._thumbnails / _name(file))
 
 
-def _written(thumbnails: Path) -> dict[str, float]:
-    """Return when each thumbnail that is there was written."""
-    with os.scandir(thumbnails) as entries:
-        return {entry.name: entry.stat().st_mtime for entry in entries}
+def _written(path: str) -> float | None:
+    """Return when a file was written, None if there is none."""
+    try:
+        return os.stat(path).st_mtime  # noqa: PTH116  half the time, and there are many
+    except OSError:
+        return None
 
 
 def _name(file: PlacedFile) -> str:
     return f"{file.sha256[:32]}.webp"
-
-
-def _known(file: PlacedFile, source: str, made: float | None) -> Thumbnail | None:
-    """Return what is known without decoding the picture, None: not enough."""
-    if not file.media_type.startswith("image/"):
-        return Thumbnail(PictureState.OTHER)
-    try:
-        written = os.stat(source).st_mtime  # noqa: PTH116  half the time, and there are many
-    except OSError:
-        return Thumbnail(PictureState.MISSING)
-    if made is not None and made > written:
-        return Thumbnail(PictureState.SHOWN, _name(file))
-    return None
 
 
 def _make(source: Path, target: Path) -> Thumbnail:

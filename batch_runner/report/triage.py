@@ -67,32 +67,32 @@ class Group:
     status: ItemStatus
     reason: str | None
     fixer: Fixer
-    command: str
     count: int = 0
     members: list[ItemRow] = field(default_factory=list)  # the first MEMBERS_SHOWN
 
 
-def group_troubles(items: Iterable[ItemRow], target: Sequence[str]) -> list[Group]:
-    """Return what is not done and needs a word, the most urgent group first.
+class Troubles:
+    """What is not done and needs a word, in groups."""
 
-    `target` are the arguments that name the job on a command line.
-    """
-    groups: dict[tuple[ItemStatus, str | None], Group] = {}
-    for item in items:
-        if item.status not in TROUBLED:
-            continue
-        group = groups.get((item.status, item.reason))
-        if group is None:
-            group = groups[item.status, item.reason] = Group(
-                status=item.status,
-                reason=item.reason,
-                fixer=fixer_of(item.status, item.reason),
-                command=command_for(item.status, item.reason, target),
-            )
+    def __init__(self) -> None:
+        self._groups: dict[tuple[ItemStatus, str | None], Group] = {}
+
+    def add(self, item: ItemRow) -> None:
+        """Put an item to its group, if it needs a word."""
+        status, reason = item.status, item.reason
+        if status not in TROUBLED:
+            return
+        if (group := self._groups.get((status, reason))) is None:
+            group = Group(status=status, reason=reason, fixer=fixer_of(status, reason))
+            self._groups[status, reason] = group
         group.count += 1
         if len(group.members) < MEMBERS_SHOWN:
             group.members.append(item)
-    return sorted(groups.values(), key=lambda one: (TROUBLED.index(one.status), -one.count))
+
+    def groups(self) -> list[Group]:
+        """Return the groups, the most urgent first."""
+        groups = self._groups.values()
+        return sorted(groups, key=lambda one: (TROUBLED.index(one.status), -one.count))
 
 
 def command_for(status: ItemStatus, reason: str | None, target: Sequence[str]) -> str:

@@ -11,32 +11,26 @@ import gc
 import math
 import time
 from contextlib import contextmanager
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.journal import JournalReader
 from batch_runner.report.files import replace_file, write_script
+from batch_runner.report.items import detail_data, item_data
+from batch_runner.report.overview import Overview
 from batch_runner.report.page import page_html
-from batch_runner.report.snapshot import (
-    Snapshot,
-    detail_data,
-    head_data,
-    item_data,
-    read_snapshot,
-    statuses_before,
-    variable_names,
-    verdict_of,
-)
-from batch_runner.report.thumbnails import make_thumbnails
+from batch_runner.report.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Items in one data file: the first is shown while the others load.
-ITEMS_A_SHARD = 2000
-#: Items whose details are loaded together when one is opened.
+#: Items whose details are loaded together when one is opened, and that are worked on together.
 DETAILS_A_SHARD = 500
+#: Items in one data file, a multiple of it: the first is shown while the others load.
+ITEMS_A_SHARD = 2000
+#: The newest; what happened before, in a huge job, is not shown.
+EVENTS_SHOWN = 400_000
 
 JOURNAL = ".batch/journal.sqlite"
 REPORT = ".batch/report"
@@ -61,20 +55,25 @@ def write_report(
     """
     report = folder / REPORT
     report.mkdir(parents=True, exist_ok=True)
-    with _uncollected():
-        with JournalReader(folder / JOURNAL) as reader:
-            snapshot = read_snapshot(reader, now=time.time() if now is None else now)
-        data = _write_data(snapshot, folder, report, seconds)
+    with (
+        _uncollected(),
+        JournalReader(folder / JOURNAL) as reader,
+        Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails,
+    ):
+        overview = Overview(reader, now=time.time() if now is None else now)
+        shards = _write_items(reader, overview, thumbnails, report)
+    head = overview.data(folder) | {"folder": REPORT, "detailsAShard": DETAILS_A_SHARD, **shards}
+    head_script = write_script(report, "head", head)
     html = page_html(
-        title=snapshot.job.name,
-        verdict=verdict_of(snapshot, language or "en"),
-        data_script=f"{REPORT}/{data[-1]}",
+        title=overview.job.name,
+        verdict=overview.verdict(language or "en"),
+        data_script=f"{REPORT}/{head_script}",
         language=language,
     )
     page = folder / "index.html"
     with replace_file(page, through=report) as out:
         out.write(html.encode("utf-8", "replace"))
-    _remove_older_data(report, keep=set(data))
+    _remove_older_data(report, keep={head_script, *chain.from_iterable(shards.values())})
     return page
 
 
@@ -90,32 +89,43 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def _write_data(snapshot: Snapshot, folder: Path, report: Path, seconds: float) -> list[str]:
-    names, before = variable_names(snapshot.items), statuses_before(snapshot)
-    thumbnails = make_thumbnails(
-        (file for item in snapshot.items for file in item.files),
-        folder=folder,
-        thumbnails=report / "thumbnails",
-        seconds=seconds,
-    )
-    items = (item_data(item, names, thumbnails, before.get(item.key)) for item in snapshot.items)
-    details = (detail_data(item, snapshot.events.get(item.key, ())) for item in snapshot.items)
-    shards = _write_shards(report, "items", items, ITEMS_A_SHARD)
-    detail_shards = _write_shards(report, "details", details, DETAILS_A_SHARD)
-    head = head_data(snapshot, folder) | {
-        "folder": REPORT,
-        "shards": shards,
-        "details": detail_shards,
-        "detailsAShard": DETAILS_A_SHARD,
-    }
-    return [*shards, *detail_shards, write_script(report, "head", head)]
+def _write_items(
+    reader: JournalReader, overview: Overview, thumbnails: Thumbnails, report: Path
+) -> dict[str, list[str]]:
+    """Write what the page needs of the items, and sum them up; return the names of the files."""
+    courses = reader.courses(EVENTS_SHOWN)
+    # A line that was taken out of the manifest before it cost anything is not worth a place.
+    shown = (item for item in reader.items() if item.listed or item.attempt or item.files)
+    sheet, details = Shards(report, "items"), Shards(report, "details")
+    while page := list(islice(shown, DETAILS_A_SHARD)):
+        events = courses.of([item.key for item in page])
+        pictures = thumbnails.of(file for item in page for file in item.files)
+        for item in page:
+            course = events.get(item.key, ())
+            was = overview.take(item, course)
+            sheet.rows.append(item_data(item, overview.variables, pictures, was))
+            details.rows.append(detail_data(item, course))
+        details.write()
+        if len(sheet.rows) >= ITEMS_A_SHARD:
+            sheet.write()
+    sheet.write()
+    return {"shards": sheet.names, "details": details.names}
 
 
-def _write_shards(report: Path, word: str, rows: Iterator[dict[str, Any]], size: int) -> list[str]:
-    names: list[str] = []
-    while shard := list(islice(rows, size)):
-        names.append(write_script(report, f"{word}-{len(names)}", shard))
-    return names
+class Shards:
+    """Rows that go to one file after the other."""
+
+    def __init__(self, report: Path, word: str) -> None:
+        self._report, self._word = report, word
+        self.names: list[str] = []
+        self.rows: list[dict[str, Any]] = []
+
+    def write(self) -> None:
+        """Write the rows so far, if any, to the next file."""
+        if self.rows:
+            name = f"{self._word}-{len(self.names)}"
+            self.names.append(write_script(self._report, name, self.rows))
+            self.rows = []
 
 
 def _remove_older_data(report: Path, *, keep: set[str]) -> None:

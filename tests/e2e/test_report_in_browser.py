@@ -251,6 +251,24 @@ def test_filters_search_and_languages_change_what_is_shown(night: Night, reader:
         assert page.locator("html").get_attribute("lang") == "zh-Hans"
 
 
+def test_items_without_a_variable_have_a_row_of_their_own(night: Night, reader: Reader) -> None:
+    """The data of an item does not name the variables that only later ones have."""
+    night.list(
+        an_item(0, scene="snow"),
+        an_item(1, scene="snow", year="2026"),
+        an_item(2, scene="snow", year="2027"),
+    )
+
+    with reader.reading(night.report()) as page:
+        rows = page.locator("table.matrix tbody tr")
+        assert rows.locator("th").all_inner_texts() == ["2026", "2027", "–"]
+        assert rows.locator(".name").all_text_contents() == ["item-1", "item-2", "item-0"]
+        page.locator(".tile").nth(2).click()
+        told = page.locator("dialog .facts").inner_text()
+        assert "scene = snow" in told
+        assert "year" not in told
+
+
 def test_the_keyboard_walks_opens_and_compares(night: Night, reader: Reader) -> None:
     with reader.reading(a_mixed_night(night)) as page:
         press_on_tile(page, 0, "c", "ArrowRight", "c", "ArrowDown")

@@ -14,7 +14,7 @@ from PIL import Image
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal import Journal
 from batch_runner.lifecycle import Event
-from batch_runner.models import ItemSpec
+from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.report import write_report
 from tests.nights import a_run, acted, some_items, some_settings
 from tests.report_night import HOSTILE, START, Night, a_png, an_item
@@ -285,6 +285,32 @@ def test_the_difference_from_the_run_before_is_told(night: Night) -> None:
     ]
 
 
+def test_a_variable_that_only_later_items_have_is_told(night: Night) -> None:
+    """Items are let go of as they come past: what is known of the first ends with the first."""
+    night.list(an_item(0, scene="snow"), an_item(1, scene="snow", year="2026"), an_item(2))
+
+    night.report()
+
+    assert [one["values"] for one in data_of(night.folder, "items-0")] == [
+        ["snow"],
+        ["snow", "2026"],
+        [None, None],
+    ]
+    assert data_of(night.folder, "head")["variables"] == [
+        {"name": "scene", "values": ["snow"]},
+        {"name": "year", "values": ["2026"]},
+    ]
+
+
+def test_a_variable_that_nearly_every_item_has_of_its_own_is_no_axis(night: Night) -> None:
+    night.list(*(an_item(n, name=f"Person {n}", city=f"City {n % 200}") for n in range(201)))
+
+    night.report()
+
+    name, city = data_of(night.folder, "head")["variables"]
+    assert (name["values"], len(city["values"])) == (None, 200)
+
+
 def test_many_items_come_in_shards(night: Night) -> None:
     night.list(*(an_item(n) for n in range(2001)))
 
@@ -293,6 +319,30 @@ def test_many_items_come_in_shards(night: Night) -> None:
     assert len(data_of(night.folder, "items-0")) == 2000
     assert len(data_of(night.folder, "items-1")) == 1
     assert len(data_of(night.folder, "details-4")) == 1
+    assert data_of(night.folder, "head")["total"] == 2001
+
+
+def test_a_picture_that_two_items_far_apart_share_is_made_once(night: Night) -> None:
+    """The thumbnail belongs to the content; items are gone through 500 at a time."""
+    items = [an_item(n) for n in range(501)]
+    night.list(*items)
+    for item in (items[0], items[500]):
+        path = night.folder / f"{item.name}.png"
+        path.write_bytes(a_png())
+        file = PlacedFile(
+            name=path.name, size=len(a_png()), sha256="ab" * 32, media_type="image/png"
+        )
+        night.submitted(item)
+        night.record(item, Event.TASK_COMPLETED)
+        night.record(item, Event.PLACED, files=(file,))
+
+    night.report()
+
+    shown = data_of(night.folder, "items-0")
+    first, last = shown[0]["files"], shown[500]["files"]
+    assert (first[0][1:], last[0][0]) == (last[0][1:], "card-500.png")
+    assert first[0][2] == "shown"
+    assert len(list(night.folder.glob(".batch/report/thumbnails/*"))) == 1
 
 
 def test_the_page_asks_nobody_for_anything(night: Night) -> None:

@@ -54,14 +54,11 @@ def read_books(
     ids_given = Counter(task.id for task in service.ledger)
     with JournalReader(folder.journal) as reader:
         rows = list(reader.items())
-        ids = {row.key: row.id for row in rows}
-        events: dict[str, list[EventRow]] = {row.id: [] for row in rows}
-        for event in reversed(reader.latest_events(MOST_EVENTS)):
-            events[ids[event.key]].append(event)
+        courses = reader.courses(MOST_EVENTS).of([row.key for row in rows])
     return Books(
         folder=folder,
         rows=rows,
-        events=events,
+        events={row.id: courses.get(row.key, []) for row in rows},
         paid=paid,
         given_twice=frozenset(task_id for task_id, count in ids_given.items() if count > 1),
         approved=approved,

@@ -113,7 +113,7 @@ function axisValues(index) {
   if (index < 0) return [null];
   const known = report.variables[index].values ?? [];
   const wanted = known.filter((value) => !filter.values[index] || filter.values[index] === `=${value}`);
-  return items.some((item) => item.values[index] === null) ? [...wanted, null] : wanted;
+  return items.some((item) => (item.values[index] ?? null) === null) ? [...wanted, null] : wanted;
 }
 
 function showTable() {

@@ -83,7 +83,7 @@ function fact(word, ...children) {
 
 function facts(item) {
   const [, submitted, completed, done] = item.times;
-  const known = report.variables.map((variable, index) => [variable.name, item.values[index]]).filter(([, value]) => value !== null);
+  const known = report.variables.map((variable, index) => [variable.name, item.values[index] ?? null]).filter(([, value]) => value !== null);
   const note = make('textarea', { id: 'note', rows: 2 });
   note.value = choiceOf(item.key).note;
   note.addEventListener('input', () => choose(item.key, { note: note.value }));

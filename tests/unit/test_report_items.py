@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_runner.report.snapshot import spread
+from batch_runner.report.items import spread
 
 
 @pytest.mark.parametrize(

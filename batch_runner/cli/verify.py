@@ -56,25 +56,35 @@ def verb(
 ) -> int:
     """Check every item of MANIFEST: exit 0 only when each one's files are whole and unchanged."""
     folder = job_folder(manifest, output, rehearse=rehearse)
+    total = whole = 0
+    damaged: list[ItemRow] = []
     with JournalReader(folder.journal) as reader:
-        listed = [item for item in reader.items() if item.listed or item.files]
-    bad = {item.key: why for item in listed if (why := _wrong(folder, item, deep=deep))}
-    for item in listed:
-        why = bad.get(item.key)
-        if as_json:
-            say_json({"id": item.id, "status": item.status.value, "ok": why is None, "why": why})
-        elif why and item.status is not ItemStatus.DONE:
-            say_either(f"{item.id}: {why}", f"{item.id}：{status_word(item.status, 'zh')}")
-        elif why:
-            say(f"{item.id}: {why}")
-    if fetch and bad:
-        _let_fetch(folder, [item for item in listed if item.key in bad])
+        for item in reader.items():
+            if not (item.listed or item.files):
+                continue
+            total += 1
+            why = _wrong(folder, item, deep=deep)
+            whole += why is None
+            if as_json:
+                say_json(
+                    {"id": item.id, "status": item.status.value, "ok": why is None, "why": why}
+                )
+            elif why:
+                _say_wrong(item, why)
+            if why and item.status is ItemStatus.DONE:
+                damaged.append(item)
+    if fetch and damaged:
+        _let_fetch(folder, damaged)
     if not as_json:
-        whole = len(listed) - len(bad)
-        say_either(
-            f"{whole} of {len(listed)} items are whole", f"{len(listed)} 项中有 {whole} 项完好"
-        )
-    return 1 if bad else 0
+        say_either(f"{whole} of {total} items are whole", f"{total} 项中有 {whole} 项完好")
+    return 0 if whole == total else 1
+
+
+def _say_wrong(item: ItemRow, why: str) -> None:
+    if item.status is ItemStatus.DONE:
+        say(f"{item.id}: {why}")
+    else:
+        say_either(f"{item.id}: {why}", f"{item.id}：{status_word(item.status, 'zh')}")
 
 
 def _wrong(folder: JobFolder, item: ItemRow, *, deep: bool) -> str | None:

@@ -36,7 +36,7 @@ class PictureState(StrEnum):
     MISSING = "missing"  #: the file is not there any more
     DAMAGED = "damaged"  #: it cannot be decoded
     LARGE = "large"  #: more pixels than are decoded for a thumbnail
-    LATER = "later"  #: not decoded yet: the time was up
+    LATER = "later"  #: no thumbnail yet: the time was up, or the disk full
     OTHER = "other"  #: not a picture
 
 
@@ -116,28 +116,39 @@ def _name(file: PlacedFile) -> str:
 
 
 def _make(source: Path, target: Path) -> Thumbnail:
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     try:
-        with Image.open(source) as image:
-            if image.width * image.height > MOST_PIXELS:
-                return Thumbnail(PictureState.LARGE)
-            # `load` passes a PNG without its last bytes, `verify` half a JPEG: so both.
-            image.verify()
-        with Image.open(source) as image:
-            image.draft("RGB", (LONGEST_SIDE * 2, LONGEST_SIDE * 2))
-            image.load()
-            upright = ImageOps.exif_transpose(image).convert(
-                "RGBA" if _sees_through(image) else "RGB"
-            )
-        upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), reducing_gap=2.0)
-        with replace_file(target, durable=False) as out:
-            upright.save(out, "WEBP", quality=78, method=2)
+        small = _small(source)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Thumbnail(PictureState.LARGE)
     except Exception:  # noqa: BLE001  decoders raise nearly anything for damaged bytes
         return Thumbnail(PictureState.DAMAGED)
+    if small is None:
+        return Thumbnail(PictureState.LARGE)
+    try:
+        with replace_file(target, durable=False) as out:
+            small.save(out, "WEBP", quality=78, method=2)
+    except OSError:  # a full disk, and no fault of the picture's
+        return _LATER
     return Thumbnail(PictureState.SHOWN, target.name)
+
+
+def _small(source: Path) -> Image.Image | None:
+    """Return a picture made small, None if it has too many pixels to be decoded for that."""
+    from PIL import Image, ImageOps
+
+    with Image.open(source) as image:
+        if image.width * image.height > MOST_PIXELS:
+            return None
+        # `load` passes a PNG without its last bytes, `verify` half a JPEG: so both.
+        image.verify()
+    with Image.open(source) as image:
+        image.draft("RGB", (LONGEST_SIDE * 2, LONGEST_SIDE * 2))
+        image.load()
+        upright = ImageOps.exif_transpose(image).convert("RGBA" if _sees_through(image) else "RGB")
+    upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), reducing_gap=2.0)
+    return upright
 
 
 def _sees_through(image: Image.Image) -> bool:

@@ -215,6 +215,20 @@ def test_when_the_time_is_up_the_next_page_has_the_other_thumbnails(night: Night
     assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["shown", "shown"]
 
 
+def test_a_thumbnail_that_cannot_be_written_says_nothing_of_the_picture(night: Night) -> None:
+    """The disk may be full in the morning: the pictures are whole, and are shown themselves."""
+    items = [an_item(0), an_item(1)]
+    night.list(*items)
+    night.done(items[0])
+    night.done(items[1], b"damaged")
+    (night.folder / ".batch/report").mkdir()
+    (night.folder / ".batch/report/thumbnails").symlink_to("/proc")  # takes no files
+
+    night.report()
+
+    assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["later", "damaged"]
+
+
 def test_data_that_a_power_cut_left_empty_is_written_again(night: Night) -> None:
     night.list(an_item(0))
     night.report()

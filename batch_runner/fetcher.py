@@ -127,7 +127,7 @@ def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[Ve
     if isinstance(error, FileRejected):
         log.info("%s", error)
         shift.tally.last_problem = str(error)
-        return Verdict.FRESH, shift.wait(tries)
+        return Verdict.FRESH, shift.wait(str(error), tries)
     call = Call.QUERY if "result" in getattr(error, "__notes__", ()) else Call.DOWNLOAD
     verdict, wait = shift.failed_call(error, call, tries)
     if verdict is Verdict.PAUSE and call is Call.QUERY:

@@ -208,7 +208,7 @@ class _Problem:
         if shift.tally.retries != self._retries:
             self._retries, self._at = shift.tally.retries, shift.clock()
         recent = self._retries and shift.clock() - self._at < PROBLEM_FOR
-        return printable(shift.tally.last_problem) if recent else ""
+        return printable(shift.tally.tried_again) if recent else ""
 
 
 def _json_line(facts: Facts) -> str:

@@ -41,6 +41,11 @@ class Verdict(StrEnum):
     FRESH = "fresh"  #: ask the service for the result again, then fetch again
     FAILS = "fails"  #: the item cannot be sent like this
 
+    @property
+    def sends_again(self) -> bool:
+        """Say whether the same request goes out once more."""
+        return self in (Verdict.AGAIN, Verdict.PAUSE, Verdict.PATIENCE, Verdict.FRESH)
+
 
 _V = Verdict
 

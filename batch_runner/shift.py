@@ -186,7 +186,7 @@ class Shift:
         self.budget.succeeded()
 
     def failed_call(self, error: ApiError, call: Call, tries: int) -> tuple[Verdict, float]:
-        """Note a failed call; return what to do about it and the seconds to wait first."""
+        """Note a failed call; return what to do, and in how many seconds if it is sent again."""
         verdict = judge(error.failure, call)
         self.tally.last_problem = str(error)
         log.info("%s", error)
@@ -196,7 +196,9 @@ class Shift:
             self.contact.heard(self.clock())
         if verdict is Verdict.STOP and error.failure is Failure.FORBIDDEN:
             self._stop(Stop("forbidden", str(error), Exit.REFUSED), call)
-        return verdict, self.wait(tries)
+        if not verdict.sends_again:
+            return verdict, 0.0
+        return verdict, self.wait(str(error), tries, free=verdict is Verdict.PAUSE)
 
     def _check_contact(self, error: ApiError, call: Call) -> None:
         if call is not Call.DOWNLOAD and self.contact.lost(self.clock()):
@@ -215,8 +217,19 @@ class Shift:
         longest = self.settings.retries.longest_pause
         self.schedule.limited(min(error.retry_after or 0.0, longest) or None)
 
-    def wait(self, tries: int) -> float:
-        """Return the seconds before the next try, paying for it from the host's budget."""
+    def limited_upload(self, error: ApiError, wait: float) -> None:
+        """Let everyone pause after a 429 to an upload; of the rate of creates it says nothing."""
+        self.tally.limited += error.failure is Failure.LIMITED
+        longest = self.settings.retries.longest_pause
+        self.gate.close(max(wait, min(error.retry_after or 0.0, longest)))
+
+    def wait(self, problem: str, tries: int, *, free: bool = False) -> float:
+        """Return the seconds before a request is sent again because of a problem.
+
+        It is paid for from the host's budget, unless it is `free`.
+        """
         retries = self.settings.retries
         self.tally.retries += 1
-        return backoff(tries, retries, self.random) if self.budget.take() else retries.cap
+        self.tally.tried_again = problem
+        quick = free or self.budget.take()
+        return backoff(tries, retries, self.random) if quick else retries.cap

@@ -21,10 +21,11 @@ class Tally:
     creates: int = 0  #: create requests of this run, with those that were refused or answered 429
     polls: int = 0
     limited: int = 0  #: answers 429
-    retries: int = 0
+    retries: int = 0  #: requests sent again
     left: int = 0  #: tasks that outlasted `timeouts.task`, left to a later run
     started_at: float = 0.0  #: loop time
     last_problem: str = ""
+    tried_again: str = ""  #: the last problem after which a request was, or will be, sent again
     weather: list[list[float]] = field(default_factory=list)
 
     def moved(self, event: Event, status: ItemStatus | None = None) -> None:

@@ -60,14 +60,22 @@ async def _uploaded(shift: Shift, item: Waiting, file: InputFile) -> str | None:
 
 async def _upload(shift: Shift, item: Waiting, file: InputFile, content: bytes) -> str | None:
     known: str | None = None
-    tries = 0
+    tries = failures = 0
     while known is None and shift.control.creating:
+        with shift.control.while_creating():
+            await shift.gate.passed()
+        if not shift.control.creating:
+            break
         tries += 1
         try:
             known = await shift.provider.upload(file.path.name, content)
         except ApiError as error:
             verdict, wait = shift.failed_call(error, Call.UPLOAD, tries)
-            if verdict is Verdict.FAILS or tries >= shift.settings.retries.tries:
+            if verdict is Verdict.PAUSE:
+                shift.limited_upload(error, wait)
+                continue
+            failures += 1
+            if verdict is Verdict.FAILS or failures >= shift.settings.retries.tries:
                 await _refuse(shift, item, str(error))
                 return None
             with shift.control.while_creating():

@@ -62,6 +62,21 @@ async def test_a_photo_is_sent_once_for_all_its_items_and_runs(tmp_path: Path, p
     assert violations(root, simulator) == []
 
 
+async def test_an_upload_that_is_limited_waits_its_turn_and_fails_no_item(
+    tmp_path: Path, photo: Path
+) -> None:
+    """A 429 uses nothing up, and the time it asks for is kept by everyone."""
+    root = tmp_path / "out"
+    items = with_photo(some_items(2), photo, b"a wedding")
+
+    async with acted("limited:upload:times=8:retry_after=20") as simulator:
+        summary = await a_run(root, simulator, items)
+
+    assert statuses(root) == {ItemStatus.DONE: 2}
+    assert (len(simulator.ledger.uploads), summary.limited) == (1, 8)
+    assert summary.seconds > 8 * 20  # of virtual time
+
+
 async def test_an_upload_that_the_service_may_have_forgotten_is_sent_again(
     tmp_path: Path, photo: Path
 ) -> None:

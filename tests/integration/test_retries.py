@@ -1,0 +1,88 @@
+"""A retry is a request that is sent again; nothing else counts as one, or is paid for as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.folder import JobFolder
+from batch_runner.journal import JournalReader
+from batch_runner.lifecycle import ItemStatus
+from tests.nights import a_run, acted, some_items, some_settings, statuses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.run import Summary
+    from batch_runner.shift import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+async def a_night(root: Path, *faults: str, count: int = 60) -> tuple[Summary, list[str]]:
+    """Carry items against a service with faults; return what was told to be tried again, too."""
+    told: list[str] = []
+
+    async def listen(shift: Shift) -> None:
+        while True:
+            told.append(shift.tally.tried_again)
+            await anyio.sleep(0.2)
+
+    async with acted(*faults, service_time="uniform:1,3") as simulator:
+        summary = await a_run(root, simulator, some_items(count), beside=[listen])
+    return summary, [one for one in dict.fromkeys(told) if one]
+
+
+def retries_of(root: Path) -> int:
+    with JournalReader(JobFolder(root).journal) as reader:
+        return reader.runs()[-1].retries
+
+
+async def test_what_is_refused_or_held_is_not_tried_again(tmp_path: Path) -> None:
+    """Not counted, not told, and not paid for from the budget of retries."""
+    faults = ("moderation:create:every=3", "lose_answer:create:every=20")
+
+    _, told = await a_night(tmp_path, *faults)
+
+    stood = statuses(tmp_path)
+    assert stood[ItemStatus.REFUSED] >= 20
+    assert stood[ItemStatus.HELD] >= 2
+    assert retries_of(tmp_path) == 0
+    assert told == []
+
+
+async def test_retries_after_many_refusals_are_as_quick_as_ever(tmp_path: Path) -> None:
+    refusing = "moderation:create:every=2"
+    failing = "http:status:rate=0.1"
+
+    alone, _ = await a_night(tmp_path / "alone", failing)
+    beside, told = await a_night(tmp_path / "beside", failing, refusing)
+
+    assert statuses(tmp_path / "beside")[ItemStatus.REFUSED] == 30
+    assert (
+        beside.seconds < alone.seconds + 5
+    )  # of virtual time; without its budget a retry takes 30
+    assert all("503" in one for one in told)
+    assert retries_of(tmp_path / "beside") > 0
+
+
+async def test_waiting_our_turn_uses_up_no_retries(tmp_path: Path) -> None:
+    """A 429 pauses everyone once; what fails afterwards is still tried again soon."""
+    settings = some_settings()
+    retries = settings.retries.model_copy(update={"budget": 3})
+    settings = settings.model_copy(update={"retries": retries})
+    left: list[bool] = []
+
+    async with acted("limited:status:times=10") as simulator:
+
+        async def look(shift: Shift) -> None:
+            while shift.tally.limited < 10:  # noqa: ASYNC110  the service's side
+                await anyio.sleep(0.1)
+            left.append(shift.budget.take())
+
+        await a_run(tmp_path, simulator, some_items(12), settings, beside=[look])
+
+    assert statuses(tmp_path) == {ItemStatus.DONE: 12}
+    assert left == [True]

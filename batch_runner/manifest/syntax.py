@@ -9,12 +9,16 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A syntax error: its place (from 1), what is wrong, the way out."""
+    """A syntax error: its place (from 1), what is wrong, the way out.
+
+    `harmless` is the line as it can be read past, where that is known.
+    """
 
     line: int
     column: int
     message: str
     hint: str | None
+    harmless: str | None = None
 
 
 #: Lists and mappings inside one another, at most.
@@ -40,7 +44,14 @@ def explain(error: Any, text: str) -> Mistake:
             "a quote is opened here and never closed",
             "close it, or put the text in quotes of the other kind",
         )
+    if "expected ':'" in words and context:  # the complaint comes lines later
+        line, column = context.line + 1, context.column + 1
+        source = _line(text, line)
+        if (mistake := _bad_colon(line, source)) is not None:
+            return mistake
     if "mapping values are not allowed" in words:
+        if (mistake := _without_colon(text, line, column)) is not None:
+            return mistake
         return Mistake(line, column, "a colon and a space inside text need quotes", _quoted(source))
     if "cannot start any token" in words:
         return _bad_start(line, column, source)
@@ -75,9 +86,51 @@ def _known(words: str) -> tuple[str, str | None]:
     return f"this is not YAML: {words}", _INDENT
 
 
+def _without_colon(text: str, line: int, column: int) -> Mistake | None:
+    """Return the mistake of an earlier line that was taken for the beginning of this one's text."""
+    source = _line(text, line)
+    if _PAIR.search(source[: column - 1]):
+        return None  # it is this line's second colon
+    before = text.split("\n", line - 1)[: line - 1]
+    number = next((n for n in range(line - 1, 0, -1) if _says_something(before[n - 1])), None)
+    if number is None:
+        return None
+    earlier = before[number - 1]
+    if (mistake := _bad_colon(number, earlier)) is not None:
+        return mistake
+    key = earlier.strip()
+    if _indent(earlier) != _indent(source) or key.startswith("-") or _PAIR.search(earlier):
+        return None
+    hint = f"a key is followed by a colon: {key.split()[0]}: …"
+    return Mistake(number, len(_indent(earlier)) + 1, "this line has no colon", hint)
+
+
+def _bad_colon(line: int, source: str) -> Mistake | None:
+    """Return the mistake of a line whose colon is none to YAML."""
+    found = _TIGHT.match(source)
+    if found is None:
+        return None
+    head, key, value = found["head"], found["key"], found["value"].strip()
+    what = "a space is missing after the colon"
+    if found["wide"]:
+        what = "YAML does not know the colon ："
+    written = f"{key}: {value}" if value else f"{key}:"
+    harmless = f"{head}{key}: {BROKEN_TAG} x" if value else f"{head}{key}:"
+    column = len(head) + len(key) + 1
+    return Mistake(line, column, what, f"write {written[:80]}", harmless)
+
+
+def _says_something(line: str) -> bool:
+    return bool(line.strip()) and not line.lstrip().startswith("#")
+
+
+def _indent(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
 def _bad_start(line: int, column: int, source: str) -> Mistake:
     sign = source[column - 1 : column]
-    indent = source[: len(source) - len(source.lstrip())]
+    indent = _indent(source)
     if sign == "\t" or "\t" in indent:
         at = indent.find("\t") + 1 if "\t" in indent else column
         return Mistake(line, at, "a tab indents this line", "indent with spaces")
@@ -87,7 +140,7 @@ def _bad_start(line: int, column: int, source: str) -> Mistake:
 def _quoted(source: str) -> str:
     """Return the hint that shows the line as it should be written."""
     found = _ENTRY.match(source)
-    value = found["value"].strip() if found else ""
+    value = found["value"].strip() if found and BROKEN_TAG not in source else ""
     if not value or len(value) > 60 or (value[0] in "\"'[|>{" and value[:2] != "{{"):
         return _QUOTES
     quote = "'" if '"' in value else '"'
@@ -99,6 +152,14 @@ def _quoted(source: str) -> str:
 _ENTRY = re.compile(r"(?P<head>[ \t]*(?:- +)*(?:[^\s:#\"'\[{-][^:#]*: +|(?<=- )))(?P<value>.*)")
 
 
+#: A key whose colon has no space behind it, or is a full-width one. `http://` is no key.
+_TIGHT = re.compile(
+    r"(?P<head>[ \t]*(?:- +)*)(?P<key>[^\s:：#\"'\[\]{},&*!|>%@-][^\s:：]*)"
+    r"(?:(?P<colon>:)(?=[^\s/])|(?P<wide>：))(?P<value>.*)"
+)
+_PAIR = re.compile(r":(?= |$)")
+
+
 def repair(text: str, mistake: Mistake) -> str | None:
     """Return the text with the mistaken line made harmless; None when that is not safe.
 
@@ -107,8 +168,10 @@ def repair(text: str, mistake: Mistake) -> str | None:
     """
     lines = text.split("\n")
     source = lines[mistake.line - 1] if mistake.line <= len(lines) else ""
-    if mistake.message.startswith("a tab"):
-        indent = source[: len(source) - len(source.lstrip())]
+    if mistake.harmless is not None:
+        changed = mistake.harmless
+    elif mistake.message.startswith("a tab"):
+        indent = _indent(source)
         changed = indent.replace("\t", "  ") + source.lstrip()
     elif mistake.message.startswith(("a colon", "text cannot", "a value that starts", "no such")):
         found = _ENTRY.match(source)
@@ -121,6 +184,11 @@ def repair(text: str, mistake: Mistake) -> str | None:
         return None
     lines[mistake.line - 1] = changed
     return "\n".join(lines)
+
+
+def was_repaired(text: str, line: int) -> bool:
+    """Say whether something was taken out of this line."""
+    return BROKEN_TAG in _line(text, line)
 
 
 def _line(text: str, number: int) -> str:

@@ -21,7 +21,7 @@ import yaml
 from batch_runner.manifest.nodes import BROKEN, Mapping, Node, Scalar, Sequence
 from batch_runner.manifest.report import Place, Report, shown
 from batch_runner.manifest.scalars import Bent, meaning
-from batch_runner.manifest.syntax import BROKEN_TAG, MAX_DEPTH, explain, repair
+from batch_runner.manifest.syntax import BROKEN_TAG, MAX_DEPTH, explain, repair, was_repaired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,6 +124,8 @@ def parse(text: str, label: str, report: Report) -> Node | None:
             return builder.build(yaml.parse(text, Loader=_LOADER))
         except yaml.YAMLError as error:
             mistake = explain(error, text)
+            if report and was_repaired(text, mistake.line):
+                return None  # the first complaint about this line stands
             place = Place(label, mistake.line, mistake.column)
             report.forget(label, mistake.line)  # a line misread has further, imaginary problems
             report.add(place, mistake.message, hint=mistake.hint)

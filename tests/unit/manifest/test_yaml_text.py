@@ -110,6 +110,68 @@ def test_a_prompt_that_yaml_would_bend_or_cut_is_refused(
     assert problem.source_line == f"  - {prompt}"
 
 
+REST = 'params: {"6": {text: "{{ prompt }}"}}\nprompts: [a]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "message", "hint"),
+    [
+        pytest.param(
+            f"workflow:cards\n{REST}", (1, 9), "a space is missing", "workflow: cards", id="first"
+        ),
+        pytest.param(
+            f"workflow： cards\n{REST}", (1, 9), "the colon ：", "workflow: cards", id="wide"
+        ),
+        pytest.param(
+            f"{HEAD}limits:\n  pace:5/s\n  in_flight: 3\nprompts: [a]\n",
+            *((4, 7), "a space is missing", "pace: 5/s"),
+            id="inner",
+        ),
+        pytest.param(
+            f"{HEAD}prompts: [a]\nlimits:\n  in_flight: 3\n  pace:5/s\n",
+            *((6, 7), "a space is missing", "pace: 5/s"),
+            id="last",
+        ),
+        pytest.param(
+            f"{HEAD}prompts:\n  - id:one\n    prompt: a horse\n",
+            *((4, 7), "a space is missing", "id: one"),
+            id="entry",
+        ),
+        pytest.param(f"{HEAD}prompts：\n  - a\n", (3, 8), "the colon ：", "prompts:", id="block"),
+        pytest.param(f"job cards\n{HEAD}prompts: [a]\n", (1, 1), "no colon", "job: …", id="none"),
+        pytest.param(
+            f"{HEAD}prompts:\n  - a horse\n    in snow: white\n",
+            *((5, 12), "a colon and a space inside text", "quotes"),
+            id="text-over-two-lines",
+        ),
+        pytest.param(
+            f"{HEAD}prompts:\n  - http://a.example\n    b: c\n",
+            *((5, 6), "a colon and a space inside text", "quotes"),
+            id="address",
+        ),
+    ],
+)
+def test_a_colon_that_is_none_is_told_where_it_stands(
+    tmp_path: Path, text: str, at: tuple[int, int], message: str, hint: str
+) -> None:
+    problem = the_problem(tmp_path, text)
+
+    assert place(problem) == at
+    assert message in problem.message
+    assert hint in (problem.hint or "")
+    assert problem.source_line == text.splitlines()[at[0] - 1]
+
+
+def test_what_a_repair_put_in_is_never_shown(tmp_path: Path) -> None:
+    """The line after one that was repaired may still not be understood."""
+    text = f"{HEAD}prompts:\n  - a: b: c\n    d\n  e: f\n   g:h: i\n  - @x\n"
+
+    found = problems_of(write(tmp_path, text))
+
+    assert found[0].line == 4
+    assert "broken" not in "\n".join(map(str, found))
+
+
 def test_a_tab_is_shown_where_it_stands(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, f"{HEAD}prompts:\n\t- a\n")
 

@@ -13,6 +13,7 @@ import pytest
 
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
+from batch_runner.settings import Price
 from tests.report_night import HOSTILE, Night, an_item
 
 if TYPE_CHECKING:
@@ -229,6 +230,52 @@ def test_more_like_these_is_a_manifest_that_sends_the_same(
         (item.prompt, item.params) for item in items
     ]
     assert len(specs) == 4 * len(items)
+
+
+def test_more_like_tries_of_one_prompt_are_other_tries(
+    night: Night, reader: Reader, tmp_path: Path
+) -> None:
+    """What was made from the number of the try is made anew, so that nothing is paid for again."""
+    items = [
+        replace(
+            an_item(number, "a horse", n=str(number + 1)),
+            params={"6": {"text": "a horse", "try": number + 1}, "3": {"seed": seed, "steps": 20}},
+        )
+        for number, seed in enumerate((271828, 314159))
+    ]
+    night.list(*items)
+    for item in items:
+        night.done(item)
+
+    path = tmp_path / "more-like-these.yaml"
+    with reader.reading(night.report(), accept_downloads=True) as page:
+        for number in range(len(items)):
+            press_on_tile(page, number, "f")
+        path.write_text(download(page, "more like these"), "utf-8")
+
+    specs = list(load(path).items())
+    assert [spec.params["6"] for spec in specs] == [
+        {"text": "a horse", "try": number} for number in (3, 4, 5, 6)
+    ]
+    assert {spec.params["3"]["steps"] for spec in specs} == {20}
+    seeds = {spec.params["3"]["seed"] for spec in specs}
+    assert len(seeds - {271828, 314159}) == 4
+    assert load(path).settings.limits.price == Price(0.12, "CNY")
+
+
+def test_a_seed_that_no_other_try_explains_is_pointed_out(
+    night: Night, reader: Reader, tmp_path: Path
+) -> None:
+    item = replace(an_item(0), params={"3": {"noise_seed": 7}, "6": {"text": "a horse"}})
+    night.list(item)
+    night.done(item)
+
+    with reader.reading(night.report(), accept_downloads=True) as page:
+        press_on_tile(page, 0, "f")
+        text = download(page, "more like these")
+
+    assert "# noise_seed is the same in every try" in text
+    assert "{{ seed() }}" in text
 
 
 def test_filters_search_and_languages_change_what_is_shown(night: Night, reader: Reader) -> None:

@@ -38,21 +38,37 @@ async function readChoices(event) {
 // read are handed to it as a string of its own.
 const literal = (text) => text.replace(/\{\{|\{%|\{#/g, (mark) => `{{ '${mark}' }}`);
 
-// Back from what was sent to a template: the prompt and uploaded files become variables again.
-function asTemplate(value, prompt, uploads) {
-  if (typeof value === 'string') {
-    if (uploads.has(value)) return `{{ ${uploads.get(value)} }}`;
-    return prompt ? value.split(prompt).map(literal).join('{{ prompt }}') : literal(value);
+// Back from what was sent to a template: the prompt and uploaded files become variables again, and
+// what another try of the same (`other`) has otherwise is made from the number of the try.
+function asTemplate(value, other, item) {
+  if (typeof value === 'string' && item.uploads.has(value)) return `{{ ${item.uploads.get(value)} }}`;
+  if (Array.isArray(value)) return value.map((one, index) => asTemplate(one, other?.[index], item));
+  if (value !== null && typeof value === 'object') {
+    return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, asTemplate(one, other?.[name], item)]));
   }
-  if (Array.isArray(value)) return value.map((one) => asTemplate(one, prompt, uploads));
-  if (value === null || typeof value !== 'object') return value;
-  return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, asTemplate(one, prompt, uploads)]));
+  const anew = other === undefined || value === other ? null : ofAnotherTry(value, other, item);
+  if (anew || typeof value !== 'string') return anew ?? value;
+  return item.prompt ? value.split(item.prompt).map(literal).join('{{ prompt }}') : literal(value);
+}
+
+function ofAnotherTry(value, other, { tries: [own, others, most] }) {
+  if (String(value) === own && String(other) === others) return `{{ n + ${most} }}`;
+  return Number.isInteger(value) && Number.isInteger(other) ? "{{ seed('more') }}" : null;
+}
+
+// Where the same was tried several times: another try of an item, and the numbers of both and the last.
+function tryBeside(item) {
+  const at = report.variables.findIndex(({ name }) => name === 'n');
+  const same = (one) => JSON.stringify([one.prompt, one.workflow, one.values.filter((_, index) => index !== at)]);
+  const other = at < 0 ? undefined : items.find((one) => one !== item && same(one) === same(item));
+  const most = Math.max(...items.map((one) => Number(one.values[at] ?? 1)));
+  return { other, tries: [item.values[at], other?.values[at], most] };
 }
 
 async function manifestText() {
   const uploads = new Map(); // what stands for an uploaded file -> its variable
   const files = {}; // its variable -> its path
-  const entries = [];
+  const entries = new Map(); // tries of the same are one
   for (const item of favouriteItems()) {
     const { params, inputs } = await detailsOf(item);
     for (const [path, digest] of inputs) {
@@ -60,24 +76,39 @@ async function manifestText() {
       if (!uploads.has(mark)) uploads.set(mark, `file_${uploads.size + 1}`);
       files[uploads.get(mark)] = literal(path);
     }
-    const sent = { workflow: literal(item.workflow), params: asTemplate(JSON.parse(params), item.prompt, uploads) };
-    entries.push({ prompt: literal(item.prompt), ...sent });
+    const { other, tries } = tryBeside(item);
+    const beside = other && JSON.parse((await detailsOf(other)).params);
+    const template = asTemplate(JSON.parse(params), beside, { prompt: item.prompt, uploads, tries });
+    const entry = { prompt: literal(item.prompt), workflow: literal(item.workflow), params: template };
+    entries.set(JSON.stringify(entry), entry);
   }
-  return manifestOf(entries, files);
+  return manifestOf([...entries.values()], files);
+}
+
+// Keys of numbers that look like seeds, wherever they stand in the params.
+function seedsIn(params) {
+  if (params === null || typeof params !== 'object') return [];
+  return Object.entries(params).flatMap(([name, value]) => (
+    /seed/i.test(name) && typeof value === 'number' ? [name] : seedsIn(value)));
 }
 
 // The first favourite speaks for the job; those that were sent otherwise say how.
 function manifestOf(entries, files) {
   const sent = ({ workflow, params }) => JSON.stringify([workflow, params]);
   const lines = entries.map((entry) => JSON.stringify(sent(entry) === sent(entries[0]) ? entry.prompt : entry));
+  const seeds = [...new Set(entries.flatMap(({ params }) => seedsIn(params)))];
   return [
     '# More like the favourites: change the prompts or the number of tries, then look at',
     '# `batch-runner plan more-like-these.yaml`.',
+    ...(seeds.length ? [
+      `# ${seeds.join(', ')} is the same in every try here, and may give the same picture each time:`,
+      '# with "{{ seed() }}" in its place each try has a number of its own.'] : []),
     `job: ${JSON.stringify(`${report.job.name}-more`)}`,
     `provider: ${JSON.stringify(report.job.provider)}`,
     `workflow: ${JSON.stringify(entries[0].workflow)}`,
     `params: ${JSON.stringify(entries[0].params)}`,
     ...(Object.keys(files).length ? [`files: ${JSON.stringify(files)}`] : []),
+    ...(report.price ? [`limits: {price: ${JSON.stringify(report.price.join(' '))}}`] : []),
     'repeat: 4',
     'prompts:',
     ...lines.map((line) => `  - ${line}`),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
@@ -167,8 +168,10 @@ class Shift:
             "reason": change.reason,
             "message": change.message,
         }
-        # Standard error first: it needs no disk.
-        sys.stderr.write(f"journal failed; outcome of a create kept aside: {entry}\n")
+        # Standard error first: it needs no disk, unless it is a file on the same.
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"journal failed; outcome of a create kept aside: {entry}\n")
+            sys.stderr.flush()
         try:
             self.emergency.append(entry)
         except OSError as problem:

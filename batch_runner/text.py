@@ -16,6 +16,11 @@ def printable(text: str, limit: int = 200) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
+def whole(text: str) -> str:
+    """Return `text` as it can be written in UTF-8: half of a surrogate pair becomes U+FFFD."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def duration(seconds: float, *, language: str = "en") -> str:
     """Return seconds for people: "4 s", "6 min 12 s", "2 h 05 min"; `language` may be "zh"."""
     hours, minutes, small = ("小时", "分", "秒") if language == "zh" else ("h", "min", "s")

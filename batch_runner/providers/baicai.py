@@ -18,8 +18,8 @@ import aiohttp
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
-from batch_runner.retry import classify
-from batch_runner.text import printable
+from batch_runner.retry import classify, without_quotes
+from batch_runner.text import printable, whole
 
 if TYPE_CHECKING:
     from batch_runner.providers.http import Answer, Http
@@ -50,7 +50,7 @@ class Baicai:
         body = _spell({"workflowId": workflow, "params": params})
         answer = await self._http.create("/v1/comfyui/create", body.encode())
         candidate = _candidate(answer.body)
-        data = self._data(answer, "create", unsent=True, candidate=candidate)
+        data = self._data(answer, "create", sent=body, candidate=candidate)
         task_id = _first(data).get("taskId")
         if isinstance(task_id, str) and self._task_id.fullmatch(task_id):
             return task_id
@@ -91,7 +91,7 @@ class Baicai:
         form = aiohttp.FormData()
         form.add_field("file", content, filename=name)
         answer = await self._http.upload("/v1/resources/upload", form)
-        full_path = _first(self._data(answer, "upload")).get("fullPath")
+        full_path = _first(self._data(answer, "upload", sent="")).get("fullPath")
         if isinstance(full_path, str) and full_path:
             return full_path
         raise ApiError(
@@ -103,9 +103,11 @@ class Baicai:
         await self._http.download(url, receive)
 
     def _data(
-        self, answer: Answer, call: str, *, unsent: bool = False, candidate: str | None = None
+        self, answer: Answer, call: str, *, sent: str | None = None, candidate: str | None = None
     ) -> Any:
         """Return `data` of a successful answer.
+
+        `sent` is the text that a call sent which an empty account fails; None for a query.
 
         Raises:
             ApiError: the HTTP status or the code says no, or the answer cannot be read.
@@ -113,10 +115,10 @@ class Baicai:
         content = _parse(answer.body)
         code = _code(content)
         message = _message(content)
-        failure = classify(
-            answer.status, code, message, unsent=self._unsent if unsent else frozenset()
-        )
-        if failure is Failure.REFUSED and candidate is not None and answer.status < 300:
+        told = "" if sent is None else without_quotes(message, sent)
+        unsent = self._unsent if call == "create" else frozenset()
+        failure = classify(answer.status, code, told, unsent=unsent)
+        if failure is not None and candidate is not None:
             # It says no and names a task: only a person can tell which of the two is true.
             failure = Failure.LOST
         if failure is None and content.get("data") is None:
@@ -124,7 +126,7 @@ class Baicai:
         if failure is None:
             return content["data"]
         said = f": {message}" if message else ""
-        number = f", code {printable(code, 40)}" if code is not None else ""
+        number = f", code {code}" if code is not None else ""
         raise ApiError(
             f"{call}: HTTP {answer.status}{number}{said}",
             failure=failure,
@@ -137,7 +139,10 @@ class Baicai:
 
 def _parse(body: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(body.removeprefix(codecs.BOM_UTF8).decode(errors="replace"))
+        text = body.removeprefix(codecs.BOM_UTF8).decode(errors="replace")
+        content = json.loads(text)
+        if "\\ud" in text or "\\uD" in text:  # half of a pair can be written here, and nowhere else
+            content = json.loads(whole(json.dumps(content, ensure_ascii=False)))
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
@@ -149,7 +154,7 @@ def _code(content: dict[str, Any]) -> str | None:
         code = int(code)
     if isinstance(code, bool) or not isinstance(code, int | str):
         return None
-    return str(code).strip()
+    return printable(str(code), 40)
 
 
 def _message(content: dict[str, Any]) -> str:

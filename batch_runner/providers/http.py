@@ -8,7 +8,8 @@
   for every address of every hop, so a name that resolves differently the second time gains nothing.
 
 The key travels in the headers of single requests to the service's own origin; no redirect is
-followed with it. Errors are raised without their cause, whose text would show the headers.
+followed with it, and what an answer repeats of it is taken out. Errors are raised without their
+cause, whose text would show the headers.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 ANSWER_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16
 MOST_HOPS = 3
+_SECRET = 8  # characters of a key, at least; a shorter one is a word that stands anywhere
 USER_AGENT = "batch-runner"
 
 
@@ -60,7 +63,9 @@ class Http:
         self._service = service
         self._timeouts = settings.timeouts
         self._private = service.allow_private
-        self._authorization = {"Authorization": f"Bearer {service.key.get_secret_value()}"}
+        key = service.key.get_secret_value()
+        self._authorization = {"Authorization": f"Bearer {key}"}
+        self._echo = _echo_of(key) if len(key) >= _SECRET else None
         self._creates: aiohttp.ClientSession
         self._queries: aiohttp.ClientSession
         self._downloads: aiohttp.ClientSession
@@ -133,7 +138,7 @@ class Http:
                     method, self.base_url + path, headers=headers, data=data, allow_redirects=False
                 ) as response,
             ):
-                body = await _read(response, ANSWER_BYTES)
+                body = self._without_key(await _read(response, ANSWER_BYTES))
                 return Answer(response.status, body, _retry_after(response.headers))
         except _CAUGHT as error:
             raise translate(error, f"{method} {path}") from None
@@ -162,7 +167,7 @@ class Http:
         async with self._downloads.get(address, allow_redirects=False) as response:
             location = response.headers.get("Location")
             if response.status in (301, 302, 303, 307, 308) and location:
-                return urljoin(url, location)
+                return urljoin(url, self._without_key(location.encode()).decode())
             if response.status != 200:
                 raise _refused_file(response, url)
             if response.headers.get("Content-Encoding", "identity") != "identity":
@@ -171,6 +176,10 @@ class Http:
                 if (waiting := receive(chunk)) is not None:
                     await waiting
         return None
+
+    def _without_key(self, said: bytes) -> bytes:
+        """Return what the service said with the key taken out, should it repeat it."""
+        return said if self._echo is None else self._echo.sub(b"[key]", said)
 
     def _address(self, url: str) -> URL:
         """Return the address to fetch from, as the connection will read it."""
@@ -183,6 +192,12 @@ class Http:
         if not self._private and _is_literally_private(address.host):
             raise FileRejected(f"{shown(url)} is on a private address")
         return address
+
+
+def _echo_of(key: str) -> re.Pattern[bytes]:
+    """Return what finds the key in an answer, also where JSON spells its letters as escapes."""
+    spellings = (rb"(?:%s|\\u(?i:%04x))" % (re.escape(sign.encode()), ord(sign)) for sign in key)
+    return re.compile(b"".join(spellings))
 
 
 def shown(url: str) -> str:

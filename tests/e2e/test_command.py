@@ -232,12 +232,29 @@ def test_a_refused_key_stops_the_run_and_loses_nothing(command: Command, service
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_the_key_is_nowhere(command: Command, service: Service) -> None:
-    service.set_faults("garbage:status:times=2", "http:create:status=500:times=1")
+@pytest.mark.parametrize(
+    "faults",
+    [
+        pytest.param(["garbage:status:times=2", "http:create:status=500:times=1"], id="our-errors"),
+        pytest.param(["echo:create:after=3"], id="it-is-refused-by-name"),
+        pytest.param(
+            [
+                "echo:create:status=400:code=0:times=1",
+                "echo:create:status=500:code=0:times=1:after=1",
+                "echo:status:times=2",
+                "echo:result:status=404:code=0:times=2",
+            ],
+            id="it-is-in-every-answer",
+        ),
+    ],
+)
+def test_the_key_is_nowhere(command: Command, service: Service, faults: list[str]) -> None:
+    service.set_faults(*faults)
 
     result = command("run", "--json")
+    status = command("status", "--json")
 
-    texts = [result.stdout, result.stderr]
+    texts = [result.stdout, result.stderr, status.stdout, status.stderr]
     files = [path.read_bytes() for path in command.out.rglob("*") if path.is_file()]
     assert not any(KEY in text for text in texts)
     assert not any(KEY.encode() in content for content in files)

@@ -13,6 +13,7 @@ from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers import PROVIDERS
 from batch_runner.providers.baicai import Baicai
 from batch_runner.providers.http import Answer, Http
+from batch_runner.retry import Call, Verdict, judge
 from batch_runner.settings import Retries
 
 FORM = PROVIDERS["baicai"].task_id
@@ -107,6 +108,13 @@ def test_a_task_id_is_read_from_any_shape_of_success(body: str) -> None:
         pytest.param(f'{{"code":0,"data":{{"taskId":"{TASK[:20]}', None, id="half-an-id"),
         pytest.param(f'{{"code":7,"data":{{"taskId":"{TASK}"}}}}', TASK, id="no-and-an-id"),
         pytest.param(f'{{"code":7777,"data":{{"taskId" : "{TASK}"}}}}', TASK, id="spaces"),
+        pytest.param(f'{{"code":429,"data":{{"taskId":"{TASK}"}}}}', TASK, id="429-and-an-id"),
+        pytest.param(f'{{"code":402,"data":{{"taskId":"{TASK}"}}}}', TASK, id="402-and-an-id"),
+        pytest.param(
+            f'{{"code":7,"message":"余额不足","data":{{"taskId":"{TASK}"}}}}',
+            TASK,
+            id="poor-and-id",
+        ),
     ],
 )
 def test_a_success_without_a_usable_id_may_have_been_paid(body: str, candidate: str | None) -> None:
@@ -138,6 +146,49 @@ def test_a_no_is_told_by_status_and_code(
 
     assert (error.failure, error.code, error.status) == (failure, code, status)
     assert error.retry_after == 7.0
+
+
+@pytest.mark.parametrize("status", [307, 400, 401, 403, 404, 429, 503])
+def test_a_refusal_that_names_a_task_is_held_whatever_its_status(status: int) -> None:
+    """Sent again, or forgotten, it would be a task that was paid for and lost."""
+    error = create_error(f'{{"code":1,"data":{{"taskId":"{TASK}"}}}}', status)
+
+    assert judge(error.failure, Call.CREATE) is Verdict.HELD
+    assert error.candidate == TASK
+
+
+@pytest.mark.parametrize(
+    ("prompt", "failure"),
+    [("a bank says 余额不足 in gold", Failure.REFUSED), ("a horse", Failure.FORBIDDEN)],
+)
+def test_a_refusal_that_quotes_the_prompt_says_nothing_of_our_balance(
+    prompt: str, failure: Failure
+) -> None:
+    body = json.dumps({"code": 1601, "message": "not allowed: a bank says 余额不足 in gold"})
+
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(reader(body, 400).submit("workflow", {"6": {"text": prompt}}))
+
+    assert caught.value.failure is failure
+
+
+def test_a_question_about_a_task_is_never_answered_by_our_balance() -> None:
+    body = json.dumps({"code": 1601, "message": "prompt: 余额不足"})
+
+    with pytest.raises(ApiError) as caught:
+        asyncio.run(reader(body, 400).status(TASK))
+
+    assert caught.value.failure is Failure.REFUSED
+
+
+def test_half_of_a_pair_in_an_answer_is_replaced() -> None:
+    """JSON can spell it, and nothing that keeps or shows it could write it."""
+    error = create_error('{"code":"E\\ud83d\\u001b[31m","message":"\\uD83D no \\ud83d\\udc0e"}')
+    upload = '{"code":0,"data":{"fullPath":"a\\ud83d/\\ud83d\\udc0e.png"}}'
+
+    assert error.code == "E\ufffd [31m"
+    assert str(error) == "create: HTTP 200, code E\ufffd [31m: \ufffd no 🐎"
+    assert asyncio.run(reader(upload).upload("b.png", b"content")) == "a\ufffd/🐎.png"
 
 
 def test_a_no_says_what_the_service_said_on_one_clean_line() -> None:

@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from batch_runner.errors import Failure
-from batch_runner.providers.http import _retry_after, shown, translate
+from batch_runner.providers.http import _echo_of, _retry_after, shown, translate
 
 KEY = "sk-a-key-that-must-not-leak"
 ADDRESS = URL(f"https://service.example/v1/create?signature={KEY}")
@@ -184,3 +184,16 @@ def test_without_a_retry_after_no_time_is_named() -> None:
 )
 def test_an_address_is_shown_without_signature_and_control_characters(url: str, text: str) -> None:
     assert shown(url) == text
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (f'{{"message":"bad key {KEY}!"}}', '{"message":"bad key [key]!"}'),
+        ("bad \\u0073k-a-\\u006bey-\\u0074hat-must-not-lea\\u006B!", "bad [key]!"),
+        ("sk-a-key-that-may-leak", "sk-a-key-that-may-leak"),
+        (f"{KEY}{KEY}", "[key][key]"),
+    ],
+)
+def test_an_answer_that_repeats_the_key_is_read_without_it(said: str, read: str) -> None:
+    assert _echo_of(KEY).sub(b"[key]", said.encode()) == read.encode()

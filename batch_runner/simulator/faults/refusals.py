@@ -67,6 +67,16 @@ async def balance(exchange: Exchange, *, status: int = 402, code: int = 402) -> 
 
 
 @fault(*JSON_CALLS)
+async def echo(exchange: Exchange, *, status: int = 401, code: int = 401) -> Response:
+    """Refuse, and repeat the key in message and code; nothing is done."""
+    key = exchange.request.headers.get("Authorization", "").removeprefix("Bearer ")
+    answer = exchange.service.voice.refusal(status, f"invalid api key: {key}", code=code)
+    if code == 0:
+        answer.body["code"] = f"E-{key}"
+    return exchange.refuse(answer)
+
+
+@fault(*JSON_CALLS)
 async def rude(exchange: Exchange, *, status: int = 400) -> Response:
     """Refuse in words full of control characters, HTML and a formula; nothing is done."""
     return exchange.refuse(exchange.service.voice.refusal(status, RUDE_WORDS))

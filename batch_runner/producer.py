@@ -1,10 +1,12 @@
 """First stage: a create request for every item that waits, at the pace, each paid for once.
 
 Theory of operation. One coroutine walks the waiting items in the manifest's order. For each it
-takes a place among the tasks in flight, a place among the creates on the wire and a token of the
-pacer; these waits end when creating stops. Then the create runs in a coroutine of its own, shielded
-from cancellation: intent committed, POST, outcome committed. Nothing is awaited between reading
-the answer and queueing its commit, so no signal, sibling or timeout can make a paid id disappear.
+takes a place among the tasks in flight and a place among the creates on the wire, sees to its input
+files, and takes a token of the pacer; these waits end when creating stops. The token comes last:
+nothing may stand between it, the check of the spend cap and the create. Then the create runs in a
+coroutine of its own, shielded from cancellation: intent committed, POST, outcome committed. Nothing
+is awaited between reading the answer and queueing its commit, so no signal, sibling or timeout can
+make a paid id disappear.
 
 On the disk: before the first byte leaves, the item is `submitting`. kill -9 from there until the
 outcome is committed leaves it so, and the next run holds it.
@@ -48,8 +50,11 @@ async def produce(shift: Shift) -> None:
                 async for item in _waiting(shift):
                     await shift.slots.take()
                     await shift.create_slots.take()
+                    if (params := await _params(shift, item)) is None:
+                        _give_back(shift)
+                        continue
                     sent = await _permission(shift, item)
-                    creates.start_soon(_create, shift, item, sent)
+                    creates.start_soon(_create, shift, item, params, sent)
     finally:
         shift.schedule.close()
         shift.control.creates_over()
@@ -76,17 +81,45 @@ async def _waiting(shift: Shift) -> AsyncIterator[Waiting]:
 
 
 async def _permission(shift: Shift, item: Waiting) -> float:
-    """Wait until one more create may leave and return that moment; or stop creating."""
+    """Wait until one more create may leave and return that moment; or stop creating.
+
+    The create has its place under the spend cap from then on.
+    """
     if item.not_before is not None:
         await _not_before(shift, item.not_before)
     if pause := shift.breaker.pause:
         log.warning("the service is in trouble: no create for %.0f s", pause)
         await anyio.sleep(pause)
-    sent = await shift.pacer.token()
-    if (stop := _reason_to_stop(shift, item)) is not None:
-        shift.control.stop_creating(stop)
-        await anyio.lowlevel.checkpoint()  # the scope has been cancelled: this does not return
+    while True:
+        await _below_cap(shift)
+        sent = await shift.pacer.token()
+        if (stop := _reason_to_stop(shift, item)) is not None:
+            await _stop(shift, stop)
+        if not _at_cap(shift):
+            break
+    shift.tally.promised += 1
     return sent
+
+
+def _at_cap(shift: Shift) -> bool:
+    cap = shift.settings.limits.tasks
+    return cap is not None and shift.tally.spent + shift.tally.promised >= cap
+
+
+async def _below_cap(shift: Shift) -> None:
+    """Wait until a create may be paid for; stop creating when the spend cap is reached for good."""
+    while _at_cap(shift):
+        if not shift.tally.undecided:
+            cap = shift.settings.limits.tasks
+            reached = f"the spend cap of {cap} creates is reached"
+            await _stop(shift, Stop("cap", reached, Exit.STOPPED))
+        await shift.create_slots.changed()  # one on its way may turn out not to be paid
+
+
+async def _stop(shift: Shift, stop: Stop) -> None:
+    """Stop creating; does not return."""
+    shift.control.stop_creating(stop)
+    await anyio.lowlevel.checkpoint()  # the scope has been cancelled
 
 
 async def _not_before(shift: Shift, moment: float) -> None:
@@ -102,10 +135,7 @@ def _asked_to_wait(seconds: float) -> Stop:
 
 
 def _reason_to_stop(shift: Shift, item: Waiting) -> Stop | None:
-    """Return why no create may leave now: spend cap, deadline, disk; None: it may."""
-    limits = shift.settings.limits
-    if limits.tasks is not None and shift.tally.spent >= limits.tasks:
-        return Stop("cap", f"the spend cap of {limits.tasks} creates is reached", Exit.STOPPED)
+    """Return why no create may leave now: deadline, disk; None: it may."""
     if shift.deadline is not None:
         needed = shift.schedule.typical(item.workflow, 0.9) or 0.0
         if shift.clock() + needed > shift.deadline:
@@ -116,13 +146,12 @@ def _reason_to_stop(shift: Shift, item: Waiting) -> Stop | None:
     return None
 
 
-async def _create(shift: Shift, item: Waiting, sent: float) -> None:
+async def _create(shift: Shift, item: Waiting, params: dict[str, Any], sent: float) -> None:
     """Carry one item through its create, sending it again only when it provably did not arrive."""
     tries = 0
     in_flight = False
     try:
-        params = await _params(shift, item)
-        while params is not None and shift.control.creating:
+        while shift.control.creating:
             tries += 1
             with anyio.CancelScope(shield=True):
                 error = await _attempt(shift, item, params, sent)
@@ -134,9 +163,14 @@ async def _create(shift: Shift, item: Waiting, sent: float) -> None:
             with shift.control.while_creating():
                 sent = await _permission(shift, item)
     finally:
-        shift.create_slots.give_back()
-        if not in_flight:
-            shift.slots.give_back()
+        _give_back(shift, in_flight=in_flight)
+
+
+def _give_back(shift: Shift, *, in_flight: bool = False) -> None:
+    """Free the places of a create; that of its task stays taken if it is `in_flight`."""
+    shift.create_slots.give_back()
+    if not in_flight:
+        shift.slots.give_back()
 
 
 async def _params(shift: Shift, item: Waiting) -> dict[str, Any] | None:
@@ -160,6 +194,8 @@ async def _attempt(
     except JournalError as error:
         shift.journal_failed(error)
         return ApiError(str(error), failure=Failure.LOCAL)
+    finally:
+        shift.tally.promised -= 1  # it is counted now, or has not been sent
     await shift.pacer.in_step(sent)
     try:
         task_id = await shift.provider.submit(item.workflow, params)

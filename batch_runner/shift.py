@@ -121,7 +121,6 @@ class Shift:
     tally: Tally = field(default_factory=Tally)
     again: deque[Waiting] = field(default_factory=deque)  # for another attempt, by policy
     second_attempts: bool = False  # some item may be created again by policy
-    upload_turn: anyio.Lock = field(default_factory=anyio.Lock)
     unknown_since: dict[str, float] = field(default_factory=dict)  # task id → first 404
     strange_words: set[str] = field(default_factory=set)
 

@@ -17,6 +17,7 @@ class Tally:
 
     counts: dict[ItemStatus, int] = field(default_factory=lambda: dict.fromkeys(ItemStatus, 0))
     spent: int = 0  #: creates of the whole job that must be assumed paid
+    promised: int = 0  #: creates that may leave, and are not yet counted in `spent`
     paid: int = 0  #: those of this run
     creates: int = 0  #: create requests of this run, with those that were refused or answered 429
     polls: int = 0
@@ -45,6 +46,11 @@ class Tally:
     def total(self) -> int:
         """Return the number of items."""
         return sum(self.counts.values())
+
+    @property
+    def undecided(self) -> int:
+        """Return the number of creates on their way, which may turn out not to be paid."""
+        return self.promised + self.counts[ItemStatus.SUBMITTING]
 
     @property
     def in_flight(self) -> int:

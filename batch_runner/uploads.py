@@ -1,5 +1,8 @@
 """Input files: each content is sent to the service once, and its answer kept for later runs.
 
+One after the other, in the items' order: two items with the same photo must not send it twice. An
+upload costs nothing, so it is not waited for when creating stops.
+
 How long the service knows an upload is not documented, so what is older than `timeouts.uploaded`
 is sent again, which costs nothing.
 """
@@ -33,8 +36,7 @@ async def with_uploads(shift: Shift, item: Waiting) -> dict[str, Any] | None:
         return item.params
     text = json.dumps(item.params, ensure_ascii=False)
     for file in item.inputs:
-        async with shift.upload_turn:  # two items with the same photo must not send it twice
-            value = await _uploaded(shift, item, file)
+        value = await _uploaded(shift, item, file)
         if value is None:
             return None
         text = text.replace(UPLOAD_MARK + file.sha256, json.dumps(value, ensure_ascii=False)[1:-1])
@@ -88,8 +90,8 @@ async def _upload(shift: Shift, item: Waiting, file: InputFile, content: bytes) 
 
 async def _refuse(shift: Shift, item: Waiting, message: str) -> None:
     """Mark the item refused: without its file it cannot be sent. Nothing was created."""
-    await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED))
-    shift.tally.creates -= 1
-    await shift.commit(
-        Change(key=item.key, event=Event.SUBMIT_REFUSED, reason="upload", message=message)
-    )
+    refused = Change(key=item.key, event=Event.SUBMIT_REFUSED, reason="upload", message=message)
+    with anyio.CancelScope(shield=True):  # between the two it would look as if it had been sent
+        await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED))
+        shift.tally.creates -= 1
+        await shift.commit(refused)

@@ -1,0 +1,99 @@
+"""The spend cap and the pace hold whatever keeps a create back: uploads, refusals, a wide line."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.control import Exit, Stop
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
+from tests.nights import a_run, acted, paid, some_items, some_settings, statuses, violations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.shift import Shift
+
+pytestmark = pytest.mark.anyio
+
+CONTENT = b"a wedding"
+
+
+def with_photo(folder: Path, items: list[ItemSpec]) -> list[ItemSpec]:
+    """Return `items`, each sending the same photo."""
+    photo = folder / "photo.jpg"
+    photo.write_bytes(CONTENT)
+    file = InputFile(path=photo, sha256=hashlib.sha256(CONTENT).hexdigest())
+    for item in items:
+        item.files = (file,)
+        item.params = {**item.params, "113": {"url": f"{UPLOAD_MARK}{file.sha256}"}}
+    return items
+
+
+@pytest.mark.parametrize("pace", ["20/s", "500/s"])
+async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, pace: str) -> None:
+    settings = some_settings(pace=pace, tasks=5)
+
+    async with acted() as simulator:
+        summary = await a_run(tmp_path, simulator, some_items(60), settings)
+        again = await a_run(tmp_path, simulator, some_items(60), settings)
+
+    assert (summary.exit_code, again.exit_code) == (Exit.STOPPED, Exit.STOPPED)
+    assert paid(simulator).total() == 5
+    assert violations(tmp_path, simulator) == []
+
+
+async def test_the_cap_holds_while_items_wait_for_an_upload(tmp_path: Path) -> None:
+    settings = some_settings(pace="5/s", tasks=3)
+    items = with_photo(tmp_path, some_items(40))
+
+    async with acted("delay:upload:seconds=4") as simulator:
+        await a_run(tmp_path / "out", simulator, items, settings)
+
+    assert paid(simulator).total() == 3
+
+
+@pytest.mark.parametrize("fault", ["limited:create:times=4", "moderation:create:times=4"])
+async def test_what_was_not_paid_leaves_its_place_under_the_cap_to_others(
+    tmp_path: Path, fault: str
+) -> None:
+    settings = some_settings(pace="50/s", tasks=5)
+
+    async with acted(fault, latency=0.5) as simulator:
+        await a_run(tmp_path, simulator, some_items(60), settings)
+
+    assert paid(simulator).total() == 5
+    assert statuses(tmp_path)[ItemStatus.DONE] == 5
+
+
+async def test_creates_that_waited_for_an_upload_leave_at_the_pace(tmp_path: Path) -> None:
+    items = with_photo(tmp_path, some_items(20))
+
+    async with acted("delay:upload:seconds=10") as simulator:
+        await a_run(tmp_path / "out", simulator, items, some_settings(pace="2/s"))
+
+    moments = sorted(task.created for task in simulator.ledger.creates)
+    assert len(moments) == 20
+    assert max(sum(one <= at < one + 1 for at in moments) for one in moments) <= 3
+
+
+async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path) -> None:
+    """It costs nothing, and the next run sends it again."""
+    items = with_photo(tmp_path, some_items(3))
+
+    async def stop(shift: Shift) -> None:
+        await anyio.sleep(5)
+        shift.control.stop_creating(Stop("signal", "stopped", Exit.STOPPED))
+        await anyio.sleep_forever()
+
+    async with acted("hang:upload:times=1") as simulator:
+        stopped = await a_run(tmp_path / "out", simulator, items, beside=[stop])
+        again = await a_run(tmp_path / "out", simulator, items)
+
+    assert stopped.seconds < 20  # of virtual time; an upload may take 300
+    assert (stopped.exit_code, again.exit_code) == (Exit.STOPPED, Exit.DONE)
+    assert statuses(tmp_path / "out") == {ItemStatus.DONE: 3}

@@ -1,7 +1,8 @@
 """What a file is and whether it is whole, told from its bytes; decoding nothing.
 
 Structure costs microseconds: PNG chunk lengths and CRCs up to IEND, JPEG from SOI to EOI, the
-sizes in RIFF and in MP4 boxes. A file that was cut off anywhere does not pass.
+blocks of a GIF, the sizes in RIFF and in MP4 boxes. A file that was cut off anywhere does not pass.
+Of some videos only the transfer can tell where they end; without that they do not pass either.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ EXTENSIONS = tuple(kind.extension for kind in (PNG, JPEG, WEBP, GIF, MP4))
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
-def check(data: Buffer) -> MediaType:
+def check(data: Buffer, *, measured: bool = False) -> MediaType:
     """Return what `data` is, after checking that it is whole.
+
+    `measured`: its length was announced, or has been kept, and is right.
 
     Raises:
         FileRejected: empty, of no known kind, or its structure does not close.
@@ -49,7 +52,7 @@ def check(data: Buffer) -> MediaType:
         raise FileRejected("the file is empty")
     for kind, fits, whole in _KINDS:
         if fits(head):
-            if not whole(memoryview(data)):
+            if not whole(memoryview(data)) and not (measured and kind is MP4 and _boxes(data)):
                 raise FileRejected(f"the file is cut off or damaged ({kind.name})")
             return kind
     raise FileRejected(f"the bytes are of no known kind of picture or video: {head[:8]!r}…")
@@ -57,7 +60,7 @@ def check(data: Buffer) -> MediaType:
 
 def _png(data: memoryview) -> bool:
     at = len(_PNG_MAGIC)
-    first = True
+    first, pictured = True, False
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
         kind = bytes(data[at + 4 : at + 8])
@@ -67,8 +70,8 @@ def _png(data: memoryview) -> bool:
         if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             return False
         if kind == b"IEND":
-            return end == len(data)
-        at, first = end, False
+            return pictured and end == len(data)
+        at, first, pictured = end, False, pictured or kind == b"IDAT"
     return False
 
 
@@ -92,22 +95,53 @@ def _webp(data: memoryview) -> bool:
 
 
 def _gif(data: memoryview) -> bool:
-    return len(data) > 14 and data[-1] == 0x3B
+    """Walk the blocks to the trailer, which must be the last byte."""
+    at, pictured = 13, False
+    at += _colours(data[10]) if len(data) > at else 0
+    while at < len(data):
+        kind = data[at]
+        if kind == 0x3B:
+            return pictured and at + 1 == len(data)
+        if kind == 0x21:  # an extension: its label
+            at += 2
+        elif kind == 0x2C and at + 10 < len(data):  # a picture: place, size, colours, code size
+            at += 10 + _colours(data[at + 9]) + 1
+            pictured = True
+        else:
+            return False
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+    return False
+
+
+def _colours(flags: int) -> int:
+    """Return the bytes of the table of colours that these flags announce."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
 def _mp4(data: memoryview) -> bool:
-    at, kinds = 0, set()
+    """Say whether the boxes close by themselves: the last says its size, and no more may follow."""
+    boxes = _boxes(data)
+    last, open_ended = boxes[-1] if boxes else (b"", True)
+    return not open_ended and (last == b"mfra" or all(kind != b"moof" for kind, _ in boxes))
+
+
+def _boxes(data: Buffer) -> list[tuple[bytes, bool]]:
+    """Return the boxes, each with whether it reaches to wherever the file ends; none if damaged."""
+    at, found = 0, []
     while at + 8 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
-        kinds.add(bytes(data[at + 4 : at + 8]))
+        kind, open_ended = bytes(data[at + 4 : at + 8]), size == 0
         if size == 1 and at + 16 <= len(data):
             size = int.from_bytes(data[at + 8 : at + 16], "big")
-        elif size == 0:
+        elif open_ended:
             size = len(data) - at
         if size < 8:
-            return False
+            return []
+        found.append((kind, open_ended))
         at += size
-    return at == len(data) and b"moov" in kinds
+    return found if at == len(data) and any(kind == b"moov" for kind, _ in found) else []
 
 
 _KINDS: tuple[tuple[MediaType, Callable[[bytes], bool], Callable[[memoryview], bool]], ...] = (

@@ -39,6 +39,7 @@ class Part:
         self._descriptor: int | None = None
         self._path: Path | None = None
         self.size = 0
+        self.measured = False  # the answer announced how many bytes there are, and so many came
 
     @property
     def full(self) -> bool:
@@ -104,14 +105,17 @@ class Part:
     def _inspect(self) -> tuple[media.MediaType, str]:
         if self._descriptor is None:
             data = b"".join(self._held)
-            return media.check(data), hashlib.sha256(data).hexdigest()
+            return self._kind(data), hashlib.sha256(data).hexdigest()
         self.spill()
         with mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) as mapped:
             view = memoryview(mapped)
             try:
-                return media.check(view), hashlib.sha256(view).hexdigest()
+                return self._kind(view), hashlib.sha256(view).hexdigest()
             finally:
                 view.release()
+
+    def _kind(self, data: bytes | memoryview) -> media.MediaType:
+        return media.check(data, measured=self.measured)
 
     def set_off(self) -> None:
         """Let the bytes start for the disk: the syncs that follow find them there together."""

@@ -98,9 +98,9 @@ class Baicai:
             "upload: the answer holds no fullPath", failure=Failure.LOST, status=answer.status
         )
 
-    async def download(self, url: str, receive: Receiver) -> None:
+    async def download(self, url: str, receive: Receiver) -> bool:
         """Fetch a file from wherever it is, without the key."""
-        await self._http.download(url, receive)
+        return await self._http.download(url, receive)
 
     def _data(
         self, answer: Answer, call: str, *, sent: str | None = None, candidate: str | None = None

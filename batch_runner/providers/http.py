@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 ANSWER_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16
 MOST_HOPS = 3
+#: What stands for no coding; the third is left over from how some stores are written to.
+_AS_IT_IS = ("", "identity", "aws-chunked")
 _SECRET = 8  # characters of a key, at least; a shorter one is a word that stands anywhere
 USER_AGENT = "batch-runner"
 
@@ -143,8 +145,10 @@ class Http:
         except _CAUGHT as error:
             raise translate(error, f"{method} {path}") from None
 
-    async def download(self, url: str, receive: Receiver) -> None:
+    async def download(self, url: str, receive: Receiver) -> bool:
         """GET a file from any host, without the key, following a few checked redirects.
+
+        Returns whether the answer said where the file ends.
 
         Raises:
             ApiError: it could not be had.
@@ -154,15 +158,15 @@ class Http:
             async with asyncio.timeout(self._timeouts.download):
                 for _ in range(MOST_HOPS + 1):
                     target = await self._hop(url, receive)
-                    if target is None:
-                        return
+                    if isinstance(target, bool):
+                        return target
                     url = target
         except _CAUGHT as error:
             raise translate(error, f"GET {shown(url)}") from None
         raise ApiError(f"GET {shown(url)}: too many redirects", failure=Failure.REDIRECTED)
 
-    async def _hop(self, url: str, receive: Receiver) -> str | None:
-        """Pass on the bytes at `url`, or return where it redirects to."""
+    async def _hop(self, url: str, receive: Receiver) -> str | bool:
+        """Return where `url` redirects to; or pass on its bytes, and say if their end was told."""
         address = self._address(url)
         async with self._downloads.get(address, allow_redirects=False) as response:
             location = response.headers.get("Location")
@@ -170,12 +174,14 @@ class Http:
                 return urljoin(url, self._without_key(location.encode()).decode())
             if response.status != 200:
                 raise _refused_file(response, url)
-            if response.headers.get("Content-Encoding", "identity") != "identity":
+            coding = response.headers.get("Content-Encoding", "").strip().lower()
+            if coding not in _AS_IT_IS:
                 raise FileRejected("the file came compressed, although it was asked for as it is")
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 if (waiting := receive(chunk)) is not None:
                     await waiting
-        return None
+            chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+            return chunked or "Content-Length" in response.headers
 
     def _without_key(self, said: bytes) -> bytes:
         """Return what the service said with the key taken out, should it repeat it."""

@@ -38,8 +38,11 @@ class Provider(Protocol):
         """Send a file and return what stands for it in params."""
         ...
 
-    async def download(self, url: str, receive: Receiver) -> None:
+    async def download(self, url: str, receive: Receiver) -> bool:
         """Pass the bytes at `url` to `receive`, whole or raise; without the key.
+
+        Returns whether the answer said where the file ends: without that, one that was cut off
+        may look whole.
 
         Raises:
             ApiError: it could not be had.

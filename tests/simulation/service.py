@@ -130,7 +130,7 @@ class ActedService:
             addresses.append(address)
         return addresses
 
-    async def download(self, url: str, receive: Receiver) -> None:
+    async def download(self, url: str, receive: Receiver) -> bool:
         """Send a file: whole, cut off, damaged, or not at all."""
         dice = self._dice("download", url)
         await self._travel("download", dice)
@@ -140,7 +140,7 @@ class ActedService:
         data = self._task(task_id).files[int(index)]
         if not self._strikes("download", dice):
             await _send(data, receive)
-            return
+            return True
         self.faults += 1
         fault = dice.choice(("cut", "silently cut", "damaged", "refused", *Failure))
         self._note(f"download {url}: {fault}")
@@ -154,6 +154,7 @@ class ActedService:
             raise self._error("download", Failure.LOST, dice)
         if fault == "damaged":
             await _send(bytes([data[at] ^ 0x55]) + data[at + 1 :], receive)
+        return bool(fault == "damaged")
 
     def run_ended(self, *, killed: bool) -> None:
         """Note which answers the client was given time to keep."""

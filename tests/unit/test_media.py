@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 from typing import Any
 
 import pytest
@@ -20,6 +21,11 @@ def a_picture(form: str, size: int = 16, **options: Any) -> bytes:
 
 def box(kind: bytes, content: bytes = b"") -> bytes:
     return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+def chunk(kind: bytes, content: bytes = b"") -> bytes:
+    checked = kind + content
+    return len(content).to_bytes(4) + checked + zlib.crc32(checked).to_bytes(4)
 
 
 A_VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"frames") + box(b"moov", b"index")
@@ -47,12 +53,26 @@ def test_a_view_is_as_good_as_bytes() -> None:
     assert check(memoryview(a_picture("PNG"))) is PNG
 
 
-@pytest.mark.parametrize("form", ["PNG", "WEBP"])
+@pytest.mark.parametrize("form", ["PNG", "WEBP", "GIF"])
 def test_a_picture_cut_off_anywhere_does_not_pass(form: str) -> None:
     whole = a_picture(form)
 
     passed = [length for length in range(len(whole)) if is_accepted(whole[:length])]
 
+    assert passed == []
+
+
+def test_a_moving_picture_cut_off_anywhere_does_not_pass() -> None:
+    """A byte that looks like the end stands in every two hundred and fifty-sixth place."""
+    noise = [Image.effect_noise((64, 64), spread) for spread in (20, 60, 100)]
+    file = io.BytesIO()
+    noise[0].save(file, "GIF", save_all=True, append_images=noise[1:], comment=b"a ; in words;")
+    whole = file.getvalue()
+
+    passed = [length for length in range(len(whole)) if is_accepted(whole[:length])]
+
+    assert check(whole) is GIF
+    assert whole.count(b";") > 10
     assert passed == []
 
 
@@ -70,6 +90,29 @@ def test_a_video_cut_off_anywhere_does_not_pass() -> None:
 
     assert check(A_VIDEO) is MP4
     assert passed == []
+
+
+FRAGMENT = box(b"moof", b"index") + box(b"mdat", b"frames")
+TO_THE_END = (0).to_bytes(4) + b"mdat" + b"frames"
+
+
+@pytest.mark.parametrize(
+    "video",
+    [
+        pytest.param(A_VIDEO + TO_THE_END, id="last-box-without-a-size"),
+        pytest.param(A_VIDEO + FRAGMENT * 2, id="fragments"),
+    ],
+)
+def test_a_video_whose_end_only_the_transfer_can_tell_passes_if_that_told_it(video: bytes) -> None:
+    assert check(video, measured=True) is MP4
+    with pytest.raises(FileRejected):
+        check(video)
+    with pytest.raises(FileRejected):
+        check(A_VIDEO[:-1] + b"x" + FRAGMENT[:-1], measured=True)
+
+
+def test_a_video_of_fragments_that_closes_by_itself_is_whole() -> None:
+    assert check(A_VIDEO + FRAGMENT * 2 + box(b"mfra", b"offsets")) is MP4
 
 
 def test_no_bit_of_a_png_may_flip() -> None:
@@ -108,6 +151,11 @@ def test_what_is_no_known_kind_is_refused(data: bytes) -> None:
     "data",
     [
         pytest.param(b"\x89PNG\r\n\x1a\n", id="only-a-png-head"),
+        pytest.param(
+            b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)) + chunk(b"IEND"),
+            id="png-without-pixels",
+        ),
+        pytest.param(b"GIF89a" + bytes(7) + b";", id="gif-without-a-picture"),
         pytest.param(b"\xff\xd8\xff\xd9", id="only-a-jpeg-head-and-end"),
         pytest.param(b"GIF89a;", id="only-a-gif-head-and-end"),
         pytest.param(b"RIFF\x04\0\0\0WEBP", id="only-a-webp-head"),

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import os
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -290,9 +291,12 @@ def test_a_file_that_was_never_a_picture_is_damage_although_its_hash_fits(
 
 
 def test_pixels_that_cannot_be_decoded_are_seen_only_when_looked_at(folder: JobFolder) -> None:
-    picture = io.BytesIO()
-    Image.new("RGB", (64, 64), "red").save(picture, "GIF")
-    broken = picture.getvalue()[:40] + b";"  # structure closes, pixels do not
+    whole = a_png()
+    at = whole.index(b"IDAT")
+    length = int.from_bytes(whole[at - 4 : at])
+    content = b"IDAT" + bytes(length)  # structure closes, pixels do not
+    checked = content + zlib.crc32(content).to_bytes(4)
+    broken = whole[:at] + checked + whole[at + len(checked) :]
     placed = place(a_part(folder, broken), "card")
 
     assert damage(folder, placed) is None

@@ -18,6 +18,7 @@ from batch_runner.control import Exit, Stop
 from batch_runner.errors import (
     ApiError,
     DiskFailed,
+    Failure,
     FileRejected,
     IllegalTransition,
     JournalError,
@@ -58,7 +59,7 @@ async def fetch(shift: Shift, finished: MemoryObjectReceiveStream[InFlight]) -> 
 async def _carry(shift: Shift, task: InFlight) -> None:
     urls: list[str] = []
     problem: Exception | None = None
-    tries = 0
+    tries, began = 0, shift.clock()
     while tries < shift.settings.retries.tries:
         tries += 1
         try:
@@ -67,10 +68,14 @@ async def _carry(shift: Shift, task: InFlight) -> None:
         except (ApiError, FileRejected) as error:
             problem = error
             verdict, wait = _after(shift, error, tries)
-            if verdict is Verdict.PAUSE:
-                tries -= 1  # waiting our turn uses nothing up; the gate says how long
-            if verdict is Verdict.STOP:
+            if verdict is Verdict.STOP:  # the run leaves, and the next one fetches
                 return
+            if verdict is Verdict.FAILS:
+                break
+            if verdict is Verdict.PAUSE:  # waiting our turn uses nothing up but time
+                if shift.clock() - began > shift.settings.timeouts.task:
+                    break
+                tries -= 1
             # Only a file that was cut off on its way is asked for at the same address again.
             urls = urls if verdict is Verdict.AGAIN else []
             if tries < shift.settings.retries.tries:
@@ -100,7 +105,8 @@ async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
     parts = [Part(shift.folder, max_bytes=shift.settings.fetching.max_bytes) for _ in urls]
     try:
         for url, part in zip(urls, parts, strict=True):
-            await shift.provider.download(url, functools.partial(_receive, shift, part))
+            receive = functools.partial(_receive, shift, part)
+            part.measured = await shift.provider.download(url, receive)
         with anyio.CancelScope(shield=True):
             names = output_names(task.name, len(urls))
             placed = [
@@ -130,6 +136,9 @@ def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[Ve
         return Verdict.FRESH, shift.wait(str(error), tries)
     call = Call.QUERY if "result" in getattr(error, "__notes__", ()) else Call.DOWNLOAD
     verdict, wait = shift.failed_call(error, call, tries)
+    if verdict is Verdict.STOP and error.failure is Failure.LOCAL:
+        shift.control.stop_creating(Stop("local", str(error), Exit.STOPPED))
+        return Verdict.FAILS, 0.0
     if verdict is Verdict.PAUSE and call is Call.QUERY:
         shift.limited_query(error)
     elif verdict is Verdict.PAUSE:

@@ -61,11 +61,11 @@ async def _missed(shift: Shift, task: InFlight, error: ApiError) -> None:
     verdict, wait = shift.failed_call(error, Call.QUERY, 1)
     if verdict is Verdict.PAUSE:
         shift.limited_query(error)
-    elif verdict is Verdict.PATIENCE and _unknown_for_too_long(shift, task):
+    if verdict is Verdict.PATIENCE and _unknown_for_too_long(shift, task):
         shift.schedule.forget(task)
         await _give_up(shift, task, error)
         return
-    elif shift.clock() - task.since > shift.settings.timeouts.task:
+    if shift.clock() - task.since > shift.settings.timeouts.task:
         _leave(shift, task)
         return
     shift.schedule.missed(task, max(wait, shift.settings.polling.shortest))

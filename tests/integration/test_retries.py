@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
+from batch_runner.control import Exit, Stop
+from batch_runner.errors import ApiError, Failure
 from batch_runner.folder import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from tests.nights import a_run, acted, some_items, some_settings, statuses
+from tests.nights import a_run, acted, rows, some_items, some_settings, statuses
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,3 +88,45 @@ async def test_waiting_our_turn_uses_up_no_retries(tmp_path: Path) -> None:
 
     assert statuses(tmp_path) == {ItemStatus.DONE: 12}
     assert left == [True]
+
+
+@pytest.mark.parametrize("call", ["status", "result", "download"])
+async def test_a_service_that_only_says_wait_does_not_hold_a_run_for_ever(
+    tmp_path: Path, call: str
+) -> None:
+    """After `timeouts.task` it is left to the next run, which asks again for free."""
+    settings = some_settings()
+    timeouts = settings.timeouts.model_copy(update={"task": 120.0})
+    settings = settings.model_copy(update={"timeouts": timeouts})
+
+    async with acted(f"limited:{call}:times=100000", service_time="5") as simulator:
+        stuck = await a_run(tmp_path, simulator, some_items(2), settings)
+        simulator.set_faults()
+        after = await a_run(tmp_path, simulator, some_items(2), settings)
+
+    assert 120 < stuck.seconds < 1800  # of virtual time
+    assert stuck.counts[ItemStatus.DONE] == 0
+    assert after.counts[ItemStatus.DONE] == 2
+    assert len(simulator.ledger.creates) == 2
+
+
+async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: Path) -> None:
+    async def run_out(shift: Shift) -> None:
+        async def download(url: str, receive: object) -> bool:
+            raise ApiError("GET file: too many open files", failure=Failure.LOCAL)
+
+        shift.provider.download = download  # type: ignore[method-assign]
+        await anyio.sleep_forever()
+
+    async with acted() as simulator:
+        settings = some_settings(pace="1/s")
+        stopped = await a_run(tmp_path, simulator, some_items(60), settings, beside=[run_out])
+        shown = [row for row in rows(tmp_path) if row.status is ItemStatus.UNFETCHED]
+        after = await a_run(tmp_path, simulator, some_items(60))
+
+    assert stopped.stop == Stop("local", "GET file: too many open files", Exit.STOPPED)
+    assert stopped.paid < 60
+    assert len(shown) == stopped.paid
+    assert {row.reason for row in shown} == {"local"}
+    assert after.counts[ItemStatus.DONE] == 60
+    assert len(simulator.ledger.creates) == 60

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
+import anyio
 from yarl import URL
 
 from batch_runner.errors import ApiError, Failure, FileRejected
@@ -155,7 +156,8 @@ class Http:
             FileRejected: the address may not be asked.
         """
         try:
-            async with asyncio.timeout(self._timeouts.download):
+            # Not asyncio's, which does not wait for the threads that write what has come.
+            with anyio.fail_after(self._timeouts.download):
                 for _ in range(MOST_HOPS + 1):
                     target = await self._hop(url, receive)
                     if isinstance(target, bool):

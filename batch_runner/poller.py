@@ -111,9 +111,9 @@ async def _failed(shift: Shift, task: InFlight, report: TaskReport) -> None:
 
 
 async def _again(shift: Shift, task: InFlight) -> None:
-    if not shift.control.creating:
-        return
-    if await _commit(shift, Change(key=task.key, event=Event.RETRIED), ItemStatus.FAILED):
+    """Let an item wait for its next attempt; where creating has stopped, the next run makes it."""
+    change = Change(key=task.key, event=Event.RETRIED)
+    if await _commit(shift, change, ItemStatus.FAILED) and shift.control.creating:
         try:
             shift.again.append(await shift.journal.waiting_one(task.key))
         except JournalError as error:

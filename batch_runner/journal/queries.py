@@ -38,8 +38,10 @@ _ONE = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
 FROM items WHERE key = ?
 """
+# What is no longer listed gets no further attempt.
 _IN_FLIGHT = """
-SELECT key, task_id, workflow, name, attempt, attempts, submitted_at
+SELECT key, task_id, workflow, name, attempt, submitted_at,
+    CASE listing WHEN (SELECT listing FROM job) THEN attempts ELSE attempt END AS attempts
 FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
 """
 _NOTE_RUN = """

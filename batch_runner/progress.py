@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import logging
 import sys
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 TICK, PLAIN_EVERY = 0.5, 60.0
 #: Seconds between two pictures.
 PICTURE_EVERY = 1.0
+log = logging.getLogger(__name__)
+
 #: Seconds that a problem stays in the picture after its last retry.
 PROBLEM_FOR = 30.0
 
@@ -147,9 +150,16 @@ def line_of(facts: Facts, language: Language = "en") -> str:
 
 
 async def watch_progress(shift: Shift, *, quiet: bool, as_json: bool) -> None:
-    """Show the run until it ends."""
+    """Show the run until it ends; that nobody can look any more does not end it."""
     if quiet and not as_json:
         return
+    try:
+        await _watch(shift, as_json=as_json)
+    except Exception:
+        log.exception("the display has failed; the run goes on")
+
+
+async def _watch(shift: Shift, *, as_json: bool) -> None:
     if as_json:
         await _print_lines(shift, lambda facts: _write(sys.stdout, _json_line(facts)))
     elif is_terminal(sys.stderr):

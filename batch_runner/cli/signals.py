@@ -20,8 +20,13 @@ GRACE = 1.0
 
 
 async def watch_signals(shift: Shift) -> None:
-    """Leave at the first SIGINT or SIGTERM, abort at the second."""
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    """Leave at the first SIGINT or SIGTERM, abort at the second.
+
+    At SIGHUP, too: the terminal has gone. Not if it was ignored when we came, as under `nohup`.
+    """
+    names = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        names.append(signal.SIGHUP)
     with anyio.open_signal_receiver(*names) as signals:
         first = True
         async for number in signals:

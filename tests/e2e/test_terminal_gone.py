@@ -1,0 +1,62 @@
+"""The terminal is closed while a run is at work."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.conftest import PATIENCE, wait_until
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Command, Service
+
+pytestmark = pytest.mark.slow
+
+
+def started(command: Command, stderr: int, *, under_nohup: bool) -> subprocess.Popen[bytes]:
+    """Start a run that nobody waits for."""
+    ignore = "trap '' HUP; " if under_nohup else ""
+    words = [sys.executable, "-m", "batch_runner", "run", str(command.manifest)]
+    return subprocess.Popen(
+        ["sh", "-c", f'{ignore}exec "$@"', "sh", *words, "--output", str(command.out)],
+        env={**command.environment, "TERM": "xterm-256color"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,
+    )
+
+
+def test_a_run_goes_on_when_nobody_can_look_any_more(command: Command, service: Service) -> None:
+    service.set_faults("delay:status:seconds=1:times=8")
+    ours, theirs = pty.openpty()
+    process = started(command, theirs, under_nohup=False)
+    os.close(theirs)
+    wait_until(lambda: b"in flight" in os.read(ours, 65536))
+
+    os.close(ours)
+
+    assert process.wait(PATIENCE) == 0
+    assert (command.out / "index.html").exists()
+    assert set(command.statuses().values()) == {"done"}
+
+
+@pytest.mark.parametrize(("under_nohup", "code"), [(True, 0), (False, 3)])
+def test_a_hang_up_stops_a_run_unless_it_was_told_to_ignore_it(
+    command: Command, service: Service, under_nohup: bool, code: int
+) -> None:
+    service.set_faults("delay:status:seconds=1:times=8")
+    process = started(command, subprocess.DEVNULL, under_nohup=under_nohup)
+    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+
+    process.send_signal(signal.SIGHUP)
+
+    assert process.wait(PATIENCE) == code
+    assert command("run").returncode == 0
+    assert list(service.paid().values()) == [1] * 8

@@ -56,6 +56,10 @@ _AT_ONCE = 0.004
 # is killed meanwhile must be held although it never left.
 _LAG, _EVEN_FROM, _EVEN_USED = 0.01, 50.0, 0.9
 
+# Seconds that everyone waits after a 429 that names no time: from the first, doubled each time that
+# nothing was accepted in between, to the second.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+
 _NOTHING = 1e-9  # of a token: what is owed no more
 
 
@@ -266,7 +270,7 @@ class Pacer:
         now = self._clock()
         if self._adaption.limited(now, sent=self._last_token if sent is None else sent):
             self._fruitless += 1
-        longest = min(30.0, 0.5 * 2**self._fruitless)
+        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._fruitless, 30))
         self._gate.close(max(retry_after or 0.0, self._random.uniform(longest / 2, longest)))
 
     def accepted(self) -> None:

@@ -162,3 +162,16 @@ async def test_a_cancelled_caller_takes_no_token() -> None:
         await waiting
 
     assert await pacer.token() - first == pytest.approx(2.0, abs=0.1)
+
+
+async def test_a_night_of_nothing_but_429s_ends_like_any_other() -> None:
+    """Each pause doubles up to half a minute; two to the power of a thousand is no float."""
+    pacer = a_pacer("1/s")
+
+    for _ in range(1200):
+        await pacer.token()
+        pacer.limited(None)
+
+    gate = asyncio.get_running_loop().time()
+    await pacer.token()
+    assert asyncio.get_running_loop().time() - gate < 120

@@ -3,11 +3,14 @@
 Each create that gets no clear answer may have been paid and waits for a person, so a service that
 has just begun to answer 500 must not be sent a whole list. If it has worked before in this run, it
 is given time, longer each time, and one create to show itself; if it has not, or keeps failing,
-creating stops. It stops as well when what is paid for comes to nothing: when one task after the
-other fails, or none of the files can be had.
+creating stops. Creates that were on the wire when it began to fail say nothing new of it. Creating
+stops as well when what is paid for comes to nothing: when one task after the other fails, or none
+of the files can be had.
 """
 
 from __future__ import annotations
+
+import math
 
 #: Creates in a row without a clear answer before creating pauses, or stops.
 UNANSWERED_IN_A_ROW = 5
@@ -28,6 +31,7 @@ class Breaker:
         self._fruitless = max(FRUITLESS_IN_A_ROW, in_flight)
         self._worked = False
         self._unanswered = 0
+        self._unanswered_at = -math.inf  # when that was counted last
         self._refused = 0
         self._failed = 0
         self._unfetched = 0
@@ -37,9 +41,11 @@ class Breaker:
         self._worked = True
         self._unanswered = self._refused = 0
 
-    def unanswered(self) -> None:
-        """Note a create whose answer was lost or said nothing."""
-        self._unanswered += 1
+    def unanswered(self, *, sent: float, now: float) -> None:
+        """Note a create whose answer was lost or said nothing; both moments of one clock."""
+        if self._unanswered < UNANSWERED_IN_A_ROW or sent >= self._unanswered_at:
+            self._unanswered += 1
+            self._unanswered_at = now
 
     def refused(self) -> None:
         """Note a create that was refused."""
@@ -74,6 +80,6 @@ class Breaker:
 
     @property
     def pause(self) -> float:
-        """Return the seconds to wait before the next create."""
+        """Return the seconds to wait before the next create, which must be the only one; or 0."""
         beyond = self._unanswered - UNANSWERED_IN_A_ROW
         return PAUSES[min(beyond, len(PAUSES) - 1)] if beyond >= 0 else 0.0

@@ -125,7 +125,8 @@ def _receive(shift: Shift, part: Part, chunk: bytes) -> Awaitable[None] | None:
 
 async def _done(shift: Shift, task: InFlight, placed: list[PlacedFile]) -> None:
     await shift.commit(Change(key=task.key, event=Event.PLACED, files=tuple(placed)))
-    shift.breaker.fetched()
+    if not task.inherited:
+        shift.breaker.fetched()
 
 
 def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[Verdict, float]:

@@ -87,9 +87,7 @@ async def _permission(shift: Shift, item: Waiting) -> float:
     """
     if item.not_before is not None:
         await _not_before(shift, item.not_before)
-    if pause := shift.breaker.pause:
-        log.warning("the service is in trouble: no create for %.0f s", pause)
-        await anyio.sleep(pause)
+    await _trouble_over(shift)
     while True:
         await _below_cap(shift)
         sent = await shift.pacer.token()
@@ -99,6 +97,18 @@ async def _permission(shift: Shift, item: Waiting) -> float:
             break
     shift.tally.promised += 1
     return sent
+
+
+async def _trouble_over(shift: Shift) -> None:
+    """Wait while a service in trouble is left alone, and for the one create that it is tried by."""
+    while pause := shift.breaker.pause:
+        if shift.tally.undecided:
+            await shift.create_slots.changed()
+            continue
+        log.warning("the service is in trouble: no create for %.0f s", pause)
+        await anyio.sleep(pause)
+        if not shift.tally.undecided:
+            return
 
 
 def _at_cap(shift: Shift) -> bool:
@@ -266,7 +276,7 @@ def _learn_from(shift: Shift, error: ApiError, sent: float) -> None:
         if error.retry_after is not None and error.retry_after > longest:
             shift.control.stop_creating(_asked_to_wait(error.retry_after))
     elif verdict is Verdict.HELD:
-        shift.breaker.unanswered()
+        shift.breaker.unanswered(sent=sent, now=shift.clock())
     elif verdict is Verdict.REFUSED:
         shift.breaker.refused()
     shift.heed_breaker(str(error))

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batch_runner.control import Exit
-from tests.nights import a_run, acted, an_item, paid, some_items, some_settings, violations
+from batch_runner.lifecycle import ItemStatus
+from tests.nights import (
+    a_run,
+    acted,
+    an_item,
+    paid,
+    some_items,
+    some_settings,
+    statuses,
+    violations,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,13 +44,30 @@ async def test_what_earlier_runs_paid_for_in_vain_does_not_stop_the_next_ones(
     tmp_path: Path,
 ) -> None:
     root, settings = tmp_path / "out", some_settings(in_flight=30)
+    less = some_settings(pace="10/min", in_flight=20)  # fewer than come to nothing
     lost = [an_item(number, prompt=f"lost {number}") for number in range(30)]
     items = [*lost, *(an_item(number) for number in range(30, 70))]
 
     async with acted("missing:download:match=lost", service_time="uniform:400,420") as simulator:
         await a_run(root, simulator, lost, settings)
-        summary = await a_run(root, simulator, items, some_settings(pace="10/min", in_flight=100))
+        summary = await a_run(root, simulator, items, less)
 
     assert summary.stop is None
     assert paid(simulator).total() == 70
     assert violations(root, simulator) == []
+
+
+async def test_a_service_that_falls_silent_for_a_while_is_tried_by_one_create_at_a_time(
+    tmp_path: Path,
+) -> None:
+    """What was on the wire is held; the rest waits until it works again."""
+    root = tmp_path / "out"
+
+    async with acted("hang_late:create:after=30:times=23", service_time="5") as simulator:
+        summary = await a_run(root, simulator, some_items(120))
+
+    assert summary.stop is None
+    assert statuses(root) == {ItemStatus.DONE: 97, ItemStatus.HELD: 23}
+    # Sixteen on the wire, four in the place of the first of them; then one at a time.
+    silent = sorted(task.created for task in simulator.ledger.creates)[30:53]
+    assert min(later - earlier for earlier, later in pairwise(silent[19:])) > 60

@@ -1,6 +1,15 @@
 from __future__ import annotations
 
+import itertools
+
 from batch_runner.breaker import Breaker
+
+_clock = itertools.count()
+
+
+def tried(breaker: Breaker) -> None:
+    """Send one create that gets no answer, after all that is known of the others."""
+    breaker.unanswered(sent=next(_clock), now=next(_clock))
 
 
 def test_nothing_is_held_back_while_creates_are_accepted() -> None:
@@ -59,10 +68,10 @@ def test_a_service_that_never_worked_is_given_up_after_five_creates_without_answ
     breaker = Breaker()
 
     for _ in range(4):
-        breaker.unanswered()
+        tried(breaker)
     assert breaker.tripped is None
 
-    breaker.unanswered()
+    tried(breaker)
     assert breaker.tripped == "5 creates in a row got no clear answer"
 
 
@@ -74,7 +83,7 @@ def test_a_service_that_has_worked_is_given_longer_and_longer_pauses_before_it_i
 
     pauses, trips = [], []
     for _ in range(9):
-        breaker.unanswered()
+        tried(breaker)
         pauses.append(breaker.pause)
         trips.append(breaker.tripped)
 
@@ -87,7 +96,7 @@ def test_one_accepted_create_ends_the_pauses() -> None:
     breaker = Breaker()
     breaker.accepted()
     for _ in range(6):
-        breaker.unanswered()
+        tried(breaker)
 
     breaker.accepted()
 
@@ -98,7 +107,7 @@ def test_a_refusal_is_a_clear_answer_and_ends_the_pauses() -> None:
     breaker = Breaker()
     breaker.accepted()
     for _ in range(8):
-        breaker.unanswered()
+        tried(breaker)
 
     breaker.refused()
 
@@ -125,3 +134,16 @@ def test_refusals_between_accepted_creates_stop_nothing() -> None:
         breaker.accepted()
 
     assert breaker.tripped is None
+
+
+def test_creates_that_were_on_the_wire_when_the_trouble_began_are_one_incident() -> None:
+    breaker = Breaker()
+    breaker.accepted()
+
+    for place in range(40):
+        breaker.unanswered(sent=place / 100, now=60 + place / 100)
+
+    assert breaker.pause == 10
+    assert breaker.tripped is None
+    breaker.unanswered(sent=71, now=131)
+    assert breaker.pause == 30

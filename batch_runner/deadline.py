@@ -22,7 +22,10 @@ def seconds_left(limits: Limits, now: datetime | None = None) -> float | None:
 def _until(clock: str, now: datetime) -> float:
     """Return the seconds to the next time that clocks show `clock`; zones may change meanwhile."""
     hour, minute = (int(part) for part in clock.split(":"))
-    naive = now.replace(tzinfo=None, hour=hour, minute=minute, second=0, microsecond=0)
-    if naive <= now.replace(tzinfo=None):
-        naive += timedelta(days=1)
-    return (naive.astimezone() - now).total_seconds()
+    today = now.replace(tzinfo=None, hour=hour, minute=minute, second=0, microsecond=0)
+    # Where an hour comes twice, clocks show it twice; `fold` is which of the two is meant.
+    moments = (
+        (today + timedelta(days=day)).replace(fold=fold) for day in (0, 1) for fold in (0, 1)
+    )
+    seconds = ((moment.astimezone() - now).total_seconds() for moment in moments)
+    return min(left for left in seconds if left > 0)

@@ -45,11 +45,15 @@ _FADED = 0.05  # what is left of what was learned then
 class Watched:
     """One task on the schedule. Small: there are many."""
 
-    __slots__ = ("forecast", "looked", "number", "sighting", "task", "teaches", "ticket", "turn")
+    __slots__ = (
+        *("forecast", "inherited", "looked", "number"),
+        *("sighting", "task", "teaches", "ticket", "turn"),
+    )
 
     def __init__(self, task: InFlight, forecast: Forecast, *, seen_before: bool) -> None:
         self.task = task
         self.forecast = forecast  # of its workflow
+        self.inherited = seen_before  # how long it had been going then is not known
         self.number = -1  # in the line
         self.teaches = True  # how long it takes is learned from; of very many, some are enough
         self.turn: float | None = None  # when it came within the width; None while it waits
@@ -109,7 +113,7 @@ class Forecast:
     def add(self, watched: Watched) -> None:
         """Put a new task at the end of the line."""
         watched.number = self._line.append(watched)
-        watched.teaches = self._wants_teacher(watched.task.since)
+        watched.teaches = not watched.inherited and self._wants_teacher(watched.task.since)
         width = self._width.value
         if width is None or len(self._line) <= width:
             watched.turn = watched.task.since
@@ -197,7 +201,7 @@ class Forecast:
         """Learn that a look found the task ended, and take it out of the line."""
         rank = self._line.remove(watched.number)
         self._width.left(now)
-        if (looked := watched.looked) is None:
+        if (looked := watched.looked) is None or watched.inherited:
             return
         since = watched.task.since
         if watched.turn is None:

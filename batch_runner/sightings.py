@@ -20,6 +20,7 @@ from batch_runner.durations import Durations
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_LEAST_PROGRESS = 1e-4  # of less it cannot be told how long the rest takes
 _LEAST_LEFT = 0.2  # seconds; progress is seldom finer
 
 
@@ -37,7 +38,7 @@ def sight(
     before: Sighting | None, progress: float | None, *, age: float, now: float
 ) -> Sighting | None:
     """Return what a report says of a task whose turn came `age` seconds ago; None for nothing."""
-    if progress is None or not 0 < progress <= 1:
+    if progress is None or not _LEAST_PROGRESS <= progress <= 1:
         return None
     if before is not None and progress > before.first and progress >= before.last:
         slope = (progress - before.first) / (now - before.first_at)

@@ -56,6 +56,21 @@ def test_until_is_the_next_time_that_clocks_show_it(now: str, hours: float) -> N
     assert seconds_left(limits(until="06:30"), local(now)) == pytest.approx(hours * HOUR)
 
 
+@pytest.mark.parametrize(
+    ("now", "until", "minutes"),
+    [
+        pytest.param("2026-10-25 00:10+00:00", "02:30", 20, id="first-time-before"),
+        pytest.param("2026-10-25 00:50+00:00", "02:30", 40, id="between-the-two"),
+        pytest.param("2026-10-25 01:10+00:00", "02:30", 20, id="second-time-before"),
+        pytest.param("2026-10-25 01:50+00:00", "02:30", 24 * 60 - 20, id="after-both"),
+    ],
+)
+def test_in_the_hour_that_comes_twice_the_next_one_is_meant(
+    now: str, until: str, minutes: float
+) -> None:
+    assert seconds_left(limits(until=until), local(now)) == pytest.approx(minutes * 60)
+
+
 @pytest.mark.parametrize(("run_for", "hours"), [("2h", 2), ("20h", 8)])
 def test_what_comes_first_ends_the_run(run_for: str, hours: float) -> None:
     both = limits(run_for=run_for, until="06:30")

@@ -13,6 +13,7 @@ from batch_runner.agenda import Agenda
 from batch_runner.durations import Durations
 from batch_runner.frontier import End, Line, Width
 from batch_runner.settings import Polling
+from batch_runner.sightings import sight
 from tests.bench.polls import Row, a_task, honest, lognormal, noise, play, stuck
 
 if TYPE_CHECKING:
@@ -53,6 +54,29 @@ def test_who_is_known_to_finish_sooner_is_looked_at_before_the_first_interval() 
     agenda.add(a_task(100, 5000.0), 5000.0)
 
     assert 5000.5 <= (agenda.due_at() or 0) < 5002.0
+
+
+def test_how_long_a_task_of_an_earlier_run_took_is_not_known_and_not_learned() -> None:
+    """It had been going for an unknown time when this run took it over."""
+    agenda = an_agenda()
+    for number in range(30):
+        agenda.add(a_task(number, 100.0), 100.0, seen_before=True)
+    for _ in range(30):
+        task, now = take_next(agenda)
+        agenda.running(task, now, None)
+    before = agenda.learned()
+
+    for _ in range(30):
+        task, now = take_next(agenda)
+        agenda.finished(task, now)
+
+    assert agenda.typical("cards", 0.5) is None
+    assert agenda.learned() == before
+
+
+def test_a_progress_of_next_to_nothing_is_no_progress() -> None:
+    assert sight(None, 1e-309, age=10.0, now=10.0) is None
+    assert sight(None, 0.01, age=10.0, now=10.0) is not None
 
 
 def test_a_task_of_an_earlier_run_is_looked_at_at_once() -> None:

@@ -94,10 +94,14 @@ class JobFolder:
             for folder in (self.batch, self.root, self.root.parent):
                 sync_folder(folder)
         except OSError as error:
-            raise FolderRefused(
-                f"the output folder {self.root} cannot be used: {error.strerror or error}; "
-                "choose another with --output or `output: {folder: …}`"
-            ) from error
+            raise self.refused(error) from error
+
+    def refused(self, error: OSError) -> FolderRefused:
+        """Return our error for one of the disk's."""
+        return FolderRefused(
+            f"the output folder {self.root} cannot be used: {error.strerror or error}; "
+            "choose another with --output or `output: {folder: …}`"
+        )
 
     def clear_parts(self) -> None:
         """Remove what a killed run left half written."""

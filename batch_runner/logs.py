@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,9 +38,16 @@ class _Quiet(logging.StreamHandler):  # type: ignore[type-arg]
 
 @contextmanager
 def run_log(folder: JobFolder, *, secret: str, quiet: bool) -> Iterator[None]:
-    """Send this program's log to a file of its own, and warnings to standard error."""
+    """Send this program's log to a file of its own, and warnings to standard error.
+
+    Raises:
+        FolderRefused: the file cannot be made.
+    """
     root = logging.getLogger()
-    handlers = [_file_handler(folder, secret), _stderr_handler(secret, quiet=quiet)]
+    try:
+        handlers = [_file_handler(folder, secret), _stderr_handler(secret, quiet=quiet)]
+    except OSError as error:
+        raise folder.refused(error) from error
     level = root.level
     root.setLevel(logging.INFO)
     for handler in handlers:
@@ -51,7 +58,8 @@ def run_log(folder: JobFolder, *, secret: str, quiet: bool) -> Iterator[None]:
         root.setLevel(level)
         for handler in handlers:
             root.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # the disk is full, and says so once more
+                handler.close()
 
 
 def _file_handler(folder: JobFolder, secret: str) -> logging.Handler:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -50,7 +50,6 @@ class OpenJob:
     folder: JobFolder
     journal: Journal
     emergency: Emergency
-    held: int  # creates that an earlier run left without an answer
     refetched: int  # done items whose files have gone
 
 
@@ -68,30 +67,36 @@ def open_job(
     folder = JobFolder(root)
     if identity is None and not folder.journal.exists() and not folder.marker.exists():
         raise FolderRefused(f"there is no job in {root}")
-    folder.prepare()
-    with Lock(folder):
-        marker = Marker(folder)
-        journal = _trusted(folder, marker, identity, wall_clock)
-        emergency = Emergency(folder)
+    with ExitStack() as held:
         try:
-            journal.watch_high_water(marker.raise_to)
-            folder.clear_parts()
-            _bring_in(emergency, journal)
-            recovered = journal.recover()
-            refetched = _refetch(folder, journal)
-            emergency.reserve()
-            journal.tell_high_water()
-            yield OpenJob(
-                folder=folder,
-                journal=journal,
-                emergency=emergency,
-                held=recovered.held,
-                refetched=refetched,
-            )
-        finally:
-            journal.close()
-            marker.close()
-            emergency.close()
+            job = _opened(held, folder, identity, wall_clock)
+        except OSError as error:
+            raise folder.refused(error) from error
+        yield job
+
+
+def _opened(
+    held: ExitStack,
+    folder: JobFolder,
+    identity: Identity | None,
+    wall_clock: Callable[[], float],
+) -> OpenJob:
+    """Open the job; what must be closed again is left to `held`."""
+    folder.prepare()
+    held.enter_context(Lock(folder))
+    marker, emergency = Marker(folder), Emergency(folder)
+    held.callback(emergency.close)
+    held.callback(marker.close)
+    journal = _trusted(folder, marker, identity, wall_clock)
+    held.callback(journal.close)
+    journal.watch_high_water(marker.raise_to)
+    folder.clear_parts()
+    _bring_in(emergency, journal)
+    journal.recover()
+    refetched = _refetch(folder, journal)
+    emergency.reserve()
+    journal.tell_high_water()
+    return OpenJob(folder=folder, journal=journal, emergency=emergency, refetched=refetched)
 
 
 def _trusted(

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 #: Waiting items read from the journal at a time.
 PAGE = 200
+#: Seconds that an item is kept back at most, whatever the service asks for.
+LONGEST_WAIT = 86400.0
 
 
 async def produce(shift: Shift) -> None:
@@ -134,6 +136,8 @@ async def _stop(shift: Shift, stop: Stop) -> None:
 
 async def _not_before(shift: Shift, moment: float) -> None:
     seconds = moment - shift.wall_clock()
+    if seconds > LONGEST_WAIT:  # the clock was ahead when it was noted
+        return
     if seconds > shift.settings.retries.longest_pause:
         shift.control.stop_creating(_asked_to_wait(seconds))
     await anyio.sleep(max(0.0, seconds))
@@ -150,7 +154,11 @@ def _reason_to_stop(shift: Shift, item: Waiting) -> Stop | None:
         needed = shift.schedule.typical(item.workflow, 0.9) or 0.0
         if shift.clock() + needed > shift.deadline:
             return Stop("deadline", "no create could finish before the deadline", Exit.STOPPED)
-    free = shift.folder.free_bytes()
+    try:
+        free = shift.folder.free_bytes()
+    except OSError as error:
+        message = f"{shift.folder.root} cannot be used: {error.strerror or error}"
+        return Stop("disk", message, Exit.STOPPED)
     if free < shift.settings.fetching.free_bytes:
         return Stop("disk", f"only {free} bytes are free in {shift.folder.root}", Exit.STOPPED)
     return None
@@ -253,7 +261,7 @@ def _unaccepted(shift: Shift, item: Waiting, error: ApiError) -> Change:
         event=Event.SUBMIT_UNSENT,
         reason=reason,
         message=str(error),
-        not_before=None if wait is None else shift.wall_clock() + min(wait, 86400.0),
+        not_before=None if wait is None else shift.wall_clock() + min(wait, LONGEST_WAIT),
     )
 
 

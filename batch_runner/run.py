@@ -23,6 +23,7 @@ import anyio.to_thread
 
 from batch_runner.breaker import Breaker
 from batch_runner.control import Control, Exit, Stop
+from batch_runner.errors import JournalError
 from batch_runner.fetcher import fetch
 from batch_runner.journal.commit import GroupCommit
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
@@ -216,26 +217,34 @@ def _close(shift: Shift, number: int) -> Summary:
     """Keep what was learned, close the run's row, and sum up."""
     tally, journal = shift.tally, shift.journal
     tally.note_weather(shift.clock())
-    counts = journal.counts_now()
+    counts, spent = tally.counts, tally.spent
+    try:
+        counts, spent = journal.counts_now(), journal.spent_now()
+        if not shift.journal_lost:
+            _end_run(shift, number, exit_code(counts, shift.control.stop))
+    except (JournalError, OSError) as error:
+        shift.journal_failed(error)
     stop = shift.control.stop
-    code = exit_code(counts, stop)
-    if stop is None or stop.reason != "journal":
-        journal.keep_learned(shift.schedule.learned())
-        journal.end_run(
-            number, tally.figures(), exit_code=code, verdict=stop.message if stop else ""
-        )
-        journal.tell_high_water()
     return Summary(
         counts=counts,
         creates=tally.creates,
         paid=tally.paid,
-        spent=journal.spent_now(),
+        spent=spent,
         polls=tally.polls,
         limited=tally.limited,
         seconds=shift.clock() - tally.started_at,
-        exit_code=code,
+        exit_code=exit_code(counts, stop),
         stop=stop,
     )
+
+
+def _end_run(shift: Shift, number: int, code: Exit) -> None:
+    stop = shift.control.stop
+    shift.journal.keep_learned(shift.schedule.learned())
+    shift.journal.end_run(
+        number, shift.tally.figures(), exit_code=code, verdict=stop.message if stop else ""
+    )
+    shift.journal.tell_high_water()
 
 
 def exit_code(counts: dict[ItemStatus, int], stop: Stop | None) -> Exit:

@@ -152,6 +152,11 @@ class Shift:
             self.journal_failed(error)
             return []
 
+    @property
+    def journal_lost(self) -> bool:
+        """Say whether the journal takes nothing any more."""
+        return self.control.stop is not None and self.control.stop.reason == "journal"
+
     def journal_failed(self, error: BaseException) -> None:
         """Leave: without a journal nothing may be paid for, and nothing can be kept."""
         log.error("%s", error)

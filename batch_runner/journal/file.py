@@ -39,6 +39,15 @@ class Transaction:
             raise JournalError(f"the journal cannot be written: {error}") from error
 
 
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise JournalError where SQLite cannot read."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise JournalError(f"the journal cannot be read: {error}") from error
+
+
 def connect(path: Path) -> sqlite3.Connection:
     """Open `path` for writing: every commit survives a power cut."""
     connection = sqlite3.connect(

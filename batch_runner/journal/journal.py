@@ -21,6 +21,7 @@ from batch_runner.journal.file import (
     closed_on_error,
     connect,
     place_of,
+    translated,
 )
 from batch_runner.journal.listing import (
     Listing,
@@ -169,7 +170,8 @@ class Journal:
     @property
     def last_event(self) -> int:
         """Return the number of the last event, 0 if there is none."""
-        row = self._connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()
+        with translated():
+            row = self._connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()
         return int(row[0])
 
     # Between runs: synchronous, each a durable transaction of its own.
@@ -287,8 +289,13 @@ class Journal:
         return int(row[0])
 
     def spent_now(self) -> int:
-        """Return how many creates of this job must be assumed paid."""
-        row = self._connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()
+        """Return how many creates of this job must be assumed paid.
+
+        Raises:
+            JournalError: it cannot be read.
+        """
+        with translated():
+            row = self._connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()
         return int(row[0])
 
     def learned(self) -> dict[str, str]:
@@ -304,8 +311,13 @@ class Journal:
             )
 
     def counts_now(self) -> dict[ItemStatus, int]:
-        """Read the counts synchronously."""
-        return count_by_status(self._connection)
+        """Read the counts synchronously.
+
+        Raises:
+            JournalError: they cannot be read.
+        """
+        with translated():
+            return count_by_status(self._connection)
 
     def _apply(self, change: Change) -> None:
         apply(self._connection, change, self._wall_clock())

@@ -1,0 +1,107 @@
+"""What stands on the disk goes wrong under a run, or has before: it ends in words, not a trace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.control import Exit
+from batch_runner.errors import FolderRefused, JournalUnreadable
+from batch_runner.folder import JobFolder
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.logs import run_log
+from batch_runner.opening import open_job
+from tests.nights import IDENTITY, a_run, acted, paid, some_items, some_settings, statuses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.shift import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+async def when_some_are_done(shift: Shift) -> None:
+    while shift.tally.counts[ItemStatus.DONE] < 5:  # noqa: ASYNC110  the service's side
+        await anyio.sleep(0.1)
+
+
+async def test_a_journal_that_is_cut_off_under_a_run_stops_it(tmp_path: Path) -> None:
+    async def cut(shift: Shift) -> None:
+        await when_some_are_done(shift)
+        os.truncate(shift.folder.journal, 8192)
+        await anyio.sleep_forever()
+
+    async with acted(service_time="1") as simulator:
+        summary = await a_run(tmp_path, simulator, some_items(80), beside=[cut])
+        created = paid(simulator).total()
+        with pytest.raises(JournalUnreadable):
+            await a_run(tmp_path, simulator, some_items(80))
+
+    assert summary.exit_code is Exit.STOPPED
+    assert summary.stop is not None
+    assert created == paid(simulator).total() < 80
+
+
+async def test_a_folder_that_is_removed_under_a_run_stops_it(tmp_path: Path) -> None:
+    root = tmp_path / "out"
+
+    async def remove(shift: Shift) -> None:
+        await when_some_are_done(shift)
+        shutil.rmtree(root)
+        await anyio.sleep_forever()
+
+    async with acted(service_time="1") as simulator:
+        summary = await a_run(root, simulator, some_items(80), beside=[remove])
+
+    assert summary.exit_code is Exit.STOPPED
+    assert paid(simulator).total() < 80
+
+
+@pytest.mark.parametrize("taken", ["lock", "emergency.jsonl"])
+def test_a_folder_whose_files_cannot_be_opened_is_refused(tmp_path: Path, taken: str) -> None:
+    (tmp_path / ".batch" / taken).mkdir(parents=True)
+
+    with pytest.raises(FolderRefused, match="cannot be used"), open_job(tmp_path, IDENTITY):
+        pass
+
+
+def test_a_log_that_cannot_be_made_refuses_the_folder(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.prepare()
+    folder.logs.rmdir()
+
+    with pytest.raises(FolderRefused), run_log(folder, secret="", quiet=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("ahead", "done"),
+    [
+        pytest.param(3600, 0, id="asked-for-by-the-service"),
+        pytest.param(365 * 86400, 1, id="noted-while-the-clock-was-ahead"),
+    ],
+)
+async def test_an_item_is_kept_back_for_a_day_at_most(
+    tmp_path: Path, ahead: float, done: int
+) -> None:
+    (item,) = some_items(1)
+    with open_job(tmp_path, IDENTITY) as job:
+        job.journal.import_items([item])
+        job.journal.apply(Change(key=item.key, event=Event.SUBMIT_STARTED))
+        until = time.time() + ahead
+        unsent = Change(key=item.key, event=Event.SUBMIT_UNSENT, reason="", not_before=until)
+        job.journal.apply(unsent)
+
+    async with acted() as simulator:
+        summary = await a_run(tmp_path, simulator, [item], some_settings())
+
+    assert paid(simulator).total() == done
+    assert statuses(tmp_path)[ItemStatus.DONE] == done
+    assert (summary.stop is None) is bool(done)

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 MARKER = ".batch-job.json"
 BATCH = ".batch"
+LONGEST_NAME = 255  # bytes of a file name, on nearly every file system
 _EVENT_DIGITS = 15
 
 
@@ -111,6 +112,12 @@ class JobFolder:
     def free_bytes(self) -> int:
         """Return the space left for files."""
         return shutil.disk_usage(self.batch).free
+
+
+def fitting(name: str, tail: str) -> str:
+    """Return `name` and `tail` as a file name, the first cut where both are too long for one."""
+    room = LONGEST_NAME - len(tail.encode())
+    return name.encode()[:room].decode(errors="ignore") + tail
 
 
 def sync_folder(folder: Path) -> None:

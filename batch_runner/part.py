@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.folder import JobFolder, write_all
+from batch_runner.folder import JobFolder, fitting, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -223,8 +223,8 @@ def link(part: Path, target: str) -> bool:
 
 def _names(name: str, extension: str, sha256: str) -> Iterable[str]:
     yield f"{name}{extension}"
-    yield f"{name}~{sha256[:8]}{extension}"
-    yield f"{name}~{sha256[:16]}{extension}"
+    yield fitting(name, f"~{sha256[:8]}{extension}")
+    yield fitting(name, f"~{sha256[:16]}{extension}")
 
 
 def _same(target: Path, size: int, sha256: str) -> bool:

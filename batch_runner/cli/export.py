@@ -88,7 +88,7 @@ def _names(picks: Path) -> set[str]:
         UsageError: the file cannot be read as either form.
     """
     try:
-        text = picks.read_text("utf-8")
+        text = picks.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{picks} cannot be read: {error}") from None
     if not text.lstrip().startswith(("{", "[")):

@@ -20,6 +20,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, JournalReader
+from batch_runner.journal.changes import TaskIdTaken
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.providers import PROVIDERS
 from batch_runner.text import printable
@@ -133,14 +134,36 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
             wanted = PROVIDERS[reader.job().provider].task_id
         if task_id is not None and not wanted.fullmatch(task_id):
             raise UsageError(f"{printable(task_id, 60)!r} is no task id: wanted {wanted.pattern}")
-        chosen = [item for item in held if name in (item.id, item.key, "all")]
-        if not chosen:
-            raise UsageError(f"no held item is called {printable(name, 60)!r}")
+        chosen = _chosen(held, name, decision)
         if task_id is not None and len(chosen) > 1:
             raise UsageError("one task id belongs to one item; name it by its key")
         for item in chosen:
-            job.journal.apply(_change(item.key, decision, task_id))
+            try:
+                job.journal.apply(_change(item.key, decision, task_id))
+            except TaskIdTaken as error:
+                raise UsageError(f"{error}; nothing was changed") from None
     return len(chosen)
+
+
+def _chosen(held: list[ItemRow], name: str, decision: str) -> list[ItemRow]:
+    """Return the items that are meant by a name, or by `all`."""
+    if name == "all" and any(item.id == "all" for item in held):
+        raise UsageError("an item of its own is called 'all'; name each by its key (--json)")
+    chosen = [item for item in held if name in (item.id, item.key, "all")]
+    if not chosen and name != "all":
+        raise UsageError(f"no held item is called {printable(name, 60)!r}")
+    if decision != "resubmit":
+        return chosen
+    unlisted = [item.id for item in chosen if not item.listed]
+    if unlisted and name != "all":
+        raise UsageError(
+            f"{printable(unlisted[0], 60)!r} is no longer listed in the manifest, and would not be "
+            "created: put its line back as it was, or drop it"
+        )
+    if unlisted:
+        names = printable(", ".join(unlisted), 200)
+        say(f"no longer listed, and left as they are: {names}", error=True)
+    return [item for item in chosen if item.listed]
 
 
 def _change(key: str, decision: str, task_id: str | None) -> Change:

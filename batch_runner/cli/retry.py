@@ -17,6 +17,7 @@ from batch_runner.cli.options import (
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, JournalReader
 from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.text import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,14 +58,24 @@ def verb(
     with open_job(folder.root, None) as job:
         with JournalReader(folder.journal) as reader:
             failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REFUSED))
-        chosen = [item for item in failed if _meant(item, items, reason)]
-        _refuse_unknown(items, chosen)
+        meant = [item for item in failed if _meant(item, items, reason)]
+        _refuse_unknown(items, meant)
+        if reason and not meant:
+            _refuse_reason(reason, failed)
+        chosen = [item for item in meant if item.listed]
         for item in chosen:
             job.journal.apply(Change(key=item.key, event=Event.RETRIED))
     say_either(
         f"{len(chosen)} items will be created again by the next run",
         f"下次运行会重新创建 {len(chosen)} 项",
     )
+    if left := len(meant) - len(chosen):
+        say_either(
+            f"{left} more are no longer listed in the manifest, and are left as they are: what "
+            "stands in their place is a new item, which the next run creates",
+            f"另有 {left} 项已不在清单中，保持原样：取代它们的是新项，下次运行会创建",
+            error=True,
+        )
     return 0
 
 
@@ -72,6 +83,12 @@ def _meant(item: ItemRow, names: tuple[str, ...], reason: str | None) -> bool:
     if names:
         return item.id in names or item.key in names
     return item.reason == reason if reason else item.reason != "dropped"
+
+
+def _refuse_reason(reason: str, failed: list[ItemRow]) -> None:
+    there = sorted({item.reason for item in failed if item.reason})
+    known = f"the reasons there are: {', '.join(there)}" if there else "nothing has failed"
+    raise UsageError(f"nothing failed for the reason {printable(reason, 60)!r}; {known}")
 
 
 def _refuse_unknown(names: tuple[str, ...], chosen: list[ItemRow]) -> None:

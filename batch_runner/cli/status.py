@@ -251,4 +251,6 @@ def _tell(reader: JournalReader) -> None:
             say(f"  {count:6} {status_word(status, language)}")
     for item in reader.items(*_TROUBLE):
         why = printable(item.message or item.reason or "", 160)
+        if item.message and item.reason:
+            why += f"  [{printable(item.reason, 60)}]"
         say(f"{fitted(status_word(item.status, language), 9)} {printable(item.id, 60)}  {why}")

@@ -17,6 +17,7 @@ from batch_runner.cli.options import (
     say_either,
     say_json,
 )
+from batch_runner.folder import fitting
 from batch_runner.journal import Change, JournalReader
 from batch_runner.language import status_word
 from batch_runner.lifecycle import Event, ItemStatus
@@ -102,14 +103,14 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
     aside = folder.batch / "damaged"
     with open_job(folder.root, None) as job:
         aside.mkdir(exist_ok=True, mode=0o700)
-        count = 0
+        count = job.refetched  # those that were missing
         for item in items:
             if job.journal.status_of(item.key) is not ItemStatus.DONE:
                 continue
             for file in item.files:
                 path = folder.root / file.name
                 if damage(folder, file) and path.is_file() and not path.is_symlink():
-                    path.rename(aside / f"{file.name}.{item.key[:8]}")
+                    path.rename(aside / fitting(file.name, f".{item.key[:8]}"))
             event = Event.FILE_MISSING
             job.journal.apply(Change(key=item.key, event=event, reason="damaged"))
             count += 1

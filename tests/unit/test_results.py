@@ -133,6 +133,20 @@ def test_a_link_is_neither_followed_nor_taken_for_ours(folder: JobFolder, tmp_pa
     assert (folder.root / "card.png").is_symlink()
 
 
+def test_the_longest_name_has_room_for_what_tells_it_from_one_that_is_taken(
+    folder: JobFolder,
+) -> None:
+    name = "马" * 82 + "x" * 5  # 251 bytes, and four of the ending
+    (folder.root / f"{name}.png").write_bytes(b"taken")
+
+    placed = place(a_part(folder, a_png()), name)
+
+    assert len(placed.name.encode()) <= 255
+    assert placed.name.startswith("马" * 70)
+    assert placed.name.endswith(f"~{placed.sha256[:8]}.png")
+    assert (folder.root / placed.name).read_bytes() == a_png()
+
+
 def test_names_that_are_all_taken_are_a_failure_and_not_a_loss(folder: JobFolder) -> None:
     data, sha256 = a_png(), hashlib.sha256(a_png()).hexdigest()
     for name in ("card", f"card~{sha256[:8]}", f"card~{sha256[:16]}"):

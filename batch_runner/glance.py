@@ -31,6 +31,7 @@ OLDEST, HELD, ERRORS = 6, 4, 3
 #: Finishes from which a rate is told, and tasks from which their usual time is.
 _FEW, _TASKS = 3, 100
 
+_UNPAID = (Event.SUBMIT_UNSENT, Event.SUBMIT_REFUSED)
 _UNDERWAY = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING)
 
 
@@ -58,7 +59,7 @@ class Glance:
     spent: int
     run: RunRow | None  # the latest
     at_work: bool  # it has not ended, and its process is there
-    creates: int  # of this run
+    creates: int  # of this run, that must be assumed paid
     limited: int  # answers 429 of this run, as last told
     limited_lately: int
     pace: float  # creates a second lately
@@ -80,7 +81,7 @@ def glance(journal: Path, *, now: float | None = None) -> Glance:
         run = runs[-1] if runs else None
         began = run.started_at if run else now
         whole, lately = (_counted(reader, since) for since in (began, max(began, now - LATELY)))
-        pace = lately.creates / max(1.0, min(LATELY, now - began))
+        pace = lately.sent / max(1.0, min(LATELY, now - began))
         held = tuple(islice(reader.items(ItemStatus.HELD), HELD))
         troubles, known = reader.latest_troubles(ERRORS + HELD, began), {item.key for item in held}
         finishes = _finishes_a_second(reader, max(began, now - _FINISHING), now)
@@ -124,16 +125,19 @@ def eta_of(
 
 
 class _Counted(NamedTuple):
-    creates: int
+    sent: int  # create requests
+    creates: int  # of them, those that must be assumed paid
     limited: int
 
 
 def _counted(reader: JournalReader, since: float) -> _Counted:
     happened = reader.happened(since)
-    return _Counted(
-        sum(n for event, _, n, _ in happened if event == Event.SUBMIT_STARTED),
-        sum(n for event, why, n, _ in happened if event == Event.SUBMIT_UNSENT and "-429" in why),
+    sent = sum(n for event, _, n, _ in happened if event == Event.SUBMIT_STARTED)
+    unpaid = sum(n for event, _, n, _ in happened if event in _UNPAID)
+    limited = sum(
+        n for event, why, n, _ in happened if event == Event.SUBMIT_UNSENT and "-429" in why
     )
+    return _Counted(sent, max(0, sent - unpaid), limited)
 
 
 def _finishes_a_second(reader: JournalReader, since: float, now: float) -> float | None:

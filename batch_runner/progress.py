@@ -74,7 +74,7 @@ def facts_of(shift: Shift) -> Facts:
     pace = shift.pacer.rate_now
     return Facts(
         **_counted(tally.counts),
-        creates=tally.creates,
+        creates=tally.paid,
         polls=tally.polls,
         limited=tally.limited,
         pace=round(pace, 3),
@@ -201,7 +201,7 @@ async def _live(shift: Shift) -> None:
         while True:
             with contextlib.suppress(JournalError, OSError):
                 look = await anyio.to_thread.run_sync(glance, shift.folder.journal)
-                look = replace(look, creates=tally.creates, limited=tally.limited)
+                look = replace(look, creates=tally.paid, limited=tally.limited)
                 options |= {"weather": _weather(shift), "problem": problem.now(shift)}
                 show(functools.partial(picture, look, shift.settings.limits.pace, **options))
             await anyio.sleep(PICTURE_EVERY)

@@ -61,7 +61,7 @@ class Summary:
     """How a run ended. `seconds` is its wall time, `stop` why it ended early, if it did."""
 
     counts: dict[ItemStatus, int]
-    creates: int  # requests of this run
+    creates: int  # requests of this run, with those that were refused or answered 429
     paid: int  # of them, those that must be assumed paid
     spent: int  # the same, of the whole job
     polls: int

@@ -67,7 +67,7 @@ class Tally:
     def figures(self) -> dict[str, Any]:
         """Return what the journal keeps of a run."""
         return {
-            "creates": self.creates,
+            "creates": self.paid,
             "polls": self.polls,
             "limited": self.limited,
             "retries": self.retries,

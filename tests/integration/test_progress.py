@@ -79,6 +79,19 @@ async def test_the_journal_shows_what_the_run_knows(tmp_path: Path) -> None:
 
 
 @anyio_mark
+async def test_the_same_creates_are_counted_while_a_run_goes_and_when_it_has_ended(
+    tmp_path: Path,
+) -> None:
+    """Those that must be assumed paid; not what was refused or answered 429."""
+    looks = await looks_during(tmp_path, "moderation:create:times=3", "limited:create:times=2")
+
+    last = looks[-1][1]
+    assert last.run is not None
+    assert (last.creates, last.run.creates, last.spent) == (9, 9, 9)
+    assert max(look.creates for _, look in looks) <= 12
+
+
+@anyio_mark
 async def test_a_create_that_was_sent_away_is_not_told_as_one(tmp_path: Path) -> None:
     async with acted("limited:create:times=2") as simulator:
         summary = await a_run(tmp_path / "out", simulator, some_items(4))
@@ -122,7 +135,7 @@ async def test_without_a_terminal_there_is_a_line_a_minute_and_one_for_a_change(
     assert minutes >= 5
     assert minutes <= len(lines) <= minutes + 1 + changes
     assert "paused by the service" in stream.getvalue()
-    assert re.search(r"^0/12 done · 12 in flight · 13 creates at .* · 1 x 429", lines[-2])
+    assert re.search(r"^0/12 done · 12 in flight · 12 creates at .* · 1 x 429", lines[-2])
 
 
 class Terminal(io.StringIO):

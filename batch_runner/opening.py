@@ -148,13 +148,14 @@ def _new(
 
 
 def _check(journal: Journal, folder: JobFolder, said: dict[str, object] | None) -> None:
+    if said is None:  # taken away by a person, who was told what that means
+        return
     if not journal.at_home(folder.journal):
         raise JournalUnreadable(
             f"{folder.journal} is a copy of the journal in {journal.job()['folder']}: two runs "
-            f"would pay for the same items. {_ways_out(folder)}"
+            "would pay for the same items. Nothing was sent. Ways out: go on with that one; or use "
+            f"another output folder; or, if this one is to take its place, remove {folder.marker}"
         )
-    if said is None:
-        return
     if said["job"] != journal.job()["id"]:
         raise JournalUnreadable(f"the journal is not this folder's. {_ways_out(folder)}")
     if journal.last_event < int(str(said["events"])):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import os
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +134,8 @@ def check_address(base_url: str, variable: str) -> None:
         raise UsageError(f"{variable} is no address: {error}") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(f"{variable} must begin with http:// or https:// and name a host")
+    if not _may_be_a_host(parts.hostname):
+        raise UsageError(f"{variable} names {printable(parts.hostname, 80)!r}, which is no host")
     if parts.username or parts.password:
         raise UsageError(f"{variable} must not hold a user name or password")
     if parts.query or parts.fragment:
@@ -142,6 +146,24 @@ def check_address(base_url: str, variable: str) -> None:
                 f"{variable} names {known.mixed_up_with}, where the documents are; the service is "
                 f"at {known.base_url}: mind the letters"
             )
+
+
+def _may_be_a_host(name: str) -> bool:
+    """Say whether this is a name or an address as the connection will read it."""
+    if ":" in name or name.rpartition(".")[2].isdigit():  # so ends only an address
+        try:
+            ipaddress.ip_address(name.partition("%")[0])
+        except ValueError:
+            return False
+        return True
+    try:
+        labels = name.encode("idna").decode().removesuffix(".").split(".")
+    except UnicodeError:
+        return False
+    return all(_LABEL.fullmatch(one) for one in labels)
+
+
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def _key(prefix: str) -> str:

@@ -157,6 +157,13 @@ def test_a_copied_folder_is_refused(command: Command, service: Service) -> None:
 
     assert again.returncode == 2
     assert "copy" in again.stderr
+    marker = command.out.with_name("elsewhere") / ".batch-job.json"
+    assert again.stderr.rstrip().endswith(f"remove {marker}")
+    marker.unlink()
+    taken = subprocess.run([*again.args], env=command.environment, capture_output=True, text=True)
+    assert taken.returncode == 0, taken.stderr
+    assert marker.exists()
+    assert list(service.paid().values()) == [1] * 8
 
 
 def test_a_deleted_picture_is_fetched_again_and_not_paid_again(
@@ -268,6 +275,11 @@ def test_the_key_is_nowhere(command: Command, service: Service, faults: list[str
         pytest.param({"BAICAI_API_KEY": "sk-a b"}, "characters", id="key-with-blank"),
         pytest.param({"BAICAI_BASE_URL": "ftp://x"}, "http", id="not-http"),
         pytest.param({"BAICAI_BASE_URL": "https://a:b@x"}, "password", id="credentials"),
+        pytest.param({"BAICAI_BASE_URL": "http://a..b"}, "no host", id="empty-label"),
+        pytest.param({"BAICAI_BASE_URL": "http://1.2.3"}, "no host", id="half-an-address"),
+        pytest.param({"BAICAI_BASE_URL": "http://2130706433"}, "no host", id="a-number"),
+        pytest.param({"BAICAI_BASE_URL": "http://a_b\\c"}, "no host", id="backslash"),
+        pytest.param({"BAICAI_BASE_URL": f"http://{'a' * 64}.example"}, "no host", id="long-label"),
         pytest.param(
             {"BAICAI_BASE_URL": "https://docs.baicainfer.com"}, "mind the", id="documents"
         ),

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Before the sentence about a run that was played against the simulator.
+REHEARSED = "Rehearsal, nothing was paid: "
 #: Seconds that a command, and all notifications together, may take.
 COMMAND_SECONDS, NOTIFY_SECONDS = 600.0, 60.0
 
@@ -29,24 +31,26 @@ def tell(
     *,
     report: Path,
     beside: Path,
+    rehearsal: bool = False,
     command_seconds: float = COMMAND_SECONDS,
     notify_seconds: float = NOTIFY_SECONDS,
 ) -> None:
     """Tell how a run ended: `sentence`, the counts, and where the report is.
 
-    `beside` is the folder that the command is relative to. Nothing is raised: the run is over.
+    `beside` is the folder that the command is relative to. A `rehearsal` is told as one. Nothing is
+    raised: the run is over.
     """
     if on_finish.when == "trouble" and not summary.exit_code:
         return
     if on_finish.command:
-        told = _environment(summary, sentence, report)
+        told = _environment(summary, sentence, report, rehearsal=rehearsal)
         try:
             _command(on_finish.command, told, beside, command_seconds)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
             log.warning("on_finish.command failed: %s", error)
     if on_finish.notify:
         # Somebody else's code: it may hang, and a thread that is left behind harms nobody.
-        words = (on_finish.notify, f"{sentence}\n{report}")
+        words = (on_finish.notify, f"{REHEARSED if rehearsal else ''}{sentence}\n{report}")
         teller = threading.Thread(target=_notify, args=words, daemon=True)
         teller.start()
         teller.join(notify_seconds)
@@ -54,8 +58,11 @@ def tell(
             log.warning("on_finish.notify did not end within %g s", notify_seconds)
 
 
-def _environment(summary: Summary, sentence: str, report: Path) -> dict[str, str]:
+def _environment(
+    summary: Summary, sentence: str, report: Path, *, rehearsal: bool
+) -> dict[str, str]:
     told = {
+        "BATCH_RUNNER_REHEARSAL": "1" if rehearsal else "",
         "BATCH_RUNNER_VERDICT": sentence,
         "BATCH_RUNNER_EXIT_CODE": str(int(summary.exit_code)),
         "BATCH_RUNNER_REPORT": str(report),

@@ -37,6 +37,7 @@ class Night:
 
     folder: Path
     at: float = START
+    origin: str = "https://service.example"
     journal: Journal = field(init=False)
 
     def __post_init__(self) -> None:
@@ -45,7 +46,7 @@ class Night:
             self.folder / ".batch/journal.sqlite",
             job="horse-cards",
             provider="baicai",
-            origin="https://service.example",
+            origin=self.origin,
             wall_clock=lambda: self.at,
         )
 

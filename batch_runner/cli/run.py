@@ -245,7 +245,7 @@ def _finish(night: Night, summary: Summary) -> None:
     page, language = night.root / "index.html", reader_language()
     try:
         part = max(THUMBNAIL_LEAST, THUMBNAIL_PART * summary.seconds)
-        write_report(night.root, seconds=min(part, THUMBNAIL_MOST))
+        page = write_report(night.root, seconds=min(part, THUMBNAIL_MOST))
     except (OSError, BatchRunnerError) as error:
         say(f"the report could not be written: {error}", error=True)
     sentence = verdict_sentence(
@@ -263,6 +263,7 @@ def _finish(night: Night, summary: Summary) -> None:
         sentence,
         report=page,
         beside=night.manifest.path.absolute().parent,
+        rehearsal=night.service is None,
     )
 
 
@@ -292,7 +293,8 @@ def _summary_object(summary: Summary, folder: Path) -> dict[str, Any]:
         "exit_code": int(summary.exit_code),
         "folder": str(folder),
         "items": {status.value: count for status, count in summary.counts.items()},
-        "creates": summary.creates,
+        "creates": summary.paid,
+        "create_requests": summary.creates,
         "creates_of_job": summary.spent,
         "polls": summary.polls,
         "limited": summary.limited,

@@ -85,13 +85,15 @@ class Overview:
         `folder` is the job's, and is named in the commands where the manifest does not name it.
         """
         job, counts = self.job, self._counts
-        target = target_of(job.manifest, folder, rehearsal=job.origin == REHEARSAL)
+        rehearsal = job.origin == REHEARSAL
+        target = target_of(job.manifest, folder, rehearsal=rehearsal)
         return {
             "job": {
                 "id": job.id,
                 "name": job.name,
                 "provider": job.provider,
                 "manifest": job.manifest,
+                "rehearsal": rehearsal,
             },
             "written": self._now,
             "verdict": {tag: self.verdict(tag) for tag in ("en", "zh")},

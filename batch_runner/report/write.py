@@ -32,6 +32,8 @@ ITEMS_A_SHARD = 2000
 #: The newest; what happened before, in a huge job, is not shown.
 EVENTS_SHOWN = 400_000
 
+#: What our page says of itself.
+GENERATOR = b'<meta name="generator" content="batch-runner">'
 JOURNAL = ".batch/journal.sqlite"
 REPORT = ".batch/report"
 
@@ -70,11 +72,22 @@ def write_report(
         data_script=f"{REPORT}/{head_script}",
         language=language,
     )
-    page = folder / "index.html"
+    page = _place_of_page(folder)
     with replace_file(page, through=report) as out:
         out.write(html.encode("utf-8", "replace"))
     _remove_older_data(report, keep={head_script, *chain.from_iterable(shards.values())})
     return page
+
+
+def _place_of_page(folder: Path) -> Path:
+    """Return where the page goes: `index.html`, unless that is somebody else's."""
+    page = folder / "index.html"
+    try:
+        with page.open("rb") as file:
+            ours = GENERATOR in file.read(4096)
+    except OSError:  # there is none, or it is no file: writing will tell
+        return page
+    return page if ours else folder / "batch-report.html"
 
 
 @contextmanager

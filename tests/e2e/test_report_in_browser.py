@@ -150,6 +150,21 @@ def test_until_there_is_a_small_picture_the_picture_itself_is_shown(
         assert picture.evaluate("(one) => one.decode().then(() => one.naturalWidth)") == 600
 
 
+@pytest.mark.parametrize("origin", ["https://service.example", "rehearsal"])
+def test_a_rehearsal_is_told_from_a_night_that_was_paid_for(
+    tmp_path: Path, reader: Reader, origin: str
+) -> None:
+    night = Night(tmp_path / "out", origin=origin)
+    night.list(an_item(0))
+    night.done(an_item(0))
+    page_path = night.report()
+    night.journal.close()
+
+    with reader.reading(page_path) as page:
+        told = page.get_by_text("Rehearsal: simulated pictures, nothing was paid")
+        assert told.is_visible() is (origin == "rehearsal")
+
+
 def test_a_command_is_copied_as_it_must_be_typed(night: Night, reader: Reader) -> None:
     path = a_mixed_night(night)
     with reader.reading(path, permissions=["clipboard-read", "clipboard-write"]) as page:

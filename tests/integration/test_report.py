@@ -265,6 +265,19 @@ def test_a_new_report_replaces_the_data_of_the_old_one(night: Night) -> None:
     assert list(night.folder.rglob("*.tmp")) == []
 
 
+def test_a_page_of_somebody_elses_is_not_written_over(night: Night) -> None:
+    night.list(an_item(0))
+    theirs = night.folder / "index.html"
+    theirs.write_text("<html>my own gallery</html>")
+
+    page = night.report()
+
+    assert theirs.read_text() == "<html>my own gallery</html>"
+    assert page == night.report() == night.folder / "batch-report.html"
+    theirs.unlink()
+    assert night.report() == theirs
+
+
 def test_the_old_data_stays_when_the_new_page_cannot_be_written(night: Night) -> None:
     night.list(an_item(0))
     page = night.report()

@@ -34,6 +34,7 @@ def finished(tmp_path: Path, code: Exit = Exit.INCOMPLETE, **on_finish: Any) -> 
     summary = Summary(counts=counts, exit_code=code, stop=None, **figures)  # type: ignore[arg-type]
     report = tmp_path / "out/index.html"
     seconds = {"command_seconds": on_finish.pop("seconds", 50), "notify_seconds": 20}
+    seconds["rehearsal"] = on_finish.pop("rehearsal", False)
     tell(OnFinish(**on_finish), summary, SENTENCE, report=report, beside=tmp_path, **seconds)
 
 
@@ -53,8 +54,15 @@ def test_a_command_is_told_everything_but_the_key(
     assert (told["BATCH_RUNNER_DONE"], told["BATCH_RUNNER_HELD"]) == ("2", "1")
     assert told["BATCH_RUNNER_REPORT"] == str(tmp_path / "out/index.html")
     assert told["BATCH_RUNNER_FOLDER"] == str(tmp_path / "out")
+    assert told["BATCH_RUNNER_REHEARSAL"] == ""
     assert "sk-secret" not in str(told)
     assert caplog.messages == []
+
+
+def test_a_rehearsal_is_told_as_one(tmp_path: Path) -> None:
+    """A command that publishes pictures must be able to leave those of the simulator alone."""
+    finished(tmp_path, command='test -n "$BATCH_RUNNER_REHEARSAL" && touch told', rehearsal=True)
+    assert (tmp_path / "told").exists()
 
 
 @pytest.mark.parametrize(("when", "told"), [("always", True), ("trouble", False)])

@@ -6,6 +6,7 @@ function showHead() {
   for (const element of document.querySelectorAll('[data-say]')) {
     element.textContent = say(element.dataset.say);
   }
+  $('rehearsal').hidden = !report.job.rehearsal;
   $('figures').hidden = report.runs.length === 0;
   showBar();
   showCommands();

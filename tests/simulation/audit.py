@@ -14,12 +14,14 @@ from batch_runner.folder import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import SETTLED, Event, ItemStatus
 from batch_runner.results import damage
+from tests.bench._windows import most_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from batch_runner.journal import EventRow, ItemRow
+    from batch_runner.settings import Limits
     from tests.simulation.service import ActedService, PaidTask
 
 _UNSEEN = frozenset({Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value})
@@ -75,6 +77,15 @@ def violations(books: Books) -> Iterator[str]:
         yield from _broken_done(books, row, paid)
         if row.status in _NAMED and not (row.reason and row.message):
             yield f"{row.id} is {row.status} without a reason"
+
+
+def beyond_limits(limits: Limits, paid: int, left: Sequence[float]) -> Iterator[str]:
+    """Yield the limits that a run has not kept: `left` are the moments of its creates."""
+    if limits.tasks is not None and paid > limits.tasks:
+        yield f"{paid} creates were paid for, {limits.tasks} were allowed"
+    most = most_in(left, limits.pace.seconds)
+    if most > limits.pace.count + 1:
+        yield f"{most} creates left within {limits.pace.seconds:g} s, {limits.pace.count:g} may"
 
 
 def violations_at_the_end(books: Books, items: int) -> Iterator[str]:

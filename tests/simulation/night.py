@@ -16,7 +16,7 @@ from batch_runner.opening import open_job
 from batch_runner.run import make_shift, work
 from batch_runner.settings import Fetching, Limits, Polling, Retries, Settings, Timeouts
 from tests.nights import IDENTITY, an_item
-from tests.simulation.audit import read_books, violations, violations_at_the_end
+from tests.simulation.audit import beyond_limits, read_books, violations, violations_at_the_end
 from tests.simulation.clock import NightLoop, World
 from tests.simulation.crash import CrashPoint, Killed
 from tests.simulation.inline import InlineCommitter, InlineOffload
@@ -150,6 +150,7 @@ class Night:
     def _run(self, plan: RunPlan, settings: Settings) -> None:
         self._runs += 1
         self._note(f"RUN {self._runs} {plan}")
+        self._service.left.clear()
         crash = self._service.crash = CrashPoint(plan.crash_at, self._note)
         try:
             self._process(crash, plan, settings)
@@ -158,6 +159,8 @@ class Night:
             self._service.run_ended(killed=True)
         except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
             self._violations.append(f"the run ended by {error!r}")
+        limits, service = settings.limits, self._service
+        self._violations += beyond_limits(limits, len(service.ledger), service.left)
         self._audit()
 
     def _process(self, crash: CrashPoint, plan: RunPlan, settings: Settings) -> None:

@@ -78,11 +78,13 @@ class ActedService:
         self.calm = False  # no more faults
         self.faults = 0
         self.ledger: list[PaidTask] = []
+        self.left: list[float] = []  # when creates left in this run
         self.crash: CrashPoint
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
         """Accept a create, or fail before or after accepting it."""
         item = params["6"]["text"]
+        self.left.append(self._world.now)
         dice = self._dice("create", item)
         await self._travel("create on its way", dice)
         fault = self._fault("create", dice)

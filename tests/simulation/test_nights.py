@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import itertools
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from batch_runner import run as runs
 from batch_runner.errors import Failure
 from batch_runner.journal import Change, journal
 from batch_runner.lifecycle import Event
+from batch_runner.pacer import Pacer
 from batch_runner.retry import TABLE, Call, Verdict
 from batch_runner.shift import Shift
 from tests.simulation.__main__ import play
@@ -96,7 +98,7 @@ def nothing_is_kept_aside(patch: pytest.MonkeyPatch) -> None:
 
 def files_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     """Whatever begins like a picture is a picture."""
-    patch.setattr(media, "check", lambda data: media.PNG)
+    patch.setattr(media, "check", lambda data, measured: media.PNG)
 
 
 def placed_files_are_forgotten(patch: pytest.MonkeyPatch) -> None:
@@ -127,6 +129,20 @@ def every_failed_create_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(producer, "_try_again", broken)
 
 
+def the_cap_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
+    """However many have been paid for, another one may be."""
+    patch.setattr(producer, "_at_cap", lambda shift: False)
+
+
+def tokens_are_free(patch: pytest.MonkeyPatch) -> None:
+    """The pacer holds nobody back."""
+
+    async def broken(pacer: Pacer) -> float:
+        return asyncio.get_running_loop().time()
+
+    patch.setattr(Pacer, "token", broken)
+
+
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     recovery_sends_creates_again,
     lost_answers_are_sent_again,
@@ -137,6 +153,8 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     placed_files_are_forgotten,
     paid_tasks_are_not_taken_over,
     every_failed_create_is_sent_again,
+    the_cap_is_not_looked_at,
+    tokens_are_free,
 ]
 
 

@@ -40,16 +40,17 @@ async def test_no_more_is_paid_for_when_nothing_comes_of_it(tmp_path: Path, faul
     assert violations(root, simulator) == []
 
 
+@pytest.mark.parametrize("fault", ["missing:download:match=lost", "fail:create:match=lost"])
 async def test_what_earlier_runs_paid_for_in_vain_does_not_stop_the_next_ones(
-    tmp_path: Path,
+    tmp_path: Path, fault: str
 ) -> None:
     root, settings = tmp_path / "out", some_settings(in_flight=30)
     less = some_settings(pace="10/min", in_flight=20)  # fewer than come to nothing
     lost = [an_item(number, prompt=f"lost {number}") for number in range(30)]
     items = [*lost, *(an_item(number) for number in range(30, 70))]
 
-    async with acted("missing:download:match=lost", service_time="uniform:400,420") as simulator:
-        await a_run(root, simulator, lost, settings)
+    async with acted(fault, service_time="uniform:400,420") as simulator:
+        await a_run(root, simulator, lost, settings, deadline=60)
         summary = await a_run(root, simulator, items, less)
 
     assert summary.stop is None

@@ -216,7 +216,6 @@ class Pacer:
         clock: Callable[[], float],
         random: random.Random,
     ) -> None:
-        self.limited_count = 0  #: 429s seen
         self._gate = gate
         self._clock = clock
         self._random = random
@@ -266,7 +265,6 @@ class Pacer:
         `retry_after` is in seconds, None when the service named no time. `sent` is what `token`
         returned for the request; without it the latest token is taken.
         """
-        self.limited_count += 1
         now = self._clock()
         if self._adaption.limited(now, sent=self._last_token if sent is None else sent):
             self._fruitless += 1

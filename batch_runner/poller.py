@@ -143,5 +143,4 @@ def _leave(shift: Shift, task: InFlight) -> None:
     """Stop asking in this run: it is paid, so the next run goes on asking."""
     log.warning("task %s is not finished in time; left to the next run", task.task_id)
     shift.schedule.forget(task)
-    shift.tally.left += 1
     shift.slots.give_back()

@@ -132,14 +132,12 @@ class Budget:
     def __init__(self, size: float) -> None:
         self._size = size
         self._left = float(size)
-        self.spent = 0
 
     def take(self) -> bool:
         """Pay for one retry; False when nothing is left."""
         if self._left < 1:
             return False
         self._left -= 1
-        self.spent += 1
         return True
 
     def succeeded(self) -> None:

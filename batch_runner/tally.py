@@ -23,7 +23,6 @@ class Tally:
     polls: int = 0
     limited: int = 0  #: answers 429
     retries: int = 0  #: requests sent again
-    left: int = 0  #: tasks that outlasted `timeouts.task`, left to a later run
     started_at: float = 0.0  #: loop time
     last_problem: str = ""
     tried_again: str = ""  #: the last problem after which a request was, or will be, sent again
@@ -41,11 +40,6 @@ class Tally:
         elif event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REFUSED):
             self.spent -= 1
             self.paid -= 1
-
-    @property
-    def total(self) -> int:
-        """Return the number of items."""
-        return sum(self.counts.values())
 
     @property
     def undecided(self) -> int:

@@ -277,12 +277,6 @@ class Journal:
         rows = self._connection.execute("SELECT key, files FROM items WHERE status = 'done'")
         return ((row[0], [one["name"] for one in json.loads(row[1])]) for row in rows)
 
-    def ever_created(self) -> bool:
-        """Say whether a create has ever been begun."""
-        query = "SELECT 1 FROM events WHERE event = ? LIMIT 1"
-        row = self._connection.execute(query, (Event.SUBMIT_STARTED.value,)).fetchone()
-        return row is not None
-
     def most_attempts(self) -> int:
         """Return the most attempts any item is allowed."""
         row = self._connection.execute("SELECT ifnull(max(attempts), 1) FROM items").fetchone()

@@ -112,10 +112,6 @@ class JournalReader:
         """Return how many creates of this job must be assumed paid."""
         return int(self._all("SELECT ifnull(sum(attempt), 0) AS n FROM items")[0]["n"])
 
-    def total(self) -> int:
-        """Return how many items the journal knows, listed or not."""
-        return int(self._all("SELECT count(*) AS n FROM items")[0]["n"])
-
     def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
         """Return the items in the manifest's order, all or those that stand at `statuses`."""
         listing = self.job().listing

@@ -38,14 +38,6 @@ class Prompts:
         self._compiler = compiler
         self._label = label
 
-    def items_per_combination(self) -> int:
-        """Return how many items the prompts make, repeats counted."""
-        count = 0
-        for node in self._node.items if isinstance(self._node, Sequence) else ():
-            own = node.items.get("repeat") if isinstance(node, Mapping) else None
-            count += own.value if isinstance(own, Scalar) else self._recipe.repeat
-        return count
-
     def entries(self, report: Report) -> Iterator[Entry]:
         """Yield the entries that are sound; report what is wrong with the others."""
         place = Place(self._label, self._node.line, self._node.column)

@@ -34,7 +34,6 @@ ID_DIGITS = 6
 class Blueprint:
     """All that the items of one job have in common."""
 
-    job: str
     provider: str
     recipe: Recipe
     base: Scope  # variables by default, but for the prompt

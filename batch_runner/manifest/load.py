@@ -89,7 +89,6 @@ class _Loader:
             output_folder=self._folder / (document.output.folder or f"out/{job}"),
             on_finish=document.on_finish,
             workflows=self._workflows(),
-            known_count=sources.count(recipe),
             expansion=items,
             read_as=read_as,
             data=None if document.files else sources.data,
@@ -136,7 +135,6 @@ class _Loader:
         # What is unknown is reported; with something in its place the items can be looked at.
         stand_ins = dict.fromkeys(compiler.unknown, StandIn("unknown"))
         blueprint = Blueprint(
-            job=job,
             provider=document.provider,
             recipe=recipe,
             base={**stand_ins, **defaults, "job": job},

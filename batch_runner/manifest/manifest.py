@@ -36,7 +36,6 @@ class Manifest:
     output_folder: Path
     on_finish: OnFinish
     workflows: frozenset[str]
-    known_count: int | None
     expansion: Items
     read_as: str | None  # fingerprint of the file when it was read
     data: tuple[Path, ...] | None  # what else decides the items; None: input files too
@@ -51,10 +50,6 @@ class Manifest:
         report = Report()
         yield from self.expansion.checked(report)
         report.raise_if_any()
-
-    def count(self) -> int | None:
-        """Return how many items there are, None when only going through them would tell."""
-        return self.known_count
 
     def fingerprint(self) -> str | None:
         """Return a hash that is the same only while the items are, None when that is unknown."""

@@ -99,13 +99,6 @@ class Sources:
         """Return the matrix's combinations, one empty one without a matrix."""
         return self.matrix.combinations if self.matrix else _NO_COMBINATION
 
-    def count(self, recipe: Recipe) -> int | None:
-        """Return the number of items, None when a file would have to be read for it."""
-        if self._rows:
-            return None
-        entries = self._prompts.items_per_combination() if self._prompts else recipe.repeat
-        return entries * len(self.combinations)
-
     def own_workflows(self) -> Iterator[Scalar]:
         """Yield the workflows that prompts name for themselves."""
         for entry in self._mappings():

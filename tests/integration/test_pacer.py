@@ -109,7 +109,6 @@ async def test_a_429_closes_the_gate_for_everyone_with_retry_after_as_a_floor() 
     assert await polls.token() >= sent + 20
     assert polls.rate_now == 10
     assert creates.rate_now < 10
-    assert creates.limited_count == 1
 
 
 async def test_without_retry_after_the_pauses_grow_while_nothing_is_accepted() -> None:

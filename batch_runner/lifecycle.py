@@ -39,7 +39,7 @@ class ItemStatus(StrEnum):
     UNFETCHED = "unfetched"  #: paid, its files could not be had; waits for the next run
 
 
-#: Statuses that a run ends in only when it was stopped early.
+#: Statuses that a run ends in when it was stopped early, or when a task outlasted it.
 UNFINISHED = (
     ItemStatus.PENDING,
     ItemStatus.SUBMITTING,

@@ -51,8 +51,8 @@ class ItemSpec:
 class InFlight:
     """A paid task on its way: what the pollers and fetchers carry. Kept small, there are many.
 
-    `submitted_at` is wall-clock seconds since the epoch (for people and for what is learned about
-    durations across runs), `since` the same moment on the loop's monotonic clock.
+    `submitted_at` is wall-clock seconds since the epoch; `since` is the loop's monotonic clock at
+    that moment, or, for a task of an earlier run, when this one took it over.
     """
 
     key: str

@@ -82,7 +82,7 @@ async def _give_up(shift: Shift, task: InFlight, error: ApiError) -> None:
         key=task.key,
         event=Event.TASK_UNKNOWN,
         reason="task-unknown",
-        message=f"paid, but the service does not know task {task.task_id}: {error}",
+        message=f"paid, but the service tells nothing of task {task.task_id}: {error}",
     )
     await _commit(shift, change)
     shift.slots.give_back()

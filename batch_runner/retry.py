@@ -127,7 +127,7 @@ def backoff(tries: int, retries: Retries, random: random.Random) -> float:
 
 
 class Budget:
-    """What may be owed in retries to one host: a retry costs 1, a success pays back 0.1."""
+    """What a run may owe in retries: each costs 1, and each answer that helps pays back 0.1."""
 
     def __init__(self, size: float) -> None:
         self._size = size

@@ -276,7 +276,7 @@ class Retries(Part):
     cap: Duration = Field(default=30.0, description="Longest back-off.")
     tries: Count = Field(default=6, description="Tries of one result, download or upload a run.")
     budget: Count = Field(
-        default=20, description="Retries that may be owed to one host; a success pays back 0.1."
+        default=20, description="Retries that a run may owe; each answer pays back 0.1."
     )
     longest_pause: Duration = Field(
         default=300.0,

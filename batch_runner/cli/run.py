@@ -29,7 +29,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.cli.settings_flags import effective_settings, settings_flags
 from batch_runner.control import Exit
-from batch_runner.errors import BatchRunnerError, JobLocked
+from batch_runner.errors import JobLocked
 from batch_runner.language import reader_language, stop_word, wording
 
 if TYPE_CHECKING:
@@ -103,7 +103,10 @@ def verb(
     settings, origins = effective_settings(loaded, flags)
     if show_config:
         for name, (value, origin) in sorted(origins.items()):
-            say(f"{name} = {value}  ({origin})")
+            if as_json:
+                say_json({"setting": name, "value": value, "from": origin})
+            else:
+                say(f"{name} = {value}  ({origin})")
         return 0
     service = None if rehearse else service_of(loaded)
     folder = output_folder(loaded, output, rehearse=rehearse)
@@ -246,7 +249,7 @@ def _finish(night: Night, summary: Summary) -> None:
     try:
         part = max(THUMBNAIL_LEAST, THUMBNAIL_PART * summary.seconds)
         page = write_report(night.root, seconds=min(part, THUMBNAIL_MOST))
-    except (OSError, BatchRunnerError) as error:
+    except Exception as error:  # noqa: BLE001  the night is over, and its exit code is to be told
         say(f"the report could not be written: {error}", error=True)
     sentence = verdict_sentence(
         summary.counts,

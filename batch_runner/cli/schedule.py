@@ -23,6 +23,7 @@ from batch_runner.cli.options import (
 from batch_runner.errors import UsageError
 from batch_runner.language import reader_language, wording
 from batch_runner.providers import PROVIDERS
+from batch_runner.text import printable
 from batch_runner.timetable import (
     Timetable,
     crontab_line,
@@ -94,9 +95,17 @@ def verb(
         f"{at} 以本机时钟为准，本机现在是 {_now()}",
         error=True,
     )
-    if key is not None and not os.access(key, os.R_OK):
+    for name, address in _environment(prefix).items():
+        say_either(
+            f"the service is at {printable(address)}, as {name} says in this shell",
+            f"服务地址是 {printable(address)}，取自本终端的 {name}",
+            error=True,
+        )
+    if key is not None and not _holds_a_key(key):
         _key_is_missing(key, install=install)
     if install:
+        for _ in loaded.items():  # what is wrong with one of them is told now, not at night
+            pass
         _install(timetable, systemd=systemd, yes=yes)
     return 0
 
@@ -135,12 +144,19 @@ def _now() -> str:
     return f"{here:%H:%M} (UTC{here:%z})"
 
 
+def _holds_a_key(path: Path) -> bool:
+    try:
+        return bool(path.read_text("utf-8").strip())
+    except (OSError, UnicodeDecodeError):
+        return False
+
+
 def _key_is_missing(key: Path, *, install: bool) -> None:
     if install:
-        raise UsageError(f"{key} cannot be read: put the key there, or name another --key-file")
+        raise UsageError(f"{key} holds no key: put it there, or name another --key-file")
     say_either(
-        f"{key} cannot be read: put the key there, or name its file with --key-file",
-        f"无法读取 {key}：请把密钥放在那里，或用 --key-file 指定文件",
+        f"{key} holds no key: put it there, or name its file with --key-file",
+        f"{key} 中没有密钥：请把密钥放在那里，或用 --key-file 指定文件",
         error=True,
     )
 

@@ -36,7 +36,7 @@ _FOLLOWING = {
 def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add one option for each limit."""
     for name, text in reversed(_FLAGS.items()):
-        variable = f"BATCH_RUNNER_{name.upper()}"
+        variable = _variable(name)
         default = getattr(Limits(), name)
         shown = f"default {default}; " if default is not None else ""
         command = click.option(
@@ -62,14 +62,18 @@ def effective_settings(
     settings = _laid_under(manifest.settings, own.settings, places)
     told = {name: f"user config {at}" for name, at in places.items()}
     origins = _origins(settings, {**told, **manifest.explicit})
-    context = click.get_current_context()
+    wrong = []
     for name, value in flags.items():
         if value is None:
             continue
-        settings = settings.model_copy(update={"limits": _with(settings.limits, name, value)})
-        source = context.get_parameter_source(name)
-        origin = "environment" if source and source.name == "ENVIRONMENT" else "flag"
+        origin = _origin(name)
+        try:
+            settings = settings.model_copy(update={"limits": _with(settings.limits, name, value)})
+        except ValueError as error:
+            wrong.append(f"{_spelled(name, origin)} {value!r}: {error}")
         origins[f"limits.{name}"] = (getattr(settings.limits, name), origin)
+    if wrong:
+        raise UsageError("\n".join(wrong))
     for dotted, rate in _FOLLOWING.items():
         if origins[dotted][0] is None:
             value = getattr(settings, dotted.partition(".")[2])
@@ -87,18 +91,36 @@ def _laid_under(settings: Settings, own: Settings, names: Iterable[str]) -> Sett
     return settings
 
 
+def _origin(name: str) -> str:
+    source = click.get_current_context().get_parameter_source(name)
+    return "environment" if source and source.name == "ENVIRONMENT" else "flag"
+
+
+def _spelled(name: str, origin: str) -> str:
+    """Return what the operator has typed for a setting."""
+    return _variable(name) if origin == "environment" else f"--{name.replace('_', '-')}"
+
+
+def _variable(name: str) -> str:
+    return f"BATCH_RUNNER_{name.upper()}"
+
+
 def _with(limits: Limits, name: str, value: str) -> Limits:
+    """Return the limits with one from a flag or a variable.
+
+    Raises:
+        ValueError: it cannot have that value; says what is wanted.
+    """
     given: Any = value
     if name in _WHOLE:
         if not value.isdecimal():
-            raise UsageError(f"--{name.replace('_', '-')} {value!r}: wanted a whole number above 0")
+            raise ValueError("wanted a whole number above 0")
         given = int(value)
     values = {field: getattr(limits, field) for field in limits.model_fields_set} | {name: given}
     try:
         return Limits(**values)
     except ValidationError as error:
-        said = error.errors()[0]["msg"].removeprefix("Value error, ")
-        raise UsageError(f"--{name.replace('_', '-')} {value!r}: {said}") from None
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 
 
 def _origins(settings: Settings, explicit: dict[str, str]) -> dict[str, tuple[Any, str]]:

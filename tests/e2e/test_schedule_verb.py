@@ -241,6 +241,33 @@ def test_a_key_that_is_not_there_is_told_before_the_night(machine: Machine) -> N
     assert not machine.store.exists()
 
 
+@pytest.mark.parametrize("kind", ["empty", "folder"])
+def test_a_key_file_without_a_key_is_told_before_the_night(kind: str, machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+    machine.key.write_text("\n")
+    if kind == "folder":
+        machine.key.unlink()
+        machine.key.mkdir()
+
+    told = machine.schedule("--install", "--yes")
+
+    assert told.returncode == 2
+    assert "holds no key" in told.stderr
+    assert not machine.store.exists()
+
+
+def test_a_list_that_would_be_refused_at_night_is_not_put_in_place(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+    text = machine.manifest.read_text()
+    machine.manifest.write_text(text.replace("id: card-1", 'id: "-x"'))
+
+    told = machine.schedule("--install", "--yes")
+
+    assert told.returncode == 2
+    assert "cards.yaml:" in told.stderr
+    assert not machine.store.exists()
+
+
 @pytest.mark.parametrize(("flags", "program"), [((), "crontab"), (("--systemd",), "systemctl")])
 def test_a_missing_program_is_one_sentence(
     flags: tuple[str, ...], program: str, machine: Machine

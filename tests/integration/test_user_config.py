@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -59,6 +60,30 @@ def test_how_many_are_at_work_follows_the_limits_unless_set(
     assert hasty["fetching.fetchers"] == "50  (default, from limits.pace)"
     assert hasty["polling.pollers"] == "64  (default, from limits.polls)"
     assert chosen["fetching.creators"] == f"3  ({manifest}:5)"
+
+
+def test_every_wrong_flag_is_told_at_once_by_the_name_it_was_given_by(
+    manifest: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BATCH_RUNNER_POLLS", "quick")
+
+    code = command(["run", str(manifest), "--pace", "fast", "--in-flight", "0", "--until", "25:00"])
+
+    told = capsys.readouterr().err.splitlines()
+    assert code == 2
+    assert [line.removeprefix("batch-runner: ").split("'")[0] for line in told] == [
+        *("--pace ", "--in-flight ", "--until ", "BATCH_RUNNER_POLLS "),
+    ]
+
+
+def test_settings_are_told_to_programs_too(
+    manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert command(["run", str(manifest), "--show-config", "--json"]) == 0
+
+    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"setting": "limits.in_flight", "value": 7, "from": f"{manifest}:3"} in told
+    assert {"setting": "limits.pace", "value": "1/s", "from": "default"} in told
 
 
 def test_each_setting_comes_from_the_nearest_that_gives_it(

@@ -16,6 +16,8 @@ import math
 UNANSWERED_IN_A_ROW = 5
 #: Refusals in a row before the service is taken to refuse everything.
 REFUSED_IN_A_ROW = 25
+#: Items in a row whose input files the service does not take.
+NOT_UPLOADED_IN_A_ROW = 5
 #: Tasks in a row that failed, or whose files could not be had, before no more are paid for; more
 #: when more may be in flight, since those that fail quickly come to light before those that do not.
 FRUITLESS_IN_A_ROW = 25
@@ -33,6 +35,7 @@ class Breaker:
         self._unanswered = 0
         self._unanswered_at = -math.inf  # when that was counted last
         self._refused = 0
+        self._not_uploaded = 0
         self._failed = 0
         self._unfetched = 0
 
@@ -52,6 +55,14 @@ class Breaker:
         self._refused += 1
         self._unanswered = 0
 
+    def uploaded(self) -> None:
+        """Note an input file that was taken."""
+        self._not_uploaded = 0
+
+    def upload_failed(self) -> None:
+        """Note an item whose input file was not taken, however often it was sent."""
+        self._not_uploaded += 1
+
     def failed(self) -> None:
         """Note a task that the service gave up."""
         self._failed += 1
@@ -69,6 +80,8 @@ class Breaker:
         """Return why creating must stop, None: it need not."""
         if self._refused >= REFUSED_IN_A_ROW:
             return f"the service refused {self._refused} creates in a row"
+        if self._not_uploaded >= NOT_UPLOADED_IN_A_ROW:
+            return f"the input files of {self._not_uploaded} items in a row were not taken"
         most = UNANSWERED_IN_A_ROW + (len(PAUSES) if self._worked else 0)
         if self._unanswered >= most:
             return f"{self._unanswered} creates in a row got no clear answer"

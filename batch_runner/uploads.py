@@ -77,21 +77,37 @@ async def _upload(shift: Shift, item: Waiting, file: InputFile, content: bytes) 
                 shift.limited_upload(error, wait)
                 continue
             failures += 1
-            if verdict is Verdict.FAILS or failures >= shift.settings.retries.tries:
+            if verdict is Verdict.FAILS:
                 await _refuse(shift, item, str(error))
+                return None
+            if failures >= shift.settings.retries.tries:
+                await _leave(shift, item, str(error))
                 return None
             with shift.control.while_creating():
                 await anyio.sleep(wait)
         else:
             shift.heard()
+            shift.breaker.uploaded()
             await shift.journal.remember_upload(file.sha256, known)
     return known
 
 
 async def _refuse(shift: Shift, item: Waiting, message: str) -> None:
-    """Mark the item refused: without its file it cannot be sent. Nothing was created."""
-    refused = Change(key=item.key, event=Event.SUBMIT_REFUSED, reason="upload", message=message)
+    """Mark the item refused: without its file it cannot be sent."""
+    await _explain(shift, item, Event.SUBMIT_REFUSED, message)
+
+
+async def _leave(shift: Shift, item: Waiting, message: str) -> None:
+    """Leave the item to the next run; where that comes upon one after the other, stop creating."""
+    await _explain(shift, item, Event.SUBMIT_UNSENT, message)
+    shift.breaker.upload_failed()
+    shift.heed_breaker(message)
+
+
+async def _explain(shift: Shift, item: Waiting, event: Event, message: str) -> None:
+    """Journal why an item was not sent. Nothing was created."""
+    unsent = Change(key=item.key, event=event, reason="upload", message=message)
     with anyio.CancelScope(shield=True):  # between the two it would look as if it had been sent
         await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED))
         shift.tally.creates -= 1
-        await shift.commit(refused)
+        await shift.commit(unsent)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_runner.control import Exit
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from tests.nights import a_run, acted, rows, some_items, some_settings, statuses, violations
@@ -60,6 +61,41 @@ async def test_a_photo_is_sent_once_for_all_its_items_and_runs(tmp_path: Path, p
     }
     assert statuses(root) == {ItemStatus.DONE: 6}
     assert violations(root, simulator) == []
+
+
+@pytest.mark.parametrize("fault", ["http:upload:status=503", "reset:upload", "html:upload"])
+async def test_items_whose_photo_the_service_does_not_take_now_wait_for_the_next_run(
+    tmp_path: Path, photo: Path, fault: str
+) -> None:
+    """An upload costs nothing: only a plain no makes an item one that cannot be sent."""
+    root = tmp_path / "out"
+    items = with_photo(some_items(60), photo, b"a wedding")
+
+    async with acted(fault) as simulator:
+        failed = await a_run(root, simulator, items)
+        tried = [row for row in rows(root) if row.reason == "upload"]
+        simulator.set_faults()
+        after = await a_run(root, simulator, items)
+
+    assert failed.stop is not None
+    assert failed.stop.reason in ("breaker", "outage")
+    assert failed.exit_code is Exit.REFUSED
+    assert failed.counts[ItemStatus.PENDING] == 60
+    assert failed.creates == 0
+    assert len(tried) <= 5
+    assert all("upload" in (row.message or "") for row in tried)
+    assert after.counts[ItemStatus.DONE] == 60
+    assert violations(root, simulator) == []
+
+
+async def test_an_upload_that_is_refused_fails_its_item_alone(tmp_path: Path, photo: Path) -> None:
+    root = tmp_path / "out"
+    items = with_photo(some_items(4), photo, b"a wedding")
+
+    async with acted("moderation:upload:times=1") as simulator:
+        await a_run(root, simulator, items)
+
+    assert statuses(root) == {ItemStatus.REFUSED: 1, ItemStatus.DONE: 3}
 
 
 async def test_an_upload_that_is_limited_waits_its_turn_and_fails_no_item(

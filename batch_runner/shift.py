@@ -219,7 +219,13 @@ class Shift:
             self.control.stop_creating(stop)
 
     def limited_query(self, error: ApiError) -> None:
-        """Slow everyone down after a 429 to a status or result request."""
+        """Slow everyone down after a 429 to a status or result request.
+
+        Where it is this machine that is out of something, everyone waits, and no rate is at fault.
+        """
+        if error.failure is not Failure.LIMITED:
+            self.gate.close(self.settings.retries.base)
+            return
         self.tally.limited += 1
         longest = self.settings.retries.longest_pause
         self.schedule.limited(min(error.retry_after or 0.0, longest) or None)

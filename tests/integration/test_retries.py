@@ -17,6 +17,7 @@ from tests.nights import a_run, acted, rows, some_items, some_settings, statuses
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch_runner.models import TaskReport
     from batch_runner.run import Summary
     from batch_runner.shift import Shift
 
@@ -130,3 +131,24 @@ async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: 
     assert {row.reason for row in shown} == {"local"}
     assert after.counts[ItemStatus.DONE] == 60
     assert len(simulator.ledger.creates) == 60
+
+
+async def test_a_machine_out_of_descriptors_is_not_taken_for_a_service_that_is_limited(
+    tmp_path: Path,
+) -> None:
+    async def run_out(shift: Shift) -> None:
+        status, left = shift.provider.status, iter(range(30))
+
+        async def ask(task_id: str) -> TaskReport:
+            if next(left, None) is not None:
+                raise ApiError("status: too many open files", failure=Failure.LOCAL)
+            return await status(task_id)
+
+        shift.provider.status = ask  # type: ignore[method-assign]
+        await anyio.sleep_forever()
+
+    async with acted(service_time="uniform:1,3") as simulator:
+        summary = await a_run(tmp_path, simulator, some_items(20), beside=[run_out])
+
+    assert summary.limited == 0
+    assert summary.counts[ItemStatus.DONE] == 20

@@ -72,8 +72,9 @@ function passes(item) {
   if (filter.only === 'changed' && item.was === item.status) return false;
   if (filter.values.some((value, index) => value && value !== `=${item.values[index]}`)) return false;
   if (!filter.text) return true;
-  const words = [item.id, item.name, item.prompt, item.task, item.reason, item.message, choiceOf(item.key).note];
-  return words.some((word) => word?.toLowerCase().includes(filter.text));
+  const texts = [item.id, item.name, item.prompt, item.task, item.reason, item.message, choiceOf(item.key).note];
+  const all = texts.map((text) => text?.toLowerCase() ?? '').join('\n');
+  return filter.text.split(/\s+/).every((word) => all.includes(word));
 }
 
 const isFiltered = () => Boolean(filter.status || filter.text || filter.only || filter.values.some(Boolean));
@@ -146,7 +147,7 @@ function tileCell(found) {
 function tile(item) {
   const state = say(`status_${item.status}`);
   const button = make('button', {
-    type: 'button', class: `tile ${item.status}`, 'data-key': item.key, 'aria-description': state,
+    type: 'button', class: `tile ${item.status}`, title: item.id, 'data-key': item.key, 'aria-description': state,
     onclick: () => openItem(item),
   }, picture(item), make('span', { class: 'name' }, foreign(item.id)));
   markTile(button, item.key);

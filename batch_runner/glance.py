@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.forecast import Forecast
 from batch_runner.journal import JournalReader
-from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.lifecycle import UNDERWAY, Event, ItemStatus
 from batch_runner.settings import Polling
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ OLDEST, HELD, ERRORS = 6, 4, 3
 _FEW, _TASKS = 3, 100
 
 _UNPAID = (Event.SUBMIT_UNSENT, Event.SUBMIT_REFUSED)
-_UNDERWAY = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING)
 
 
 class Eta(NamedTuple):
@@ -112,7 +111,7 @@ def eta_of(
     them, or as long as its `finishes` at their present rate: whichever is longer.
     """
     waiting = counts[ItemStatus.PENDING]
-    left = waiting + sum(counts[status] for status in _UNDERWAY)
+    left = waiting + sum(counts[status] for status in UNDERWAY)
     found = []
     if typical is not None and (pace > 0 or not waiting):
         seconds = typical + (waiting / pace if waiting else 0.0)

@@ -39,6 +39,9 @@ class ItemStatus(StrEnum):
     UNFETCHED = "unfetched"  #: paid, its files could not be had; waits for the next run
 
 
+#: Statuses between a create's start and the files' place: a task, or one that may be, is under way.
+UNDERWAY = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING)
+
 #: Statuses that a run ends in when it was stopped early, or when a task outlasted it.
 UNFINISHED = (
     ItemStatus.PENDING,

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.language import shown, status_word, stop_word, wording
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.text import duration, fitted, printable, width
 
 if TYPE_CHECKING:
@@ -227,8 +227,7 @@ def _oldest(look: Glance, language: Language) -> list[tuple[str, str]]:
         if item.status is not ItemStatus.SUBMITTED:
             told += f"  {status_word(item.status, language)}"
         entries.append((printable(item.id, 60), told))
-    underway = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING)
-    return _and_more(entries, sum(look.counts[status] for status in underway), language)
+    return _and_more(entries, sum(look.counts[status] for status in UNDERWAY), language)
 
 
 def _and_more(

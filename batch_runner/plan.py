@@ -15,7 +15,7 @@ from batch_runner.deadline import seconds_left
 from batch_runner.folder import lock_owner
 from batch_runner.forecast import Forecast
 from batch_runner.journal import JournalReader
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.results import missing
 from batch_runner.settings import Polling, Price
 
@@ -36,7 +36,6 @@ _CANDIDATES = 200
 CONFIRM_ABOVE_COST, CONFIRM_ABOVE_CREATES = 50.0, 500
 
 _TOLD = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFETCHED)
-_IN_FLIGHT = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Plan:
     @property
     def in_flight(self) -> int:
         """Return how many tasks of listed items are at the service or on their way."""
-        return sum(self.standing[status] for status in _IN_FLIGHT)
+        return sum(self.standing[status] for status in UNDERWAY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_runner.language import status_word, wording
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.text import duration, printable
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 #: Items of a kind that are named in a line.
 NAMES = 3
 
-_IN_FLIGHT = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING)
 #: Statuses in the order they are told, those in flight as one.
 _ORDER = (
     ItemStatus.DONE,
@@ -241,7 +240,7 @@ def _grouped(
     for status in _ORDER:
         count, word = counts.get(status, 0), status_word(status, language)
         if status is ItemStatus.SUBMITTED:
-            count = sum(counts.get(each, 0) for each in _IN_FLIGHT)
+            count = sum(counts.get(each, 0) for each in UNDERWAY)
             word = wording(language, "in flight", "进行中")
         if count:
             groups.append((status, word, count))

@@ -209,8 +209,11 @@ def _echo_of(key: str) -> re.Pattern[bytes]:
 
 
 def shown(url: str) -> str:
-    """Return `url` for people, without its query, which may hold a signature."""
-    return printable(url.split("?", 1)[0], 200)
+    """Return `url` for people, without its query and its user, which may hold secrets."""
+    return printable(_USER.sub("//", url.split("?", 1)[0]), 200)
+
+
+_USER = re.compile(r"//[^/]*@")
 
 
 def _is_literally_private(host: str) -> bool:

@@ -178,6 +178,7 @@ def test_without_a_retry_after_no_time_is_named() -> None:
 @pytest.mark.parametrize(
     ("url", "text"),
     [
+        ("https://user:secret@f.example/a@b.png", "https://f.example/a@b.png"),
         ("https://files.example/a.png?X-Signature=abc", "https://files.example/a.png"),
         ("https://files.example/a\x1b[2Jb.png", "https://files.example/a [2Jb.png"),
     ],

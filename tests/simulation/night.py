@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from batch_runner.control import Exit
 from batch_runner.journal import Change
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
+from batch_runner.models import UPLOAD_MARK, InputFile
 from batch_runner.opening import open_job
 from batch_runner.run import make_shift, work
 from batch_runner.settings import Fetching, Limits, Polling, Retries, Settings, Timeouts
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 
 #: Wall-clock seconds since the epoch at the world's zero.
 EVENING = 1_700_000_000.0
+#: The input file of those items that have one.
+PHOTO = b"two people, smiling"
 #: Seconds from the last troubled run to the quiet one: whatever was to be waited for is over.
 UNTIL_QUIET = 2 * 86400.0
 
@@ -79,6 +83,7 @@ class Night:
         self._settings = self._draw_settings()
         self._approved: Counter[str] = Counter()
         self._removed: set[str] = set()
+        self._unlisted: ItemSpec | None = None  # whose line is out of the list in this run
         self._violations: list[str] = []
         self._runs = self._crashes = self._last_event = 0
 
@@ -105,10 +110,18 @@ class Night:
     # What is drawn.
 
     def _draw_items(self) -> list[ItemSpec]:
-        return [
+        items = [
             an_item(number, prompt=f"item-{number}", attempts=self._dice.choice((1, 1, 1, 2, 3)))
             for number in range(self._dice.randint(3, 12))
         ]
+        photo = self._root.with_name("photo.jpg")
+        photo.write_bytes(PHOTO)
+        file = InputFile(path=photo, sha256=hashlib.sha256(PHOTO).hexdigest())
+        for item in items if self._dice.random() < 0.3 else ():
+            if self._dice.random() < 0.7:
+                item.files = (file,)
+                item.params = {**item.params, "9": {"url": f"{UPLOAD_MARK}{file.sha256}"}}
+        return items
 
     def _draw_settings(self) -> Settings:
         draw = self._dice.choice
@@ -149,7 +162,10 @@ class Night:
 
     def _run(self, plan: RunPlan, settings: Settings) -> None:
         self._runs += 1
-        self._note(f"RUN {self._runs} {plan}")
+        out = not self._service.calm and self._dice.random() < 0.2
+        self._unlisted = self._dice.choice(self._items) if out else None
+        paid_before = self._paid_unlisted()
+        self._note(f"RUN {self._runs} {plan} without {self._unlisted and self._unlisted.id}")
         self._service.left.clear()
         crash = self._service.crash = CrashPoint(plan.crash_at, self._note)
         try:
@@ -161,7 +177,13 @@ class Night:
             self._violations.append(f"the run ended by {error!r}")
         limits, service = settings.limits, self._service
         self._violations += beyond_limits(limits, len(service.ledger), service.left)
+        if self._unlisted is not None and self._paid_unlisted() > paid_before:
+            self._violations.append(f"{self._unlisted.id} was paid for, and is not listed")
         self._audit()
+
+    def _paid_unlisted(self) -> int:
+        out = self._unlisted
+        return 0 if out is None else sum(task.item == out.id for task in self._service.ledger)
 
     def _process(self, crash: CrashPoint, plan: RunPlan, settings: Settings) -> None:
         """Live the life of one process, from the lock to the summary."""
@@ -173,7 +195,7 @@ class Night:
 
         with open_job(self._root, IDENTITY, wall_clock=wall_clock) as job:
             self._removed.clear()  # whatever is missing has been noticed
-            job.journal.import_items(self._items)
+            job.journal.import_items(item for item in self._items if item is not self._unlisted)
             loop = NightLoop(self._world)
             try:
                 summary = loop.run_until_complete(self._work(job, crash, plan, settings))
@@ -182,7 +204,8 @@ class Night:
                 loop.bury()
         self._service.run_ended(killed=False)
         self._note(f"EXIT {summary.exit_code.name} {summary.stop and summary.stop.reason}")
-        if summary.exit_code is Exit.DONE and summary.counts[ItemStatus.DONE] != len(self._items):
+        listed = len(self._items) - (self._unlisted is not None)
+        if summary.exit_code is Exit.DONE and summary.counts[ItemStatus.DONE] < listed:
             self._violations.append("exit code 0 although not every item is done")
 
     async def _work(

@@ -70,7 +70,7 @@ class ActedService:
         self._note = note
         self._trouble = {
             call: climate.choice((0.0, 0.05, 0.15, 0.4))
-            for call in ("create", "status", "result", "download")
+            for call in ("create", "status", "result", "download", "upload")
         }
         self._failing = climate.choice((0.0, 0.1, 0.3))
         self._calls: Counter[tuple[str, str]] = Counter()
@@ -165,8 +165,12 @@ class ActedService:
             task.answered = False
 
     async def upload(self, name: str, content: bytes) -> str:
-        """Take a file; no item of a night has one."""
-        raise NotImplementedError(name, content)
+        """Take a file, or do not; nothing is ever charged for one."""
+        dice = self._dice("upload", name)
+        await self._travel("upload", dice)
+        self._raise_fault("upload", dice)
+        await self._travel("answer to an upload", dice)
+        return f"/uploads/{hashlib.sha256(content).hexdigest()}"
 
     def _pay(self, item: str, dice: random.Random) -> PaidTask:
         task_id = f"{dice.getrandbits(128):032x}"

@@ -212,7 +212,7 @@ def show(name: str, *cells: str, goal: str = "", ok: bool | None = None) -> None
     """Print one row and, where there is a goal, whether it is met."""
     verdict = {None: "", True: "ok", False: "MISSED"}[ok]
     row = f"{name:46}" + "".join(f"{cell:>10}" for cell in cells)
-    print(f"{row}   {goal:10}{verdict}".rstrip(), flush=True)
+    print(f"{row}   {goal:14}  {verdict}".rstrip(), flush=True)
 
 
 def keep(panel: str, bar: str, figure: float) -> None:

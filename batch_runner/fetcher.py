@@ -59,7 +59,7 @@ async def fetch(shift: Shift, finished: MemoryObjectReceiveStream[InFlight]) -> 
 async def _carry(shift: Shift, task: InFlight) -> None:
     urls: list[str] = []
     problem: Exception | None = None
-    tries, began = 0, shift.clock()
+    tries = pauses = 0
     while tries < shift.settings.retries.tries:
         tries += 1
         try:
@@ -67,17 +67,17 @@ async def _carry(shift: Shift, task: InFlight) -> None:
             await _bring(shift, task, urls)
         except (ApiError, FileRejected) as error:
             problem = error
-            verdict, wait = _after(shift, error, tries)
+            verdict, wait = _after(shift, error, tries + pauses)
             if verdict is Verdict.STOP:  # the run leaves, and the next one fetches
                 return
             if verdict is Verdict.FAILS:
                 break
             if verdict is Verdict.PAUSE:  # waiting our turn uses nothing up but time
-                if shift.clock() - began > shift.settings.timeouts.task:
+                if shift.fetches_paused_too_long():
                     break
-                tries -= 1
-            # Only a file that was cut off on its way is asked for at the same address again.
-            urls = urls if verdict is Verdict.AGAIN else []
+                tries, pauses = tries - 1, pauses + 1
+            # Only a file that was cut off, or must wait, is asked for at the same address again.
+            urls = urls if verdict in (Verdict.AGAIN, Verdict.PAUSE) else []
             if tries < shift.settings.retries.tries:
                 await anyio.sleep(wait)
         except DiskFailed as error:
@@ -107,6 +107,7 @@ async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
         for url, part in zip(urls, parts, strict=True):
             receive = functools.partial(_receive, shift, part)
             part.measured = await shift.provider.download(url, receive)
+            shift.fetched_at = shift.clock()
         with anyio.CancelScope(shield=True):
             names = output_names(task.name, len(urls))
             placed = [

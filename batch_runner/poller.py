@@ -13,6 +13,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+import anyio
+
 from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
@@ -105,8 +107,9 @@ async def _failed(shift: Shift, task: InFlight, report: TaskReport) -> None:
     if not task.inherited:  # what was paid for long ago says nothing of what is paid for now
         shift.breaker.failed()
         shift.heed_breaker(message)
-    if await _commit(shift, change, ItemStatus.SUBMITTED) and task.attempt < task.attempts:
-        await _again(shift, task)
+    with anyio.CancelScope(shield=True):  # between the two an attempt that is owed would be lost
+        if await _commit(shift, change, ItemStatus.SUBMITTED) and task.attempt < task.attempts:
+            await _again(shift, task)
     shift.slots.give_back()
 
 

@@ -52,6 +52,9 @@ async def produce(shift: Shift) -> None:
                 async for item in _waiting(shift):
                     await shift.slots.take()
                     await shift.create_slots.take()
+                    if item.inputs:  # nothing is sent for a create that may not leave
+                        await _below_cap(shift)
+                        await _if_nothing_stops(shift, item)
                     if (params := await _params(shift, item)) is None:
                         _give_back(shift)
                         continue
@@ -88,21 +91,30 @@ async def _permission(shift: Shift, item: Waiting) -> float:
     The create has its place under the spend cap from then on.
     """
     if item.not_before is not None:
-        await _not_before(shift, item.not_before)
-    await _trouble_over(shift)
+        await _not_before(shift, item, item.not_before)
     while True:
+        pause = await _trouble_over(shift)
         await _below_cap(shift)
         sent = await shift.pacer.token()
-        if (stop := _reason_to_stop(shift, item)) is not None:
-            await _stop(shift, stop)
-        if not _at_cap(shift):
-            break
+        await _if_nothing_stops(shift, item)
+        alone = not shift.tally.undecided
+        if not _at_cap(shift) and shift.breaker.pause == pause and (alone or not pause):
+            break  # nothing has changed while the token was waited for
     shift.tally.promised += 1
     return sent
 
 
-async def _trouble_over(shift: Shift) -> None:
-    """Wait while a service in trouble is left alone, and for the one create that it is tried by."""
+async def _if_nothing_stops(shift: Shift, item: Waiting) -> None:
+    """Go on if a create may leave now; else stop creating."""
+    if (stop := _reason_to_stop(shift, item)) is not None:
+        await _stop(shift, stop)
+
+
+async def _trouble_over(shift: Shift) -> float:
+    """Wait while a service in trouble is left alone, and for the one create that it is tried by.
+
+    Returns the pause in seconds that has been kept, 0: there was no need for one.
+    """
     while pause := shift.breaker.pause:
         if shift.tally.undecided:
             await shift.create_slots.changed()
@@ -110,7 +122,8 @@ async def _trouble_over(shift: Shift) -> None:
         log.warning("the service is in trouble: no create for %.0f s", pause)
         await anyio.sleep(pause)
         if not shift.tally.undecided:
-            return
+            return pause
+    return 0.0
 
 
 def _at_cap(shift: Shift) -> bool:
@@ -134,18 +147,13 @@ async def _stop(shift: Shift, stop: Stop) -> None:
     await anyio.lowlevel.checkpoint()  # the scope has been cancelled
 
 
-async def _not_before(shift: Shift, moment: float) -> None:
-    seconds = moment - shift.wall_clock()
-    if seconds > LONGEST_WAIT:  # the clock was ahead when it was noted
-        return
+async def _not_before(shift: Shift, item: Waiting, moment: float) -> None:
+    # Not longer than was asked for: the clock may have been ahead when that was noted.
+    asked = LONGEST_WAIT if item.started_at is None else moment - item.started_at
+    seconds = min(moment - shift.wall_clock(), asked)
     if seconds > shift.settings.retries.longest_pause:
-        shift.control.stop_creating(_asked_to_wait(seconds))
+        shift.asked_to_wait(seconds)
     await anyio.sleep(max(0.0, seconds))
-
-
-def _asked_to_wait(seconds: float) -> Stop:
-    message = f"the service asks to wait {seconds:.0f} s; the rest is left to the next run"
-    return Stop("limited", message, Exit.STOPPED)
 
 
 def _reason_to_stop(shift: Shift, item: Waiting) -> Stop | None:
@@ -282,7 +290,7 @@ def _learn_from(shift: Shift, error: ApiError, sent: float) -> None:
         shift.tally.limited += 1
         shift.pacer.limited(min(error.retry_after or 0.0, longest) or None, sent=sent)
         if error.retry_after is not None and error.retry_after > longest:
-            shift.control.stop_creating(_asked_to_wait(error.retry_after))
+            shift.asked_to_wait(error.retry_after)
     elif verdict is Verdict.HELD:
         shift.breaker.unanswered(sent=sent, now=shift.clock())
     elif verdict is Verdict.REFUSED:

@@ -123,6 +123,7 @@ class Shift:
     second_attempts: bool = False  # some item may be created again by policy
     unknown_since: dict[str, float] = field(default_factory=dict)  # task id → first 404
     strange_words: set[str] = field(default_factory=set)
+    fetched_at: float | None = None  # loop time of the latest file; None: begins with a pause
 
     async def commit(self, change: Change, origin: ItemStatus | None = None) -> None:
         """Make one change; on the disk when this returns. `origin` as for `Tally.moved`.
@@ -234,7 +235,20 @@ class Shift:
         """Let everyone pause after a 429 to an upload; of the rate of creates it says nothing."""
         self.tally.limited += error.failure is Failure.LIMITED
         longest = self.settings.retries.longest_pause
+        if error.retry_after is not None and error.retry_after > longest:
+            self.asked_to_wait(error.retry_after)
         self.gate.close(max(wait, min(error.retry_after or 0.0, longest)))
+
+    def fetches_paused_too_long(self) -> bool:
+        """Say whether files have only been told to wait for longer than a task may take."""
+        if self.fetched_at is None:
+            self.fetched_at = self.clock()
+        return self.clock() - self.fetched_at > self.settings.timeouts.task
+
+    def asked_to_wait(self, seconds: float) -> None:
+        """Stop creating: the service wants more time than a run gives it."""
+        message = f"the service asks to wait {seconds:.0f} s; the rest is left to the next run"
+        self.control.stop_creating(Stop("limited", message, Exit.STOPPED))
 
     def wait(self, problem: str, tries: int, *, free: bool = False) -> float:
         """Return the seconds before a request is sent again because of a problem.

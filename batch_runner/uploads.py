@@ -76,9 +76,13 @@ async def _upload(shift: Shift, item: Waiting, file: InputFile, content: bytes) 
             if verdict is Verdict.PAUSE:
                 shift.limited_upload(error, wait)
                 continue
+            if verdict is Verdict.STOP:
+                break
             failures += 1
             if verdict is Verdict.FAILS:
                 await _refuse(shift, item, str(error))
+                shift.breaker.refused()
+                shift.heed_breaker(str(error))
                 return None
             if failures >= shift.settings.retries.tries:
                 await _leave(shift, item, str(error))

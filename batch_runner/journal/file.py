@@ -34,7 +34,8 @@ class Transaction:
         try:
             self._connection.execute("ROLLBACK" if kind else "COMMIT")
         except sqlite3.Error as problem:
-            raise JournalError(f"the journal cannot be written: {problem}") from problem
+            first = error if isinstance(error, sqlite3.Error) else problem
+            raise JournalError(f"the journal cannot be written: {first}") from problem
         if isinstance(error, sqlite3.Error):
             raise JournalError(f"the journal cannot be written: {error}") from error
 

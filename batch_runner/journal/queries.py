@@ -27,15 +27,16 @@ class Waiting:
     attempt: int
     attempts: int
     not_before: float | None
+    started_at: float | None  # when its latest create left
 
 
 _PAGE = """
-SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
+SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
 FROM items WHERE status = 'pending' AND position > ? AND listing = (SELECT listing FROM job)
 ORDER BY position LIMIT ?
 """
 _ONE = """
-SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before
+SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
 FROM items WHERE key = ?
 """
 # What is no longer listed gets no further attempt.
@@ -99,4 +100,5 @@ def _waiting(row: sqlite3.Row) -> Waiting:
         attempt=row["attempt"],
         attempts=row["attempts"],
         not_before=row["not_before"],
+        started_at=row["started_at"],
     )

@@ -152,9 +152,10 @@ def _quoted(source: str) -> str:
 _ENTRY = re.compile(r"(?P<head>[ \t]*(?:- +)*(?:[^\s:#\"'\[{-][^:#]*: +|(?<=- )))(?P<value>.*)")
 
 
-#: A key whose colon has no space behind it, or is a full-width one. `http://` is no key.
+#: A key whose colon has no space behind it, or is a full-width one. `http://`, `16:9` and `C:` are
+#: no keys.
 _TIGHT = re.compile(
-    r"(?P<head>[ \t]*(?:- +)*)(?P<key>[^\s:：#\"'\[\]{},&*!|>%@-][^\s:：]*)"
+    r"(?P<head>[ \t]*(?:- +)*)(?P<key>[A-Za-z_][A-Za-z0-9_-]+)"
     r"(?:(?P<colon>:)(?=[^\s/])|(?P<wide>：))(?P<value>.*)"
 )
 _PAIR = re.compile(r":(?= |$)")

@@ -204,7 +204,7 @@ class Http:
 
 def _echo_of(key: str) -> re.Pattern[bytes]:
     """Return what finds the key in an answer, also where JSON spells its letters as escapes."""
-    spellings = (rb"(?:%s|\\u(?i:%04x))" % (re.escape(sign.encode()), ord(sign)) for sign in key)
+    spellings = (rb"\\?(?:%s|\\u(?i:%04x))" % (re.escape(sign.encode()), ord(sign)) for sign in key)
     return re.compile(b"".join(spellings))
 
 

@@ -56,10 +56,9 @@ def write_report(
         OSError: the report could not be written; an older one is still whole.
     """
     report = folder / REPORT
-    report.mkdir(parents=True, exist_ok=True)
     with (
         _uncollected(),
-        JournalReader(folder / JOURNAL) as reader,
+        JournalReader(folder / JOURNAL) as reader,  # first: without a journal nothing is made
         Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails,
     ):
         overview = Overview(reader, now=time.time() if now is None else now)
@@ -81,13 +80,17 @@ def write_report(
 
 def _place_of_page(folder: Path) -> Path:
     """Return where the page goes: `index.html`, unless that is somebody else's."""
-    page = folder / "index.html"
+    names = ("index.html", *(f"batch-report{number}.html" for number in ("", *range(2, 100))))
+    return next((folder / name for name in names if _is_free(folder / name)), folder / names[-1])
+
+
+def _is_free(page: Path) -> bool:
+    """Say whether a page may be written there: there is none, or one of ours."""
     try:
         with page.open("rb") as file:
-            ours = GENERATOR in file.read(4096)
-    except OSError:  # there is none, or it is no file: writing will tell
-        return page
-    return page if ours else folder / "batch-report.html"
+            return GENERATOR in file.read(4096)
+    except OSError:  # if it is no file, writing will tell
+        return True
 
 
 @contextmanager

@@ -82,20 +82,21 @@ def test_a_log_that_cannot_be_made_refuses_the_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "done"),
+    ("ahead", "asked", "done"),
     [
-        pytest.param(3600, 0, id="asked-for-by-the-service"),
-        pytest.param(365 * 86400, 1, id="noted-while-the-clock-was-ahead"),
+        pytest.param(0, 3600, 0, id="asked-for-by-the-service"),
+        pytest.param(8 * 3600, 60, 1, id="noted-while-the-clock-was-hours-ahead"),
+        pytest.param(365 * 86400, 60, 1, id="noted-while-it-was-a-year-ahead"),
     ],
 )
-async def test_an_item_is_kept_back_for_a_day_at_most(
-    tmp_path: Path, ahead: float, done: int
+async def test_an_item_is_kept_back_no_longer_than_was_asked_for(
+    tmp_path: Path, ahead: float, asked: float, done: int
 ) -> None:
     (item,) = some_items(1)
-    with open_job(tmp_path, IDENTITY) as job:
+    with open_job(tmp_path, IDENTITY, wall_clock=lambda: time.time() + ahead) as job:
         job.journal.import_items([item])
         job.journal.apply(Change(key=item.key, event=Event.SUBMIT_STARTED))
-        until = time.time() + ahead
+        until = time.time() + ahead + asked
         unsent = Change(key=item.key, event=Event.SUBMIT_UNSENT, reason="", not_before=until)
         job.journal.apply(unsent)
 

@@ -274,6 +274,9 @@ def test_a_page_of_somebody_elses_is_not_written_over(night: Night) -> None:
 
     assert theirs.read_text() == "<html>my own gallery</html>"
     assert page == night.report() == night.folder / "batch-report.html"
+    page.write_text("and this is mine, too")
+    assert night.report() == night.folder / "batch-report2.html"
+    assert page.read_text() == "and this is mine, too"
     theirs.unlink()
     assert night.report() == theirs
 
@@ -395,7 +398,7 @@ def test_a_folder_without_a_journal_has_no_report(tmp_path: Path) -> None:
     with pytest.raises(JournalUnreadable):
         write_report(tmp_path)
 
-    assert not (tmp_path / "index.html").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.anyio

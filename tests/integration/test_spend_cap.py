@@ -97,3 +97,62 @@ async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path) -
     assert stopped.seconds < 20  # of virtual time; an upload may take 300
     assert (stopped.exit_code, again.exit_code) == (Exit.STOPPED, Exit.DONE)
     assert statuses(tmp_path / "out") == {ItemStatus.DONE: 3}
+
+
+@pytest.mark.parametrize(
+    "fault", ["limited:upload:retry_after=20", "moderation:upload", "http:upload:status=503"]
+)
+async def test_at_the_cap_nothing_is_uploaded_and_no_item_is_touched(
+    tmp_path: Path, fault: str
+) -> None:
+    items = some_items(6)
+
+    async with acted() as simulator:
+        await a_run(tmp_path / "out", simulator, items[:2], some_settings(tasks=2))
+        simulator.set_faults(fault)
+        with_photo(tmp_path, items[2:])
+        summary = await a_run(tmp_path / "out", simulator, items, some_settings(tasks=2))
+
+    assert summary.stop is not None
+    assert (summary.stop.reason, summary.exit_code) == ("cap", Exit.STOPPED)
+    assert summary.counts[ItemStatus.PENDING] == 4
+    assert simulator.ledger.uploads == []
+
+
+async def test_an_upload_that_is_asked_to_wait_for_long_is_left_to_the_next_run(
+    tmp_path: Path,
+) -> None:
+    items = with_photo(tmp_path, some_items(3))
+
+    async with acted("limited:upload:retry_after=86400") as simulator:
+        summary = await a_run(tmp_path / "out", simulator, items)
+
+    assert summary.stop is not None
+    assert summary.stop.reason == "limited"
+    assert summary.counts[ItemStatus.PENDING] == 3
+
+
+async def test_uploads_that_are_all_refused_stop_the_run(tmp_path: Path) -> None:
+    items = with_photo(tmp_path, some_items(80))
+
+    async with acted("moderation:upload") as simulator:
+        summary = await a_run(tmp_path / "out", simulator, items)
+
+    assert summary.stop is not None
+    assert summary.stop.reason == "breaker"
+    assert summary.counts[ItemStatus.REFUSED] == 25
+
+
+async def test_a_key_that_is_refused_at_the_last_try_of_an_upload_refuses_no_item(
+    tmp_path: Path,
+) -> None:
+    settings = some_settings()
+    retries = settings.retries.model_copy(update={"tries": 1})
+    settings = settings.model_copy(update={"retries": retries})
+    items = with_photo(tmp_path, some_items(3))
+
+    async with acted("http:upload:status=401") as simulator:
+        summary = await a_run(tmp_path / "out", simulator, items, settings)
+
+    assert summary.exit_code is Exit.REFUSED
+    assert summary.counts[ItemStatus.PENDING] == 3

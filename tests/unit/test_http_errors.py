@@ -194,6 +194,7 @@ def test_an_address_is_shown_without_signature_and_control_characters(url: str, 
         ("bad \\u0073k-a-\\u006bey-\\u0074hat-must-not-lea\\u006B!", "bad [key]!"),
         ("sk-a-key-that-may-leak", "sk-a-key-that-may-leak"),
         (f"{KEY}{KEY}", "[key][key]"),
+        (KEY.replace("-", "\\-"), "[key]"),
     ],
 )
 def test_an_answer_that_repeats_the_key_is_read_without_it(said: str, read: str) -> None:

@@ -56,19 +56,30 @@ function ofAnotherTry(value, other, { tries: [own, others, most] }) {
   return Number.isInteger(value) && Number.isInteger(other) ? "{{ seed('more') }}" : null;
 }
 
-// Where the same was tried several times: another try of an item, and the numbers of both and the last.
-function tryBeside(item) {
+// Where the same was tried several times: returns what finds another try of an item, and the numbers
+// of both and the last.
+function triesOfAll() {
   const at = report.variables.findIndex(({ name }) => name === 'n');
+  if (at < 0) return () => ({ other: undefined, tries: [] });
   const same = (one) => JSON.stringify([one.prompt, one.workflow, one.values.filter((_, index) => index !== at)]);
-  const other = at < 0 ? undefined : items.find((one) => one !== item && same(one) === same(item));
-  const most = Math.max(...items.map((one) => Number(one.values[at] ?? 1)));
-  return { other, tries: [item.values[at], other?.values[at], most] };
+  const pairs = new Map(); // of each, the first two tries
+  let most = 1;
+  for (const item of items) {
+    const [first, second] = pairs.get(same(item)) ?? [];
+    if (!second) pairs.set(same(item), first ? [first, item] : [item]);
+    most = Math.max(most, Number(item.values[at] ?? 1));
+  }
+  return (item) => {
+    const other = pairs.get(same(item)).find((one) => one !== item);
+    return { other, tries: [item.values[at], other?.values[at], most] };
+  };
 }
 
 async function manifestText() {
   const uploads = new Map(); // what stands for an uploaded file -> its variable
   const files = {}; // its variable -> its path
   const entries = new Map(); // tries of the same are one
+  const tryBeside = triesOfAll();
   for (const item of favouriteItems()) {
     const { params, inputs } = await detailsOf(item);
     for (const [path, digest] of inputs) {

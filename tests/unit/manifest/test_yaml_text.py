@@ -145,6 +145,16 @@ REST = 'params: {"6": {text: "{{ prompt }}"}}\nprompts: [a]\n'
             id="text-over-two-lines",
         ),
         pytest.param(
+            f"{HEAD}prompts:\n  - 16:9 wide shot\n    standing: proudly\n",
+            *((5, 13), "a colon and a space inside text", "quotes"),
+            id="ratio",
+        ),
+        pytest.param(
+            f"{HEAD}prompts:\n  - 风格：油画，一匹马\n    背景: 草地\n",
+            *((5, 7), "a colon and a space inside text", "quotes"),
+            id="wide-in-text",
+        ),
+        pytest.param(
             f"{HEAD}prompts:\n  - http://a.example\n    b: c\n",
             *((5, 6), "a colon and a space inside text", "quotes"),
             id="address",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
 import itertools
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from batch_runner.shift import Shift
 from tests.simulation.__main__ import play
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from batch_runner.models import InFlight
     from tests.simulation.night import Trace
@@ -33,6 +34,13 @@ SOON = 200
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <function MemoryObject:pytest.PytestUnraisableExceptionWarning"
 )
+
+
+@pytest.fixture(autouse=True)
+def _bury() -> Iterator[None]:
+    """Find those streams here, and not in the middle of a test that has nothing to do with them."""
+    yield
+    gc.collect()
 
 
 def report(trace: Trace) -> str:

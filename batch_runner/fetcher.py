@@ -107,7 +107,7 @@ async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
         for url, part in zip(urls, parts, strict=True):
             receive = functools.partial(_receive, shift, part)
             part.measured = await shift.provider.download(url, receive)
-            shift.fetched_at = shift.clock()
+            shift.fetches_paused_since = None
         with anyio.CancelScope(shield=True):
             names = output_names(task.name, len(urls))
             placed = [

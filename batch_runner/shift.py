@@ -123,7 +123,7 @@ class Shift:
     second_attempts: bool = False  # some item may be created again by policy
     unknown_since: dict[str, float] = field(default_factory=dict)  # task id → first 404
     strange_words: set[str] = field(default_factory=set)
-    fetched_at: float | None = None  # loop time of the latest file; None: begins with a pause
+    fetches_paused_since: float | None = None  # loop time; None: the latest file was had
 
     async def commit(self, change: Change, origin: ItemStatus | None = None) -> None:
         """Make one change; on the disk when this returns. `origin` as for `Tally.moved`.
@@ -241,9 +241,9 @@ class Shift:
 
     def fetches_paused_too_long(self) -> bool:
         """Say whether files have only been told to wait for longer than a task may take."""
-        if self.fetched_at is None:
-            self.fetched_at = self.clock()
-        return self.clock() - self.fetched_at > self.settings.timeouts.task
+        if self.fetches_paused_since is None:
+            self.fetches_paused_since = self.clock()
+        return self.clock() - self.fetches_paused_since > self.settings.timeouts.task
 
     def asked_to_wait(self, seconds: float) -> None:
         """Stop creating: the service wants more time than a run gives it."""

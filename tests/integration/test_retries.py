@@ -111,6 +111,18 @@ async def test_a_service_that_only_says_wait_does_not_hold_a_run_for_ever(
     assert len(simulator.ledger.creates) == 2
 
 
+async def test_one_429_to_a_file_long_after_the_last_file_is_waited_out(tmp_path: Path) -> None:
+    """How long files have been told to wait counts from the first such word, not the last file."""
+    settings = some_settings(pace="1/200s")
+    timeouts = settings.timeouts.model_copy(update={"task": 120.0})
+    settings = settings.model_copy(update={"timeouts": timeouts})
+
+    async with acted("limited:download:after=1:times=1", service_time="5") as simulator:
+        summary = await a_run(tmp_path, simulator, some_items(2), settings)
+
+    assert summary.counts[ItemStatus.DONE] == 2
+
+
 async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: Path) -> None:
     async def run_out(shift: Shift) -> None:
         async def download(url: str, receive: object) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import hashlib
 from collections import Counter
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from batch_runner.folder import JobFolder
 from batch_runner.journal import ItemRow, JournalReader
 from batch_runner.journal.commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemSpec
+from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.opening import Identity, open_job
 from batch_runner.providers import open_provider
 from batch_runner.results import damage
@@ -56,6 +57,15 @@ def an_item(number: int = 0, *, prompt: str | None = None, attempts: int = 1) ->
         params={"6": {"text": text}},
         attempts=attempts,
     )
+
+
+def with_photo(items: list[ItemSpec], photo: Path, content: bytes) -> list[ItemSpec]:
+    """Return `items`, each sending the photo, which had `content` when they were planned."""
+    file = InputFile(path=photo, sha256=hashlib.sha256(content).hexdigest())
+    for item in items:
+        item.files = (file,)
+        item.params = {**item.params, "113": {"url": f"{UPLOAD_MARK}{file.sha256}"}}
+    return items
 
 
 def some_settings(**limits: object) -> Settings:

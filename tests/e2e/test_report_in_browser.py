@@ -103,6 +103,16 @@ def download(page: Page, button: str) -> str:
     return Path(waiting.value.path()).read_text("utf-8")
 
 
+def more_like(night: Night, reader: Reader, count: int) -> Path:
+    """Star the first items on the page, and return the manifest that asks for more like them."""
+    path = night.folder.parent / "more-like-these.yaml"
+    with reader.reading(night.report(), accept_downloads=True) as page:
+        for number in range(count):
+            press_on_tile(page, number, "f")
+        path.write_text(download(page, "more like these"), "utf-8")
+    return path
+
+
 def a_mixed_night(night: Night) -> Path:
     items = [
         an_item(n, f"card number {n}", scene=f"scene-{n // 2}", style=f"style-{n % 2}")
@@ -222,9 +232,7 @@ def test_favourites_and_notes_survive_a_reload_and_are_exported(
         assert tiles(page) == ["item-1", "item-2"]
 
 
-def test_more_like_these_is_a_manifest_that_sends_the_same(
-    night: Night, reader: Reader, tmp_path: Path
-) -> None:
+def test_more_like_these_is_a_manifest_that_sends_the_same(night: Night, reader: Reader) -> None:
     items = [
         an_item(0, "a {{ horse }}: 'red'\n# no comment"),
         an_item(1, "新年快乐 🐎"),
@@ -234,11 +242,7 @@ def test_more_like_these_is_a_manifest_that_sends_the_same(
     for item in items:
         night.done(item)
 
-    path = tmp_path / "more-like-these.yaml"
-    with reader.reading(night.report(), accept_downloads=True) as page:
-        for number in range(len(items)):
-            press_on_tile(page, number, "f")
-        path.write_text(download(page, "more like these"), "utf-8")
+    path = more_like(night, reader, len(items))
 
     specs = list(load(path).items())
     assert [(spec.prompt, spec.params) for spec in specs[::4]] == [
@@ -247,9 +251,7 @@ def test_more_like_these_is_a_manifest_that_sends_the_same(
     assert len(specs) == 4 * len(items)
 
 
-def test_more_like_tries_of_one_prompt_are_other_tries(
-    night: Night, reader: Reader, tmp_path: Path
-) -> None:
+def test_more_like_tries_of_one_prompt_are_other_tries(night: Night, reader: Reader) -> None:
     """What was made from the number of the try is made anew, so that nothing is paid for again."""
     items = [
         replace(
@@ -262,11 +264,7 @@ def test_more_like_tries_of_one_prompt_are_other_tries(
     for item in items:
         night.done(item)
 
-    path = tmp_path / "more-like-these.yaml"
-    with reader.reading(night.report(), accept_downloads=True) as page:
-        for number in range(len(items)):
-            press_on_tile(page, number, "f")
-        path.write_text(download(page, "more like these"), "utf-8")
+    path = more_like(night, reader, len(items))
 
     specs = list(load(path).items())
     assert [spec.params["6"] for spec in specs] == [
@@ -278,16 +276,12 @@ def test_more_like_tries_of_one_prompt_are_other_tries(
     assert load(path).settings.limits.price == Price(0.12, "CNY")
 
 
-def test_a_seed_that_no_other_try_explains_is_pointed_out(
-    night: Night, reader: Reader, tmp_path: Path
-) -> None:
+def test_a_seed_that_no_other_try_explains_is_pointed_out(night: Night, reader: Reader) -> None:
     item = replace(an_item(0), params={"3": {"noise_seed": 7}, "6": {"text": "a horse"}})
     night.list(item)
     night.done(item)
 
-    with reader.reading(night.report(), accept_downloads=True) as page:
-        press_on_tile(page, 0, "f")
-        text = download(page, "more like these")
+    text = more_like(night, reader, 1).read_text("utf-8")
 
     assert "# noise_seed is the same in every try" in text
     assert "{{ seed() }}" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import anyio
@@ -10,8 +9,16 @@ import pytest
 
 from batch_runner.control import Exit, Stop
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
-from tests.nights import a_run, acted, paid, some_items, some_settings, statuses, violations
+from tests.nights import (
+    a_run,
+    acted,
+    paid,
+    some_items,
+    some_settings,
+    statuses,
+    violations,
+    with_photo,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -23,15 +30,11 @@ pytestmark = pytest.mark.anyio
 CONTENT = b"a wedding"
 
 
-def with_photo(folder: Path, items: list[ItemSpec]) -> list[ItemSpec]:
-    """Return `items`, each sending the same photo."""
-    photo = folder / "photo.jpg"
-    photo.write_bytes(CONTENT)
-    file = InputFile(path=photo, sha256=hashlib.sha256(CONTENT).hexdigest())
-    for item in items:
-        item.files = (file,)
-        item.params = {**item.params, "113": {"url": f"{UPLOAD_MARK}{file.sha256}"}}
-    return items
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(CONTENT)
+    return path
 
 
 @pytest.mark.parametrize("pace", ["20/s", "500/s"])
@@ -47,9 +50,9 @@ async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, pace: str) -> Non
     assert violations(tmp_path, simulator) == []
 
 
-async def test_the_cap_holds_while_items_wait_for_an_upload(tmp_path: Path) -> None:
+async def test_the_cap_holds_while_items_wait_for_an_upload(tmp_path: Path, photo: Path) -> None:
     settings = some_settings(pace="5/s", tasks=3)
-    items = with_photo(tmp_path, some_items(40))
+    items = with_photo(some_items(40), photo, CONTENT)
 
     async with acted("delay:upload:seconds=4") as simulator:
         await a_run(tmp_path / "out", simulator, items, settings)
@@ -70,8 +73,10 @@ async def test_what_was_not_paid_leaves_its_place_under_the_cap_to_others(
     assert statuses(tmp_path)[ItemStatus.DONE] == 5
 
 
-async def test_creates_that_waited_for_an_upload_leave_at_the_pace(tmp_path: Path) -> None:
-    items = with_photo(tmp_path, some_items(20))
+async def test_creates_that_waited_for_an_upload_leave_at_the_pace(
+    tmp_path: Path, photo: Path
+) -> None:
+    items = with_photo(some_items(20), photo, CONTENT)
 
     async with acted("delay:upload:seconds=10") as simulator:
         await a_run(tmp_path / "out", simulator, items, some_settings(pace="2/s"))
@@ -81,9 +86,9 @@ async def test_creates_that_waited_for_an_upload_leave_at_the_pace(tmp_path: Pat
     assert max(sum(one <= at < one + 1 for at in moments) for one in moments) <= 3
 
 
-async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path) -> None:
+async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path, photo: Path) -> None:
     """It costs nothing, and the next run sends it again."""
-    items = with_photo(tmp_path, some_items(3))
+    items = with_photo(some_items(3), photo, CONTENT)
 
     async def stop(shift: Shift) -> None:
         await anyio.sleep(5)
@@ -103,14 +108,14 @@ async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path) -
     "fault", ["limited:upload:retry_after=20", "moderation:upload", "http:upload:status=503"]
 )
 async def test_at_the_cap_nothing_is_uploaded_and_no_item_is_touched(
-    tmp_path: Path, fault: str
+    tmp_path: Path, photo: Path, fault: str
 ) -> None:
     items = some_items(6)
 
     async with acted() as simulator:
         await a_run(tmp_path / "out", simulator, items[:2], some_settings(tasks=2))
         simulator.set_faults(fault)
-        with_photo(tmp_path, items[2:])
+        with_photo(items[2:], photo, CONTENT)
         summary = await a_run(tmp_path / "out", simulator, items, some_settings(tasks=2))
 
     assert summary.stop is not None
@@ -120,9 +125,9 @@ async def test_at_the_cap_nothing_is_uploaded_and_no_item_is_touched(
 
 
 async def test_an_upload_that_is_asked_to_wait_for_long_is_left_to_the_next_run(
-    tmp_path: Path,
+    tmp_path: Path, photo: Path
 ) -> None:
-    items = with_photo(tmp_path, some_items(3))
+    items = with_photo(some_items(3), photo, CONTENT)
 
     async with acted("limited:upload:retry_after=86400") as simulator:
         summary = await a_run(tmp_path / "out", simulator, items)
@@ -132,8 +137,8 @@ async def test_an_upload_that_is_asked_to_wait_for_long_is_left_to_the_next_run(
     assert summary.counts[ItemStatus.PENDING] == 3
 
 
-async def test_uploads_that_are_all_refused_stop_the_run(tmp_path: Path) -> None:
-    items = with_photo(tmp_path, some_items(80))
+async def test_uploads_that_are_all_refused_stop_the_run(tmp_path: Path, photo: Path) -> None:
+    items = with_photo(some_items(80), photo, CONTENT)
 
     async with acted("moderation:upload") as simulator:
         summary = await a_run(tmp_path / "out", simulator, items)
@@ -144,12 +149,12 @@ async def test_uploads_that_are_all_refused_stop_the_run(tmp_path: Path) -> None
 
 
 async def test_a_key_that_is_refused_at_the_last_try_of_an_upload_refuses_no_item(
-    tmp_path: Path,
+    tmp_path: Path, photo: Path
 ) -> None:
     settings = some_settings()
     retries = settings.retries.model_copy(update={"tries": 1})
     settings = settings.model_copy(update={"retries": retries})
-    items = with_photo(tmp_path, some_items(3))
+    items = with_photo(some_items(3), photo, CONTENT)
 
     async with acted("http:upload:status=401") as simulator:
         summary = await a_run(tmp_path / "out", simulator, items, settings)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batch_runner.control import Exit
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
-from tests.nights import a_run, acted, rows, some_items, some_settings, statuses, violations
+from tests.nights import (
+    a_run,
+    acted,
+    rows,
+    some_items,
+    some_settings,
+    statuses,
+    violations,
+    with_photo,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,15 +25,6 @@ if TYPE_CHECKING:
     from batch_runner.settings import Settings
 
 pytestmark = pytest.mark.anyio
-
-
-def with_photo(items: list[ItemSpec], photo: Path, content: bytes) -> list[ItemSpec]:
-    """Return `items`, each sending the photo, which had `content` when they were planned."""
-    file = InputFile(path=photo, sha256=hashlib.sha256(content).hexdigest())
-    for item in items:
-        item.files = (file,)
-        item.params = {**item.params, "113": {"url": f"{UPLOAD_MARK}{file.sha256}"}}
-    return items
 
 
 def that_trusts_uploads_for(seconds: float) -> Settings:

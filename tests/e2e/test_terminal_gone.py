@@ -34,13 +34,14 @@ def started(command: Command, stderr: int, *, under_nohup: bool) -> subprocess.P
 
 
 def test_a_run_goes_on_when_nobody_can_look_any_more(command: Command, service: Service) -> None:
-    service.set_faults("delay:status:seconds=1:times=8")
+    service.set_faults("word:status")  # still running, until that is taken away
     ours, theirs = pty.openpty()
     process = started(command, theirs, under_nohup=False)
     os.close(theirs)
     wait_until(lambda: b"in flight" in os.read(ours, 65536))
 
     os.close(ours)
+    service.set_faults()
 
     assert process.wait(PATIENCE) == 0
     assert (command.out / "index.html").exists()
@@ -51,12 +52,15 @@ def test_a_run_goes_on_when_nobody_can_look_any_more(command: Command, service: 
 def test_a_hang_up_stops_a_run_unless_it_was_told_to_ignore_it(
     command: Command, service: Service, under_nohup: bool, code: int
 ) -> None:
-    service.set_faults("delay:status:seconds=1:times=8")
+    service.set_faults("word:status")  # still running, until that is taken away
     process = started(command, subprocess.DEVNULL, under_nohup=under_nohup)
     service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
 
     process.send_signal(signal.SIGHUP)
+    if under_nohup:
+        service.set_faults()
 
     assert process.wait(PATIENCE) == code
+    service.set_faults()
     assert command("run").returncode == 0
     assert list(service.paid().values()) == [1] * 8

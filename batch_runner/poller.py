@@ -13,11 +13,9 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-import anyio
-
 from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal import Change
-from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.lifecycle import Event
 from batch_runner.models import TaskState
 from batch_runner.retry import Call, Verdict
 
@@ -101,31 +99,33 @@ async def _failed(shift: Shift, task: InFlight, report: TaskReport) -> None:
     shift.schedule.finished(task)
     word = report.state.value
     message = f"the service says {report.word}" + (f": {report.message}" if report.message else "")
-    change = Change(
+    failed = Change(
         key=task.key, event=Event.TASK_FAILED, reason=f"service-{word}", message=message
     )
     if not task.inherited:  # what was paid for long ago says nothing of what is paid for now
         shift.breaker.failed()
         shift.heed_breaker(message)
-    with anyio.CancelScope(shield=True):  # between the two an attempt that is owed would be lost
-        if await _commit(shift, change, ItemStatus.SUBMITTED) and task.attempt < task.attempts:
+    if task.attempt < task.attempts:
+        # In one commit: after a crash between the two, nobody would know what is owed.
+        owed = await _commit(shift, failed, Change(key=task.key, event=Event.RETRIED))
+        if owed and shift.control.creating:  # else the next run makes the attempt
             await _again(shift, task)
+    else:
+        await _commit(shift, failed)
     shift.slots.give_back()
 
 
 async def _again(shift: Shift, task: InFlight) -> None:
-    """Let an item wait for its next attempt; where creating has stopped, the next run makes it."""
-    change = Change(key=task.key, event=Event.RETRIED)
-    if await _commit(shift, change, ItemStatus.FAILED) and shift.control.creating:
-        try:
-            shift.again.append(await shift.journal.waiting_one(task.key))
-        except JournalError as error:
-            shift.journal_failed(error)
-
-
-async def _commit(shift: Shift, change: Change, origin: ItemStatus | None = None) -> bool:
+    """Let the producer have an item for its next attempt."""
     try:
-        await shift.commit(change, origin)
+        shift.again.append(await shift.journal.waiting_one(task.key))
+    except JournalError as error:
+        shift.journal_failed(error)
+
+
+async def _commit(shift: Shift, *changes: Change) -> bool:
+    try:
+        await shift.commit(*changes)
     except JournalError as error:
         shift.journal_failed(error)
         return False

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from batch_runner.folder import JobFolder
     from batch_runner.journal import Change, Journal
     from batch_runner.journal.queries import Waiting
-    from batch_runner.lifecycle import ItemStatus
     from batch_runner.pacer import Gate, Pacer
     from batch_runner.providers import Provider
     from batch_runner.results import Shelf
@@ -125,16 +124,17 @@ class Shift:
     strange_words: set[str] = field(default_factory=set)
     fetches_paused_since: float | None = None  # loop time; None: the latest file was had
 
-    async def commit(self, change: Change, origin: ItemStatus | None = None) -> None:
-        """Make one change; on the disk when this returns. `origin` as for `Tally.moved`.
+    async def commit(self, *changes: Change) -> None:
+        """Make one change, or several of which none happens alone; then they are on the disk.
 
         Queued before anything is awaited, so a cancelled caller loses nothing.
 
         Raises:
             JournalError: nothing was kept.
         """
-        await self.journal.record(change)
-        self.tally.moved(change.event, origin)
+        await self.journal.record(*changes)
+        for change in changes:
+            self.tally.moved(change.event)
 
     def commit_soon(self, change: Change) -> None:
         """Queue a change that need not be waited for: a crash before it repeats a free step."""

@@ -28,9 +28,9 @@ class Tally:
     tried_again: str = ""  #: the last problem after which a request was, or will be, sent again
     weather: list[list[float]] = field(default_factory=list)
 
-    def moved(self, event: Event, status: ItemStatus | None = None) -> None:
-        """Count one move; `status` names where from, where an event has several sources."""
-        origin = status or sources(event)[0]
+    def moved(self, event: Event) -> None:
+        """Count one move of a run: of an event's sources, the first is where a run has it from."""
+        origin = sources(event)[0]
         self.counts[origin] -= 1
         self.counts[TRANSITIONS[origin][event]] += 1
         if event is Event.SUBMIT_STARTED:

@@ -111,7 +111,6 @@ async def _leave(shift: Shift, item: Waiting, message: str) -> None:
 async def _explain(shift: Shift, item: Waiting, event: Event, message: str) -> None:
     """Journal why an item was not sent. Nothing was created."""
     unsent = Change(key=item.key, event=event, reason="upload", message=message)
-    with anyio.CancelScope(shield=True):  # between the two it would look as if it had been sent
-        await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED))
-        shift.tally.creates -= 1
-        await shift.commit(unsent)
+    # In one commit: between the two it would look as if it had been sent.
+    await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED), unsent)
+    shift.tally.creates -= 1  # there was no request

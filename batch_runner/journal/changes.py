@@ -129,6 +129,25 @@ class Move:
         apply(connection, self.change, self.at)
 
 
+@dataclass(frozen=True, slots=True)
+class Moves:
+    """Moves that belong together: all of them happen, or none."""
+
+    moves: tuple[Move, ...]
+
+    def __call__(self, connection: sqlite3.Connection) -> None:
+        """Make them in their order."""
+        connection.execute("SAVEPOINT together")
+        try:
+            for move in self.moves:
+                move(connection)
+        except (IllegalTransition, JournalError):
+            connection.execute("ROLLBACK TO together")
+            raise
+        finally:
+            connection.execute("RELEASE together")
+
+
 def apply_all(connection: sqlite3.Connection, moves: Sequence[Move]) -> list[Exception | None]:
     """Make many moves inside the caller's transaction; return what was wrong with each.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal import queries
-from batch_runner.journal.changes import Change, Move, TaskIdTaken, apply
+from batch_runner.journal.changes import Change, Move, Moves, TaskIdTaken, apply
 from batch_runner.journal.commit import Committer, GroupCommit
 from batch_runner.journal.file import (
     SCHEMA_VERSION,
@@ -321,10 +321,13 @@ class Journal:
 
     # During a run: awaitable.
 
-    def record(self, change: Change, *, patient: bool = False) -> asyncio.Future[None]:
-        """Queue one change; the future is done when it is on the disk.
+    def record(
+        self, change: Change, *further: Change, patient: bool = False
+    ) -> asyncio.Future[None]:
+        """Queue a change; the future is done when it is on the disk.
 
-        A `patient` one waits a moment for others to go with.
+        `further` ones happen with it in their order, or none of them does. A `patient` one waits a
+        moment for others to go with.
 
         Queued when this returns, before anything is awaited: a cancelled waiter loses nothing.
 
@@ -333,7 +336,10 @@ class Journal:
             IllegalTransition: nothing was changed.
             JournalError: the commit failed; nothing was kept.
         """
-        return self._queue(Move(change, self._wall_clock()), patient=patient)
+        at = self._wall_clock()
+        first = Move(change, at)
+        together = Moves((first, *(Move(one, at) for one in further))) if further else first
+        return self._queue(together, patient=patient)
 
     def waiting(self, after: int, limit: int) -> asyncio.Future[list[Waiting]]:
         """Read up to `limit` listed items that wait for a create, beyond position `after`."""

@@ -13,7 +13,7 @@ from PIL import Image
 from batch_runner.errors import FileRejected, IllegalTransition, JournalError
 from batch_runner.folder import JobFolder
 from batch_runner.journal import Change, Journal
-from batch_runner.journal.changes import Move, TaskIdTaken, apply_all
+from batch_runner.journal.changes import Move, Moves, TaskIdTaken, apply_all
 from batch_runner.journal.file import connect
 from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
@@ -116,6 +116,22 @@ def test_one_wrong_move_in_a_group_changes_nothing_and_disturbs_nobody(tmp_path:
         assert again[2:] == [None] * 3
         attempts = connection.execute("SELECT sum(attempt) FROM items").fetchone()[0]
         assert attempts == 8
+
+
+@pytest.mark.parametrize("later", [key(1), "no-such-item"])
+def test_of_moves_that_belong_together_none_happens_alone(tmp_path: Path, later: str) -> None:
+    first = Move(Change(key=key(0), event=Event.SUBMIT_STARTED), 1.0)
+    wrong = Move(Change(key=later, event=Event.PLACED), 1.0)
+    right = Move(Change(key=key(0), event=Event.SUBMIT_REFUSED), 1.0)
+    with closing(a_journal(tmp_path / "journal")) as connection:
+        before = found_in(connection)
+        with pytest.raises((IllegalTransition, JournalError)):
+            Moves((first, wrong))(connection)
+        assert found_in(connection) == before
+
+        Moves((first, right))(connection)
+        row = connection.execute("SELECT status, attempt FROM items WHERE key = ?", (key(0),))
+        assert tuple(row.fetchone()) == ("refused", 0)
 
 
 def test_a_task_id_given_to_two_items_of_a_group_belongs_to_the_first(tmp_path: Path) -> None:

@@ -40,11 +40,17 @@ class Books:
     paid: dict[str, list[PaidTask]]  # by item id
     given_twice: frozenset[str]  # task ids
     approved: Counter[str]  # new creates that a person allowed, by item id
+    left_out: frozenset[str]  # ids that some run did not find in its list
     removed: frozenset[str]  # names of files that a person removed and no run has looked for since
 
 
 def read_books(
-    root: Path, service: ActedService, approved: Counter[str], removed: set[str]
+    root: Path,
+    service: ActedService,
+    *,
+    approved: Counter[str],
+    left_out: set[str],
+    removed: set[str],
 ) -> Books | None:
     """Return the books of the job at `root`, None when its journal was never finished."""
     folder = JobFolder(root)
@@ -64,6 +70,7 @@ def read_books(
         paid=paid,
         given_twice=frozenset(task_id for task_id, count in ids_given.items() if count > 1),
         approved=approved,
+        left_out=frozenset(left_out),
         removed=frozenset(removed),
     )
 
@@ -75,6 +82,7 @@ def violations(books: Books) -> Iterator[str]:
         yield from _paid_twice(books, row, paid)
         yield from _lost_ids(books, row, paid)
         yield from _broken_done(books, row, paid)
+        yield from _lost_attempt(books, row)
         if row.status in _NAMED and not (row.reason and row.message):
             yield f"{row.id} is {row.status} without a reason"
 
@@ -125,6 +133,14 @@ def _lost_ids(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]
     unseen = sum(event.event in _UNSEEN for event in events)
     if len(lost) > unseen + (row.status is ItemStatus.SUBMITTING):
         yield f"{row.id} lost its paid tasks {', '.join(lost)}"
+
+
+def _lost_attempt(books: Books, row: ItemRow) -> Iterator[str]:
+    if row.status is not ItemStatus.FAILED or row.id in books.left_out:
+        return
+    ended_by_service = books.events[row.id][-1].event == Event.TASK_FAILED.value
+    if ended_by_service and row.attempt < row.attempts:
+        yield f"{row.id} has failed for good after attempt {row.attempt} of {row.attempts}"
 
 
 def _broken_done(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:

@@ -83,6 +83,7 @@ class Night:
         self._settings = self._draw_settings()
         self._approved: Counter[str] = Counter()
         self._removed: set[str] = set()
+        self._left_out: set[str] = set()
         self._unlisted: ItemSpec | None = None  # whose line is out of the list in this run
         self._violations: list[str] = []
         self._runs = self._crashes = self._last_event = 0
@@ -164,6 +165,8 @@ class Night:
         self._runs += 1
         out = not self._service.calm and self._dice.random() < 0.2
         self._unlisted = self._dice.choice(self._items) if out else None
+        if self._unlisted is not None:
+            self._left_out.add(self._unlisted.id)
         paid_before = self._paid_unlisted()
         self._note(f"RUN {self._runs} {plan} without {self._unlisted and self._unlisted.id}")
         self._service.left.clear()
@@ -270,7 +273,13 @@ class Night:
         self._last_event = max((event.seq for event in news), default=self._last_event)
 
     def _books(self) -> Books | None:
-        return read_books(self._root, self._service, self._approved, self._removed)
+        return read_books(
+            self._root,
+            self._service,
+            approved=self._approved,
+            left_out=self._left_out,
+            removed=self._removed,
+        )
 
     def _wall_time(self) -> float:
         return EVENING + self._world.now

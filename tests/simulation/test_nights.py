@@ -137,6 +137,17 @@ def every_failed_create_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(producer, "_try_again", broken)
 
 
+def owed_attempts_are_a_commit_of_their_own(patch: pytest.MonkeyPatch) -> None:
+    """That a task has failed is on the disk before its item waits for its next attempt."""
+    together = Shift.commit
+
+    async def broken(shift: Shift, *changes: Change) -> None:
+        for change in changes:
+            await together(shift, change)
+
+    patch.setattr(Shift, "commit", broken)
+
+
 def the_cap_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     """However many have been paid for, another one may be."""
     patch.setattr(producer, "_at_cap", lambda shift: False)
@@ -161,6 +172,7 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     placed_files_are_forgotten,
     paid_tasks_are_not_taken_over,
     every_failed_create_is_sent_again,
+    owed_attempts_are_a_commit_of_their_own,
     the_cap_is_not_looked_at,
     tokens_are_free,
 ]

@@ -19,12 +19,20 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
+#: Starts a command that ignores, or heeds, a hang-up: whatever these tests were started with.
+_START = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.Handlers(int(sys.argv[1])))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def started(command: Command, stderr: int, *, under_nohup: bool) -> subprocess.Popen[bytes]:
     """Start a run that nobody waits for."""
-    ignore = "trap '' HUP; " if under_nohup else ""
+    heed = signal.SIG_IGN if under_nohup else signal.SIG_DFL
     words = [sys.executable, "-m", "batch_runner", "run", str(command.manifest)]
     return subprocess.Popen(
-        ["sh", "-c", f'{ignore}exec "$@"', "sh", *words, "--output", str(command.out)],
+        [sys.executable, "-c", _START, str(int(heed)), *words, "--output", str(command.out)],
         env={**command.environment, "TERM": "xterm-256color"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

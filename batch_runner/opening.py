@@ -1,8 +1,9 @@
 """The start of a run or a command: take the lock, trust or refuse the journal, recover.
 
 In this order, each step relying on those before: the folder is usable; nobody else holds it; the
-journal is the one the marker speaks of, whole, and not an older copy; outcomes kept aside in an
-emergency are brought in; what an earlier run left in between is put where this one can go on.
+journal is the one the marker speaks of, whole, and neither it nor the folder an older copy;
+outcomes kept aside in an emergency are brought in; what an earlier run left in between is put where
+this one can go on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from batch_runner.journal import Change, Journal
 from batch_runner.journal.changes import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.text import whole
+from batch_runner.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -29,8 +31,8 @@ if TYPE_CHECKING:
 REHEARSAL = "rehearsal"
 _WAYS_OUT = (
     "Nothing was sent, because items that were paid for would be paid for again. Ways out: put "
-    "the right journal back (a backup of the whole folder); or use another output folder; or, if "
-    "you accept that everything in it may be paid for again, remove {marker}"
+    "the right journal back (the newest backup of the whole folder); or use another output folder; "
+    "or, if you accept that everything in it may be paid for again, remove {marker}"
 )
 
 
@@ -55,13 +57,19 @@ class OpenJob:
 
 @contextmanager
 def open_job(
-    root: Path, identity: Identity | None, *, wall_clock: Callable[[], float] = time.time
+    root: Path,
+    identity: Identity | None,
+    *,
+    state: Path | None = None,
+    wall_clock: Callable[[], float] = time.time,
 ) -> Iterator[OpenJob]:
     """Hold the job in the folder `root`; without `identity`, only one that exists.
 
+    `state` is where this machine keeps how far each job has come; None: nowhere.
+
     Raises:
         FolderRefused: the folder cannot be used, or belongs to another job or service.
-        JobLocked: another run holds it.
+        JobLocked: another run holds it, or a copy of it.
         JournalUnreadable: the journal is missing, damaged, a copy, or older than it should be.
     """
     folder = JobFolder(root)
@@ -69,7 +77,7 @@ def open_job(
         raise FolderRefused(f"there is no job in {root}")
     with ExitStack() as held:
         try:
-            job = _opened(held, folder, identity, wall_clock)
+            job = _opened(held, folder, identity, state, wall_clock)
         except OSError as error:
             raise folder.refused(error) from error
         yield job
@@ -79,17 +87,30 @@ def _opened(
     held: ExitStack,
     folder: JobFolder,
     identity: Identity | None,
+    state: Path | None,
     wall_clock: Callable[[], float],
 ) -> OpenJob:
     """Open the job; what must be closed again is left to `held`."""
     folder.prepare()
     held.enter_context(Lock(folder))
-    marker, emergency = Marker(folder), Emergency(folder)
-    held.callback(emergency.close)
-    held.callback(marker.close)
-    journal = _trusted(folder, marker, identity, wall_clock)
+    marker, witness, emergency = Marker(folder), Witness(folder.root), Emergency(folder)
+    for one in (emergency, marker, witness):
+        held.callback(one.close)
+    said = marker.read()
+    journal = _journal(folder, identity, wall_clock, unmarked=said is None)
     held.callback(journal.close)
-    journal.watch_high_water(marker.raise_to)
+    job = journal.job()
+    if state is not None and job["origin"] != REHEARSAL:
+        witness.hold(state, job["id"])
+    if said is not None:  # else taken away by a person, who was told what that means
+        _check(journal, folder, said, witness)
+    if identity is not None:
+        check_owner(job, folder, identity)
+    journal.settle_place(folder.journal)
+    if said is None:
+        marker.write(job["id"], job["name"])
+    witness.begin(journal.last_event)
+    journal.watch_high_water(_telling(marker, witness))
     folder.clear_parts()
     _bring_in(emergency, journal)
     journal.recover()
@@ -99,30 +120,28 @@ def _opened(
     return OpenJob(folder=folder, journal=journal, emergency=emergency, refetched=refetched)
 
 
-def _trusted(
+def _telling(marker: Marker, witness: Witness) -> Callable[[int], None]:
+    def tell(events: int) -> None:
+        marker.raise_to(events)
+        witness.raise_to(events)
+
+    return tell
+
+
+def _journal(
     folder: JobFolder,
-    marker: Marker,
     identity: Identity | None,
     wall_clock: Callable[[], float],
+    *,
+    unmarked: bool,
 ) -> Journal:
-    said = marker.read()
-    if said is None and _unborn(folder.journal) and identity is not None:
-        return _new(folder, marker, identity, wall_clock)
+    """Open the journal, or make one where there has been none; on the disk when this returns."""
+    if unmarked and _unborn(folder.journal) and identity is not None:
+        return _new(folder, identity, wall_clock)
     try:
-        journal = Journal.open(folder.journal, wall_clock=wall_clock)
+        return Journal.open(folder.journal, wall_clock=wall_clock)
     except JournalUnreadable as error:
         raise JournalUnreadable(f"{error}. {_ways_out(folder)}") from error
-    try:
-        _check(journal, folder, said)
-        if identity is not None:
-            check_owner(journal.job(), folder, identity)
-    except BaseException:
-        journal.close()
-        raise
-    journal.settle_place(folder.journal)
-    if said is None:
-        marker.write(journal.job()["id"], journal.job()["name"])
-    return journal
 
 
 def _unborn(path: Path) -> bool:
@@ -130,9 +149,7 @@ def _unborn(path: Path) -> bool:
     return not path.exists() or path.stat().st_size == 0
 
 
-def _new(
-    folder: JobFolder, marker: Marker, identity: Identity, wall_clock: Callable[[], float]
-) -> Journal:
+def _new(folder: JobFolder, identity: Identity, wall_clock: Callable[[], float]) -> Journal:
     for left in folder.batch.glob("journal.sqlite*"):
         left.unlink()
     journal = Journal.create(
@@ -143,13 +160,10 @@ def _new(
         wall_clock=wall_clock,
     )
     sync_folder(folder.batch)
-    marker.write(journal.job()["id"], identity.job)
     return journal
 
 
-def _check(journal: Journal, folder: JobFolder, said: dict[str, object] | None) -> None:
-    if said is None:  # taken away by a person, who was told what that means
-        return
+def _check(journal: Journal, folder: JobFolder, said: Mapping[str, Any], witness: Witness) -> None:
     if not journal.at_home(folder.journal):
         raise JournalUnreadable(
             f"{folder.journal} is a copy of the journal in {journal.job()['folder']}: two runs "
@@ -158,10 +172,15 @@ def _check(journal: Journal, folder: JobFolder, said: dict[str, object] | None) 
         )
     if said["job"] != journal.job()["id"]:
         raise JournalUnreadable(f"the journal is not this folder's. {_ways_out(folder)}")
-    if journal.last_event < int(str(said["events"])):
+    if journal.last_event < said["events"]:
         raise JournalUnreadable(
             f"the journal is an older copy: it ends at event {journal.last_event}, this folder "
             f"has seen {said['events']}. {_ways_out(folder)}"
+        )
+    if journal.last_event < witness.seen:
+        raise JournalUnreadable(
+            f"{folder.root} is an older copy of this job: its journal ends at event "
+            f"{journal.last_event}, {witness.seen} have been seen. {_ways_out(folder)}"
         )
 
 

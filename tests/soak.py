@@ -130,7 +130,12 @@ class Night:
                 *(sys.executable, "-m", "batch_runner", "run", str(self.manifest)),
                 *("--output", str(self.out)),
             ],
-            env={"PATH": os.environ["PATH"], "BAICAI_BASE_URL": url, "BAICAI_API_KEY": KEY},
+            env={
+                "PATH": os.environ["PATH"],
+                "HOME": str(self.manifest.parent),
+                "BAICAI_BASE_URL": url,
+                "BAICAI_API_KEY": KEY,
+            },
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

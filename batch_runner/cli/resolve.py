@@ -19,6 +19,7 @@ from batch_runner.cli.options import (
     say_json,
 )
 from batch_runner.errors import UsageError
+from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
 from batch_runner.journal.changes import TaskIdTaken
 from batch_runner.lifecycle import Event, ItemStatus
@@ -128,7 +129,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
 
     if (decision == "attach") != (task_id is not None):
         raise UsageError("attach wants a TASK_ID, and nothing else does")
-    with open_job(folder.root, None) as job:
+    with open_job(folder.root, None, state=state_folder()) as job:
         with JournalReader(folder.journal) as reader:
             held = list(reader.items(ItemStatus.HELD))
             wanted = PROVIDERS[reader.job().provider].task_id

@@ -15,6 +15,7 @@ from batch_runner.cli.options import (
     say_either,
 )
 from batch_runner.errors import UsageError
+from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.text import printable
@@ -55,7 +56,7 @@ def verb(
     folder = job_folder(manifest, output, rehearse=rehearse)
     from batch_runner.opening import open_job
 
-    with open_job(folder.root, None) as job:
+    with open_job(folder.root, None, state=state_folder()) as job:
         with JournalReader(folder.journal) as reader:
             failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REFUSED))
         meant = [item for item in failed if _meant(item, items, reason)]

@@ -30,6 +30,7 @@ from batch_runner.cli.options import (
 from batch_runner.cli.settings_flags import effective_settings, settings_flags
 from batch_runner.control import Exit
 from batch_runner.errors import JobLocked
+from batch_runner.home import state_folder
 from batch_runner.language import reader_language, stop_word, wording
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _run(night: Night) -> Summary | None:
     listing = Listing(manifest.items)
     if not night.root.joinpath(".batch-job.json").exists():
         listing.check()  # every mistake is found before a folder is made
-    with open_job(night.root, identity_of(manifest, service)) as job:
+    with open_job(night.root, identity_of(manifest, service), state=state_folder()) as job:
         key = service.key if service else SecretStr("")
         with run_log(job.folder, secret=key.get_secret_value(), quiet=night.quiet):
             limits = night.settings.limits

@@ -18,6 +18,7 @@ from batch_runner.cli.options import (
     say_json,
 )
 from batch_runner.folder import fitting
+from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
 from batch_runner.language import status_word
 from batch_runner.lifecycle import Event, ItemStatus
@@ -101,7 +102,7 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
     from batch_runner.opening import open_job
 
     aside = folder.batch / "damaged"
-    with open_job(folder.root, None) as job:
+    with open_job(folder.root, None, state=state_folder()) as job:
         aside.mkdir(exist_ok=True, mode=0o700)
         count = job.refetched  # those that were missing
         for item in items:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_runner.errors import ManifestError, Problem
+from batch_runner.home import config_folder
 from batch_runner.manifest.check import check
 from batch_runner.manifest.nodes import Mapping
 from batch_runner.manifest.report import KEY_HINT, Place, Report, looks_secret
@@ -20,8 +20,9 @@ from batch_runner.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Variables
+    from pathlib import Path
 
-NAME = Path("batch-runner", "config.yaml")
+NAME = "config.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +35,8 @@ class UserConfig:
 
 def user_config_path(environment: Variables[str, str] | None = None) -> Path | None:
     """Return where the file would be, None for somebody without a home."""
-    environment = os.environ if environment is None else environment
-    base = environment.get("XDG_CONFIG_HOME", "")
-    if not Path(base).is_absolute():  # also when unset; the standard says to ignore such a path
-        home = environment.get("HOME", "")
-        base = f"{home}/.config" if Path(home).is_absolute() else ""
-    return Path(base) / NAME if base else None
+    folder = config_folder(environment)
+    return None if folder is None else folder / NAME
 
 
 def read_user_config(path: Path | None) -> UserConfig:

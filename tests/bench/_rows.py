@@ -126,7 +126,11 @@ class Service:
         )
         assert self._process.stdout
         self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
-        self.environment = {"BAICAI_BASE_URL": self.url, "BAICAI_API_KEY": "sk-bench"}
+        self.environment = {
+            "BAICAI_BASE_URL": self.url,
+            "BAICAI_API_KEY": "sk-bench",
+            "XDG_STATE_HOME": str(scratch() / "state"),
+        }
         return self
 
     def creates(self) -> int:

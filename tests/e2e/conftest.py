@@ -149,6 +149,7 @@ def command(tmp_path: Path, service: Service) -> Command:
     write_manifest(manifest, 8)
     environment = {
         "PATH": os.environ["PATH"],
+        "XDG_STATE_HOME": str(tmp_path / "state"),
         "BAICAI_BASE_URL": service.url,
         "BAICAI_API_KEY": KEY,
     }

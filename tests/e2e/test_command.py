@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -139,6 +140,65 @@ def test_an_older_copy_of_the_journal_is_refused(command: Command, service: Serv
     assert again.returncode == 2
     assert "older copy" in again.stderr
     assert len(service.ledger()["creates"]) == 9
+
+
+def test_a_backup_of_the_whole_folder_that_is_older_is_refused(
+    command: Command, service: Service
+) -> None:
+    command("run")
+    backup = command.folder / "backup"
+    shutil.copytree(command.out, backup)
+    write_manifest(command.manifest, 12)
+    command("run")
+    shutil.rmtree(command.out)
+    shutil.copytree(backup, command.out)
+
+    again = command("run")
+
+    assert again.returncode == 2
+    assert "older copy of this job" in again.stderr
+    assert len(service.ledger()["creates"]) == 12
+    marker = command.out / ".batch-job.json"
+    assert again.stderr.rstrip().endswith(f"remove {marker}")
+    marker.unlink()
+    assert command("run").returncode == 0
+    assert len(service.ledger()["creates"]) == 16
+
+
+def test_of_two_copies_the_one_that_was_left_behind_is_refused(
+    command: Command, service: Service
+) -> None:
+    command("run")
+    other = dataclasses.replace(command, folder=command.folder / "other")
+    other.folder.mkdir()
+    command.out.rename(other.out)
+    shutil.copytree(other.out, command.out)
+    write_manifest(command.manifest, 12)
+    service.set_faults("word:status")
+    process = command.start("run")
+    service.wait_for(lambda ledger: len(ledger["creates"]) == 12)
+
+    beside = other("run")
+    process.terminate()
+    process.communicate()
+    after = other("run")
+
+    assert beside.returncode == 5
+    assert str(command.out) in beside.stderr
+    assert after.returncode == 2
+    assert "older copy of this job" in after.stderr
+    assert len(service.ledger()["creates"]) == 12
+
+
+@pytest.mark.parametrize("state", [None, "/proc/nowhere"])
+def test_a_run_does_without_a_home(command: Command, service: Service, state: str | None) -> None:
+    del command.environment["XDG_STATE_HOME"]
+    if state is not None:
+        command.environment["XDG_STATE_HOME"] = state
+
+    assert command("run").returncode == 0
+    assert command("run").returncode == 0
+    assert list(service.paid().values()) == [1] * 8
 
 
 def test_a_copied_folder_is_refused(command: Command, service: Service) -> None:

@@ -1,0 +1,92 @@
+"""What this machine knows of a job outside of its folder: how far its journal has come.
+
+A folder tells by its marker that its journal is an older copy; nothing in it tells that the whole
+folder is one: a backup put back, or the one of two copies that was left behind. What the newer one
+paid for would be paid for again. So each job has a small file among the user's own, named by the
+job's id, with the number of the last event that this machine has seen in its journal. It is held
+while the job is, so that of two copies only one is at work.
+
+It helps where it can: without a home, or where it cannot be written, a run goes on without it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from batch_runner.errors import JobLocked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_DIGITS = 15
+_START = re.compile(rb'\{"events": "(\d{15})"')
+_OFFSET = len('{"events": "')
+
+
+class Witness:
+    """The file of one job, held until it is closed."""
+
+    def __init__(self, root: Path) -> None:
+        """Of the job in the folder `root`; nothing is held yet."""
+        self._root = root
+        self._descriptor: int | None = None
+
+    def hold(self, state: Path, job: str) -> None:
+        """Hold the file of the job with the id `job` among what this machine keeps in `state`.
+
+        Raises:
+            JobLocked: a copy of the job is at work.
+        """
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with suppress(OSError):
+            (state / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._descriptor = os.open(state / "jobs" / f"{job}.json", flags, 0o600)
+            self._lock(self._descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            where = _folder_in(os.pread(descriptor, 8192, 0))
+            raise JobLocked(f"{self._root} has a copy, and that is at work: {where}") from None
+
+    @property
+    def seen(self) -> int:
+        """Return the number of the last event that was seen, 0 for none."""
+        if self._descriptor is None:
+            return 0
+        match = _START.match(os.pread(self._descriptor, _OFFSET + _DIGITS + 1, 0))
+        return int(match[1]) if match else 0
+
+    def begin(self, events: int) -> None:
+        """Note that the job lies where it was opened, and has come to this event."""
+        if self._descriptor is not None:
+            number = f"{events:0{_DIGITS}d}"
+            text = json.dumps({"events": number, "folder": str(self._root.absolute())}) + "\n"
+            with suppress(OSError):
+                os.pwrite(self._descriptor, text.encode(), 0)
+                os.ftruncate(self._descriptor, len(text.encode()))
+
+    def raise_to(self, events: int) -> None:
+        """Note that the journal holds `events` events on the disk; not synced."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.pwrite(self._descriptor, f"{events:0{_DIGITS}d}".encode(), _OFFSET)
+
+    def close(self) -> None:
+        """Let the job go."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def _folder_in(said: bytes) -> str:
+    try:
+        return str(json.loads(said)["folder"])
+    except (ValueError, KeyError, TypeError):
+        return "its folder is not named"

@@ -1,0 +1,68 @@
+"""What this machine knows of a job outside of its folder."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.errors import JobLocked
+from batch_runner.witness import Witness
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+JOB = "0123456789abcdef0123456789abcdef"
+
+
+def held(state: Path, root: Path) -> Witness:
+    witness = Witness(root)
+    witness.hold(state, JOB)
+    return witness
+
+
+def test_what_was_seen_is_known_to_the_next_and_may_be_taken_back(tmp_path: Path) -> None:
+    state, root = tmp_path / "state", tmp_path / "a long name of a folder"
+    with closing(held(state, root)) as first:
+        assert first.seen == 0
+        first.begin(0)
+        first.raise_to(41)
+        first.raise_to(42)
+    with closing(held(state, tmp_path / "short")) as second:
+        assert second.seen == 42
+        second.begin(7)
+        assert second.seen == 7
+
+
+def test_of_two_at_once_one_is_locked_out_and_told_of_the_other(tmp_path: Path) -> None:
+    with closing(held(tmp_path, tmp_path / "one")) as first:
+        first.begin(3)
+        other = Witness(tmp_path / "other")
+        with closing(other), pytest.raises(JobLocked, match=f"at work: {tmp_path / 'one'}"):
+            other.hold(tmp_path, JOB)
+    with closing(held(tmp_path, tmp_path / "other")) as third:
+        assert third.seen == 3
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"events": "x"}', b"\0" * 40])
+def test_a_damaged_file_says_nothing(tmp_path: Path, content: bytes) -> None:
+    with closing(held(tmp_path, tmp_path)) as made:
+        made.begin(1)
+    (file,) = (tmp_path / "jobs").iterdir()
+    file.write_bytes(content)
+    with closing(held(tmp_path, tmp_path)) as witness:
+        assert witness.seen == 0
+        other = Witness(tmp_path)
+        with closing(other), pytest.raises(JobLocked, match="not named"):
+            other.hold(tmp_path, JOB)
+        witness.begin(5)
+        assert witness.seen == 5
+
+
+def test_where_it_cannot_be_made_all_goes_on(tmp_path: Path) -> None:
+    (tmp_path / "jobs").touch()
+    with closing(held(tmp_path, tmp_path)) as witness:
+        witness.begin(1)
+        witness.raise_to(2)
+        assert witness.seen == 0

@@ -122,7 +122,7 @@ class Items:
         key = plain_key if n == 1 else _digest(f"{content}#{n}")
         if "id" not in scope:
             scope["id"] = _id(entry, combination, scope, plain_key)
-        item_id, name = scope["id"], recipe.name.template.render(scope)
+        item_id, name = scope["id"], names.without_ending(recipe.name.template.render(scope))
         if recipe.repeat > 1:
             item_id = f"{item_id}-{n}"
             name = name if "n" in recipe.name.template.uses else f"{name}-{n}"

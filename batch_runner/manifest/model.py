@@ -45,7 +45,8 @@ class Output(Part):
         default=None, description="Relative to this manifest; default out/<job>."
     )
     name: Text = Field(
-        default="{{ id }}", description="Template of the file's name, without its ending."
+        default="{{ id }}",
+        description="Template of the file's name, without its ending (one is dropped).",
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from batch_runner.media import EXTENSIONS
+
 #: Longest name of a file in bytes, on every file system in use.
 MAX_FILE_NAME = 255
 #: Room kept for the number of an output and the longest extension.
@@ -21,6 +23,7 @@ _REFUSED_SIGNS = re.compile(r'[<>:"|?*]')
 _CONTROLS = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+_ENDINGS = (*EXTENSIONS, ".jpeg")
 _NOT_SLUG = re.compile(r"[\W_]+")
 # The same for ASCII, four times as fast: letters and digits in lower case, spaces for the rest.
 _ASCII_WORDS = bytes(
@@ -51,6 +54,11 @@ def folded(name: str) -> str:
     if name.isascii():
         return name.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def without_ending(name: str) -> str:
+    """Return `name` without the ending of a picture or a film: files get the one they deserve."""
+    return name[: name.rindex(".")] if name.lower().endswith(_ENDINGS) else name
 
 
 def refusal(name: str) -> str | None:

@@ -97,6 +97,28 @@ def test_the_number_of_the_try_is_appended_unless_the_name_has_it(tmp_path: Path
     assert [item.name for item in placed] == ["1-x", "2-x"]
 
 
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [
+        ("c-{{ id }}.png", "c-x"),
+        ("{{ id }}.JPEG", "x"),
+        ("{{ id }}.v2.webp", "x.v2"),
+        ("{{ id }}.png.d", "x.png.d"),
+        ("a.b", "a.b"),
+    ],
+)
+def test_the_ending_of_a_name_is_that_of_the_file_that_comes(
+    tmp_path: Path, wanted: str, name: str
+) -> None:
+    text = f'{HEAD}prompts: [{{prompt: a, id: x}}]\noutput: {{name: "{wanted}"}}\n'
+
+    (once,) = items_of(write(tmp_path, text))
+    twice = items_of(write(tmp_path, f"{text}repeat: 2\n"))
+
+    assert once.name == name
+    assert [item.name for item in twice] == [f"{name}-1", f"{name}-2"]
+
+
 def test_an_entry_can_have_everything_its_own_way(tmp_path: Path) -> None:
     path = write(
         tmp_path,

@@ -131,7 +131,8 @@ class Document(Part):
         default=None, description="CSV or JSONL file, relative to this manifest; a row an item."
     )
     defaults: Variables = Field(
-        default={}, description="Variables for items that do not have them themselves."
+        default={},
+        description="Variables for items that do not have them themselves, or an empty cell in a CSV.",
     )
     files: FileVariables = Field(
         default={}, description="Input files by variable: templates of paths, uploaded when used."

@@ -38,9 +38,17 @@ class _UnreadableError(Exception):
 class Rows:
     """The file named under `items_from`."""
 
-    def __init__(self, path: Path, label: str, *, taken: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        label: str,
+        *,
+        taken: frozenset[str] = frozenset(),
+        defaults: frozenset[str] = frozenset(),
+    ) -> None:
         self._path = path
         self._taken = taken  # variables of the matrix
+        self._defaults = defaults  # variables that a row may leave to the manifest
         self._label = label
         self._is_csv = path.name.lower().endswith(".csv")
 
@@ -102,11 +110,16 @@ class Rows:
             return
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         width = len(names)
+        may_be_empty = self._defaults.intersection(names)
         start = 2
         try:
             for row in reader:
                 if len(row) == width:
-                    yield start, dict(zip(names, row, strict=True))
+                    variables = dict(zip(names, row, strict=True))
+                    for name in may_be_empty:
+                        if not variables[name].strip():
+                            del variables[name]
+                    yield start, variables
                 elif row:
                     hint = "a comma inside a field needs quotes around the field"
                     message = f"this row has {len(row)} fields, and the first line names {width}"

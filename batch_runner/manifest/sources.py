@@ -54,6 +54,7 @@ class Sources:
                 folder / document.items_from,
                 self._data_label(document.items_from),
                 taken=frozenset(self.matrix.names if self.matrix else ()),
+                defaults=frozenset(document.defaults),
             )
         self._check_any(report)
 

@@ -231,3 +231,22 @@ def test_what_lies_inside_a_value_is_checked_as_well(
     assert problem.path.endswith("rows.jsonl")
     assert problem.line == 2
     assert message in problem.message
+
+
+def test_an_empty_cell_leaves_the_variable_to_the_defaults(tmp_path: Path) -> None:
+    head = HEAD + "defaults: {city: Paris}\n"
+
+    assert texts(from_csv(tmp_path, "name,city\nAnna,Rome\nBo,\nCy,  \n", head)) == [
+        "Anna of Rome",
+        "Bo of Paris",
+        "Cy of Paris",
+    ]
+    assert texts(from_csv(tmp_path, "name,city\nAnna,\n")) == ["Anna of "]
+
+
+def test_an_empty_prompt_is_that_of_the_defaults(tmp_path: Path) -> None:
+    head = (
+        'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\ndefaults: {prompt: "for {{ name }}"}\n'
+    )
+
+    assert texts(from_csv(tmp_path, "name,prompt\nAnna,mine\nBo,\n", head)) == ["mine", "for Bo"]

@@ -24,7 +24,7 @@ from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.part import link
 from batch_runner.results import damage
-from batch_runner.text import printable
+from batch_runner.text import counted, printable
 
 if TYPE_CHECKING:
     from batch_runner.journal import ItemRow
@@ -52,17 +52,18 @@ def verb(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to
     Nothing is overwritten: a file that is there already must be the same, or nothing is copied.
     """
     folder = job_folder(manifest, output, rehearse=rehearse)
-    names = _names(picks)
+    notes = _notes(picks)
+    names = notes.keys()
     with JournalReader(folder.journal) as reader:
         chosen = [one for one in reader.items(ItemStatus.DONE) if _names_of(one) & names]
     if not chosen:
         raise UsageError(f"no item that is done is named in {picks}; nothing was copied")
     try:
-        copied = _copy(folder, chosen, to)
+        copied = _copy(folder, chosen, notes, to)
     except OSError as error:
         raise UsageError(f"{to} cannot be written: {error}") from None
-    say_either(f"{copied} files copied to {to}", f"已复制 {copied} 个文件到 {to}")
-    absent = names.difference(*map(_names_of, chosen))
+    say_either(f"{counted(copied, 'file')} copied to {to}", f"已复制 {copied} 个文件到 {to}")
+    absent = set(names).difference(*map(_names_of, chosen))
     for name in sorted(absent):
         told = printable(name)
         say_either(
@@ -81,8 +82,8 @@ def verb(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to
     return 1 if absent or gone else 0
 
 
-def _names(picks: Path) -> set[str]:
-    """Return the keys, ids and files that were chosen.
+def _notes(picks: Path) -> dict[str, str]:
+    """Return the keys, ids or files that were chosen, each with what was noted about it.
 
     Raises:
         UsageError: the file cannot be read as either form.
@@ -92,11 +93,12 @@ def _names(picks: Path) -> set[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{picks} cannot be read: {error}") from None
     if not text.lstrip().startswith(("{", "[")):
-        return {line.strip() for line in text.splitlines() if line.strip()}
+        return {line.strip(): "" for line in text.splitlines() if line.strip()}
     try:
         content = json.loads(text)
         found = content["picks"] if isinstance(content, dict) else content
-        return {str(one["key"]) for one in found if one.get("favourite", True)}
+        favourites = [one for one in found if one.get("favourite", True)]
+        return {str(one["key"]): str(one.get("note", "")) for one in favourites}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(f"{picks} is not a choice as the page exports it") from None
 
@@ -110,7 +112,7 @@ def _is_there(folder: JobFolder, file: PlacedFile) -> bool:
     return Path(file.name).name == file.name and damage(folder, file) is None
 
 
-def _copy(folder: JobFolder, chosen: list[ItemRow], to: Path) -> int:
+def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:
     """Copy what is whole, all or nothing as far as names in `to` go; return how many files.
 
     Raises:
@@ -128,7 +130,10 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], to: Path) -> int:
         _copy_whole(folder.root / file.name, to / file.name)
     for item in chosen:
         names = [file.name for file in item.files if file in files]
-        prompts[item.key] = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}
+        told = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}
+        if note := notes.get(item.key):
+            told["note"] = note
+        prompts[item.key] = told
     text = json.dumps(list(prompts.values()), ensure_ascii=False, indent=2)
     part = to / f".{PROMPTS}.{os.getpid()}"
     part.write_text(text + "\n", "utf-8", "backslashreplace")
@@ -140,7 +145,9 @@ def _copy_whole(source: Path, target: Path) -> None:
     """Copy a file; what breaks off on its way never stands under its name."""
     part = target.with_name(f".export.{os.getpid()}")
     try:
-        shutil.copy2(source, part)
+        shutil.copyfile(source, part)  # for whom the umask says, and not for its owner alone
+        times = source.stat()
+        os.utime(part, ns=(times.st_atime_ns, times.st_mtime_ns))
         if not link(part, str(target)):
             raise FileExistsError(f"{target} is there already")
     finally:

@@ -90,6 +90,12 @@ def a_finished_night(choice: Choice) -> list[Path]:
     return [choice.done(item, f"card-{item.position}.png") for item in ITEMS]
 
 
+def umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
 def test_the_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
     paths = a_finished_night(choice)
     choice.pick(ITEMS[0], ITEMS[1])
@@ -99,7 +105,10 @@ def test_the_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     names = sorted(path.name for path in choice.to.iterdir())
     assert names == ["card-0.png", "card-1.png", "prompts.json"]
-    assert (choice.to / "card-1.png").read_bytes() == paths[1].read_bytes()
+    copy = choice.to / "card-1.png"
+    assert copy.read_bytes() == paths[1].read_bytes()
+    assert copy.stat().st_mode & 0o777 == 0o666 & ~umask()  # to be shared, unlike the original
+    assert copy.stat().st_mtime_ns == paths[1].stat().st_mtime_ns
     assert [(one["id"], one["files"], one["prompt"]) for one in choice.prompts()] == [
         (item.id, [f"card-{item.position}.png"], item.prompt) for item in ITEMS[:2]
     ]
@@ -123,7 +132,7 @@ def test_what_has_a_note_but_is_no_favourite_stays(choice: Choice) -> None:
     choice.picks.write_text(json.dumps({"picks": picks}))
 
     assert choice.export().returncode == 0
-    assert {one["id"] for one in choice.prompts()} == {"item-1"}
+    assert [(one["id"], one["note"]) for one in choice.prompts()] == [("item-1", "yes")]
 
 
 def test_a_second_export_adds_to_the_first(choice: Choice) -> None:
@@ -135,7 +144,7 @@ def test_a_second_export_adds_to_the_first(choice: Choice) -> None:
     again = choice.export()
 
     assert again.returncode == 0
-    assert again.stdout.startswith("1 files copied")
+    assert again.stdout.startswith("1 file copied")
     assert [one["id"] for one in choice.prompts()] == ["item-0", "item-2"]
 
 

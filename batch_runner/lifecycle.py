@@ -129,6 +129,9 @@ ASSUMED_PAID = frozenset(
     {_S.SUBMITTING, _S.SUBMITTED, _S.FETCHING, _S.DONE, _S.FAILED, _S.HELD, _S.UNFETCHED}
 )
 
+#: The reason of an item that a person gave up: failed, and nothing to be tried again.
+GIVEN_UP = "dropped"
+
 #: Statuses that no run leaves by itself.
 SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REFUSED, _S.HELD})
 

@@ -21,6 +21,11 @@ def whole(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things in English: "1 item", "2 items"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def duration(seconds: float, *, language: str = "en") -> str:
     """Return seconds for people: "4 s", "6 min 12 s", "2 h 05 min"; `language` may be "zh"."""
     hours, minutes, small = ("小时", "分", "秒") if language == "zh" else ("h", "min", "s")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner.language import status_word, wording
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
-from batch_runner.text import duration, printable
+from batch_runner.text import counted, duration, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +82,7 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits, language: Lan
     return [
         wording(
             language,
-            f"{job}: {_count(plan.items, 'item')}; files go to {folder}",
+            f"{job}: {counted(plan.items, 'item')}; files go to {folder}",
             f"{job}：共 {plan.items} 项；文件存放在 {folder}",
         ),
         *_new_lines(plan, language),
@@ -102,7 +102,7 @@ def head_lines(head: Head, job: str, limits: Limits, language: Language) -> list
     told = wording(language, ", ", "，").join(parts)
     total, gone = sum(head.counts.values()), head.unlisted
     line = wording(
-        language, f"{job}: {_count(total, 'item')}: {told}", f"{job}：共 {total} 项：{told}"
+        language, f"{job}: {counted(total, 'item')}: {told}", f"{job}：共 {total} 项：{told}"
     )
     if gone:
         line += wording(language, f"; {gone} no longer listed", f"；{gone} 项已不在列表中")
@@ -127,13 +127,13 @@ def outlook_text(outlook: Outlook, limits: Limits, language: Language) -> str:
     if outlook.task is None:
         return wording(
             language,
-            f"{_count(outlook.creates, 'create')}{cost}, at least {took} {rates}",
+            f"{counted(outlook.creates, 'create')}{cost}, at least {took} {rates}",
             f"{outlook.creates} 次创建{cost_zh}，至少需 {took}（{rates}）",
         )
     task = duration(outlook.task, language=language)
     return wording(
         language,
-        f"{_count(outlook.creates, 'create')}{cost}, about {took} {rates}, "
+        f"{counted(outlook.creates, 'create')}{cost}, about {took} {rates}, "
         f"{task} a task as in earlier runs",
         f"{outlook.creates} 次创建{cost_zh}，约需 {took}（{rates}，据以往运行每个任务 {task}）",
     )
@@ -144,7 +144,7 @@ def question_text(outlook: Outlook, language: Language) -> str:
     cost, cost_zh = (f"{comma}{outlook.cost}" if outlook.cost else "" for comma in (", ", "，"))
     return wording(
         language,
-        f"Send {_count(outlook.creates, 'create')}{cost}? [y/N] ",
+        f"Send {counted(outlook.creates, 'create')}{cost}? [y/N] ",
         f"发送 {outlook.creates} 次创建{cost_zh}？[y/N] ",
     )
 
@@ -264,7 +264,3 @@ def _row(count: int, text: str) -> str:
 
 def _in_the_way(text: str, language: Language) -> str:
     return wording(language, f"in the way: {text}", f"阻碍：{text}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

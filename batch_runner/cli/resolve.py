@@ -22,9 +22,9 @@ from batch_runner.errors import UsageError
 from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
 from batch_runner.journal.changes import TaskIdTaken
-from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.lifecycle import GIVEN_UP, Event, ItemStatus
 from batch_runner.providers import PROVIDERS
-from batch_runner.text import printable
+from batch_runner.text import counted, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def verb(
     changed = _decide(folder, item, decision, task_id)
     zh = {"attach": "已填入任务编号", "resubmit": "将重新创建", "drop": "已放弃"}[decision]
     say_either(
-        f"{changed} items: {decision}; the next run goes on from there",
+        f"{counted(changed, 'item')}: {decision}; the next run goes on from there",
         f"{changed} 项：{zh}；下次运行会从这里继续",
     )
     return 0
@@ -105,7 +105,8 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
             say(f"    {printable(item.message or '', 200)}")
     if not as_json:
         say_either(
-            f"{len(held)} items are held" + ("; see --help for the ways out" if held else ""),
+            f"{counted(len(held), 'item')} held"
+            + ("; see --help for the ways out" if held else ""),
             f"{len(held)} 项待定" + ("；处理办法见 --help" if held else ""),
         )
     return 1 if held else 0
@@ -173,4 +174,4 @@ def _change(key: str, decision: str, task_id: str | None) -> Change:
     if decision == "resubmit":
         return Change(key=key, event=Event.RESUBMITTED)
     message = "given up by the operator"
-    return Change(key=key, event=Event.DROPPED, reason="dropped", message=message)
+    return Change(key=key, event=Event.DROPPED, reason=GIVEN_UP, message=message)

@@ -17,8 +17,8 @@ from batch_runner.cli.options import (
 from batch_runner.errors import UsageError
 from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
-from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.text import printable
+from batch_runner.lifecycle import GIVEN_UP, Event, ItemStatus
+from batch_runner.text import counted, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -67,7 +67,7 @@ def verb(
         for item in chosen:
             job.journal.apply(Change(key=item.key, event=Event.RETRIED))
     say_either(
-        f"{len(chosen)} items will be created again by the next run",
+        f"{counted(len(chosen), 'item')} will be created again by the next run",
         f"下次运行会重新创建 {len(chosen)} 项",
     )
     if left := len(meant) - len(chosen):
@@ -83,7 +83,7 @@ def verb(
 def _meant(item: ItemRow, names: tuple[str, ...], reason: str | None) -> bool:
     if names:
         return item.id in names or item.key in names
-    return item.reason == reason if reason else item.reason != "dropped"
+    return item.reason == reason if reason else item.reason != GIVEN_UP
 
 
 def _refuse_reason(reason: str, failed: list[ItemRow]) -> None:

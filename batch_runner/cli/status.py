@@ -26,7 +26,7 @@ from batch_runner.cli.options import (
 from batch_runner.journal import JournalReader
 from batch_runner.language import reader_language, status_word, wording
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.text import fitted, printable
+from batch_runner.text import counted, fitted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -242,7 +242,7 @@ def _tell(reader: JournalReader) -> None:
     say(
         wording(
             language,
-            f"{name}: {total} items, {spent} creates so far",
+            f"{name}: {counted(total, 'item')}, {counted(spent, 'create')} so far",
             f"{name}：{total} 项，已创建 {spent} 次",
         )
     )

@@ -23,6 +23,7 @@ from batch_runner.journal import Change, JournalReader
 from batch_runner.language import status_word
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.results import damage
+from batch_runner.text import counted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +79,7 @@ def verb(
     if fetch and damaged:
         _let_fetch(folder, damaged)
     if not as_json:
-        say_either(f"{whole} of {total} items are whole", f"{total} 项中有 {whole} 项完好")
+        say_either(f"{whole} of {counted(total, 'item')} whole", f"{total} 项中有 {whole} 项完好")
     return 0 if whole == total else 1
 
 
@@ -116,7 +117,7 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
             job.journal.apply(Change(key=item.key, event=event, reason="damaged"))
             count += 1
     say_either(
-        f"{count} items will be fetched again by the next run, without paying",
+        f"{counted(count, 'item')} will be fetched again by the next run, without paying",
         f"下次运行会重新取回 {count} 项，不再计费",
         error=True,
     )

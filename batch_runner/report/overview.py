@@ -87,6 +87,7 @@ class Overview:
         job, counts = self.job, self._counts
         rehearsal = job.origin == REHEARSAL
         target = target_of(job.manifest, folder, rehearsal=rehearsal)
+        troubles = self._troubles.groups()
         return {
             "job": {
                 "id": job.id,
@@ -99,8 +100,8 @@ class Overview:
             "verdict": {tag: self.verdict(tag) for tag in ("en", "zh")},
             "counts": {status.value: counts[status] for status in SHOWN_ORDER if counts[status]},
             "total": counts.total(),
-            "commands": next_commands(counts, target),
-            "troubles": [_group_data(one, target) for one in self._troubles.groups()],
+            "commands": next_commands(counts, troubles, target),
+            "troubles": [_group_data(one, target) for one in troubles],
             "variables": [
                 {"name": name, "values": None if values is None else list(values)}
                 for name, values in self._values.items()

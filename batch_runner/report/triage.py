@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import GIVEN_UP, ItemStatus
 from batch_runner.target import command_line
 
 if TYPE_CHECKING:
@@ -45,6 +45,8 @@ _BY_STATUS: dict[ItemStatus, Fixer] = {
     ItemStatus.REFUSED: Fixer.YOU,
     ItemStatus.UNFETCHED: Fixer.WAIT,
 }
+
+_RETRIABLE = (ItemStatus.FAILED, ItemStatus.REFUSED)
 
 #: Statuses that the page explains, the most urgent first.
 TROUBLED = (ItemStatus.HELD, ItemStatus.REFUSED, ItemStatus.FAILED, ItemStatus.UNFETCHED)
@@ -99,18 +101,21 @@ def command_for(status: ItemStatus, reason: str | None, target: Sequence[str]) -
     """Return the command that takes items of this status and reason further."""
     if status is ItemStatus.HELD:
         return command_line("resolve", target)
-    if status in (ItemStatus.FAILED, ItemStatus.REFUSED):
+    if status in _RETRIABLE:
         return command_line("retry", target, *(("--reason", reason) if reason else ("--all",)))
     return command_line("run", target)
 
 
-def next_commands(statuses: Iterable[ItemStatus], target: Sequence[str]) -> list[tuple[str, str]]:
+def next_commands(
+    statuses: Iterable[ItemStatus], troubles: Iterable[Group], target: Sequence[str]
+) -> list[tuple[str, str]]:
     """Return what to type next, in this order, each with the word that explains it."""
     present = set(statuses)
+    failed = {group.reason for group in troubles if group.status in _RETRIABLE}
     commands = []
     if ItemStatus.HELD in present:
         commands.append(("resolve", command_line("resolve", target)))
-    if present & {ItemStatus.FAILED, ItemStatus.REFUSED}:
+    if failed - {GIVEN_UP}:
         commands.append(("retry", command_line("retry", target, "--all")))
     if present - {ItemStatus.DONE}:
         commands.append(("run", command_line("run", target)))

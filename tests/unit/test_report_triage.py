@@ -8,7 +8,7 @@ import pytest
 from batch_runner.journal import RunRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.report.history import by_minute
-from batch_runner.report.triage import Fixer, command_for, fixer_of, next_commands
+from batch_runner.report.triage import Fixer, Group, command_for, fixer_of, next_commands
 from batch_runner.target import target_of
 
 
@@ -57,7 +57,17 @@ def test_a_command_can_be_pasted_as_it_stands(
 
 
 def test_a_finished_job_asks_for_nothing() -> None:
-    assert next_commands([ItemStatus.DONE], ["a.yaml"]) == []
+    assert next_commands([ItemStatus.DONE], [], ["a.yaml"]) == []
+
+
+@pytest.mark.parametrize(("reasons", "offered"), [(["dropped"], False), (["dropped", "x"], True)])
+def test_what_a_person_gave_up_is_not_offered_again(reasons: list[str], offered: bool) -> None:
+    failed = ItemStatus.FAILED
+    groups = [Group(status=failed, reason=one, fixer=Fixer.YOU) for one in reasons]
+
+    commands = next_commands([failed], groups, ["a.yaml"])
+
+    assert ("retry" in [name for name, _ in commands]) is offered
 
 
 def test_weather_that_counts_up_is_told_by_the_minute() -> None:

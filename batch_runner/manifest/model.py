@@ -132,7 +132,7 @@ class Document(Part):
     )
     defaults: Variables = Field(
         default={},
-        description="Variables for items that do not have them themselves, or an empty cell in a CSV.",
+        description="Variables for items without them, and for empty cells of a CSV.",
     )
     files: FileVariables = Field(
         default={}, description="Input files by variable: templates of paths, uploaded when used."

@@ -1,9 +1,10 @@
-"""An event loop whose clock jumps to the next timer when nothing else is going on.
+"""An event loop whose clock stands still, and jumps to the next timer when nothing else goes on.
 
 The idea is that of trio's ``MockClock(autojump_threshold=...)``: a test that waits ten minutes
-of loop time takes a second. Loopback sockets are safe, both ends being served by this loop: what
-one end has sent is already readable when the loop next looks. Threads are not visible to the
-selector, so the clock never jumps while one is at work (`busy`).
+of loop time takes a second, and what it sees does not depend on how fast the machine is. Loopback
+sockets are safe, both ends being served by this loop: what one end has sent is already readable
+when the loop next looks. Threads are not visible to the selector, so the clock never jumps while
+one is at work (`busy`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 # Real seconds to look for socket events before the clock may jump.
 IDLE_THRESHOLD = 0.001
+# Seconds that a round of the loop takes: a wait too short for the clock's last digit ends, too.
+A_ROUND = 1e-6
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -26,6 +29,7 @@ class _JumpingSelector(selectors.DefaultSelector):
         self.busy: Callable[[], bool] = lambda: False
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.skipped += A_ROUND
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         ready = super().select(min(timeout, IDLE_THRESHOLD))
@@ -40,11 +44,16 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        self._began = super().time()
 
     def time(self) -> float:
-        """Return real time plus all that was jumped over."""
-        return super().time() + self._jumping.skipped
+        """Return the moment it was made plus all that was jumped over: however fast the machine."""
+        return self._began + self._jumping.skipped
+
+    def skip(self, seconds: float) -> None:
+        """Let time pass although something is at work."""
+        self._jumping.skipped += seconds
 
     def never_jump_while(self, busy: Callable[[], bool]) -> None:
-        """Let the clock run at its real pace as long as `busy` says so."""
+        """Let the clock stand still as long as `busy` says so."""
         self._jumping.busy = busy

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from batch_runner.errors import ApiError, Failure
 from batch_runner.providers.http import Http
 from batch_runner.settings import Service, Settings
+from tests.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -37,11 +38,14 @@ async def send_for_ever(_: asyncio.StreamReader, out: asyncio.StreamWriter) -> N
 
 async def test_a_download_out_of_time_waits_for_the_thread_that_writes_what_has_come() -> None:
     """It would write on, into whatever file gets the descriptor that is closed meanwhile."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualTimeLoop)
     begun, written = threading.Event(), threading.Event()
 
     def write() -> None:
         begun.set()
-        time.sleep(0.3)  # longer than the download has
+        loop.call_soon_threadsafe(loop.skip, 1.0)  # longer than the download has
+        time.sleep(0.3)
         written.set()
 
     def receive(chunk: bytes) -> Awaitable[None] | None:

@@ -44,6 +44,9 @@ class Emergency:
         """
         line = b"\n" + json.dumps(entry).encode() + b"\n"  # the line before may be torn
         descriptor = self._open()
+        if not os.fstat(descriptor).st_nlink:  # removed: nobody would look into it
+            self.close()
+            descriptor = self._open()
         os.lseek(descriptor, 0, os.SEEK_SET)
         used = len(os.read(descriptor, 1 << 24).rstrip(b"\n"))
         os.lseek(descriptor, used, os.SEEK_SET)

@@ -9,6 +9,7 @@
       x JobLocked                  another run holds the job (exit 5)
       x JournalError               the journal could not be read or written
         + JournalUnreadable          missing, damaged, of another version, or an older copy
+        + Overtaken                  another run is at work on it
       x ApiError                   one call to the service went wrong; its `failure` says how
       x FileRejected               the bytes that came are not a whole file
       x DiskFailed                 this machine cannot store what came
@@ -89,6 +90,10 @@ class JournalError(BatchRunnerError):
 
 class JournalUnreadable(JournalError):
     """The journal is missing, damaged, of another version, or an older copy of itself."""
+
+
+class Overtaken(JournalError):
+    """The journal has an item elsewhere than this run left it: another run is at work on it."""
 
 
 class Failure(StrEnum):

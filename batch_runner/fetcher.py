@@ -20,7 +20,6 @@ from batch_runner.errors import (
     DiskFailed,
     Failure,
     FileRejected,
-    IllegalTransition,
     JournalError,
 )
 from batch_runner.journal import Change
@@ -48,12 +47,6 @@ async def fetch(shift: Shift, finished: MemoryObjectReceiveStream[InFlight]) -> 
                 await _carry(shift, task)
             except JournalError as error:
                 shift.journal_failed(error)
-            except IllegalTransition as error:
-                if not shift.control.leaving:
-                    raise
-                # The journal failed for a moment and did not keep that the task is completed; the
-                # next run takes the item up from there.
-                log.warning("%s: %s", task.key, error)
 
 
 async def _carry(shift: Shift, task: InFlight) -> None:

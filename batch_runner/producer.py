@@ -15,13 +15,14 @@ outcome is committed leaves it so, and the next run holds it.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
 import anyio.lowlevel
 
 from batch_runner.control import Exit, Stop
-from batch_runner.errors import ApiError, Failure, JournalError
+from batch_runner.errors import ApiError, Failure, JournalError, Overtaken
 from batch_runner.journal import Change
 from batch_runner.journal.changes import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event
@@ -246,10 +247,23 @@ async def _settle(shift: Shift, change: Change) -> bool:
     except TaskIdTaken as error:
         await _settle(shift, held_instead(change, error))
         return False
+    except Overtaken as error:
+        await _attach(shift, change, error)
+        return False
     except JournalError as error:
         shift.keep_outcome(change, error)
         return False
     return True
+
+
+async def _attach(shift: Shift, change: Change, error: Overtaken) -> None:
+    """Keep a task id whose item another run holds, taking its create for one that was cut off."""
+    shift.journal_failed(error)
+    if change.task_id is not None:
+        try:
+            await shift.commit(replace(change, event=Event.ATTACHED))
+        except JournalError as problem:
+            shift.keep_outcome(change, problem)
 
 
 def _unaccepted(shift: Shift, item: Waiting, error: ApiError) -> Change:

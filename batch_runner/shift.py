@@ -13,7 +13,7 @@ import anyio
 
 from batch_runner.breaker import Breaker
 from batch_runner.control import Control, Exit, Stop
-from batch_runner.errors import ApiError, Failure, JournalError
+from batch_runner.errors import ApiError, Failure, IllegalTransition, JournalError, Overtaken
 from batch_runner.retry import Budget, Call, Verdict, backoff, judge
 from batch_runner.tally import Tally
 
@@ -130,9 +130,15 @@ class Shift:
         Queued before anything is awaited, so a cancelled caller loses nothing.
 
         Raises:
+            Overtaken: another run has moved the item; nothing was kept.
             JournalError: nothing was kept.
         """
-        await self.journal.record(*changes)
+        try:
+            await self.journal.record(*changes)
+        except IllegalTransition as error:
+            raise Overtaken(
+                f"{error}: another run is at work on this journal, and this one leaves it alone"
+            ) from error
         for change in changes:
             self.tally.moved(change.event)
 

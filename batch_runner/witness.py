@@ -53,7 +53,7 @@ class Witness:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             where = _folder_in(os.pread(descriptor, 8192, 0))
-            raise JobLocked(f"{self._root} has a copy, and that is at work: {where}") from None
+            raise JobLocked(f"another run of the job in {self._root} is at work: {where}") from None
 
     @property
     def seen(self) -> int:

@@ -207,6 +207,8 @@ class Night:
                 loop.bury()
         self._service.run_ended(killed=False)
         self._note(f"EXIT {summary.exit_code.name} {summary.stop and summary.stop.reason}")
+        if summary.stop and summary.stop.reason == "journal" and plan.full_from is None:
+            self._violations.append(f"the journal was given up: {summary.stop.message}")
         listed = len(self._items) - (self._unlisted is not None)
         if summary.exit_code is Exit.DONE and summary.counts[ItemStatus.DONE] < listed:
             self._violations.append("exit code 0 although not every item is done")

@@ -1,0 +1,61 @@
+"""Two runs at work on one journal, where a lock does not keep them apart."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.control import Exit
+from batch_runner.emergency import Emergency
+from batch_runner.folder import JobFolder
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.opening import open_job
+from tests.nights import IDENTITY, a_run, acted, paid, rows, some_items, statuses, violations
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.shift import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_ids_that_come_back_after_another_run_held_their_items_are_kept(
+    tmp_path: Path,
+) -> None:
+    async def another(shift: Shift) -> None:
+        while shift.tally.counts[ItemStatus.SUBMITTING] < 5:  # noqa: ASYNC110  on the wire
+            await anyio.sleep(0.01)
+        (shift.folder.batch / "lock").unlink()
+        with open_job(tmp_path, IDENTITY):  # takes what is on the wire for cut off
+            pass
+        await anyio.sleep_forever()
+
+    async with acted("delay:create:seconds=3", service_time="1") as simulator:
+        first = await a_run(tmp_path, simulator, some_items(20), beside=[another])
+        created, held = paid(simulator).total(), statuses(tmp_path)[ItemStatus.HELD]
+        known = {row.task_id for row in rows(tmp_path)}
+        second = await a_run(tmp_path, simulator, some_items(20))
+
+    assert first.exit_code is Exit.STOPPED
+    assert first.stop is not None
+    assert "another run" in first.stop.message
+    assert 5 <= created < 20
+    assert {task.id for task in simulator.ledger.creates[:created]} <= known
+    assert held == 0
+    assert second.exit_code is Exit.DONE
+    assert violations(tmp_path, simulator) == []
+
+
+def test_what_is_kept_aside_stands_where_the_next_run_looks(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.prepare()
+    with closing(Emergency(folder)) as mine:
+        mine.reserve()
+        folder.emergency.unlink()  # as another run does that has taken it in
+        mine.append({"key": "k"})
+
+    assert list(Emergency(folder).entries()) == [{"key": "k"}]

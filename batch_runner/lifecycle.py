@@ -70,9 +70,10 @@ class Event(StrEnum):
     PLACED = "placed"  # fetching -> done
     FILE_MISSING = "file_missing"  # done -> unfetched: deleted or damaged since
     RETRIED = "retried"  # failed or refused -> pending: may be paid again, by policy or a person
-    ATTACHED = "attached"  # held -> submitted: the task id was found
-    RESUBMITTED = "resubmitted"  # held -> pending: a person accepts that it may be paid again
-    DROPPED = "dropped"  # held -> failed: a person gives it up
+    # By a person, from held; or from submitted, where the task cannot be had or its id was wrong.
+    ATTACHED = "attached"  # -> submitted: the task id was found
+    RESUBMITTED = "resubmitted"  # -> pending: it is accepted that it may be paid again
+    DROPPED = "dropped"  # -> failed: it is given up
 
 
 _S, _E = ItemStatus, Event
@@ -90,6 +91,9 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
         _E.TASK_COMPLETED: _S.FETCHING,
         _E.TASK_FAILED: _S.FAILED,
         _E.TASK_UNKNOWN: _S.UNFETCHED,
+        _E.ATTACHED: _S.SUBMITTED,
+        _E.RESUBMITTED: _S.PENDING,
+        _E.DROPPED: _S.FAILED,
     },
     _S.FETCHING: {
         _E.PLACED: _S.DONE,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -62,6 +63,9 @@ def verb(
     A held item's create left, and its answer was never seen: it may have been paid. Look in the
     service's own console at the time shown. Then: `attach` the task id found there (nothing is paid
     again), `resubmit` (it may be paid twice), or `drop` the item.
+
+    By its name, an item can be decided about as well whose files a run could not have, or whose
+    task id was attached and is the wrong one.
     """
     folder = job_folder(manifest, output, rehearse=rehearse)
     if item is None:
@@ -81,6 +85,7 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
     with JournalReader(folder.journal) as reader:
         held = list(reader.items(ItemStatus.HELD))
         windows = {item.key: _window(reader, item) for item in held}
+    names = Counter(item.id for item in held)
     for item in held:
         first, last = windows[item.key]
         if as_json:
@@ -97,10 +102,10 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
             )
         else:
             sent, seen, prompt = _clock(first), _clock(last), printable(item.prompt, 120)
+            name = item.id if names[item.id] == 1 else f"{item.id} ({item.key})"
             say_either(
-                f"{item.id}  attempt {item.attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
-                f"{item.id}  第 {item.attempt} 次创建，发出于 {sent} 至 {seen}\n"
-                f"    提示词：{prompt}",
+                f"{name}  attempt {item.attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
+                f"{name}  第 {item.attempt} 次创建，发出于 {sent} 至 {seen}\n    提示词：{prompt}",
             )
             say(f"    {printable(item.message or '', 200)}")
     if not as_json:
@@ -132,13 +137,15 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
         raise UsageError("attach wants a TASK_ID, and nothing else does")
     with open_job(folder.root, None, state=state_folder()) as job:
         with JournalReader(folder.journal) as reader:
-            held = list(reader.items(ItemStatus.HELD))
+            undecided = list(reader.items(ItemStatus.HELD))
+            if name != "all":
+                undecided += _in_doubt(reader, name)
             wanted = PROVIDERS[reader.job().provider].task_id
         if task_id is not None and not wanted.fullmatch(task_id):
             raise UsageError(f"{printable(task_id, 60)!r} is no task id: wanted {wanted.pattern}")
-        chosen = _chosen(held, name, decision)
+        chosen = _chosen(undecided, name, decision)
         if task_id is not None and len(chosen) > 1:
-            raise UsageError("one task id belongs to one item; name it by its key")
+            raise UsageError("one task id belongs to one item; name the item")
         for item in chosen:
             try:
                 job.journal.apply(_change(item.key, decision, task_id))
@@ -147,13 +154,30 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
     return len(chosen)
 
 
-def _chosen(held: list[ItemRow], name: str, decision: str) -> list[ItemRow]:
+def _in_doubt(reader: JournalReader, name: str) -> list[ItemRow]:
+    """Return those of this name whose task could not be had, or was named by a person.
+
+    They are `submitted`: what is `unfetched` is asked for again from the opening of the job on.
+    """
+    named = [one for one in reader.items(ItemStatus.SUBMITTED) if name in (one.id, one.key)]
+    return [one for one in named if one.reason or _was_attached(reader, one)]
+
+
+def _was_attached(reader: JournalReader, item: ItemRow) -> bool:
+    attached = (one for one in reader.events(item.key) if one.event == Event.ATTACHED.value)
+    return any(one.task_id == item.task_id for one in attached)
+
+
+def _chosen(undecided: list[ItemRow], name: str, decision: str) -> list[ItemRow]:
     """Return the items that are meant by a name, or by `all`."""
-    if name == "all" and any(item.id == "all" for item in held):
+    if name == "all" and any(item.id == "all" for item in undecided):
         raise UsageError("an item of its own is called 'all'; name each by its key (--json)")
-    chosen = [item for item in held if name in (item.id, item.key, "all")]
+    chosen = [item for item in undecided if name in (item.id, item.key, "all")]
     if not chosen and name != "all":
-        raise UsageError(f"no held item is called {printable(name, 60)!r}")
+        raise UsageError(f"no item that waits for a decision is called {printable(name, 60)!r}")
+    if len(chosen) > 1 and name != "all":
+        keys = " or ".join(one.key + ("" if one.listed else " (not listed)") for one in chosen)
+        raise UsageError(f"several are called {printable(name, 60)!r}; name one by its key: {keys}")
     if decision != "resubmit":
         return chosen
     unlisted = [item.id for item in chosen if not item.listed]

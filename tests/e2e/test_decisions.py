@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -115,3 +116,86 @@ def test_a_missing_file_counts_among_those_that_will_be_fetched_again(
     assert command("run").returncode == 0
     assert command("verify").returncode == 0
     assert list(service.paid().values()) == [1] * 8
+
+
+def held_item(command: Command, service: Service) -> tuple[str, str]:
+    """Run until one item is held; return its name and the task id that nobody was told."""
+    write_manifest(command.manifest, 3, more="timeouts: {unknown: 1s}\n")
+    service.set_faults("lose_answer:create:times=1")
+    command("run")
+    (name,) = [name for name, status in command.statuses().items() if status == "held"]
+    known = {row["task_id"] for row in rows_of(command)}
+    (lost,) = {one["task_id"] for one in service.ledger()["creates"]} - known
+    return name, lost
+
+
+def rows_of(command: Command) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in command("status", "--json").stdout.splitlines()]
+
+
+@pytest.mark.parametrize("run_between", [False, True])
+def test_a_wrong_task_id_can_be_put_right(
+    command: Command, service: Service, run_between: bool
+) -> None:
+    name, lost = held_item(command, service)
+
+    command("resolve", name, "attach", "0" * 32)
+    if run_between:
+        assert command("run").returncode == 1
+        assert command.statuses()[name] == "unfetched"
+    told = command("resolve", name, "attach", lost)
+
+    assert told.returncode == 0, told.stderr
+    assert command("run").returncode == 0
+    assert list(service.paid().values()) == [1] * 3
+
+
+@pytest.mark.parametrize(("decision", "paid"), [("drop", [1, 1, 1]), ("resubmit", [1, 1, 2])])
+def test_what_the_service_has_forgotten_is_decided_about_by_name(
+    command: Command, service: Service, decision: str, paid: list[int]
+) -> None:
+    write_manifest(command.manifest, 3, more="timeouts: {unknown: 1s}\n")
+    service.set_faults("forget:status:times=1000")
+    assert command("run").returncode == 1
+    assert set(command.statuses().values()) == {"unfetched"}
+
+    everything = command("resolve", "all", decision)
+    one = command("resolve", "card-1", decision)
+    service.set_faults()
+    command("run")
+
+    assert everything.stdout.startswith("0 items")
+    assert one.stdout.startswith("1 item:")
+    ended = "failed" if decision == "drop" else "done"
+    assert command.statuses() == {"card-0": "done", "card-1": ended, "card-2": "done"}
+    assert sorted(service.paid().values()) == paid
+
+
+def test_what_is_in_flight_is_nobodys_to_decide(command: Command, service: Service) -> None:
+    service.set_faults("word:status")
+    process = command.start("run")
+    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+    process.terminate()
+    process.communicate()
+    assert "submitted" in command.statuses().values()
+
+    told = command("resolve", "card-0", "resubmit")
+
+    assert told.returncode == 2
+    assert "no item that waits for a decision" in told.stderr
+
+
+def test_of_two_items_of_one_name_the_key_tells_which(command: Command, service: Service) -> None:
+    write_manifest(command.manifest, 1)
+    service.set_faults("lose_answer:create")
+    command("run")
+    change_prompts(command)
+    command("run")
+
+    told = command("resolve", "card-0", "drop")
+    keys = re.findall(r"[0-9a-f]{32}", told.stderr)
+
+    assert told.returncode == 2
+    assert told.stderr.count("(not listed)") == 1
+    assert all(key in command("resolve").stdout for key in keys)
+    assert [command("resolve", key, "drop").returncode for key in keys] == [0, 0]

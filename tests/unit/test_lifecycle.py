@@ -42,9 +42,18 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
         (ItemStatus.FAILED, ItemStatus.PENDING),
         (ItemStatus.REFUSED, ItemStatus.PENDING),
     ],
-    Event.ATTACHED: [(ItemStatus.HELD, ItemStatus.SUBMITTED)],
-    Event.RESUBMITTED: [(ItemStatus.HELD, ItemStatus.PENDING)],
-    Event.DROPPED: [(ItemStatus.HELD, ItemStatus.FAILED)],
+    Event.ATTACHED: [
+        (ItemStatus.HELD, ItemStatus.SUBMITTED),
+        (ItemStatus.SUBMITTED, ItemStatus.SUBMITTED),
+    ],
+    Event.RESUBMITTED: [
+        (ItemStatus.HELD, ItemStatus.PENDING),
+        (ItemStatus.SUBMITTED, ItemStatus.PENDING),
+    ],
+    Event.DROPPED: [
+        (ItemStatus.HELD, ItemStatus.FAILED),
+        (ItemStatus.SUBMITTED, ItemStatus.FAILED),
+    ],
 }
 
 

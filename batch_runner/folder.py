@@ -39,6 +39,8 @@ MARKER = ".batch-job.json"
 BATCH = ".batch"
 LONGEST_NAME = 255  # bytes of a file name, on nearly every file system
 _EVENT_DIGITS = 15
+#: Times that a lock is tried, and seconds from one to the next, until another run holds it.
+_LOOKS, _A_LOOK = 5, 0.02
 
 
 @dataclass(frozen=True)
@@ -142,15 +144,23 @@ class Lock:
         # The file is never unlinked: a second file of the same name would be a second lock.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(self._path, flags, 0o600)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._taken():
             owner = _owner_text(os.read(self._descriptor, 4096))
             os.close(self._descriptor)
-            raise JobLocked(f"another run holds {folder.root}: {owner}") from None
+            raise JobLocked(f"another run holds {folder.root}: {owner}")
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
+
+    def _taken(self) -> bool:
+        for _ in range(_LOOKS):  # whoever only looks holds it for a moment
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_A_LOOK)
+            else:
+                return True
+        return False
 
     def release(self) -> None:
         """Let another run take it."""
@@ -166,35 +176,20 @@ class Lock:
 def lock_owner(folder: JobFolder) -> str | None:
     """Return who holds the job, None when nobody does; makes no file.
 
-    The lock is tried only while the process that is named in it lives, so that a run which starts
-    just then is not told that the job is held.
+    Who is named in it may be gone, and another process have its number, here or elsewhere: so it is
+    tried, for a moment.
     """
     try:
         descriptor = os.open(folder.batch / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
-        raw = os.read(descriptor, 4096)
-        if not _owner_gone(raw):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                return _owner_text(raw)
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _owner_text(os.read(descriptor, 4096))
     finally:
         os.close(descriptor)
     return None
-
-
-def _owner_gone(raw: bytes) -> bool:
-    try:
-        owner = json.loads(raw)
-        if owner["host"] == socket.gethostname():
-            os.kill(int(owner["pid"]), 0)
-    except ProcessLookupError:
-        return True
-    except (OSError, ValueError, KeyError, TypeError, OverflowError):
-        return False
-    return False
 
 
 def _owner_text(raw: bytes) -> str:

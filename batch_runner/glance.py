@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from dataclasses import dataclass
 from itertools import islice
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
+from batch_runner.folder import JobFolder, lock_owner
 from batch_runner.forecast import Forecast
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import UNDERWAY, Event, ItemStatus
@@ -57,7 +56,7 @@ class Glance:
     counts: Mapping[ItemStatus, int]
     spent: int
     run: RunRow | None  # the latest
-    at_work: bool  # it has not ended, and its process is there
+    at_work: bool  # it has not ended, and the job is held
     creates: int  # of this run, that must be assumed paid
     limited: int  # answers 429 of this run, as last told
     limited_lately: int
@@ -90,7 +89,7 @@ def glance(journal: Path, *, now: float | None = None) -> Glance:
             counts=counts,
             spent=reader.spent(),
             run=run,
-            at_work=run is not None and _at_work(run),
+            at_work=run is not None and _at_work(run, journal),
             creates=max(run.creates if run else 0, whole.creates),
             limited=max(run.limited if run else 0, whole.limited),
             limited_lately=max(lately.limited, _limited_by_weather(run, now)),
@@ -164,16 +163,6 @@ def _limited_by_weather(run: RunRow | None, now: float) -> int:
     return int(run.weather[-1][3] - before)
 
 
-def _at_work(run: RunRow) -> bool:
-    """Say whether the process of a run is there; that of another machine is believed to be."""
-    if run.ended_at is not None:
-        return False
-    if run.host != socket.gethostname():
-        return True
-    try:
-        os.kill(run.pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def _at_work(run: RunRow, journal: Path) -> bool:
+    """Say whether a run has not ended and somebody holds its job."""
+    return run.ended_at is None and lock_owner(JobFolder(journal.parent.parent)) is not None

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import pty
 import re
 import signal
+import socket
+import sqlite3
 import struct
 import subprocess
 import sys
 import termios
 import threading
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -143,6 +147,24 @@ def test_the_watch_of_a_killed_run_ends(
 ) -> None:
     run_at_work.kill()
     run_at_work.communicate(timeout=PATIENCE)
+
+    again = command("status", "--watch")
+
+    assert again.returncode == 0
+    assert "was killed" in again.stdout
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
+def test_the_watch_of_a_killed_run_ends_although_its_number_is_taken_again(
+    command: Command, run_at_work: subprocess.Popen[str], host: str
+) -> None:
+    run_at_work.kill()
+    run_at_work.communicate(timeout=PATIENCE)
+    with closing(sqlite3.connect(command.out / ".batch/journal.sqlite")) as journal, journal:
+        journal.execute("UPDATE runs SET pid = ?, host = ?", (os.getpid(), host))
+    (command.out / ".batch/lock").write_text(
+        json.dumps({"pid": os.getpid(), "host": host, "since": 0})
+    )
 
     again = command("status", "--watch")
 

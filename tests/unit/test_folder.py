@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
 import socket
 import stat
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -107,6 +109,18 @@ def test_a_lock_file_that_an_ended_run_left_holds_nobody_up(folder: JobFolder) -
         owner = json.loads((folder.batch / "lock").read_text())
 
     assert owner["pid"] == os.getpid()
+
+
+def test_who_only_looks_keeps_no_run_from_its_job(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Lock(folder).release()
+    looking = os.open(folder.batch / "lock", os.O_RDONLY)
+    fcntl.flock(looking, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda _: os.close(looking))
+
+    with Lock(folder):
+        pass
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid":1,"host":"a","since":"x"}'])

@@ -28,12 +28,23 @@ if TYPE_CHECKING:
 
     from batch_runner.manifest import Manifest
 
+
+class FolderType(click.Path):
+    """The path of a folder: "", from a variable that is not set, is not the one one stands in."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path."""
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 manifest_argument = click.argument(
     "manifest", type=click.Path(path_type=Path, dir_okay=False), metavar="MANIFEST"
 )
 output_option = click.option(
     "--output",
-    type=click.Path(path_type=Path, file_okay=True),
+    type=FolderType(path_type=Path, file_okay=True),
     metavar="FOLDER",
     help="Output folder (default: the manifest's, or out/JOB beside it; env BATCH_RUNNER_OUTPUT).",
     envvar="BATCH_RUNNER_OUTPUT",
@@ -75,6 +86,7 @@ def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = F
 
     Raises:
         UsageError: the path of the folder, or of the manifest, cannot be written down as text.
+        FolderRefused: it cannot be looked into.
     """
     folder = (output or manifest.output_folder).absolute()
     for path in (folder, manifest.path.absolute()):
@@ -82,7 +94,19 @@ def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = F
             str(path).encode()
         except UnicodeEncodeError:
             raise UsageError(f"{printable(str(path))}: a path must be UTF-8") from None
-    return folder.with_name(folder.name + ".rehearsal") if rehearse else folder
+    folder = folder.with_name(folder.name + ".rehearsal") if rehearse else folder
+    _look_into(JobFolder(folder))
+    return folder
+
+
+def _look_into(folder: JobFolder) -> None:
+    for path in (folder.marker, folder.journal):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise folder.refused(error) from error
 
 
 def job_folder(manifest_path: Path, output: Path | None, *, rehearse: bool = False) -> JobFolder:

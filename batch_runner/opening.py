@@ -22,7 +22,7 @@ from batch_runner.journal import Change, Journal
 from batch_runner.journal.changes import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.text import whole
-from batch_runner.witness import Witness
+from batch_runner.witness import Witness, refuse_unmounted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -91,11 +91,33 @@ def _opened(
     wall_clock: Callable[[], float],
 ) -> OpenJob:
     """Open the job; what must be closed again is left to `held`."""
+    if identity is not None and state is not None and not folder.marker.exists():
+        refuse_unmounted(state, folder.root)
     folder.prepare()
     held.enter_context(Lock(folder))
-    marker, witness, emergency = Marker(folder), Witness(folder.root), Emergency(folder)
-    for one in (emergency, marker, witness):
-        held.callback(one.close)
+    emergency = Emergency(folder)
+    held.callback(emergency.close)
+    journal = _trusted(held, folder, identity, state, wall_clock)
+    folder.clear_parts()
+    _bring_in(emergency, journal)
+    journal.recover()
+    refetched = _refetch(folder, journal)
+    emergency.reserve()
+    journal.tell_high_water()
+    return OpenJob(folder=folder, journal=journal, emergency=emergency, refetched=refetched)
+
+
+def _trusted(
+    held: ExitStack,
+    folder: JobFolder,
+    identity: Identity | None,
+    state: Path | None,
+    wall_clock: Callable[[], float],
+) -> Journal:
+    """Open the journal if it is to be trusted, and let marker and witness follow it."""
+    marker, witness = Marker(folder), Witness(folder.root)
+    held.callback(marker.close)
+    held.callback(witness.close)
     said = marker.read()
     journal = _journal(folder, identity, wall_clock, unmarked=said is None)
     held.callback(journal.close)
@@ -111,13 +133,7 @@ def _opened(
         marker.write(job["id"], job["name"])
     witness.begin(journal.last_event)
     journal.watch_high_water(_telling(marker, witness))
-    folder.clear_parts()
-    _bring_in(emergency, journal)
-    journal.recover()
-    refetched = _refetch(folder, journal)
-    emergency.reserve()
-    journal.tell_high_water()
-    return OpenJob(folder=folder, journal=journal, emergency=emergency, refetched=refetched)
+    return journal
 
 
 def _telling(marker: Marker, witness: Witness) -> Callable[[int], None]:
@@ -164,11 +180,12 @@ def _new(folder: JobFolder, identity: Identity, wall_clock: Callable[[], float])
 
 
 def _check(journal: Journal, folder: JobFolder, said: Mapping[str, Any], witness: Witness) -> None:
-    if not journal.at_home(folder.journal):
+    if not journal.at_home(folder.journal, known=witness.seen > 0):
         raise JournalUnreadable(
-            f"{folder.journal} is a copy of the journal in {journal.job()['folder']}: two runs "
-            "would pay for the same items. Nothing was sent. Ways out: go on with that one; or use "
-            f"another output folder; or, if this one is to take its place, remove {folder.marker}"
+            f"{folder.journal} is a copy of the journal in {_first_home(journal, folder)}: two "
+            "runs would pay for the same items. Nothing was sent. Ways out: go on with that one; "
+            "or use another output folder; or, if this one is to take its place, remove "
+            f"{folder.marker}"
         )
     if said["job"] != journal.job()["id"]:
         raise JournalUnreadable(f"the journal is not this folder's. {_ways_out(folder)}")
@@ -182,6 +199,13 @@ def _check(journal: Journal, folder: JobFolder, said: Mapping[str, Any], witness
             f"{folder.root} is an older copy of this job: its journal ends at event "
             f"{journal.last_event}, {witness.seen} have been seen. {_ways_out(folder)}"
         )
+
+
+def _first_home(journal: Journal, folder: JobFolder) -> str:
+    """Return where a copied journal was used."""
+    there = str(journal.job()["folder"])
+    here = there == os.path.realpath(folder.root)
+    return "this place on another machine, or before a backup was put back" if here else there
 
 
 def _ways_out(folder: JobFolder) -> str:

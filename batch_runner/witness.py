@@ -6,6 +6,9 @@ paid for would be paid for again. So each job has a small file among the user's 
 job's id, with the number of the last event that this machine has seen in its journal. It is held
 while the job is, so that of two copies only one is at work.
 
+The file names the folder, too, and where its disk is mounted: while that is not, the folder's place
+is empty, and a new job there would pay for all of it again.
+
 It helps where it can: without a home, or where it cannot be written, a run goes on without it.
 """
 
@@ -18,7 +21,7 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from batch_runner.errors import JobLocked
+from batch_runner.errors import FolderRefused, JobLocked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +36,7 @@ class Witness:
 
     def __init__(self, root: Path) -> None:
         """Of the job in the folder `root`; nothing is held yet."""
-        self._root = root
+        self._root = root.absolute()
         self._descriptor: int | None = None
 
     def hold(self, state: Path, job: str) -> None:
@@ -52,7 +55,7 @@ class Witness:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            where = _folder_in(os.pread(descriptor, 8192, 0))
+            where = _read(os.pread(descriptor, 8192, 0), "folder") or "its folder is not named"
             raise JobLocked(f"another run of the job in {self._root} is at work: {where}") from None
 
     @property
@@ -67,7 +70,8 @@ class Witness:
         """Note that the job lies where it was opened, and has come to this event."""
         if self._descriptor is not None:
             number = f"{events:0{_DIGITS}d}"
-            text = json.dumps({"events": number, "folder": str(self._root.absolute())}) + "\n"
+            mount = str(_mount_of(self._root))
+            text = json.dumps({"events": number, "folder": str(self._root), "mount": mount}) + "\n"
             with suppress(OSError):
                 os.pwrite(self._descriptor, text.encode(), 0)
                 os.ftruncate(self._descriptor, len(text.encode()))
@@ -85,8 +89,32 @@ class Witness:
             self._descriptor = None
 
 
-def _folder_in(said: bytes) -> str:
+def refuse_unmounted(state: Path, root: Path) -> None:
+    """Refuse to begin a job where one was whose disk is not there now.
+
+    Raises:
+        FolderRefused: the file system that held it is not mounted.
+    """
+    for path in sorted((state / "jobs").glob("*.json")):
+        with suppress(OSError):
+            said = path.read_bytes()
+            if _read(said, "folder") == str(root.absolute()):
+                mount = _read(said, "mount")
+                if mount is not None and not os.path.ismount(mount):
+                    raise FolderRefused(
+                        f"{root} has a job on the disk of {mount}, and that is not mounted. "
+                        f"Nothing was sent. If a new job is to begin here, remove {path}"
+                    )
+
+
+def _mount_of(path: Path) -> Path:
+    while not path.is_mount() and path != path.parent:
+        path = path.parent
+    return path
+
+
+def _read(said: bytes, name: str) -> str | None:
     try:
-        return str(json.loads(said)["folder"])
+        return str(json.loads(said)[name])
     except (ValueError, KeyError, TypeError):
-        return "its folder is not named"
+        return None

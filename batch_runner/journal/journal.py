@@ -186,11 +186,17 @@ class Journal:
         with self._transaction():
             self._connection.execute("UPDATE job SET folder = ?, inode = ?", place_of(path))
 
-    def at_home(self, path: Path) -> bool:
-        """Say whether the journal lies where it was, or was moved as a whole; False: a copy."""
+    def at_home(self, path: Path, *, known: bool) -> bool:
+        """Say whether the journal lies where it was, or was moved as a whole; False: a copy.
+
+        Another file in the same place is a backup that was put back, or a copy on another machine.
+        It is believed where the job is `known` here. Of a device, the number may change.
+        """
         folder, inode = place_of(path)
         job = self.job()
-        return bool(job["folder"] == folder or job["inode"] == inode)
+        if job["folder"] == folder:
+            return known or inode.partition(":")[2] == job["inode"].partition(":")[2]
+        return bool(job["inode"] == inode)
 
     def recover(self) -> Recovered:
         """Put every item that an earlier run left in between where this run can go on."""

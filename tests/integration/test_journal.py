@@ -549,9 +549,19 @@ def test_a_copy_is_told_from_the_journal_that_was_moved(tmp_path: Path, path: Pa
     path.parent.parent.rename(tmp_path / "moved")
 
     with closing(Journal.open(copied)) as journal:
-        assert not journal.at_home(copied)
+        assert not journal.at_home(copied, known=True)
     with closing(Journal.open(moved)) as journal:
-        assert journal.at_home(moved)
+        assert journal.at_home(moved, known=False)
+
+
+def test_another_file_in_the_same_place_is_believed_where_its_job_is_known(path: Path) -> None:
+    Journal.create(path, job="cards", provider="baicai", origin="o").close()
+    path.rename(path.with_name("first"))  # keeps its number from the second
+    path.write_bytes(path.with_name("first").read_bytes())
+
+    with closing(Journal.open(path)) as journal:
+        assert not journal.at_home(path, known=False)
+        assert journal.at_home(path, known=True)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.errors import JobLocked
-from batch_runner.witness import Witness
+from batch_runner.errors import FolderRefused, JobLocked
+from batch_runner.witness import Witness, refuse_unmounted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,3 +67,20 @@ def test_where_it_cannot_be_made_all_goes_on(tmp_path: Path) -> None:
         witness.begin(1)
         witness.raise_to(2)
         assert witness.seen == 0
+
+
+def test_where_the_disk_of_a_job_is_not_mounted_no_other_job_begins(tmp_path: Path) -> None:
+    root = tmp_path / "disk" / "out"
+    with closing(held(tmp_path, root)) as witness:
+        witness.begin(1)
+    (file,) = (tmp_path / "jobs").iterdir()
+    refuse_unmounted(tmp_path, root)  # that of / always is
+
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "mount": str(tmp_path / "disk")}))
+
+    with pytest.raises(FolderRefused, match=f"not mounted.* remove {file}"):
+        refuse_unmounted(tmp_path, root)
+    refuse_unmounted(tmp_path, root.with_name("another"))
+    file.unlink()
+    refuse_unmounted(tmp_path, root)

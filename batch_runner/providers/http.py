@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 ANSWER_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16
 MOST_HOPS = 3
+#: Seconds that a request gets beyond its time.
+MOMENT = 0.1
 #: What stands for no coding; the third is left over from how some stores are written to.
 _AS_IT_IS = ("", "identity", "aws-chunked")
 _SECRET = 8  # characters of a key, at least; a shorter one is a word that stands anywhere
@@ -134,9 +136,12 @@ class Http:
         headers: Mapping[str, str],
         data: Any = None,
     ) -> Answer:
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(None)
+        alarm = loop.call_later(seconds, _last_moment, loop, limit)
         try:
             async with (
-                asyncio.timeout(seconds),
+                limit,
                 session.request(
                     method, self.base_url + path, headers=headers, data=data, allow_redirects=False
                 ) as response,
@@ -145,6 +150,8 @@ class Http:
                 return Answer(response.status, body, _retry_after(response.headers))
         except _CAUGHT as error:
             raise translate(error, f"{method} {path}") from None
+        finally:
+            alarm.cancel()
 
     async def download(self, url: str, receive: Receiver) -> bool:
         """GET a file from any host, without the key, following a few checked redirects.
@@ -200,6 +207,15 @@ class Http:
         if not self._private and _is_literally_private(address.host):
             raise FileRejected(f"{shown(url)} is on a private address")
         return address
+
+
+def _last_moment(loop: asyncio.AbstractEventLoop, limit: asyncio.Timeout) -> None:
+    """End a request that is out of time, after what came while the process stood still is read.
+
+    A process that was stopped for minutes finds its timers due and its answers there, and would
+    look at its timers first.
+    """
+    limit.reschedule(loop.time() + MOMENT)
 
 
 def _echo_of(key: str) -> re.Pattern[bytes]:

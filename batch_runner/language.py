@@ -84,7 +84,7 @@ def stop_word(reason: str, language: Language) -> str:
     return _STOPS.get(reason, reason) if language == "zh" else reason
 
 
-def shown(text: str, stream: TextIO | None = None) -> str:
+def encodable(text: str, stream: TextIO | None = None) -> str:
     """Return `text` with what the encoding of `stream` (default: stdout) lacks replaced."""
     encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     try:

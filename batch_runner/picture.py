@@ -12,7 +12,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.language import shown, status_word, stop_word, wording
+from batch_runner.language import encodable, status_word, stop_word, wording
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.text import duration, fitted, printable, width
 
@@ -272,7 +272,7 @@ def live_picture(
             console.clear()  # the terminal has wrapped the last picture anew, nobody knows how
             last = size
         drawn = draw(columns=size.width, rows=size.height)
-        plain = shown(drawn.plain, stream)
+        plain = encodable(drawn.plain, stream)
         live.update(drawn if plain == drawn.plain else Text(plain, no_wrap=True), refresh=True)
 
     with live, _logged_above(stream, live):

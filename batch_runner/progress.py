@@ -20,7 +20,7 @@ import anyio.to_thread
 
 from batch_runner.errors import JournalError
 from batch_runner.glance import glance
-from batch_runner.language import reader_language, shown, status_word, stop_word, wording
+from batch_runner.language import encodable, reader_language, status_word, stop_word, wording
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.picture import REST, is_terminal, live_picture, picture, weather_text
 from batch_runner.target import command_line
@@ -227,7 +227,7 @@ def _json_line(facts: Facts) -> str:
 
 def _write(stream: TextIO, text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # nobody looks any more; the run goes on
-        print(shown(text, stream), file=stream, flush=True)
+        print(encodable(text, stream), file=stream, flush=True)
 
 
 def summary_lines(

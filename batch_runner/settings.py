@@ -191,13 +191,13 @@ ClockField = Annotated[
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 
-class Part(BaseModel):
+class Block(BaseModel):
     """A block of settings: frozen, unknown names refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
-class Limits(Part):
+class Limits(Block):
     """How fast, how much, how long: the operator's limits."""
 
     pace: RateField = Field(default=Rate(1, 1), description="Create requests: at most this rate.")
@@ -222,7 +222,7 @@ class Limits(Part):
     )
 
 
-class Timeouts(Part):
+class Timeouts(Block):
     """How long one thing may take before it counts as lost, in seconds."""
 
     connect: Duration = Field(default=10.0, description="Name look-up, TCP and TLS, each request.")
@@ -248,7 +248,7 @@ class Timeouts(Part):
     )
 
 
-class Polling(Part):
+class Polling(Block):
     """When to ask for a task's status."""
 
     pollers: Count | None = Field(
@@ -269,7 +269,7 @@ class Polling(Part):
     )
 
 
-class Retries(Part):
+class Retries(Block):
     """Sending the same request again, which costs nothing."""
 
     base: Duration = Field(default=0.5, description="First back-off; doubles, with full jitter.")
@@ -287,7 +287,7 @@ class Retries(Part):
     )
 
 
-class Fetching(Part):
+class Fetching(Block):
     """How finished files are brought home."""
 
     fetchers: Count | None = Field(
@@ -305,7 +305,7 @@ class Fetching(Part):
     )
 
 
-class Settings(Part):
+class Settings(Block):
     """All parts together."""
 
     limits: Limits = Limits()
@@ -338,7 +338,7 @@ def _at_once(rate: Rate, *, least: int) -> int:
     return max(least, math.ceil(min(_MOST_AT_ONCE, rate.per_second * _UNDER_WAY)))
 
 
-class Service(Part):
+class Service(Block):
     """Where the service is and how we are known there. The key hides itself when shown."""
 
     provider: str

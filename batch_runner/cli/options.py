@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
 from batch_runner.folder import JobFolder
-from batch_runner.language import reader_language, shown, wording
+from batch_runner.language import encodable, reader_language, wording
 from batch_runner.opening import REHEARSAL, Identity
 from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Service
@@ -235,7 +235,7 @@ def say(text: str, *, error: bool = False) -> None:
     """Print a line; a reader that has gone is not our failure."""
     stream = sys.stderr if error else sys.stdout
     with contextlib.suppress(OSError, ValueError):
-        stream.write(shown(text, stream) + "\n")
+        stream.write(encodable(text, stream) + "\n")
         stream.flush()
 
 

@@ -56,7 +56,7 @@ class Committer(Protocol):
         ...
 
 
-class Waiting:
+class Queued:
     """One operation and the future that tells its outcome."""
 
     __slots__ = ("error", "future", "operation", "result")
@@ -77,7 +77,7 @@ class Waiting:
             self.future.set_result(self.result)
 
 
-def commit_batch(connection: sqlite3.Connection, batch: list[Waiting]) -> None:
+def commit_batch(connection: sqlite3.Connection, batch: list[Queued]) -> None:
     """Run every operation of `batch` in one transaction and note each outcome.
 
     An operation that raises `IllegalTransition` or `JournalError` has changed nothing and does not
@@ -85,7 +85,7 @@ def commit_batch(connection: sqlite3.Connection, batch: list[Waiting]) -> None:
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for moves, group in groupby(batch, lambda waiting: isinstance(waiting.operation, Move)):
+        for moves, group in groupby(batch, lambda queued: isinstance(queued.operation, Move)):
             if moves:
                 _move(connection, list(group))
             else:
@@ -93,31 +93,31 @@ def commit_batch(connection: sqlite3.Connection, batch: list[Waiting]) -> None:
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection)
-        for waiting in batch:
-            waiting.error = JournalError(f"the journal cannot be written: {error}")
+        for queued in batch:
+            queued.error = JournalError(f"the journal cannot be written: {error}")
     except BaseException as error:
         _roll_back(connection)
         _refuse(batch, error)
         raise
 
 
-def _move(connection: sqlite3.Connection, group: list[Waiting]) -> None:
-    errors = apply_all(connection, [cast("Move", waiting.operation) for waiting in group])
-    for waiting, error in zip(group, errors, strict=True):
-        waiting.error = error
+def _move(connection: sqlite3.Connection, group: list[Queued]) -> None:
+    errors = apply_all(connection, [cast("Move", queued.operation) for queued in group])
+    for queued, error in zip(group, errors, strict=True):
+        queued.error = error
 
 
-def _operate(connection: sqlite3.Connection, group: Iterable[Waiting]) -> None:
-    for waiting in group:
+def _operate(connection: sqlite3.Connection, group: Iterable[Queued]) -> None:
+    for queued in group:
         try:
-            waiting.result = waiting.operation(connection)
+            queued.result = queued.operation(connection)
         except (IllegalTransition, JournalError) as error:
-            waiting.error = error
+            queued.error = error
 
 
-def _refuse(batch: list[Waiting], error: BaseException) -> None:
-    for waiting in batch:
-        waiting.error = JournalError(f"the journal stopped: {error!r}")
+def _refuse(batch: list[Queued], error: BaseException) -> None:
+    for queued in batch:
+        queued.error = JournalError(f"the journal stopped: {error!r}")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
@@ -146,12 +146,12 @@ class GroupCommit:
         self._after_commit = after_commit
         self._pause = pause
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[Waiting] = deque()
+        self._queue: deque[Queued] = deque()
         self._wake = threading.Event()
         self._will_wake = False  # at the end of this round of the loop
         self._closing = threading.Event()
         self._unsettled = 0
-        self._patient: list[Waiting] = []  # not queued yet
+        self._patient: list[Queued] = []  # not queued yet
         self._alarm: asyncio.TimerHandle | None = None  # when they will be
         self._broken: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
@@ -174,7 +174,7 @@ class GroupCommit:
             IllegalTransition: the operation asked for an illegal move; it changed nothing.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._patient.append(Waiting(operation, future))
+        self._patient.append(Queued(operation, future))
         if not patient:
             self._send_off()
         elif self._alarm is None:
@@ -232,7 +232,7 @@ class GroupCommit:
         finally:
             self._loop.call_soon_threadsafe(self._settle, batch)
 
-    def _settle(self, batch: list[Waiting]) -> None:
+    def _settle(self, batch: list[Queued]) -> None:
         self._unsettled -= len(batch)
-        for waiting in batch:
-            waiting.settle()
+        for queued in batch:
+            queued.settle()

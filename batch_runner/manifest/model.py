@@ -26,7 +26,7 @@ from batch_runner.manifest.fields import (
     Values,
     Variables,
 )
-from batch_runner.settings import Fetching, Limits, Part, Polling, Retries, Timeouts
+from batch_runner.settings import Block, Fetching, Limits, Polling, Retries, Timeouts
 
 #: The keys that make items; one of them must be there.
 SOURCES = ("prompts", "matrix", "items_from")
@@ -36,7 +36,7 @@ SOURCES = ("prompts", "matrix", "items_from")
 _GIVEN_ONLY = ConfigDict(validate_default=False)
 
 
-class Output(Part):
+class Output(Block):
     """Where the finished files go, and what they are called."""
 
     model_config = _GIVEN_ONLY
@@ -50,7 +50,7 @@ class Output(Part):
     )
 
 
-class OnFinish(Part):
+class OnFinish(Block):
     """Whom to tell at the end of a run."""
 
     model_config = _GIVEN_ONLY
@@ -108,7 +108,7 @@ class Matrix(BaseModel):
     )
 
 
-class Document(Part):
+class Document(Block):
     """A manifest of batch-runner: what is to be made, how fast, and where it goes."""
 
     model_config = ConfigDict(

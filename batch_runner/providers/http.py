@@ -171,8 +171,8 @@ class Http:
                         return target
                     url = target
         except _CAUGHT as error:
-            raise translate(error, f"GET {shown(url)}") from None
-        raise ApiError(f"GET {shown(url)}: too many redirects", failure=Failure.REDIRECTED)
+            raise translate(error, f"GET {plain_url(url)}") from None
+        raise ApiError(f"GET {plain_url(url)}: too many redirects", failure=Failure.REDIRECTED)
 
     async def _hop(self, url: str, receive: Receiver) -> str | bool:
         """Return where `url` redirects to; or pass on its bytes, and say if their end was told."""
@@ -201,11 +201,11 @@ class Http:
         try:
             address = URL(url)
         except ValueError:
-            raise FileRejected(f"{shown(url)} is not an address") from None
+            raise FileRejected(f"{plain_url(url)} is not an address") from None
         if address.scheme not in ("http", "https") or not address.host or address.user:
-            raise FileRejected(f"{shown(url)} is not an address that may be fetched")
+            raise FileRejected(f"{plain_url(url)} is not an address that may be fetched")
         if not self._private and _is_literally_private(address.host):
-            raise FileRejected(f"{shown(url)} is on a private address")
+            raise FileRejected(f"{plain_url(url)} is on a private address")
         return address
 
 
@@ -224,7 +224,7 @@ def _echo_of(key: str) -> re.Pattern[bytes]:
     return re.compile(b"".join(spellings))
 
 
-def shown(url: str) -> str:
+def plain_url(url: str) -> str:
     """Return `url` for people, without its query and its user, which may hold secrets."""
     return printable(_USER.sub("//", url.split("?", 1)[0]), 200)
 
@@ -301,7 +301,7 @@ def translate(error: Exception, what: str) -> ApiError:
 def _refused_file(response: aiohttp.ClientResponse, url: str) -> ApiError:
     failure = classify(response.status, None) or Failure.LOST
     return ApiError(
-        f"GET {shown(url)}: HTTP {response.status}",
+        f"GET {plain_url(url)}: HTTP {response.status}",
         failure=failure,
         status=response.status,
         retry_after=_retry_after(response.headers),

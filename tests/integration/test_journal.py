@@ -9,7 +9,7 @@ import pytest
 
 from batch_runner.errors import IllegalTransition, JournalError, JournalUnreadable
 from batch_runner.journal import Change, EventRow, ItemRow, Journal, JournalReader
-from batch_runner.journal.commit import LARGEST_BATCH, Waiting, commit_batch
+from batch_runner.journal.commit import LARGEST_BATCH, Queued, commit_batch
 from batch_runner.journal.file import connect
 from batch_runner.journal.journal import TaskIdTaken
 from batch_runner.lifecycle import Event, ItemStatus
@@ -42,7 +42,7 @@ class BatchEachTurn:
     def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[], None]) -> None:
         self._connection = connection
         self._after_commit = after_commit
-        self._batch: list[Waiting] = []
+        self._batch: list[Queued] = []
 
     @property
     def busy(self) -> bool:
@@ -56,7 +56,7 @@ class BatchEachTurn:
         if not self._batch:
             loop.call_soon(self._commit)
         future: asyncio.Future[Any] = loop.create_future()
-        self._batch.append(Waiting(operation, future))
+        self._batch.append(Queued(operation, future))
         return future
 
     def _commit(self) -> None:

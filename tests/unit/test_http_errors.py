@@ -13,7 +13,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from batch_runner.errors import Failure
-from batch_runner.providers.http import _echo_of, _retry_after, shown, translate
+from batch_runner.providers.http import _echo_of, _retry_after, plain_url, translate
 
 KEY = "sk-a-key-that-must-not-leak"
 ADDRESS = URL(f"https://service.example/v1/create?signature={KEY}")
@@ -184,7 +184,7 @@ def test_without_a_retry_after_no_time_is_named() -> None:
     ],
 )
 def test_an_address_is_shown_without_signature_and_control_characters(url: str, text: str) -> None:
-    assert shown(url) == text
+    assert plain_url(url) == text
 
 
 @pytest.mark.parametrize(

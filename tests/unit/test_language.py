@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.language import reader_language, shown, status_word, stop_word, wording
+from batch_runner.language import encodable, reader_language, status_word, stop_word, wording
 from batch_runner.lifecycle import ItemStatus
 
 PACKAGE = Path(__file__).parents[2] / "batch_runner"
@@ -120,7 +120,7 @@ def test_every_reason_to_stop_has_a_word() -> None:
     ],
 )
 def test_what_an_encoding_lacks_is_replaced(text: str, encoding: str, expected: str) -> None:
-    assert shown(text, a_stream(encoding)) == expected
+    assert encodable(text, a_stream(encoding)) == expected
 
 
 def test_a_terminal_of_another_codeset_is_known_where_its_locale_is_not_installed() -> None:

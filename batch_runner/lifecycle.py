@@ -135,6 +135,8 @@ ASSUMED_PAID = frozenset(
 
 #: The reason of an item that a person gave up: failed, and nothing to be tried again.
 GIVEN_UP = "dropped"
+#: The reason of an unfetched item whose task the service knows no more.
+TASK_FORGOTTEN = "task-unknown"
 
 #: Statuses that no run leaves by itself.
 SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REFUSED, _S.HELD})

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal import Change
-from batch_runner.lifecycle import Event
+from batch_runner.lifecycle import TASK_FORGOTTEN, Event
 from batch_runner.models import TaskState
 from batch_runner.retry import Call, Verdict
 
@@ -81,7 +81,7 @@ async def _give_up(shift: Shift, task: InFlight, error: ApiError) -> None:
     change = Change(
         key=task.key,
         event=Event.TASK_UNKNOWN,
-        reason="task-unknown",
+        reason=TASK_FORGOTTEN,
         message=f"paid, but the service tells nothing of task {task.task_id}: {error}",
     )
     await _commit(shift, change)

@@ -23,7 +23,7 @@ from batch_runner.errors import UsageError
 from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
 from batch_runner.journal.changes import TaskIdTaken
-from batch_runner.lifecycle import GIVEN_UP, Event, ItemStatus
+from batch_runner.lifecycle import GIVEN_UP, TASK_FORGOTTEN, Event, ItemStatus
 from batch_runner.providers import PROVIDERS
 from batch_runner.text import counted, printable
 
@@ -84,15 +84,20 @@ def verb(
 def _show(folder: JobFolder, *, as_json: bool) -> int:
     with JournalReader(folder.journal) as reader:
         held = list(reader.items(ItemStatus.HELD))
-        windows = {item.key: _window(reader, item) for item in held}
-    names = Counter(item.id for item in held)
-    for item in held:
+        unfetched = reader.items(ItemStatus.UNFETCHED)
+        forgotten = [item for item in unfetched if item.reason == TASK_FORGOTTEN]
+        undecided = held + forgotten
+        windows = {item.key: _window(reader, item) for item in undecided}
+    names = Counter(item.id for item in undecided)
+    for item in undecided:
         first, last = windows[item.key]
         if as_json:
             say_json(
                 {
                     "id": item.id,
                     "key": item.key,
+                    "status": item.status.value,
+                    "task_id": item.task_id,
                     "attempt": item.attempt,
                     "from": first,
                     "to": last,
@@ -111,17 +116,20 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
     if not as_json:
         say_either(
             f"{counted(len(held), 'item')} held"
-            + ("; see --help for the ways out" if held else ""),
-            f"{len(held)} 项待定" + ("；处理办法见 --help" if held else ""),
+            + (f", {len(forgotten)} whose task is not known any more" if forgotten else "")
+            + ("; see --help for the ways out" if undecided else ""),
+            f"{len(held)} 项待定"
+            + (f"，{len(forgotten)} 项的任务服务已不再认识" if forgotten else "")
+            + ("；处理办法见 --help" if undecided else ""),
         )
-    return 1 if held else 0
+    return 1 if undecided else 0
 
 
 def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float | None]:
     """Return when the create can have reached the service: from its start to what was seen last."""
     ends = (Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value)
     seen = [event.at for event in reader.events(item.key) if event.event in ends]
-    return item.started_at, seen[-1] if seen else None
+    return item.started_at, seen[-1] if seen else item.submitted_at
 
 
 def _clock(moment: float | None) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batch_runner.lifecycle import GIVEN_UP, ItemStatus
+from batch_runner.lifecycle import GIVEN_UP, TASK_FORGOTTEN, ItemStatus
 from batch_runner.target import command_line
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Troubles:
 
 def command_for(status: ItemStatus, reason: str | None, target: Sequence[str]) -> str:
     """Return the command that takes items of this status and reason further."""
-    if status is ItemStatus.HELD:
+    if status is ItemStatus.HELD or reason == TASK_FORGOTTEN:
         return command_line("resolve", target)
     if status in _RETRIABLE:
         return command_line("retry", target, *(("--reason", reason) if reason else ("--all",)))

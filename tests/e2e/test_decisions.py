@@ -159,11 +159,14 @@ def test_what_the_service_has_forgotten_is_decided_about_by_name(
     assert command("run").returncode == 1
     assert set(command.statuses().values()) == {"unfetched"}
 
+    shown = command("resolve")
     everything = command("resolve", "all", decision)
     one = command("resolve", "card-1", decision)
     service.set_faults()
     command("run")
 
+    assert "card-1" in shown.stdout
+    assert "0 items held, 3 whose task is not known any more" in shown.stdout
     assert everything.stdout.startswith("0 items")
     assert one.stdout.startswith("1 item:")
     ended = "failed" if decision == "drop" else "done"

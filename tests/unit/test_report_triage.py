@@ -46,6 +46,7 @@ def test_each_trouble_names_who_can_fix_it(
         (ItemStatus.FAILED, "x; rm -rf /", "batch-runner retry 'a b.yaml' --reason 'x; rm -rf /'"),
         (ItemStatus.REFUSED, None, "batch-runner retry 'a b.yaml' --all"),
         (ItemStatus.UNFETCHED, "lost", "batch-runner run 'a b.yaml'"),
+        (ItemStatus.UNFETCHED, "task-unknown", "batch-runner resolve 'a b.yaml'"),
     ],
 )
 def test_a_command_can_be_pasted_as_it_stands(

@@ -1,8 +1,8 @@
 """When a job runs by itself: a line of crontab, or units of the user's systemd, put in place.
 
 Both worlds give `%` a meaning of their own, cut what a shell would not, and know neither the
-working directory nor the environment of who asked. So: absolute paths, everything quoted, and the
-key as the name of a file.
+working directory nor the environment of who asked. So: absolute paths, the settings that are in
+force there, everything quoted, and the key as the name of a file.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def crontab_line(timetable: Timetable) -> str:
     """Return a line for crontab; a bare % would end the command there.
 
     Raises:
-        UsageError: the paths are so long that cron would cut the command.
+        UsageError: paths and settings are so long that cron would cut the command.
     """
     hour, minute = (int(part) for part in timetable.at.split(":"))
     settings = dict(timetable.environment or {})
@@ -87,7 +87,7 @@ def crontab_line(timetable: Timetable) -> str:
     words = [f"{name}={shlex.quote(text)}" for name, text in settings.items()]
     command = " ".join([*words, shlex.join(timetable.command)]).replace("%", "\\%")
     if len(command.encode("utf-8", "surrogateescape")) > LONGEST_COMMAND:
-        raise UsageError("the paths are too long for a line of crontab; try --systemd")
+        raise UsageError("paths and settings are too long for a line of crontab; try --systemd")
     every = len(timetable.days) == len(DAYS)
     days = "*" if every else ",".join(str((DAYS.index(day) + 1) % 7) for day in timetable.days)
     return f"{minute} {hour} * * {days} {command}"

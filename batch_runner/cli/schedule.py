@@ -20,6 +20,7 @@ from batch_runner.cli.options import (
     say,
     say_either,
 )
+from batch_runner.cli.settings_flags import variables
 from batch_runner.errors import UsageError
 from batch_runner.language import reader_language, wording
 from batch_runner.providers import PROVIDERS
@@ -75,6 +76,7 @@ def verb(
     """Print what runs MANIFEST at a time of day, or --install it: a second time replaces it."""
     loaded = load_manifest(manifest)
     prefix = PROVIDERS[loaded.provider].prefix
+    environment = _environment(prefix)
     key = None if rehearse else _key_path(key_file, loaded.provider)
     timetable = Timetable(
         job=loaded.job,
@@ -83,7 +85,7 @@ def verb(
         at=at,
         days=parse_days(days),
         key=None if key is None else (f"{prefix}_API_KEY", key),
-        environment=_environment(prefix),
+        environment=environment,
     )
     if systemd:
         texts = [f"# {unit_folder() / name}\n{t}" for name, t in systemd_units(timetable).items()]
@@ -95,10 +97,10 @@ def verb(
         f"{at} 以本机时钟为准，本机现在是 {_now()}",
         error=True,
     )
-    for name, address in _environment(prefix).items():
+    for name, text in environment.items():
         say_either(
-            f"the service is at {printable(address)}, as {name} says in this shell",
-            f"服务地址是 {printable(address)}，取自本终端的 {name}",
+            f"at night {name} is {printable(text)}, as in this shell",
+            f"夜间运行时 {name} 为 {printable(text)}，与本终端相同",
             error=True,
         )
     if key is not None and not _holds_a_key(key):
@@ -121,12 +123,14 @@ def _command(manifest: Path, output: Path | None, *, rehearse: bool) -> list[str
 
 
 def _environment(prefix: str) -> dict[str, str]:
-    # Neither cron nor systemd knows the shell in which another address was set.
+    # Neither cron nor systemd knows the shell in which they were set; the cap is among them.
+    names = (*variables(), "BATCH_RUNNER_TRUST_ENV", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    found = {name: text for name in names if (text := os.environ.get(name))}
     name = f"{prefix}_BASE_URL"
-    if not (address := os.environ.get(name, "").strip()):
-        return {}
-    check_address(address, name)  # it must not hold a secret
-    return {name: address}
+    if address := os.environ.get(name, "").strip():
+        check_address(address, name)  # it must not hold a secret
+        found[name] = address
+    return found
 
 
 def _key_path(given: Path | None, provider: str) -> Path:

@@ -101,6 +101,11 @@ def _spelled(name: str, origin: str) -> str:
     return _variable(name) if origin == "environment" else f"--{name.replace('_', '-')}"
 
 
+def variables() -> list[str]:
+    """Return the variable of each limit that has one."""
+    return [_variable(name) for name in _FLAGS]
+
+
 def _variable(name: str) -> str:
     return f"BATCH_RUNNER_{name.upper()}"
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from batch_runner.cli.run import verb as run
 from batch_runner.errors import UsageError
 from batch_runner.timetable import Timetable, crontab_line, parse_days, systemd_units, unit_name
 from tests.e2e.conftest import KEY, PATIENCE, write_manifest
@@ -146,6 +147,59 @@ def test_the_line_finds_the_key_and_the_service_and_tells_neither(
     assert (night.returncode, night.stdout, night.stderr) == (0, "", "")
     assert len(list((machine.home / "elsewhere").glob("*.png"))) == 2
     assert sum(service.paid().values()) == 2
+
+
+def test_the_night_keeps_the_cap_the_user_config_and_the_state_of_this_shell(
+    machine: Machine, service: Service
+) -> None:
+    config, state = machine.home / HOSTILE / "config", machine.home / HOSTILE / "state"
+    (config / "batch-runner").mkdir(parents=True)
+    (config / "batch-runner/config.yaml").write_text("limits: {price: 0.12 CNY}\n")
+    machine.environment |= {
+        "BAICAI_BASE_URL": service.url,
+        "BAICAI_API_KEY": KEY,
+        "BATCH_RUNNER_TASKS": "1",
+        "BATCH_RUNNER_PACE": " 5/s ",
+        "BATCH_RUNNER_POLLS": "",
+        "XDG_CONFIG_HOME": str(config),
+        "XDG_STATE_HOME": str(state),
+    }
+
+    done = machine.schedule("--output", str(machine.home / "out"))
+
+    assert KEY not in done.stdout + done.stderr
+    assert "BATCH_RUNNER_TASKS is 1, as in this shell" in done.stderr
+    assert "BATCH_RUNNER_POLLS" not in done.stdout + done.stderr
+    line = done.stdout.splitlines()[1]
+    night = machine.night(line)
+    assert night.returncode == 3
+    assert "0.12 CNY" in night.stderr
+    assert sum(service.paid().values()) == 1
+    assert len(list(state.glob("batch-runner/jobs/*.json"))) == 1
+    shown = machine.night(f"{line} --show-config").stdout
+    assert "limits.pace = 5/s  (environment)" in shown
+
+
+@pytest.mark.parametrize("kind", [(), ("--systemd",)])
+def test_all_that_a_run_takes_from_the_environment_goes_along(
+    kind: tuple[str, ...], machine: Machine
+) -> None:
+    names = {str(one.envvar) for one in run.params if one.envvar}
+    names |= {"BATCH_RUNNER_TRUST_ENV", "XDG_CONFIG_HOME", "XDG_STATE_HOME"}
+    read = dict.fromkeys(names, 'it\'s 5% "$x"')
+    del read["BATCH_RUNNER_OUTPUT"]  # it goes along as --output
+    machine.environment |= read
+
+    done = machine.schedule(*kind)
+
+    assert done.returncode == 0
+    if kind:
+        lines = [one for one in done.stdout.splitlines() if one.startswith("Environment=")]
+        words = [shlex.split(one)[0].removeprefix("Environment=") for one in lines]
+        words = [one.replace("%%", "%") for one in words]
+    else:
+        words = shlex.split(done.stdout.splitlines()[1].replace("\\%", "%"))
+    assert {f"{name}={text}" for name, text in read.items()} <= set(words)
 
 
 @pytest.mark.parametrize(
@@ -283,6 +337,7 @@ def test_a_missing_program_is_one_sentence(
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_the_installed_units_are_accepted_and_say_the_very_words(machine: Machine) -> None:
     machine.has("systemctl", SYSTEMCTL)
+    machine.environment["BATCH_RUNNER_UNTIL"] = HOSTILE
     flags = ("--output", str(machine.home / HOSTILE / "$out"), "--days", "mon-fri")
 
     done = machine.schedule("--systemd", "--install", "--yes", *flags)
@@ -305,7 +360,9 @@ def test_the_installed_units_are_accepted_and_say_the_very_words(machine: Machin
     text = (folder / "batch-runner-cards.service").read_text()
     words = shlex.split(next(one for one in text.splitlines() if "ExecStart" in one)[10:])
     line = machine.schedule(*flags).stdout.splitlines()[1].replace("\\%", "%")
-    assert [one.replace("%%", "%").replace("$$", "$") for one in words] == shlex.split(line)[6:]
+    typed = shlex.split(line)
+    typed = typed[typed.index(sys.executable) :]
+    assert [one.replace("%%", "%").replace("$$", "$") for one in words] == typed
     assert f"LoadCredential=BAICAI_API_KEY:{machine.key}".replace("%", "%%") in text
     assert KEY not in text
 

@@ -112,7 +112,7 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
             for file in item.files:
                 path = folder.root / file.name
                 if damage(folder, file) and path.is_file() and not path.is_symlink():
-                    path.rename(aside / fitting(file.name, f".{item.key[:8]}"))
+                    path.rename(_free_place(aside, file.name, f".{item.key[:8]}"))
             event = Event.FILE_MISSING
             job.journal.apply(Change(key=item.key, event=event, reason="damaged"))
             count += 1
@@ -121,3 +121,12 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
         f"下次运行会重新取回 {count} 项，不再计费",
         error=True,
     )
+
+
+def _free_place(folder: Path, name: str, tail: str) -> Path:
+    """Return a path in `folder` that nothing has yet, with a number where the first is taken."""
+    number, place = 1, folder / fitting(name, tail)
+    while place.exists():
+        number += 1
+        place = folder / fitting(name, f"{tail}.{number}")
+    return place

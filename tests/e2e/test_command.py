@@ -251,6 +251,19 @@ def test_a_damaged_picture_is_set_aside_and_fetched_again(
     assert len(service.ledger()["creates"]) == 8
 
 
+def test_what_was_set_aside_is_never_overwritten(command: Command, service: Service) -> None:
+    edits = [b"an edit", b"a second one", b"a third one"]
+    command("run")
+
+    for edit in edits:
+        (command.out / "card-3.png").write_bytes(edit)
+        assert command("verify", "--fetch").returncode == 1
+        assert command("run").returncode == 0
+
+    aside = (command.out / ".batch" / "damaged").iterdir()
+    assert sorted(path.read_bytes() for path in aside) == sorted(edits)
+
+
 def test_a_file_that_is_not_ours_is_never_overwritten(command: Command, service: Service) -> None:
     command.out.mkdir()
     (command.out / "card-3.png").write_text("a letter")

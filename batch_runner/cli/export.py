@@ -92,13 +92,16 @@ def _notes(picks: Path) -> dict[str, str]:
         text = picks.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{picks} cannot be read: {error}") from None
+    names = {line.strip(): "" for line in text.splitlines() if line.strip()}
     if not text.lstrip().startswith(("{", "[")):
-        return {line.strip(): "" for line in text.splitlines() if line.strip()}
+        return names
     try:
         content = json.loads(text)
         found = content["picks"] if isinstance(content, dict) else content
         favourites = [one for one in found if one.get("favourite", True)]
         return {str(one["key"]): str(one.get("note", "")) for one in favourites}
+    except json.JSONDecodeError:  # an id may begin like that
+        return names
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise UsageError(f"{picks} is not a choice as the page exports it") from None
 

@@ -123,6 +123,20 @@ def test_a_list_of_ids_or_files_is_a_choice_too(text: str, choice: Choice) -> No
     assert {one["id"] for one in choice.prompts()} == {"item-0", "item-2"}
 
 
+@pytest.mark.parametrize("bracket", ["[red]", "{1}"])
+def test_a_list_whose_first_id_begins_like_json_is_a_list(bracket: str, choice: Choice) -> None:
+    item = replace(ITEMS[0], id=f"{bracket} horse")
+    choice.night.list(item, ITEMS[1])
+    choice.done(item, "card-0.png")
+    choice.done(ITEMS[1], "card-1.png")
+    choice.picks.write_text(f"{item.id}\nitem-1\n")
+
+    done = choice.export()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [one["id"] for one in choice.prompts()] == [item.id, "item-1"]
+
+
 def test_what_has_a_note_but_is_no_favourite_stays(choice: Choice) -> None:
     a_finished_night(choice)
     picks = [

@@ -361,7 +361,8 @@ class Journal:
 
     def upload_value(self, sha256: str, since: float) -> asyncio.Future[str | None]:
         """Read what the service gave back for a file of this content; None: not since then."""
-        return self._queue(lambda connection: queries.upload_value(connection, sha256, since))
+        now = self._wall_clock()
+        return self._queue(lambda connection: queries.upload_value(connection, sha256, since, now))
 
     def remember_upload(self, sha256: str, value: str) -> asyncio.Future[None]:
         """Keep what the service gave back for a file of this content."""

@@ -70,10 +70,15 @@ def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[In
     return [InFlight(**dict(row)) for row in rows]
 
 
-def upload_value(connection: sqlite3.Connection, sha256: str, since: float) -> str | None:
-    """Return what the service gave back for a file of this content; None: not since then."""
-    query = "SELECT value FROM uploads WHERE sha256 = ? AND at >= ?"
-    row = connection.execute(query, (sha256, since)).fetchone()
+def upload_value(
+    connection: sqlite3.Connection, sha256: str, since: float, now: float
+) -> str | None:
+    """Return what the service gave back for a file of this content; None: not since then.
+
+    What lies after `now` was noted by a clock that was ahead, nobody knows when.
+    """
+    query = "SELECT value FROM uploads WHERE sha256 = ? AND at BETWEEN ? AND ?"
+    row = connection.execute(query, (sha256, since, now)).fetchone()
     return None if row is None else str(row[0])
 
 

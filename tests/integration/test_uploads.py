@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batch_runner.control import Exit
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.opening import open_job
 from tests.nights import (
+    IDENTITY,
     a_run,
     acted,
     rows,
@@ -123,6 +126,22 @@ async def test_an_upload_that_the_service_may_have_forgotten_is_sent_again(
 
     assert len(simulator.ledger.uploads) == 2
     assert statuses(root) == {ItemStatus.DONE: 2}
+
+
+async def test_an_upload_that_was_noted_while_the_clock_was_ahead_is_sent_again(
+    tmp_path: Path, photo: Path
+) -> None:
+    root = tmp_path / "out"
+    items = with_photo(some_items(1), photo, b"a wedding")
+    with open_job(root, IDENTITY, wall_clock=lambda: time.time() + 365 * 86400) as job:
+        job.journal.start()
+        await job.journal.remember_upload(items[0].files[0].sha256, "forgotten.jpg")
+
+    async with acted() as simulator:
+        await a_run(root, simulator, items)
+
+    assert len(simulator.ledger.uploads) == 1
+    assert statuses(root) == {ItemStatus.DONE: 1}
 
 
 @pytest.mark.parametrize(

@@ -188,7 +188,7 @@ def _variable(column: str) -> str:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, each with its line end; memory for one line.
+    """Yield the lines of a UTF-8 file, every line end in them as LF; memory for one line.
 
     Raises:
         _UnreadableError: a line is not UTF-8 or far too long, or there is no such file.
@@ -202,13 +202,16 @@ def _lines(path: Path) -> Iterator[str]:
             if len(line) > MAX_LINE:
                 raise _UnreadableError(f"this line has over {MAX_LINE} bytes", number)
             try:
-                yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise _UnreadableError(
                     f"byte 0x{line[error.start]:02x} in this line is not UTF-8",
                     number,
                     "save the file as UTF-8 (in a spreadsheet: CSV UTF-8)",
                 ) from None
+            if "\r" in text:
+                text = text.replace("\r\n", "\n").replace("\r", "\n")
+            yield text
 
 
 def _parse(line: str) -> Any:
@@ -237,6 +240,6 @@ def _no_constant(word: str) -> float:
     raise ValueError(f"{word} is not a number that can be sent")
 
 
-_ENDS = ("\n", "", "\r\n")
+_ENDS = ("\n", "")
 _read = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 _decode = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant).decode

@@ -55,6 +55,17 @@ def test_a_quoted_field_may_go_over_lines(tmp_path: Path) -> None:
     assert [item.source.rsplit(":", 1)[1] for item in items] == ["2", "4"]
 
 
+@pytest.mark.parametrize(("inside", "end"), [("\r\n", "\r\n"), ("\n", "\r\n"), ("\r", "\n")])
+def test_an_item_is_the_same_whatever_line_ends_its_file_is_saved_with(
+    inside: str, end: str, tmp_path: Path
+) -> None:
+    def keys(inside: str, end: str) -> list[str]:
+        rows = ["name,city", f'"An{inside}{inside}na",Rome', f'Bo,"Rome{inside}"', ""]
+        return [item.key for item in items_of(from_csv(tmp_path, end.join(rows)))]
+
+    assert keys(inside, end) == keys("\n", "\n")
+
+
 def test_a_jsonl_row_is_an_item_and_keeps_types(tmp_path: Path) -> None:
     rows = '{"name": "Anna", "city": {"n": 1}, "steps": 20}\n\n{"name": "Bo", "city": "x"}\n'
     head = 'workflow: w\nparams: {"6": {t: "{{ name }}", c: "{{ city }}"}}\n'

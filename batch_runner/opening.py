@@ -32,7 +32,7 @@ REHEARSAL = "rehearsal"
 _WAYS_OUT = (
     "Nothing was sent, because items that were paid for would be paid for again. Ways out: put "
     "the right journal back (the newest backup of the whole folder); or use another output folder; "
-    "or, if you accept that everything in it may be paid for again, remove {marker}"
+    "or, if you accept that everything in it may be paid for again, remove {files}"
 )
 
 
@@ -157,7 +157,9 @@ def _journal(
     try:
         return Journal.open(folder.journal, wall_clock=wall_clock)
     except JournalUnreadable as error:
-        raise JournalUnreadable(f"{error}. {_ways_out(folder)}") from error
+        # One that is there would be refused without the marker, too.
+        refused = () if _unborn(folder.journal) else (folder.journal,)
+        raise JournalUnreadable(f"{error}. {_ways_out(folder, *refused)}") from error
 
 
 def _unborn(path: Path) -> bool:
@@ -208,8 +210,8 @@ def _first_home(journal: Journal, folder: JobFolder) -> str:
     return "this place on another machine, or before a backup was put back" if here else there
 
 
-def _ways_out(folder: JobFolder) -> str:
-    return _WAYS_OUT.format(marker=folder.marker)
+def _ways_out(folder: JobFolder, *refused: Path) -> str:
+    return _WAYS_OUT.format(files=" and ".join(map(str, (folder.marker, *refused))))
 
 
 def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: Identity) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +20,8 @@ from PIL import Image
 from tests.e2e.conftest import KEY, kill, wait_until, write_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.e2e.conftest import Command, Service
 
 
@@ -140,6 +145,50 @@ def test_an_older_copy_of_the_journal_is_refused(command: Command, service: Serv
     assert again.returncode == 2
     assert "older copy" in again.stderr
     assert len(service.ledger()["creates"]) == 9
+
+
+def sql(statement: str) -> Callable[[Path], None]:
+    def change(journal: Path) -> None:
+        with contextlib.closing(sqlite3.connect(journal)) as connection, connection:
+            connection.execute(statement)
+
+    return change
+
+
+def overwrite_a_page(journal: Path) -> None:
+    with journal.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"x" * 4096)
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        pytest.param(Path.unlink, "missing or empty", id="missing"),
+        pytest.param(lambda journal: journal.write_bytes(b""), "missing or empty", id="empty"),
+        pytest.param(sql("DELETE FROM events"), "older copy", id="older"),
+        pytest.param(sql("UPDATE job SET id = 'x'"), "not this folder's", id="another-job"),
+        pytest.param(overwrite_a_page, "damaged", id="damaged"),
+        pytest.param(lambda journal: journal.write_bytes(b"x" * 4096), "cannot be read", id="text"),
+        pytest.param(sql("PRAGMA user_version = 2"), "version 2", id="of-another-version"),
+        pytest.param(sql("DELETE FROM job"), "names no job", id="without-a-job"),
+    ],
+)
+def test_the_last_way_out_that_is_named_is_one(
+    harm: Callable[[Path], None], said: str, command: Command, service: Service
+) -> None:
+    write_manifest(command.manifest, 2)
+    command("run")
+    harm(command.out / ".batch" / "journal.sqlite")
+
+    refused = command("run")
+    for path in refused.stderr.rstrip().rpartition(", remove ")[2].split(" and "):
+        Path(path).unlink()
+    after = command("run")
+
+    assert refused.returncode == 2
+    assert said in refused.stderr
+    assert after.returncode == 0, after.stderr
 
 
 def test_a_backup_of_the_whole_folder_that_is_older_is_refused(

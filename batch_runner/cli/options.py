@@ -115,7 +115,16 @@ def job_folder(manifest_path: Path, output: Path | None, *, rehearse: bool = Fal
     Raises:
         UsageError: no run has been made there yet.
     """
-    folder = JobFolder(output_folder(load_manifest(manifest_path), output, rehearse=rehearse))
+    return folder_of(load_manifest(manifest_path), output, rehearse=rehearse)
+
+
+def folder_of(manifest: Manifest, output: Path | None, *, rehearse: bool = False) -> JobFolder:
+    """Return the folder of the job in `manifest`, which must exist.
+
+    Raises:
+        UsageError: no run has been made there yet.
+    """
+    folder = JobFolder(output_folder(manifest, output, rehearse=rehearse))
     if not folder.journal.exists() and not folder.marker.exists():
         raise UsageError(
             wording(

@@ -13,7 +13,7 @@ import click
 
 from batch_runner.cli.options import (
     examples,
-    job_folder,
+    folder_of,
     json_option,
     load_manifest,
     manifest_argument,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from batch_runner.glance import Glance
     from batch_runner.journal import EventRow, ItemRow
     from batch_runner.language import Language
+    from batch_runner.manifest import Manifest
     from batch_runner.settings import Rate
 
 #: Seconds between two looks.
@@ -59,13 +60,15 @@ _TROUBLE = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.U
 def verb(manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as_json: bool) -> int:
     """Show where every item of MANIFEST stands. Reads only, so it may run beside a run.
 
+    The items are those of the last run; what the manifest lists by now is told if it differs.
+
     With --watch: what is in flight, pace, time left, 429s, errors and held items, until the run
     ends; then the exit code is 0.
     """
-    folder = job_folder(manifest, output, rehearse=rehearse)
+    loaded = load_manifest(manifest)
+    folder = folder_of(loaded, output, rehearse=rehearse)
     if watch:
-        limit = load_manifest(manifest).settings.limits.pace
-        return _watch(folder.journal, limit, as_json=as_json)
+        return _watch(folder.journal, loaded.settings.limits.pace, as_json=as_json)
     with JournalReader(folder.journal) as reader:
         if as_json:
             for item in reader.items():
@@ -73,7 +76,24 @@ def verb(manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as
         else:
             _tell(reader)
         counts = reader.counts()
-    return 0 if counts[ItemStatus.DONE] == sum(counts.values()) else 1
+        done = _done_as_listed_now(reader, loaded)
+    return 0 if done and counts[ItemStatus.DONE] == sum(counts.values()) else 1
+
+
+def _done_as_listed_now(reader: JournalReader, manifest: Manifest) -> bool:
+    """Say whether what has changed in the manifest since the last run is done; tell that it has."""
+    now = reader.compared(manifest.items(), manifest.fingerprint())
+    if now is None:
+        return True
+    if now.other:
+        new = now.new
+        say_either(
+            f"the manifest has changed since the last run{f': {new} new' if new else ''}; "
+            "see `plan`",
+            f"清单在上次运行之后有变动{f'：新增 {new} 项' if new else ''}；请用 `plan` 查看",
+            error=True,
+        )
+    return now.done
 
 
 def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:

@@ -8,8 +8,9 @@ import click
 
 from batch_runner.cli.options import (
     examples,
-    job_folder,
+    folder_of,
     json_option,
+    load_manifest,
     manifest_argument,
     output_option,
     rehearsal_option,
@@ -29,7 +30,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_runner.folder import JobFolder
-    from batch_runner.journal import ItemRow
+    from batch_runner.journal import Comparison, ItemRow
+    from batch_runner.manifest import Manifest
+
+#: Why an item that no run has seen is not whole: English, Chinese.
+_NEW = ("listed, and not run yet", "已列出，尚未运行过")
 
 
 @examples(
@@ -58,12 +63,16 @@ def verb(
     as_json: bool,
 ) -> int:
     """Check every item of MANIFEST: exit 0 only when each one's files are whole and unchanged."""
-    folder = job_folder(manifest, output, rehearse=rehearse)
-    total = whole = 0
+    loaded = load_manifest(manifest)
+    folder = folder_of(loaded, output, rehearse=rehearse)
+    whole = 0
     damaged: list[ItemRow] = []
     with JournalReader(folder.journal) as reader:
+        now = reader.compared(loaded.items(), loaded.fingerprint())
+        total = _say_new(now, loaded, as_json=as_json) if now and now.new else 0
         for item in reader.items():
-            if not (item.listed or item.files):
+            listed = now.lists(item.row) if now else item.listed
+            if not (listed or item.files):
                 continue
             total += 1
             why = _wrong(folder, item, deep=deep)
@@ -81,6 +90,21 @@ def verb(
     if not as_json:
         say_either(f"{whole} of {counted(total, 'item')} whole", f"{total} 项中有 {whole} 项完好")
     return 0 if whole == total else 1
+
+
+def _say_new(now: Comparison, manifest: Manifest, *, as_json: bool) -> int:
+    """Name what no run has seen, and return how many; the list is gone through once more."""
+    count = 0
+    for one in now.differences(manifest.items()):
+        if one.status is not None:
+            continue
+        count += 1
+        name, (en, zh) = one.spec.id, _NEW
+        if as_json:
+            say_json({"id": name, "status": "new", "ok": False, "why": en})
+        else:
+            say_either(f"{name}: {en}", f"{name}：{zh}")
+    return count
 
 
 def _say_wrong(item: ItemRow, why: str) -> None:

@@ -7,6 +7,7 @@ the journal has no index for it, and a run pays nothing for one.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -56,10 +57,17 @@ class Comparison:
         """Compare with the journal that `read(query, values)` reads."""
         self._read = read
         self._last = int(read("SELECT ifnull(max(rowid), 0) AS n FROM items")[0]["n"])
-        self._total = int(read("SELECT count(*) AS n FROM items")[0]["n"])
+        totals = read(_TOTALS)[0]
+        self._total, self._listed_before = int(totals["n"]), int(totals["listed"])
         self._listed = bytearray(self._last // 8 + 1)  # a bit for each row
         self._namesakes = bytearray(self._last // 8 + 1)
+        self._listed_again = False
         self._named = False
+        self._standing: Counter[ItemStatus | None] = Counter()
+
+    def go_through(self, specs: Iterable[ItemSpec]) -> None:
+        """Take all of `specs`, so that it is known what they are beside the journal."""
+        self._standing = Counter(each.status for each in self.differences(specs))
 
     def differences(self, specs: Iterable[ItemSpec]) -> Iterator[Difference]:
         """Yield each of `specs` with where it stands."""
@@ -68,6 +76,26 @@ class Comparison:
             rows = {row["key"]: row for row in self._rows(page)}
             for spec in page:
                 yield self._known(spec, row) if (row := rows.get(spec.key)) else self._new(spec)
+
+    def lists(self, row: int) -> bool:
+        """Say whether an item is listed: by the specs that are through, or by a run since."""
+        return row > self._last or _bit(self._listed, row)
+
+    @property
+    def new(self) -> int:
+        """Return how many of those gone through the journal does not know."""
+        return self._standing[None]
+
+    @property
+    def done(self) -> bool:
+        """Say whether all of those gone through are done."""
+        return self._standing.total() == self._standing[ItemStatus.DONE]
+
+    @property
+    def other(self) -> bool:
+        """Say whether those gone through are other items than the last import listed."""
+        left_out = _number(self._listed).bit_count() < self._listed_before
+        return bool(self.new) or self._listed_again or left_out
 
     def replaced(self, row: int | None) -> bool:
         """Say whether an earlier item is listed no more; asked when all specs are through."""
@@ -105,12 +133,13 @@ class Comparison:
 
     def _rows(self, page: list[ItemSpec]) -> list[sqlite3.Row]:
         marks = ", ".join("?" * len(page))
-        query = f"SELECT rowid AS row, key, status, files FROM items WHERE key IN ({marks})"  # noqa: S608  marks
+        query = f"{_KNOWN} WHERE key IN ({marks})"
         return self._read(query, tuple(spec.key for spec in page))
 
     def _known(self, spec: ItemSpec, found: sqlite3.Row) -> Difference:
         row = int(found["row"])
         _set_bit(self._listed, row)
+        self._listed_again |= not found["listed"]
         status = ItemStatus(found["status"])
         return Difference(spec=spec, status=status, row=row, files=files_of(found["files"]))
 
@@ -146,6 +175,9 @@ def _number(bits: bytearray) -> int:
     return int.from_bytes(bits, "little")
 
 
+_LISTED = "listing = (SELECT listing FROM job)"
+_TOTALS = f"SELECT count(*) AS n, ifnull(sum({_LISTED}), 0) AS listed FROM items"  # noqa: S608
+_KNOWN = f"SELECT rowid AS row, key, status, files, {_LISTED} AS listed FROM items"  # noqa: S608
 _STANDING = "SELECT id, name, status, reason, message, files FROM items WHERE rowid = ?"
 _COPY_NAMES = (
     "INSERT INTO temp.named SELECT rowid, listing, id, name FROM items "

@@ -13,6 +13,7 @@ from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.comparison import Comparison
 from batch_runner.journal.courses import Courses
 from batch_runner.journal.file import BUSY_SECONDS, SCHEMA_VERSION, closed_on_error
+from batch_runner.journal.listing import unchanged
 from batch_runner.journal.rows import (
     ITEM_COLUMNS,
     EventRow,
@@ -25,10 +26,11 @@ from batch_runner.journal.rows import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from batch_runner.lifecycle import ItemStatus
+    from batch_runner.models import ItemSpec
 
 #: Rows read in one short transaction.
 PAGE = 500
@@ -136,7 +138,7 @@ class JournalReader:
         for start in range(0, len(order), PAGE):
             page = [both & 0xFFFF_FFFF for both in order[start : start + PAGE]]
             query = (
-                f"SELECT rowid AS row, {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
+                f"SELECT {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
                 f"WHERE rowid IN ({', '.join('?' * len(page))})"
             )
             rows = {row["row"]: row for row in self._all(query, tuple(page))}
@@ -198,6 +200,15 @@ class JournalReader:
     def comparison(self) -> Comparison:
         """Return the means to compare a listing with this journal."""
         return Comparison(self._all)
+
+    def compared(self, specs: Iterable[ItemSpec], fingerprint: str | None) -> Comparison | None:
+        """Go through `specs`; None: by their fingerprint they are what was listed last."""
+        with self._translated():
+            if unchanged(self._connection, fingerprint):
+                return None
+        comparison = self.comparison()
+        comparison.go_through(specs)
+        return comparison
 
     def _all(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
         with self._translated():

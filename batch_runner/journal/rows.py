@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import sqlite3
 
 ITEM_COLUMNS = (
-    "key, position, listing, id, name, status, attempt, attempts, task_id, prompt, workflow, "
-    "params, variables, inputs, source, not_before, reason, message, files, started_at, "
+    "rowid AS row, key, position, listing, id, name, status, attempt, attempts, task_id, prompt, "
+    "workflow, params, variables, inputs, source, not_before, reason, message, files, started_at, "
     "submitted_at, completed_at, done_at"
 )
 
@@ -24,6 +24,7 @@ ITEM_COLUMNS = (
 class ItemRow:
     """One item as the journal knows it. Times are seconds since the epoch, None: not yet."""
 
+    row: int  # its number in the journal
     key: str
     position: int
     listed: bool  # still in the manifest at the last import
@@ -87,6 +88,7 @@ class RunRow:
 def item_of(row: sqlite3.Row, listing: int) -> ItemRow:
     """Return the item in `row`; `listing` is the job's current one."""
     return ItemRow(
+        row=row["row"],
         key=row["key"],
         position=row["position"],
         listed=row["listing"] == listing,

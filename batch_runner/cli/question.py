@@ -6,8 +6,8 @@ import os
 import select
 import sys
 
-#: Seconds for which an answer is waited for: a question forgotten in the evening must not hold the
-#: job against the run that cron starts at night.
+#: Seconds for which an answer is waited for: what is typed the next morning is no answer to a
+#: question of the evening.
 PATIENCE = 600.0
 
 

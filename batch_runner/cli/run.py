@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import gc
 import sys
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,13 +34,14 @@ from batch_runner.home import state_folder
 from batch_runner.language import reader_language, stop_word, wording
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from batch_runner.control import Stop
-    from batch_runner.journal import Imported
+    from batch_runner.journal import Imported, Listing
     from batch_runner.language import Language
     from batch_runner.manifest import Manifest
     from batch_runner.opening import OpenJob
+    from batch_runner.plan import Outlook
     from batch_runner.run import Beside, Summary
     from batch_runner.settings import Service, Settings
 
@@ -142,50 +143,85 @@ class Night:
 
 
 def _run(night: Night) -> Summary | None:
-    """Return how the run ended, None when whoever was asked said no."""
+    """Return how the run ended, None when whoever was asked said no.
+
+    The job is let go while somebody is asked, so that a run which cron starts then finds it free.
+    """
     from batch_runner.journal import Listing
+
+    listing = Listing(night.manifest.items)
+    if not night.root.joinpath(".batch-job.json").exists():
+        listing.check()  # every mistake is found before a folder is made
+    agreed: int | None = None
+    while True:
+        with _opened(night, listing) as (job, imported):
+            asked = _to_be_asked(job, night, imported, agreed)
+            if asked is None:
+                work = functools.partial(_work, job, night)
+                gc.freeze()  # what has been imported stays
+                gc.set_threshold(*GC_THRESHOLDS)
+                return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
+        if not _agreed(asked):
+            return None
+        agreed = asked.creates
+        listing = Listing(night.manifest.items)  # what was checked may have changed meanwhile
+
+
+@contextmanager
+def _opened(night: Night, listing: Listing) -> Iterator[tuple[OpenJob, Imported]]:
+    """Hold the job, with its list brought in."""
     from batch_runner.logs import run_log
     from batch_runner.opening import open_job
 
     manifest, service = night.manifest, night.service
-    listing = Listing(manifest.items)
-    if not night.root.joinpath(".batch-job.json").exists():
-        listing.check()  # every mistake is found before a folder is made
     with open_job(night.root, identity_of(manifest, service), state=state_folder()) as job:
         key = service.key if service else SecretStr("")
         with run_log(job.folder, secret=key.get_secret_value(), quiet=night.quiet):
-            limits = night.settings.limits
-            price = str(limits.price) if limits.price else None
+            price = night.settings.limits.price
             imported = job.journal.import_items(
                 listing,
                 manifest=str(manifest.path.absolute()),
-                price=price,
+                price=str(price) if price else None,
                 fingerprint=manifest.fingerprint,
             )
-            if not _agreed(job, night, imported):
-                return None
-            work = functools.partial(_work, job, night)
-            gc.freeze()  # what has been imported stays
-            gc.set_threshold(*GC_THRESHOLDS)
-            return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
+            yield job, imported
 
 
-def _agreed(job: OpenJob, night: Night, imported: Imported) -> bool:
-    """Say what the run is about to do; where that costs much, ask whoever sits at the terminal."""
+def _to_be_asked(
+    job: OpenJob, night: Night, imported: Imported, agreed: int | None
+) -> Outlook | None:
+    """Say what the run is about to do; return what somebody is to be asked about, if anything.
+
+    Whoever has `agreed` to this many creates is not told of them again, nor asked about fewer,
+    unless other items have come in.
+    """
     if night.quiet or night.as_json:
-        return True
-    from batch_runner.cli.plan_words import answered_no_text, head_lines, question_text
-    from batch_runner.cli.question import agreed, someone_there
+        return None
+    from batch_runner.cli.plan_words import head_lines
+    from batch_runner.cli.question import someone_there
     from batch_runner.plan import make_head, must_confirm
 
     limits, language = night.settings.limits, reader_language(sys.stderr)
     head = make_head(job.journal, imported, night.manifest.workflows, limits)
+    if imported.new:
+        agreed = None
+    if head.outlook.creates == agreed:
+        return None
     for line in head_lines(head, night.manifest.job, limits, language):
         say(line, error=True)
-    free = night.service is None
+    free = night.service is None or head.outlook.creates <= (agreed or 0)
     if free or night.yes or not must_confirm(head.outlook, limits) or not someone_there():
-        return True
-    if agreed(question_text(head.outlook, language)):
+        return None
+    return head.outlook
+
+
+def _agreed(outlook: Outlook) -> bool:
+    """Ask whoever sits at the terminal."""
+    from batch_runner.cli.plan_words import answered_no_text, question_text
+    from batch_runner.cli.question import agreed
+
+    language = reader_language(sys.stderr)
+    if agreed(question_text(outlook, language)):
         return True
     say(answered_no_text(language), error=True)
     return False

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,8 @@ import pytest
 from tests.e2e.conftest import PATIENCE, write_manifest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.e2e.conftest import Command, Service
 
 
@@ -23,8 +26,11 @@ def _dear(command: Command) -> None:
     command.manifest.write_text(text.replace("limits: {", "limits: {price: 10 CNY, "))
 
 
-def on_a_terminal(command: Command, answer: str, *arguments: str) -> tuple[int, str]:
-    """Run the job on a terminal; `answer` is typed when the question comes."""
+def on_a_terminal(
+    command: Command, answers: str, *arguments: str, meanwhile: Callable[[], object] = lambda: None
+) -> tuple[int, str]:
+    """Run the job on a terminal; at each question type a line of `answers`, after `meanwhile`."""
+    lines = iter(answers.splitlines(keepends=True))
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [
@@ -42,7 +48,8 @@ def on_a_terminal(command: Command, answer: str, *arguments: str) -> tuple[int, 
         while chunk := os.read(ours, 4096):
             told += chunk
             if b"[y/N]" in chunk:
-                os.write(ours, answer.encode())
+                meanwhile()
+                os.write(ours, next(lines).encode())
     except OSError:  # the other end is closed
         pass
     finally:
@@ -59,11 +66,73 @@ def test_no_sends_nothing_and_yes_goes_on(command: Command, service: Service) ->
     assert service.ledger()["totals"]["creates"] == 0
     agreed, told = on_a_terminal(command, "y\n")
     assert agreed == 0
+    assert told.count("8 creates, 80.00 CNY, ") == 1
     assert list(service.paid().values()) == [1] * 8
     again, told = on_a_terminal(command, "n\n")
     assert again == 0
     assert "nothing to create" in told
     assert "[y/N]" not in told
+
+
+def test_while_it_asks_another_run_does_the_work(command: Command, service: Service) -> None:
+    others = []
+
+    def by_cron() -> None:
+        others.append(command("run", "--if-locked", "skip"))
+
+    code, told = on_a_terminal(command, "y\n", meanwhile=by_cron)
+
+    assert [other.returncode for other in others] == [0]
+    assert "8 of 8 items done" in others[0].stdout
+    assert code == 0
+    assert "cards: 8 items: 8 done\r\nnothing to create" in told
+    assert list(service.paid().values()) == [1] * 8
+
+
+def test_a_run_that_has_begun_meanwhile_is_not_disturbed(
+    command: Command, service: Service
+) -> None:
+    service.set_faults("word:status")  # still running, until that is taken away
+    others = []
+
+    def by_cron() -> None:
+        others.append(command.start("run"))
+        service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+
+    code, told = on_a_terminal(command, "y\n", meanwhile=by_cron)
+
+    assert code == 5
+    assert f"another run holds {command.out}: process {others[0].pid}" in told
+    service.set_faults()
+    others[0].communicate(timeout=PATIENCE)
+    assert others[0].returncode == 0
+    assert list(service.paid().values()) == [1] * 8
+
+
+def test_what_comes_in_while_it_asks_is_asked_about(command: Command, service: Service) -> None:
+    text = command.manifest.read_text().partition("prompts:\n")[0]
+    command.manifest.write_text(text + "items_from: cards.csv\n")
+    rows = command.folder / "cards.csv"
+    rows.write_text("prompt\n" + "".join(f"horse {n}\n" for n in range(8)))
+    numbers = count(8)
+
+    def add_a_row() -> None:
+        with rows.open("a") as file:
+            file.write(f"horse {next(numbers)}\n")
+
+    def change_a_row() -> None:
+        rows.write_text(rows.read_text().replace("horse 5", "mare 5"))
+
+    once = on_a_terminal(command, "n\n", meanwhile=add_a_row)
+    twice = on_a_terminal(command, "y\nn\n", meanwhile=add_a_row)
+    changed = on_a_terminal(command, "y\nn\n", meanwhile=change_a_row)
+
+    assert "Send 8 creates, 80.00 CNY? [y/N]" in once[1]
+    assert (once[0], twice[0], changed[0]) == (3, 3, 3)
+    assert "Send 9 creates, 90.00 CNY? [y/N]" in twice[1]
+    assert "Send 10 creates, 100.00 CNY? [y/N]" in twice[1]
+    assert changed[1].count("Send 11 creates, 110.00 CNY? [y/N]") == 2
+    assert service.ledger()["totals"]["creates"] == 0
 
 
 def test_the_end_of_input_is_no(command: Command, service: Service) -> None:

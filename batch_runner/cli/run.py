@@ -151,7 +151,8 @@ def _run(night: Night) -> Summary | None:
 
     listing = Listing(night.manifest.items)
     if not night.root.joinpath(".batch-job.json").exists():
-        listing.check()  # every mistake is found before a folder is made
+        # Every mistake is found before a folder is made.
+        listing.check(night.manifest.fingerprint())
     agreed: int | None = None
     while True:
         with _opened(night, listing) as (job, imported):

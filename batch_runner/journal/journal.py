@@ -228,8 +228,8 @@ class Journal:
         changed meanwhile is gone through again. An exception from `items` leaves the journal as it
         was.
         """
-        pages = items.pages() if isinstance(items, Listing) else pages_of(items)
         mark = fingerprint()
+        pages = items.pages(mark) if isinstance(items, Listing) else pages_of(items)
         with self._transaction():
             query = "UPDATE job SET manifest = ?, price = ?"
             self._connection.execute(query, (manifest, price))

@@ -56,9 +56,13 @@ class Listing:
         self._specs = specs
         self._held_bytes = held_bytes
         self._held: list[bytes] | None = None
+        self._held_as: str | None = None
 
-    def check(self) -> None:
-        """Go through all items, so that every mistake is raised before anything is made."""
+    def check(self, fingerprint: str | None = None) -> None:
+        """Go through all items, so that every mistake is raised before anything is made.
+
+        `fingerprint` is the list's just before.
+        """
         held: list[bytes] = []
         size = 0
         for page in pages_of(self._specs()):
@@ -66,11 +70,11 @@ class Listing:
                 held.append(pickle.dumps(page, pickle.HIGHEST_PROTOCOL))
                 size += len(held[-1])
         if size <= self._held_bytes:
-            self._held = held
+            self._held, self._held_as = held, fingerprint
 
-    def pages(self) -> Iterator[list[Row]]:
-        """Yield the rows of all items."""
-        if self._held is None:
+    def pages(self, fingerprint: str | None = None) -> Iterator[list[Row]]:
+        """Yield the rows of all items, as checked while the list still has that fingerprint."""
+        if self._held is None or fingerprint != self._held_as:
             return pages_of(self._specs())
         return (pickle.loads(page) for page in self._held)  # noqa: S301  our own, from this memory
 

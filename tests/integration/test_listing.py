@@ -195,3 +195,16 @@ def test_a_checked_list_is_gone_through_again_only_when_it_is_long(
 
     assert journal.import_items(listing).new == COUNT
     assert (len(gone_through), len(listed(path))) == (passes, COUNT)
+
+
+def test_a_list_that_is_changed_after_its_check_is_not_taken_for_the_new_one(
+    journal: Journal, path: Path
+) -> None:
+    marks = ["a"]
+    listing = Listing(lambda: some_items(2 if marks[-1] == "a" else 3))
+    listing.check(marks[-1])
+    marks.append("b")
+
+    journal.import_items(listing, fingerprint=lambda: marks[-1])
+
+    assert len(listed(path)) == 3

@@ -232,6 +232,11 @@ def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: Identity) -
         )
 
 
+def same_service(provider: str, origin: str, identity: Identity) -> bool:
+    """Say whether a job of this provider and origin pays the service that `identity` names."""
+    return provider == identity.provider and _place(origin) == _place(identity.origin)
+
+
 def _place(origin: str) -> str:
     """Return what must agree between runs: the host; ports of this machine come and go."""
     host = urlsplit(origin).hostname or origin

@@ -19,12 +19,9 @@ import json
 import os
 import re
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.errors import FolderRefused, JobLocked
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _DIGITS = 15
 _START = re.compile(rb'\{"events": "(\d{15})"')
@@ -89,6 +86,16 @@ class Witness:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def job_folders(state: Path) -> list[Path]:
+    """Return the folders of the jobs that this machine knows, the latest first."""
+    found = []
+    for path in (state / "jobs").glob("*.json"):
+        with suppress(OSError):
+            if folder := _read(path.read_bytes(), "folder"):
+                found.append((path.stat().st_mtime, folder))
+    return [Path(folder) for _, folder in sorted(found, reverse=True)]
 
 
 def refuse_unmounted(state: Path, root: Path) -> None:

@@ -23,6 +23,7 @@ from batch_runner.cli.options import (
 from batch_runner.cli.settings_flags import effective_settings, settings_flags
 from batch_runner.errors import FolderRefused, UsageError
 from batch_runner.folder import JobFolder
+from batch_runner.home import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,7 @@ def verb(
 
 def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Obstacle]:
     """Yield what a run would be refused for: key, address, another job's folder."""
+    from batch_runner.elsewhere import paid_elsewhere
     from batch_runner.journal import JournalReader
     from batch_runner.opening import check_owner
     from batch_runner.plan import Obstacle
@@ -75,11 +77,16 @@ def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
     except UsageError as error:
         yield Obstacle("service", {"message": str(error)})
         return
+    identity, state = identity_of(manifest, service), state_folder()
+    if service is not None and state is not None and not folder.marker.exists():
+        found = paid_elsewhere(manifest.items(), folder.root, state, identity)
+        if found is not None:
+            yield Obstacle("elsewhere", asdict(found))
     if folder.journal.exists():
         with JournalReader(folder.journal) as reader:
             job = asdict(reader.job())
         try:
-            check_owner(job, folder, identity_of(manifest, service))
+            check_owner(job, folder, identity)
         except FolderRefused as error:
             yield Obstacle("folder", {"message": str(error)})
 

@@ -62,6 +62,11 @@ _OBSTACLES = {
         "only {free} MB of the disk are free; below {wanted} MB nothing is created",
         "磁盘仅剩 {free} MB；低于 {wanted} MB 时不会创建任何内容",
     ),
+    "elsewhere": (
+        "of the first {of} items, {count} were created already in {folder}; here they are created "
+        "and paid for anew",
+        "前 {of} 项中有 {count} 项已在 {folder} 中创建过；在这里会重新创建并再次计费",
+    ),
     "folder": ("{message}", "{message}"),
     "service": ("{message}", "{message}"),
 }

@@ -6,7 +6,7 @@ import functools
 import gc
 import sys
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +153,7 @@ def _run(night: Night) -> Summary | None:
     if not night.root.joinpath(".batch-job.json").exists():
         # Every mistake is found before a folder is made.
         listing.check(night.manifest.fingerprint())
+        _say_if_elsewhere(night)
     agreed: int | None = None
     while True:
         with _opened(night, listing) as (job, imported):
@@ -166,6 +167,22 @@ def _run(night: Night) -> Summary | None:
             return None
         agreed = asked.creates
         listing = Listing(night.manifest.items)  # what was checked may have changed meanwhile
+
+
+def _say_if_elsewhere(night: Night) -> None:
+    """Say of a new job that another one has paid for its items, as after a manifest is renamed."""
+    state = state_folder()
+    if night.service is None or state is None or night.quiet or night.as_json:
+        return
+    from batch_runner.cli.plan_words import obstacle_text
+    from batch_runner.elsewhere import paid_elsewhere
+    from batch_runner.plan import Obstacle
+
+    identity = identity_of(night.manifest, night.service)
+    found = paid_elsewhere(night.manifest.items(), night.root, state, identity)
+    if found is not None:
+        obstacle = Obstacle("elsewhere", asdict(found))
+        say(obstacle_text(obstacle, reader_language(sys.stderr)), error=True)
 
 
 @contextmanager

@@ -239,6 +239,27 @@ def test_of_two_copies_the_one_that_was_left_behind_is_refused(
     assert len(service.ledger()["creates"]) == 12
 
 
+def test_a_new_job_whose_items_another_one_has_paid_for_says_so(
+    command: Command, service: Service
+) -> None:
+    command("run")
+    renamed = dataclasses.replace(
+        command, folder=command.folder / "new", manifest=command.manifest.with_name("renamed.yaml")
+    )
+    write_manifest(renamed.manifest, 10)
+    told = f"of the first 10 items, 8 were created already in {command.out}"
+
+    plan = renamed("plan")
+    first = renamed("run")
+    second = renamed("run")
+
+    assert told in plan.stdout
+    assert told in first.stderr
+    assert first.returncode == second.returncode == 0
+    assert "created already" not in second.stderr + renamed("plan").stdout
+    assert sorted(service.paid().values()) == [1, 1, *[2] * 8]
+
+
 @pytest.mark.parametrize("state", [None, "/proc/nowhere"])
 def test_a_run_does_without_a_home(command: Command, service: Service, state: str | None) -> None:
     del command.environment["XDG_STATE_HOME"]

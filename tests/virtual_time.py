@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from concurrent.futures import Executor
+
+T = TypeVar("T")
 
 # Real seconds to look for socket events before the clock may jump.
 IDLE_THRESHOLD = 0.001
@@ -27,13 +30,14 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self.skipped = 0.0
         self.busy: Callable[[], bool] = lambda: False
+        self.at_work = 0  # calls in the loop's own threads, such as a look-up of a host
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         self.skipped += A_ROUND
         if timeout is None or timeout <= 0:
             return super().select(timeout)
         ready = super().select(min(timeout, IDLE_THRESHOLD))
-        if not ready and not self.busy():
+        if not ready and not self.at_work and not self.busy():
             self.skipped += timeout
         return ready
 
@@ -49,6 +53,23 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         """Return the moment it was made plus all that was jumped over: however fast the machine."""
         return self._began + self._jumping.skipped
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., T], *args: Any
+    ) -> asyncio.Future[T]:
+        """Run a call in a thread; the clock stands still meanwhile."""
+        future = super().run_in_executor(executor, func, *args)
+        self._jumping.at_work += 1
+        future.add_done_callback(self._back)
+        return future
+
+    def _back(self, _: object) -> None:
+        self._jumping.at_work -= 1
+
+    async def shutdown_default_executor(self, *_: Any) -> None:
+        """End the threads, however much of an hour of this clock that would take."""
+        self._jumping.at_work += 1
+        await super().shutdown_default_executor()
 
     def skip(self, seconds: float) -> None:
         """Let time pass although something is at work."""

@@ -70,8 +70,9 @@ class Event(StrEnum):
     PLACED = "placed"  # fetching -> done
     FILE_MISSING = "file_missing"  # done -> unfetched: deleted or damaged since
     RETRIED = "retried"  # failed or refused -> pending: may be paid again, by policy or a person
-    # By a person, from held; or from submitted, where the task cannot be had or its id was wrong.
-    ATTACHED = "attached"  # -> submitted: the task id was found
+    ATTACHED = "attached"  # held -> submitted: the task id was found
+    CORRECTED = "corrected"  # submitted -> submitted: another task id was found
+    # By a person, from held; or from submitted, where the task cannot be had.
     RESUBMITTED = "resubmitted"  # -> pending: it is accepted that it may be paid again
     DROPPED = "dropped"  # -> failed: it is given up
 
@@ -91,7 +92,7 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
         _E.TASK_COMPLETED: _S.FETCHING,
         _E.TASK_FAILED: _S.FAILED,
         _E.TASK_UNKNOWN: _S.UNFETCHED,
-        _E.ATTACHED: _S.SUBMITTED,
+        _E.CORRECTED: _S.SUBMITTED,
         _E.RESUBMITTED: _S.PENDING,
         _E.DROPPED: _S.FAILED,
     },
@@ -137,6 +138,8 @@ ASSUMED_PAID = frozenset(
 GIVEN_UP = "dropped"
 #: The reason of an unfetched item whose task the service knows no more.
 TASK_FORGOTTEN = "task-unknown"
+#: The reasons of an unfetched item that was done: a file of it is not there, or not whole.
+FILE_GONE, FILE_DAMAGED = "file-missing", "damaged"
 
 #: Statuses that no run leaves by itself.
 SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REFUSED, _S.HELD})

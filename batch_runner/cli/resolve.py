@@ -23,7 +23,14 @@ from batch_runner.errors import UsageError
 from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
 from batch_runner.journal.changes import TaskIdTaken
-from batch_runner.lifecycle import GIVEN_UP, TASK_FORGOTTEN, Event, ItemStatus
+from batch_runner.lifecycle import (
+    FILE_DAMAGED,
+    FILE_GONE,
+    GIVEN_UP,
+    TASK_FORGOTTEN,
+    Event,
+    ItemStatus,
+)
 from batch_runner.providers import PROVIDERS
 from batch_runner.text import counted, printable
 
@@ -84,8 +91,9 @@ def verb(
 def _show(folder: JobFolder, *, as_json: bool) -> int:
     with JournalReader(folder.journal) as reader:
         held = list(reader.items(ItemStatus.HELD))
-        unfetched = reader.items(ItemStatus.UNFETCHED)
-        forgotten = [item for item in unfetched if item.reason == TASK_FORGOTTEN]
+        # They are `submitted` again as soon as somebody has opened the job.
+        paid = reader.items(ItemStatus.UNFETCHED, ItemStatus.SUBMITTED)
+        forgotten = [item for item in paid if item.reason == TASK_FORGOTTEN]
         undecided = held + forgotten
         windows = {item.key: _window(reader, item) for item in undecided}
     names = Counter(item.id for item in undecided)
@@ -128,7 +136,9 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
 def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float | None]:
     """Return when the create can have reached the service: from its start to what was seen last."""
     ends = (Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value)
-    seen = [event.at for event in reader.events(item.key) if event.event in ends]
+    since = item.started_at or 0.0
+    events = (event for event in reader.events(item.key) if event.at >= since)
+    seen = [event.at for event in events if event.event in ends]
     return item.started_at, seen[-1] if seen else item.submitted_at
 
 
@@ -156,7 +166,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
             raise UsageError("one task id belongs to one item; name the item")
         for item in chosen:
             try:
-                job.journal.apply(_change(item.key, decision, task_id))
+                job.journal.apply(_change(item, decision, task_id))
             except TaskIdTaken as error:
                 raise UsageError(f"{error}; nothing was changed") from None
     return len(chosen)
@@ -168,11 +178,16 @@ def _in_doubt(reader: JournalReader, name: str) -> list[ItemRow]:
     They are `submitted`: what is `unfetched` is asked for again from the opening of the job on.
     """
     named = [one for one in reader.items(ItemStatus.SUBMITTED) if name in (one.id, one.key)]
-    return [one for one in named if one.reason or _was_attached(reader, one)]
+    return [one for one in named if _cannot_be_had(one) or _was_attached(reader, one)]
+
+
+def _cannot_be_had(item: ItemRow) -> bool:
+    return item.reason is not None and item.reason not in (FILE_GONE, FILE_DAMAGED)
 
 
 def _was_attached(reader: JournalReader, item: ItemRow) -> bool:
-    attached = (one for one in reader.events(item.key) if one.event == Event.ATTACHED.value)
+    by_a_person = (Event.ATTACHED.value, Event.CORRECTED.value)
+    attached = (one for one in reader.events(item.key) if one.event in by_a_person)
     return any(one.task_id == item.task_id for one in attached)
 
 
@@ -200,10 +215,11 @@ def _chosen(undecided: list[ItemRow], name: str, decision: str) -> list[ItemRow]
     return [item for item in chosen if item.listed]
 
 
-def _change(key: str, decision: str, task_id: str | None) -> Change:
+def _change(item: ItemRow, decision: str, task_id: str | None) -> Change:
     if decision == "attach":
-        return Change(key=key, event=Event.ATTACHED, task_id=task_id)
+        event = Event.ATTACHED if item.status is ItemStatus.HELD else Event.CORRECTED
+        return Change(key=item.key, event=event, task_id=task_id)
     if decision == "resubmit":
-        return Change(key=key, event=Event.RESUBMITTED)
+        return Change(key=item.key, event=Event.RESUBMITTED)
     message = "given up by the operator"
-    return Change(key=key, event=Event.DROPPED, reason=GIVEN_UP, message=message)
+    return Change(key=item.key, event=Event.DROPPED, reason=GIVEN_UP, message=message)

@@ -22,7 +22,7 @@ from batch_runner.folder import fitting
 from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
 from batch_runner.language import status_word
-from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
 from batch_runner.results import damage
 from batch_runner.text import counted
 
@@ -138,7 +138,7 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
                 if damage(folder, file) and path.is_file() and not path.is_symlink():
                     path.rename(_free_place(aside, file.name, f".{item.key[:8]}"))
             event = Event.FILE_MISSING
-            job.journal.apply(Change(key=item.key, event=event, reason="damaged"))
+            job.journal.apply(Change(key=item.key, event=event, reason=FILE_DAMAGED))
             count += 1
     say_either(
         f"{counted(count, 'item')} will be fetched again by the next run, without paying",

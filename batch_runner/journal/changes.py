@@ -64,6 +64,7 @@ _SETS: dict[Event, str] = {
     Event.FILE_MISSING: "reason = :reason, message = :message",
     Event.RETRIED: "not_before = NULL",
     Event.ATTACHED: "task_id = :task_id, submitted_at = :at, reason = NULL, message = NULL",
+    Event.CORRECTED: "task_id = :task_id, submitted_at = :at, reason = NULL, message = NULL",
     Event.RESUBMITTED: "not_before = NULL",
     Event.DROPPED: "reason = :reason, message = :message, completed_at = :at",
 }

@@ -162,6 +162,7 @@ def test_what_the_service_has_forgotten_is_decided_about_by_name(
     shown = command("resolve")
     everything = command("resolve", "all", decision)
     one = command("resolve", "card-1", decision)
+    left = command("resolve")
     service.set_faults()
     command("run")
 
@@ -169,6 +170,8 @@ def test_what_the_service_has_forgotten_is_decided_about_by_name(
     assert "0 items held, 3 whose task is not known any more" in shown.stdout
     assert everything.stdout.startswith("0 items")
     assert one.stdout.startswith("1 item:")
+    assert "0 items held, 2 whose task is not known any more" in left.stdout
+    assert left.returncode == 1
     ended = "failed" if decision == "drop" else "done"
     assert command.statuses() == {"card-0": "done", "card-1": ended, "card-2": "done"}
     assert sorted(service.paid().values()) == paid
@@ -202,3 +205,18 @@ def test_of_two_items_of_one_name_the_key_tells_which(command: Command, service:
     assert told.stderr.count("(not listed)") == 1
     assert all(key in command("resolve").stdout for key in keys)
     assert [command("resolve", key, "drop").returncode for key in keys] == [0, 0]
+
+
+@pytest.mark.parametrize("decision", [["drop"], ["resubmit"], ["attach", "0" * 32]])
+def test_what_is_done_is_not_decided_about_because_its_picture_was_moved(
+    command: Command, service: Service, decision: list[str]
+) -> None:
+    command("run")
+    command.pictures()[0].rename(command.folder / "mine.png")
+
+    told = command("resolve", "card-0", *decision)
+
+    assert told.returncode == 2
+    assert "no item that waits for a decision" in told.stderr
+    assert command("run").returncode == 0
+    assert list(service.paid().values()) == [1] * 8

@@ -11,7 +11,8 @@ import pytest
 from batch_runner.control import Exit
 from batch_runner.emergency import Emergency
 from batch_runner.folder import JobFolder
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.opening import open_job
 from tests.nights import IDENTITY, a_run, acted, paid, rows, some_items, statuses, violations
 
@@ -48,6 +49,29 @@ async def test_ids_that_come_back_after_another_run_held_their_items_are_kept(
     assert held == 0
     assert second.exit_code is Exit.DONE
     assert violations(tmp_path, simulator) == []
+
+
+async def test_an_id_that_a_person_has_replaced_meanwhile_is_kept_aside(tmp_path: Path) -> None:
+    other = "f" * 32
+
+    async def another(shift: Shift) -> None:
+        while shift.tally.counts[ItemStatus.SUBMITTING] < 1:  # noqa: ASYNC110  on the wire
+            await anyio.sleep(0.01)
+        (shift.folder.batch / "lock").unlink()
+        with open_job(tmp_path, IDENTITY) as job:
+            (key,) = [row.key for row in rows(tmp_path)]
+            job.journal.apply(Change(key=key, event=Event.RESUBMITTED))
+            job.journal.apply(Change(key=key, event=Event.SUBMIT_STARTED))
+            job.journal.apply(Change(key=key, event=Event.SUBMIT_CONFIRMED, task_id=other))
+        await anyio.sleep_forever()
+
+    async with acted("delay:create:seconds=3") as simulator:
+        await a_run(tmp_path, simulator, some_items(1), beside=[another])
+        (created,) = simulator.ledger.creates
+
+    (row,) = rows(tmp_path)
+    assert row.task_id == other
+    assert created.id in JobFolder(tmp_path).emergency.read_text()
 
 
 def test_what_is_kept_aside_stands_where_the_next_run_looks(tmp_path: Path) -> None:

@@ -42,10 +42,8 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
         (ItemStatus.FAILED, ItemStatus.PENDING),
         (ItemStatus.REFUSED, ItemStatus.PENDING),
     ],
-    Event.ATTACHED: [
-        (ItemStatus.HELD, ItemStatus.SUBMITTED),
-        (ItemStatus.SUBMITTED, ItemStatus.SUBMITTED),
-    ],
+    Event.ATTACHED: [(ItemStatus.HELD, ItemStatus.SUBMITTED)],
+    Event.CORRECTED: [(ItemStatus.SUBMITTED, ItemStatus.SUBMITTED)],
     Event.RESUBMITTED: [
         (ItemStatus.HELD, ItemStatus.PENDING),
         (ItemStatus.SUBMITTED, ItemStatus.PENDING),

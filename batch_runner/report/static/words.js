@@ -77,7 +77,7 @@ const WORDS = {
     event_task_unknown: 'unknown to the service', event_fetch_failed: 'could not be fetched',
     event_fetch_interrupted: 'fetch interrupted', event_fetch_resumed: 'fetched again',
     event_placed: 'file in place', event_file_missing: 'file gone or damaged',
-    event_retried: 'to be tried again', event_attached: 'task id attached',
+    event_retried: 'to be tried again', event_attached: 'task id attached', event_corrected: 'task id put right',
     event_resubmitted: 'to be created again', event_dropped: 'dropped',
   },
   zh: {
@@ -156,7 +156,7 @@ const WORDS = {
     event_task_unknown: '服务端不认识此任务', event_fetch_failed: '取回失败',
     event_fetch_interrupted: '取回中断', event_fetch_resumed: '再次取回',
     event_placed: '文件就位', event_file_missing: '文件缺失或损坏',
-    event_retried: '将重试', event_attached: '已填入任务编号',
+    event_retried: '将重试', event_attached: '已填入任务编号', event_corrected: '已更正任务编号',
     event_resubmitted: '将重新创建', event_dropped: '已放弃',
   },
 };

@@ -8,7 +8,7 @@ import sys
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import anyio
 import click
@@ -142,6 +142,13 @@ class Night:
     as_json: bool
 
 
+class Agreed(NamedTuple):
+    """What somebody has said yes to: so many creates, of a job of so many items."""
+
+    creates: int
+    items: int
+
+
 def _run(night: Night) -> Summary | None:
     """Return how the run ended, None when whoever was asked said no.
 
@@ -154,7 +161,7 @@ def _run(night: Night) -> Summary | None:
         # Every mistake is found before a folder is made.
         listing.check(night.manifest.fingerprint())
         _say_if_elsewhere(night)
-    agreed: int | None = None
+    agreed: Agreed | None = None
     while True:
         with _opened(night, listing) as (job, imported):
             asked = _to_be_asked(job, night, imported, agreed)
@@ -165,7 +172,7 @@ def _run(night: Night) -> Summary | None:
                 return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
         if not _agreed(asked):
             return None
-        agreed = asked.creates
+        agreed = Agreed(asked.creates, _size(imported))
         listing = Listing(night.manifest.items)  # what was checked may have changed meanwhile
 
 
@@ -206,12 +213,12 @@ def _opened(night: Night, listing: Listing) -> Iterator[tuple[OpenJob, Imported]
 
 
 def _to_be_asked(
-    job: OpenJob, night: Night, imported: Imported, agreed: int | None
+    job: OpenJob, night: Night, imported: Imported, agreed: Agreed | None
 ) -> Outlook | None:
     """Say what the run is about to do; return what somebody is to be asked about, if anything.
 
-    Whoever has `agreed` to this many creates is not told of them again, nor asked about fewer,
-    unless other items have come in.
+    Whoever has `agreed` to so many creates is not told of them again, nor asked about fewer, unless
+    other items have come in, by this run or another.
     """
     if night.quiet or night.as_json:
         return None
@@ -221,16 +228,21 @@ def _to_be_asked(
 
     limits, language = night.settings.limits, reader_language(sys.stderr)
     head = make_head(job.journal, imported, night.manifest.workflows, limits)
-    if imported.new:
-        agreed = None
-    if head.outlook.creates == agreed:
+    known = agreed is not None and agreed.items == _size(imported)
+    allowed = agreed.creates if agreed is not None and known else 0
+    if known and head.outlook.creates == allowed:
         return None
     for line in head_lines(head, night.manifest.job, limits, language):
         say(line, error=True)
-    free = night.service is None or head.outlook.creates <= (agreed or 0)
+    free = night.service is None or head.outlook.creates <= allowed
     if free or night.yes or not must_confirm(head.outlook, limits) or not someone_there():
         return None
     return head.outlook
+
+
+def _size(imported: Imported) -> int:
+    """Return how many items the journal has ever been told of."""
+    return imported.new + imported.known + imported.unlisted
 
 
 def _agreed(outlook: Outlook) -> bool:

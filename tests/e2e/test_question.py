@@ -43,11 +43,12 @@ def on_a_terminal(
         stderr=theirs,
     )
     os.close(theirs)
-    told = b""
+    told, asked = b"", 0
     try:
         while chunk := os.read(ours, 4096):
             told += chunk
-            if b"[y/N]" in chunk:
+            if told.count(b"[y/N]") > asked:
+                asked += 1
                 meanwhile()
                 os.write(ours, next(lines).encode())
     except OSError:  # the other end is closed
@@ -133,6 +134,27 @@ def test_what_comes_in_while_it_asks_is_asked_about(command: Command, service: S
     assert "Send 10 creates, 100.00 CNY? [y/N]" in twice[1]
     assert changed[1].count("Send 11 creates, 110.00 CNY? [y/N]") == 2
     assert service.ledger()["totals"]["creates"] == 0
+
+
+def test_what_another_run_brings_in_while_it_asks_is_asked_about(
+    command: Command, service: Service
+) -> None:
+    text = command.manifest.read_text().partition("prompts:\n")[0]
+    command.manifest.write_text(text + "items_from: cards.csv\n")
+    rows = command.folder / "cards.csv"
+    rows.write_text("prompt\n" + "".join(f"horse {n}\n" for n in range(8)))
+
+    def another_list() -> None:
+        if "horse" in rows.read_text():
+            rows.write_text(rows.read_text().replace("horse", "cow"))
+            assert command("run", "--tasks", "1").returncode == 3
+
+    code, told = on_a_terminal(command, "y\nn\n", meanwhile=another_list)
+
+    assert code == 3
+    assert "Send 8 creates" in told
+    assert "Send 7 creates" in told
+    assert len(service.ledger()["creates"]) == 1
 
 
 def test_the_end_of_input_is_no(command: Command, service: Service) -> None:

@@ -20,7 +20,7 @@ from batch_runner.cli.options import (
     say,
     say_either,
 )
-from batch_runner.cli.settings_flags import variables
+from batch_runner.cli.settings_flags import effective_settings, limits_in, variables
 from batch_runner.errors import UsageError
 from batch_runner.language import reader_language, wording
 from batch_runner.providers import PROVIDERS
@@ -75,6 +75,7 @@ def verb(
 ) -> int:
     """Print what runs MANIFEST at a time of day, or --install it: a second time replaces it."""
     loaded = load_manifest(manifest)
+    effective_settings(loaded, limits_in(os.environ))  # a night that would refuse them is no night
     prefix = PROVIDERS[loaded.provider].prefix
     environment = _environment(prefix)
     key = None if rehearse else _key_path(key_file, loaded.provider)

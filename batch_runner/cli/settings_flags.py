@@ -12,7 +12,7 @@ from batch_runner.manifest.user_config import read_user_config, user_config_path
 from batch_runner.settings import Limits, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from batch_runner.manifest import Manifest
 
@@ -93,12 +93,17 @@ def _laid_under(settings: Settings, own: Settings, names: Iterable[str]) -> Sett
 
 def _origin(name: str) -> str:
     source = click.get_current_context().get_parameter_source(name)
-    return "environment" if source and source.name == "ENVIRONMENT" else "flag"
+    return "flag" if source and source.name == "COMMANDLINE" else "environment"
 
 
 def _spelled(name: str, origin: str) -> str:
     """Return what the operator has typed for a setting."""
     return _variable(name) if origin == "environment" else f"--{name.replace('_', '-')}"
+
+
+def limits_in(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the limits that `environment` sets, as the flags of `effective_settings`."""
+    return {name: text for name in _FLAGS if (text := environment.get(_variable(name)))}
 
 
 def variables() -> list[str]:

@@ -149,6 +149,17 @@ def test_the_line_finds_the_key_and_the_service_and_tells_neither(
     assert sum(service.paid().values()) == 2
 
 
+def test_what_a_night_would_refuse_is_not_scheduled(machine: Machine) -> None:
+    machine.environment |= {"BATCH_RUNNER_TASKS": "three hundred", "BATCH_RUNNER_UNTIL": "6.30"}
+
+    done = machine.schedule("--output", str(machine.home / "out"))
+
+    assert done.returncode == 2
+    assert "BATCH_RUNNER_TASKS 'three hundred'" in done.stderr
+    assert "BATCH_RUNNER_UNTIL '6.30'" in done.stderr
+    assert not done.stdout
+
+
 def test_the_night_keeps_the_cap_the_user_config_and_the_state_of_this_shell(
     machine: Machine, service: Service
 ) -> None:
@@ -184,10 +195,13 @@ def test_the_night_keeps_the_cap_the_user_config_and_the_state_of_this_shell(
 def test_all_that_a_run_takes_from_the_environment_goes_along(
     kind: tuple[str, ...], machine: Machine
 ) -> None:
-    names = {str(one.envvar) for one in run.params if one.envvar}
-    names |= {"BATCH_RUNNER_TRUST_ENV", "XDG_CONFIG_HOME", "XDG_STATE_HOME"}
+    names = ("BATCH_RUNNER_TRUST_ENV", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
     read = dict.fromkeys(names, 'it\'s 5% "$x"')
-    del read["BATCH_RUNNER_OUTPUT"]  # it goes along as --output
+    limits = {str(one.envvar): one.name for one in run.params if one.envvar}
+    del limits["BATCH_RUNNER_OUTPUT"]  # it goes along as --output
+    good = {"pace": "5/s", "in_flight": "5", "polls": "5/s", "tasks": "5"}
+    good |= {"run_for": "8h", "until": "06:30"}
+    read |= {variable: good[str(name)] for variable, name in limits.items()}
     machine.environment |= read
 
     done = machine.schedule(*kind)
@@ -337,7 +351,7 @@ def test_a_missing_program_is_one_sentence(
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
 def test_the_installed_units_are_accepted_and_say_the_very_words(machine: Machine) -> None:
     machine.has("systemctl", SYSTEMCTL)
-    machine.environment["BATCH_RUNNER_UNTIL"] = HOSTILE
+    machine.environment["XDG_STATE_HOME"] = HOSTILE
     flags = ("--output", str(machine.home / HOSTILE / "$out"), "--days", "mon-fri")
 
     done = machine.schedule("--systemd", "--install", "--yes", *flags)

@@ -99,7 +99,7 @@ def _notes(picks: Path) -> dict[str, str]:
         content = json.loads(text)
         found = content["picks"] if isinstance(content, dict) else content
         favourites = [one for one in found if one.get("favourite", True)]
-        return {str(one["key"]): str(one.get("note", "")) for one in favourites}
+        return {str(one["key"]): str(one.get("note") or "") for one in favourites}
     except json.JSONDecodeError:  # an id may begin like that
         return names
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -142,11 +142,13 @@ def test_what_has_a_note_but_is_no_favourite_stays(choice: Choice) -> None:
     picks = [
         {"key": ITEMS[0].key, "favourite": False, "note": "no"},
         {"key": ITEMS[1].key, "favourite": True, "note": "yes"},
+        {"key": ITEMS[2].key, "favourite": True, "note": None},
     ]
     choice.picks.write_text(json.dumps({"picks": picks}))
 
     assert choice.export().returncode == 0
-    assert [(one["id"], one["note"]) for one in choice.prompts()] == [("item-1", "yes")]
+    told = [(one["id"], one.get("note")) for one in choice.prompts()]
+    assert told == [("item-1", "yes"), ("item-2", None)]
 
 
 def test_a_second_export_adds_to_the_first(choice: Choice) -> None:

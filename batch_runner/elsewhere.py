@@ -6,8 +6,10 @@ should know.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_runner.errors import JournalError
@@ -19,7 +21,6 @@ from batch_runner.witness import job_folders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from batch_runner.models import ItemSpec
     from batch_runner.opening import Identity
@@ -45,7 +46,8 @@ def paid_elsewhere(
     `identity` tells the service; what was paid to another one does not count.
     """
     first = list(islice(specs, LOOKED_FOR))
-    others = [folder for folder in job_folders(state) if folder != root][:LOOKED_INTO]
+    own = Path(os.path.realpath(root))
+    others = [folder for folder in job_folders(state) if folder != own][:LOOKED_INTO]
     found = [Elsewhere(_paid_in(folder, first, identity), len(first), folder) for folder in others]
     most = max(found, default=None, key=lambda one: one.count)
     return most if most is not None and most.count else None

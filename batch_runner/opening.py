@@ -20,7 +20,7 @@ from batch_runner.errors import FolderRefused, JournalUnreadable
 from batch_runner.folder import JobFolder, Lock, Marker, sync_folder
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.changes import TaskIdTaken, held_instead
-from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.lifecycle import FILE_GONE, Event, ItemStatus
 from batch_runner.text import whole
 from batch_runner.witness import Witness, refuse_unmounted
 
@@ -123,9 +123,12 @@ def _trusted(
     held.callback(journal.close)
     job = journal.job()
     if state is not None and job["origin"] != REHEARSAL:
-        witness.hold(state, job["id"])
+        witness.open(state, job["id"])
     if said is not None:  # else taken away by a person, who was told what that means
-        _check(journal, folder, said, witness)
+        _check_place(journal, folder, known=witness.seen > 0 or job["origin"] == REHEARSAL)
+    witness.hold()
+    if said is not None:
+        _check_age(journal, folder, said, witness)
     if identity is not None:
         check_owner(job, folder, identity)
     journal.settle_place(folder.journal)
@@ -181,14 +184,19 @@ def _new(folder: JobFolder, identity: Identity, wall_clock: Callable[[], float])
     return journal
 
 
-def _check(journal: Journal, folder: JobFolder, said: Mapping[str, Any], witness: Witness) -> None:
-    if not journal.at_home(folder.journal, known=witness.seen > 0):
+def _check_place(journal: Journal, folder: JobFolder, *, known: bool) -> None:
+    if not journal.at_home(folder.journal, known=known):
         raise JournalUnreadable(
             f"{folder.journal} is a copy of the journal in {_first_home(journal, folder)}: two "
             "runs would pay for the same items. Nothing was sent. Ways out: go on with that one; "
             "or use another output folder; or, if this one is to take its place, remove "
             f"{folder.marker}"
         )
+
+
+def _check_age(
+    journal: Journal, folder: JobFolder, said: Mapping[str, Any], witness: Witness
+) -> None:
     if said["job"] != journal.job()["id"]:
         raise JournalUnreadable(f"the journal is not this folder's. {_ways_out(folder)}")
     if journal.last_event < said["events"]:
@@ -295,6 +303,6 @@ def _refetch(folder: JobFolder, journal: Journal) -> int:
     for key, lost in gone:
         message = f"{', '.join(lost)} has gone; fetched again, not paid again"
         event = Event.FILE_MISSING
-        journal.apply(Change(key=key, event=event, reason="file-missing", message=message))
+        journal.apply(Change(key=key, event=event, reason=FILE_GONE, message=message))
         journal.apply(Change(key=key, event=Event.FETCH_RESUMED))
     return len(gone)

@@ -33,29 +33,34 @@ class Witness:
 
     def __init__(self, root: Path) -> None:
         """Of the job in the folder `root`; nothing is held yet."""
-        self._root = root.absolute()
+        self._root = Path(os.path.realpath(root))  # however it was spelled
         self._descriptor: int | None = None
 
-    def hold(self, state: Path, job: str) -> None:
-        """Hold the file of the job with the id `job` among what this machine keeps in `state`.
-
-        Raises:
-            JobLocked: a copy of the job is at work.
-        """
+    def open(self, state: Path, job: str) -> None:
+        """Open the file of the job with the id `job` among what this machine keeps in `state`."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         if not job.isalnum():  # of a journal that somebody else made
             return
         with suppress(OSError):
             (state / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
             self._descriptor = os.open(state / "jobs" / f"{job}.json", flags, 0o600)
-            self._lock(self._descriptor)
 
-    def _lock(self, descriptor: int) -> None:
+    def hold(self) -> None:
+        """Hold the job.
+
+        Raises:
+            JobLocked: a copy of it is at work.
+        """
+        if self._descriptor is None:
+            return
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            where = _read(os.pread(descriptor, 8192, 0), "folder") or "its folder is not named"
+            said = os.pread(self._descriptor, 8192, 0)
+            where = _read(said, "folder") or "its folder is not named"
             raise JobLocked(f"another run of the job in {self._root} is at work: {where}") from None
+        except OSError:  # a file system without locks
+            return
 
     @property
     def seen(self) -> int:
@@ -91,7 +96,7 @@ class Witness:
 def job_folders(state: Path) -> list[Path]:
     """Return the folders of the jobs that this machine knows, the latest first."""
     found = []
-    for path in (state / "jobs").glob("*.json"):
+    for path in _files(state):
         with suppress(OSError):
             if folder := _read(path.read_bytes(), "folder"):
                 found.append((path.stat().st_mtime, folder))
@@ -104,10 +109,10 @@ def refuse_unmounted(state: Path, root: Path) -> None:
     Raises:
         FolderRefused: the file system that held it is not mounted.
     """
-    for path in sorted((state / "jobs").glob("*.json")):
+    for path in _files(state):
         with suppress(OSError):
             said = path.read_bytes()
-            if _read(said, "folder") == str(root.absolute()):
+            if _read(said, "folder") == os.path.realpath(root):
                 mount = _read(said, "mount")
                 if mount is not None and not os.path.ismount(mount):
                     raise FolderRefused(
@@ -116,8 +121,15 @@ def refuse_unmounted(state: Path, root: Path) -> None:
                     )
 
 
+def _files(state: Path) -> list[Path]:
+    try:
+        return sorted((state / "jobs").glob("*.json"))
+    except OSError:  # somebody else's
+        return []
+
+
 def _mount_of(path: Path) -> Path:
-    while not path.is_mount() and path != path.parent:
+    while not os.path.ismount(path) and path != path.parent:
         path = path.parent
     return path
 
@@ -125,5 +137,5 @@ def _mount_of(path: Path) -> Path:
 def _read(said: bytes, name: str) -> str | None:
     try:
         return str(json.loads(said)[name])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

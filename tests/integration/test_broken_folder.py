@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import shutil
 import sqlite3
@@ -18,7 +19,7 @@ from batch_runner.folder import JobFolder
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.logs import run_log
-from batch_runner.opening import open_job
+from batch_runner.opening import REHEARSAL, open_job
 from tests.nights import IDENTITY, a_run, acted, paid, some_items, some_settings, statuses
 
 if TYPE_CHECKING:
@@ -69,6 +70,22 @@ async def test_a_folder_that_is_removed_under_a_run_stops_it(tmp_path: Path) -> 
 
     assert summary.exit_code is Exit.STOPPED
     assert paid(simulator).total() < 80
+
+
+@pytest.mark.parametrize("origin", ["https://service.example", REHEARSAL])
+def test_another_file_in_the_place_of_the_journal_is_a_copy_where_money_hangs_on_it(
+    tmp_path: Path, origin: str
+) -> None:
+    identity = dataclasses.replace(IDENTITY, origin=origin)
+    journal = JobFolder(tmp_path / "out").journal
+    with open_job(tmp_path / "out", identity, state=tmp_path / "state"):
+        pass
+    journal.rename(tmp_path / "first")  # keeps its number from the second
+    shutil.copy(tmp_path / "first", journal)
+
+    refused = contextlib.nullcontext() if origin == REHEARSAL else pytest.raises(JournalUnreadable)
+    with refused, open_job(tmp_path / "out", identity):
+        pass
 
 
 @pytest.mark.parametrize("taken", ["lock", "emergency.jsonl"])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from batch_runner.errors import FolderRefused, JobLocked
-from batch_runner.witness import Witness, refuse_unmounted
+from batch_runner.witness import Witness, job_folders, refuse_unmounted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,8 @@ JOB = "0123456789abcdef0123456789abcdef"
 
 def held(state: Path, root: Path) -> Witness:
     witness = Witness(root)
-    witness.hold(state, JOB)
+    witness.open(state, JOB)
+    witness.hold()
     return witness
 
 
@@ -39,14 +41,15 @@ def test_what_was_seen_is_known_to_the_next_and_may_be_taken_back(tmp_path: Path
 def test_of_two_at_once_one_is_locked_out_and_told_of_the_other(tmp_path: Path) -> None:
     with closing(held(tmp_path, tmp_path / "one")) as first:
         first.begin(3)
-        other = Witness(tmp_path / "other")
-        with closing(other), pytest.raises(JobLocked, match=f"at work: {tmp_path / 'one'}"):
-            other.hold(tmp_path, JOB)
+        with pytest.raises(JobLocked, match=f"at work: {tmp_path / 'one'}"):
+            held(tmp_path, tmp_path / "other")
     with closing(held(tmp_path, tmp_path / "other")) as third:
         assert third.seen == 3
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"events": "x"}', b"\0" * 40])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"events": "x"}', b"\0" * 40, b"[" * 100_000]
+)
 def test_a_damaged_file_says_nothing(tmp_path: Path, content: bytes) -> None:
     with closing(held(tmp_path, tmp_path)) as made:
         made.begin(1)
@@ -54,9 +57,8 @@ def test_a_damaged_file_says_nothing(tmp_path: Path, content: bytes) -> None:
     file.write_bytes(content)
     with closing(held(tmp_path, tmp_path)) as witness:
         assert witness.seen == 0
-        other = Witness(tmp_path)
-        with closing(other), pytest.raises(JobLocked, match="not named"):
-            other.hold(tmp_path, JOB)
+        with pytest.raises(JobLocked, match="not named"):
+            held(tmp_path, tmp_path)
         witness.begin(5)
         assert witness.seen == 5
 
@@ -84,3 +86,27 @@ def test_where_the_disk_of_a_job_is_not_mounted_no_other_job_begins(tmp_path: Pa
     refuse_unmounted(tmp_path, root.with_name("another"))
     file.unlink()
     refuse_unmounted(tmp_path, root)
+
+
+@pytest.mark.parametrize("spelled", ["disk/out", "disk/../disk/out", "link/out"])
+def test_a_folder_is_known_however_it_is_spelled(tmp_path: Path, spelled: str) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    with closing(held(tmp_path, tmp_path / spelled)) as witness:
+        witness.begin(1)
+    (file,) = (tmp_path / "jobs").iterdir()
+    said = json.loads(file.read_text())
+
+    assert said["folder"] == str(tmp_path / "disk" / "out")
+    assert os.path.ismount(said["mount"])
+    file.write_text(json.dumps({**said, "mount": str(tmp_path / "disk")}))
+    with pytest.raises(FolderRefused):
+        refuse_unmounted(tmp_path, tmp_path / "disk" / "out")
+
+
+def test_what_cannot_be_looked_into_refuses_nothing(tmp_path: Path) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to("loop")
+
+    refuse_unmounted(loop, tmp_path)
+    assert job_folders(loop) == []

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from batch_runner.errors import JournalError
 from batch_runner.folder import JobFolder
 from batch_runner.journal import JournalReader
-from batch_runner.lifecycle import ASSUMED_PAID
 from batch_runner.opening import same_service
 from batch_runner.witness import job_folders
 
@@ -45,7 +44,7 @@ def paid_elsewhere(
 
     `identity` tells the service; what was paid to another one does not count.
     """
-    first = list(islice(specs, LOOKED_FOR))
+    first = [spec.key for spec in islice(specs, LOOKED_FOR)]
     own = Path(os.path.realpath(root))
     others = [folder for folder in job_folders(state) if folder != own][:LOOKED_INTO]
     found = [Elsewhere(_paid_in(folder, first, identity), len(first), folder) for folder in others]
@@ -53,13 +52,11 @@ def paid_elsewhere(
     return most if most is not None and most.count else None
 
 
-def _paid_in(folder: Path, specs: list[ItemSpec], identity: Identity) -> int:
+def _paid_in(folder: Path, keys: list[str], identity: Identity) -> int:
     try:
         with JournalReader(JobFolder(folder).journal) as reader:
             job = reader.job()
-            if not same_service(job.provider, job.origin, identity):
-                return 0
-            differences = reader.comparison().differences(specs)
-            return sum(each.status in ASSUMED_PAID for each in differences)
+            same = same_service(job.provider, job.origin, identity)
+            return reader.paid_among(keys) if same else 0
     except (JournalError, OSError):  # it has gone, or is somebody else's
         return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import os
 import shutil
 import sqlite3
@@ -86,6 +87,23 @@ def test_another_file_in_the_place_of_the_journal_is_a_copy_where_money_hangs_on
     refused = contextlib.nullcontext() if origin == REHEARSAL else pytest.raises(JournalUnreadable)
     with refused, open_job(tmp_path / "out", identity):
         pass
+
+
+def test_a_job_whose_disk_is_not_mounted_is_not_begun_anew(tmp_path: Path) -> None:
+    root, state = tmp_path / "disk" / "out", tmp_path / "state"
+    with open_job(root, IDENTITY, state=state):
+        pass
+    (file,) = (state / "jobs").iterdir()
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "mount": str(root.parent)}))
+    with open_job(root, IDENTITY):  # while its folder is there, nothing is asked
+        pass
+    root.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(FolderRefused, match="not mounted"), open_job(root, IDENTITY, state=state):
+        pass
+
+    assert not root.exists()
 
 
 @pytest.mark.parametrize("taken", ["lock", "emergency.jsonl"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -98,29 +98,11 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
         windows = {item.key: _window(reader, item) for item in undecided}
     names = Counter(item.id for item in undecided)
     for item in undecided:
-        first, last = windows[item.key]
         if as_json:
-            say_json(
-                {
-                    "id": item.id,
-                    "key": item.key,
-                    "status": item.status.value,
-                    "task_id": item.task_id,
-                    "attempt": item.attempt,
-                    "from": first,
-                    "to": last,
-                    "prompt": item.prompt,
-                    "message": item.message,
-                }
-            )
+            say_json(_object(item, *windows[item.key]))
         else:
-            sent, seen, prompt = _clock(first), _clock(last), printable(item.prompt, 120)
             name = item.id if names[item.id] == 1 else f"{item.id} ({item.key})"
-            say_either(
-                f"{name}  attempt {item.attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
-                f"{name}  第 {item.attempt} 次创建，发出于 {sent} 至 {seen}\n    提示词：{prompt}",
-            )
-            say(f"    {printable(item.message or '', 200)}")
+            _say_one(item, name, *windows[item.key])
     if not as_json:
         say_either(
             f"{counted(len(held), 'item')} held"
@@ -131,6 +113,29 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
             + ("；处理办法见 --help" if undecided else ""),
         )
     return 1 if undecided else 0
+
+
+def _object(item: ItemRow, first: float | None, last: float | None) -> dict[str, Any]:
+    return {
+        "id": item.id,
+        "key": item.key,
+        "status": item.status.value,
+        "task_id": item.task_id,
+        "attempt": item.attempt,
+        "from": first,
+        "to": last,
+        "prompt": item.prompt,
+        "message": item.message,
+    }
+
+
+def _say_one(item: ItemRow, name: str, first: float | None, last: float | None) -> None:
+    sent, seen, prompt = _clock(first), _clock(last), printable(item.prompt, 120)
+    say_either(
+        f"{name}  attempt {item.attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
+        f"{name}  第 {item.attempt} 次创建，发出于 {sent} 至 {seen}\n    提示词：{prompt}",
+    )
+    say(f"    {printable(item.message or '', 200)}")
 
 
 def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float | None]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import functools
 import gc
-import sys
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
 from pydantic import SecretStr
 
+from batch_runner.cli.consent import Agreed, consented, say_if_elsewhere, to_be_asked
 from batch_runner.cli.options import (
     examples,
     identity_of,
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from batch_runner.language import Language
     from batch_runner.manifest import Manifest
     from batch_runner.opening import OpenJob
-    from batch_runner.plan import Outlook
     from batch_runner.run import Beside, Summary
     from batch_runner.settings import Service, Settings
 
@@ -142,13 +141,6 @@ class Night:
     as_json: bool
 
 
-class Agreed(NamedTuple):
-    """What somebody has said yes to: so many creates, of a job of so many items."""
-
-    creates: int
-    items: int
-
-
 def _run(night: Night) -> Summary | None:
     """Return how the run ended, None when whoever was asked said no.
 
@@ -160,36 +152,20 @@ def _run(night: Night) -> Summary | None:
     if not night.root.joinpath(".batch-job.json").exists():
         # Every mistake is found before a folder is made.
         listing.check(night.manifest.fingerprint())
-        _say_if_elsewhere(night)
+        say_if_elsewhere(night)
     agreed: Agreed | None = None
     while True:
         with _opened(night, listing) as (job, imported):
-            asked = _to_be_asked(job, night, imported, agreed)
+            asked = to_be_asked(job, night, imported, agreed)
             if asked is None:
                 work = functools.partial(_work, job, night)
                 gc.freeze()  # what has been imported stays
                 gc.set_threshold(*GC_THRESHOLDS)
                 return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
-        if not _agreed(asked):
+        if not consented(asked):
             return None
-        agreed = Agreed(asked.creates, _size(imported))
+        agreed = Agreed.to(asked, imported)
         listing = Listing(night.manifest.items)  # what was checked may have changed meanwhile
-
-
-def _say_if_elsewhere(night: Night) -> None:
-    """Say of a new job that another one has paid for its items, as after a manifest is renamed."""
-    state = state_folder()
-    if night.service is None or state is None or night.quiet or night.as_json:
-        return
-    from batch_runner.cli.plan_words import obstacle_text
-    from batch_runner.elsewhere import paid_elsewhere
-    from batch_runner.plan import Obstacle
-
-    identity = identity_of(night.manifest, night.service)
-    found = paid_elsewhere(night.manifest.items(), night.root, state, identity)
-    if found is not None:
-        obstacle = Obstacle("elsewhere", asdict(found))
-        say(obstacle_text(obstacle, reader_language(sys.stderr)), error=True)
 
 
 @contextmanager
@@ -210,51 +186,6 @@ def _opened(night: Night, listing: Listing) -> Iterator[tuple[OpenJob, Imported]
                 fingerprint=manifest.fingerprint,
             )
             yield job, imported
-
-
-def _to_be_asked(
-    job: OpenJob, night: Night, imported: Imported, agreed: Agreed | None
-) -> Outlook | None:
-    """Say what the run is about to do; return what somebody is to be asked about, if anything.
-
-    Whoever has `agreed` to so many creates is not told of them again, nor asked about fewer, unless
-    other items have come in, by this run or another.
-    """
-    if night.quiet or night.as_json:
-        return None
-    from batch_runner.cli.plan_words import head_lines
-    from batch_runner.cli.question import someone_there
-    from batch_runner.plan import make_head, must_confirm
-
-    limits, language = night.settings.limits, reader_language(sys.stderr)
-    head = make_head(job.journal, imported, night.manifest.workflows, limits)
-    known = agreed is not None and agreed.items == _size(imported)
-    allowed = agreed.creates if agreed is not None and known else 0
-    if known and head.outlook.creates == allowed:
-        return None
-    for line in head_lines(head, night.manifest.job, limits, language):
-        say(line, error=True)
-    free = night.service is None or head.outlook.creates <= allowed
-    if free or night.yes or not must_confirm(head.outlook, limits) or not someone_there():
-        return None
-    return head.outlook
-
-
-def _size(imported: Imported) -> int:
-    """Return how many items the journal has ever been told of."""
-    return imported.new + imported.known + imported.unlisted
-
-
-def _agreed(outlook: Outlook) -> bool:
-    """Ask whoever sits at the terminal."""
-    from batch_runner.cli.plan_words import answered_no_text, question_text
-    from batch_runner.cli.question import agreed
-
-    language = reader_language(sys.stderr)
-    if agreed(question_text(outlook, language)):
-        return True
-    say(answered_no_text(language), error=True)
-    return False
 
 
 def _uvloop_there() -> bool:

@@ -16,24 +16,24 @@ from typing import TYPE_CHECKING
 from anyio.to_thread import current_default_thread_limiter
 from pydantic import SecretStr
 
-from batch_runner.folder import JobFolder
+from batch_runner.engine.run import Summary, make_shift, work
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import Identity, open_job
 from batch_runner.journal import ItemRow, JournalReader
-from batch_runner.journal.commit import GroupCommit
+from batch_runner.journal.sqlite.group_commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
-from batch_runner.opening import Identity, open_job
 from batch_runner.providers import open_provider
-from batch_runner.results import damage
-from batch_runner.run import Summary, make_shift, work
 from batch_runner.settings import Limits, Service, Settings
 from batch_runner.simulator import Simulator, SimulatorSettings
+from batch_runner.storage.placing import damage
 from tests.virtual_time import VirtualTimeLoop
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 KEY = "sk-a-key-that-must-not-leak"
 IDENTITY = Identity(job="nights", provider="baicai", origin="http://127.0.0.1")

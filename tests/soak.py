@@ -26,10 +26,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch_runner.folder import JobFolder
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.results import damage
+from batch_runner.storage.placing import damage
 
 KEY = "sk-a-key-that-must-not-leak"
 ITEMS = 12

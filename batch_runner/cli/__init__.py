@@ -17,7 +17,7 @@ from batch_runner.errors import (
     ManifestError,
     UsageError,
 )
-from batch_runner.language import reader_language
+from batch_runner.util.locale import reader_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

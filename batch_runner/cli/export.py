@@ -19,12 +19,12 @@ from batch_runner.cli.options import (
     say_either,
 )
 from batch_runner.errors import UsageError
-from batch_runner.folder import JobFolder
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.part import link
-from batch_runner.results import damage
-from batch_runner.text import counted, printable
+from batch_runner.storage.partial_file import link
+from batch_runner.storage.placing import damage
+from batch_runner.util.text import counted, printable
 
 if TYPE_CHECKING:
     from batch_runner.journal import ItemRow

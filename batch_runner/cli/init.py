@@ -9,7 +9,7 @@ import click
 
 from batch_runner.cli.options import examples, say_either
 from batch_runner.errors import UsageError
-from batch_runner.language import reader_language, wording
+from batch_runner.util.locale import reader_language, wording
 
 
 @examples(
@@ -23,7 +23,7 @@ from batch_runner.language import reader_language, wording
 def verb(manifest: Path, workflow: str | None, field: str | None) -> int:
     """Write MANIFEST, commented for a first reader. Asks for what no flag says, on a terminal."""
     from batch_runner.manifest import starter
-    from batch_runner.target import command_line
+    from batch_runner.manifest.job_args import command_line
 
     if manifest.exists():
         raise UsageError(f"{manifest} exists already; nothing was written")

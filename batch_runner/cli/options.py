@@ -16,12 +16,12 @@ import click
 from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
-from batch_runner.folder import JobFolder
-from batch_runner.language import encodable, reader_language, wording
-from batch_runner.opening import REHEARSAL, Identity
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import REHEARSAL, Identity
 from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Service
-from batch_runner.text import printable
+from batch_runner.util.locale import encodable, reader_language, wording
+from batch_runner.util.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,10 +20,10 @@ from batch_runner.cli.options import (
     say_json,
     service_of,
 )
-from batch_runner.cli.settings_flags import effective_settings, settings_flags
+from batch_runner.cli.settings import effective_settings, settings_flags
 from batch_runner.errors import FolderRefused, UsageError
-from batch_runner.folder import JobFolder
-from batch_runner.home import state_folder
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from batch_runner.journal import Standing
     from batch_runner.manifest import Manifest
-    from batch_runner.plan import Obstacle, Plan
+    from batch_runner.planning.plan import Obstacle, Plan
 
 
 @examples(
@@ -48,9 +48,9 @@ def verb(
     manifest: Path, output: Path | None, *, rehearse: bool, as_json: bool, **flags: Any
 ) -> int:
     """Show what a run of MANIFEST would do and cost. Sends nothing, writes nothing."""
-    from batch_runner.cli.plan_words import plan_lines
-    from batch_runner.language import reader_language
-    from batch_runner.plan import make_plan
+    from batch_runner.cli.plan_text import plan_lines
+    from batch_runner.planning.plan import make_plan
+    from batch_runner.util.locale import reader_language
 
     loaded = load_manifest(manifest)
     settings, _ = effective_settings(loaded, flags)
@@ -67,10 +67,10 @@ def verb(
 
 def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Obstacle]:
     """Yield what a run would be refused for: key, address, another job's folder."""
-    from batch_runner.elsewhere import paid_elsewhere
+    from batch_runner.jobdir.open import check_owner
     from batch_runner.journal import JournalReader
-    from batch_runner.opening import check_owner
-    from batch_runner.plan import Obstacle
+    from batch_runner.planning.plan import Obstacle
+    from batch_runner.planning.prior_jobs import paid_elsewhere
 
     try:
         service = None if rehearse else service_of(manifest)
@@ -92,7 +92,7 @@ def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
 
 
 def _object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
-    from batch_runner.cli.plan_words import obstacle_text
+    from batch_runner.cli.plan_text import obstacle_text
 
     outlook = plan.outlook
     return {

@@ -20,9 +20,8 @@ from batch_runner.cli.options import (
     say_json,
 )
 from batch_runner.errors import UsageError
-from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
-from batch_runner.journal.changes import TaskIdTaken
+from batch_runner.journal.sqlite.transitions import TaskIdTaken
 from batch_runner.lifecycle import (
     FILE_DAMAGED,
     FILE_GONE,
@@ -32,12 +31,13 @@ from batch_runner.lifecycle import (
     ItemStatus,
 )
 from batch_runner.providers import PROVIDERS
-from batch_runner.text import counted, printable
+from batch_runner.util.text import counted, printable
+from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.folder import JobFolder
+    from batch_runner.jobdir.layout import JobFolder
     from batch_runner.journal import ItemRow
 
 
@@ -154,7 +154,7 @@ def _clock(moment: float | None) -> str:
 
 
 def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) -> int:
-    from batch_runner.opening import open_job
+    from batch_runner.jobdir.open import open_job
 
     if (decision == "attach") != (task_id is not None):
         raise UsageError("attach wants a TASK_ID, and nothing else does")

@@ -15,10 +15,10 @@ from batch_runner.cli.options import (
     say_either,
 )
 from batch_runner.errors import UsageError
-from batch_runner.home import state_folder
 from batch_runner.journal import Change, JournalReader
 from batch_runner.lifecycle import GIVEN_UP, Event, ItemStatus
-from batch_runner.text import counted, printable
+from batch_runner.util.text import counted, printable
+from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,7 @@ def verb(
     if not (items or reason or everything):
         raise UsageError("name items, a --reason, or --all")
     folder = job_folder(manifest, output, rehearse=rehearse)
-    from batch_runner.opening import open_job
+    from batch_runner.jobdir.open import open_job
 
     with open_job(folder.root, None, state=state_folder()) as job:
         with JournalReader(folder.journal) as reader:

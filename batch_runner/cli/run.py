@@ -13,7 +13,7 @@ import anyio
 import click
 from pydantic import SecretStr
 
-from batch_runner.cli.consent import Agreed, consented, say_if_elsewhere, to_be_asked
+from batch_runner.cli.confirm import Agreed, consented, say_if_elsewhere, to_be_asked
 from batch_runner.cli.options import (
     examples,
     identity_of,
@@ -27,22 +27,22 @@ from batch_runner.cli.options import (
     say_json,
     service_of,
 )
-from batch_runner.cli.settings_flags import effective_settings, settings_flags
-from batch_runner.control import Exit
+from batch_runner.cli.settings import effective_settings, settings_flags
+from batch_runner.engine.control import Exit
 from batch_runner.errors import JobLocked
-from batch_runner.home import state_folder
-from batch_runner.language import reader_language, stop_word, wording
+from batch_runner.util.locale import reader_language, stop_word, wording
+from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from batch_runner.control import Stop
+    from batch_runner.engine.control import Stop
+    from batch_runner.engine.run import Beside, Summary
+    from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, Listing
-    from batch_runner.language import Language
     from batch_runner.manifest import Manifest
-    from batch_runner.opening import OpenJob
-    from batch_runner.run import Beside, Summary
     from batch_runner.settings import Service, Settings
+    from batch_runner.util.locale import Language
 
 #: Making of small pictures for the page at the end of a run: part of its time, and seconds at least
 #: and at most. `report` makes the others; until then the page shows the pictures themselves.
@@ -171,8 +171,8 @@ def _run(night: Night) -> Summary | None:
 @contextmanager
 def _opened(night: Night, listing: Listing) -> Iterator[tuple[OpenJob, Imported]]:
     """Hold the job, with its list brought in."""
-    from batch_runner.logs import run_log
-    from batch_runner.opening import open_job
+    from batch_runner.integrations.log_files import run_log
+    from batch_runner.jobdir.open import open_job
 
     manifest, service = night.manifest, night.service
     with open_job(night.root, identity_of(manifest, service), state=state_folder()) as job:
@@ -198,11 +198,11 @@ def _uvloop_there() -> bool:
 
 async def _work(job: OpenJob, night: Night) -> Summary:
     from batch_runner.cli.signals import watch_signals
-    from batch_runner.deadline import seconds_left
-    from batch_runner.descriptors import make_room
-    from batch_runner.metrics import keep_metrics
-    from batch_runner.progress import watch_progress
-    from batch_runner.run import run
+    from batch_runner.engine.deadline import seconds_left
+    from batch_runner.engine.fd_limits import make_room
+    from batch_runner.engine.run import run
+    from batch_runner.integrations.prometheus import keep_metrics
+    from batch_runner.monitor.progress import watch_progress
 
     display = functools.partial(watch_progress, quiet=night.quiet, as_json=night.as_json)
     beside: list[Beside] = [watch_signals, display]
@@ -240,8 +240,8 @@ async def _service(job: OpenJob, night: Night) -> AsyncIterator[Service]:
 
 def _finish(night: Night, summary: Summary) -> None:
     """Write the page, say how it went, tell whoever is to be told; none of it fails a run."""
+    from batch_runner.integrations.notify import tell
     from batch_runner.report import verdict_sentence, write_report
-    from batch_runner.telling import tell
 
     page, language = night.root / "index.html", reader_language()
     try:
@@ -274,8 +274,8 @@ def _why_stopped(stop: Stop, language: Language) -> str:
 
 
 def _say_how_it_went(night: Night, summary: Summary, sentence: str, page: Path) -> None:
-    from batch_runner.progress import summary_lines
-    from batch_runner.target import target_of
+    from batch_runner.manifest.job_args import target_of
+    from batch_runner.monitor.progress import summary_lines
 
     if night.as_json:
         say_json(_summary_object(summary, night.root))

@@ -20,12 +20,9 @@ from batch_runner.cli.options import (
     say,
     say_either,
 )
-from batch_runner.cli.settings_flags import effective_settings, limits_in, variables
+from batch_runner.cli.settings import effective_settings, limits_in, variables
 from batch_runner.errors import UsageError
-from batch_runner.language import reader_language, wording
-from batch_runner.providers import PROVIDERS
-from batch_runner.text import printable
-from batch_runner.timetable import (
+from batch_runner.integrations.autostart import (
     Timetable,
     crontab_line,
     install_crontab,
@@ -35,6 +32,9 @@ from batch_runner.timetable import (
     unit_folder,
     unit_name,
 )
+from batch_runner.providers import PROVIDERS
+from batch_runner.util.locale import reader_language, wording
+from batch_runner.util.text import printable
 
 
 @examples(

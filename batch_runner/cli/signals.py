@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batch_runner.cli.options import say_either
-from batch_runner.control import Exit, Stop
+from batch_runner.engine.control import Exit, Stop
 
 if TYPE_CHECKING:
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 #: Seconds that creates on the wire still have after the second signal.
 GRACE = 1.0

@@ -24,9 +24,9 @@ from batch_runner.cli.options import (
     say_json,
 )
 from batch_runner.journal import JournalReader
-from batch_runner.language import reader_language, status_word, wording
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.text import counted, fitted, printable
+from batch_runner.util.locale import reader_language, status_word, wording
+from batch_runner.util.text import counted, fitted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
 
     from rich.text import Text
 
-    from batch_runner.glance import Glance
     from batch_runner.journal import EventRow, ItemRow
-    from batch_runner.language import Language
     from batch_runner.manifest import Manifest
+    from batch_runner.monitor.snapshot import Glance
     from batch_runner.settings import Rate
+    from batch_runner.util.locale import Language
 
 #: Seconds between two looks.
 WATCH_SECONDS = 1.0
@@ -98,7 +98,7 @@ def _done_as_listed_now(reader: JournalReader, manifest: Manifest) -> bool:
 
 def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:
     """Show the run at work until it ends."""
-    from batch_runner.picture import is_terminal
+    from batch_runner.monitor.dashboard import is_terminal
 
     if as_json:
         look = _watch_as_json(journal)
@@ -117,7 +117,7 @@ def _looks(journal: Path) -> Iterator[Glance]:
     Ctrl-C is noted and obeyed between two looks: as an exception in the middle of one it can get
     lost. A second one is not so patient.
     """
-    from batch_runner.glance import glance
+    from batch_runner.monitor.snapshot import glance
 
     asked = False
 
@@ -145,7 +145,7 @@ def _looks(journal: Path) -> Iterator[Glance]:
 
 def _watch_live(journal: Path, limit: Rate) -> Glance:
     """Redraw the picture in place; leave the last one standing, also after Ctrl-C."""
-    from batch_runner.picture import live_picture, picture
+    from batch_runner.monitor.dashboard import live_picture, picture
 
     language, looks = reader_language(), _looks(journal)
     look = next(looks)
@@ -166,7 +166,7 @@ def _watch_live(journal: Path, limit: Rate) -> Glance:
 
 def _watch_plainly(journal: Path) -> Glance:
     """Print a line a minute, at every change of weather, and for every trouble as it comes."""
-    from batch_runner.progress import PlainLines, facts_seen, line_of
+    from batch_runner.monitor.progress import PlainLines, facts_seen, line_of
 
     language, due, told = reader_language(), PlainLines(), set[str]()
     for look in _looks(journal):
@@ -185,7 +185,7 @@ def _watch_plainly(journal: Path) -> Glance:
 
 def _troubles(look: Glance, language: Language) -> list[str]:
     """Return a line for each held item and each of the last errors."""
-    from batch_runner.picture import clock
+    from batch_runner.monitor.dashboard import clock
 
     word = status_word(ItemStatus.HELD, language)
     found = [(item.started_at, f"{word} {item.id}", item.message) for item in look.held]
@@ -195,7 +195,7 @@ def _troubles(look: Glance, language: Language) -> list[str]:
 
 def _watch_as_json(journal: Path) -> Glance:
     """Print each look as one object a line."""
-    from batch_runner.progress import facts_seen
+    from batch_runner.monitor.progress import facts_seen
 
     for look in _looks(journal):
         say_json(

@@ -18,18 +18,18 @@ from batch_runner.cli.options import (
     say_either,
     say_json,
 )
-from batch_runner.folder import fitting
-from batch_runner.home import state_folder
+from batch_runner.jobdir.layout import fitting
 from batch_runner.journal import Change, JournalReader
-from batch_runner.language import status_word
 from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
-from batch_runner.results import damage
-from batch_runner.text import counted
+from batch_runner.storage.placing import damage
+from batch_runner.util.locale import status_word
+from batch_runner.util.text import counted
+from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.folder import JobFolder
+    from batch_runner.jobdir.layout import JobFolder
     from batch_runner.journal import Comparison, ItemRow
     from batch_runner.manifest import Manifest
 
@@ -124,7 +124,7 @@ def _wrong(folder: JobFolder, item: ItemRow, *, deep: bool) -> str | None:
 
 def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
     """Set damaged files aside under `.batch`, and mark their items as to be fetched again."""
-    from batch_runner.opening import open_job
+    from batch_runner.jobdir.open import open_job
 
     aside = folder.batch / "damaged"
     with open_job(folder.root, None, state=state_folder()) as job:

@@ -13,12 +13,12 @@ Theory of operation
     kill -9 at any moment: the transaction in progress is rolled back by the next opening.
 """
 
-from batch_runner.journal.changes import Change
-from batch_runner.journal.comparison import Comparison, Standing
-from batch_runner.journal.journal import Imported, Journal, Recovered
-from batch_runner.journal.listing import Listing
-from batch_runner.journal.reader import JobRow, JournalReader
-from batch_runner.journal.rows import EventRow, ItemRow, RunRow
+from batch_runner.journal.records import EventRow, ItemRow, RunRow
+from batch_runner.journal.sqlite.diff import Comparison, Standing
+from batch_runner.journal.sqlite.item_import import Listing
+from batch_runner.journal.sqlite.journal import Imported, Journal, Recovered
+from batch_runner.journal.sqlite.reader import JobRow, JournalReader
+from batch_runner.journal.sqlite.transitions import Change
 
 __all__ = [
     "Change",

@@ -6,10 +6,10 @@ The way of the data, module by module: `text` reads YAML into `nodes` that know 
 compares them. `report` collects what is wrong on the way.
 """
 
+from batch_runner.manifest.json_schema import python_schema
 from batch_runner.manifest.load import load
 from batch_runner.manifest.manifest import Manifest
-from batch_runner.manifest.model import OnFinish
-from batch_runner.manifest.schema import python_schema
+from batch_runner.manifest.schema import OnFinish
 from batch_runner.manifest.starter import starter
 
 __all__ = ["Manifest", "OnFinish", "load", "python_schema", "starter"]

@@ -39,7 +39,7 @@ def _program() -> list[str]:
     """Return what tells this program and its libraries from any other version of them."""
     here = Path(__file__).parent
     beside = (models.__file__, settings.__file__, jinja2.__file__, yaml.__file__)
-    sources = [*sorted(here.glob("*.py")), *map(Path, beside)]
+    sources = [*sorted(here.rglob("*.py")), *map(Path, beside)]
     states = [(str(path), path.stat()) for path in sources if path.is_file()]
     files = [f"{path} {state.st_size} {state.st_mtime_ns}" for path, state in states]
     return [__version__, sys.version, *files]

@@ -8,21 +8,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.manifest import names
-from batch_runner.manifest.check import check
+from batch_runner.manifest import filenames as names
+from batch_runner.manifest.diagnostics import Place, Report, did_you_mean, shown
+from batch_runner.manifest.expand import Blueprint, Items
 from batch_runner.manifest.fingerprint import fingerprint
-from batch_runner.manifest.inputs import Inputs
-from batch_runner.manifest.items import Blueprint, Items
+from batch_runner.manifest.input_files import Inputs
 from batch_runner.manifest.manifest import Manifest
-from batch_runner.manifest.model import SETTINGS_BLOCKS, Document
-from batch_runner.manifest.nodes import Mapping, Node, follow
-from batch_runner.manifest.recipe import PlacedCompiler, Recipe
-from batch_runner.manifest.report import Place, Report, did_you_mean, shown
-from batch_runner.manifest.sandbox import MARKERS, StandIn
-from batch_runner.manifest.sources import Sources
-from batch_runner.manifest.templates import Compiler
-from batch_runner.manifest.text import read_document
+from batch_runner.manifest.schema import SETTINGS_BLOCKS, Document
+from batch_runner.manifest.sources.all import Sources
+from batch_runner.manifest.templates.compiler import Compiler
+from batch_runner.manifest.templates.request import PlacedCompiler, Recipe
+from batch_runner.manifest.templates.sandbox import MARKERS, StandIn
+from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_variable
+from batch_runner.manifest.yaml.nodes import Mapping, Node, follow
+from batch_runner.manifest.yaml.reader import read_document
 from batch_runner.settings import Settings
 
 if TYPE_CHECKING:

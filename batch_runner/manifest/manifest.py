@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batch_runner.manifest.diagnostics import Report
 from batch_runner.manifest.fingerprint import fingerprint
-from batch_runner.manifest.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batch_runner.manifest.items import Items
-    from batch_runner.manifest.model import OnFinish
+    from batch_runner.manifest.expand import Items
+    from batch_runner.manifest.schema import OnFinish
     from batch_runner.models import ItemSpec
     from batch_runner.settings import Settings
 

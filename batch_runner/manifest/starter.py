@@ -6,8 +6,8 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-from batch_runner.manifest.sandbox import MARKERS
-from batch_runner.manifest.scalars import meaning
+from batch_runner.manifest.templates.sandbox import MARKERS
+from batch_runner.manifest.yaml.scalars import meaning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

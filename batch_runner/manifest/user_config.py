@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch_runner.errors import ManifestError, Problem
-from batch_runner.home import config_folder
-from batch_runner.manifest.check import check
-from batch_runner.manifest.nodes import Mapping
-from batch_runner.manifest.report import KEY_HINT, Place, Report, looks_secret
-from batch_runner.manifest.text import parse, read_text
+from batch_runner.manifest.diagnostics import KEY_HINT, Place, Report, looks_secret
+from batch_runner.manifest.validate import check
+from batch_runner.manifest.yaml.nodes import Mapping
+from batch_runner.manifest.yaml.reader import parse, read_text
 from batch_runner.settings import Settings
+from batch_runner.util.xdg import config_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping as Variables

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.manifest.fields import variable_refusal
-from batch_runner.manifest.report import shown
-from batch_runner.manifest.sandbox import MARKERS, MAX_TEXT
-from batch_runner.manifest.syntax import MAX_DEPTH
+from batch_runner.manifest.diagnostics import shown
+from batch_runner.manifest.schema_types import variable_refusal
+from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
+from batch_runner.manifest.yaml.syntax_errors import MAX_DEPTH
 from batch_runner.models import UPLOAD_MARK
 
 if TYPE_CHECKING:
-    from batch_runner.manifest.report import Place, Report
+    from batch_runner.manifest.diagnostics import Place, Report
 
 
 def check_variable(name: str, value: Any, place: Place, report: Report) -> None:

@@ -30,13 +30,13 @@ import anyio
 from yarl import URL
 
 from batch_runner.errors import ApiError, Failure, FileRejected
-from batch_runner.retry import classify
-from batch_runner.text import printable
+from batch_runner.providers.classify import classify
+from batch_runner.util.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_runner.providers.protocol import Receiver
+    from batch_runner.providers.base import Receiver
     from batch_runner.settings import Service, Settings
 
 #: An answer of the API that is larger than this is not one.

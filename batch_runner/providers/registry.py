@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from batch_runner.providers.protocol import Provider
+    from batch_runner.providers.base import Provider
     from batch_runner.settings import Service, Settings
 
 

@@ -10,11 +10,11 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.manifest.job_args import target_of
 from batch_runner.report.history import by_minute, last_look, status_at
 from batch_runner.report.triage import Troubles, command_for, next_commands
 from batch_runner.report.verdict import verdict_sentence
 from batch_runner.settings import Price, parse_price
-from batch_runner.target import target_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from batch_runner.lifecycle import GIVEN_UP, TASK_FORGOTTEN, ItemStatus
-from batch_runner.target import command_line
+from batch_runner.manifest.job_args import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

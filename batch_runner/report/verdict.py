@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
-from batch_runner.text import printable
+from batch_runner.util.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,9 +22,9 @@ earlier one, which a client's journal may still hold.
 
 from __future__ import annotations
 
-from batch_runner.simulator.answers import VARIANTS
 from batch_runner.simulator.faults import FAULTS, parse_fault
 from batch_runner.simulator.ledger import Ledger
+from batch_runner.simulator.responses import VARIANTS
 from batch_runner.simulator.server import Simulator, serve
 from batch_runner.simulator.settings import SimulatorSettings
 from batch_runner.simulator.tasks import Task

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from batch_runner.simulator.answers import Answer, Voice
+from batch_runner.simulator.responses import Answer, Voice
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from batch_runner.simulator.dispatcher import Stage
     from batch_runner.simulator.exchange import Exchange
-    from batch_runner.simulator.stage import Stage
 
 MEGABYTE = 1 << 20
 LARGEST_UPLOAD = 512 * MEGABYTE

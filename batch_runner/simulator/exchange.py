@@ -15,7 +15,7 @@ from batch_runner.simulator.tasks import Fate, Task
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batch_runner.simulator.answers import Answer
+    from batch_runner.simulator.responses import Answer
     from batch_runner.simulator.service import Service
 
 # With linger on and zero seconds, close sends RST instead of FIN.

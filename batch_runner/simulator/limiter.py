@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from batch_runner.simulator.amounts import Rate
+    from batch_runner.simulator.parsing import Rate
 
 # Timers are floats: a request due at this very instant must not be refused for a rounding error.
 GRAIN = 1e-6  # seconds

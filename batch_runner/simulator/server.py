@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Self
 
 from aiohttp import web
 
+from batch_runner.simulator.admin import Backstage
 from batch_runner.simulator.app import Api, Decoy, Files, application
-from batch_runner.simulator.backstage import Backstage
-from batch_runner.simulator.gallery import Gallery
+from batch_runner.simulator.dispatcher import Stage
+from batch_runner.simulator.image_cache import Gallery
 from batch_runner.simulator.service import Service
-from batch_runner.simulator.stage import Stage
 from batch_runner.simulator.state_file import StateFile, read_events
 
 if TYPE_CHECKING:

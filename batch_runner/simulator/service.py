@@ -11,10 +11,10 @@ import random
 import secrets
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.simulator.amounts import parse_distribution, parse_rate
-from batch_runner.simulator.answers import Answer, Voice
 from batch_runner.simulator.ledger import Ledger
 from batch_runner.simulator.limiter import Limiter
+from batch_runner.simulator.parsing import parse_distribution, parse_rate
+from batch_runner.simulator.responses import Answer, Voice
 from batch_runner.simulator.tasks import Fate, Task, WorkQueue
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch_runner.simulator.amounts import parse_distribution, parse_rate
-from batch_runner.simulator.answers import VARIANTS
 from batch_runner.simulator.faults import parse_fault
+from batch_runner.simulator.parsing import parse_distribution, parse_rate
+from batch_runner.simulator.responses import VARIANTS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from aiolimiter import AsyncLimiter
 
-from batch_runner.pacer import Gate, Pacer
+from batch_runner.ratelimit.limiter import Gate, Pacer
 from batch_runner.settings import Rate
 from tests.bench import _rows
 from tests.bench._windows import most_in

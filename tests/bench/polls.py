@@ -20,8 +20,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from batch_runner.agenda import Agenda
 from batch_runner.models import InFlight
+from batch_runner.polling.queue import Agenda
 from batch_runner.settings import Polling
 from tests.bench import _rows
 

@@ -29,8 +29,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.models import InFlight, TaskReport, TaskState
-from batch_runner.pacer import Gate
-from batch_runner.schedule import Schedule
+from batch_runner.polling.scheduler import Schedule
+from batch_runner.ratelimit.limiter import Gate
 from batch_runner.settings import Polling, Rate
 from tests.bench import _rows
 from tests.bench.cpu import FLOOR

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from batch_runner.folder import JobFolder
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Limits, Rate, Settings

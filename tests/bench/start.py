@@ -25,11 +25,11 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_runner.journal.changes import Change, Move, apply_all
+from batch_runner.jobdir.open import Identity, open_job
+from batch_runner.journal.sqlite.transitions import Change, Move, apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
-from batch_runner.opening import Identity, open_job
 from tests.bench import _rows
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import pytest
 
 from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
-from batch_runner.part import digest
+from batch_runner.storage.partial_file import digest
 from tests.e2e.conftest import write_manifest
 from tests.report_night import Night, a_png, an_item
 

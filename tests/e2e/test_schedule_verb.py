@@ -16,7 +16,13 @@ import pytest
 
 from batch_runner.cli.run import verb as run
 from batch_runner.errors import UsageError
-from batch_runner.timetable import Timetable, crontab_line, parse_days, systemd_units, unit_name
+from batch_runner.integrations.autostart import (
+    Timetable,
+    crontab_line,
+    parse_days,
+    systemd_units,
+    unit_name,
+)
 from tests.e2e.conftest import KEY, PATIENCE, write_manifest
 
 if TYPE_CHECKING:

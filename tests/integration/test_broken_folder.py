@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.control import Exit
+from batch_runner.engine.control import Exit
 from batch_runner.errors import FolderRefused, JournalUnreadable
-from batch_runner.folder import JobFolder
+from batch_runner.integrations.log_files import run_log
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import REHEARSAL, open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.logs import run_log
-from batch_runner.opening import REHEARSAL, open_job
 from tests.nights import IDENTITY, a_run, acted, paid, some_items, some_settings, statuses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

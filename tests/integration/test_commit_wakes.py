@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.journal.commit import GroupCommit
+from batch_runner.journal.sqlite.group_commit import GroupCommit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -46,7 +46,7 @@ def test_events_are_found_by_item_the_oldest_first(night: Night) -> None:
 def test_only_the_newest_are_looked_through(
     night: Night, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch_runner.journal.courses.PAGE", page)
+    monkeypatch.setattr("batch_runner.journal.sqlite.event_history.PAGE", page)
     items = [an_item(n) for n in range(3)]
     night.list(*items)
     night.held(items[0])

@@ -13,7 +13,7 @@ from tests.nights import a_run, acted, some_items, some_settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

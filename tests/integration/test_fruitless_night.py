@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.control import Exit
+from batch_runner.engine.control import Exit
 from batch_runner.lifecycle import ItemStatus
 from tests.nights import (
     a_run,

@@ -10,10 +10,10 @@ from typing import IO, TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.control import Exit
+from batch_runner.engine.control import Exit
+from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.opening import open_job
 from tests.nights import (
     IDENTITY,
     a_run,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterator
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

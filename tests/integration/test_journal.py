@@ -9,9 +9,9 @@ import pytest
 
 from batch_runner.errors import IllegalTransition, JournalError, JournalUnreadable
 from batch_runner.journal import Change, EventRow, ItemRow, Journal, JournalReader
-from batch_runner.journal.commit import LARGEST_BATCH, Queued, commit_batch
-from batch_runner.journal.file import connect
-from batch_runner.journal.journal import TaskIdTaken
+from batch_runner.journal.sqlite.connection import connect
+from batch_runner.journal.sqlite.group_commit import LARGEST_BATCH, Queued, commit_batch
+from batch_runner.journal.sqlite.journal import TaskIdTaken
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import PlacedFile
 from tests.nights import an_item, some_items

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from batch_runner.journal import Journal, JournalReader, Listing
-from batch_runner.journal.listing import PAGE
+from batch_runner.journal.sqlite.item_import import PAGE
 from tests.nights import an_item, some_items
 
 if TYPE_CHECKING:

@@ -11,14 +11,14 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from batch_runner.control import Exit
-from batch_runner.metrics import keep_metrics
+from batch_runner.engine.control import Exit
+from batch_runner.integrations.prometheus import keep_metrics
 from tests.nights import a_run, acted, some_items
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -11,14 +11,14 @@ import pytest
 from PIL import Image
 
 from batch_runner.errors import FileRejected, IllegalTransition, JournalError
-from batch_runner.folder import JobFolder
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import Change, Journal
-from batch_runner.journal.changes import Move, Moves, TaskIdTaken, apply_all
-from batch_runner.journal.file import connect
+from batch_runner.journal.sqlite.connection import connect
+from batch_runner.journal.sqlite.transitions import Move, Moves, TaskIdTaken, apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
-from batch_runner.part import Part
-from batch_runner.results import Placing, place_all
+from batch_runner.storage.partial_file import Part
+from batch_runner.storage.placing import Placing, place_all
 from tests.nights import an_item, some_items
 
 if TYPE_CHECKING:

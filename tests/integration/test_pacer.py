@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from batch_runner.pacer import Gate, Pacer
+from batch_runner.ratelimit.limiter import Gate, Pacer
 from batch_runner.settings import Rate, parse_rate
 from tests.bench._windows import most_in
 

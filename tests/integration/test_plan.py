@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_runner.cli import command
-from batch_runner.cli.plan_words import obstacle_text
-from batch_runner.folder import JobFolder, Lock
+from batch_runner.cli.plan_text import obstacle_text
+from batch_runner.jobdir.layout import JobFolder, Lock
+from batch_runner.jobdir.open import Identity, open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
-from batch_runner.opening import Identity, open_job
-from batch_runner.plan import folder_obstacles, make_plan, must_confirm, outlook
+from batch_runner.planning.plan import folder_obstacles, make_plan, must_confirm, outlook
 from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Limits, Settings
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batch_runner.opening import OpenJob
+    from batch_runner.jobdir.open import OpenJob
 
 CONFIRMED = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
 LIVES = {

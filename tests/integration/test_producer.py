@@ -10,12 +10,12 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from batch_runner.control import Exit
-from batch_runner.emergency import Emergency
-from batch_runner.folder import JobFolder
+from batch_runner.engine.control import Exit
+from batch_runner.jobdir.fallback_log import Emergency
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.opening import open_job
 from batch_runner.providers.http import Http
 from batch_runner.settings import Service, Settings
 from tests.nights import (
@@ -33,7 +33,7 @@ from tests.nights import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -14,10 +14,9 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from batch_runner.glance import Glance, eta_of, glance
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.picture import picture
-from batch_runner.progress import (
+from batch_runner.monitor.dashboard import picture
+from batch_runner.monitor.progress import (
     Facts,
     facts_of,
     facts_seen,
@@ -25,15 +24,16 @@ from batch_runner.progress import (
     summary_lines,
     watch_progress,
 )
+from batch_runner.monitor.snapshot import Glance, eta_of, glance
 from batch_runner.settings import Rate
-from batch_runner.text import width
+from batch_runner.util.text import width
 from tests.nights import a_run, acted, some_items
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.language import Language
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
+    from batch_runner.util.locale import Language
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 anyio_mark = pytest.mark.anyio

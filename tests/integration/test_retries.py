@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.control import Exit, Stop
+from batch_runner.engine.control import Exit, Stop
 from batch_runner.errors import ApiError, Failure
-from batch_runner.folder import JobFolder
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
 from tests.nights import a_run, acted, rows, some_items, some_settings, statuses
@@ -17,9 +17,9 @@ from tests.nights import a_run, acted, rows, some_items, some_settings, statuses
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch_runner.engine.context import Shift
+    from batch_runner.engine.run import Summary
     from batch_runner.models import TaskReport
-    from batch_runner.run import Summary
-    from batch_runner.shift import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_runner.models import TaskReport, TaskState
-from batch_runner.pacer import Gate
-from batch_runner.schedule import Schedule
+from batch_runner.polling.scheduler import Schedule
+from batch_runner.ratelimit.limiter import Gate
 from batch_runner.settings import Polling, parse_rate
 from tests.bench.polls import a_task
 

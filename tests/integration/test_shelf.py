@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_runner.folder import JobFolder
-from batch_runner.part import Part
-from batch_runner.results import Placing, Shelf
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.storage.partial_file import Part
+from batch_runner.storage.placing import Placing, Shelf
 from tests.report_night import a_png
 
 if TYPE_CHECKING:

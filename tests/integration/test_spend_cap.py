@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.control import Exit, Stop
+from batch_runner.engine.control import Exit, Stop
 from batch_runner.lifecycle import ItemStatus
 from tests.nights import (
     a_run,
@@ -23,7 +23,7 @@ from tests.nights import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_runner.control import Exit
+from batch_runner.engine.control import Exit
+from batch_runner.engine.run import Summary
+from batch_runner.integrations.notify import tell
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest import OnFinish
-from batch_runner.run import Summary
-from batch_runner.telling import tell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.control import Exit
-from batch_runner.emergency import Emergency
-from batch_runner.folder import JobFolder
+from batch_runner.engine.control import Exit
+from batch_runner.jobdir.fallback_log import Emergency
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.opening import open_job
 from tests.nights import IDENTITY, a_run, acted, paid, rows, some_items, statuses, violations
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.control import Exit, Stop
+from batch_runner.engine.control import Exit, Stop
 from batch_runner.lifecycle import ItemStatus
 from tests.nights import a_run, acted, paid, rows, some_items, some_settings, statuses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.shift import Shift
+    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.control import Exit
+from batch_runner.engine.control import Exit
+from batch_runner.jobdir.open import open_job
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.opening import open_job
 from tests.nights import (
     IDENTITY,
     a_run,

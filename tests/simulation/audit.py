@@ -10,10 +10,10 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch_runner.folder import JobFolder
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import SETTLED, Event, ItemStatus
-from batch_runner.results import damage
+from batch_runner.storage.placing import damage
 from tests.bench._windows import most_in
 
 if TYPE_CHECKING:

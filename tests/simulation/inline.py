@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batch_runner.errors import JournalError
-from batch_runner.journal.commit import PATIENCE, Queued, commit_batch
+from batch_runner.journal.sqlite.group_commit import PATIENCE, Queued, commit_batch
 
 if TYPE_CHECKING:
     import sqlite3

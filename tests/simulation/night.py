@@ -10,12 +10,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch_runner.control import Exit
+from batch_runner.engine.control import Exit
+from batch_runner.engine.run import make_shift, work
+from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile
-from batch_runner.opening import open_job
-from batch_runner.run import make_shift, work
 from batch_runner.settings import Fetching, Limits, Polling, Retries, Settings, Timeouts
 from tests.nights import IDENTITY, an_item
 from tests.simulation.audit import beyond_limits, read_books, violations, violations_at_the_end
@@ -27,10 +27,10 @@ from tests.simulation.service import ActedService
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from batch_runner.engine.run import Summary
+    from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import ItemRow
     from batch_runner.models import ItemSpec
-    from batch_runner.opening import OpenJob
-    from batch_runner.run import Summary
     from tests.simulation.audit import Books
 
 #: Wall-clock seconds since the epoch at the world's zero.

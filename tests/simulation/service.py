@@ -23,7 +23,7 @@ from tests.simulation.pictures import picture
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from batch_runner.providers.protocol import Receiver
+    from batch_runner.providers.base import Receiver
     from tests.simulation.clock import World
     from tests.simulation.crash import CrashPoint
 

@@ -10,19 +10,22 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner import fetcher, media, producer
-from batch_runner import run as runs
+from batch_runner import media
+from batch_runner.engine import downloader as fetcher
+from batch_runner.engine import producer
+from batch_runner.engine import run as runs
+from batch_runner.engine.context import Shift
+from batch_runner.engine.retry_policy import TABLE, Call, Verdict
 from batch_runner.errors import Failure
-from batch_runner.journal import Change, journal
+from batch_runner.journal.sqlite import journal
 from batch_runner.lifecycle import Event
-from batch_runner.pacer import Pacer
-from batch_runner.retry import TABLE, Call, Verdict
-from batch_runner.shift import Shift
+from batch_runner.ratelimit.limiter import Pacer
 from tests.simulation.__main__ import play
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from batch_runner.journal import Change
     from batch_runner.models import InFlight
     from tests.simulation.night import Trace
 

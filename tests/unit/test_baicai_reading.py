@@ -8,12 +8,12 @@ from typing import Any, cast
 
 import pytest
 
+from batch_runner.engine.retry_policy import Call, Verdict, judge
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers import PROVIDERS
 from batch_runner.providers.baicai import Baicai
 from batch_runner.providers.http import Answer, Http
-from batch_runner.retry import Call, Verdict, judge
 from batch_runner.settings import Retries
 
 FORM = PROVIDERS["baicai"].task_id

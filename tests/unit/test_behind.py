@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from batch_runner.control import Control, Exit, Stop
+from batch_runner.engine.context import Slots
+from batch_runner.engine.control import Control, Exit, Stop
+from batch_runner.engine.run import _behind
+from batch_runner.engine.stats import Tally
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.run import _behind
-from batch_runner.shift import Slots
-from batch_runner.tally import Tally
 
 
 @pytest.fixture

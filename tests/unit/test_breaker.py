@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import itertools
 
-from batch_runner.breaker import Breaker
+from batch_runner.engine.circuit_breaker import Breaker
 
 _clock = itertools.count()
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from batch_runner.contest import Contest
+from batch_runner.polling.model_comparison import Contest
 
 SURE, UNSURE = 3.0, 0.1  # cumulated hazard: an end is very likely, or not
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.deadline import seconds_left
+from batch_runner.engine.deadline import seconds_left
 from batch_runner.settings import Limits
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import resource
 
 import pytest
 
-from batch_runner.descriptors import make_room
+from batch_runner.engine.fd_limits import make_room
 from batch_runner.settings import Fetching, Limits, Rate, Settings
 
 HASTY = Settings(limits=Limits(pace=Rate(1000, 1), polls=Rate(1000, 1)))

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from batch_runner.durations import Durations
+from batch_runner.polling.hazard import Durations
 
 
 def learn(
@@ -173,7 +173,7 @@ def test_taking_the_quiet_before_an_end_for_none_changes_next_to_nothing(
 ) -> None:
     quick, whole = Durations(), Durations()
     learn(quick, random.Random(10), 300, median=30, sigma=0.1)
-    monkeypatch.setattr("batch_runner.durations._QUIET", -1.0)
+    monkeypatch.setattr("batch_runner.polling.hazard._QUIET", -1.0)
     learn(whole, random.Random(10), 300, median=30, sigma=0.1)
 
     for share in (0.1, 0.5, 0.9):

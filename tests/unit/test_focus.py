@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from batch_runner.durations import Durations
-from batch_runner.focus import FocusedDurations
+from batch_runner.polling.hazard import Durations
+from batch_runner.polling.two_scale_hazard import FocusedDurations
 
 SHORTEST = 0.2
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.emergency import EMERGENCY_BYTES, Emergency
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
-from batch_runner.folder import JobFolder, Lock, Marker, write_all
+from batch_runner.jobdir.fallback_log import EMERGENCY_BYTES, Emergency
+from batch_runner.jobdir.layout import JobFolder, Lock, Marker, write_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

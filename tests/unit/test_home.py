@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_runner.home import config_folder, state_folder
+from batch_runner.util.xdg import config_folder, state_folder
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.language import encodable, reader_language, status_word, stop_word, wording
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.util.locale import encodable, reader_language, status_word, stop_word, wording
 
 PACKAGE = Path(__file__).parents[2] / "batch_runner"
 WORDS = PACKAGE / "report" / "static" / "words.js"
@@ -90,7 +90,7 @@ def test_a_sentence_has_two_wordings() -> None:
 
 def test_asking_costs_no_import_of_weight() -> None:
     code = (
-        "import sys; before = set(sys.modules); import batch_runner.language as one;"
+        "import sys; before = set(sys.modules); import batch_runner.util.locale as one;"
         "one.reader_language(); print(set(sys.modules) - before)"
     )
 

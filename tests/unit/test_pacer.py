@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import pytest
 
-from batch_runner.pacer import Adaption, Gate
+from batch_runner.ratelimit.limiter import Adaption, Gate
 
 
 def accept(adaption: Adaption, *, since: float, seconds: float) -> float:

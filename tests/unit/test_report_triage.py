@@ -7,9 +7,9 @@ import pytest
 
 from batch_runner.journal import RunRow
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.manifest.job_args import target_of
 from batch_runner.report.history import by_minute
 from batch_runner.report.triage import Fixer, Group, command_for, fixer_of, next_commands
-from batch_runner.target import target_of
 
 
 @pytest.mark.parametrize(

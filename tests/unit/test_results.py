@@ -12,10 +12,10 @@ import pytest
 from PIL import Image
 
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.folder import JobFolder
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.models import PlacedFile
-from batch_runner.part import Part, takes_nameless
-from batch_runner.results import Placing, damage, missing, output_names, place_all
+from batch_runner.storage.partial_file import Part, takes_nameless
+from batch_runner.storage.placing import Placing, damage, missing, output_names, place_all
 
 ENOUGH = 50_000_000
 

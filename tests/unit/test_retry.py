@@ -4,8 +4,9 @@ import random
 
 import pytest
 
+from batch_runner.engine.retry_policy import TABLE, Budget, Call, Verdict, backoff, judge
 from batch_runner.errors import Failure
-from batch_runner.retry import TABLE, Budget, Call, Verdict, backoff, classify, judge
+from batch_runner.providers.classify import classify
 from batch_runner.settings import Retries
 
 CELLS = [

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_runner.agenda import Agenda
-from batch_runner.durations import Durations
-from batch_runner.frontier import End, Line, Width
+from batch_runner.polling.concurrency import End, Line, Width
+from batch_runner.polling.hazard import Durations
+from batch_runner.polling.progress_model import sight
+from batch_runner.polling.queue import Agenda
 from batch_runner.settings import Polling
-from batch_runner.sightings import sight
 from tests.bench.polls import Row, a_task, honest, lognormal, noise, play, stuck
 
 if TYPE_CHECKING:

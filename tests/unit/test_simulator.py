@@ -8,9 +8,9 @@ import statistics
 import pytest
 
 from batch_runner.simulator import SimulatorSettings, parse_fault
-from batch_runner.simulator.amounts import parse_distribution, parse_duration, parse_rate
-from batch_runner.simulator.answers import timestamp
 from batch_runner.simulator.limiter import Limiter
+from batch_runner.simulator.parsing import parse_distribution, parse_duration, parse_rate
+from batch_runner.simulator.responses import timestamp
 from batch_runner.simulator.tasks import Fate, Task, WorkQueue
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_runner.errors import FolderRefused, JobLocked
-from batch_runner.witness import Witness, job_folders, refuse_unmounted
+from batch_runner.registry.known_jobs import Witness, job_folders, refuse_unmounted
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,8 +7,8 @@ import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.simulator.answers import Answer
 from batch_runner.simulator.faults.registry import JSON_CALLS, fault
+from batch_runner.simulator.responses import Answer
 
 if TYPE_CHECKING:
     from batch_runner.simulator.exchange import Exchange

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from batch_runner.simulator.answers import Answer
 from batch_runner.simulator.faults.registry import fault
+from batch_runner.simulator.responses import Answer
 
 if TYPE_CHECKING:
     from batch_runner.simulator.exchange import Exchange

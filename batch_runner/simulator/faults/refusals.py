@@ -6,8 +6,8 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from batch_runner.simulator.answers import Answer
 from batch_runner.simulator.faults.registry import CALLS, JSON_CALLS, fault
+from batch_runner.simulator.responses import Answer
 
 if TYPE_CHECKING:
     from batch_runner.simulator.exchange import Exchange

@@ -12,10 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from batch_runner.manifest import load
-from batch_runner.manifest.names import folded, refusal, slug
-from batch_runner.manifest.sandbox import TemplateRefusedError
-from batch_runner.manifest.scalars import Bent, meaning
-from batch_runner.manifest.templates import Compiler, RenderFailedError
+from batch_runner.manifest.filenames import folded, refusal, slug
+from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
+from batch_runner.manifest.templates.sandbox import TemplateRefusedError
+from batch_runner.manifest.yaml.scalars import Bent, meaning
 from tests.unit.manifest.helpers import problems_of
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_runner.manifest.draw import canonical
-from batch_runner.manifest.names import slug
-from batch_runner.manifest.params import Hole, Params
-from batch_runner.manifest.report import Report
-from batch_runner.manifest.rows import Rows
-from batch_runner.manifest.templates import Compiler, RenderFailedError
+from batch_runner.manifest.diagnostics import Report
+from batch_runner.manifest.filenames import slug
+from batch_runner.manifest.sources.data_file import Rows
+from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
+from batch_runner.manifest.templates.params import Hole, Params
+from batch_runner.manifest.templates.random_values import canonical
 
 often = settings(max_examples=200, deadline=None)
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_runner.manifest.scalars import Bent, meaning
+from batch_runner.manifest.yaml.scalars import Bent, meaning
 
 
 @pytest.mark.parametrize(

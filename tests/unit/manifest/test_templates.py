@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_runner.manifest.draw import Draw
-from batch_runner.manifest.sandbox import TemplateRefusedError
-from batch_runner.manifest.templates import Compiler, RenderFailedError
+from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
+from batch_runner.manifest.templates.random_values import Draw
+from batch_runner.manifest.templates.sandbox import TemplateRefusedError
 from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, write
 
 if TYPE_CHECKING:

@@ -1,0 +1,94 @@
+"""Whether again: what each failure means for each kind of call, as one table without I/O.
+
+A *retry* sends the same request again and costs nothing. Whether a create may be sent again is the
+one question that costs money, so its column is the strict one: only what provably was not
+accepted is sent again; what may have been accepted is held for a person.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from batch_runner.errors import Failure
+
+if TYPE_CHECKING:
+    import random
+
+    from batch_runner.settings import Retries
+
+
+class Call(StrEnum):
+    """The kinds of calls: the columns of the table."""
+
+    CREATE = "create"
+    QUERY = "query"  #: status and result
+    DOWNLOAD = "download"
+    UPLOAD = "upload"
+
+
+class Verdict(StrEnum):
+    """What to do about a failed call."""
+
+    AGAIN = "again"  #: the same request, after a back-off
+    PAUSE = "pause"  #: everyone waits, then the same request; uses up nothing
+    HELD = "held"  #: it may have been paid: a person decides
+    REFUSED = "refused"  #: not paid, and never again by itself
+    STOP = "stop"  #: no more creates in this run; the item stays as it is
+    PATIENCE = "patience"  #: ask again for a while, and keep the id whatever comes
+    FRESH = "fresh"  #: ask the service for the result again, then fetch again
+    FAILS = "fails"  #: the item cannot be sent like this
+
+    @property
+    def sends_again(self) -> bool:
+        """Say whether the same request goes out once more."""
+        return self in (Verdict.AGAIN, Verdict.PAUSE, Verdict.PATIENCE, Verdict.FRESH)
+
+
+_V = Verdict
+
+TABLE: dict[Failure, dict[Call, Verdict]] = {
+    failure: dict(zip(Call, verdicts, strict=True))
+    for failure, verdicts in {
+        #                     create      query        download   upload
+        Failure.UNSENT: (_V.AGAIN, _V.AGAIN, _V.AGAIN, _V.AGAIN),
+        Failure.LOST: (_V.HELD, _V.AGAIN, _V.AGAIN, _V.AGAIN),
+        Failure.UNSURE: (_V.HELD, _V.AGAIN, _V.AGAIN, _V.AGAIN),
+        Failure.LIMITED: (_V.PAUSE, _V.PAUSE, _V.PAUSE, _V.PAUSE),
+        Failure.REFUSED: (_V.REFUSED, _V.PATIENCE, _V.FRESH, _V.FAILS),
+        Failure.UNKNOWN: (_V.REFUSED, _V.PATIENCE, _V.FRESH, _V.FAILS),
+        Failure.FORBIDDEN: (_V.STOP, _V.STOP, _V.FRESH, _V.STOP),
+        Failure.REDIRECTED: (_V.REFUSED, _V.PATIENCE, _V.FRESH, _V.FAILS),
+        Failure.LOCAL: (_V.STOP, _V.PAUSE, _V.STOP, _V.PAUSE),
+    }.items()
+}
+
+
+def judge(failure: Failure, call: Call) -> Verdict:
+    """Return what to do about `failure` of `call`."""
+    return TABLE[failure][call]
+
+
+def backoff(tries: int, retries: Retries, random: random.Random) -> float:
+    """Return seconds to wait after the `tries`-th failure (from 1): full jitter, capped."""
+    longest = min(retries.cap, retries.base * 2.0 ** min(tries, 30))
+    return random.uniform(0, longest)
+
+
+class Budget:
+    """What a run may owe in retries: each costs 1, and each answer that helps pays back 0.1."""
+
+    def __init__(self, size: float) -> None:
+        self._size = size
+        self._left = float(size)
+
+    def take(self) -> bool:
+        """Pay for one retry; False when nothing is left."""
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def succeeded(self) -> None:
+        """Pay a little back."""
+        self._left = min(self._size, self._left + 0.1)

@@ -1,0 +1,1 @@
+"""Other programs: cron, systemd, Prometheus, notifications, log files."""

@@ -1,0 +1,110 @@
+"""Figures of a run as a Prometheus text file, for node_exporter's textfile collector."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+import anyio
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from batch_runner.engine.context import Shift
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two writings.
+EVERY = 60.0
+#: Shares of the tasks whose time is told: by then so many had ended.
+SHARES = (0.5, 0.9)
+
+
+def metrics_text(shift: Shift) -> str:
+    """Return the run's figures in the text format; `folder` tells one job's from another's."""
+    tally, stop = shift.tally, shift.control.stop
+    families: list[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]] = [
+        (
+            *("items", "gauge", "Items by status."),
+            [({"status": status.value}, count) for status, count in tally.counts.items()],
+        ),
+        (
+            *("task_seconds", "gauge", "Seconds in which this share of a workflow's tasks ended."),
+            _durations(shift),
+        ),
+    ]
+    for name, kind, text, value in (
+        ("creates_total", "counter", "Create requests of this run.", tally.creates),
+        ("polls_total", "counter", "Status requests of this run.", tally.polls),
+        ("limited_total", "counter", "Answers 429 of this run.", tally.limited),
+        ("retries_total", "counter", "Requests sent again in this run.", tally.retries),
+        ("paid_creates", "gauge", "Creates of the job assumed paid.", tally.spent),
+        ("pace", "gauge", "Creates a second allowed now.", shift.pacer.rate_now),
+        ("stopping", "gauge", "1 when the run ends early.", stop is not None),
+        ("written_seconds", "gauge", "When this was written, Unix time.", shift.wall_clock()),
+    ):
+        families.append((name, kind, text, [({}, float(value))]))
+    folder = {"folder": str(shift.folder.root)}
+    return "".join(_family(*family, folder) for family in families)
+
+
+def write_metrics(path: Path, shift: Shift) -> None:
+    """Put the figures in `path`, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written; what was there is as it was.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        part.write_text(metrics_text(shift), "utf-8", "replace")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+async def keep_metrics(shift: Shift, *, path: Path) -> None:
+    """Write the figures every minute, and once more at the end; a failure is a warning."""
+    warned = False
+    try:
+        while True:
+            warned = _try_to_write(path, shift, warned=warned)
+            await anyio.sleep(EVERY)
+    finally:
+        _try_to_write(path, shift, warned=warned)
+
+
+def _try_to_write(path: Path, shift: Shift, *, warned: bool) -> bool:
+    try:
+        write_metrics(path, shift)
+    except OSError as error:
+        if not warned:
+            log.warning("the metrics cannot be written: %s", error)
+        return True
+    return warned
+
+
+def _durations(shift: Shift) -> Iterable[tuple[dict[str, str], float]]:
+    for workflow in shift.schedule.learned():
+        for share in SHARES:
+            if (seconds := shift.schedule.typical(workflow, share)) is not None:
+                yield {"workflow": workflow, "share": f"{share:g}"}, seconds
+
+
+def _family(
+    name: str,
+    kind: str,
+    text: str,
+    samples: Iterable[tuple[dict[str, str], float]],
+    folder: dict[str, str],
+) -> str:
+    lines = [f"# HELP batch_runner_{name} {text}", f"# TYPE batch_runner_{name} {kind}"]
+    for labels, value in samples:
+        told = ",".join(f'{label}="{_escaped(word)}"' for label, word in (folder | labels).items())
+        lines.append(f"batch_runner_{name}{{{told}}} {float(value)!r}")
+    return "\n".join(lines) + "\n"
+
+
+def _escaped(word: str) -> str:
+    return word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

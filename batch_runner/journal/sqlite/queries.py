@@ -1,0 +1,109 @@
+"""What a run asks of the journal, and keeps in it besides moves; run by the committer."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from batch_runner.journal.records import inputs_of
+from batch_runner.models import InFlight, InputFile
+
+if TYPE_CHECKING:
+    import sqlite3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """An item that waits for its create."""
+
+    key: str
+    position: int
+    id: str
+    name: str
+    workflow: str
+    params: dict[str, Any]
+    inputs: tuple[InputFile, ...]
+    attempt: int
+    attempts: int
+    not_before: float | None
+    started_at: float | None  # when its latest create left
+
+
+_PAGE = """
+SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
+FROM items WHERE status = 'pending' AND position > ? AND listing = (SELECT listing FROM job)
+ORDER BY position LIMIT ?
+"""
+_ONE = """
+SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
+FROM items WHERE key = ?
+"""
+# What is no longer listed gets no further attempt.
+_IN_FLIGHT = """
+SELECT key, task_id, workflow, name, attempt, submitted_at,
+    CASE listing WHEN (SELECT listing FROM job) THEN attempts ELSE attempt END AS attempts
+FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
+"""
+_NOTE_RUN = """
+UPDATE runs SET creates = :creates, polls = :polls, limited = :limited, retries = :retries,
+    weather = :weather WHERE run = :run
+"""
+
+
+_REMEMBER_UPLOAD = "INSERT OR REPLACE INTO uploads (sha256, value, at) VALUES (?, ?, ?)"
+
+
+def waiting(connection: sqlite3.Connection, after: int, limit: int) -> list[Waiting]:
+    """Return up to `limit` listed items that wait for a create, beyond position `after`."""
+    return [_waiting(row) for row in connection.execute(_PAGE, (after, limit)).fetchall()]
+
+
+def waiting_one(connection: sqlite3.Connection, key: str) -> Waiting:
+    """Return one item that waits for a create."""
+    return _waiting(connection.execute(_ONE, (key,)).fetchone())
+
+
+def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[InFlight]:
+    """Return up to `limit` paid items whose task is not finished, with keys beyond `after`."""
+    rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
+    return [InFlight(**dict(row)) for row in rows]
+
+
+def upload_value(
+    connection: sqlite3.Connection, sha256: str, since: float, now: float
+) -> str | None:
+    """Return what the service gave back for a file of this content; None: not since then.
+
+    What lies after `now` was noted by a clock that was ahead, nobody knows when.
+    """
+    query = "SELECT value FROM uploads WHERE sha256 = ? AND at BETWEEN ? AND ?"
+    row = connection.execute(query, (sha256, since, now)).fetchone()
+    return None if row is None else str(row[0])
+
+
+def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at: float) -> None:
+    """Keep what the service gave back for a file of this content."""
+    connection.execute(_REMEMBER_UPLOAD, (sha256, value, at))
+
+
+def note_run(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:
+    """Keep the figures of a run: creates, polls, limited, retries, weather."""
+    values = {**figures, "weather": json.dumps(figures["weather"]), "run": run}
+    connection.execute(_NOTE_RUN, values)
+
+
+def _waiting(row: sqlite3.Row) -> Waiting:
+    return Waiting(
+        key=row["key"],
+        position=row["position"],
+        id=row["id"],
+        name=row["name"],
+        workflow=row["workflow"],
+        params=json.loads(row["params"]),
+        inputs=inputs_of(row["inputs"]),
+        attempt=row["attempt"],
+        attempts=row["attempts"],
+        not_before=row["not_before"],
+        started_at=row["started_at"],
+    )

@@ -1,0 +1,241 @@
+"""From entries to items: variables, texts, identity, id, name; one item at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from batch_runner.manifest import filenames as names
+from batch_runner.manifest.diagnostics import Report, shown
+from batch_runner.manifest.duplicates import Unique
+from batch_runner.manifest.input_files import InputRefusedError
+from batch_runner.manifest.templates.compiler import IDS, RenderFailedError
+from batch_runner.manifest.templates.random_values import Draw, canonical, spelled
+from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from batch_runner.manifest.diagnostics import Place
+    from batch_runner.manifest.input_files import Inputs
+    from batch_runner.manifest.sources.matrix import Combination
+    from batch_runner.manifest.sources.prompts import Entry
+    from batch_runner.manifest.templates.compiler import Scope
+    from batch_runner.manifest.templates.request import Placed, Recipe
+
+#: Longest variable that the report shows, in characters.
+SHORT = 200
+#: Digits of the identity that make an id of a prompt unlike any other.
+ID_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """All that the items of one job have in common."""
+
+    provider: str
+    recipe: Recipe
+    base: Scope  # variables by default, but for the prompt
+    default_prompt: Placed | None
+    files: dict[str, Placed]
+    combinations: list[Combination]
+    draws: bool  # whether any template calls seed() or pick()
+
+
+class _ItemFailedError(Exception):
+    """This item cannot be made; says why, where, and the way out."""
+
+    def __init__(self, message: str, place: Place, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.place = place
+        self.hint = hint
+
+
+class Items:
+    """Goes through entries and combinations and makes the items."""
+
+    def __init__(
+        self, blueprint: Blueprint, entries: Callable[[Report], Iterator[Entry]], inputs: Inputs
+    ) -> None:
+        self._blueprint = blueprint
+        self._entries = entries
+        self._inputs = inputs
+        self._provider = spelled(blueprint.provider)
+        self._draws = blueprint.draws
+        self._files_use_id = any("id" in one.template.uses for one in blueprint.files.values())
+
+    def checked(
+        self, report: Report, *, limit: int | None = None, requests: bool = True
+    ) -> Iterator[ItemSpec]:
+        """Yield the items that are sound; when all are through, report those that are alike.
+
+        `limit` is the number of items looked at; without `requests` two items may send the same.
+        """
+        unique = Unique(requests=requests)
+        for _, spec in self._placed(report, limit):
+            unique.note(spec)
+            yield spec
+        unique.report_repeated(self._placed(Report(), limit), report)
+
+    def _placed(self, report: Report, limit: int | None) -> Iterator[tuple[Place, ItemSpec]]:
+        """Yield items with their places: entry by entry, in it by combination, in it by try."""
+        position = 0
+        for entry in self._entries(report):
+            recipe = entry.recipe or self._blueprint.recipe
+            for combination in self._blueprint.combinations:
+                for n in range(1, recipe.repeat + 1):
+                    if position == limit:
+                        return
+                    try:
+                        yield entry.place, self._item(entry, recipe, combination, n, position)
+                    except (RenderFailedError, _ItemFailedError) as error:
+                        self._report_failed(error, entry, combination, report)
+                    position += 1
+
+    def _report_failed(
+        self,
+        error: RenderFailedError | _ItemFailedError,
+        entry: Entry,
+        combination: Combination,
+        report: Report,
+    ) -> None:
+        place, hint = entry.place, error.hint
+        if isinstance(error, _ItemFailedError):
+            place = error.place
+        elif error.missing and hint is None:
+            hint = f"give this item its own {error.missing}, or all of them one under defaults"
+        item = "-".join(part for part in (entry.id, combination.label) if part)
+        report.add(place, str(error), item=item or None, hint=hint)
+
+    def _item(
+        self, entry: Entry, recipe: Recipe, combination: Combination, n: int, position: int
+    ) -> ItemSpec:
+        scope, files = self._scope(entry, recipe, combination, n)
+        workflow = recipe.workflow.template.render(scope)
+        values = recipe.params.values(scope)
+        prompt = _prompt(scope, recipe, values, entry)
+        content = self._content(workflow, recipe, values, entry)
+        # The first try is the item as it was before anyone asked for a second: raising `repeat`
+        # later pays for the new tries only.
+        plain_key = _digest(content)
+        key = plain_key if n == 1 else _digest(f"{content}#{n}")
+        if "id" not in scope:
+            scope["id"] = _id(entry, combination, scope, plain_key)
+        item_id, name = scope["id"], names.without_ending(recipe.name.template.render(scope))
+        if recipe.repeat > 1:
+            item_id = f"{item_id}-{n}"
+            name = name if "n" in recipe.name.template.uses else f"{name}-{n}"
+        if reason := names.refusal(name):
+            raise _ItemFailedError(*_bad_name(name, reason, entry, recipe))
+        return ItemSpec(
+            key=key,
+            position=position,
+            id=item_id,
+            name=name,
+            prompt=prompt,
+            workflow=workflow,
+            params=recipe.params.filled(values),
+            variables=_told(entry, combination, n if recipe.repeat > 1 else None),
+            files=files,
+            attempts=recipe.attempts,
+            source=f"{entry.place.path}:{entry.place.line}",
+        )
+
+    def _scope(
+        self, entry: Entry, recipe: Recipe, combination: Combination, n: int
+    ) -> tuple[Scope, tuple[InputFile, ...]]:
+        """Return everything that this item's templates can name, and its input files."""
+        blueprint = self._blueprint
+        scope: Scope = {**blueprint.base, **entry.variables, **combination.values}
+        scope["n"] = n
+        scope[IDS] = combination.ids
+        if self._draws:
+            draw = Draw([entry.id, entry.variables, combination.values, n])
+            scope["seed"], scope["pick"] = draw.seed, draw.pick
+        template = entry.prompt
+        if template is None and "prompt" not in scope:
+            template = blueprint.default_prompt
+        uses = recipe.uses | template.template.uses if template else recipe.uses
+        if "id" in uses or self._files_use_id:
+            scope["id"] = _early_id(entry, combination, scope)
+        files: list[InputFile] = []
+        for name, path in blueprint.files.items():
+            if name in uses:
+                files.append(self._input(path, scope))
+                scope[name] = UPLOAD_MARK + files[-1].sha256
+        if template:
+            scope["prompt"] = template.template.render(scope)
+        return scope, tuple(files)
+
+    def _input(self, path: Placed, scope: Scope) -> InputFile:
+        try:
+            return self._inputs.get(path.template.render(scope))
+        except InputRefusedError as error:
+            hint = f"files lie relative to {path.place.path}"
+            raise _ItemFailedError(f"no input file: {error}", path.place, hint) from None
+
+    def _content(self, workflow: str, recipe: Recipe, values: list[Any], entry: Entry) -> str:
+        """Return what would be sent, spelled as `canonical` does: a list of three."""
+        try:
+            params = recipe.params.spelled(values)
+            return f"[{self._provider},{spelled(workflow)},{params}]"
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _ItemFailedError(f"this cannot be sent: {error}", entry.place) from None
+
+
+def _prompt(scope: Scope, recipe: Recipe, values: list[Any], entry: Entry) -> str:
+    """Return the text to show for the item, which is also what must not be empty."""
+    prompt = scope.get("prompt")
+    if not isinstance(prompt, str):
+        prompt = recipe.params.longest_text(values)
+    if not prompt.strip():
+        raise _ItemFailedError("the prompt is empty", entry.place)
+    return prompt
+
+
+def _digest(content: str) -> str:
+    return hashlib.sha256(content.encode()).hexdigest()[:32]
+
+
+def _id(entry: Entry, combination: Combination, scope: Scope, digest: str) -> str:
+    """Return the item's id: as given, or a name that no other item has a part in."""
+    if entry.id is not None:
+        return f"{entry.id}-{combination.label}" if combination.label else entry.id
+    if not entry.variables:
+        return combination.label or f"item-{digest[:ID_DIGITS]}"
+    text = scope.get("prompt") or next(iter(entry.variables.values()))
+    own = digest[:ID_DIGITS]
+    if combination.label:
+        own = f"{combination.label}-{own}"
+    words = names.slug(text)
+    return f"{words}-{own}" if words else own
+
+
+def _early_id(entry: Entry, combination: Combination, scope: Scope) -> str:
+    """Return an id for templates whose own text goes into the identity."""
+    own = canonical([entry.variables, combination.values])
+    return _id(entry, combination, scope, _digest(own))
+
+
+_TOLD = (str, int, float)
+
+
+def _told(entry: Entry, combination: Combination, n: int | None) -> dict[str, str]:
+    """Return the variables that tell an item from its siblings, as the report shows them."""
+    told = dict(combination.ids)
+    for name, value in entry.variables.items():
+        if isinstance(value, _TOLD) and name != "prompt" and len(text := str(value)) <= SHORT:
+            told[name] = text
+    if n is not None:
+        told["n"] = str(n)
+    return told
+
+
+def _bad_name(
+    name: str, reason: str, entry: Entry, recipe: Recipe
+) -> tuple[str, Place, str | None]:
+    message = f"its file cannot be called {shown(name)!r}: {reason}"
+    if "{{" in recipe.name.template.source and entry.id is None:
+        return message, entry.place, "give the item an id, or use {{ value | slug }} in output.name"
+    return message, entry.place, "use letters, digits, - and _"

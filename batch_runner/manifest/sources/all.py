@@ -1,0 +1,158 @@
+"""Where the items of a job come from: its prompts, its data file, its matrix."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from batch_runner.manifest.diagnostics import Place, shown
+from batch_runner.manifest.schema import Prompt
+from batch_runner.manifest.sources.data_file import Rows
+from batch_runner.manifest.sources.matrix import Combination, Matrix
+from batch_runner.manifest.sources.prompts import Entry, Prompts
+from batch_runner.manifest.yaml.nodes import Mapping, Scalar, Sequence
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from batch_runner.manifest.diagnostics import Report
+    from batch_runner.manifest.schema import Document
+    from batch_runner.manifest.templates.request import PlacedCompiler, Recipe
+    from batch_runner.manifest.yaml.nodes import Node
+
+#: Variables that every item has.
+ALWAYS = frozenset({"id", "n", "job"})
+
+# Keys of a prompt that are no variables; `name` is one as well.
+_WISHES = Prompt.model_fields.keys() - {"prompt", "name"}
+
+_NO_COMBINATION = [Combination({}, {}, "")]
+
+
+class Sources:
+    """The parts of one manifest that make items.
+
+    Prompts come before rows, each of them with every combination of the matrix; a matrix alone
+    makes its combinations.
+    """
+
+    def __init__(
+        self, document: Document, root: Mapping, folder: Path, label: str, report: Report
+    ) -> None:
+        self._document = document
+        self._root = root
+        self._folder = folder
+        self._label = label
+        self._prompts: Prompts | None = None
+        matrix = root.items.get("matrix")
+        self.matrix: Matrix | None = None
+        if isinstance(matrix, Mapping) and not matrix.broken:
+            self.matrix = Matrix(matrix, label, report)
+        self._rows: Rows | None = None
+        if document.items_from is not None:
+            self._rows = Rows(
+                folder / document.items_from,
+                self._data_label(document.items_from),
+                taken=frozenset(self.matrix.names if self.matrix else ()),
+                defaults=frozenset(document.defaults),
+            )
+        self._check_any(report)
+
+    def variables(self) -> frozenset[str] | None:
+        """Return every variable that some item has, None when the rows may bring any."""
+        known = {*ALWAYS, *self._document.defaults, *self._document.files}
+        known |= {name for entry in self._own_variables() for name in entry}
+        if self.matrix:
+            known.update(self.matrix.names)
+        if self._rows:
+            columns = self._rows.columns()
+            if columns is None:
+                return None
+            known.update(columns)
+        return frozenset(known)
+
+    def read_prompts(self, recipe: Recipe, compiler: PlacedCompiler, report: Report) -> None:
+        """Check the prompts, all of them; from now on `entries` has them."""
+        node = self._root.items.get("prompts")
+        if node is None:
+            return
+        self._prompts = Prompts(node, recipe, compiler, self._label)
+        for _ in self._prompts.entries(report):
+            pass
+
+    def entries(self, report: Report) -> Iterator[Entry]:
+        """Yield every entry in order; report the unsound ones."""
+        if self._prompts is not None:
+            yield from self._prompts.entries(report)
+        if self._rows is not None:
+            yield from self._rows.entries(report)
+        if self._prompts is None and self._rows is None and self.matrix:
+            yield Entry(self._place(self._root.items["matrix"]), {})
+
+    @property
+    def data(self) -> tuple[Path, ...]:
+        """Return the files beside the manifest that hold entries."""
+        name = self._document.items_from
+        return () if name is None else (self._folder / name,)
+
+    @property
+    def combinations(self) -> list[Combination]:
+        """Return the matrix's combinations, one empty one without a matrix."""
+        return self.matrix.combinations if self.matrix else _NO_COMBINATION
+
+    def own_workflows(self) -> Iterator[Scalar]:
+        """Yield the workflows that prompts name for themselves."""
+        for entry in self._mappings():
+            own = entry.items.get("workflow")
+            if isinstance(own, Scalar) and isinstance(own.value, str):
+                yield own
+
+    def has_prompts(self) -> bool:
+        """Say whether the manifest lists prompts."""
+        return self._prompts is not None
+
+    def check_names(self, report: Report) -> None:
+        """Report a variable that two sources claim."""
+        names = set(self.matrix.names) if self.matrix else set()
+        columns = (self._rows.columns() if self._rows else None) or []
+        places = {name: self._place(self._root.items["items_from"]) for name in columns}
+        for entry in self._mappings():
+            own = entry.keys.items()
+            places.update({name: self._place(key) for name, key in own if name not in _WISHES})
+        if self._root.items.get("prompts") is not None:
+            places.setdefault("prompt", self._place(self._root.items["prompts"]))
+        for name in places.keys() & names:
+            message = f"{shown(name)} is a variable here and in the matrix as well"
+            report.add(places[name], message, hint="rename one of them")
+
+    def _own_variables(self) -> Iterator[set[str]]:
+        node = self._root.items.get("prompts")
+        if node is not None:
+            yield {"prompt"}
+        for entry in self._mappings():
+            if "prompt" in entry.items:  # without it, it is a text with a colon in it
+                yield entry.items.keys() - _WISHES
+
+    def _mappings(self) -> Iterator[Mapping]:
+        node = self._root.items.get("prompts")
+        for entry in node.items if isinstance(node, Sequence) else ():
+            if isinstance(entry, Mapping):
+                yield entry
+
+    def _check_any(self, report: Report) -> None:
+        items = self._root.items
+        if any(key in items for key in ("prompts", "matrix", "items_from")):
+            return
+        report.add(
+            Place(self._label, self._root.line, self._root.column),
+            "there are no items: prompts, matrix and items_from are all missing",
+            hint="write prompts: and one text a line under it, each after a dash",
+        )
+
+    def _data_label(self, name: str) -> str:
+        """Return the data file's name as the operator would write it from where they are."""
+        before, slash, _ = self._label.rpartition("/")
+        return name if name.startswith("/") or not slash else f"{before}/{name}"
+
+    def _place(self, node: Node) -> Place:
+        return Place(self._label, node.line, node.column)

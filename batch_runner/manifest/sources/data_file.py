@@ -1,0 +1,245 @@
+"""Rows of a CSV or JSONL file, one at a time: the columns are variables, `id` is the id.
+
+The file is never held as a whole: a million rows take no more memory than one.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from batch_runner.manifest.diagnostics import Place, Report, shown
+from batch_runner.manifest.schema_types import kind, variable_refusal
+from batch_runner.manifest.sources.prompts import Entry
+from batch_runner.manifest.variables import check_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Longest line of a data file, in bytes.
+MAX_LINE = 1_000_000
+
+_NESTED = (dict, list)
+_NOT_NAME = re.compile(r"\W+")
+
+
+class _UnreadableError(Exception):
+    """The file cannot be read further; says why and in which line."""
+
+    def __init__(self, message: str, line: int = 1, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.line = line
+        self.hint = hint
+
+
+class Rows:
+    """The file named under `items_from`."""
+
+    def __init__(
+        self,
+        path: Path,
+        label: str,
+        *,
+        taken: frozenset[str] = frozenset(),
+        defaults: frozenset[str] = frozenset(),
+    ) -> None:
+        self._path = path
+        self._taken = taken  # variables of the matrix
+        self._defaults = defaults  # variables that a row may leave to the manifest
+        self._label = label
+        self._is_csv = path.name.lower().endswith(".csv")
+
+    def columns(self) -> list[str] | None:
+        """Return the variables that every row has, None when rows may differ or cannot be read."""
+        if not self._is_csv:
+            return None
+        try:
+            header, _ = self._header(_lines(self._path))
+        except (_UnreadableError, OSError, csv.Error):
+            return None
+        return [_variable(column) for column in header]
+
+    def entries(self, report: Report) -> Iterator[Entry]:
+        """Yield the rows that are sound; report what is wrong with the others."""
+        count = 0
+        try:
+            rows = self._csv_rows(report) if self._is_csv else self._json_rows(report)
+            for line, variables in rows:
+                count += 1
+                entry = self._entry(Place(self._label, line), variables, report)
+                if entry is not None:
+                    yield entry
+        except _UnreadableError as error:
+            report.add(Place(self._label, error.line), str(error), hint=error.hint)
+            return
+        except OSError as error:
+            report.add(Place(self._label), f"the file cannot be read: {error.strerror}")
+            return
+        if not count and not report:
+            report.add(Place(self._label), "there is no row in this file")
+
+    def _entry(self, place: Place, variables: dict[str, Any], report: Report) -> Entry | None:
+        for value in variables.values():
+            if type(value) is str:
+                if "{" in value or ":" in value or len(value) > 1000:
+                    check_value(value, place, report)
+            elif type(value) in _NESTED and not check_value(value, place, report):
+                return None
+        own_id = variables.pop("id", None)
+        if own_id is not None:
+            own_id = str(own_id) if isinstance(own_id, str | int) else ""
+            if not own_id.strip():
+                hint = "fill it in, or drop the column"
+                report.add(place, "the id of this row is empty", hint=hint)
+                return None
+        prompt = variables.get("prompt", "none")
+        if not (isinstance(prompt, str) and prompt.strip()):
+            seen = "empty" if isinstance(prompt, str) else kind(prompt)
+            report.add(place, f"the prompt of this row is {seen}, wanted text")
+            return None
+        return Entry(place, variables, own_id)
+
+    def _csv_rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
+        lines = _lines(self._path)
+        header, delimiter = self._header(lines)
+        names = [_variable(column) for column in header]
+        if not self._names_are_good(header, names, report):
+            return
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+        width = len(names)
+        may_be_empty = self._defaults.intersection(names)
+        start = 2
+        try:
+            for row in reader:
+                if len(row) == width:
+                    variables = dict(zip(names, row, strict=True))
+                    for name in may_be_empty:
+                        if not variables[name].strip():
+                            del variables[name]
+                    yield start, variables
+                elif row:
+                    hint = "a comma inside a field needs quotes around the field"
+                    message = f"this row has {len(row)} fields, and the first line names {width}"
+                    report.add(Place(self._label, start), message, hint=hint)
+                start = reader.line_num + 2
+        except csv.Error as error:
+            raise _UnreadableError(f"this is not CSV: {error}", start) from None
+
+    def _header(self, lines: Iterator[str]) -> tuple[list[str], str]:
+        """Return the names of the columns, and the delimiter that the first line uses."""
+        first = next(lines, "")
+        delimiter = "," if "," in first else ";" if ";" in first else "\t" if "\t" in first else ","
+        try:
+            rows = list(csv.reader([first], delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            raise _UnreadableError(f"this is not CSV: {error}") from None
+        if not rows or not any(column.strip() for column in rows[0]):
+            raise _UnreadableError(
+                "the first line names no columns", hint="write the variables there: name,city"
+            )
+        return rows[0], delimiter
+
+    def _names_are_good(self, header: list[str], names: list[str], report: Report) -> bool:
+        good = True
+        for column, name in zip(header, names, strict=True):
+            reason = None if name == "id" else variable_refusal(name)
+            if reason or names.count(name) > 1:
+                good = False
+                text = f"{shown(column)!r} cannot be a column: {reason}"
+                twice = f"there are two columns {shown(name)}"
+                report.add(Place(self._label), text if reason else twice, hint="rename it")
+        return good
+
+    def _json_rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
+        good = {"id"}
+        for number, line in enumerate(_lines(self._path), start=1):
+            if line.isspace():
+                continue
+            try:
+                row = _parse(line)
+            except (ValueError, RecursionError) as error:
+                report.add(Place(self._label, number), f"this line is not JSON: {error}")
+                continue
+            if not isinstance(row, dict):
+                message = f"wanted a JSON object, this is {kind(row)}"
+                report.add(Place(self._label, number), message)
+                continue
+            if not good.issuperset(row):
+                self._check_names(row.keys() - good, Place(self._label, number), report)
+                good.update(row)  # said once
+            yield number, row
+
+    def _check_names(self, names: set[str], place: Place, report: Report) -> None:
+        for name in names:
+            if reason := variable_refusal(name):
+                message = f"{shown(name)!r} cannot be a variable: {reason}"
+                report.add(place, message, hint="rename it")
+            elif name in self._taken:
+                message = f"{shown(name)} is a variable here and in the matrix as well"
+                report.add(place, message, hint="rename one of them")
+
+
+def _variable(column: str) -> str:
+    """Return a column's name as templates can say it: "First name" becomes First_name."""
+    return _NOT_NAME.sub("_", column.strip()).strip("_")
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a UTF-8 file, every line end in them as LF; memory for one line.
+
+    Raises:
+        _UnreadableError: a line is not UTF-8 or far too long, or there is no such file.
+    """
+    if not path.is_file():
+        raise _UnreadableError("there is no such file")
+    with path.open("rb") as file:
+        number = 0
+        while line := file.readline(MAX_LINE + 1):
+            number += 1
+            if len(line) > MAX_LINE:
+                raise _UnreadableError(f"this line has over {MAX_LINE} bytes", number)
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+            except UnicodeDecodeError as error:
+                raise _UnreadableError(
+                    f"byte 0x{line[error.start]:02x} in this line is not UTF-8",
+                    number,
+                    "save the file as UTF-8 (in a spreadsheet: CSV UTF-8)",
+                ) from None
+            if "\r" in text:
+                text = text.replace("\r\n", "\n").replace("\r", "\n")
+            yield text
+
+
+def _parse(line: str) -> Any:
+    try:
+        value, end = _read(line)
+        # With as many colons as names, no name is there twice.
+        if line[end:] in _ENDS and "\\u" not in line and line.count(":") == len(value):
+            return value
+    except (TypeError, ValueError):
+        pass
+    value = _decode(line)
+    if "\\u" in line:
+        # Half of a surrogate pair can be written in JSON and sent nowhere.
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
+def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    mapping = dict(pairs)
+    if len(mapping) < len(pairs):
+        raise ValueError("a name is there twice")
+    return mapping
+
+
+def _no_constant(word: str) -> float:
+    raise ValueError(f"{word} is not a number that can be sent")
+
+
+_ENDS = ("\n", "")
+_read = json.JSONDecoder(parse_constant=_no_constant).raw_decode
+_decode = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant).decode

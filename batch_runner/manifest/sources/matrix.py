@@ -1,0 +1,200 @@
+"""Every combination of the matrix, with `exclude` and `include` as in the matrices of CI services.
+
+`exclude` takes out the combinations that agree with all that it names. `include` comes after it:
+its variables are added to every combination that agrees with those it shares with the matrix; when
+there is none, it is one more combination.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from batch_runner.manifest.diagnostics import Place, Report, did_you_mean, shown
+from batch_runner.manifest.filenames import slug
+from batch_runner.manifest.templates.random_values import canonical
+from batch_runner.manifest.variables import check_name, check_variable
+from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, is_broken, plain
+
+#: Combinations of one matrix, at most; long lists belong into a file.
+MAX_COMBINATIONS = 100_000
+
+
+@dataclass(slots=True)
+class Combination:
+    """One choice from the matrix: values and ids by variable."""
+
+    values: dict[str, Any]
+    ids: dict[str, str]
+    label: str  # the ids of the matrix's own variables, in its order
+
+
+@dataclass(slots=True)
+class _Variable:
+    """One row of the matrix."""
+
+    name: str
+    values: list[Any] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+    def index_of(self, value: Any) -> int | None:
+        """Return which of the values is meant by a value or an id."""
+        for index, (known, known_id) in enumerate(zip(self.values, self.ids, strict=True)):
+            if same(known, value) or value == known_id:
+                return index
+        return None
+
+
+def same(left: Any, right: Any) -> bool:
+    """Compare as YAML does: 1, 1.0 and true are three things."""
+    return type(left) is type(right) and bool(left == right)
+
+
+def id_of(value: Any) -> str:
+    """Return a matrix value's id: its own, or a slug of it."""
+    if isinstance(value, dict):
+        return str(value["id"])
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return slug(text) or hashlib.sha256(text.encode()).hexdigest()[:6]
+
+
+class Matrix:
+    """The matrix of one manifest, checked; `combinations` holds what is left of it."""
+
+    def __init__(self, node: Mapping, label: str, report: Report) -> None:
+        self._label = label
+        self._report = report
+        self._variables = {
+            name: self._variable(name, values)
+            for name, values in node.items.items()
+            if name not in ("exclude", "include")
+            and check_name(name, self._place(node.keys[name]), report)
+            and isinstance(values, Sequence)
+        }
+        self.own_names = tuple(self._variables)
+        self.names = list(self._variables)  # with those that `include` adds
+        self.combinations: list[Combination] = []
+        count = math.prod(len(one.values) for one in self._variables.values())
+        if count > MAX_COMBINATIONS:
+            message = f"the matrix has {count} combinations, and at most {MAX_COMBINATIONS} may be"
+            report.add(self._place(node), message, hint="keep long lists in a file: items_from")
+            return
+        excluded = [self._exclusion(entry) for entry in _entries(node, "exclude")]
+        self._expand([one for one in excluded if one])
+        self._product = len(self.combinations)
+        for entry in _entries(node, "include"):
+            self._include(entry)
+        if count and not self.combinations:
+            report.add(self._place(node), "the matrix has no combination left")
+
+    def _variable(self, name: str, node: Sequence) -> _Variable:
+        variable = _Variable(name)
+        for item in node.items:
+            if is_broken(item):
+                continue
+            value = plain(item)
+            if value is None or isinstance(value, list) or value in ("", {}):
+                continue  # reported by the model
+            if isinstance(value, dict) and "id" not in value:
+                continue
+            value_id = id_of(value)
+            if value_id in variable.ids:
+                self._report.add(
+                    self._place(item),
+                    f"{name} has two values with the id {shown(value_id)}",
+                    hint="leave one out, or give each an id: {id: …, text: …}",
+                )
+                continue
+            check_variable(name, value, self._place(item), self._report)
+            variable.values.append(value)
+            variable.ids.append(value_id)
+        return variable
+
+    def _exclusion(self, node: Mapping) -> dict[str, int]:
+        """Return which value of which variable is meant; empty when that is not known."""
+        chosen: dict[str, int] = {}
+        for name, value in node.items.items():
+            variable = self._variables.get(name)
+            if variable is None:
+                self._report.add(
+                    self._place(node.keys[name]),
+                    f"exclude names {shown(name)}, which is not in the matrix",
+                    hint=did_you_mean(name, self._variables),
+                )
+                return {}
+            index = variable.index_of(plain(value))
+            if index is None:
+                self._report.add(
+                    self._place(value),
+                    f"{name} has no value {shown(plain(value))} to exclude",
+                    hint=did_you_mean(
+                        str(plain(value)), [*variable.ids, *map(str, variable.values)]
+                    ),
+                )
+                return {}
+            chosen[name] = index
+        return chosen
+
+    def _expand(self, excluded: list[dict[str, int]]) -> None:
+        variables = list(self._variables.values())
+        if not variables:
+            return
+        position = {variable.name: rank for rank, variable in enumerate(variables)}
+        exclusions = [[(position[name], index) for name, index in one.items()] for one in excluded]
+        for choice in itertools.product(*(range(len(one.values)) for one in variables)):
+            if any(all(choice[rank] == index for rank, index in one) for one in exclusions):
+                continue
+            chosen = list(zip(variables, choice, strict=True))
+            self.combinations.append(
+                Combination(
+                    {one.name: one.values[index] for one, index in chosen},
+                    {one.name: one.ids[index] for one, index in chosen},
+                    "-".join(one.ids[index] for one, index in chosen),
+                )
+            )
+
+    def _include(self, node: Mapping) -> None:
+        values: dict[str, Any] = {}
+        for name, value in node.items.items():
+            check_variable(name, plain(value), self._place(node.keys[name]), self._report)
+            variable = self._variables.get(name)
+            index = variable.index_of(plain(value)) if variable else None
+            values[name] = (
+                variable.values[index] if variable and index is not None else plain(value)
+            )
+            if name not in self.names:
+                self.names.append(name)
+        ids = {name: _id_or_empty(value) for name, value in values.items()}
+        shared = [name for name in values if name in self._variables]
+        added = [name for name in values if name not in self._variables]
+        agreeing = [
+            one
+            for one in self.combinations[: self._product]
+            if all(one.ids[name] == ids[name] for name in shared)
+        ]
+        for one in agreeing:
+            # Not part of the label: what is added follows from the rest.
+            one.values.update({name: values[name] for name in added})
+            one.ids.update({name: ids[name] for name in added})
+        if not agreeing:
+            label = "-".join(ids[name] for name in [*shared, *added])
+            self.combinations.append(Combination(values, ids, label))
+
+    def _place(self, node: Node) -> Place:
+        return Place(self._label, node.line, node.column)
+
+
+def _entries(node: Mapping, key: str) -> list[Mapping]:
+    entries = node.items.get(key)
+    if not isinstance(entries, Sequence):
+        return []
+    return [entry for entry in entries.items if isinstance(entry, Mapping) and not entry.broken]
+
+
+def _id_or_empty(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("id", "")) or slug(canonical(value))
+    return id_of(value)

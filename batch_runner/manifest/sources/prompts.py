@@ -1,0 +1,164 @@
+"""The entries of a job before combination: one prompt of the manifest, or one row of a file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from batch_runner.manifest.diagnostics import Place, Report, closest, shown
+from batch_runner.manifest.schema import Prompt
+from batch_runner.manifest.schema_types import kind
+from batch_runner.manifest.templates.request import Placed, PlacedCompiler, Recipe, overlaid
+from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
+from batch_runner.manifest.validate import check
+from batch_runner.manifest.variables import check_value, check_variable
+from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence, is_broken, plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_OWN_KEYS = frozenset(Prompt.model_fields)
+
+
+class Entry(NamedTuple):
+    """One prompt or row: where it stands, its own variables, what it wants otherwise."""
+
+    place: Place
+    variables: dict[str, Any]
+    id: str | None = None
+    prompt: Placed | None = None  # a template; the prompts of rows are plain variables
+    recipe: Recipe | None = None
+
+
+class Prompts:
+    """The list `prompts`: checked and read anew at every pass, for it may be long."""
+
+    def __init__(self, node: Node, recipe: Recipe, compiler: PlacedCompiler, label: str) -> None:
+        self._node = node
+        self._recipe = recipe
+        self._compiler = compiler
+        self._label = label
+
+    def entries(self, report: Report) -> Iterator[Entry]:
+        """Yield the entries that are sound; report what is wrong with the others."""
+        place = Place(self._label, self._node.line, self._node.column)
+        if not isinstance(self._node, Sequence):
+            seen = kind(plain(self._node))
+            if not is_broken(self._node) and seen != "nothing":
+                report.add(place, f"prompts: wanted a list, this is {seen}", hint=_LIST)
+            return
+        if not self._node.items:
+            report.add(place, "prompts: wanted at least one prompt", hint=_LIST)
+        for number, node in enumerate(self._node.items, start=1):
+            text = node.value if type(node) is Scalar else None
+            if type(text) is str and "{" not in text and text.strip() and len(text) <= MAX_TEXT:
+                yield Entry(Place(self._label, node.line, node.column), {"prompt": text})
+            elif entry := self._entry(node, f"prompts[{number}]", report):
+                yield entry
+
+    def _entry(self, node: Node, item: str, report: Report) -> Entry | None:
+        place = Place(self._label, node.line, node.column)
+        if is_broken(node):
+            return None
+        if isinstance(node, Mapping):
+            return self._mapping(node, item, report)
+        value = plain(node)
+        if not isinstance(value, str):
+            hint = f'write "{shown(value)}" in quotes if it is the prompt'
+            report.add(
+                place,
+                f"wanted text or a mapping with a prompt, this is {kind(value)}",
+                item=item,
+                hint=hint if isinstance(value, int | float) else "put the text in quotes",
+            )
+            return None
+        return self._text(value, place, item, report)
+
+    def _text(self, text: str, place: Place, item: str, report: Report) -> Entry | None:
+        if not text.strip():
+            report.add(place, "the prompt is empty", item=item)
+            return None
+        if len(text) > MAX_TEXT:
+            check_value(text, place, report, item)
+            return None
+        if not MARKERS.search(text):
+            return Entry(place, {"prompt": text})
+        prompt = self._compiler.compile(text, place, item=item)
+        return Entry(place, {"prompt": text}, prompt=prompt)
+
+    def _mapping(self, node: Mapping, item: str, report: Report) -> Entry | None:
+        place = Place(self._label, node.line, node.column)
+        if "prompt" not in node.items and _looks_like_text(node):
+            key, value = next(iter(node.items.items()))
+            if is_broken(value):
+                return None
+            report.add(
+                place,
+                f"the colon after {shown(key)!r} makes a mapping of this prompt",
+                item=item,
+                hint=f'put the whole text in quotes: "{shown(key)}: …"',
+            )
+            return None
+        own, wrong = check(
+            Prompt, node, self._label, report, placeholders={"prompt": "?"}, item=item
+        )
+        variables = {key: plain(value) for key, value in node.items.items() if key != "id"}
+        for key in variables.keys() - _OWN_KEYS:
+            if not is_broken(node.items[key]):
+                at = self._compiler.place(node.items[key])
+                check_variable(key, variables[key], at, report)
+        if wrong:
+            return None
+        text = node.items["prompt"]
+        entry = self._text(own.prompt, Place(self._label, text.line, text.column), item, report)
+        if entry is None:
+            return None
+        recipe = self._own_recipe(own, node)
+        self._check_misspelt(node, item, report)
+        for key in ("workflow", "params", "attempts", "repeat"):
+            variables.pop(key, None)
+        return Entry(place, variables, own.id, entry.prompt, recipe)
+
+    def _check_misspelt(self, node: Mapping, item: str, report: Report) -> None:
+        """Report a variable that no template uses and that reads like a key with a typo."""
+        for name in node.items.keys() - _OWN_KEYS - self._compiler.used:
+            if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
+                place = self._compiler.place(node.keys[name])
+                message = f"no template uses the variable {shown(name)}"
+                report.add(place, message, item=item, hint=f"did you mean {meant}?")
+
+    def _own_recipe(self, own: Prompt, node: Mapping) -> Recipe | None:
+        """Return the job's recipe with what the entry wants otherwise, None when nothing."""
+        if not node.items.keys() & {"workflow", "params", "name", "attempts", "repeat"}:
+            return None
+        base = self._recipe
+        workflow = name = None
+        if own.workflow is not None:
+            place = self._compiler.place(node.items["workflow"])
+            workflow = self._compiler.compile(own.workflow, place)
+        if own.name is not None:
+            name = self._compiler.compile(own.name, self._compiler.place(node.items["name"]))
+        written, params = base.written, base.params
+        uses = base.uses - base.workflow.template.uses
+        above = node.items.get("params")
+        if isinstance(above, Mapping):
+            # Another workflow has other nodes: the job's params would go to the wrong ones.
+            written = above if workflow else overlaid(base.written, above)
+            params, uses = self._compiler.compile_tree(written)
+        workflow = workflow or base.workflow
+        return Recipe(
+            workflow=workflow,
+            written=written,
+            params=params,
+            uses=uses | workflow.template.uses,
+            name=name or base.name,
+            attempts=own.attempts or base.attempts,
+            repeat=own.repeat or base.repeat,
+        )
+
+
+_LIST = "write one prompt a line, each after a dash: - A horse in falling snow"
+
+
+def _looks_like_text(node: Mapping) -> bool:
+    """Say whether a mapping is a text with a colon in it: one key, no known one."""
+    return len(node.items) == 1 and not node.items.keys() & _OWN_KEYS

@@ -1,0 +1,120 @@
+"""What is sent for an item, and under which name it is kept: the compiled half of a manifest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from batch_runner.manifest.diagnostics import Place, Report, did_you_mean, shown
+from batch_runner.manifest.templates.compiler import Compiler, Template
+from batch_runner.manifest.templates.params import Hole, Params
+from batch_runner.manifest.templates.sandbox import FUNCTIONS, MARKERS, TemplateRefusedError
+from batch_runner.manifest.variables import check_value
+from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A template and where it stands."""
+
+    template: Template
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How items are made; an entry with wishes of its own has one of its own."""
+
+    workflow: Placed
+    written: Node  # the params as they stand in the manifest
+    params: Params
+    uses: frozenset[str]  # the names in workflow and params
+    name: Placed
+    attempts: int
+    repeat: int
+
+
+class PlacedCompiler:
+    """Compiles the templates of one file, with every refusal at its place.
+
+    `known` are the variables that some item has; None means that any name may be one.
+    """
+
+    def __init__(
+        self, compiler: Compiler, known: frozenset[str] | None, label: str, report: Report
+    ) -> None:
+        self._compiler = compiler
+        self._known = known
+        self._label = label
+        self._report = report
+        self.used: set[str] = set()  # names in any template so far
+        self.unknown: set[str] = set()  # those that no item has; reported
+
+    def place(self, node: Node) -> Place:
+        """Return where a node stands."""
+        return Place(self._label, node.line, node.column)
+
+    def compile(
+        self, source: str, place: Place, *, text: bool = True, item: str | None = None
+    ) -> Placed:
+        """Return the template; one that is refused is reported and stands for its own text."""
+        try:
+            placed = Placed(self._compiler.compile(source, text=text), place)
+        except TemplateRefusedError as error:
+            where = self._report.locate(place, error.needle)
+            self._report.add(where, str(error), hint=error.hint, item=item)
+            return Placed(Template(lambda _: source, source=source), place)
+        self.used |= placed.template.uses
+        if self._known is not None:
+            for name in sorted(placed.template.uses - self._known - set(FUNCTIONS)):
+                self._refuse_unknown(name, self._known, place, item)
+        return placed
+
+    def _refuse_unknown(
+        self, name: str, known: frozenset[str], place: Place, item: str | None
+    ) -> None:
+        self.unknown.add(name)
+        if self._report.full:
+            self._report.add(place, f"there is no variable {shown(name)}", item=item)
+            return
+        self._report.add(
+            self._report.locate(place, name),
+            f"there is no variable {shown(name)}",
+            item=item,
+            hint=did_you_mean(name, known, otherwise="known here: " + ", ".join(sorted(known))),
+        )
+
+    def compile_tree(self, node: Node) -> tuple[Params, frozenset[str]]:
+        """Return a tree of values with its texts compiled, and the names they use."""
+        templates: list[Template] = []
+        tree = self._tree(node, templates)
+        uses = frozenset().union(*(one.uses for one in templates))
+        return Params(tree, [one.render for one in templates]), uses
+
+    def _tree(self, node: Node, templates: list[Template]) -> Any:
+        if isinstance(node, Mapping):
+            return {key: self._tree(value, templates) for key, value in node.items.items()}
+        if isinstance(node, Sequence):
+            return [self._tree(value, templates) for value in node.items]
+        value = plain(node)
+        if not (isinstance(value, str) and MARKERS.search(value)):
+            check_value(value, self.place(node), self._report)
+            return value
+        templates.append(self.compile(value, self.place(node), text=False).template)
+        return Hole(len(templates) - 1)
+
+
+def overlaid(base: Node, above: Mapping) -> Mapping:
+    """Return params with an entry's fields laid over them, node by node and field by field."""
+    merged = Mapping(above.line, above.column)
+    if isinstance(base, Mapping):
+        merged.items.update(base.items)
+    for name, fields in above.items.items():
+        below = merged.items.get(name)
+        if isinstance(fields, Mapping) and isinstance(below, Mapping):
+            both = Mapping(fields.line, fields.column)
+            both.items.update({**below.items, **fields.items})
+            merged.items[name] = both
+        else:
+            merged.items[name] = fields
+    return merged

@@ -1,0 +1,194 @@
+"""From pydantic's complaints to ours: each at its place, in the words of the manifest."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from batch_runner.manifest.diagnostics import (
+    KEY_HINT,
+    Place,
+    Report,
+    closest,
+    did_you_mean,
+    looks_secret,
+    shown,
+)
+from batch_runner.manifest.schema_types import kind
+from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+#: What a `missing` key's hint shows.
+_EXAMPLES = {
+    "workflow": "workflow: year_of_the_horse_greeting_card",
+    "params": 'params: {"6": {text: "{{ prompt }}"}}',
+    "prompt": "prompt: A horse in falling snow",
+}
+
+
+def check(
+    model: type[Checked],
+    node: Mapping,
+    label: str,
+    report: Report,
+    *,
+    placeholders: dict[str, Any] | None = None,
+    item: str | None = None,
+) -> tuple[Checked, frozenset[str]]:
+    """Return the checked model and the top-level keys that were wrong, reported and left out.
+
+    Left out keys have their defaults, or the value of `placeholders` where there is no default, so
+    that everything else in the manifest can be looked at as well.
+    """
+    data = plain(node)
+    wrong = {key for key, value in node.items.items() if holds_broken(value)}
+    errors = _errors(model, data)
+    for error in errors:
+        _add(error, model, node, label, report, item)
+        wrong.add(str(error["loc"][0]))
+    if not wrong:
+        return model.model_validate(data), frozenset()
+    rest = {**(placeholders or {}), **plain(node)}
+    for error in errors:
+        _take_out(rest, error["loc"])
+    for error in _errors(model, rest):  # what was wrong cannot be taken out alone
+        rest.pop(str(error["loc"][0]), None)
+    return model.model_validate({**(placeholders or {}), **rest}), frozenset(wrong)
+
+
+def _errors(model: type[BaseModel], data: dict[str, Any]) -> list[ErrorDetails]:
+    try:
+        model.model_validate(data)
+    except ValidationError as errors:
+        return errors.errors(include_url=False)
+    return []
+
+
+def _take_out(data: Any, steps: tuple[int | str, ...]) -> None:
+    for step in steps[:-1]:
+        data = data.get(step) if isinstance(data, dict) else None
+    if isinstance(data, dict):
+        data.pop(steps[-1], None)
+
+
+def _add(
+    error: ErrorDetails,
+    model: type[BaseModel],
+    node: Mapping,
+    label: str,
+    report: Report,
+    item: str | None,
+) -> None:
+    """Report one complaint, unless the value was reported already."""
+    steps = error["loc"]
+    found = follow(node, steps)
+    if is_broken(found):
+        return
+    if error["type"] == "missing":
+        missing = str(steps[-1])
+        misspelt = _misspelt(missing, model, node)
+        if misspelt and model.model_config.get("extra") == "forbid":
+            return  # said where the unknown key stands
+        hint = f"write for example {_EXAMPLES[missing]}" if missing in _EXAMPLES else None
+        if misspelt:
+            hint = f"is it meant by {shown(misspelt)}?"
+        place = Place(label, found.line, found.column)
+        report.add(place, f"the key {missing} is missing", item=item, hint=hint)
+        return
+    at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
+    message, hint = _words(error, model, steps)
+    report.add(Place(label, at.line, at.column), message, item=item, hint=hint)
+
+
+def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None:
+    """Return the unknown key that was meant for the missing one, None when there is none."""
+    unknown = [key for key in node.items if key not in model.model_fields]
+    return closest(missing, unknown)
+
+
+def _words(
+    error: ErrorDetails, model: type[BaseModel], steps: tuple[int | str, ...]
+) -> tuple[str, str | None]:
+    name = str(steps[-1]) if steps else ""
+    value = error["input"]
+    context = error.get("ctx", {})
+    match error["type"]:
+        case "extra_forbidden":
+            if looks_secret(f"{name}:"):
+                return "this looks like a key, which no manifest may hold", KEY_HINT
+            known = _known_keys(model, steps[:-1])
+            listed = "known here: " + ", ".join(known)
+            return f"there is no key {shown(name)}", did_you_mean(name, known, otherwise=listed)
+        case "value_error":
+            words = str(context["error"])
+            return f"{_subject(steps)}{words}{_seen(words, value)}", None
+        case "literal_error":
+            return f"{_subject(steps)}wanted {context['expected']}, this is {shown(value)}", None
+    wanted = _wanted(error["type"], context)
+    seen = shown(value) if isinstance(value, str | int | float) else kind(value)
+    if value in ([], {}) or not seen.strip():
+        seen = "empty"
+    if wanted:
+        return f"{_subject(steps)}wanted {wanted}, this is {seen}", _hint(error["type"], value)
+    return f"{_subject(steps)}{error['msg'][0].lower()}{error['msg'][1:]}", None
+
+
+def _wanted(what: str, context: dict[str, Any]) -> str | None:
+    simple = {
+        "string_type": "text",
+        "int_type": "a whole number",
+        "dict_type": "a mapping",
+        "model_type": "a mapping",
+        "model_attributes_type": "a mapping",
+        "list_type": "a list",
+        "tuple_type": "a list",
+        "bool_type": "true or false",
+        "string_pattern_mismatch": "some text",
+    }
+    if what in simple:
+        return simple[what]
+    if what == "greater_than_equal":
+        return f"a number of at least {context['ge']}"
+    if what == "less_than_equal":
+        return f"a number of at most {context['le']}"
+    if what in ("too_short", "string_too_short"):
+        return "something in it"
+    return None
+
+
+def _hint(what: str, value: object) -> str | None:
+    if what == "string_type" and isinstance(value, int | float):
+        text = str(value).lower() if isinstance(value, bool) else str(value)
+        return f'write "{text}" in quotes if it is text'
+    if what == "int_type" and isinstance(value, str) and re.fullmatch(r"\d+", value):
+        return "write the number without quotes"
+    return None
+
+
+def _subject(steps: tuple[int | str, ...]) -> str:
+    """Return the dotted name of the value, with a colon."""
+    words = [str(step) for step in steps if isinstance(step, str)]
+    return f"{shown('.'.join(words))}: " if words else ""
+
+
+def _seen(words: str, value: object) -> str:
+    if "this is" in words or not isinstance(value, str | int | float) or not str(value).strip():
+        return ""
+    return f", this is {shown(value)}"
+
+
+def _known_keys(model: type[BaseModel], steps: tuple[int | str, ...]) -> list[str]:
+    """Return the keys of the block at the end of a path of keys."""
+    for step in steps:
+        field = model.model_fields.get(str(step))
+        inner = field.annotation if field else None
+        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+            break
+        model = inner
+    return list(model.model_fields)

@@ -1,0 +1,319 @@
+"""The only module that reads YAML: bytes in, a tree of placed values out.
+
+The parser's events are taken one by one, because building first and checking later is not safe: a
+hundred thousand nested brackets end the C loader with a segmentation fault, and a page of aliases
+unfolds to gigabytes. So depth, size and the refused features are checked as the events pass, and
+the tree (see `nodes`) is built by a loop, not by recursion.
+
+Refused, each at its place and without stopping at the first: anchors, aliases, merge keys, tags, a
+second document, duplicate keys, control characters, values that YAML 1.1 and 1.2 read differently.
+A syntax error ends the parse; `repair` takes the mistake out and reads on, so that one forgotten
+quote does not hide nine other mistakes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from batch_runner.manifest.diagnostics import Place, Report, shown
+from batch_runner.manifest.yaml.nodes import BROKEN, Mapping, Node, Scalar, Sequence
+from batch_runner.manifest.yaml.scalars import Bent, meaning
+from batch_runner.manifest.yaml.syntax_errors import (
+    BROKEN_TAG,
+    MAX_DEPTH,
+    explain,
+    repair,
+    was_repaired,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+MAX_BYTES = 64_000_000
+MAX_NODES = 2_000_000
+
+#: Syntax errors that are repaired and read past, before the rest is given up.
+MAX_REPAIRS = 20
+#: Characters of a text that is read again after a repair; a longer one takes too long.
+MAX_REPAIRED = 5_000_000
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# NEL and the Unicode separators are line ends to YAML and to nobody else: with them, the line
+# numbers of the messages would not be those of the editor.
+_FORBIDDEN = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)"
+)
+
+_PLAIN = b"\t\n" + bytes(range(32, 127))
+
+
+def read_document(path: Path, label: str, report: Report) -> Mapping | None:
+    """Return the manifest's top mapping, None when there is nothing to go on with."""
+    text = read_text(path, label, report)
+    if text is None:
+        return None
+    if not text.strip():
+        report.add(Place(label), "the file is empty", hint="batch-runner init writes a first one")
+        return None
+    root = parse(text, label, report)
+    if root is None:
+        if not report:
+            report.add(Place(label), "there is nothing in this file but comments")
+        return None
+    if not isinstance(root, Mapping):
+        kind = "a list" if isinstance(root, Sequence) else "text"
+        report.add(
+            Place(label, root.line, root.column),
+            f"a manifest is a mapping of keys to values, this is {kind}",
+            hint="start with a line such as workflow: year_of_the_horse_greeting_card",
+        )
+        return None
+    return root
+
+
+def read_text(path: Path, label: str, report: Report) -> str | None:
+    """Return the file's text, None when it is no readable file of acceptable text."""
+    try:
+        if not path.is_file():
+            what = "this is a folder" if path.is_dir() else "there is no such file"
+            report.add(Place(label), what if path.is_dir() or not path.exists() else "not a file")
+            return None
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        report.add(Place(label), f"the file cannot be read: {reason}")
+        return None
+    if len(data) > MAX_BYTES:
+        report.add(
+            Place(label),
+            f"the file is over {MAX_BYTES // 1_000_000} MB",
+            hint="keep long lists in a CSV or JSONL file and name it under items_from",
+        )
+        return None
+    return decode(data, label, report)
+
+
+def decode(data: bytes, label: str, report: Report) -> str | None:
+    """Return UTF-8 bytes as text, None when they are not or hold control characters."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        good = data[: error.start].decode("utf-8-sig", errors="replace")
+        report.add(
+            _place(label, good, len(good)),
+            f"byte 0x{data[error.start]:02x} is not UTF-8",
+            hint="save the file with the encoding UTF-8",
+        )
+        return None
+    suspect = data.translate(None, _PLAIN)  # nothing is left of most files, and that is quick
+    marks = list(_FORBIDDEN.finditer(text))[:MAX_REPAIRS] if suspect else []
+    for mark in marks:
+        report.add(
+            _place(label, text, mark.start()),
+            f"the control character U+{ord(mark[0][0]):04X} cannot stand in a manifest",
+            hint=f'remove it, or write it as "\\u{ord(mark[0][0]):04x}" in double quotes',
+        )
+    return None if marks else text
+
+
+def parse(text: str, label: str, report: Report) -> Node | None:
+    """Return the document as a tree; None when nothing can be made of it."""
+    for _ in range(MAX_REPAIRS):
+        builder = _Builder(text, label, report)
+        try:
+            return builder.build(yaml.parse(text, Loader=_LOADER))
+        except yaml.YAMLError as error:
+            mistake = explain(error, text)
+            if report and was_repaired(text, mistake.line):
+                return None  # the first complaint about this line stands
+            place = Place(label, mistake.line, mistake.column)
+            report.forget(label, mistake.line)  # a line misread has further, imaginary problems
+            report.add(place, mistake.message, hint=mistake.hint)
+            repaired = repair(text, mistake)
+            if repaired is None or len(text) > MAX_REPAIRED:
+                return None
+            text = repaired
+    return None
+
+
+def _place(label: str, text: str, index: int) -> Place:
+    line = text.count("\n", 0, index) + 1
+    return Place(label, line, index - (text.rfind("\n", 0, index) + 1) + 1)
+
+
+class _TooMuchError(Exception):
+    """The rest of the document is not looked at."""
+
+
+class _Builder:
+    """Builds the tree from events; one is made for each reading of a text."""
+
+    def __init__(self, text: str, label: str, report: Report) -> None:
+        self._text = text
+        self._has_comments = "#" in text
+        self._label = label
+        self._report = report
+        self._root: Node | None = None
+        self._open: list[Sequence | Mapping] = []
+        self._key: list[Scalar | None] = []  # the key that waits for its value, one per open node
+        self._key_end = -1  # where the last key ends in the text
+        self._documents = 0
+
+    def build(self, events: Iterator[Any]) -> Node | None:
+        """Return the root; None when a limit was passed or the document is empty."""
+        nodes = 0
+        try:
+            for event in events:
+                nodes += 1
+                if nodes > MAX_NODES:
+                    self._stop(event, f"there are over {MAX_NODES} values in this file")
+                self._take(event)
+        except _TooMuchError:
+            return None
+        return self._root
+
+    def _take(self, event: Any) -> None:
+        kind = type(event)
+        if kind is yaml.ScalarEvent:
+            self._scalar(event)
+        elif kind is yaml.SequenceStartEvent:
+            self._enter(event, Sequence)
+        elif kind is yaml.MappingStartEvent:
+            self._enter(event, Mapping)
+        elif kind in (yaml.SequenceEndEvent, yaml.MappingEndEvent):
+            self._open.pop()
+            self._key.pop()
+        elif kind is yaml.AliasEvent:
+            self._refuse(event, f"*{event.anchor} is an alias, and a manifest has none", _REPEAT)
+            self._put(Scalar(*_at(event), BROKEN))
+        elif kind is yaml.DocumentStartEvent:
+            self._documents += 1
+            if self._documents > 1:
+                self._stop(event, "a second document starts here; a manifest is one")
+
+    def _scalar(self, event: Any) -> None:
+        mark = event.start_mark
+        node = Scalar(mark.line + 1, mark.column + 1, event.value)
+        if event.tag == BROKEN_TAG and self._report:  # put there by a repair
+            node.value = BROKEN
+        elif event.anchor is not None or event.tag is not None:
+            self._refuse_extras(event)
+            node.value = BROKEN if event.tag is not None else event.value
+        elif self._is_key_next():
+            self._key_end = event.end_mark.index
+            if event.implicit[0] and event.value == "<<":
+                self._refuse(event, "<< is a merge key, and a manifest has none", _REPEAT)
+        elif event.implicit[0]:
+            node.value = self._meaning(event)
+        self._put(node)
+
+    def _meaning(self, event: Any) -> Any:
+        """Return the value of an unquoted scalar."""
+        if not event.value and event.start_mark.index == self._key_end:
+            return self._cut_by_comma(event)
+        value = meaning(event.value)
+        if isinstance(value, Bent):
+            self._refuse(event, value.message, value.hint)
+            return BROKEN
+        if self._has_comments and isinstance(value, str) and value:
+            self._check_comment(event)
+        return value
+
+    def _cut_by_comma(self, event: Any) -> Any:
+        """Refuse `{text: A horse, in snow}`: to YAML that is a second key without a value."""
+        key = self._key[-1]
+        if key is None or key.value is BROKEN:
+            return BROKEN
+        at = key.value
+        end = event.start_mark
+        place = Place(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
+        message = f"{shown(at)!r} has no colon: inside {{ }} a comma ends the text before it"
+        self._report.add(place, message, hint="put the text with the comma in quotes")
+        return BROKEN
+
+    def _check_comment(self, event: Any) -> None:
+        """Refuse text cut short by what looks like a part of it: "Horse #1 in the snow"."""
+        end = event.end_mark.index
+        rest = _CUT_SHORT.match(self._text, end)
+        if rest:
+            column = event.end_mark.column + 1 + rest.start(1) - end
+            self._report.add(
+                Place(self._label, event.end_mark.line + 1, column),
+                f"a # after a space starts a comment, so the text ends at {event.value[-20:]!r}",
+                hint="put the whole text in quotes, or write a space after # if it is a comment",
+            )
+
+    def _enter(self, event: Any, kind: type[Sequence | Mapping]) -> None:
+        if event.anchor is not None or event.tag is not None:
+            self._refuse_extras(event)
+        node = kind(*_at(event))
+        if self._is_key_next():
+            self._refuse(
+                event,
+                "a list or mapping cannot be a key",
+                'a template needs quotes, as in text: "{{ prompt }}"',
+            )
+            self._put(Scalar(node.line, node.column, BROKEN))
+            self._open[-1].broken = True  # type: ignore[union-attr]  # only mappings have keys
+        else:
+            self._put(node)
+        self._open.append(node)
+        self._key.append(None)
+        if len(self._open) > MAX_DEPTH:
+            self._stop(event, f"values are nested more than {MAX_DEPTH} deep")
+
+    def _is_key_next(self) -> bool:
+        return bool(self._open) and self._key[-1] is None and type(self._open[-1]) is Mapping
+
+    def _put(self, node: Node) -> None:
+        if not self._open:
+            self._root = node
+            return
+        parent = self._open[-1]
+        if isinstance(parent, Sequence):
+            parent.items.append(node)
+            return
+        key = self._key[-1]
+        if key is None:
+            self._key[-1] = node if isinstance(node, Scalar) else None
+            return
+        self._key[-1] = None
+        if key.value is BROKEN:
+            return
+        if key.value in parent.items:
+            self._report.add(
+                Place(self._label, key.line, key.column),
+                f"the key {shown(key.value)} is here twice, first in line "
+                f"{parent.keys[key.value].line}",
+                hint="keep one of them",
+            )
+            return
+        parent.items[key.value] = node
+        parent.keys[key.value] = key
+
+    def _refuse_extras(self, event: Any) -> None:
+        if event.anchor is not None:
+            self._refuse(event, f"&{event.anchor} is an anchor, and a manifest has none", _REPEAT)
+        if event.tag is not None:
+            self._refuse(event, f"the tag {shown(event.tag)} has no meaning here", "leave it out")
+
+    def _refuse(self, event: Any, message: str, hint: str | None) -> None:
+        self._report.add(Place(self._label, *_at(event)), message, hint=hint)
+
+    def _stop(self, event: Any, message: str) -> None:
+        self._refuse(event, message, None)
+        raise _TooMuchError
+
+
+_REPEAT = "write the values out, or use matrix, defaults or items_from"
+_CUT_SHORT = re.compile(r"[ \t]+(#[^\s#])")
+
+
+def _at(event: Any) -> tuple[int, int]:
+    return event.start_mark.line + 1, event.start_mark.column + 1

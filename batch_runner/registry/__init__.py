@@ -1,0 +1,1 @@
+"""This user's record of jobs on this host."""

@@ -1,0 +1,1 @@
+"""Downloaded files: verified and placed."""

@@ -92,7 +92,7 @@ class JournalUnreadable(JournalError):
     """The journal is missing, damaged, of another version, or an older copy of itself."""
 
 
-class Overtaken(JournalError):
+class JournalConflict(JournalError):
     """The journal has an item elsewhere than this run left it: another run is at work on it."""
 
 

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from anyio.to_thread import current_default_thread_limiter
 from pydantic import SecretStr
 
-from batch_runner.engine.run import Summary, make_shift, work
+from batch_runner.engine.run import RunSummary, make_shift, work
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.jobdir.open import Identity, open_job
+from batch_runner.jobdir.open import JobIdentity, open_job
 from batch_runner.journal import ItemRow, JournalReader
 from batch_runner.journal.sqlite.group_commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from batch_runner.engine.context import Shift
 
 KEY = "sk-a-key-that-must-not-leak"
-IDENTITY = Identity(job="nights", provider="baicai", origin="http://127.0.0.1")
+IDENTITY = JobIdentity(job="nights", provider="baicai", origin="http://127.0.0.1")
 
 
 def some_items(count: int, *, attempts: int = 1) -> list[ItemSpec]:
@@ -94,7 +94,7 @@ async def a_run(
     *,
     deadline: float | None = None,
     beside: Sequence[object] = (),
-) -> Summary:
+) -> RunSummary:
     """Carry `items` as far as one run does."""
     settings = settings or some_settings()
     with open_job(root, IDENTITY) as job:

@@ -11,43 +11,43 @@ from batch_runner.util.locale import reader_language
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
-    from batch_runner.cli.run import Night
+    from batch_runner.cli.run import RunOptions
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported
-    from batch_runner.planning.plan import Outlook
+    from batch_runner.planning.plan import Estimate
 
 
-class Agreed(NamedTuple):
+class Approval(NamedTuple):
     """What somebody has said yes to: so many creates, of a job of so many items."""
 
     creates: int
     items: int
 
     @classmethod
-    def to(cls, outlook: Outlook, imported: Imported) -> Agreed:
+    def to(cls, outlook: Estimate, imported: Imported) -> Approval:
         """Return the yes to what was asked about."""
         return cls(outlook.creates, _size(imported))
 
 
-def say_if_elsewhere(night: Night) -> None:
+def say_if_elsewhere(night: RunOptions) -> None:
     """Say of a new job that another one has paid for its items, as after a manifest is renamed."""
     state = state_folder()
     if night.service is None or state is None or night.quiet or night.as_json:
         return
     from batch_runner.cli.plan_text import obstacle_text
-    from batch_runner.planning.plan import Obstacle
+    from batch_runner.planning.plan import Blocker
     from batch_runner.planning.prior_jobs import paid_elsewhere
 
     identity = identity_of(night.manifest, night.service)
     found = paid_elsewhere(night.manifest.items(), night.root, state, identity)
     if found is not None:
-        obstacle = Obstacle("elsewhere", asdict(found))
+        obstacle = Blocker("elsewhere", asdict(found))
         say(obstacle_text(obstacle, reader_language(sys.stderr)), error=True)
 
 
 def to_be_asked(
-    job: OpenJob, night: Night, imported: Imported, agreed: Agreed | None
-) -> Outlook | None:
+    job: OpenJob, night: RunOptions, imported: Imported, agreed: Approval | None
+) -> Estimate | None:
     """Say what the run is about to do; return what somebody is to be asked about, if anything.
 
     Whoever has `agreed` to so many creates is not told of them again, nor asked about fewer, unless
@@ -56,7 +56,7 @@ def to_be_asked(
     if night.quiet or night.as_json:
         return None
     from batch_runner.cli.plan_text import head_lines
-    from batch_runner.cli.prompt import someone_there
+    from batch_runner.cli.prompt import is_interactive
     from batch_runner.planning.plan import make_head, must_confirm
 
     limits, language = night.settings.limits, reader_language(sys.stderr)
@@ -68,7 +68,7 @@ def to_be_asked(
     for line in head_lines(head, night.manifest.job, limits, language):
         say(line, error=True)
     free = night.service is None or head.outlook.creates <= allowed
-    if free or night.yes or not must_confirm(head.outlook, limits) or not someone_there():
+    if free or night.yes or not must_confirm(head.outlook, limits) or not is_interactive():
         return None
     return head.outlook
 
@@ -78,7 +78,7 @@ def _size(imported: Imported) -> int:
     return imported.new + imported.known + imported.unlisted
 
 
-def consented(outlook: Outlook) -> bool:
+def consented(outlook: Estimate) -> bool:
     """Ask whoever sits at the terminal."""
     from batch_runner.cli.plan_text import answered_no_text, question_text
     from batch_runner.cli.prompt import agreed

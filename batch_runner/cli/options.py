@@ -17,7 +17,7 @@ from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.jobdir.open import REHEARSAL, Identity
+from batch_runner.jobdir.open import REHEARSAL, JobIdentity
 from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Service
 from batch_runner.util.locale import encodable, reader_language, wording
@@ -231,13 +231,13 @@ def _key_from_file(name: str) -> str | None:
     return None
 
 
-def identity_of(manifest: Manifest, service: Service | None) -> Identity:
+def identity_of(manifest: Manifest, service: Service | None) -> JobIdentity:
     """Return whose folder a run needs; without a service it is a rehearsal's."""
     origin = REHEARSAL
     if service is not None:
         parts = urlsplit(service.base_url)
         origin = f"{parts.scheme}://{parts.netloc}"
-    return Identity(job=manifest.job, provider=manifest.provider, origin=origin)
+    return JobIdentity(job=manifest.job, provider=manifest.provider, origin=origin)
 
 
 def say(text: str, *, error: bool = False) -> None:

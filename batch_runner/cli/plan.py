@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batch_runner.journal import Standing
+    from batch_runner.journal import ItemSummary
     from batch_runner.manifest import Manifest
-    from batch_runner.planning.plan import Obstacle, Plan
+    from batch_runner.planning.plan import Blocker, Plan
 
 
 @examples(
@@ -65,30 +65,30 @@ def verb(
     return 0
 
 
-def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Obstacle]:
+def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Blocker]:
     """Yield what a run would be refused for: key, address, another job's folder."""
     from batch_runner.jobdir.open import check_owner
     from batch_runner.journal import JournalReader
-    from batch_runner.planning.plan import Obstacle
+    from batch_runner.planning.plan import Blocker
     from batch_runner.planning.prior_jobs import paid_elsewhere
 
     try:
         service = None if rehearse else service_of(manifest)
     except UsageError as error:
-        yield Obstacle("service", {"message": str(error)})
+        yield Blocker("service", {"message": str(error)})
         return
     identity, state = identity_of(manifest, service), state_folder()
     if service is not None and state is not None and not folder.marker.exists():
         found = paid_elsewhere(manifest.items(), folder.root, state, identity)
         if found is not None:
-            yield Obstacle("elsewhere", asdict(found))
+            yield Blocker("elsewhere", asdict(found))
     if folder.journal.exists():
         with JournalReader(folder.journal) as reader:
             job = asdict(reader.job())
         try:
             check_owner(job, folder, identity)
         except FolderRefused as error:
-            yield Obstacle("folder", {"message": str(error)})
+            yield Blocker("folder", {"message": str(error)})
 
 
 def _object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def _standing(one: Standing) -> dict[str, Any]:
+def _standing(one: ItemSummary) -> dict[str, Any]:
     return {
         "id": one.id,
         "name": one.name,

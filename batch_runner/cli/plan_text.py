@@ -11,9 +11,9 @@ from batch_runner.util.text import counted, duration, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.journal import Standing
+    from batch_runner.journal import ItemSummary
     from batch_runner.models import ItemSpec
-    from batch_runner.planning.plan import Head, Obstacle, Outlook, Plan
+    from batch_runner.planning.plan import Blocker, Estimate, Plan, RunPreview
     from batch_runner.settings import Limits
     from batch_runner.util.locale import Language
 
@@ -72,7 +72,7 @@ _OBSTACLES = {
 }
 
 
-def obstacle_text(obstacle: Obstacle, language: Language) -> str:
+def obstacle_text(obstacle: Blocker, language: Language) -> str:
     """Return one thing that stands in the way as a sentence."""
     english, chinese = _OBSTACLES[obstacle.kind]
     values = {
@@ -99,7 +99,7 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits, language: Lan
     ]
 
 
-def head_lines(head: Head, job: str, limits: Limits, language: Language) -> list[str]:
+def head_lines(head: RunPreview, job: str, limits: Limits, language: Language) -> list[str]:
     """Return what a run is about to do, in two or three lines."""
     standing = {**head.counts, ItemStatus.PENDING: head.counts[ItemStatus.PENDING] - head.new}
     parts = [wording(language, f"{head.new} new", f"{head.new} 项新增")] if head.new else []
@@ -118,7 +118,7 @@ def head_lines(head: Head, job: str, limits: Limits, language: Language) -> list
     return lines
 
 
-def outlook_text(outlook: Outlook, limits: Limits, language: Language) -> str:
+def outlook_text(outlook: Estimate, limits: Limits, language: Language) -> str:
     """Return what the creates cost and how long they take, as one line."""
     if not outlook.creates:
         return wording(language, "nothing to create", "无需创建")
@@ -144,7 +144,7 @@ def outlook_text(outlook: Outlook, limits: Limits, language: Language) -> str:
     )
 
 
-def question_text(outlook: Outlook, language: Language) -> str:
+def question_text(outlook: Estimate, language: Language) -> str:
     """Return the question that a run asks before it spends more than a little."""
     cost, cost_zh = (f"{comma}{outlook.cost}" if outlook.cost else "" for comma in (", ", "，"))
     return wording(
@@ -179,7 +179,7 @@ def _new_lines(plan: Plan, language: Language) -> list[str]:
     return lines
 
 
-def _was(spec: ItemSpec, old: Standing, language: Language) -> str:
+def _was(spec: ItemSpec, old: ItemSummary, language: Language) -> str:
     """Return what the earlier item was and what becomes of it, in brackets."""
     status, name = status_word(old.status, language), printable(old.id, 60)
     files = ", ".join(printable(file.name, 80) for file in old.files)

@@ -11,7 +11,7 @@ import sys
 PATIENCE = 600.0
 
 
-def someone_there() -> bool:
+def is_interactive() -> bool:
     """Say whether there is a terminal to ask on and to answer at."""
     if not (sys.stdin and sys.stderr and sys.stdin.isatty() and sys.stderr.isatty()):
         return False

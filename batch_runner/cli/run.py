@@ -13,7 +13,7 @@ import anyio
 import click
 from pydantic import SecretStr
 
-from batch_runner.cli.confirm import Agreed, consented, say_if_elsewhere, to_be_asked
+from batch_runner.cli.confirm import Approval, consented, say_if_elsewhere, to_be_asked
 from batch_runner.cli.options import (
     examples,
     identity_of,
@@ -28,7 +28,7 @@ from batch_runner.cli.options import (
     service_of,
 )
 from batch_runner.cli.settings import effective_settings, settings_flags
-from batch_runner.engine.control import Exit
+from batch_runner.engine.control import ExitCode
 from batch_runner.errors import JobLocked
 from batch_runner.util.locale import reader_language, stop_word, wording
 from batch_runner.util.xdg import state_folder
@@ -36,10 +36,10 @@ from batch_runner.util.xdg import state_folder
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from batch_runner.engine.control import Stop
-    from batch_runner.engine.run import Beside, Summary
+    from batch_runner.engine.control import StopReason
+    from batch_runner.engine.run import Beside, RunSummary
     from batch_runner.jobdir.open import OpenJob
-    from batch_runner.journal import Imported, Listing
+    from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
     from batch_runner.settings import Service, Settings
     from batch_runner.util.locale import Language
@@ -112,7 +112,7 @@ def verb(
     service = None if rehearse else service_of(loaded)
     folder = output_folder(loaded, output, rehearse=rehearse)
     try:
-        night = Night(
+        night = RunOptions(
             loaded, settings, service, folder, metrics, quiet=quiet, yes=yes, as_json=as_json
         )
         summary = _run(night)
@@ -121,13 +121,13 @@ def verb(
             return 0
         raise
     if summary is None:
-        return int(Exit.STOPPED)
+        return int(ExitCode.STOPPED)
     _finish(night, summary)
     return int(summary.exit_code)
 
 
 @dataclass(frozen=True, slots=True)
-class Night:
+class RunOptions:
     """What one call of `run` is about."""
 
     manifest: Manifest
@@ -141,19 +141,19 @@ class Night:
     as_json: bool
 
 
-def _run(night: Night) -> Summary | None:
+def _run(night: RunOptions) -> RunSummary | None:
     """Return how the run ended, None when whoever was asked said no.
 
     The job is let go while somebody is asked, so that a run which cron starts then finds it free.
     """
-    from batch_runner.journal import Listing
+    from batch_runner.journal import ItemImport
 
-    listing = Listing(night.manifest.items)
+    listing = ItemImport(night.manifest.items)
     if not night.root.joinpath(".batch-job.json").exists():
         # Every mistake is found before a folder is made.
         listing.check(night.manifest.fingerprint())
         say_if_elsewhere(night)
-    agreed: Agreed | None = None
+    agreed: Approval | None = None
     while True:
         with _opened(night, listing) as (job, imported):
             asked = to_be_asked(job, night, imported, agreed)
@@ -164,12 +164,12 @@ def _run(night: Night) -> Summary | None:
                 return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
         if not consented(asked):
             return None
-        agreed = Agreed.to(asked, imported)
-        listing = Listing(night.manifest.items)  # what was checked may have changed meanwhile
+        agreed = Approval.to(asked, imported)
+        listing = ItemImport(night.manifest.items)  # what was checked may have changed meanwhile
 
 
 @contextmanager
-def _opened(night: Night, listing: Listing) -> Iterator[tuple[OpenJob, Imported]]:
+def _opened(night: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJob, Imported]]:
     """Hold the job, with its list brought in."""
     from batch_runner.integrations.log_files import run_log
     from batch_runner.jobdir.open import open_job
@@ -196,7 +196,7 @@ def _uvloop_there() -> bool:
     return True
 
 
-async def _work(job: OpenJob, night: Night) -> Summary:
+async def _work(job: OpenJob, night: RunOptions) -> RunSummary:
     from batch_runner.cli.signals import watch_signals
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room
@@ -219,7 +219,7 @@ async def _work(job: OpenJob, night: Night) -> Summary:
 
 
 @asynccontextmanager
-async def _service(job: OpenJob, night: Night) -> AsyncIterator[Service]:
+async def _service(job: OpenJob, night: RunOptions) -> AsyncIterator[Service]:
     """Yield the service, or a simulator of it for the length of a rehearsal."""
     if night.service is not None:
         yield night.service
@@ -238,7 +238,7 @@ async def _service(job: OpenJob, night: Night) -> AsyncIterator[Service]:
         yield Settled(provider="baicai", base_url=simulator.base_url, key=SecretStr("sk-rehearsal"))
 
 
-def _finish(night: Night, summary: Summary) -> None:
+def _finish(night: RunOptions, summary: RunSummary) -> None:
     """Write the page, say how it went, tell whoever is to be told; none of it fails a run."""
     from batch_runner.integrations.notify import tell
     from batch_runner.report import verdict_sentence, write_report
@@ -268,12 +268,12 @@ def _finish(night: Night, summary: Summary) -> None:
     )
 
 
-def _why_stopped(stop: Stop, language: Language) -> str:
+def _why_stopped(stop: StopReason, language: Language) -> str:
     told = f"{stop_word(stop.reason, language)}（{stop.message}）"
     return wording(language, stop.message, told)
 
 
-def _say_how_it_went(night: Night, summary: Summary, sentence: str, page: Path) -> None:
+def _say_how_it_went(night: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
     from batch_runner.manifest.job_args import target_of
     from batch_runner.monitor.progress import summary_lines
 
@@ -288,7 +288,7 @@ def _say_how_it_went(night: Night, summary: Summary, sentence: str, page: Path) 
             say(line, error=night.quiet)
 
 
-def _summary_object(summary: Summary, folder: Path) -> dict[str, Any]:
+def _summary_object(summary: RunSummary, folder: Path) -> dict[str, Any]:
     return {
         "event": "summary",
         "exit_code": int(summary.exit_code),

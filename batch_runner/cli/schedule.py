@@ -23,7 +23,7 @@ from batch_runner.cli.options import (
 from batch_runner.cli.settings import effective_settings, limits_in, variables
 from batch_runner.errors import UsageError
 from batch_runner.integrations.autostart import (
-    Timetable,
+    ScheduleEntry,
     crontab_line,
     install_crontab,
     install_units,
@@ -79,7 +79,7 @@ def verb(
     prefix = PROVIDERS[loaded.provider].prefix
     environment = _environment(prefix)
     key = None if rehearse else _key_path(key_file, loaded.provider)
-    timetable = Timetable(
+    timetable = ScheduleEntry(
         job=loaded.job,
         manifest=manifest.absolute(),
         command=_command(manifest, output, rehearse=rehearse),
@@ -166,7 +166,7 @@ def _key_is_missing(key: Path, *, install: bool) -> None:
     )
 
 
-def _install(timetable: Timetable, *, systemd: bool, yes: bool) -> None:
+def _install(timetable: ScheduleEntry, *, systemd: bool, yes: bool) -> None:
     language = reader_language(sys.stderr)
     if not yes:
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batch_runner.cli.options import say_either
-from batch_runner.engine.control import Exit, Stop
+from batch_runner.engine.control import ExitCode, StopReason
 
 if TYPE_CHECKING:
     from batch_runner.engine.context import Shift
@@ -37,9 +37,11 @@ async def watch_signals(shift: Shift) -> None:
                     "正在停止：等待已发出的请求；再按一次立即中止",
                     error=True,
                 )
-                shift.control.leave(Stop("signal", f"stopped by {number.name}", Exit.STOPPED))
+                shift.control.leave(
+                    StopReason("signal", f"stopped by {number.name}", ExitCode.STOPPED)
+                )
             else:
-                code = Exit.INTERRUPTED if number is signal.SIGINT else Exit.TERMINATED
+                code = ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED
                 # Like kill -9, which every step of the journal is made for: creates still on the
                 # wire will be held.
                 asyncio.get_running_loop().call_later(GRACE, os._exit, int(code))

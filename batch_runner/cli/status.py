@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from batch_runner.journal import EventRow, ItemRow
     from batch_runner.manifest import Manifest
-    from batch_runner.monitor.snapshot import Glance
+    from batch_runner.monitor.snapshot import JobSnapshot
     from batch_runner.settings import Rate
     from batch_runner.util.locale import Language
 
@@ -111,13 +111,13 @@ def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:
     return 0
 
 
-def _looks(journal: Path) -> Iterator[Glance]:
+def _looks(journal: Path) -> Iterator[JobSnapshot]:
     """Yield a look every second, the last one when the run has ended.
 
     Ctrl-C is noted and obeyed between two looks: as an exception in the middle of one it can get
     lost. A second one is not so patient.
     """
-    from batch_runner.monitor.snapshot import glance
+    from batch_runner.monitor.snapshot import take_snapshot
 
     asked = False
 
@@ -130,7 +130,7 @@ def _looks(journal: Path) -> Iterator[Glance]:
     before = signal.signal(signal.SIGINT, note)
     try:
         while True:
-            look = glance(journal)
+            look = take_snapshot(journal)
             yield look
             if not look.at_work:
                 return
@@ -143,7 +143,7 @@ def _looks(journal: Path) -> Iterator[Glance]:
         signal.signal(signal.SIGINT, before)
 
 
-def _watch_live(journal: Path, limit: Rate) -> Glance:
+def _watch_live(journal: Path, limit: Rate) -> JobSnapshot:
     """Redraw the picture in place; leave the last one standing, also after Ctrl-C."""
     from batch_runner.monitor.dashboard import live_picture, picture
 
@@ -164,11 +164,11 @@ def _watch_live(journal: Path, limit: Rate) -> Glance:
     return look
 
 
-def _watch_plainly(journal: Path) -> Glance:
+def _watch_plainly(journal: Path) -> JobSnapshot:
     """Print a line a minute, at every change of weather, and for every trouble as it comes."""
-    from batch_runner.monitor.progress import PlainLines, facts_seen, line_of
+    from batch_runner.monitor.progress import LineThrottle, facts_seen, line_of
 
-    language, due, told = reader_language(), PlainLines(), set[str]()
+    language, due, told = reader_language(), LineThrottle(), set[str]()
     for look in _looks(journal):
         if not look.at_work:
             break
@@ -183,7 +183,7 @@ def _watch_plainly(journal: Path) -> Glance:
     return look
 
 
-def _troubles(look: Glance, language: Language) -> list[str]:
+def _troubles(look: JobSnapshot, language: Language) -> list[str]:
     """Return a line for each held item and each of the last errors."""
     from batch_runner.monitor.dashboard import clock
 
@@ -193,7 +193,7 @@ def _troubles(look: Glance, language: Language) -> list[str]:
     return [f"{clock(at)} {printable(name, 60)}: {printable(why or '')}" for at, name, why in found]
 
 
-def _watch_as_json(journal: Path) -> Glance:
+def _watch_as_json(journal: Path) -> JobSnapshot:
     """Print each look as one object a line."""
     from batch_runner.monitor.progress import facts_seen
 
@@ -212,7 +212,7 @@ def _watch_as_json(journal: Path) -> Glance:
     return look
 
 
-def _say_the_end(look: Glance) -> None:
+def _say_the_end(look: JobSnapshot) -> None:
     run = look.run
     if run is None:
         say_either("no run has been made yet", "还没有运行过")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_runner.jobdir.layout import JobFolder
-    from batch_runner.journal import Comparison, ItemRow
+    from batch_runner.journal import ItemRow, ManifestDiff
     from batch_runner.manifest import Manifest
 
 #: Why an item that no run has seen is not whole: English, Chinese.
@@ -92,7 +92,7 @@ def verb(
     return 0 if whole == total else 1
 
 
-def _say_new(now: Comparison, manifest: Manifest, *, as_json: bool) -> int:
+def _say_new(now: ManifestDiff, manifest: Manifest, *, as_json: bool) -> int:
     """Name what no run has seen, and return how many; the list is gone through once more."""
     count = 0
     for one in now.differences(manifest.items()):

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, TypeVar
 import anyio
 
 from batch_runner.engine.circuit_breaker import Breaker
-from batch_runner.engine.control import Control, Exit, Stop
-from batch_runner.engine.retry_policy import Budget, Call, Verdict, backoff, judge
-from batch_runner.engine.stats import Tally
-from batch_runner.errors import ApiError, Failure, IllegalTransition, JournalError, Overtaken
+from batch_runner.engine.control import Control, ExitCode, StopReason
+from batch_runner.engine.retry_policy import Budget, Call, RetryDecision, backoff, decide
+from batch_runner.engine.stats import RunStats
+from batch_runner.errors import ApiError, Failure, IllegalTransition, JournalConflict, JournalError
 
 if TYPE_CHECKING:
     import asyncio
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from random import Random
     from typing import Any
 
-    from batch_runner.jobdir.fallback_log import Emergency
+    from batch_runner.jobdir.fallback_log import FallbackLog
     from batch_runner.jobdir.layout import JobFolder
     from batch_runner.journal import Change, Journal
-    from batch_runner.journal.sqlite.queries import Waiting
-    from batch_runner.polling.scheduler import Schedule
+    from batch_runner.journal.sqlite.queries import PendingItem
+    from batch_runner.polling.scheduler import PollScheduler
     from batch_runner.providers import Provider
-    from batch_runner.ratelimit.limiter import Gate, Pacer
+    from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
     from batch_runner.settings import Settings
-    from batch_runner.storage.placing import Shelf
+    from batch_runner.storage.placing import FilePlacer
 
 T = TypeVar("T")
 
@@ -75,7 +75,7 @@ class Slots:
         await self._changed.wait()
 
 
-class Contact:
+class OutageMonitor:
     """When the service was last heard; says when an outage has lasted too long."""
 
     def __init__(self, now: float, *, first: float, outage: float) -> None:
@@ -100,25 +100,25 @@ class Shift:
     settings: Settings
     journal: Journal
     folder: JobFolder
-    emergency: Emergency
+    emergency: FallbackLog
     provider: Provider
-    pacer: Pacer
-    gate: Gate
-    schedule: Schedule
+    pacer: RateLimiter
+    gate: PauseGate
+    schedule: PollScheduler
     random: Random
     clock: Callable[[], float]  # monotonic, the loop's
     wall_clock: Callable[[], float]
-    contact: Contact
+    contact: OutageMonitor
     slots: Slots  # tasks in flight
     create_slots: Slots  # creates on the wire
     offload: Callable[..., Awaitable[Any]]  # how blocking work leaves the loop
-    shelf: Shelf
+    shelf: FilePlacer
     deadline: float | None = None  # loop time
     control: Control = field(default_factory=Control)
     breaker: Breaker = field(default_factory=Breaker)
     budget: Budget = field(default_factory=lambda: Budget(20))
-    tally: Tally = field(default_factory=Tally)
-    again: deque[Waiting] = field(default_factory=deque)  # for another attempt, by policy
+    tally: RunStats = field(default_factory=RunStats)
+    again: deque[PendingItem] = field(default_factory=deque)  # for another attempt, by policy
     second_attempts: bool = False  # some item may be created again by policy
     unknown_since: dict[str, float] = field(default_factory=dict)  # task id → first 404
     strange_words: set[str] = field(default_factory=set)
@@ -136,7 +136,7 @@ class Shift:
         try:
             await self.journal.record(*changes)
         except IllegalTransition as error:
-            raise Overtaken(
+            raise JournalConflict(
                 f"{error}: another run is at work on this journal, and this one leaves it alone"
             ) from error
         for change in changes:
@@ -168,7 +168,7 @@ class Shift:
         """Leave: without a journal nothing may be paid for, and nothing can be kept."""
         log.error("%s", error)
         self.tally.last_problem = str(error)
-        self.control.leave(Stop("journal", str(error), Exit.STOPPED))
+        self.control.leave(StopReason("journal", str(error), ExitCode.STOPPED))
 
     def keep_outcome(self, change: Change, error: JournalError) -> None:
         """Keep the outcome of a create that the journal did not take, where the next run looks."""
@@ -192,34 +192,36 @@ class Shift:
     def heed_breaker(self, last: str) -> None:
         """Stop creating if the breaker says so; `last` is what it heard last, for people."""
         if (why := self.breaker.tripped) is not None:
-            self.control.stop_creating(Stop("breaker", f"{why}; the last: {last}", Exit.REFUSED))
+            self.control.stop_creating(
+                StopReason("breaker", f"{why}; the last: {last}", ExitCode.REFUSED)
+            )
 
     def heard(self) -> None:
         """Note that the service answered."""
         self.contact.heard(self.clock())
         self.budget.succeeded()
 
-    def failed_call(self, error: ApiError, call: Call, tries: int) -> tuple[Verdict, float]:
+    def failed_call(self, error: ApiError, call: Call, tries: int) -> tuple[RetryDecision, float]:
         """Note a failed call; return what to do, and in how many seconds if it is sent again."""
-        verdict = judge(error.failure, call)
+        verdict = decide(error.failure, call)
         self.tally.last_problem = str(error)
         log.info("%s", error)
         if error.failure in (Failure.UNSENT, Failure.LOCAL) or error.status is None:
             self._check_contact(error, call)
         elif call is not Call.DOWNLOAD:
             self.contact.heard(self.clock())
-        if verdict is Verdict.STOP and error.failure is Failure.FORBIDDEN:
-            self._stop(Stop("forbidden", str(error), Exit.REFUSED), call)
+        if verdict is RetryDecision.STOP and error.failure is Failure.FORBIDDEN:
+            self._stop(StopReason("forbidden", str(error), ExitCode.REFUSED), call)
         if not verdict.sends_again:
             return verdict, 0.0
-        return verdict, self.wait(str(error), tries, free=verdict is Verdict.PAUSE)
+        return verdict, self.wait(str(error), tries, free=verdict is RetryDecision.PAUSE)
 
     def _check_contact(self, error: ApiError, call: Call) -> None:
         if call is not Call.DOWNLOAD and self.contact.lost(self.clock()):
             message = f"the service cannot be reached: {error}"
-            self.control.leave(Stop("outage", message, Exit.REFUSED))
+            self.control.leave(StopReason("outage", message, ExitCode.REFUSED))
 
-    def _stop(self, stop: Stop, call: Call) -> None:
+    def _stop(self, stop: StopReason, call: Call) -> None:
         if call is Call.QUERY:
             self.control.leave(stop)
         else:
@@ -254,7 +256,7 @@ class Shift:
     def asked_to_wait(self, seconds: float) -> None:
         """Stop creating: the service wants more time than a run gives it."""
         message = f"the service asks to wait {seconds:.0f} s; the rest is left to the next run"
-        self.control.stop_creating(Stop("limited", message, Exit.STOPPED))
+        self.control.stop_creating(StopReason("limited", message, ExitCode.STOPPED))
 
     def wait(self, problem: str, tries: int, *, free: bool = False) -> float:
         """Return the seconds before a request is sent again because of a problem.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-class Exit(IntEnum):
+class ExitCode(IntEnum):
     """Exit codes of the command, as the help texts explain them."""
 
     DONE = 0  #: every item is done
@@ -34,19 +34,19 @@ class Exit(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopReason:
     """Why a run stopped early: a short word, a sentence, and the exit code it asks for."""
 
     reason: str
     message: str
-    exit_code: Exit
+    exit_code: ExitCode
 
 
 class Control:
     """The switch of one run."""
 
     def __init__(self) -> None:
-        self.stop: Stop | None = None  #: the first reason wins
+        self.stop: StopReason | None = None  #: the first reason wins
         self.leaving = False
         self._creating: set[anyio.CancelScope] = set()
         self._collecting: anyio.CancelScope | None = None
@@ -57,14 +57,14 @@ class Control:
         """Say whether new creates may leave."""
         return self.stop is None
 
-    def stop_creating(self, stop: Stop) -> None:
+    def stop_creating(self, stop: StopReason) -> None:
         """Let nothing new be paid for; creates on the wire are waited for."""
         if self.stop is None:
             self.stop = stop
         for scope in self._creating:
             scope.cancel()
 
-    def leave(self, stop: Stop) -> None:
+    def leave(self, stop: StopReason) -> None:
         """End the run as soon as the creates on the wire are journalled."""
         self.stop_creating(stop)
         self.leaving = True

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from batch_runner.engine.control import Exit, Stop
-from batch_runner.engine.retry_policy import Call, Verdict
+from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import (
     ApiError,
     DiskFailed,
@@ -25,7 +25,7 @@ from batch_runner.errors import (
 )
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
-from batch_runner.storage.partial_file import Part
+from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import output_names
 
 if TYPE_CHECKING:
@@ -61,20 +61,20 @@ async def _carry(shift: Shift, task: InFlight) -> None:
         except (ApiError, FileRejected) as error:
             problem = error
             verdict, wait = _after(shift, error, tries + pauses)
-            if verdict is Verdict.STOP:  # the run leaves, and the next one fetches
+            if verdict is RetryDecision.STOP:  # the run leaves, and the next one fetches
                 return
-            if verdict is Verdict.FAILS:
+            if verdict is RetryDecision.FAILS:
                 break
-            if verdict is Verdict.PAUSE:  # waiting our turn uses nothing up but time
+            if verdict is RetryDecision.PAUSE:  # waiting our turn uses nothing up but time
                 if shift.fetches_paused_too_long():
                     break
                 tries, pauses = tries - 1, pauses + 1
             # Only a file that was cut off, or must wait, is asked for at the same address again.
-            urls = urls if verdict in (Verdict.AGAIN, Verdict.PAUSE) else []
+            urls = urls if verdict in (RetryDecision.AGAIN, RetryDecision.PAUSE) else []
             if tries < shift.settings.retries.tries:
                 await anyio.sleep(wait)
         except DiskFailed as error:
-            shift.control.stop_creating(Stop("disk", str(error), Exit.STOPPED))
+            shift.control.stop_creating(StopReason("disk", str(error), ExitCode.STOPPED))
             await _unfetched(shift, task, "disk", str(error))
             return
         else:
@@ -95,7 +95,7 @@ async def _result(shift: Shift, task: InFlight) -> list[str]:
 
 async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
     """Fetch and place every file of a task, then journal it as done."""
-    parts = [Part(shift.folder, max_bytes=shift.settings.fetching.max_bytes) for _ in urls]
+    parts = [PartialFile(shift.folder, max_bytes=shift.settings.fetching.max_bytes) for _ in urls]
     try:
         for url, part in zip(urls, parts, strict=True):
             receive = functools.partial(_receive, shift, part)
@@ -112,7 +112,7 @@ async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
             part.discard()
 
 
-def _receive(shift: Shift, part: Part, chunk: bytes) -> Awaitable[None] | None:
+def _receive(shift: Shift, part: PartialFile, chunk: bytes) -> Awaitable[None] | None:
     part.feed(chunk)
     return shift.offload(part.spill) if part.full else None
 
@@ -123,20 +123,20 @@ async def _done(shift: Shift, task: InFlight, placed: list[PlacedFile]) -> None:
         shift.breaker.fetched()
 
 
-def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[Verdict, float]:
+def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[RetryDecision, float]:
     """Return what a failed try means and the seconds to wait."""
     if isinstance(error, FileRejected):
         log.info("%s", error)
         shift.tally.last_problem = str(error)
-        return Verdict.FRESH, shift.wait(str(error), tries)
+        return RetryDecision.FRESH, shift.wait(str(error), tries)
     call = Call.QUERY if "result" in getattr(error, "__notes__", ()) else Call.DOWNLOAD
     verdict, wait = shift.failed_call(error, call, tries)
-    if verdict is Verdict.STOP and error.failure is Failure.LOCAL:
-        shift.control.stop_creating(Stop("local", str(error), Exit.STOPPED))
-        return Verdict.FAILS, 0.0
-    if verdict is Verdict.PAUSE and call is Call.QUERY:
+    if verdict is RetryDecision.STOP and error.failure is Failure.LOCAL:
+        shift.control.stop_creating(StopReason("local", str(error), ExitCode.STOPPED))
+        return RetryDecision.FAILS, 0.0
+    if verdict is RetryDecision.PAUSE and call is Call.QUERY:
         shift.limited_query(error)
-    elif verdict is Verdict.PAUSE:
+    elif verdict is RetryDecision.PAUSE:
         longest = shift.settings.retries.longest_pause
         return verdict, min(longest, max(wait, error.retry_after or 0.0))
     return verdict, wait

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from batch_runner.engine.retry_policy import Call, Verdict
+from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal import Change
 from batch_runner.lifecycle import TASK_FORGOTTEN, Event
@@ -59,9 +59,9 @@ async def _look(shift: Shift, task: InFlight) -> TaskReport | None:
 
 async def _missed(shift: Shift, task: InFlight, error: ApiError) -> None:
     verdict, wait = shift.failed_call(error, Call.QUERY, 1)
-    if verdict is Verdict.PAUSE:
+    if verdict is RetryDecision.PAUSE:
         shift.limited_query(error)
-    if verdict is Verdict.PATIENCE and _unknown_for_too_long(shift, task):
+    if verdict is RetryDecision.PATIENCE and _unknown_for_too_long(shift, task):
         shift.schedule.forget(task)
         await _give_up(shift, task, error)
         return

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 import anyio
 import anyio.lowlevel
 
-from batch_runner.engine.control import Exit, Stop
-from batch_runner.engine.retry_policy import Call, Verdict, judge
+from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.engine.uploads import with_uploads
-from batch_runner.errors import ApiError, Failure, JournalError, Overtaken
+from batch_runner.errors import ApiError, Failure, JournalConflict, JournalError
 from batch_runner.journal import Change
 from batch_runner.journal.sqlite.transitions import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from batch_runner.engine.context import Shift
-    from batch_runner.journal.sqlite.queries import Waiting
+    from batch_runner.journal.sqlite.queries import PendingItem
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ async def produce(shift: Shift) -> None:
         shift.control.creates_over()
 
 
-async def _waiting(shift: Shift) -> AsyncIterator[Waiting]:
+async def _waiting(shift: Shift) -> AsyncIterator[PendingItem]:
     """Yield the waiting items in order, then those that get another attempt by policy."""
     after = -1
     walked: set[tuple[str, int]] = set()  # further attempts that the walk itself comes upon
@@ -86,7 +86,7 @@ async def _waiting(shift: Shift) -> AsyncIterator[Waiting]:
         await shift.slots.changed()
 
 
-async def _permission(shift: Shift, item: Waiting) -> float:
+async def _permission(shift: Shift, item: PendingItem) -> float:
     """Wait until one more create may leave and return that moment; or stop creating.
 
     The create has its place under the spend cap from then on.
@@ -105,7 +105,7 @@ async def _permission(shift: Shift, item: Waiting) -> float:
     return sent
 
 
-async def _if_nothing_stops(shift: Shift, item: Waiting) -> None:
+async def _if_nothing_stops(shift: Shift, item: PendingItem) -> None:
     """Go on if a create may leave now; else stop creating."""
     if (stop := _reason_to_stop(shift, item)) is not None:
         await _stop(shift, stop)
@@ -138,17 +138,17 @@ async def _below_cap(shift: Shift) -> None:
         if not shift.tally.undecided:
             cap = shift.settings.limits.tasks
             reached = f"the spend cap of {cap} creates is reached"
-            await _stop(shift, Stop("cap", reached, Exit.STOPPED))
+            await _stop(shift, StopReason("cap", reached, ExitCode.STOPPED))
         await shift.create_slots.changed()  # one on its way may turn out not to be paid
 
 
-async def _stop(shift: Shift, stop: Stop) -> None:
+async def _stop(shift: Shift, stop: StopReason) -> None:
     """Stop creating; does not return."""
     shift.control.stop_creating(stop)
     await anyio.lowlevel.checkpoint()  # the scope has been cancelled
 
 
-async def _not_before(shift: Shift, item: Waiting, moment: float) -> None:
+async def _not_before(shift: Shift, item: PendingItem, moment: float) -> None:
     # Not longer than was asked for: the clock may have been ahead when that was noted.
     asked = LONGEST_WAIT if item.started_at is None else moment - item.started_at
     seconds = min(moment - shift.wall_clock(), asked)
@@ -157,23 +157,27 @@ async def _not_before(shift: Shift, item: Waiting, moment: float) -> None:
     await anyio.sleep(max(0.0, seconds))
 
 
-def _reason_to_stop(shift: Shift, item: Waiting) -> Stop | None:
+def _reason_to_stop(shift: Shift, item: PendingItem) -> StopReason | None:
     """Return why no create may leave now: deadline, disk; None: it may."""
     if shift.deadline is not None:
         needed = shift.schedule.typical(item.workflow, 0.9) or 0.0
         if shift.clock() + needed > shift.deadline:
-            return Stop("deadline", "no create could finish before the deadline", Exit.STOPPED)
+            return StopReason(
+                "deadline", "no create could finish before the deadline", ExitCode.STOPPED
+            )
     try:
         free = shift.folder.free_bytes()
     except OSError as error:
         message = f"{shift.folder.root} cannot be used: {error.strerror or error}"
-        return Stop("disk", message, Exit.STOPPED)
+        return StopReason("disk", message, ExitCode.STOPPED)
     if free < shift.settings.fetching.free_bytes:
-        return Stop("disk", f"only {free} bytes are free in {shift.folder.root}", Exit.STOPPED)
+        return StopReason(
+            "disk", f"only {free} bytes are free in {shift.folder.root}", ExitCode.STOPPED
+        )
     return None
 
 
-async def _create(shift: Shift, item: Waiting, params: dict[str, Any], sent: float) -> None:
+async def _create(shift: Shift, item: PendingItem, params: dict[str, Any], sent: float) -> None:
     """Carry one item through its create, sending it again only when it provably did not arrive."""
     tries = 0
     in_flight = False
@@ -200,7 +204,7 @@ def _give_back(shift: Shift, *, in_flight: bool = False) -> None:
         shift.slots.give_back()
 
 
-async def _params(shift: Shift, item: Waiting) -> dict[str, Any] | None:
+async def _params(shift: Shift, item: PendingItem) -> dict[str, Any] | None:
     """Return what to send, None when it cannot be sent now or ever."""
     try:
         return await with_uploads(shift, item)
@@ -210,7 +214,7 @@ async def _params(shift: Shift, item: Waiting) -> dict[str, Any] | None:
 
 
 async def _attempt(
-    shift: Shift, item: Waiting, params: dict[str, Any], sent: float
+    shift: Shift, item: PendingItem, params: dict[str, Any], sent: float
 ) -> ApiError | None:
     """Commit the intent, send the create, commit its outcome; return the error if there was one.
 
@@ -247,7 +251,7 @@ async def _settle(shift: Shift, change: Change) -> bool:
     except TaskIdTaken as error:
         await _settle(shift, held_instead(change, error))
         return False
-    except Overtaken as error:
+    except JournalConflict as error:
         await _attach(shift, change, error)
         return False
     except JournalError as error:
@@ -256,7 +260,7 @@ async def _settle(shift: Shift, change: Change) -> bool:
     return True
 
 
-async def _attach(shift: Shift, change: Change, error: Overtaken) -> None:
+async def _attach(shift: Shift, change: Change, error: JournalConflict) -> None:
     """Keep a task id whose item another run holds, taking its create for one that was cut off."""
     shift.journal_failed(error)
     if change.task_id is not None:
@@ -266,16 +270,16 @@ async def _attach(shift: Shift, change: Change, error: Overtaken) -> None:
             shift.keep_outcome(change, problem)
 
 
-def _unaccepted(shift: Shift, item: Waiting, error: ApiError) -> Change:
+def _unaccepted(shift: Shift, item: PendingItem, error: ApiError) -> Change:
     """Return the change that a failed create makes to its item."""
     reason = _reason(error)
-    verdict = judge(error.failure, Call.CREATE)
-    if verdict is Verdict.HELD:
+    verdict = decide(error.failure, Call.CREATE)
+    if verdict is RetryDecision.HELD:
         hint = f"; it may be task {error.candidate}" if error.candidate else ""
         return Change(
             key=item.key, event=Event.SUBMIT_UNANSWERED, reason=reason, message=f"{error}{hint}"
         )
-    if verdict is Verdict.REFUSED:
+    if verdict is RetryDecision.REFUSED:
         return Change(key=item.key, event=Event.SUBMIT_REFUSED, reason=reason, message=str(error))
     wait = error.retry_after
     return Change(
@@ -298,16 +302,16 @@ def _reason(error: ApiError) -> str:
 
 def _learn_from(shift: Shift, error: ApiError, sent: float) -> None:
     """Let pacer and breaker know how a create failed."""
-    verdict = judge(error.failure, Call.CREATE)
-    if verdict is Verdict.PAUSE:
+    verdict = decide(error.failure, Call.CREATE)
+    if verdict is RetryDecision.PAUSE:
         longest = shift.settings.retries.longest_pause
         shift.tally.limited += 1
         shift.pacer.limited(min(error.retry_after or 0.0, longest) or None, sent=sent)
         if error.retry_after is not None and error.retry_after > longest:
             shift.asked_to_wait(error.retry_after)
-    elif verdict is Verdict.HELD:
+    elif verdict is RetryDecision.HELD:
         shift.breaker.unanswered(sent=sent, now=shift.clock())
-    elif verdict is Verdict.REFUSED:
+    elif verdict is RetryDecision.REFUSED:
         shift.breaker.refused()
     shift.heed_breaker(str(error))
 
@@ -315,15 +319,15 @@ def _learn_from(shift: Shift, error: ApiError, sent: float) -> None:
 async def _try_again(shift: Shift, error: ApiError, tries: int) -> bool:
     """Wait as long as the failure asks for; False when the create must not be sent again."""
     verdict, wait = shift.failed_call(error, Call.CREATE, tries)
-    if verdict is Verdict.STOP and error.failure is Failure.LOCAL:
-        shift.control.stop_creating(Stop("local", str(error), Exit.STOPPED))
-    if verdict is Verdict.AGAIN:
+    if verdict is RetryDecision.STOP and error.failure is Failure.LOCAL:
+        shift.control.stop_creating(StopReason("local", str(error), ExitCode.STOPPED))
+    if verdict is RetryDecision.AGAIN:
         with shift.control.while_creating():
             await anyio.sleep(wait)
-    return verdict in (Verdict.AGAIN, Verdict.PAUSE) and shift.control.creating
+    return verdict in (RetryDecision.AGAIN, RetryDecision.PAUSE) and shift.control.creating
 
 
-def _in_flight(shift: Shift, item: Waiting, task_id: str) -> InFlight:
+def _in_flight(shift: Shift, item: PendingItem, task_id: str) -> InFlight:
     return InFlight(
         key=item.key,
         task_id=task_id,

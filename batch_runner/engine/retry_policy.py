@@ -27,7 +27,7 @@ class Call(StrEnum):
     UPLOAD = "upload"
 
 
-class Verdict(StrEnum):
+class RetryDecision(StrEnum):
     """What to do about a failed call."""
 
     AGAIN = "again"  #: the same request, after a back-off
@@ -42,12 +42,17 @@ class Verdict(StrEnum):
     @property
     def sends_again(self) -> bool:
         """Say whether the same request goes out once more."""
-        return self in (Verdict.AGAIN, Verdict.PAUSE, Verdict.PATIENCE, Verdict.FRESH)
+        return self in (
+            RetryDecision.AGAIN,
+            RetryDecision.PAUSE,
+            RetryDecision.PATIENCE,
+            RetryDecision.FRESH,
+        )
 
 
-_V = Verdict
+_V = RetryDecision
 
-TABLE: dict[Failure, dict[Call, Verdict]] = {
+TABLE: dict[Failure, dict[Call, RetryDecision]] = {
     failure: dict(zip(Call, verdicts, strict=True))
     for failure, verdicts in {
         #                     create      query        download   upload
@@ -64,7 +69,7 @@ TABLE: dict[Failure, dict[Call, Verdict]] = {
 }
 
 
-def judge(failure: Failure, call: Call) -> Verdict:
+def decide(failure: Failure, call: Call) -> RetryDecision:
     """Return what to do about `failure` of `call`."""
     return TABLE[failure][call]
 

@@ -22,21 +22,21 @@ import anyio
 import anyio.to_thread
 
 from batch_runner.engine.circuit_breaker import Breaker
-from batch_runner.engine.context import Contact, Shift, Slots
-from batch_runner.engine.control import Control, Exit, Stop
+from batch_runner.engine.context import OutageMonitor, Shift, Slots
+from batch_runner.engine.control import Control, ExitCode, StopReason
 from batch_runner.engine.downloader import fetch
 from batch_runner.engine.poller import poll
 from batch_runner.engine.producer import produce
 from batch_runner.engine.retry_policy import Budget
-from batch_runner.engine.stats import Tally
+from batch_runner.engine.stats import RunStats
 from batch_runner.errors import JournalError
 from batch_runner.journal.sqlite.group_commit import GroupCommit
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.models import InFlight
-from batch_runner.polling.scheduler import Schedule
+from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers import open_provider
-from batch_runner.ratelimit.limiter import Gate, Pacer
-from batch_runner.storage.placing import Shelf
+from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
+from batch_runner.storage.placing import FilePlacer
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -57,7 +57,7 @@ PAGE = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
+class RunSummary:
     """How a run ended. `seconds` is its wall time, `stop` why it ended early, if it did."""
 
     counts: dict[ItemStatus, int]
@@ -67,8 +67,8 @@ class Summary:
     polls: int
     limited: int
     seconds: float
-    exit_code: Exit
-    stop: Stop | None
+    exit_code: ExitCode
+    stop: StopReason | None
 
 
 async def run(
@@ -78,7 +78,7 @@ async def run(
     *,
     deadline: float | None = None,
     beside: Sequence[Beside] = (),
-) -> Summary:
+) -> RunSummary:
     """Carry the job as far as it goes in one run.
 
     `deadline` is in seconds from now. Each of `beside` runs until the stages have ended.
@@ -93,7 +93,7 @@ async def work(
     *,
     beside: Sequence[Beside] = (),
     committer: Callable[..., Committer] = GroupCommit,
-) -> Summary:
+) -> RunSummary:
     """Let the stages run to their end, keep the figures, and say how it went."""
     number = shift.journal.begin_run(pid=os.getpid(), host=socket.gethostname())
     shift.journal.start(committer)
@@ -139,7 +139,7 @@ async def _take_over(shift: Shift) -> None:
 async def _until_deadline(shift: Shift) -> None:
     if shift.deadline is not None:
         await anyio.sleep(shift.deadline - shift.clock())
-        shift.control.leave(Stop("deadline", "the deadline has come", Exit.STOPPED))
+        shift.control.leave(StopReason("deadline", "the deadline has come", ExitCode.STOPPED))
 
 
 async def _keep_figures(shift: Shift, number: int) -> None:
@@ -164,11 +164,11 @@ def make_shift(
     clock = asyncio.get_running_loop().time
     now = clock()
     chance = random.Random(seed)  # noqa: S311  jitter, not secrecy
-    gate = Gate(clock)
+    gate = PauseGate(clock)
     limits, timeouts = settings.limits, settings.timeouts
     journal = job.journal
     slots, control = Slots(limits.in_flight), Control()
-    tally = Tally(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now)
+    tally = RunStats(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now)
     return Shift(
         settings=settings,
         journal=journal,
@@ -176,8 +176,8 @@ def make_shift(
         emergency=job.emergency,
         provider=provider,
         gate=gate,
-        pacer=Pacer(limits.pace, gate=gate, clock=clock, random=chance),
-        schedule=Schedule(
+        pacer=RateLimiter(limits.pace, gate=gate, clock=clock, random=chance),
+        schedule=PollScheduler(
             settings.polling,
             limits.polls,
             gate=gate,
@@ -189,11 +189,11 @@ def make_shift(
         random=chance,
         clock=clock,
         wall_clock=wall_clock,
-        contact=Contact(now, first=timeouts.first_contact, outage=timeouts.outage),
+        contact=OutageMonitor(now, first=timeouts.first_contact, outage=timeouts.outage),
         slots=slots,
         create_slots=Slots(settings.creators),
         offload=offload,
-        shelf=Shelf(job.folder, offload, clock),
+        shelf=FilePlacer(job.folder, offload, clock),
         deadline=None if deadline is None else now + deadline,
         control=control,
         breaker=Breaker(limits.in_flight),
@@ -203,7 +203,7 @@ def make_shift(
     )
 
 
-def _behind(slots: Slots, tally: Tally, control: Control, cap: int | None) -> float:
+def _behind(slots: Slots, tally: RunStats, control: Control, cap: int | None) -> float:
     """Return how many items wait for the place of each task in flight; 0 while there are places."""
     if slots.in_use < slots.size or not control.creating:
         return 0.0
@@ -213,7 +213,7 @@ def _behind(slots: Slots, tally: Tally, control: Control, cap: int | None) -> fl
     return max(0, waiting) / slots.size
 
 
-def _close(shift: Shift, number: int) -> Summary:
+def _close(shift: Shift, number: int) -> RunSummary:
     """Keep what was learned, close the run's row, and sum up."""
     tally, journal = shift.tally, shift.journal
     tally.note_weather(shift.clock())
@@ -225,7 +225,7 @@ def _close(shift: Shift, number: int) -> Summary:
     except (JournalError, OSError) as error:
         shift.journal_failed(error)
     stop = shift.control.stop
-    return Summary(
+    return RunSummary(
         counts=counts,
         creates=tally.creates,
         paid=tally.paid,
@@ -238,7 +238,7 @@ def _close(shift: Shift, number: int) -> Summary:
     )
 
 
-def _end_run(shift: Shift, number: int, code: Exit) -> None:
+def _end_run(shift: Shift, number: int, code: ExitCode) -> None:
     stop = shift.control.stop
     shift.journal.keep_learned(shift.schedule.learned())
     shift.journal.end_run(
@@ -247,11 +247,11 @@ def _end_run(shift: Shift, number: int, code: Exit) -> None:
     shift.journal.tell_high_water()
 
 
-def exit_code(counts: dict[ItemStatus, int], stop: Stop | None) -> Exit:
+def exit_code(counts: dict[ItemStatus, int], stop: StopReason | None) -> ExitCode:
     """Return how a run that left the items like this should exit."""
     total = sum(counts.values())
     if counts[ItemStatus.DONE] == total:
-        return Exit.DONE
+        return ExitCode.DONE
     if stop is not None:
         return stop.exit_code
-    return Exit.STOPPED if any(counts[status] for status in UNFINISHED) else Exit.INCOMPLETE
+    return ExitCode.STOPPED if any(counts[status] for status in UNFINISHED) else ExitCode.INCOMPLETE

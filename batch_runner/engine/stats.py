@@ -12,7 +12,7 @@ MOST_WEATHER = 2880
 
 
 @dataclass
-class Tally:
+class RunStats:
     """Counts of one run, and where the job's items stand."""
 
     counts: dict[ItemStatus, int] = field(default_factory=lambda: dict.fromkeys(ItemStatus, 0))

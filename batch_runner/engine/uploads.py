@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from batch_runner.engine.retry_policy import Call, Verdict
+from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
@@ -23,11 +23,11 @@ from batch_runner.models import UPLOAD_MARK
 
 if TYPE_CHECKING:
     from batch_runner.engine.context import Shift
-    from batch_runner.journal.sqlite.queries import Waiting
+    from batch_runner.journal.sqlite.queries import PendingItem
     from batch_runner.models import InputFile
 
 
-async def with_uploads(shift: Shift, item: Waiting) -> dict[str, Any] | None:
+async def with_uploads(shift: Shift, item: PendingItem) -> dict[str, Any] | None:
     """Return the params with what the service gave back for each input file.
 
     None when a file cannot be uploaded: the item is refused, or left waiting if creating stopped.
@@ -44,7 +44,7 @@ async def with_uploads(shift: Shift, item: Waiting) -> dict[str, Any] | None:
     return params
 
 
-async def _uploaded(shift: Shift, item: Waiting, file: InputFile) -> str | None:
+async def _uploaded(shift: Shift, item: PendingItem, file: InputFile) -> str | None:
     since = shift.wall_clock() - shift.settings.timeouts.uploaded
     if (known := await shift.journal.upload_value(file.sha256, since)) is not None:
         return known
@@ -60,7 +60,7 @@ async def _uploaded(shift: Shift, item: Waiting, file: InputFile) -> str | None:
     return await _upload(shift, item, file, content)
 
 
-async def _upload(shift: Shift, item: Waiting, file: InputFile, content: bytes) -> str | None:
+async def _upload(shift: Shift, item: PendingItem, file: InputFile, content: bytes) -> str | None:
     known: str | None = None
     tries = failures = 0
     while known is None and shift.control.creating:
@@ -73,13 +73,13 @@ async def _upload(shift: Shift, item: Waiting, file: InputFile, content: bytes) 
             known = await shift.provider.upload(file.path.name, content)
         except ApiError as error:
             verdict, wait = shift.failed_call(error, Call.UPLOAD, tries)
-            if verdict is Verdict.PAUSE:
+            if verdict is RetryDecision.PAUSE:
                 shift.limited_upload(error, wait)
                 continue
-            if verdict is Verdict.STOP:
+            if verdict is RetryDecision.STOP:
                 break
             failures += 1
-            if verdict is Verdict.FAILS:
+            if verdict is RetryDecision.FAILS:
                 await _refuse(shift, item, str(error))
                 shift.breaker.refused()
                 shift.heed_breaker(str(error))
@@ -96,19 +96,19 @@ async def _upload(shift: Shift, item: Waiting, file: InputFile, content: bytes) 
     return known
 
 
-async def _refuse(shift: Shift, item: Waiting, message: str) -> None:
+async def _refuse(shift: Shift, item: PendingItem, message: str) -> None:
     """Mark the item refused: without its file it cannot be sent."""
     await _explain(shift, item, Event.SUBMIT_REFUSED, message)
 
 
-async def _leave(shift: Shift, item: Waiting, message: str) -> None:
+async def _leave(shift: Shift, item: PendingItem, message: str) -> None:
     """Leave the item to the next run; where that comes upon one after the other, stop creating."""
     await _explain(shift, item, Event.SUBMIT_UNSENT, message)
     shift.breaker.upload_failed()
     shift.heed_breaker(message)
 
 
-async def _explain(shift: Shift, item: Waiting, event: Event, message: str) -> None:
+async def _explain(shift: Shift, item: PendingItem, event: Event, message: str) -> None:
     """Journal why an item was not sent. Nothing was created."""
     unsent = Change(key=item.key, event=event, reason="upload", message=message)
     # In one commit: between the two it would look as if it had been sent.

@@ -31,7 +31,7 @@ _CRON, _SYSTEMCTL = "crontab", "systemctl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Timetable:
+class ScheduleEntry:
     """What runs when. `command` is a `run` of `manifest`, every path in it absolute."""
 
     job: str
@@ -74,7 +74,7 @@ def parse_days(text: str) -> tuple[str, ...]:
     return tuple(day for day in DAYS if day in chosen)
 
 
-def crontab_line(timetable: Timetable) -> str:
+def crontab_line(timetable: ScheduleEntry) -> str:
     """Return a line for crontab; a bare % would end the command there.
 
     Raises:
@@ -93,7 +93,7 @@ def crontab_line(timetable: Timetable) -> str:
     return f"{minute} {hour} * * {days} {command}"
 
 
-def with_line(crontab: str, timetable: Timetable) -> str:
+def with_line(crontab: str, timetable: ScheduleEntry) -> str:
     """Return a crontab with the job's line, in the place of the one it had if it had one."""
     new = [timetable.marker, crontab_line(timetable)]
     lines = crontab.removesuffix("\n").split("\n") if crontab else []
@@ -105,7 +105,7 @@ def with_line(crontab: str, timetable: Timetable) -> str:
     return "\n".join([*lines[:place], *new, *lines[place + ours :]]) + "\n"
 
 
-def install_crontab(timetable: Timetable) -> None:
+def install_crontab(timetable: ScheduleEntry) -> None:
     """Put the job's line into the user's crontab, and leave every other line as it is.
 
     Raises:
@@ -133,7 +133,7 @@ def unit_name(job: str) -> str:
     return f"batch-runner-{plain}"
 
 
-def systemd_units(timetable: Timetable) -> dict[str, str]:
+def systemd_units(timetable: ScheduleEntry) -> dict[str, str]:
     """Return the text of a service and of a timer by file name."""
     name = unit_name(timetable.job)
     every = len(timetable.days) == len(DAYS)
@@ -163,7 +163,7 @@ def systemd_units(timetable: Timetable) -> dict[str, str]:
     }
 
 
-def install_units(timetable: Timetable) -> None:
+def install_units(timetable: ScheduleEntry) -> None:
     """Write the job's units, and let the user's systemd start the timer.
 
     Raises:

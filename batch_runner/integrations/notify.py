@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.engine.run import Summary
+    from batch_runner.engine.run import RunSummary
     from batch_runner.manifest import OnFinish
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ COMMAND_SECONDS, NOTIFY_SECONDS = 600.0, 60.0
 
 def tell(
     on_finish: OnFinish,
-    summary: Summary,
+    summary: RunSummary,
     sentence: str,
     *,
     report: Path,
@@ -59,7 +59,7 @@ def tell(
 
 
 def _environment(
-    summary: Summary, sentence: str, report: Path, *, rehearsal: bool
+    summary: RunSummary, sentence: str, report: Path, *, rehearsal: bool
 ) -> dict[str, str]:
     told = {
         "BATCH_RUNNER_REHEARSAL": "1" if rehearsal else "",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 EMERGENCY_BYTES = 65536
 
 
-class Emergency:
+class FallbackLog:
     """Outcomes of creates that the journal could not take, kept for the next run.
 
     Its blocks are on the disk and the file is open before they are needed: a full disk and a

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batch_runner.errors import FolderRefused, JournalUnreadable
-from batch_runner.jobdir.fallback_log import Emergency
+from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.layout import JobFolder, Lock, Marker, sync_folder
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.sqlite.transitions import TaskIdTaken, held_instead
 from batch_runner.lifecycle import FILE_GONE, Event, ItemStatus
-from batch_runner.registry.known_jobs import Witness, refuse_unmounted
+from batch_runner.registry.known_jobs import KnownJob, refuse_unmounted
 from batch_runner.util.text import whole
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _WAYS_OUT = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class JobIdentity:
     """Whose folder it is: the job's name, the provider, and where its service is."""
 
     job: str
@@ -51,14 +51,14 @@ class OpenJob:
 
     folder: JobFolder
     journal: Journal
-    emergency: Emergency
+    emergency: FallbackLog
     refetched: int  # done items whose files have gone
 
 
 @contextmanager
 def open_job(
     root: Path,
-    identity: Identity | None,
+    identity: JobIdentity | None,
     *,
     state: Path | None = None,
     wall_clock: Callable[[], float] = time.time,
@@ -86,7 +86,7 @@ def open_job(
 def _opened(
     held: ExitStack,
     folder: JobFolder,
-    identity: Identity | None,
+    identity: JobIdentity | None,
     state: Path | None,
     wall_clock: Callable[[], float],
 ) -> OpenJob:
@@ -95,7 +95,7 @@ def _opened(
         refuse_unmounted(state, folder.root)
     folder.prepare()
     held.enter_context(Lock(folder))
-    emergency = Emergency(folder)
+    emergency = FallbackLog(folder)
     held.callback(emergency.close)
     journal = _trusted(held, folder, identity, state, wall_clock)
     folder.clear_parts()
@@ -110,12 +110,12 @@ def _opened(
 def _trusted(
     held: ExitStack,
     folder: JobFolder,
-    identity: Identity | None,
+    identity: JobIdentity | None,
     state: Path | None,
     wall_clock: Callable[[], float],
 ) -> Journal:
     """Open the journal if it is to be trusted, and let marker and witness follow it."""
-    marker, witness = Marker(folder), Witness(folder.root)
+    marker, witness = Marker(folder), KnownJob(folder.root)
     held.callback(marker.close)
     held.callback(witness.close)
     said = marker.read()
@@ -139,7 +139,7 @@ def _trusted(
     return journal
 
 
-def _telling(marker: Marker, witness: Witness) -> Callable[[int], None]:
+def _telling(marker: Marker, witness: KnownJob) -> Callable[[int], None]:
     def tell(events: int) -> None:
         marker.raise_to(events)
         witness.raise_to(events)
@@ -149,7 +149,7 @@ def _telling(marker: Marker, witness: Witness) -> Callable[[int], None]:
 
 def _journal(
     folder: JobFolder,
-    identity: Identity | None,
+    identity: JobIdentity | None,
     wall_clock: Callable[[], float],
     *,
     unmarked: bool,
@@ -170,7 +170,7 @@ def _unborn(path: Path) -> bool:
     return not path.exists() or path.stat().st_size == 0
 
 
-def _new(folder: JobFolder, identity: Identity, wall_clock: Callable[[], float]) -> Journal:
+def _new(folder: JobFolder, identity: JobIdentity, wall_clock: Callable[[], float]) -> Journal:
     for left in folder.batch.glob("journal.sqlite*"):
         left.unlink()
     journal = Journal.create(
@@ -195,7 +195,7 @@ def _check_place(journal: Journal, folder: JobFolder, *, known: bool) -> None:
 
 
 def _check_age(
-    journal: Journal, folder: JobFolder, said: Mapping[str, Any], witness: Witness
+    journal: Journal, folder: JobFolder, said: Mapping[str, Any], witness: KnownJob
 ) -> None:
     if said["job"] != journal.job()["id"]:
         raise JournalUnreadable(f"the journal is not this folder's. {_ways_out(folder)}")
@@ -222,7 +222,7 @@ def _ways_out(folder: JobFolder, *refused: Path) -> str:
     return _WAYS_OUT.format(files=" and ".join(map(str, (folder.marker, *refused))))
 
 
-def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: Identity) -> None:
+def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: JobIdentity) -> None:
     """Refuse a folder whose `job`, as its journal names it, is not the one that is meant.
 
     Raises:
@@ -240,7 +240,7 @@ def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: Identity) -
         )
 
 
-def same_service(provider: str, origin: str, identity: Identity) -> bool:
+def same_service(provider: str, origin: str, identity: JobIdentity) -> bool:
     """Say whether a job of this provider and origin pays the service that `identity` names."""
     return provider == identity.provider and _place(origin) == _place(identity.origin)
 
@@ -251,7 +251,7 @@ def _place(origin: str) -> str:
     return "this machine" if host in ("127.0.0.1", "localhost", "::1") else host
 
 
-def _bring_in(emergency: Emergency, journal: Journal) -> None:
+def _bring_in(emergency: FallbackLog, journal: Journal) -> None:
     """Take the outcomes that an earlier run could not journal."""
     for entry in emergency.entries():
         status = journal.status_of(str(entry.get("key")))

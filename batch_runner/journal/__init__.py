@@ -14,23 +14,23 @@ Theory of operation
 """
 
 from batch_runner.journal.records import EventRow, ItemRow, RunRow
-from batch_runner.journal.sqlite.diff import Comparison, Standing
-from batch_runner.journal.sqlite.item_import import Listing
+from batch_runner.journal.sqlite.diff import ItemSummary, ManifestDiff
+from batch_runner.journal.sqlite.item_import import ItemImport
 from batch_runner.journal.sqlite.journal import Imported, Journal, Recovered
 from batch_runner.journal.sqlite.reader import JobRow, JournalReader
 from batch_runner.journal.sqlite.transitions import Change
 
 __all__ = [
     "Change",
-    "Comparison",
     "EventRow",
     "Imported",
+    "ItemImport",
     "ItemRow",
+    "ItemSummary",
     "JobRow",
     "Journal",
     "JournalReader",
-    "Listing",
+    "ManifestDiff",
     "Recovered",
     "RunRow",
-    "Standing",
 ]

@@ -35,7 +35,7 @@ KEY_HINT = (
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where something stands: a file as the operator named it, line and column from 1."""
 
     path: str
@@ -48,13 +48,13 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    place: Place
+    place: Location
     message: str
     item: str | None
     hint: str | None
 
 
-class Report:
+class Diagnostics:
     """Collects problems, so that one pass tells all of them."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class Report:
         return len(self._findings) >= SHOWN
 
     def add(
-        self, place: Place, message: str, *, item: str | None = None, hint: str | None = None
+        self, place: Location, message: str, *, item: str | None = None, hint: str | None = None
     ) -> None:
         """Note one problem; the same words at the same place count once."""
         known = (place.path, place.line, place.column, message)
@@ -81,7 +81,7 @@ class Report:
             return
         self._findings[known] = _Finding(place, message, item, hint)
 
-    def locate(self, place: Place, needle: str) -> Place:
+    def locate(self, place: Location, needle: str) -> Location:
         """Return where a piece of a text stands that begins at `place`, or `place` itself."""
         if not needle or self.full:  # looking for the place costs a pass over the file
             return place
@@ -89,7 +89,7 @@ class Report:
         for number, line in sorted(_read_lines(Path(place.path), set(wanted)).items()):
             start = place.column - 1 if number == place.line else 0
             if (column := line.find(needle, start)) >= 0:
-                return Place(place.path, number, column + 1)
+                return Location(place.path, number, column + 1)
         return place
 
     def forget(self, path: str, line: int) -> None:

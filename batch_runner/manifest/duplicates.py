@@ -16,14 +16,14 @@ from batch_runner.manifest.filenames import folded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batch_runner.manifest.diagnostics import Place, Report
+    from batch_runner.manifest.diagnostics import Diagnostics, Location
     from batch_runner.models import ItemSpec
 
 #: Bins of hashes, a power of two: a set of one bin of a million items is 4,000 numbers.
 _BINS = 256
 
 
-class Unique:
+class DuplicateDetector:
     """Notes what must differ between items."""
 
     def __init__(self, *, requests: bool = True) -> None:
@@ -40,7 +40,9 @@ class Unique:
         number = hash(folded(spec.name))
         self._names[number % _BINS].append(number)
 
-    def report_repeated(self, again: Iterable[tuple[Place, ItemSpec]], report: Report) -> None:
+    def report_repeated(
+        self, again: Iterable[tuple[Location, ItemSpec]], report: Diagnostics
+    ) -> None:
         """Report every item that is like an earlier one; `again` is the job gone through anew."""
         keys, ids, names = map(_repeated, (self._keys, self._ids, self._names))
         if not (keys or ids or names):
@@ -63,7 +65,7 @@ class Unique:
 class _Met(NamedTuple):
     """The first of several items that are alike."""
 
-    place: Place
+    place: Location
     id: str
     name: str
 
@@ -81,7 +83,7 @@ def _repeated(bins: list[array[int]]) -> set[int]:
     return found
 
 
-def _same_request(place: Place, spec: ItemSpec, other: _Met, report: Report) -> None:
+def _same_request(place: Location, spec: ItemSpec, other: _Met, report: Diagnostics) -> None:
     report.add(
         place,
         f"this would send the same as {other.id} ({other.place})",
@@ -90,11 +92,11 @@ def _same_request(place: Place, spec: ItemSpec, other: _Met, report: Report) -> 
     )
 
 
-def _same_id(place: Place, spec: ItemSpec, other: _Met, report: Report) -> None:
+def _same_id(place: Location, spec: ItemSpec, other: _Met, report: Diagnostics) -> None:
     report.add(place, f"the id {spec.id} is already in use ({other.place})", item=spec.id)
 
 
-def _same_name(place: Place, spec: ItemSpec, other: _Met, report: Report) -> None:
+def _same_name(place: Location, spec: ItemSpec, other: _Met, report: Diagnostics) -> None:
     hint = "output.name needs a variable that tells them apart"
     if spec.name != other.name:
         hint = "on many disks capital letters and ways to write an accent make no difference"

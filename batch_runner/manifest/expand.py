@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.manifest import filenames as names
-from batch_runner.manifest.diagnostics import Report, shown
-from batch_runner.manifest.duplicates import Unique
+from batch_runner.manifest.diagnostics import Diagnostics, shown
+from batch_runner.manifest.duplicates import DuplicateDetector
 from batch_runner.manifest.input_files import InputRefusedError
 from batch_runner.manifest.templates.compiler import IDS, RenderFailedError
-from batch_runner.manifest.templates.random_values import Draw, canonical, spelled
+from batch_runner.manifest.templates.random_values import ItemRandom, canonical, spelled
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from batch_runner.manifest.diagnostics import Place
+    from batch_runner.manifest.diagnostics import Location
     from batch_runner.manifest.input_files import Inputs
     from batch_runner.manifest.sources.matrix import Combination
     from batch_runner.manifest.sources.prompts import Entry
     from batch_runner.manifest.templates.compiler import Scope
-    from batch_runner.manifest.templates.request import Placed, Recipe
+    from batch_runner.manifest.templates.request import LocatedTemplate, RequestTemplate
 
 #: Longest variable that the report shows, in characters.
 SHORT = 200
@@ -31,14 +31,14 @@ ID_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Blueprint:
+class ExpansionContext:
     """All that the items of one job have in common."""
 
     provider: str
-    recipe: Recipe
+    recipe: RequestTemplate
     base: Scope  # variables by default, but for the prompt
-    default_prompt: Placed | None
-    files: dict[str, Placed]
+    default_prompt: LocatedTemplate | None
+    files: dict[str, LocatedTemplate]
     combinations: list[Combination]
     draws: bool  # whether any template calls seed() or pick()
 
@@ -46,7 +46,7 @@ class Blueprint:
 class _ItemFailedError(Exception):
     """This item cannot be made; says why, where, and the way out."""
 
-    def __init__(self, message: str, place: Place, hint: str | None = None) -> None:
+    def __init__(self, message: str, place: Location, hint: str | None = None) -> None:
         super().__init__(message)
         self.place = place
         self.hint = hint
@@ -56,7 +56,10 @@ class Items:
     """Goes through entries and combinations and makes the items."""
 
     def __init__(
-        self, blueprint: Blueprint, entries: Callable[[Report], Iterator[Entry]], inputs: Inputs
+        self,
+        blueprint: ExpansionContext,
+        entries: Callable[[Diagnostics], Iterator[Entry]],
+        inputs: Inputs,
     ) -> None:
         self._blueprint = blueprint
         self._entries = entries
@@ -66,19 +69,21 @@ class Items:
         self._files_use_id = any("id" in one.template.uses for one in blueprint.files.values())
 
     def checked(
-        self, report: Report, *, limit: int | None = None, requests: bool = True
+        self, report: Diagnostics, *, limit: int | None = None, requests: bool = True
     ) -> Iterator[ItemSpec]:
         """Yield the items that are sound; when all are through, report those that are alike.
 
         `limit` is the number of items looked at; without `requests` two items may send the same.
         """
-        unique = Unique(requests=requests)
+        unique = DuplicateDetector(requests=requests)
         for _, spec in self._placed(report, limit):
             unique.note(spec)
             yield spec
-        unique.report_repeated(self._placed(Report(), limit), report)
+        unique.report_repeated(self._placed(Diagnostics(), limit), report)
 
-    def _placed(self, report: Report, limit: int | None) -> Iterator[tuple[Place, ItemSpec]]:
+    def _placed(
+        self, report: Diagnostics, limit: int | None
+    ) -> Iterator[tuple[Location, ItemSpec]]:
         """Yield items with their places: entry by entry, in it by combination, in it by try."""
         position = 0
         for entry in self._entries(report):
@@ -98,7 +103,7 @@ class Items:
         error: RenderFailedError | _ItemFailedError,
         entry: Entry,
         combination: Combination,
-        report: Report,
+        report: Diagnostics,
     ) -> None:
         place, hint = entry.place, error.hint
         if isinstance(error, _ItemFailedError):
@@ -109,7 +114,7 @@ class Items:
         report.add(place, str(error), item=item or None, hint=hint)
 
     def _item(
-        self, entry: Entry, recipe: Recipe, combination: Combination, n: int, position: int
+        self, entry: Entry, recipe: RequestTemplate, combination: Combination, n: int, position: int
     ) -> ItemSpec:
         scope, files = self._scope(entry, recipe, combination, n)
         workflow = recipe.workflow.template.render(scope)
@@ -143,7 +148,7 @@ class Items:
         )
 
     def _scope(
-        self, entry: Entry, recipe: Recipe, combination: Combination, n: int
+        self, entry: Entry, recipe: RequestTemplate, combination: Combination, n: int
     ) -> tuple[Scope, tuple[InputFile, ...]]:
         """Return everything that this item's templates can name, and its input files."""
         blueprint = self._blueprint
@@ -151,7 +156,7 @@ class Items:
         scope["n"] = n
         scope[IDS] = combination.ids
         if self._draws:
-            draw = Draw([entry.id, entry.variables, combination.values, n])
+            draw = ItemRandom([entry.id, entry.variables, combination.values, n])
             scope["seed"], scope["pick"] = draw.seed, draw.pick
         template = entry.prompt
         if template is None and "prompt" not in scope:
@@ -168,14 +173,16 @@ class Items:
             scope["prompt"] = template.template.render(scope)
         return scope, tuple(files)
 
-    def _input(self, path: Placed, scope: Scope) -> InputFile:
+    def _input(self, path: LocatedTemplate, scope: Scope) -> InputFile:
         try:
             return self._inputs.get(path.template.render(scope))
         except InputRefusedError as error:
             hint = f"files lie relative to {path.place.path}"
             raise _ItemFailedError(f"no input file: {error}", path.place, hint) from None
 
-    def _content(self, workflow: str, recipe: Recipe, values: list[Any], entry: Entry) -> str:
+    def _content(
+        self, workflow: str, recipe: RequestTemplate, values: list[Any], entry: Entry
+    ) -> str:
         """Return what would be sent, spelled as `canonical` does: a list of three."""
         try:
             params = recipe.params.spelled(values)
@@ -184,7 +191,7 @@ class Items:
             raise _ItemFailedError(f"this cannot be sent: {error}", entry.place) from None
 
 
-def _prompt(scope: Scope, recipe: Recipe, values: list[Any], entry: Entry) -> str:
+def _prompt(scope: Scope, recipe: RequestTemplate, values: list[Any], entry: Entry) -> str:
     """Return the text to show for the item, which is also what must not be empty."""
     prompt = scope.get("prompt")
     if not isinstance(prompt, str):
@@ -233,8 +240,8 @@ def _told(entry: Entry, combination: Combination, n: int | None) -> dict[str, st
 
 
 def _bad_name(
-    name: str, reason: str, entry: Entry, recipe: Recipe
-) -> tuple[str, Place, str | None]:
+    name: str, reason: str, entry: Entry, recipe: RequestTemplate
+) -> tuple[str, Location, str | None]:
     message = f"its file cannot be called {shown(name)!r}: {reason}"
     if "{{" in recipe.name.template.source and entry.id is None:
         return message, entry.place, "give the item an id, or use {{ value | slug }} in output.name"

@@ -9,15 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.manifest import filenames as names
-from batch_runner.manifest.diagnostics import Place, Report, did_you_mean, shown
-from batch_runner.manifest.expand import Blueprint, Items
+from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, shown
+from batch_runner.manifest.expand import ExpansionContext, Items
 from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.input_files import Inputs
 from batch_runner.manifest.manifest import Manifest
 from batch_runner.manifest.schema import SETTINGS_BLOCKS, Document
 from batch_runner.manifest.sources.all import Sources
 from batch_runner.manifest.templates.compiler import Compiler
-from batch_runner.manifest.templates.request import PlacedCompiler, Recipe
+from batch_runner.manifest.templates.request import PlacedCompiler, RequestTemplate
 from batch_runner.manifest.templates.sandbox import MARKERS, StandIn
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_variable
@@ -44,7 +44,7 @@ def load(path: Path, *, providers: Collection[str] | None = None) -> Manifest:
     Raises:
         ManifestError: with every problem that was found.
     """
-    report = Report()
+    report = Diagnostics()
     read_as = fingerprint(str(path), [path])
     root = read_document(path, str(path), report)
     if root is None:
@@ -56,7 +56,7 @@ def load(path: Path, *, providers: Collection[str] | None = None) -> Manifest:
 class _Loader:
     """Puts one manifest together."""
 
-    def __init__(self, path: Path, root: Mapping, report: Report) -> None:
+    def __init__(self, path: Path, root: Mapping, report: Diagnostics) -> None:
         self._path = path
         self._folder = path.absolute().parent
         self._label = str(path)
@@ -103,12 +103,12 @@ class _Loader:
             self._report,
         )
 
-    def _recipe(self, compiler: PlacedCompiler) -> Recipe:
+    def _recipe(self, compiler: PlacedCompiler) -> RequestTemplate:
         document = self._document
         workflow = compiler.compile(document.workflow, self._place("workflow"))
         written = self._root.items.get("params", Mapping(1, 1))
         params, uses = compiler.compile_tree(written)
-        return Recipe(
+        return RequestTemplate(
             workflow=workflow,
             written=written,
             params=params,
@@ -118,7 +118,7 @@ class _Loader:
             repeat=document.repeat,
         )
 
-    def _items(self, job: str, recipe: Recipe, compiler: PlacedCompiler) -> Items:
+    def _items(self, job: str, recipe: RequestTemplate, compiler: PlacedCompiler) -> Items:
         document, sources = self._document, self._sources
         files = {
             name: compiler.compile(path, self._place("files", name))
@@ -134,7 +134,7 @@ class _Loader:
         self._check_used(compiler)
         # What is unknown is reported; with something in its place the items can be looked at.
         stand_ins = dict.fromkeys(compiler.unknown, StandIn("unknown"))
-        blueprint = Blueprint(
+        blueprint = ExpansionContext(
             provider=document.provider,
             recipe=recipe,
             base={**stand_ins, **defaults, "job": job},
@@ -153,7 +153,7 @@ class _Loader:
         reason = names.refusal(stem)
         if reason and "job" not in self._wrong:
             message = f"this file's name cannot be the job's, {shown(stem)!r}: {reason}"
-            self._report.add(Place(self._label), message, hint="write job: and another name")
+            self._report.add(Location(self._label), message, hint="write job: and another name")
         return "job" if reason else stem
 
     def _check_provider(self, providers: Collection[str] | None) -> None:
@@ -185,7 +185,7 @@ class _Loader:
         for own in self._sources.own_workflows():
             if own.value != job and _is_slip(own.value, job):
                 self._report.add(
-                    Place(self._label, own.line, own.column),
+                    Location(self._label, own.line, own.column),
                     f"this workflow is called nearly like the job's: {shown(own.value)}",
                     hint=f"did you mean {job}?",
                 )
@@ -238,9 +238,9 @@ class _Loader:
                 given[name] = f"{self._label}:{self._root.keys[name].line}"
         return given
 
-    def _place(self, *steps: str) -> Place:
+    def _place(self, *steps: str) -> Location:
         node: Node = follow(self._root, steps)
-        return Place(self._label, node.line, node.column)
+        return Location(self._label, node.line, node.column)
 
 
 def _is_slip(name: str, meant: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch_runner.manifest.diagnostics import Report
+from batch_runner.manifest.diagnostics import Diagnostics
 from batch_runner.manifest.fingerprint import fingerprint
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Manifest:
             ManifestError: after the last item, with everything that is wrong with any of them;
                 items that are wrong are not yielded.
         """
-        report = Report()
+        report = Diagnostics()
         yield from self.expansion.checked(report)
         report.raise_if_any()
 

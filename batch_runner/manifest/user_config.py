@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batch_runner.errors import ManifestError, Problem
-from batch_runner.manifest.diagnostics import KEY_HINT, Place, Report, looks_secret
+from batch_runner.manifest.diagnostics import KEY_HINT, Diagnostics, Location, looks_secret
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.yaml.nodes import Mapping
 from batch_runner.manifest.yaml.reader import parse, read_text
@@ -47,13 +47,13 @@ def read_user_config(path: Path | None) -> UserConfig:
     """
     if path is None or not os.path.lexists(path):
         return UserConfig(Settings(), {})
-    report, label = Report(), str(path)
+    report, label = Diagnostics(), str(path)
     text = read_text(path, label, report)
     report.raise_if_any()
     _refuse_key(text or "", label)
     root = parse(text, label, report) if text and text.strip() else None
     if root is not None and not isinstance(root, Mapping):
-        place = Place(label, root.line, root.column)
+        place = Location(label, root.line, root.column)
         report.add(place, "wanted blocks of settings", hint="write for example limits: {pace: 2/s}")
     if not isinstance(root, Mapping):  # nothing but comments, or wrong
         report.raise_if_any()

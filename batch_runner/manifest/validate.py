@@ -9,8 +9,8 @@ from pydantic import BaseModel, ValidationError
 
 from batch_runner.manifest.diagnostics import (
     KEY_HINT,
-    Place,
-    Report,
+    Diagnostics,
+    Location,
     closest,
     did_you_mean,
     looks_secret,
@@ -36,7 +36,7 @@ def check(
     model: type[Checked],
     node: Mapping,
     label: str,
-    report: Report,
+    report: Diagnostics,
     *,
     placeholders: dict[str, Any] | None = None,
     item: str | None = None,
@@ -82,7 +82,7 @@ def _add(
     model: type[BaseModel],
     node: Mapping,
     label: str,
-    report: Report,
+    report: Diagnostics,
     item: str | None,
 ) -> None:
     """Report one complaint, unless the value was reported already."""
@@ -98,12 +98,12 @@ def _add(
         hint = f"write for example {_EXAMPLES[missing]}" if missing in _EXAMPLES else None
         if misspelt:
             hint = f"is it meant by {shown(misspelt)}?"
-        place = Place(label, found.line, found.column)
+        place = Location(label, found.line, found.column)
         report.add(place, f"the key {missing} is missing", item=item, hint=hint)
         return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
     message, hint = _words(error, model, steps)
-    report.add(Place(label, at.line, at.column), message, item=item, hint=hint)
+    report.add(Location(label, at.line, at.column), message, item=item, hint=hint)
 
 
 def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None:

@@ -11,16 +11,16 @@ from batch_runner.manifest.yaml.syntax_errors import MAX_DEPTH
 from batch_runner.models import UPLOAD_MARK
 
 if TYPE_CHECKING:
-    from batch_runner.manifest.diagnostics import Place, Report
+    from batch_runner.manifest.diagnostics import Diagnostics, Location
 
 
-def check_variable(name: str, value: Any, place: Place, report: Report) -> None:
+def check_variable(name: str, value: Any, place: Location, report: Diagnostics) -> None:
     """Report a variable that has a name or a value that it cannot have."""
     check_name(name, place, report)
     check_value(value, place, report)
 
 
-def check_name(name: str, place: Place, report: Report) -> bool:
+def check_name(name: str, place: Location, report: Diagnostics) -> bool:
     """Say whether a variable can be called this; report it when it cannot."""
     reason = variable_refusal(name)
     if reason:
@@ -28,7 +28,7 @@ def check_name(name: str, place: Place, report: Report) -> bool:
     return reason is None
 
 
-def check_value(value: Any, place: Place, report: Report, item: str | None = None) -> bool:
+def check_value(value: Any, place: Location, report: Diagnostics, item: str | None = None) -> bool:
     """Say whether a value is not nested too deep; report that and every text that is not sound."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
@@ -47,7 +47,7 @@ def check_value(value: Any, place: Place, report: Report, item: str | None = Non
     return False
 
 
-def _check_text(value: str, place: Place, report: Report, item: str | None) -> None:
+def _check_text(value: str, place: Location, report: Diagnostics, item: str | None) -> None:
     """Report a text that is too long, or that looks like a template and would be sent as it is."""
     if MARKERS.search(value):
         report.add(

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.text import Text
 
-    from batch_runner.monitor.snapshot import Eta, Glance
+    from batch_runner.monitor.snapshot import Eta, JobSnapshot
     from batch_runner.settings import Rate
     from batch_runner.util.locale import Language
 
@@ -48,7 +48,7 @@ _LABEL, _BAR, _LEAST_NAME = 10, 30, 12  # cells of a picture's columns
 
 
 def picture(
-    look: Glance,
+    look: JobSnapshot,
     limit: Rate,
     *,
     language: Language,
@@ -90,7 +90,7 @@ def picture(
     return Text("\n", no_wrap=True).join(lines[: max(1, rows - 1)])
 
 
-def _title(look: Glance, language: Language, columns: int) -> Text:
+def _title(look: JobSnapshot, language: Language, columns: int) -> Text:
     from rich.text import Text
 
     done, total = look.counts[ItemStatus.DONE], sum(look.counts.values())
@@ -141,7 +141,7 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 10 or not value else f"{value:.2g}"
 
 
-def _counts(look: Glance, language: Language) -> Text:
+def _counts(look: JobSnapshot, language: Language) -> Text:
     from rich.text import Text
 
     in_flight = look.counts[ItemStatus.SUBMITTED] + look.counts[ItemStatus.SUBMITTING]
@@ -154,7 +154,7 @@ def _counts(look: Glance, language: Language) -> Text:
     return Text(" · ").join(parts)
 
 
-def _pace(look: Glance, limit: Rate, language: Language) -> Text:
+def _pace(look: JobSnapshot, limit: Rate, language: Language) -> Text:
     from rich.text import Text
 
     pace = f"{_number(look.pace * limit.seconds)}/{str(limit).partition('/')[2]}"
@@ -199,7 +199,7 @@ def _shortened(name: str, cells: int) -> str:
     return fitted(fitted(name, cells - width(tail)).rstrip() + tail, cells)
 
 
-def _held(look: Glance, language: Language) -> list[tuple[str, str]]:
+def _held(look: JobSnapshot, language: Language) -> list[tuple[str, str]]:
     entries = []
     for item in look.held:
         sent = wording(
@@ -209,7 +209,7 @@ def _held(look: Glance, language: Language) -> list[tuple[str, str]]:
     return _and_more(entries, look.counts[ItemStatus.HELD], language)
 
 
-def _errors(look: Glance) -> list[tuple[str, str]]:
+def _errors(look: JobSnapshot) -> list[tuple[str, str]]:
     return [
         (
             printable(name, 60),
@@ -219,7 +219,7 @@ def _errors(look: Glance) -> list[tuple[str, str]]:
     ]
 
 
-def _oldest(look: Glance, language: Language) -> list[tuple[str, str]]:
+def _oldest(look: JobSnapshot, language: Language) -> list[tuple[str, str]]:
     entries = []
     for item in look.oldest:
         since = item.started_at if item.status is ItemStatus.SUBMITTING else item.submitted_at

@@ -22,7 +22,7 @@ from batch_runner.errors import JournalError
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.manifest.job_args import command_line
 from batch_runner.monitor.dashboard import REST, is_terminal, live_picture, picture, weather_text
-from batch_runner.monitor.snapshot import glance
+from batch_runner.monitor.snapshot import take_snapshot
 from batch_runner.util.locale import encodable, reader_language, status_word, stop_word, wording
 from batch_runner.util.text import duration, printable
 
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from batch_runner.engine.context import Shift
-    from batch_runner.engine.run import Summary
-    from batch_runner.monitor.snapshot import Glance
+    from batch_runner.engine.run import RunSummary
+    from batch_runner.monitor.snapshot import JobSnapshot
     from batch_runner.util.locale import Language
 
 #: Seconds between two looks, and between two plain lines.
@@ -47,7 +47,7 @@ PROBLEM_FOR = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RunProgress:
     """One moment of a run."""
 
     total: int
@@ -68,11 +68,11 @@ class Facts:
     problem: str  # the last one
 
 
-def facts_of(shift: Shift) -> Facts:
+def facts_of(shift: Shift) -> RunProgress:
     """Return how the run stands now."""
     tally = shift.tally
     pace = shift.pacer.rate_now
-    return Facts(
+    return RunProgress(
         **_counted(tally.counts),
         creates=tally.paid,
         polls=tally.polls,
@@ -84,9 +84,9 @@ def facts_of(shift: Shift) -> Facts:
     )
 
 
-def facts_seen(look: Glance) -> Facts:
+def facts_seen(look: JobSnapshot) -> RunProgress:
     """Return how a run stands as its journal tells it; `pace` is what was created lately."""
-    return Facts(
+    return RunProgress(
         **_counted(look.counts),
         creates=look.creates,
         polls=look.run.polls if look.run else 0,
@@ -125,7 +125,7 @@ def _weather(shift: Shift) -> str:
     return "fair" if shift.pacer.rate_now >= shift.settings.limits.pace.per_second else "slowed"
 
 
-def line_of(facts: Facts, language: Language = "en") -> str:
+def line_of(facts: RunProgress, language: Language = "en") -> str:
     """Return one moment as one line."""
     parts = [
         wording(language, f"{facts.done}/{facts.total} done", f"完成 {facts.done}/{facts.total}"),
@@ -169,8 +169,8 @@ async def _watch(shift: Shift, *, as_json: bool) -> None:
         await _print_lines(shift, lambda facts: _write(sys.stderr, line_of(facts, language)))
 
 
-async def _print_lines(shift: Shift, show: Callable[[Facts], None]) -> None:
-    due = PlainLines()
+async def _print_lines(shift: Shift, show: Callable[[RunProgress], None]) -> None:
+    due = LineThrottle()
     while True:
         facts = facts_of(shift)
         if due.is_due(shift.clock(), facts.weather):
@@ -178,7 +178,7 @@ async def _print_lines(shift: Shift, show: Callable[[Facts], None]) -> None:
         await anyio.sleep(TICK)
 
 
-class PlainLines:
+class LineThrottle:
     """When the next line is due: every minute, and when the weather changes."""
 
     def __init__(self) -> None:
@@ -200,7 +200,7 @@ async def _live(shift: Shift) -> None:
     with live_picture(sys.stderr, screen=False) as show:
         while True:
             with contextlib.suppress(JournalError, OSError):
-                look = await anyio.to_thread.run_sync(glance, shift.folder.journal)
+                look = await anyio.to_thread.run_sync(take_snapshot, shift.folder.journal)
                 look = replace(look, creates=tally.paid, limited=tally.limited)
                 options |= {"weather": _weather(shift), "problem": problem.now(shift)}
                 show(functools.partial(picture, look, shift.settings.limits.pace, **options))
@@ -221,7 +221,7 @@ class _Problem:
         return printable(shift.tally.tried_again) if recent else ""
 
 
-def _json_line(facts: Facts) -> str:
+def _json_line(facts: RunProgress) -> str:
     return json.dumps({"event": "progress", **asdict(facts)})
 
 
@@ -231,7 +231,7 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def summary_lines(
-    summary: Summary, folder: Path, target: Sequence[str], language: Language = "en"
+    summary: RunSummary, folder: Path, target: Sequence[str], language: Language = "en"
 ) -> list[str]:
     """Return how a run ended, for people; `target` names the job in the commands to type next."""
     counts = summary.counts

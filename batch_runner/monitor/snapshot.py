@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from batch_runner.jobdir.layout import JobFolder, lock_owner
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import UNDERWAY, Event, ItemStatus
-from batch_runner.polling.workflow_model import Forecast
+from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.settings import Polling
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Eta(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Glance:
+class JobSnapshot:
     """A job at one moment. Times are seconds since the epoch, rates are a second."""
 
     at: float
@@ -67,7 +67,7 @@ class Glance:
     errors: tuple[tuple[str, EventRow], ...]  # other ones of this run, newest first, by item id
 
 
-def glance(journal: Path, *, now: float | None = None) -> Glance:
+def take_snapshot(journal: Path, *, now: float | None = None) -> JobSnapshot:
     """Return how the job of `journal` stands.
 
     Raises:
@@ -83,7 +83,7 @@ def glance(journal: Path, *, now: float | None = None) -> Glance:
         held = tuple(islice(reader.items(ItemStatus.HELD), HELD))
         troubles, known = reader.latest_troubles(ERRORS + HELD, began), {item.key for item in held}
         finishes = _finishes_a_second(reader, max(began, now - _FINISHING), now)
-        return Glance(
+        return JobSnapshot(
             at=now,
             job=reader.job().name,
             counts=counts,
@@ -151,7 +151,7 @@ def _typical(reader: JournalReader) -> float | None:
     """Return the seconds that half of the tasks need less than, as seen lately or learned."""
     if times := reader.service_times(_TASKS):
         return median(times)
-    known = (Forecast(Polling(), state).typical(0.5) for state in reader.learned().values())
+    known = (WorkflowModel(Polling(), state).typical(0.5) for state in reader.learned().values())
     return median(found) if (found := [one for one in known if one is not None]) else None
 
 

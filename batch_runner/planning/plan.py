@@ -15,7 +15,7 @@ from batch_runner.engine.deadline import seconds_left
 from batch_runner.jobdir.layout import lock_owner
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
-from batch_runner.polling.workflow_model import Forecast
+from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.settings import Polling, Price
 from batch_runner.storage.placing import missing
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_runner.jobdir.layout import JobFolder
-    from batch_runner.journal import Comparison, Imported, Journal, Standing
+    from batch_runner.journal import Imported, ItemSummary, Journal, ManifestDiff
     from batch_runner.models import ItemSpec
     from batch_runner.settings import Limits, Settings
 
@@ -39,7 +39,7 @@ _TOLD = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFE
 
 
 @dataclass(frozen=True, slots=True)
-class Obstacle:
+class Blocker:
     """Something that stands in a run's way: a word for what, and what a sentence needs."""
 
     kind: str
@@ -47,7 +47,7 @@ class Obstacle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outlook:
+class Estimate:
     """What the creates of a run would cost, and how long it would take, in seconds.
 
     `by_pace` is the least that the pace allows. `task` is the mean from submission to end in
@@ -75,11 +75,13 @@ class Plan:
     standing: Counter[ItemStatus] = field(default_factory=Counter)  # of those in the journal
     missing: int = 0  # of those that are done, a file has gone: fetched again, not paid again
     unlisted: int = 0  # in the journal, no longer in the manifest, replaced by none
-    replacing: list[tuple[ItemSpec, Standing]] = field(default_factory=list)
-    named: dict[str, list[Standing]] = field(default_factory=dict)  # by status, missing, unlisted
+    replacing: list[tuple[ItemSpec, ItemSummary]] = field(default_factory=list)
+    named: dict[str, list[ItemSummary]] = field(
+        default_factory=dict
+    )  # by status, missing, unlisted
     first: list[ItemSpec] = field(default_factory=list)  # creates
-    outlook: Outlook
-    obstacles: list[Obstacle] = field(default_factory=list)
+    outlook: Estimate
+    obstacles: list[Blocker] = field(default_factory=list)
 
     @property
     def in_flight(self) -> int:
@@ -88,19 +90,19 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
+class RunPreview:
     """What a run that holds its job is about to do."""
 
     counts: dict[ItemStatus, int]
     new: int  # of those pending
     unlisted: int
-    outlook: Outlook
-    obstacles: list[Obstacle]
+    outlook: Estimate
+    obstacles: list[Blocker]
 
 
 def make_head(
     journal: Journal, imported: Imported, workflows: Collection[str], limits: Limits
-) -> Head:
+) -> RunPreview:
     """Return what a run is about to do, from its journal just after the import.
 
     The time of a task is that of `workflows` together, without another look at the items.
@@ -111,7 +113,7 @@ def make_head(
     creates = outlook(
         counts[ItemStatus.PENDING], spent=journal.spent_now(), task=mean(used), limits=limits
     )
-    return Head(
+    return RunPreview(
         counts=counts,
         new=imported.new,
         unlisted=imported.unlisted,
@@ -127,13 +129,13 @@ def make_plan(specs: Iterable[ItemSpec], folder: JobFolder, settings: Settings) 
         JournalUnreadable: the journal is damaged or of another version.
     """
     if not folder.journal.exists():
-        survey = _Survey({})
+        survey = PlanBuilder({})
         for spec in specs:
             survey.new(spec, None)
         spent = 0
     else:
         with JournalReader(folder.journal) as reader:
-            survey = _Survey(task_seconds(reader.learned()))
+            survey = PlanBuilder(task_seconds(reader.learned()))
             _compare(survey, specs, reader.comparison(), folder)
             spent = reader.spent()
     plan, limits = survey.plan, settings.limits
@@ -146,7 +148,7 @@ def make_plan(specs: Iterable[ItemSpec], folder: JobFolder, settings: Settings) 
 
 
 def _compare(
-    survey: _Survey, specs: Iterable[ItemSpec], comparison: Comparison, folder: JobFolder
+    survey: PlanBuilder, specs: Iterable[ItemSpec], comparison: ManifestDiff, folder: JobFolder
 ) -> None:
     for difference in comparison.differences(specs):
         row, status = difference.row, difference.status
@@ -159,7 +161,7 @@ def _compare(
     survey.settle(comparison)
 
 
-class _Survey:
+class PlanBuilder:
     """Collects a plan, item by item."""
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
@@ -193,7 +195,7 @@ class _Survey:
         self.plan.missing += 1
         self._name("missing", row)
 
-    def settle(self, comparison: Comparison) -> None:
+    def settle(self, comparison: ManifestDiff) -> None:
         """Fill in what is known only when all items are through."""
         plan = self.plan
         plan.changed = comparison.changed
@@ -227,7 +229,7 @@ class _Survey:
 
 def task_seconds(learned: Mapping[str, str]) -> dict[str, float]:
     """Return the mean seconds of a task by workflow, from what earlier runs learned."""
-    found = {name: Forecast(Polling(), state).mean() for name, state in learned.items()}
+    found = {name: WorkflowModel(Polling(), state).mean() for name, state in learned.items()}
     return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
@@ -237,12 +239,12 @@ def mean(values: Iterable[float]) -> float | None:
     return sum(listed) / len(listed) if listed else None
 
 
-def outlook(creates: int, *, spent: int, task: float | None, limits: Limits) -> Outlook:
+def outlook(creates: int, *, spent: int, task: float | None, limits: Limits) -> Estimate:
     """Return what `creates` would cost and how long they take, as far as the cap allows them."""
     allowed = creates if limits.tasks is None else min(creates, max(0, limits.tasks - spent))
     by_pace = allowed / limits.pace.per_second
     by_in_flight = None if task is None else allowed * task / limits.in_flight
-    return Outlook(
+    return Estimate(
         creates=allowed,
         capped=creates - allowed,
         spent=spent,
@@ -254,7 +256,7 @@ def outlook(creates: int, *, spent: int, task: float | None, limits: Limits) -> 
     )
 
 
-_NOTHING = Outlook(
+_NOTHING = Estimate(
     creates=0,
     capped=0,
     spent=0,
@@ -266,34 +268,34 @@ _NOTHING = Outlook(
 )
 
 
-def obstacles(outlook: Outlook, limits: Limits, *, held: int) -> list[Obstacle]:
+def obstacles(outlook: Estimate, limits: Limits, *, held: int) -> list[Blocker]:
     """Return what of the job itself stands in the way of a run."""
     found = []
     if outlook.capped:
         kind = "cap" if outlook.creates else "cap_reached"
         values = {"left_out": outlook.capped, "cap": limits.tasks, "spent": outlook.spent}
-        found.append(Obstacle(kind, values))
+        found.append(Blocker(kind, values))
     left = seconds_left(limits)
     if left is not None and outlook.creates and left < outlook.seconds:
-        found.append(Obstacle("deadline", {"left": left, "seconds": outlook.seconds}))
+        found.append(Blocker("deadline", {"left": left, "seconds": outlook.seconds}))
     if held:
-        found.append(Obstacle("held", {"held": held}))
+        found.append(Blocker("held", {"held": held}))
     return found
 
 
-def folder_obstacles(folder: JobFolder, free_bytes: int) -> list[Obstacle]:
+def folder_obstacles(folder: JobFolder, free_bytes: int) -> list[Blocker]:
     """Return what of the output folder stands in the way of a run; makes nothing."""
     found = []
     if (owner := lock_owner(folder)) is not None:
-        found.append(Obstacle("locked", {"owner": owner}))
+        found.append(Blocker("locked", {"owner": owner}))
     if folder.marker.exists() and not folder.journal.exists():
-        found.append(Obstacle("journal_gone", {"journal": folder.journal}))
+        found.append(Blocker("journal_gone", {"journal": folder.journal}))
     place = _nearest(folder.root)
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-        found.append(Obstacle("not_writable", {"folder": folder.root}))
+        found.append(Blocker("not_writable", {"folder": folder.root}))
     elif (free := shutil.disk_usage(place).free) < free_bytes:
         values = {"free": free // 1_000_000, "wanted": free_bytes // 1_000_000}
-        found.append(Obstacle("disk_full", values))
+        found.append(Blocker("disk_full", values))
     return found
 
 
@@ -304,7 +306,7 @@ def _nearest(path: Path) -> Path:
     return path
 
 
-def must_confirm(outlook: Outlook, limits: Limits) -> bool:
+def must_confirm(outlook: Estimate, limits: Limits) -> bool:
     """Say whether the creates cost more than a person wants to pay without being asked."""
     threshold, price, creates = limits.confirm_above, limits.price, outlook.creates
     if isinstance(threshold, int):

@@ -21,7 +21,7 @@ from batch_runner.registry.known_jobs import job_folders
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from batch_runner.jobdir.open import Identity
+    from batch_runner.jobdir.open import JobIdentity
     from batch_runner.models import ItemSpec
 
 #: Items from the first that are looked for, and other jobs from the latest that are looked into.
@@ -29,7 +29,7 @@ LOOKED_FOR, LOOKED_INTO = 500, 100
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
+class PriorPayment:
     """How many of the first `of` items another job has paid for, and its folder."""
 
     count: int
@@ -38,8 +38,8 @@ class Elsewhere:
 
 
 def paid_elsewhere(
-    specs: Iterable[ItemSpec], root: Path, state: Path, identity: Identity
-) -> Elsewhere | None:
+    specs: Iterable[ItemSpec], root: Path, state: Path, identity: JobIdentity
+) -> PriorPayment | None:
     """Return the job known in `state`, but for that in `root`, which has paid for most of `specs`.
 
     `identity` tells the service; what was paid to another one does not count.
@@ -47,12 +47,14 @@ def paid_elsewhere(
     first = [spec.key for spec in islice(specs, LOOKED_FOR)]
     own = Path(os.path.realpath(root))
     others = [folder for folder in job_folders(state) if folder != own][:LOOKED_INTO]
-    found = [Elsewhere(_paid_in(folder, first, identity), len(first), folder) for folder in others]
+    found = [
+        PriorPayment(_paid_in(folder, first, identity), len(first), folder) for folder in others
+    ]
     most = max(found, default=None, key=lambda one: one.count)
     return most if most is not None and most.count else None
 
 
-def _paid_in(folder: Path, keys: list[str], identity: Identity) -> int:
+def _paid_in(folder: Path, keys: list[str], identity: JobIdentity) -> int:
     try:
         with JournalReader(JobFolder(folder).journal) as reader:
             job = reader.job()

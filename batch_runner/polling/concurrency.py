@@ -1,11 +1,11 @@
 """In what order a service finishes, and so how far down the line it is worth asking.
 
 A service with a few workers takes tasks roughly in the order they came: a task far behind the
-newest finished one has not been started. `Line` keeps the unfinished tasks of one workflow in
-order of submission and knows each one's rank (how many before it are unfinished) in O(log n), by a
-Fenwick tree over submission numbers. `Width` learns from what ends, and when, how many of the line
-are in work at once. The two together are the frontier: whoever stands within the width has its
-turn; the others wait.
+newest finished one has not been started. `RankedTasks` keeps the unfinished tasks of one workflow
+in order of submission and knows each one's rank (how many before it are unfinished) in O(log n), by
+a Fenwick tree over submission numbers. `ConcurrencyEstimator` learns from what ends, and when, how
+many of the line are in work at once. The two together are the frontier: whoever stands within the
+width has its turn; the others wait.
 
 A service that works out of order finishes tasks of any rank; then the width grows to the whole
 line, and everybody has their turn from the first moment. The width errs on the large side: twice
@@ -39,7 +39,7 @@ _BETTER = 0.95  # a width is left only for one that costs less than this part
 _SLIGHT = 0.02  # times the quickest task: a gain for which no queue is assumed where none was
 
 
-class Line(Generic[T]):
+class RankedTasks(Generic[T]):
     """Unfinished tasks in order of submission, numbered from 0."""
 
     def __init__(self) -> None:
@@ -119,7 +119,7 @@ class Line(Generic[T]):
                 self._tree[above] += self._tree[position]
 
 
-class End(NamedTuple):
+class Completion(NamedTuple):
     """One task that was found finished: going at `looked`, ended at `found`."""
 
     number: int
@@ -128,7 +128,7 @@ class End(NamedTuple):
     found: float
 
 
-class Width:
+class ConcurrencyEstimator:
     """How many tasks at the head of the line are in work at once, learned from what finishes.
 
     Of several widths that one is taken under which the looks would cost least, had it been so all
@@ -138,7 +138,7 @@ class Width:
 
     def __init__(self) -> None:
         self.value: int | None = None  #: None while everybody counts as in work
-        self.ends: deque[End] = deque(maxlen=_REMEMBERED)
+        self.ends: deque[Completion] = deque(maxlen=_REMEMBERED)
         self._left: deque[float] = deque(maxlen=_MOST_LEFT)  # when the line became shorter
         self._left_before = 0  # how often before the first of these
         self._noted = 0
@@ -152,7 +152,7 @@ class Width:
             self._left_before += 1
         self._left.append(now)
 
-    def note(self, end: End, rank: int, length: int) -> bool:
+    def note(self, end: Completion, rank: int, length: int) -> bool:
         """Note a finish, its rank, and how long the line is; return whether the width has moved."""
         self.ends.append(end)
         self._quickest = min(self._quickest, end.found - end.since)

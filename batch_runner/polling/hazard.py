@@ -35,7 +35,7 @@ _FEW_LEFT, _STEPS = 0.05, 8  # part still going that one look will do for; momen
 _INHERITED = 100  # finishes that all earlier runs together weigh, at most
 
 
-class Durations:
+class HazardModel:
     """The hazard of one kind of duration, over a clock that runs from 0 to `longest`.
 
     All that is under `shortest` is one stretch, then each is longer by `grain` than the one before.

@@ -14,7 +14,7 @@ _MOST_PROVEN = 20.0  # and what it can save up, or owe
 _SURPRISE = 3.0  # nats that one look counts, at most
 
 
-class Contest:
+class ModelComparison:
     """The score of a challenger against whom it challenges."""
 
     def __init__(self, proof: float = 0.0) -> None:

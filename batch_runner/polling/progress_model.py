@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batch_runner.polling.hazard import Durations
-from batch_runner.polling.model_comparison import Contest
+from batch_runner.polling.hazard import HazardModel
+from batch_runner.polling.model_comparison import ModelComparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,7 @@ _LEAST_PROGRESS = 1e-4  # of less it cannot be told how long the rest takes
 _LEAST_LEFT = 0.2  # seconds; progress is seldom finer
 
 
-class Sighting(NamedTuple):
+class ProgressReading(NamedTuple):
     """What a task's progress said at a look, and how much time that leaves."""
 
     first_at: float
@@ -35,34 +35,34 @@ class Sighting(NamedTuple):
 
 
 def sight(
-    before: Sighting | None, progress: float | None, *, age: float, now: float
-) -> Sighting | None:
+    before: ProgressReading | None, progress: float | None, *, age: float, now: float
+) -> ProgressReading | None:
     """Return what a report says of a task whose turn came `age` seconds ago; None for nothing."""
     if progress is None or not _LEAST_PROGRESS <= progress <= 1:
         return None
     if before is not None and progress > before.first and progress >= before.last:
         slope = (progress - before.first) / (now - before.first_at)
         left = max(_LEAST_LEFT, (1 - progress) / slope)
-        return Sighting(before.first_at, before.first, progress, left, sloped=True)
+        return ProgressReading(before.first_at, before.first, progress, left, sloped=True)
     left = max(_LEAST_LEFT, age * (1 - progress) / progress)
-    return Sighting(now, progress, progress, left, sloped=False)
+    return ProgressReading(now, progress, progress, left, sloped=False)
 
 
-class Sightings:
+class ProgressModel:
     """The contest, for one workflow; one clock and one score for each kind of sighting."""
 
     def __init__(self) -> None:
-        self._clocks = [Durations(shortest=0.02, longest=1000.0) for _ in range(2)]
-        self._contests = [Contest(), Contest()]  # progress challenges age
+        self._clocks = [HazardModel(shortest=0.02, longest=1000.0) for _ in range(2)]
+        self._contests = [ModelComparison(), ModelComparison()]  # progress challenges age
 
-    def next_look(self, sighting: Sighting | None, price: float) -> float | None:
+    def next_look(self, sighting: ProgressReading | None, price: float) -> float | None:
         """Return the seconds from the sighting to the next look; None when it is not believed."""
         if sighting is None or not self._contests[sighting.sloped].won:
             return None
         clock = self._clocks[sighting.sloped]
         return sighting.left * clock.next_look(0.0, price / sighting.left)
 
-    def hold(self, sighting: Sighting, passed: float, by_age: float, *, ended: bool) -> None:
+    def hold(self, sighting: ProgressReading, passed: float, by_age: float, *, ended: bool) -> None:
         """Compare what was foretold for a look `passed` seconds later with what it has seen.
 
         `by_age` is the hazard that the task's age gave the same stretch.
@@ -73,7 +73,7 @@ class Sightings:
 
     def doubt(self) -> None:
         """Let progress prove itself anew."""
-        self._contests = [Contest(), Contest()]
+        self._contests = [ModelComparison(), ModelComparison()]
 
     def state(self) -> dict[str, object]:
         """Return what was learned, ready for JSON."""
@@ -91,4 +91,4 @@ class Sightings:
         for clock, known in zip(self._clocks, state["clocks"], strict=True):
             clock.restore(known)
         one, two = state["proof"]
-        self._contests = [Contest(float(one)), Contest(float(two))]
+        self._contests = [ModelComparison(float(one)), ModelComparison(float(two))]

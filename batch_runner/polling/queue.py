@@ -1,8 +1,7 @@
 """Which look is due when: the schedule without its waiting (see `schedule` for the why).
 
-`DueLooks` sorts the looks to come, `Agenda` moves tasks between it, the pollers and the forecasts
-of their workflows. Every moment is an argument, so a whole night can be played in a loop.
-"""
+`DuePolls` sorts the looks to come, `PollQueue` moves tasks between it, the pollers and the
+forecasts of their workflows. Every moment is an argument, so a whole night can be played in a loop."""
 
 from __future__ import annotations
 
@@ -11,7 +10,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from batch_runner.polling.workflow_model import Forecast, Ticket, Watched
+from batch_runner.polling.workflow_model import PolledTask, Ticket, WorkflowModel
 
 if TYPE_CHECKING:
     import random
@@ -24,7 +23,7 @@ _JITTER = 0.1  # of a look's price
 _CHEAPEST = 0.1  # part of its usual price that a look costs when it is worth most
 
 
-class DueLooks:
+class DuePolls:
     """The looks to come, so sorted that the most valuable due one is found at once.
 
     When more looks are due than the limit allows, the worth of each is (time since the last look ÷
@@ -38,7 +37,7 @@ class DueLooks:
         self._overdue: dict[int, list[Ticket]] = {}  # by class of spacing; no heap is empty
         self._sequence = 0
 
-    def push(self, watched: Watched, due: float, spacing: float) -> None:
+    def push(self, watched: PolledTask, due: float, spacing: float) -> None:
         """Plan a look; an earlier plan for the same task is void."""
         self._sequence += 1
         watched.ticket = (due, self._sequence, spacing, watched)
@@ -52,7 +51,7 @@ class DueLooks:
                 soonest = heap[0][0]
         return soonest
 
-    def pop(self, now: float) -> Watched | None:
+    def pop(self, now: float) -> PolledTask | None:
         """Take out the most valuable look that is due."""
         self._sort_in(now)
         best, most = None, -1.0
@@ -81,7 +80,7 @@ class DueLooks:
             heapq.heappop(heap)
         return bool(heap)
 
-    def find(self, task: InFlight) -> Watched:
+    def find(self, task: InFlight) -> PolledTask:
         """Return the planned look of a task; slow, for the rare case."""
         return next(
             ticket[3]
@@ -91,7 +90,7 @@ class DueLooks:
         )
 
 
-class Agenda:
+class PollQueue:
     """All tasks that are looked after, and what is known of their workflows."""
 
     def __init__(
@@ -107,9 +106,9 @@ class Agenda:
         self._random = random
         self._behind = behind
         self._learned = dict(learned)
-        self._forecasts: dict[str, Forecast] = {}
-        self._looks = DueLooks()
-        self._out: dict[str, Watched] = {}  # being looked at now
+        self._forecasts: dict[str, WorkflowModel] = {}
+        self._looks = DuePolls()
+        self._out: dict[str, PolledTask] = {}  # being looked at now
         self._held = 0
         self._last: tuple[int, float] | None = None  # held, and a look's price, when no more came
         self._finishes: deque[float] = deque(maxlen=100)
@@ -120,7 +119,7 @@ class Agenda:
     def add(self, task: InFlight, now: float, *, seen_before: bool = False) -> None:
         """Take a task on; its first look is due by policy."""
         forecast = self._forecast(task.workflow)
-        watched = Watched(task, forecast, seen_before=seen_before)
+        watched = PolledTask(task, forecast, seen_before=seen_before)
         forecast.add(watched)
         self._held += 1
         self._plan(watched, now)
@@ -190,19 +189,19 @@ class Agenda:
         """Return the seconds within which `share` of a workflow's tasks finish."""
         return self._forecast(workflow).typical(share)
 
-    def _forecast(self, workflow: str) -> Forecast:
+    def _forecast(self, workflow: str) -> WorkflowModel:
         if (known := self._forecasts.get(workflow)) is None:
-            known = Forecast(self._polling, self._learned.get(workflow))
+            known = WorkflowModel(self._polling, self._learned.get(workflow))
             self._forecasts[workflow] = known
         return known
 
-    def _advance(self, forecast: Forecast, now: float) -> None:
+    def _advance(self, forecast: WorkflowModel, now: float) -> None:
         """Plan anew the looks at those whose turn has come."""
         for watched in forecast.come_of_turn(now):
             if watched.ticket is not None:
                 self._plan(watched, now)
 
-    def _plan(self, watched: Watched, now: float) -> None:
+    def _plan(self, watched: PolledTask, now: float) -> None:
         # Tasks submitted together drift apart, and the learner sees more than the same few ages.
         price = self._polling.cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
         due, spacing = watched.forecast.next_look(watched, now, price * self._discount())
@@ -215,7 +214,7 @@ class Agenda:
         held, price = self._last
         return max(_CHEAPEST, price * min(1.0, self._held / held) ** 2)
 
-    def _let_go(self, task: InFlight) -> Watched:
+    def _let_go(self, task: InFlight) -> PolledTask:
         self._held -= 1
         watched = self._out.pop(task.task_id, None)
         if watched is None:

@@ -26,8 +26,8 @@ tasks queued before sixteen workers the age of a task says little, its place in 
 tells its progress, and as long as that has told the truth, it is asked when it said it would be
 done (`sightings`). All of it is bounded by the operator: no look sooner than `shortest` or, once a
 task's turn has come, later than `longest` after the last; and none before `first` until a few have
-finished. What is known of a workflow is one `Forecast`; it watches itself, and forgets when the
-service has changed.
+finished. What is known of a workflow is one `WorkflowModel`; it watches itself, and forgets when
+the service has changed.
 
 Quick tasks are worth no fewer looks than slow ones: a look costs a sixtieth of the time that half
 the tasks take, if that is less than the operator's price. And the price falls, to a tenth at most,
@@ -42,12 +42,11 @@ When the poll limit binds, looks fall due faster than they may be made. A look's
 the square of (time since the last ÷ proper spacing), so the one for which this ratio is largest
 goes first. That is the same rule with a higher price of a look, found without knowing the price.
 
-Who runs: any number of pollers call `Schedule.next`. One of them, the first in line for a lock,
-waits for the clock, for the gate and for the poll limit; when it leaves with a task the next moves
-up. So there is one timer however many tasks and pollers there are, and nobody wakes for nothing. A
-task leaves the heap only in the moment it is returned: a poller cancelled while waiting takes none
-with it. `Agenda` is all of this without the waiting; every moment is an argument.
-"""
+Who runs: any number of pollers call `PollScheduler.next`. One of them, the first in line for a
+lock, waits for the clock, for the gate and for the poll limit; when it leaves with a task the next
+moves up. So there is one timer however many tasks and pollers there are, and nobody wakes for
+nothing. A task leaves the heap only in the moment it is returned: a poller cancelled while waiting
+takes none with it. `PollQueue` is all of this without the waiting; every moment is an argument."""
 
 from __future__ import annotations
 
@@ -55,19 +54,19 @@ import asyncio
 import math
 from typing import TYPE_CHECKING
 
-from batch_runner.polling.queue import Agenda
-from batch_runner.ratelimit.limiter import Pacer
+from batch_runner.polling.queue import PollQueue
+from batch_runner.ratelimit.limiter import RateLimiter
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
     from batch_runner.models import InFlight, TaskReport
-    from batch_runner.ratelimit.limiter import Gate
+    from batch_runner.ratelimit.limiter import PauseGate
     from batch_runner.settings import Polling, Rate
 
 
-class Schedule:
+class PollScheduler:
     """Tells each poller of the pool what to look at next."""
 
     def __init__(
@@ -75,16 +74,16 @@ class Schedule:
         polling: Polling,
         polls: Rate,
         *,
-        gate: Gate,
+        gate: PauseGate,
         clock: Callable[[], float],
         random: random.Random,
         learned: Mapping[str, str] | None = None,
         behind: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`behind` as for `Agenda`."""
+        """`behind` as for `PollQueue`."""
         self._clock = clock
-        self._pacer = Pacer(polls, gate=gate, clock=clock, random=random)
-        self._agenda = Agenda(polling, random=random, learned=learned or {}, behind=behind)
+        self._pacer = RateLimiter(polls, gate=gate, clock=clock, random=random)
+        self._agenda = PollQueue(polling, random=random, learned=learned or {}, behind=behind)
         self._closed = False
         self._turn = asyncio.Lock()  # the one poller that waits for the clock; the rest wait for it
         self._changed = asyncio.Event()

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.polling.hazard import Durations
-from batch_runner.polling.model_comparison import Contest
+from batch_runner.polling.hazard import HazardModel
+from batch_runner.polling.model_comparison import ModelComparison
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +25,13 @@ _LEAST, _MOST = 0.01, 1e6  # seconds between which the fine one's range must lie
 
 
 class FocusedDurations:
-    """As `Durations`, at the grain that has foretold best."""
+    """As `HazardModel`, at the grain that has foretold best."""
 
     def __init__(self) -> None:
-        self._coarse = Durations()
-        self._fine: Durations | None = None
+        self._coarse = HazardModel()
+        self._fine: HazardModel | None = None
         self._range = 0.0, 0.0  # of the fine one, in seconds
-        self._contest = Contest()
+        self._contest = ModelComparison()
         self._from = _FROM  # finishes seen from which on it is known where most end
 
     @property
@@ -40,14 +40,14 @@ class FocusedDurations:
         return self._coarse.seen
 
     def survived(self, start: float, end: float) -> float:
-        """Note a task that was going at `start` and still at `end`, as `Durations` does."""
+        """Note a task that was going at `start` and still at `end`, as `HazardModel` does."""
         coarse = self._coarse.survived(start, end)
         if self._fine is None:
             return coarse
         return self._hold(coarse, self._fine.survived(start, end), ended=False)
 
     def ended(self, start: float, end: float) -> float:
-        """Note a task that was going at `start` and ended at `end`, as `Durations` does."""
+        """Note a task that was going at `start` and ended at `end`, as `HazardModel` does."""
         coarse = self._coarse.ended(start, end)
         if self._fine is None:
             self._focus()
@@ -55,7 +55,7 @@ class FocusedDurations:
         return self._hold(coarse, self._fine.ended(start, end), ended=True)
 
     def next_look(self, at: float, price: float, *, shortest: float) -> float:
-        """Return when to look next, as `Durations` does."""
+        """Return when to look next, as `HazardModel` does."""
         if (proven := self._proven) is not None:
             return proven.next_look(at, price, shortest=shortest)
         return self._coarse.next_look(at, price)  # too blunt to tell a peak so narrow
@@ -67,7 +67,7 @@ class FocusedDurations:
     def fade(self, share: float) -> None:
         """Let all that was seen count `share` of what it did; where most end is no longer known."""
         self._coarse.fade(share)
-        self._fine, self._contest = None, Contest()
+        self._fine, self._contest = None, ModelComparison()
         self._from = self._coarse.seen + 3 * _FROM
 
     def state(self) -> dict[str, object]:
@@ -91,10 +91,10 @@ class FocusedDurations:
         if not _LEAST <= low < high <= _MOST:
             raise ValueError(f"wanted a range of seconds, not {low} to {high}")
         self._lay(low, high).restore(fine)
-        self._contest = Contest(float(fine["proof"]))
+        self._contest = ModelComparison(float(fine["proof"]))
 
     @property
-    def _proven(self) -> Durations | None:
+    def _proven(self) -> HazardModel | None:
         """Return the fine one while it is believed."""
         return self._fine if self._contest.won else None
 
@@ -113,8 +113,8 @@ class FocusedDurations:
         if low < high:
             self._lay(low, high)
 
-    def _lay(self, low: float, high: float) -> Durations:
+    def _lay(self, low: float, high: float) -> HazardModel:
         """Begin a fine table for what ends between these seconds."""
         self._range = low, high
-        self._fine = Durations(shortest=low, longest=high, grain=_FINE)
+        self._fine = HazardModel(shortest=low, longest=high, grain=_FINE)
         return self._fine

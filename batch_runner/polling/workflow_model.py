@@ -19,9 +19,9 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from batch_runner.polling.concurrency import End, Line, Width
-from batch_runner.polling.hazard import Durations
-from batch_runner.polling.progress_model import Sighting, Sightings, sight
+from batch_runner.polling.concurrency import Completion, ConcurrencyEstimator, RankedTasks
+from batch_runner.polling.hazard import HazardModel
+from batch_runner.polling.progress_model import ProgressModel, ProgressReading, sight
 from batch_runner.polling.two_scale_hazard import FocusedDurations
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _CHANGED, _LEAN = 25.0, 0.4  # ends too many or too few that say the service has
 _FADED = 0.05  # what is left of what was learned then
 
 
-class Watched:
+class PolledTask:
     """One task on the schedule. Small: there are many."""
 
     __slots__ = (
@@ -50,7 +50,7 @@ class Watched:
         *("sighting", "task", "teaches", "ticket", "turn"),
     )
 
-    def __init__(self, task: InFlight, forecast: Forecast, *, seen_before: bool) -> None:
+    def __init__(self, task: InFlight, forecast: WorkflowModel, *, seen_before: bool) -> None:
         self.task = task
         self.forecast = forecast  # of its workflow
         self.inherited = seen_before  # how long it had been going then is not known
@@ -60,14 +60,14 @@ class Watched:
         # When it was last known to be going; None when an earlier run may have looked: what the
         # next look finds then says nothing about how long it took.
         self.looked: float | None = None if seen_before else task.since
-        self.sighting: Sighting | None = None
+        self.sighting: ProgressReading | None = None
         self.ticket: Ticket | None = None  # its place among the due looks
 
 
-Ticket = tuple[float, int, float, Watched]  #: when a look is due, a number, its spacing, whose
+Ticket = tuple[float, int, float, PolledTask]  #: when a look is due, a number, its spacing, whose
 
 
-class Drift:
+class DriftDetector:
     """Whether ends come as foretold: two sums (CUSUM), of ends too many and of ends too few.
 
     Each leans back by a part of what is foretold, so that chance alone seldom carries it far.
@@ -91,17 +91,17 @@ class Drift:
         return few
 
 
-class Forecast:
+class WorkflowModel:
     """What is known about one workflow. Every moment is loop time."""
 
     def __init__(self, polling: Polling, learned: str | None = None) -> None:
         self._polling = polling
         self._turn, self._wait = _fresh_clocks()
-        self._sightings = Sightings()
-        self._width = Width()
-        self._drift = Drift()
+        self._sightings = ProgressModel()
+        self._width = ConcurrencyEstimator()
+        self._drift = DriftDetector()
         self._seconds: deque[float] = deque(maxlen=_KEPT)  # from submission to end
-        self._line: Line[Watched] = Line()
+        self._line: RankedTasks[PolledTask] = RankedTasks()
         self._edge = 0  # the first number beyond the width
         self._at_once = 0  # finishes found by the first look at a task
         self._doubt = 0  # of the width: waiting tasks that had ended, less those that had not
@@ -110,7 +110,7 @@ class Forecast:
         if learned is not None:
             self._restore(learned)
 
-    def add(self, watched: Watched) -> None:
+    def add(self, watched: PolledTask) -> None:
         """Put a new task at the end of the line."""
         watched.number = self._line.append(watched)
         watched.teaches = not watched.inherited and self._wants_teacher(watched.task.since)
@@ -130,7 +130,7 @@ class Forecast:
         self._teachers -= 1
         return True
 
-    def come_of_turn(self, now: float) -> list[Watched]:
+    def come_of_turn(self, now: float) -> list[PolledTask]:
         """Return the tasks that have come within the width since the last call."""
         width = self._width.value
         edge = self._line.number_at(len(self._line) if width is None else width)
@@ -141,14 +141,14 @@ class Forecast:
         self._edge = edge
         return came
 
-    def send_back(self, watched: Watched) -> bool:
+    def send_back(self, watched: PolledTask) -> bool:
         """Return whether the width has shrunk so that the task waits again."""
         if watched.turn is None or watched.number < self._edge or watched.looked is None:
             return False
         watched.turn = watched.sighting = None
         return True
 
-    def next_look(self, watched: Watched, now: float, price: float) -> tuple[float, float]:
+    def next_look(self, watched: PolledTask, now: float, price: float) -> tuple[float, float]:
         """Return when the next look is worth its price, and the spacing that leads there.
 
         `price` is in seconds of delay; where tasks are quick it is less, so that they get as many
@@ -186,7 +186,7 @@ class Forecast:
             return price
         return max(price, min(polling.cost, _STEEP * polling.shortest**2 / half))
 
-    def going(self, watched: Watched, now: float, progress: float | None) -> bool:
+    def going(self, watched: PolledTask, now: float, progress: float | None) -> bool:
         """Learn that a look found the task going; return whether everybody's turn has come."""
         anew = watched.looked is not None and self._learn(watched, now, ended=False)
         watched.looked = now
@@ -197,7 +197,7 @@ class Forecast:
             watched.sighting = sight(watched.sighting, progress, age=age, now=now)
         return anew
 
-    def ended(self, watched: Watched, now: float) -> None:
+    def ended(self, watched: PolledTask, now: float) -> None:
         """Learn that a look found the task ended, and take it out of the line."""
         rank = self._line.remove(watched.number)
         self._width.left(now)
@@ -209,13 +209,13 @@ class Forecast:
         elif looked <= watched.turn:
             self._at_once += 1
         self._seconds.append((looked + now) / 2 - since)
-        end = End(watched.number, since, looked, now)
+        end = Completion(watched.number, since, looked, now)
         if self._width.note(end, rank, len(self._line)):
             self._relearn()
         else:
             self._learn(watched, now, ended=True)
 
-    def doubtful(self) -> Watched | None:
+    def doubtful(self) -> PolledTask | None:
         """Return the first of those who wait, now and then, when first looks find all ended."""
         width = self._width.value
         if width is None or self._at_once < _AT_ONCE:
@@ -233,7 +233,7 @@ class Forecast:
             self._width.widen()
         self._at_once = _AT_ONCE  # one that has ended is seldom the only one: the next is asked now
 
-    def forget(self, watched: Watched, now: float) -> None:
+    def forget(self, watched: PolledTask, now: float) -> None:
         """Take the task out of the line; nothing is learned."""
         self._line.remove(watched.number)
         self._width.left(now)
@@ -260,7 +260,7 @@ class Forecast:
         }
         return json.dumps(state, separators=(",", ":"))
 
-    def _learn(self, watched: Watched, now: float, *, ended: bool) -> bool:
+    def _learn(self, watched: PolledTask, now: float, *, ended: bool) -> bool:
         """Feed the clocks with what a look found; return whether everybody's turn has come."""
         looked, turn, since = watched.looked, watched.turn, watched.task.since
         if looked is None or not watched.teaches:
@@ -310,7 +310,7 @@ class Forecast:
     def _restore(self, learned: str) -> None:
         """Take over what an earlier run learned; garbage and other versions count as nothing."""
         turn, wait = _fresh_clocks()
-        sightings = Sightings()
+        sightings = ProgressModel()
         try:
             state = json.loads(learned)
             if state["version"] != _VERSION:
@@ -327,11 +327,11 @@ class Forecast:
         self._seconds.extend(seconds)
 
 
-def _fresh_clocks() -> tuple[FocusedDurations, Durations]:
+def _fresh_clocks() -> tuple[FocusedDurations, HazardModel]:
     """Return the clocks of the turn and of the wait, knowing nothing."""
-    return FocusedDurations(), Durations(trust=5.0, pooled=True)
+    return FocusedDurations(), HazardModel(trust=5.0, pooled=True)
 
 
-def _feed(clock: Durations | FocusedDurations, start: float, end: float, *, ended: bool) -> float:
+def _feed(clock: HazardModel | FocusedDurations, start: float, end: float, *, ended: bool) -> float:
     """Teach a clock what a look found; return the hazard it held for what lies between."""
     return clock.ended(start, end) if ended else clock.survived(start, end)

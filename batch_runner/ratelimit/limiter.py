@@ -1,7 +1,7 @@
 """How fast creates (and polls) may leave: an even pace, and what a 429 teaches about it.
 
-Theory of operation. A token is the right to send one request now. `Pacer.token` gives them out one
-by one, in the order they were asked for, when three things agree:
+Theory of operation. A token is the right to send one request now. `RateLimiter.token` gives them
+out one by one, in the order they were asked for, when three things agree:
 
 * the **gate** is open: one moment, shared by everything that talks to one service, before which
   nobody asks again. A 429 closes it for all, with Retry-After as a floor;
@@ -14,13 +14,12 @@ by one, in the order they were asked for, when three things agree:
 
 A create may not leave before its intent is on the disk, and commits are shared: what waited for one
 would leave in a bunch. So at a pace where that matters each request leaves the same time after its
-token (`Pacer.in_step`), which brings back the spacing that the tokens had.
+token (`RateLimiter.in_step`), which brings back the spacing that the tokens had.
 
-What the service allows is rarely what the operator configured. `Adaption` finds it out as TCP CUBIC
-finds the width of a path: a 429 cuts the rate once, the rate that drew it is remembered, and the
-way back is quick at first, slow near that rate, and slow beyond. Each further 429 near the same
-rate makes the way back slower, so a night at a service's limit draws few of them.
-"""
+What the service allows is rarely what the operator configured. `AdaptiveRate` finds it out as TCP
+CUBIC finds the width of a path: a 429 cuts the rate once, the rate that drew it is remembered, and
+the way back is quick at first, slow near that rate, and slow beyond. Each further 429 near the same
+rate makes the way back slower, so a night at a service's limit draws few of them."""
 
 from __future__ import annotations
 
@@ -67,7 +66,7 @@ def _loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Gate:
+class PauseGate:
     """One "not before" for everyone who asks one service."""
 
     def __init__(self, clock: Callable[[], float] = _loop_time) -> None:
@@ -88,7 +87,7 @@ class Gate:
             await asyncio.sleep(seconds)
 
 
-class Adaption:
+class AdaptiveRate:
     """The rate that the service has been found to bear, in requests a second; no I/O, no clock.
 
     Every method takes the moment it happens at, so a night is a table of calls.
@@ -205,21 +204,21 @@ class _Window:
         self._moments.append(now)
 
 
-class Pacer:
+class RateLimiter:
     """Gives out the right to send one request at a time, at a rate; see the module's opening."""
 
     def __init__(
         self,
         rate: Rate,
         *,
-        gate: Gate,
+        gate: PauseGate,
         clock: Callable[[], float],
         random: random.Random,
     ) -> None:
         self._gate = gate
         self._clock = clock
         self._random = random
-        self._adaption = Adaption(rate.per_second)
+        self._adaption = AdaptiveRate(rate.per_second)
         self._window = _Window(rate)
         self._bucket: AsyncLimiter | None = None  # belongs to the loop that first asks
         self._turn = asyncio.Lock()  # first come, first served

@@ -28,7 +28,7 @@ _START = re.compile(rb'\{"events": "(\d{15})"')
 _OFFSET = len('{"events": "')
 
 
-class Witness:
+class KnownJob:
     """The file of one job, held until it is closed."""
 
     def __init__(self, root: Path) -> None:

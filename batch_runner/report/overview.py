@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.job_args import target_of
 from batch_runner.report.history import by_minute, last_look, status_at
-from batch_runner.report.triage import Troubles, command_for, next_commands
+from batch_runner.report.triage import ProblemGroups, command_for, next_commands
 from batch_runner.report.verdict import verdict_sentence
 from batch_runner.settings import Price, parse_price
 
@@ -53,7 +53,7 @@ class Overview:
         self._last_look = last_look(self._runs)
         self._counts: Counter[ItemStatus] = Counter()
         self._moves: Counter[tuple[ItemStatus | None, ItemStatus]] = Counter()
-        self._troubles = Troubles()
+        self._troubles = ProblemGroups()
         # Each variable's values in the order of the manifest; None: too many for an axis.
         self._values: dict[str, dict[str, None] | None] = {}
 

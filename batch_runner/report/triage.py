@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MEMBERS_SHOWN = 50
 
 
-class Fixer(StrEnum):
+class Owner(StrEnum):
     """Who can do something about an item that is not done."""
 
     YOU = "you"
@@ -29,21 +29,21 @@ class Fixer(StrEnum):
 
 
 #: First match wins, on the reason in small letters.
-_FIXERS: tuple[tuple[str, Fixer], ...] = (
-    (r"http-429|limited|queue|busy|too-many|deadline", Fixer.WAIT),
-    (r"moderat|nsfw|safety|policy|prompt|invalid|param|upload|input", Fixer.YOU),
-    (r"http-40[123]|forbidden|key|balance|credit|quota", Fixer.YOU),
-    (r"disk|local|space|permission|dropped", Fixer.YOU),
-    (r"http-(5|404|410)|unsure|server|service|cancel|unknown|bad-file", Fixer.SERVICE),
-    (r"dns|connect|network|unsent|lost|timeout|timed|tls|reset|proxy|redirect", Fixer.NETWORK),
-    (r"http-4|refused", Fixer.YOU),
+_FIXERS: tuple[tuple[str, Owner], ...] = (
+    (r"http-429|limited|queue|busy|too-many|deadline", Owner.WAIT),
+    (r"moderat|nsfw|safety|policy|prompt|invalid|param|upload|input", Owner.YOU),
+    (r"http-40[123]|forbidden|key|balance|credit|quota", Owner.YOU),
+    (r"disk|local|space|permission|dropped", Owner.YOU),
+    (r"http-(5|404|410)|unsure|server|service|cancel|unknown|bad-file", Owner.SERVICE),
+    (r"dns|connect|network|unsent|lost|timeout|timed|tls|reset|proxy|redirect", Owner.NETWORK),
+    (r"http-4|refused", Owner.YOU),
 )
 
 #: What an item's status alone says, where its reason says nothing.
-_BY_STATUS: dict[ItemStatus, Fixer] = {
-    ItemStatus.FAILED: Fixer.SERVICE,
-    ItemStatus.REFUSED: Fixer.YOU,
-    ItemStatus.UNFETCHED: Fixer.WAIT,
+_BY_STATUS: dict[ItemStatus, Owner] = {
+    ItemStatus.FAILED: Owner.SERVICE,
+    ItemStatus.REFUSED: Owner.YOU,
+    ItemStatus.UNFETCHED: Owner.WAIT,
 }
 
 _RETRIABLE = (ItemStatus.FAILED, ItemStatus.REFUSED)
@@ -52,14 +52,14 @@ _RETRIABLE = (ItemStatus.FAILED, ItemStatus.REFUSED)
 TROUBLED = (ItemStatus.HELD, ItemStatus.REFUSED, ItemStatus.FAILED, ItemStatus.UNFETCHED)
 
 
-def fixer_of(status: ItemStatus, reason: str | None) -> Fixer:
+def fixer_of(status: ItemStatus, reason: str | None) -> Owner:
     """Return who can fix an item with this status and reason."""
     if status is ItemStatus.HELD:  # whatever the reason: only a person may risk paying twice
-        return Fixer.YOU
+        return Owner.YOU
     for pattern, fixer in _FIXERS:
         if reason and re.search(pattern, reason.lower()):
             return fixer
-    return _BY_STATUS.get(status, Fixer.WAIT)
+    return _BY_STATUS.get(status, Owner.WAIT)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,12 +68,12 @@ class Group:
 
     status: ItemStatus
     reason: str | None
-    fixer: Fixer
+    fixer: Owner
     count: int = 0
     members: list[ItemRow] = field(default_factory=list)  # the first MEMBERS_SHOWN
 
 
-class Troubles:
+class ProblemGroups:
     """What is not done and needs a word, in groups."""
 
     def __init__(self) -> None:

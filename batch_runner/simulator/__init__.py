@@ -5,7 +5,7 @@ program: what is misread there must not be misread here in the same way.
 
 Theory of operation. `Simulator` opens three ports in the running loop: the API, the files (another
 origin, keyless) and a decoy to which only a followed redirect leads. Each request becomes an
-`Exchange`; the `Stage` looks whether a fault rule applies. If none does, the exchange lets the
+`Exchange`; the `Dispatcher` looks whether a fault rule applies. If none does, the exchange lets the
 `Service` work and sends its `Answer`. A fault is a small function that gets the same exchange: it
 may answer without letting the service work (nothing happened, nothing is paid), after it (paid,
 and the client cannot know), or bend the answer on its way.

@@ -14,7 +14,7 @@ from aiohttp import web
 from batch_runner.simulator.faults import FAULTS
 
 if TYPE_CHECKING:
-    from batch_runner.simulator.dispatcher import Stage
+    from batch_runner.simulator.dispatcher import Dispatcher
 
 LATEST = 24  # pictures on the page
 
@@ -45,7 +45,7 @@ figure {{ margin: 0 }} figcaption {{ font-size: .8rem; overflow-wrap: anywhere }
 class Backstage:
     """The pages below /_sim."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Dispatcher) -> None:
         self._stage = stage
 
     def routes(self) -> list[web.RouteDef]:

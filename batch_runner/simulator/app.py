@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from batch_runner.simulator.responses import Answer, Voice
+from batch_runner.simulator.responses import Answer, ResponseBuilder
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from batch_runner.simulator.dispatcher import Stage
+    from batch_runner.simulator.dispatcher import Dispatcher
     from batch_runner.simulator.exchange import Exchange
 
 MEGABYTE = 1 << 20
@@ -26,7 +26,7 @@ LARGEST_UPLOAD = 512 * MEGABYTE
 class Api:
     """The calls that carry the key."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Dispatcher) -> None:
         self._stage = stage
 
     def routes(self) -> list[web.RouteDef]:
@@ -135,7 +135,7 @@ async def _read_upload(request: web.Request) -> dict[str, Any] | None:
 class Files:
     """The other origin, where results are fetched without a key."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Dispatcher) -> None:
         self._stage = stage
 
     def routes(self) -> list[web.RouteDef]:
@@ -172,10 +172,10 @@ class Files:
             self._stage.note_leak("files", request.path, "query")
 
 
-class Decoy:
+class RedirectTrap:
     """Where redirects lead: answers like a service and remembers whoever came."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Dispatcher) -> None:
         self._stage = stage
 
     def routes(self) -> list[web.RouteDef]:
@@ -207,7 +207,7 @@ async def say_errors_in_json(
         return await handler(request)
     except web.HTTPException as error:
         return web.json_response(
-            Voice().refusal(error.status, error.reason).body, status=error.status
+            ResponseBuilder().refusal(error.status, error.reason).body, status=error.status
         )
 
 

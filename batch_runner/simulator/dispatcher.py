@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Stage:
+class Dispatcher:
     """One service on its ports. The ports are known once the sockets are bound."""
 
     service: Service

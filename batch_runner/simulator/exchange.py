@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
-from batch_runner.simulator.tasks import Fate, Task
+from batch_runner.simulator.tasks import Outcome, Task
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class Exchange:
     files_url: str = ""
     decoy_url: str = ""
     task: Task | None = None
-    fate: Fate = Fate.COMPLETED
+    fate: Outcome = Outcome.COMPLETED
     slowness: float = 1.0
     fault: str = ""
     _answer: Answer | None = field(default=None)

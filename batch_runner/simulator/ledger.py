@@ -11,7 +11,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from batch_runner.simulator.tasks import Fate, Task, WorkQueue
+from batch_runner.simulator.tasks import Outcome, Task, WorkQueue
 
 Event = dict[str, Any]
 
@@ -46,7 +46,7 @@ class Ledger:
         return list(self.tasks.values())
 
     def create(
-        self, *, time: float, task_id: str, service: float, fate: Fate, content: Any, body: str
+        self, *, time: float, task_id: str, service: float, fate: Outcome, content: Any, body: str
     ) -> Task:
         """Take a task in; from here on it is paid."""
         self._happen(
@@ -141,7 +141,7 @@ class Ledger:
             id=event["task_id"],
             created=event["time"],
             service=event["service"],
-            fate=Fate(event["fate"]),
+            fate=Outcome(event["fate"]),
             workflow=event["workflow"],
             params=event["params"],
             body=event["body"],

@@ -61,7 +61,7 @@ def timestamp(nanoseconds: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
+class ResponseBuilder:
     """Speaks the contract in the chosen variants."""
 
     variants: tuple[str, ...] = ()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Self
 from aiohttp import web
 
 from batch_runner.simulator.admin import Backstage
-from batch_runner.simulator.app import Api, Decoy, Files, application
-from batch_runner.simulator.dispatcher import Stage
+from batch_runner.simulator.app import Api, Files, RedirectTrap, application
+from batch_runner.simulator.dispatcher import Dispatcher
 from batch_runner.simulator.image_cache import Gallery
 from batch_runner.simulator.service import Service
 from batch_runner.simulator.state_file import StateFile, read_events
@@ -32,7 +32,7 @@ class Simulator:
         self.settings = settings
         self._zero = 0.0
         self._service = Service(settings, self.now)
-        self._stage = Stage(self._service, Gallery(settings))
+        self._stage = Dispatcher(self._service, Gallery(settings))
         self._state: StateFile | None = None
         self._runners: list[web.AppRunner] = []
         self._port = 0
@@ -107,7 +107,7 @@ class Simulator:
     async def _listen(self) -> None:
         stage, settings = self._stage, self.settings
         api = Api(stage).routes() + Backstage(stage).routes()
-        stage.decoy_port = await self._serve(Decoy(stage).routes(), 0)
+        stage.decoy_port = await self._serve(RedirectTrap(stage).routes(), 0)
         stage.files_port = await self._serve(Files(stage).routes(), settings.files_port)
         self._port = await self._serve(api, settings.port)
 

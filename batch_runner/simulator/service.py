@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from batch_runner.simulator.ledger import Ledger
 from batch_runner.simulator.limiter import Limiter
 from batch_runner.simulator.parsing import parse_distribution, parse_rate
-from batch_runner.simulator.responses import Answer, Voice
-from batch_runner.simulator.tasks import Fate, Task, WorkQueue
+from batch_runner.simulator.responses import Answer, ResponseBuilder
+from batch_runner.simulator.tasks import Outcome, Task, WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ class Service:
         self.settings = settings
         self.now = now
         self.draw = random.Random(f"{settings.seed}:answers")
-        self.voice = Voice(settings.variants, self.draw)
+        self.voice = ResponseBuilder(settings.variants, self.draw)
         self.ledger = Ledger(WorkQueue(settings.workers, settings.order, settings.seed), log)
         self.keys_seen: set[str] = set()
         self._service_time = parse_distribution(settings.service_time)
@@ -61,7 +61,7 @@ class Service:
         return None
 
     def create(
-        self, raw: bytes, *, fate: Fate = Fate.COMPLETED, slowness: float = 1.0
+        self, raw: bytes, *, fate: Outcome = Outcome.COMPLETED, slowness: float = 1.0
     ) -> tuple[Answer, Task | None]:
         """Take a create: the answer, and the task unless it was refused."""
         now = self.now()
@@ -104,7 +104,7 @@ class Service:
             return self._unknown_task()
         self.ledger.looked("results", task, self.now())
         state = self.state(task)
-        if state != Fate.COMPLETED:
+        if state != Outcome.COMPLETED:
             return self.voice.refusal(400, f"任务未完成: {state}")
         return self.voice.result(self._urls(task, files_url))
 

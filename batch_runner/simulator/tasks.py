@@ -15,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 
-class Fate(StrEnum):
+class Outcome(StrEnum):
     """How a task ends. The values but the last are the service's words."""
 
     COMPLETED = "COMPLETED"
@@ -32,7 +32,7 @@ class Task:
     id: str
     created: float
     service: float
-    fate: Fate
+    fate: Outcome
     workflow: str
     params: dict[str, Any]
     body: str
@@ -49,7 +49,7 @@ class Task:
         """Return the service's word for where the task stands."""
         if self.started is None or self.started > now:
             return "PENDING"
-        if self.fate is Fate.NEVER or self.finished is None or self.finished > now:
+        if self.fate is Outcome.NEVER or self.finished is None or self.finished > now:
             return "RUNNING"
         return self.fate.value
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HELD_BYTES = 1 << 20
 
 
-class Part:
+class PartialFile:
     """The bytes of one file on their way: in memory while few, in a file when many."""
 
     def __init__(self, folder: JobFolder, *, max_bytes: int) -> None:

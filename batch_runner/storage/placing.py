@@ -25,17 +25,17 @@ if TYPE_CHECKING:
     from typing import Any
 
     from batch_runner.jobdir.layout import JobFolder
-    from batch_runner.storage.partial_file import Part
+    from batch_runner.storage.partial_file import PartialFile
 
 #: Seconds from the end of one placing to the next, at least: what comes meanwhile goes together,
 #: and the file system does less for each.
 PAUSE = 0.005
 
 
-class Placing:
+class Placement:
     """One part on its way to its final name, and what came of it."""
 
-    def __init__(self, part: Part, name: str) -> None:
+    def __init__(self, part: PartialFile, name: str) -> None:
         self.part = part
         self.name = name
         self.placed: PlacedFile | None = None
@@ -60,7 +60,7 @@ class Placing:
             raise self.error or DiskFailed("the file was not placed")
         return self.placed
 
-    def went(self, step: Callable[[Placing], None], folder: JobFolder) -> bool:
+    def went(self, step: Callable[[Placement], None], folder: JobFolder) -> bool:
         """Take one step; say whether it went well, and note what was wrong if not."""
         try:
             step(self)
@@ -97,7 +97,7 @@ class Placing:
         )
 
 
-def place_all(folder: JobFolder, placings: Sequence[Placing]) -> None:
+def place_all(folder: JobFolder, placings: Sequence[Placement]) -> None:
     """Carry out `placings`; each notes its own outcome. Blocks.
 
     All are written before the first is synced, all are synced before the first is named, and the
@@ -107,7 +107,7 @@ def place_all(folder: JobFolder, placings: Sequence[Placing]) -> None:
     """
     going = list(placings)
     try:
-        for step in (Placing.write, Placing.sync, Placing.name_it, Placing.sync_name):
+        for step in (Placement.write, Placement.sync, Placement.name_it, Placement.sync_name):
             going = [placing for placing in going if placing.went(step, folder)]
         if going:
             sync_folder(folder.root)
@@ -121,7 +121,7 @@ def place_all(folder: JobFolder, placings: Sequence[Placing]) -> None:
             placing.part.discard()
 
 
-class Shelf:
+class FilePlacer:
     """Takes finished parts; those that come while others are being placed go together next."""
 
     def __init__(
@@ -136,16 +136,16 @@ class Shelf:
         self._clock = clock
         self._turn = asyncio.Lock()
         self._next_at = clock()
-        self._waiting: list[Placing] = []
+        self._waiting: list[Placement] = []
 
-    async def place(self, part: Part, name: str) -> PlacedFile:
+    async def place(self, part: PartialFile, name: str) -> PlacedFile:
         """Verify, sync and put a part under `name` plus the extension it deserves.
 
         Raises:
             FileRejected: not a whole file of a known kind.
             DiskFailed: the disk does not take it.
         """
-        placing = Placing(part, name)
+        placing = Placement(part, name)
         if part.spilled:  # a large one keeps no small one waiting
             await self._offload(place_all, self._folder, [placing])
             return placing.outcome()

@@ -29,7 +29,7 @@ _STATUSES = {
     "held": "待定",
     "unfetched": "未取回",
 }
-#: Why a run stopped early, by the short word that `Stop.reason` holds.
+#: Why a run stopped early, by the short word that `StopReason.reason` holds.
 _STOPS = {
     "signal": "收到停止信号",
     "deadline": "截止时间已到",

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from aiolimiter import AsyncLimiter
 
-from batch_runner.ratelimit.limiter import Gate, Pacer
+from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
 from batch_runner.settings import Rate
 from tests.bench import _rows
 from tests.bench._windows import most_in
@@ -76,7 +76,7 @@ def measure(make: Callable[[], Callable[[], Awaitable[object]]], seconds: float)
 def pacer(rate: Rate) -> Callable[[], Awaitable[object]]:
     """Return our way to a token."""
     clock = asyncio.get_running_loop().time
-    return Pacer(rate, gate=Gate(clock), clock=clock, random=random.Random(1)).token
+    return RateLimiter(rate, gate=PauseGate(clock), clock=clock, random=random.Random(1)).token
 
 
 def plain(rate: Rate) -> Callable[[], Awaitable[object]]:
@@ -142,7 +142,9 @@ async def play(way: float, limit: int, *, told: bool) -> tuple[int, float]:
     """Return the 429s after the first incident in 150 items, and what was used a minute later."""
     loop = asyncio.get_running_loop()
     chance = random.Random(3)
-    pace = Pacer(Rate(limit * 4, 1), gate=Gate(loop.time), clock=loop.time, random=chance)
+    pace = RateLimiter(
+        Rate(limit * 4, 1), gate=PauseGate(loop.time), clock=loop.time, random=chance
+    )
     service = Strict(limit, 1.0)
     taken: list[float] = []
     refused: list[tuple[float, int]] = []  # when it was sent, how many were taken before

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from batch_runner.models import InFlight
-from batch_runner.polling.queue import Agenda
+from batch_runner.polling.queue import PollQueue
 from batch_runner.settings import Polling
 from tests.bench import _rows
 
@@ -325,7 +325,7 @@ def measure(row: Row) -> tuple[Count, float, float, float]:
     """Return the median round of the schedule, its worst product, and the two others' products."""
     rounds = sorted(
         (
-            play(row, Agenda(Polling(), random=random.Random(seed), learned={}), seed)
+            play(row, PollQueue(Polling(), random=random.Random(seed), learned={}), seed)
             for seed in range(ROUNDS)
         ),
         key=lambda count: count.product,

@@ -29,8 +29,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.models import InFlight, TaskReport, TaskState
-from batch_runner.polling.scheduler import Schedule
-from batch_runner.ratelimit.limiter import Gate
+from batch_runner.polling.scheduler import PollScheduler
+from batch_runner.ratelimit.limiter import PauseGate
 from batch_runner.settings import Polling, Rate
 from tests.bench import _rows
 from tests.bench.cpu import FLOOR
@@ -94,7 +94,9 @@ async def hold() -> None:
     clock = asyncio.get_running_loop().time
     chance = random.Random(1)
     looks = Rate(10_000, 1)
-    schedule = Schedule(Polling(first=0.1), looks, gate=Gate(clock), clock=clock, random=chance)
+    schedule = PollScheduler(
+        Polling(first=0.1), looks, gate=PauseGate(clock), clock=clock, random=chance
+    )
     report = TaskReport(state=TaskState.RUNNING, progress=0.5, word="RUNNING")
     before = _rows.memory("self")
     for number in range(HELD):

@@ -25,7 +25,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch_runner.jobdir.open import Identity, open_job
+from batch_runner.jobdir.open import JobIdentity, open_job
 from batch_runner.journal.sqlite.transitions import Change, Move, apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
@@ -80,7 +80,7 @@ def picture(number: int) -> bytes:
 def make_job(path: Path, *, leave: int) -> Path:
     """Carry the items of a manifest to their files, all but the last few; return the folder."""
     loaded = load(path)
-    identity = Identity(job=loaded.job, provider=loaded.provider, origin="http://127.0.0.1")
+    identity = JobIdentity(job=loaded.job, provider=loaded.provider, origin="http://127.0.0.1")
     with open_job(loaded.output_folder, identity) as job:
         job.journal.import_items(loaded.items(), manifest=str(path), fingerprint=loaded.fingerprint)
     journal = sqlite3.connect(job.folder.journal, isolation_level=None)

@@ -17,7 +17,7 @@ import pytest
 from batch_runner.cli.run import verb as run
 from batch_runner.errors import UsageError
 from batch_runner.integrations.autostart import (
-    Timetable,
+    ScheduleEntry,
     crontab_line,
     parse_days,
     systemd_units,
@@ -420,10 +420,10 @@ def test_the_time_is_the_machines_whatever_zone_the_shell_is_in(machine: Machine
     assert told[0] == told[1] != []
 
 
-def a_timetable(*, at: str = "01:30", days: str = "daily", job: str = "cards") -> Timetable:
+def a_timetable(*, at: str = "01:30", days: str = "daily", job: str = "cards") -> ScheduleEntry:
     command = ["/bin/true", "-m", "batch_runner", "run", "/cards.yaml"]
     manifest = Path("/cards.yaml")
-    return Timetable(job=job, manifest=manifest, command=command, at=at, days=parse_days(days))
+    return ScheduleEntry(job=job, manifest=manifest, command=command, at=at, days=parse_days(days))
 
 
 @pytest.mark.parametrize(
@@ -456,7 +456,7 @@ def test_jobs_of_different_names_have_different_units() -> None:
 
 def test_a_line_that_cron_would_cut_is_refused() -> None:
     long = ["/bin/true", "x" * 1000]
-    timetable = Timetable(job="cards", manifest=Path("/cards.yaml"), command=long, at="01:30")
+    timetable = ScheduleEntry(job="cards", manifest=Path("/cards.yaml"), command=long, at="01:30")
 
     with pytest.raises(UsageError, match="--systemd"):
         crontab_line(timetable)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.engine.control import Exit
+from batch_runner.engine.control import ExitCode
 from batch_runner.errors import FolderRefused, JournalUnreadable
 from batch_runner.integrations.log_files import run_log
 from batch_runner.jobdir.layout import JobFolder
@@ -52,7 +52,7 @@ async def test_a_journal_that_is_cut_off_under_a_run_stops_it(tmp_path: Path) ->
         with pytest.raises(JournalUnreadable):
             await a_run(tmp_path, simulator, some_items(80))
 
-    assert summary.exit_code is Exit.STOPPED
+    assert summary.exit_code is ExitCode.STOPPED
     assert summary.stop is not None
     assert created == paid(simulator).total() < 80
 
@@ -69,7 +69,7 @@ async def test_a_folder_that_is_removed_under_a_run_stops_it(tmp_path: Path) -> 
     async with acted(service_time="1") as simulator:
         summary = await a_run(root, simulator, some_items(80), beside=[remove])
 
-    assert summary.exit_code is Exit.STOPPED
+    assert summary.exit_code is ExitCode.STOPPED
     assert paid(simulator).total() < 80
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.engine.control import Exit
+from batch_runner.engine.control import ExitCode
 from batch_runner.lifecycle import ItemStatus
 from tests.nights import (
     a_run,
@@ -35,7 +35,7 @@ async def test_no_more_is_paid_for_when_nothing_comes_of_it(tmp_path: Path, faul
 
     assert summary.stop is not None
     assert summary.stop.reason == "breaker"
-    assert summary.exit_code is Exit.REFUSED
+    assert summary.exit_code is ExitCode.REFUSED
     assert 25 <= paid(simulator).total() <= 100
     assert violations(root, simulator) == []
 

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.engine.control import Exit
+from batch_runner.engine.control import ExitCode
 from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
@@ -73,10 +73,10 @@ async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, l
         aside = (root / ".batch" / "emergency.jsonl").read_text()
         again = await a_run(root, simulator, items)
 
-    assert stopped.exit_code is Exit.STOPPED
+    assert stopped.exit_code is ExitCode.STOPPED
     assert '"task_id"' in aside
     assert "kept aside" in told
-    assert again.exit_code is Exit.DONE
+    assert again.exit_code is ExitCode.DONE
     assert statuses(root) == {ItemStatus.DONE: 120}
     assert violations(root, simulator) == []
     assert set(paid(simulator).values()) == {1}
@@ -109,8 +109,8 @@ async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path:
         stopped = await a_run(root, simulator, items, some_settings(pace="5/s"), beside=[fail_once])
         again = await a_run(root, simulator, items)
 
-    assert stopped.exit_code is Exit.STOPPED
-    assert again.exit_code is Exit.DONE
+    assert stopped.exit_code is ExitCode.STOPPED
+    assert again.exit_code is ExitCode.DONE
     assert violations(root, simulator) == []
     assert set(paid(simulator).values()) == {1}
 

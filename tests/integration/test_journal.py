@@ -10,7 +10,7 @@ import pytest
 from batch_runner.errors import IllegalTransition, JournalError, JournalUnreadable
 from batch_runner.journal import Change, EventRow, ItemRow, Journal, JournalReader
 from batch_runner.journal.sqlite.connection import connect
-from batch_runner.journal.sqlite.group_commit import LARGEST_BATCH, Queued, commit_batch
+from batch_runner.journal.sqlite.group_commit import LARGEST_BATCH, PendingOperation, commit_batch
 from batch_runner.journal.sqlite.journal import TaskIdTaken
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import PlacedFile
@@ -42,7 +42,7 @@ class BatchEachTurn:
     def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[], None]) -> None:
         self._connection = connection
         self._after_commit = after_commit
-        self._batch: list[Queued] = []
+        self._batch: list[PendingOperation] = []
 
     @property
     def busy(self) -> bool:
@@ -56,7 +56,7 @@ class BatchEachTurn:
         if not self._batch:
             loop.call_soon(self._commit)
         future: asyncio.Future[Any] = loop.create_future()
-        self._batch.append(Queued(operation, future))
+        self._batch.append(PendingOperation(operation, future))
         return future
 
     def _commit(self) -> None:

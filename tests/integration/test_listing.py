@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from batch_runner.journal import Journal, JournalReader, Listing
+from batch_runner.journal import ItemImport, Journal, JournalReader
 from batch_runner.journal.sqlite.item_import import PAGE
 from tests.nights import an_item, some_items
 
@@ -190,7 +190,7 @@ def test_a_checked_list_is_gone_through_again_only_when_it_is_long(
         gone_through.append(1)
         yield from some_items(COUNT)
 
-    listing = Listing(specs, held_bytes=held_bytes)
+    listing = ItemImport(specs, held_bytes=held_bytes)
     listing.check()
 
     assert journal.import_items(listing).new == COUNT
@@ -201,7 +201,7 @@ def test_a_list_that_is_changed_after_its_check_is_not_taken_for_the_new_one(
     journal: Journal, path: Path
 ) -> None:
     marks = ["a"]
-    listing = Listing(lambda: some_items(2 if marks[-1] == "a" else 3))
+    listing = ItemImport(lambda: some_items(2 if marks[-1] == "a" else 3))
     listing.check(marks[-1])
     marks.append("b")
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from batch_runner.engine.control import Exit
+from batch_runner.engine.control import ExitCode
 from batch_runner.integrations.prometheus import keep_metrics
 from tests.nights import a_run, acted, some_items
 
@@ -98,5 +98,5 @@ async def test_a_file_that_cannot_be_written_does_not_fail_the_run(
     async with acted(service_time="uniform:100,200") as simulator:
         summary = await a_run(tmp_path / "out", simulator, some_items(3), beside=[keep])
 
-    assert summary.exit_code is Exit.DONE
+    assert summary.exit_code is ExitCode.DONE
     assert len([one for one in caplog.messages if "the metrics cannot be written" in one]) == 1

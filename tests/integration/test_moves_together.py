@@ -17,8 +17,8 @@ from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.transitions import Move, Moves, TaskIdTaken, apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
-from batch_runner.storage.partial_file import Part
-from batch_runner.storage.placing import Placing, place_all
+from batch_runner.storage.partial_file import PartialFile
+from batch_runner.storage.placing import Placement, place_all
 from tests.nights import an_item, some_items
 
 if TYPE_CHECKING:
@@ -158,9 +158,9 @@ def test_a_bad_file_does_not_harm_those_that_are_placed_with_it(tmp_path: Path) 
     good = file.getvalue()
     placings = []
     for name, data in (("a", good), ("b", good[:-5]), ("c", good)):
-        part = Part(folder, max_bytes=1_000_000)
+        part = PartialFile(folder, max_bytes=1_000_000)
         part.feed(data)
-        placings.append(Placing(part, name))
+        placings.append(Placement(part, name))
 
     place_all(folder, placings)
 

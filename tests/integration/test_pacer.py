@@ -7,16 +7,18 @@ import random
 
 import pytest
 
-from batch_runner.ratelimit.limiter import Gate, Pacer
+from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
 from batch_runner.settings import Rate, parse_rate
 from tests.bench._windows import most_in
 
 pytestmark = pytest.mark.anyio
 
 
-def a_pacer(rate: str | Rate, gate: Gate | None = None) -> Pacer:
+def a_pacer(rate: str | Rate, gate: PauseGate | None = None) -> RateLimiter:
     clock = asyncio.get_running_loop().time
-    return Pacer(parse_rate(rate), gate=gate or Gate(clock), clock=clock, random=random.Random(7))
+    return RateLimiter(
+        parse_rate(rate), gate=gate or PauseGate(clock), clock=clock, random=random.Random(7)
+    )
 
 
 @pytest.mark.parametrize("text", ["1/s", "10/s", "100/s", "300/min", "1/2s", "2.5/s", "0.5/s"])
@@ -88,7 +90,7 @@ async def test_what_a_stalled_caller_missed_is_not_made_up_for() -> None:
 
 async def test_nobody_passes_while_the_gate_is_closed() -> None:
     loop = asyncio.get_running_loop()
-    gate = Gate(loop.time)
+    gate = PauseGate(loop.time)
     pacer = a_pacer("10/s", gate)
     await pacer.token()
     closed_at = loop.time()
@@ -100,7 +102,7 @@ async def test_nobody_passes_while_the_gate_is_closed() -> None:
 
 async def test_a_429_closes_the_gate_for_everyone_with_retry_after_as_a_floor() -> None:
     loop = asyncio.get_running_loop()
-    gate = Gate(loop.time)
+    gate = PauseGate(loop.time)
     creates, polls = a_pacer("10/s", gate), a_pacer("10/s", gate)
     sent = await creates.token()
 
@@ -113,7 +115,7 @@ async def test_a_429_closes_the_gate_for_everyone_with_retry_after_as_a_floor() 
 
 async def test_without_retry_after_the_pauses_grow_while_nothing_is_accepted() -> None:
     clock = asyncio.get_running_loop().time
-    gate = Gate(clock)
+    gate = PauseGate(clock)
     pacer = a_pacer("10/s", gate)
     pauses = []
     for _ in range(6):

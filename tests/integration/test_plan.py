@@ -15,7 +15,7 @@ import pytest
 from batch_runner.cli import command
 from batch_runner.cli.plan_text import obstacle_text
 from batch_runner.jobdir.layout import JobFolder, Lock
-from batch_runner.jobdir.open import Identity, open_job
+from batch_runner.jobdir.open import JobIdentity, open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
@@ -70,7 +70,7 @@ class Job:
     @contextmanager
     def opened(self) -> Iterator[OpenJob]:
         """Hold the job, with every item listed."""
-        identity = Identity(job="cards", provider="baicai", origin=PROVIDERS["baicai"].base_url)
+        identity = JobIdentity(job="cards", provider="baicai", origin=PROVIDERS["baicai"].base_url)
         with open_job(self.root, identity) as job:
             job.journal.import_items(load(self.manifest).items())
             yield job

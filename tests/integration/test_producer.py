@@ -10,8 +10,8 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from batch_runner.engine.control import Exit
-from batch_runner.jobdir.fallback_log import Emergency
+from batch_runner.engine.control import ExitCode
+from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
@@ -104,7 +104,7 @@ async def test_a_service_that_asks_for_an_hour_gets_it_from_the_next_runs(tmp_pa
 
     for run in (first, second):
         assert run.stop is not None
-        assert (run.stop.reason, run.exit_code) == ("limited", Exit.STOPPED)
+        assert (run.stop.reason, run.exit_code) == ("limited", ExitCode.STOPPED)
     assert 3000 < (kept.not_before or 0) - time.time() < 3700
     assert kept.prompt not in paid(simulator)
 
@@ -128,7 +128,7 @@ def test_an_id_kept_aside_finds_its_item_although_that_is_held_by_now(tmp_path: 
         job.journal.import_items([item])
         for event in (Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED):
             job.journal.apply(Change(key=item.key, event=event, reason="lost", message="lost"))
-    aside = Emergency(JobFolder(tmp_path))
+    aside = FallbackLog(JobFolder(tmp_path))
     aside.append({"key": item.key, "event": "submit_confirmed", "task_id": "a" * 32})
     aside.close()
 

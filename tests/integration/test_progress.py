@@ -17,14 +17,14 @@ import pytest
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.monitor.dashboard import picture
 from batch_runner.monitor.progress import (
-    Facts,
+    RunProgress,
     facts_of,
     facts_seen,
     line_of,
     summary_lines,
     watch_progress,
 )
-from batch_runner.monitor.snapshot import Glance, eta_of, glance
+from batch_runner.monitor.snapshot import JobSnapshot, eta_of, take_snapshot
 from batch_runner.settings import Rate
 from batch_runner.util.text import width
 from tests.nights import a_run, acted, some_items
@@ -39,19 +39,21 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 anyio_mark = pytest.mark.anyio
 
 
-async def looks_during(root: Path, *faults: str, count: int = 12) -> list[tuple[Facts, Glance]]:
+async def looks_during(
+    root: Path, *faults: str, count: int = 12
+) -> list[tuple[RunProgress, JobSnapshot]]:
     """Return what a run of `count` items says of itself, and its journal of it, all along."""
-    found: list[tuple[Facts, Glance]] = []
+    found: list[tuple[RunProgress, JobSnapshot]] = []
 
     async def look(shift: Shift) -> None:
         while True:
-            now = await anyio.to_thread.run_sync(glance, shift.folder.journal)
+            now = await anyio.to_thread.run_sync(take_snapshot, shift.folder.journal)
             found.append((facts_of(shift), now))
             await anyio.sleep(1)
 
     async with acted(*faults) as simulator:
         await a_run(root, simulator, some_items(count), beside=[look])
-    found.append((found[-1][0], glance(root / ".batch" / "journal.sqlite")))
+    found.append((found[-1][0], take_snapshot(root / ".batch" / "journal.sqlite")))
     return found
 
 
@@ -189,7 +191,7 @@ async def test_json_is_not_translated(tmp_path: Path, monkeypatch: pytest.Monkey
     assert first["weather"] == "fair"
 
 
-def some_facts(**values: object) -> Facts:
+def some_facts(**values: object) -> RunProgress:
     numbers = dict.fromkeys(
         ("pending", "in_flight", "fetching", "failed", "refused", "held", "unfetched", "polls"), 0
     )
@@ -197,7 +199,7 @@ def some_facts(**values: object) -> Facts:
         "total": 40, "done": 12, "creates": 30, "limited": 0, "pace": 5.0, "eta": None,
         "weather": "fair", "problem": "",
     }  # fmt: skip
-    return Facts(**{**numbers, **given, **values})  # type: ignore[arg-type]
+    return RunProgress(**{**numbers, **given, **values})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def some_facts(**values: object) -> Facts:
         ),
     ],
 )
-def test_a_moment_as_a_line(facts: Facts, en: str, zh: str) -> None:
+def test_a_moment_as_a_line(facts: RunProgress, en: str, zh: str) -> None:
     assert line_of(facts) == en
     assert line_of(facts, "zh") == zh
 
@@ -256,7 +258,7 @@ def test_the_time_left_is_that_of_the_creates_or_of_the_finishes(
 
 
 def test_facts_seen_are_those_of_the_journal(tmp_path: Path) -> None:
-    look = Glance(
+    look = JobSnapshot(
         at=100.0, job="cards", counts=counts(done=3, submitted=2, submitting=1, held=1), spent=7,
         run=None, at_work=True, creates=7, limited=2, limited_lately=1, pace=0.123, eta=None,
         oldest=(), held=(), errors=(),

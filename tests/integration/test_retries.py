@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.engine.control import Exit, Stop
+from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.errors import ApiError, Failure
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_runner.engine.context import Shift
-    from batch_runner.engine.run import Summary
+    from batch_runner.engine.run import RunSummary
     from batch_runner.models import TaskReport
 
 pytestmark = pytest.mark.anyio
 
 
-async def a_night(root: Path, *faults: str, count: int = 60) -> tuple[Summary, list[str]]:
+async def a_night(root: Path, *faults: str, count: int = 60) -> tuple[RunSummary, list[str]]:
     """Carry items against a service with faults; return what was told to be tried again, too."""
     told: list[str] = []
 
@@ -137,7 +137,7 @@ async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: 
         shown = [row for row in rows(tmp_path) if row.status is ItemStatus.UNFETCHED]
         after = await a_run(tmp_path, simulator, some_items(60))
 
-    assert stopped.stop == Stop("local", "GET file: too many open files", Exit.STOPPED)
+    assert stopped.stop == StopReason("local", "GET file: too many open files", ExitCode.STOPPED)
     assert stopped.paid < 60
     assert len(shown) == stopped.paid
     assert {row.reason for row in shown} == {"local"}

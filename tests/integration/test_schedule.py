@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_runner.models import TaskReport, TaskState
-from batch_runner.polling.scheduler import Schedule
-from batch_runner.ratelimit.limiter import Gate
+from batch_runner.polling.scheduler import PollScheduler
+from batch_runner.ratelimit.limiter import PauseGate
 from batch_runner.settings import Polling, parse_rate
 from tests.bench.polls import a_task
 
@@ -22,18 +22,18 @@ pytestmark = pytest.mark.anyio
 STILL_GOING = TaskReport(state=TaskState.RUNNING)
 
 
-def a_schedule(polls: str = "100/s", gate: Gate | None = None) -> Schedule:
+def a_schedule(polls: str = "100/s", gate: PauseGate | None = None) -> PollScheduler:
     clock = asyncio.get_running_loop().time
-    return Schedule(
+    return PollScheduler(
         Polling(),
         parse_rate(polls),
-        gate=gate or Gate(clock),
+        gate=gate or PauseGate(clock),
         clock=clock,
         random=random.Random(1),
     )
 
 
-def add_some(schedule: Schedule, count: int) -> list[InFlight]:
+def add_some(schedule: PollScheduler, count: int) -> list[InFlight]:
     tasks = [a_task(number, asyncio.get_running_loop().time()) for number in range(count)]
     for task in tasks:
         schedule.add(task)
@@ -129,7 +129,7 @@ async def test_a_closed_schedule_that_was_never_used_ends_at_once() -> None:
 
 async def test_looks_wait_for_the_gate() -> None:
     clock = asyncio.get_running_loop().time
-    gate = Gate(clock)
+    gate = PauseGate(clock)
     schedule = a_schedule(gate=gate)
     add_some(schedule, 1)
     closed_at = clock()
@@ -141,7 +141,7 @@ async def test_looks_wait_for_the_gate() -> None:
 
 async def test_a_429_to_a_look_pauses_everyone_and_loses_no_task() -> None:
     clock = asyncio.get_running_loop().time
-    gate = Gate(clock)
+    gate = PauseGate(clock)
     schedule = a_schedule(gate=gate)
     add_some(schedule, 2)
     task = await schedule.next()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.storage.partial_file import Part
-from batch_runner.storage.placing import Placing, Shelf
+from batch_runner.storage.partial_file import PartialFile
+from batch_runner.storage.placing import FilePlacer, Placement
 from tests.report_night import a_png
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Offload:
         self.together: list[int] = []
 
     async def __call__(
-        self, work: Callable[..., Any], folder: JobFolder, some: list[Placing]
+        self, work: Callable[..., Any], folder: JobFolder, some: list[Placement]
     ) -> Any:
         self.together.append(len(some))
         await asyncio.sleep(0)
@@ -40,15 +40,15 @@ def folder(tmp_path: Path) -> JobFolder:
     return made
 
 
-def a_part(folder: JobFolder, number: int) -> Part:
-    part = Part(folder, max_bytes=10_000_000)
+def a_part(folder: JobFolder, number: int) -> PartialFile:
+    part = PartialFile(folder, max_bytes=10_000_000)
     part.feed(a_png(number))
     return part
 
 
-def a_shelf(folder: JobFolder, offload: Offload) -> Shelf:
+def a_shelf(folder: JobFolder, offload: Offload) -> FilePlacer:
     """Return a shelf for which no time passes between a placing and the next."""
-    return Shelf(folder, offload, lambda: 0.0)
+    return FilePlacer(folder, offload, lambda: 0.0)
 
 
 async def place_some(folder: JobFolder, offload: Offload, *, spilled: bool = False) -> None:

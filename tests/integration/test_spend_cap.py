@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.engine.control import Exit, Stop
+from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.lifecycle import ItemStatus
 from tests.nights import (
     a_run,
@@ -45,7 +45,7 @@ async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, pace: str) -> Non
         summary = await a_run(tmp_path, simulator, some_items(60), settings)
         again = await a_run(tmp_path, simulator, some_items(60), settings)
 
-    assert (summary.exit_code, again.exit_code) == (Exit.STOPPED, Exit.STOPPED)
+    assert (summary.exit_code, again.exit_code) == (ExitCode.STOPPED, ExitCode.STOPPED)
     assert paid(simulator).total() == 5
     assert violations(tmp_path, simulator) == []
 
@@ -92,7 +92,7 @@ async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path, p
 
     async def stop(shift: Shift) -> None:
         await anyio.sleep(5)
-        shift.control.stop_creating(Stop("signal", "stopped", Exit.STOPPED))
+        shift.control.stop_creating(StopReason("signal", "stopped", ExitCode.STOPPED))
         await anyio.sleep_forever()
 
     async with acted("hang:upload:times=1") as simulator:
@@ -100,7 +100,7 @@ async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path, p
         again = await a_run(tmp_path / "out", simulator, items)
 
     assert stopped.seconds < 20  # of virtual time; an upload may take 300
-    assert (stopped.exit_code, again.exit_code) == (Exit.STOPPED, Exit.DONE)
+    assert (stopped.exit_code, again.exit_code) == (ExitCode.STOPPED, ExitCode.DONE)
     assert statuses(tmp_path / "out") == {ItemStatus.DONE: 3}
 
 
@@ -119,7 +119,7 @@ async def test_at_the_cap_nothing_is_uploaded_and_no_item_is_touched(
         summary = await a_run(tmp_path / "out", simulator, items, some_settings(tasks=2))
 
     assert summary.stop is not None
-    assert (summary.stop.reason, summary.exit_code) == ("cap", Exit.STOPPED)
+    assert (summary.stop.reason, summary.exit_code) == ("cap", ExitCode.STOPPED)
     assert summary.counts[ItemStatus.PENDING] == 4
     assert simulator.ledger.uploads == []
 
@@ -159,5 +159,5 @@ async def test_a_key_that_is_refused_at_the_last_try_of_an_upload_refuses_no_ite
     async with acted("http:upload:status=401") as simulator:
         summary = await a_run(tmp_path / "out", simulator, items, settings)
 
-    assert summary.exit_code is Exit.REFUSED
+    assert summary.exit_code is ExitCode.REFUSED
     assert summary.counts[ItemStatus.PENDING] == 3

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_runner.engine.control import Exit
-from batch_runner.engine.run import Summary
+from batch_runner.engine.control import ExitCode
+from batch_runner.engine.run import RunSummary
 from batch_runner.integrations.notify import tell
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest import OnFinish
@@ -28,10 +28,10 @@ SOMEBODY_ELSES = pytest.mark.filterwarnings("default")
 SENTENCE = '1 of 3 items is held; it\'s "2" done; 3 creates, 马年.'
 
 
-def finished(tmp_path: Path, code: Exit = Exit.INCOMPLETE, **on_finish: Any) -> None:
+def finished(tmp_path: Path, code: ExitCode = ExitCode.INCOMPLETE, **on_finish: Any) -> None:
     counts = dict.fromkeys(ItemStatus, 0) | {ItemStatus.DONE: 2, ItemStatus.HELD: 1}
     figures = {"creates": 3, "paid": 3, "spent": 3, "polls": 9, "limited": 0, "seconds": 60.0}
-    summary = Summary(counts=counts, exit_code=code, stop=None, **figures)  # type: ignore[arg-type]
+    summary = RunSummary(counts=counts, exit_code=code, stop=None, **figures)  # type: ignore[arg-type]
     report = tmp_path / "out/index.html"
     seconds = {"command_seconds": on_finish.pop("seconds", 50), "notify_seconds": 20}
     seconds["rehearsal"] = on_finish.pop("rehearsal", False)
@@ -67,8 +67,8 @@ def test_a_rehearsal_is_told_as_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("when", "told"), [("always", True), ("trouble", False)])
 def test_it_is_told_only_on_trouble_if_so_wished(tmp_path: Path, when: str, told: bool) -> None:
-    finished(tmp_path, Exit.DONE, command="touch good", when=when)
-    finished(tmp_path, Exit.INCOMPLETE, command="touch bad", when=when)
+    finished(tmp_path, ExitCode.DONE, command="touch good", when=when)
+    finished(tmp_path, ExitCode.INCOMPLETE, command="touch bad", when=when)
 
     assert (tmp_path / "good").exists() is told
     assert (tmp_path / "bad").exists()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.engine.control import Exit
-from batch_runner.jobdir.fallback_log import Emergency
+from batch_runner.engine.control import ExitCode
+from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
@@ -41,13 +41,13 @@ async def test_ids_that_come_back_after_another_run_held_their_items_are_kept(
         known = {row.task_id for row in rows(tmp_path)}
         second = await a_run(tmp_path, simulator, some_items(20))
 
-    assert first.exit_code is Exit.STOPPED
+    assert first.exit_code is ExitCode.STOPPED
     assert first.stop is not None
     assert "another run" in first.stop.message
     assert 5 <= created < 20
     assert {task.id for task in simulator.ledger.creates[:created]} <= known
     assert held == 0
-    assert second.exit_code is Exit.DONE
+    assert second.exit_code is ExitCode.DONE
     assert violations(tmp_path, simulator) == []
 
 
@@ -77,9 +77,9 @@ async def test_an_id_that_a_person_has_replaced_meanwhile_is_kept_aside(tmp_path
 def test_what_is_kept_aside_stands_where_the_next_run_looks(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.prepare()
-    with closing(Emergency(folder)) as mine:
+    with closing(FallbackLog(folder)) as mine:
         mine.reserve()
         folder.emergency.unlink()  # as another run does that has taken it in
         mine.append({"key": "k"})
 
-    assert list(Emergency(folder).entries()) == [{"key": "k"}]
+    assert list(FallbackLog(folder).entries()) == [{"key": "k"}]

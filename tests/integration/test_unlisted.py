@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import anyio
 import pytest
 
-from batch_runner.engine.control import Exit, Stop
+from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.lifecycle import ItemStatus
 from tests.nights import a_run, acted, paid, rows, some_items, some_settings, statuses
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.anyio
 
 async def leave_soon(shift: Shift) -> None:
     await anyio.sleep(2)
-    shift.control.leave(Stop("signal", "stopped", Exit.STOPPED))
+    shift.control.leave(StopReason("signal", "stopped", ExitCode.STOPPED))
     await anyio.sleep_forever()
 
 
@@ -59,6 +59,6 @@ async def test_an_attempt_that_a_stopped_run_could_not_make_is_made_by_the_next(
         stopped = await a_run(tmp_path, simulator, items, some_settings(tasks=3))
         after = await a_run(tmp_path, simulator, items)
 
-    assert stopped.exit_code is Exit.STOPPED
-    assert after.exit_code is Exit.DONE
+    assert stopped.exit_code is ExitCode.STOPPED
+    assert after.exit_code is ExitCode.DONE
     assert set(paid(simulator).values()) == {2}

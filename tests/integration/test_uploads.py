@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.engine.control import Exit
+from batch_runner.engine.control import ExitCode
 from batch_runner.jobdir.open import open_job
 from batch_runner.lifecycle import ItemStatus
 from tests.nights import (
@@ -80,7 +80,7 @@ async def test_items_whose_photo_the_service_does_not_take_now_wait_for_the_next
 
     assert failed.stop is not None
     assert failed.stop.reason in ("breaker", "outage")
-    assert failed.exit_code is Exit.REFUSED
+    assert failed.exit_code is ExitCode.REFUSED
     assert failed.counts[ItemStatus.PENDING] == 60
     assert failed.creates == 0
     assert len(tried) <= 5

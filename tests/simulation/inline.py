@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batch_runner.errors import JournalError
-from batch_runner.journal.sqlite.group_commit import PATIENCE, Queued, commit_batch
+from batch_runner.journal.sqlite.group_commit import PATIENCE, PendingOperation, commit_batch
 
 if TYPE_CHECKING:
     import sqlite3
@@ -38,7 +38,7 @@ class InlineCommitter:
         self._after_commit = after_commit
         self._crash = crash
         self._full_from = full_from
-        self._queue: list[Queued] = []
+        self._queue: list[PendingOperation] = []
         self._batches = 0
         self._on_its_way = False
 
@@ -53,7 +53,7 @@ class InlineCommitter:
         """Queue `operation` for the next batch, which a patient one alone begins later."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
-        self._queue.append(Queued(operation, future))
+        self._queue.append(PendingOperation(operation, future))
         if not self._on_its_way:
             self._on_its_way = not patient
             loop.call_later(PATIENCE if patient else SYNC, self._next_batch)

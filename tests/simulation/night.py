@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from batch_runner.engine.control import Exit
+from batch_runner.engine.control import ExitCode
 from batch_runner.engine.run import make_shift, work
 from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
@@ -27,7 +27,7 @@ from tests.simulation.service import ActedService
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.engine.run import Summary
+    from batch_runner.engine.run import RunSummary
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import ItemRow
     from batch_runner.models import ItemSpec
@@ -210,12 +210,12 @@ class Night:
         if summary.stop and summary.stop.reason == "journal" and plan.full_from is None:
             self._violations.append(f"the journal was given up: {summary.stop.message}")
         listed = len(self._items) - (self._unlisted is not None)
-        if summary.exit_code is Exit.DONE and summary.counts[ItemStatus.DONE] < listed:
+        if summary.exit_code is ExitCode.DONE and summary.counts[ItemStatus.DONE] < listed:
             self._violations.append("exit code 0 although not every item is done")
 
     async def _work(
         self, job: OpenJob, crash: CrashPoint, plan: RunPlan, settings: Settings
-    ) -> Summary:
+    ) -> RunSummary:
         shift = make_shift(
             job,
             settings,

@@ -15,11 +15,11 @@ from batch_runner.engine import downloader as fetcher
 from batch_runner.engine import producer
 from batch_runner.engine import run as runs
 from batch_runner.engine.context import Shift
-from batch_runner.engine.retry_policy import TABLE, Call, Verdict
+from batch_runner.engine.retry_policy import TABLE, Call, RetryDecision
 from batch_runner.errors import Failure
 from batch_runner.journal.sqlite import journal
 from batch_runner.lifecycle import Event
-from batch_runner.ratelimit.limiter import Pacer
+from batch_runner.ratelimit.limiter import RateLimiter
 from tests.simulation.__main__ import play
 
 if TYPE_CHECKING:
@@ -83,12 +83,12 @@ def recovery_sends_creates_again(patch: pytest.MonkeyPatch) -> None:
 
 def lost_answers_are_sent_again(patch: pytest.MonkeyPatch) -> None:
     """A create whose answer was lost is taken for one that may be repeated."""
-    patch.setitem(TABLE[Failure.LOST], Call.CREATE, Verdict.AGAIN)
+    patch.setitem(TABLE[Failure.LOST], Call.CREATE, RetryDecision.AGAIN)
 
 
 def unclear_answers_count_as_refused(patch: pytest.MonkeyPatch) -> None:
     """A 503 to a create is taken for a no."""
-    patch.setitem(TABLE[Failure.UNSURE], Call.CREATE, Verdict.REFUSED)
+    patch.setitem(TABLE[Failure.UNSURE], Call.CREATE, RetryDecision.REFUSED)
 
 
 def task_ids_are_thrown_away(patch: pytest.MonkeyPatch) -> None:
@@ -159,10 +159,10 @@ def the_cap_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
 def tokens_are_free(patch: pytest.MonkeyPatch) -> None:
     """The pacer holds nobody back."""
 
-    async def broken(pacer: Pacer) -> float:
+    async def broken(pacer: RateLimiter) -> float:
         return asyncio.get_running_loop().time()
 
-    patch.setattr(Pacer, "token", broken)
+    patch.setattr(RateLimiter, "token", broken)
 
 
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [

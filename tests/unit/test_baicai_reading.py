@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from batch_runner.engine.retry_policy import Call, Verdict, judge
+from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers import PROVIDERS
@@ -153,7 +153,7 @@ def test_a_refusal_that_names_a_task_is_held_whatever_its_status(status: int) ->
     """Sent again, or forgotten, it would be a task that was paid for and lost."""
     error = create_error(f'{{"code":1,"data":{{"taskId":"{TASK}"}}}}', status)
 
-    assert judge(error.failure, Call.CREATE) is Verdict.HELD
+    assert decide(error.failure, Call.CREATE) is RetryDecision.HELD
     assert error.candidate == TASK
 
 

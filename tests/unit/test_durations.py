@@ -8,11 +8,11 @@ import random
 
 import pytest
 
-from batch_runner.polling.hazard import Durations
+from batch_runner.polling.hazard import HazardModel
 
 
 def learn(
-    durations: Durations, chance: random.Random, count: int, *, median: float, sigma: float
+    durations: HazardModel, chance: random.Random, count: int, *, median: float, sigma: float
 ) -> None:
     """Look at tasks of lognormal run times when the learner itself would look."""
     for _ in range(count):
@@ -25,7 +25,7 @@ def learn(
 
 
 def test_before_anything_is_seen_looks_are_the_farther_apart_the_older_the_task() -> None:
-    durations = Durations()
+    durations = HazardModel()
 
     spacings = [durations.next_look(age, 0.5) - age for age in (1, 10, 100, 1000)]
 
@@ -34,7 +34,7 @@ def test_before_anything_is_seen_looks_are_the_farther_apart_the_older_the_task(
 
 
 def test_the_median_is_found_from_intervals() -> None:
-    durations = Durations()
+    durations = HazardModel()
 
     learn(durations, random.Random(1), 400, median=30, sigma=0.4)
 
@@ -44,7 +44,7 @@ def test_the_median_is_found_from_intervals() -> None:
 
 def test_durations_do_not_ratchet_upwards() -> None:
     """Thousands of looks, each learned from: the estimate stays where the truth is."""
-    durations, chance = Durations(), random.Random(2)
+    durations, chance = HazardModel(), random.Random(2)
     medians = []
     for _ in range(6):
         learn(durations, chance, 400, median=30, sigma=0.2)
@@ -54,7 +54,7 @@ def test_durations_do_not_ratchet_upwards() -> None:
 
 
 def test_looks_are_densest_where_most_tasks_end() -> None:
-    durations = Durations()
+    durations = HazardModel()
     learn(durations, random.Random(3), 500, median=30, sigma=0.2)
 
     first = durations.next_look(0, 0.5)
@@ -65,7 +65,7 @@ def test_looks_are_densest_where_most_tasks_end() -> None:
 
 
 def test_a_higher_price_makes_looks_rarer() -> None:
-    durations = Durations()
+    durations = HazardModel()
     learn(durations, random.Random(4), 300, median=30, sigma=0.4)
 
     spacings = [durations.next_look(30, price) - 30 for price in (0.1, 0.5, 2, 10)]
@@ -75,7 +75,7 @@ def test_a_higher_price_makes_looks_rarer() -> None:
 
 
 def test_two_kinds_of_task_are_looked_at_at_two_times() -> None:
-    durations, chance = Durations(), random.Random(5)
+    durations, chance = HazardModel(), random.Random(5)
     for _ in range(400):
         learn(durations, chance, 1, median=chance.choice([20, 200]), sigma=0.1)
 
@@ -87,7 +87,7 @@ def test_two_kinds_of_task_are_looked_at_at_two_times() -> None:
 
 def test_tasks_that_are_still_going_count() -> None:
     """Twenty ended early; hundreds are known to have lasted longer, and have not ended yet."""
-    durations = Durations()
+    durations = HazardModel()
     for _ in range(20):
         durations.ended(9.0, 11.0)
     alone = durations.quantile(0.5)
@@ -99,7 +99,7 @@ def test_tasks_that_are_still_going_count() -> None:
 
 
 def test_a_service_that_has_become_faster_is_learned_anew() -> None:
-    durations, chance = Durations(), random.Random(6)
+    durations, chance = HazardModel(), random.Random(6)
     learn(durations, chance, 300, median=100, sigma=0.3)
 
     durations.fade(0.05)
@@ -109,7 +109,7 @@ def test_a_service_that_has_become_faster_is_learned_anew() -> None:
 
 
 def test_the_cumulated_hazard_is_what_a_quantile_says() -> None:
-    durations = Durations()
+    durations = HazardModel()
     learn(durations, random.Random(7), 300, median=30, sigma=0.4)
 
     half = durations.quantile(0.5)
@@ -119,7 +119,7 @@ def test_the_cumulated_hazard_is_what_a_quantile_says() -> None:
 
 
 def test_what_was_learned_survives_json() -> None:
-    durations, again = Durations(), Durations()
+    durations, again = HazardModel(), HazardModel()
     learn(durations, random.Random(8), 300, median=30, sigma=0.4)
 
     again.restore(json.loads(json.dumps(durations.state())))
@@ -139,17 +139,17 @@ def test_what_was_learned_survives_json() -> None:
     ],
 )
 def test_garbage_is_refused_and_changes_nothing(garbage: dict[str, object]) -> None:
-    durations = Durations()
+    durations = HazardModel()
 
     with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
         durations.restore(garbage)
 
-    assert durations.quantile(0.5) == Durations().quantile(0.5)
+    assert durations.quantile(0.5) == HazardModel().quantile(0.5)
 
 
 @pytest.mark.parametrize("at", [0.0, 0.1, 1.0, 1e3, 1e6, 1e9])
 def test_the_next_look_is_always_ahead_and_finite(at: float) -> None:
-    durations = Durations()
+    durations = HazardModel()
     learn(durations, random.Random(9), 100, median=0.3, sigma=0.05)
 
     assert at < durations.next_look(at, 0.5) < math.inf
@@ -161,7 +161,7 @@ def test_where_everything_ends_at_once_the_next_look_comes_soon_after(
     at: float, price: float
 ) -> None:
     """Behind a hazard so high nobody is left, and delay grows a second a second."""
-    durations = Durations()
+    durations = HazardModel()
     for _ in range(400):
         durations.ended(2.0, 2.0001)
 
@@ -171,7 +171,7 @@ def test_where_everything_ends_at_once_the_next_look_comes_soon_after(
 def test_taking_the_quiet_before_an_end_for_none_changes_next_to_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    quick, whole = Durations(), Durations()
+    quick, whole = HazardModel(), HazardModel()
     learn(quick, random.Random(10), 300, median=30, sigma=0.1)
     monkeypatch.setattr("batch_runner.polling.hazard._QUIET", -1.0)
     learn(whole, random.Random(10), 300, median=30, sigma=0.1)
@@ -181,7 +181,7 @@ def test_taking_the_quiet_before_an_end_for_none_changes_next_to_nothing(
 
 
 def test_one_look_past_a_narrow_peak_rather_than_one_before_it() -> None:
-    durations = Durations()
+    durations = HazardModel()
     for _ in range(400):
         durations.survived(0.0, 1.95)
         durations.ended(1.95, 2.05)
@@ -194,7 +194,7 @@ def test_one_look_past_a_narrow_peak_rather_than_one_before_it() -> None:
 
 
 def test_the_shortest_spacing_changes_nothing_where_ends_are_far_apart() -> None:
-    durations = Durations()
+    durations = HazardModel()
     learn(durations, random.Random(11), 400, median=30, sigma=0.4)
 
     assert durations.next_look(20.0, 0.5, shortest=0.2) == durations.next_look(20.0, 0.5)

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from batch_runner.polling.hazard import Durations
+from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.two_scale_hazard import FocusedDurations
 
 SHORTEST = 0.2
@@ -55,7 +55,7 @@ def test_two_lengths_are_told_apart() -> None:
 
 def test_tasks_that_differ_are_looked_at_by_the_coarse_grain() -> None:
     """A fine table of a few hundred tasks that differ is all peaks and gaps."""
-    durations, alone = FocusedDurations(), Durations()
+    durations, alone = FocusedDurations(), HazardModel()
     chance = random.Random(2)
     for _ in range(300):
         seconds = chance.lognormvariate(math.log(30), 0.4)
@@ -117,7 +117,7 @@ def test_what_was_learned_at_both_grains_survives_json() -> None:
 
 
 def test_what_a_version_without_a_fine_grain_learned_is_taken_over() -> None:
-    coarse, durations = Durations(), FocusedDurations()
+    coarse, durations = HazardModel(), FocusedDurations()
     for _ in range(50):
         coarse.survived(0.0, 29.0)
         coarse.ended(29.0, 31.0)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
-from batch_runner.jobdir.fallback_log import EMERGENCY_BYTES, Emergency
+from batch_runner.jobdir.fallback_log import EMERGENCY_BYTES, FallbackLog
 from batch_runner.jobdir.layout import JobFolder, Lock, Marker, write_all
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def marker(folder: JobFolder) -> Iterator[Marker]:
 
 
 @pytest.fixture
-def emergency(folder: JobFolder) -> Iterator[Emergency]:
-    made = Emergency(folder)
+def emergency(folder: JobFolder) -> Iterator[FallbackLog]:
+    made = FallbackLog(folder)
     yield made
     made.close()
 
@@ -174,7 +174,7 @@ def test_a_damaged_marker_is_refused_with_a_way_out(folder: JobFolder, text: str
 
 
 def test_the_room_for_an_emergency_is_there_before_it_is_needed(
-    emergency: Emergency, folder: JobFolder
+    emergency: FallbackLog, folder: JobFolder
 ) -> None:
     emergency.reserve()
     emergency.reserve()
@@ -186,7 +186,7 @@ def test_the_room_for_an_emergency_is_there_before_it_is_needed(
 
 @pytest.mark.parametrize("reserved", [True, False])
 def test_what_is_kept_comes_back_in_its_order(
-    emergency: Emergency, folder: JobFolder, reserved: bool
+    emergency: FallbackLog, folder: JobFolder, reserved: bool
 ) -> None:
     if reserved:
         emergency.reserve()
@@ -200,7 +200,7 @@ def test_what_is_kept_comes_back_in_its_order(
 
 
 def test_room_is_made_again_without_losing_what_is_kept(
-    emergency: Emergency, folder: JobFolder
+    emergency: FallbackLog, folder: JobFolder
 ) -> None:
     emergency.append({"key": "a"})
 
@@ -211,7 +211,7 @@ def test_room_is_made_again_without_losing_what_is_kept(
 
 
 def test_an_emergency_without_a_free_descriptor_is_kept(
-    emergency: Emergency, monkeypatch: pytest.MonkeyPatch
+    emergency: FallbackLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     emergency.reserve()
 
@@ -225,7 +225,9 @@ def test_an_emergency_without_a_free_descriptor_is_kept(
     assert [entry["key"] for entry in emergency.entries()] == ["a"]
 
 
-def test_more_than_there_was_room_for_is_kept_too(emergency: Emergency, folder: JobFolder) -> None:
+def test_more_than_there_was_room_for_is_kept_too(
+    emergency: FallbackLog, folder: JobFolder
+) -> None:
     emergency.reserve()
 
     for number in range(70):
@@ -234,7 +236,7 @@ def test_more_than_there_was_room_for_is_kept_too(emergency: Emergency, folder: 
     assert [entry["key"] for entry in emergency.entries()] == list(range(70))
 
 
-def test_a_torn_last_line_is_passed_over(emergency: Emergency, folder: JobFolder) -> None:
+def test_a_torn_last_line_is_passed_over(emergency: FallbackLog, folder: JobFolder) -> None:
     emergency.append({"key": "a"})
     with folder.emergency.open("ab") as file:
         file.write(b'{"key": "b", "tas')
@@ -243,7 +245,7 @@ def test_a_torn_last_line_is_passed_over(emergency: Emergency, folder: JobFolder
 
 
 def test_a_torn_line_does_not_take_the_next_one_with_it(
-    emergency: Emergency, folder: JobFolder
+    emergency: FallbackLog, folder: JobFolder
 ) -> None:
     emergency.append({"key": "a"})
     with folder.emergency.open("ab") as file:
@@ -254,13 +256,15 @@ def test_a_torn_line_does_not_take_the_next_one_with_it(
     assert [entry["key"] for entry in emergency.entries()] == ["a", "c"]
 
 
-def test_lines_that_are_no_entries_are_passed_over(emergency: Emergency, folder: JobFolder) -> None:
+def test_lines_that_are_no_entries_are_passed_over(
+    emergency: FallbackLog, folder: JobFolder
+) -> None:
     folder.emergency.write_bytes(b'null\n[]\n"x"\n\xff\xfe\n{"key": "a"}\n')
 
     assert list(emergency.entries()) == [{"key": "a"}]
 
 
-def test_nothing_is_kept_after_it_was_brought_in(emergency: Emergency, folder: JobFolder) -> None:
+def test_nothing_is_kept_after_it_was_brought_in(emergency: FallbackLog, folder: JobFolder) -> None:
     emergency.append({"key": "a"})
 
     emergency.clear()

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 
-from batch_runner.ratelimit.limiter import Adaption, Gate
+from batch_runner.ratelimit.limiter import AdaptiveRate, PauseGate
 
 
-def accept(adaption: Adaption, *, since: float, seconds: float) -> float:
+def accept(adaption: AdaptiveRate, *, since: float, seconds: float) -> float:
     """Let requests be accepted at the present rate for a while; return the moment after."""
     now = since
     while now < since + seconds:
@@ -20,7 +20,7 @@ def accept(adaption: Adaption, *, since: float, seconds: float) -> float:
 
 
 def test_the_rate_is_the_ceiling_until_something_is_limited() -> None:
-    adaption = Adaption(10.0)
+    adaption = AdaptiveRate(10.0)
 
     accept(adaption, since=0, seconds=60)
 
@@ -28,7 +28,7 @@ def test_the_rate_is_the_ceiling_until_something_is_limited() -> None:
 
 
 def test_a_429_out_of_the_blue_cuts_the_rate_to_a_quarter() -> None:
-    adaption = Adaption(20.0)
+    adaption = AdaptiveRate(20.0)
 
     assert adaption.limited(1.0, sent=0.9)
 
@@ -36,7 +36,7 @@ def test_a_429_out_of_the_blue_cuts_the_rate_to_a_quarter() -> None:
 
 
 def test_429s_to_requests_that_left_before_the_cut_are_the_same_incident() -> None:
-    adaption = Adaption(20.0)
+    adaption = AdaptiveRate(20.0)
     adaption.limited(1.0, sent=0.5)
 
     assert not adaption.limited(1.1, sent=0.9)
@@ -47,7 +47,7 @@ def test_429s_to_requests_that_left_before_the_cut_are_the_same_incident() -> No
 
 
 def test_a_429_after_nothing_was_accepted_pauses_again_but_cuts_nothing() -> None:
-    adaption = Adaption(20.0)
+    adaption = AdaptiveRate(20.0)
     adaption.limited(1.0, sent=0.9)
 
     assert adaption.limited(3.0, sent=2.5)
@@ -56,7 +56,7 @@ def test_a_429_after_nothing_was_accepted_pauses_again_but_cuts_nothing() -> Non
 
 
 def test_what_was_accepted_between_two_429s_tells_the_limit() -> None:
-    adaption = Adaption(100.0)
+    adaption = AdaptiveRate(100.0)
     adaption.limited(0.0, sent=-0.1)
     for second in range(1, 21):  # 3 a second are taken, though 25 a second are asked for
         for _ in range(3):
@@ -64,11 +64,11 @@ def test_what_was_accepted_between_two_429s_tells_the_limit() -> None:
 
     adaption.limited(20.0, sent=19.9)
 
-    assert adaption.rate == pytest.approx(3 * Adaption.CUT_KNOWN, rel=0.3)
+    assert adaption.rate == pytest.approx(3 * AdaptiveRate.CUT_KNOWN, rel=0.3)
 
 
 def test_the_way_back_is_steady_and_ends_at_the_ceiling() -> None:
-    adaption = Adaption(10.0)
+    adaption = AdaptiveRate(10.0)
     adaption.limited(0.0, sent=-1)
     seen = [adaption.rate]
 
@@ -83,7 +83,7 @@ def test_the_way_back_is_steady_and_ends_at_the_ceiling() -> None:
 
 
 def test_the_rate_grows_slowest_near_the_rate_that_drew_the_429() -> None:
-    adaption = Adaption(100.0)
+    adaption = AdaptiveRate(100.0)
     adaption.limited(0.0, sent=-1)  # at 100
     now = accept(adaption, since=0.0, seconds=20)
     drew = adaption.rate
@@ -101,7 +101,7 @@ def test_the_rate_grows_slowest_near_the_rate_that_drew_the_429() -> None:
 
 
 def test_a_pause_without_traffic_is_no_reason_to_speed_up() -> None:
-    adaption = Adaption(10.0)
+    adaption = AdaptiveRate(10.0)
     adaption.limited(0.0, sent=-1)
     adaption.accepted(1.0)
     before = adaption.rate
@@ -112,13 +112,13 @@ def test_a_pause_without_traffic_is_no_reason_to_speed_up() -> None:
 
 
 def test_the_rate_never_falls_to_nothing() -> None:
-    adaption = Adaption(1.0)
+    adaption = AdaptiveRate(1.0)
 
     for now in range(1, 200):
         adaption.accepted(float(now))
         adaption.limited(now + 0.5, sent=now + 0.4)
 
-    assert adaption.rate >= Adaption.FLOOR
+    assert adaption.rate >= AdaptiveRate.FLOOR
 
 
 @pytest.mark.parametrize("limit", [1.0, 5.0, 25.0])
@@ -126,7 +126,7 @@ def test_a_rate_four_times_too_high_draws_few_429s_and_is_mended_within_a_minute
     limit: float,
 ) -> None:
     """A service with a bucket of two, asked through a fast wire."""
-    adaption, level, last, refused, taken = Adaption(4 * limit), 0.0, 0.0, 0, 0
+    adaption, level, last, refused, taken = AdaptiveRate(4 * limit), 0.0, 0.0, 0, 0
     now, first, at_one_minute = 0.0, math.inf, 0.0
     while taken < 150 or now < first + 61:
         now += 1 / adaption.rate
@@ -161,7 +161,7 @@ def test_the_gate_opens_at_the_latest_time_it_was_closed_until(
     closings: list[tuple[float, float]], now: float, left: float
 ) -> None:
     moment = 0.0
-    gate = Gate(lambda: moment)
+    gate = PauseGate(lambda: moment)
     for moment, seconds in closings:  # noqa: B007  read by the gate's clock
         gate.close(seconds)
 

@@ -9,32 +9,32 @@ from batch_runner.journal import RunRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.job_args import target_of
 from batch_runner.report.history import by_minute
-from batch_runner.report.triage import Fixer, Group, command_for, fixer_of, next_commands
+from batch_runner.report.triage import Group, Owner, command_for, fixer_of, next_commands
 
 
 @pytest.mark.parametrize(
     ("status", "reason", "fixer"),
     [
-        (ItemStatus.REFUSED, "moderation", Fixer.YOU),
-        (ItemStatus.REFUSED, "upload", Fixer.YOU),
-        (ItemStatus.REFUSED, "http-400", Fixer.YOU),
-        (ItemStatus.REFUSED, None, Fixer.YOU),
-        (ItemStatus.FAILED, "service-failed", Fixer.SERVICE),
-        (ItemStatus.FAILED, "dropped", Fixer.YOU),
-        (ItemStatus.FAILED, None, Fixer.SERVICE),
-        (ItemStatus.UNFETCHED, "http-502", Fixer.SERVICE),
-        (ItemStatus.UNFETCHED, "task-unknown", Fixer.SERVICE),
-        (ItemStatus.UNFETCHED, "bad-file", Fixer.SERVICE),
-        (ItemStatus.REFUSED, "code-5001", Fixer.YOU),
-        (ItemStatus.UNFETCHED, "lost", Fixer.NETWORK),
-        (ItemStatus.UNFETCHED, "disk", Fixer.YOU),
-        (ItemStatus.UNFETCHED, "file-missing", Fixer.WAIT),
-        (ItemStatus.UNFETCHED, "http-429", Fixer.WAIT),
-        (ItemStatus.HELD, "http-502", Fixer.YOU),
+        (ItemStatus.REFUSED, "moderation", Owner.YOU),
+        (ItemStatus.REFUSED, "upload", Owner.YOU),
+        (ItemStatus.REFUSED, "http-400", Owner.YOU),
+        (ItemStatus.REFUSED, None, Owner.YOU),
+        (ItemStatus.FAILED, "service-failed", Owner.SERVICE),
+        (ItemStatus.FAILED, "dropped", Owner.YOU),
+        (ItemStatus.FAILED, None, Owner.SERVICE),
+        (ItemStatus.UNFETCHED, "http-502", Owner.SERVICE),
+        (ItemStatus.UNFETCHED, "task-unknown", Owner.SERVICE),
+        (ItemStatus.UNFETCHED, "bad-file", Owner.SERVICE),
+        (ItemStatus.REFUSED, "code-5001", Owner.YOU),
+        (ItemStatus.UNFETCHED, "lost", Owner.NETWORK),
+        (ItemStatus.UNFETCHED, "disk", Owner.YOU),
+        (ItemStatus.UNFETCHED, "file-missing", Owner.WAIT),
+        (ItemStatus.UNFETCHED, "http-429", Owner.WAIT),
+        (ItemStatus.HELD, "http-502", Owner.YOU),
     ],
 )
 def test_each_trouble_names_who_can_fix_it(
-    status: ItemStatus, reason: str | None, fixer: Fixer
+    status: ItemStatus, reason: str | None, fixer: Owner
 ) -> None:
     assert fixer_of(status, reason) is fixer
 
@@ -64,7 +64,7 @@ def test_a_finished_job_asks_for_nothing() -> None:
 @pytest.mark.parametrize(("reasons", "offered"), [(["dropped"], False), (["dropped", "x"], True)])
 def test_what_a_person_gave_up_is_not_offered_again(reasons: list[str], offered: bool) -> None:
     failed = ItemStatus.FAILED
-    groups = [Group(status=failed, reason=one, fixer=Fixer.YOU) for one in reasons]
+    groups = [Group(status=failed, reason=one, fixer=Owner.YOU) for one in reasons]
 
     commands = next_commands([failed], groups, ["a.yaml"])
 

@@ -9,7 +9,7 @@ import pytest
 
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.report.thumbnails import PictureState
-from batch_runner.report.triage import Fixer
+from batch_runner.report.triage import Owner
 
 
 def words(language: str) -> set[str]:
@@ -27,8 +27,8 @@ def test_everything_that_can_happen_has_a_word(language: str) -> None:
     needed = {
         *(f"status_{status.value}" for status in ItemStatus),
         *(f"event_{event.value}" for event in Event),
-        *(f"fixer_{fixer.value}" for fixer in Fixer),
-        *(f"advice_{fixer.value}" for fixer in Fixer),
+        *(f"fixer_{fixer.value}" for fixer in Owner),
+        *(f"advice_{fixer.value}" for fixer in Owner),
         *(f"picture_{state.value}" for state in PictureState if state is not PictureState.SHOWN),
         *(f"why_{verb}" for verb in ("resolve", "retry", "run")),
     }

@@ -14,8 +14,8 @@ from PIL import Image
 from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.models import PlacedFile
-from batch_runner.storage.partial_file import Part, takes_nameless
-from batch_runner.storage.placing import Placing, damage, missing, output_names, place_all
+from batch_runner.storage.partial_file import PartialFile, takes_nameless
+from batch_runner.storage.placing import Placement, damage, missing, output_names, place_all
 
 ENOUGH = 50_000_000
 
@@ -30,15 +30,15 @@ def a_png(colour: str = "red", *, noise: int = 0) -> bytes:
     return file.getvalue()
 
 
-def a_part(folder: JobFolder, data: bytes = b"", max_bytes: int = ENOUGH) -> Part:
-    part = Part(folder, max_bytes=max_bytes)
+def a_part(folder: JobFolder, data: bytes = b"", max_bytes: int = ENOUGH) -> PartialFile:
+    part = PartialFile(folder, max_bytes=max_bytes)
     if data:
         part.feed(data)
     return part
 
 
-def place(part: Part, name: str) -> PlacedFile:
-    placing = Placing(part, name)
+def place(part: PartialFile, name: str) -> PlacedFile:
+    placing = Placement(part, name)
     place_all(part.folder, [placing])
     return placing.outcome()
 
@@ -342,7 +342,7 @@ def test_bytes_are_on_the_disk_before_the_name_and_the_name_before_it_is_told(
 
     monkeypatch.setattr(os, "fsync", note_sync)
     monkeypatch.setattr(os, "link", note_name)
-    placings = [Placing(a_part(folder, a_png(colour)), colour) for colour in ("red", "blue")]
+    placings = [Placement(a_part(folder, a_png(colour)), colour) for colour in ("red", "blue")]
 
     place_all(folder, placings)
 
@@ -398,7 +398,7 @@ def test_a_part_that_cannot_be_closed_keeps_no_other_from_being_discarded(
             if len(closed) == 1:
                 raise OSError(errno.EIO, "input/output error")
 
-    placings = [Placing(a_part(folder, a_png(colour)), colour) for colour in ("red", "blue")]
+    placings = [Placement(a_part(folder, a_png(colour)), colour) for colour in ("red", "blue")]
     takes_nameless(folder.parts)
     monkeypatch.setattr(os, "close", fail_once)
     place_all(folder, placings)

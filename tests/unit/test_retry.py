@@ -4,57 +4,57 @@ import random
 
 import pytest
 
-from batch_runner.engine.retry_policy import TABLE, Budget, Call, Verdict, backoff, judge
+from batch_runner.engine.retry_policy import TABLE, Budget, Call, RetryDecision, backoff, decide
 from batch_runner.errors import Failure
 from batch_runner.providers.classify import classify
 from batch_runner.settings import Retries
 
 CELLS = [
     # nothing left this machine
-    (Failure.UNSENT, Call.CREATE, Verdict.AGAIN),
-    (Failure.UNSENT, Call.QUERY, Verdict.AGAIN),
-    (Failure.UNSENT, Call.DOWNLOAD, Verdict.AGAIN),
-    (Failure.UNSENT, Call.UPLOAD, Verdict.AGAIN),
+    (Failure.UNSENT, Call.CREATE, RetryDecision.AGAIN),
+    (Failure.UNSENT, Call.QUERY, RetryDecision.AGAIN),
+    (Failure.UNSENT, Call.DOWNLOAD, RetryDecision.AGAIN),
+    (Failure.UNSENT, Call.UPLOAD, RetryDecision.AGAIN),
     # bytes may have left, no readable answer came
-    (Failure.LOST, Call.CREATE, Verdict.HELD),
-    (Failure.LOST, Call.QUERY, Verdict.AGAIN),
-    (Failure.LOST, Call.DOWNLOAD, Verdict.AGAIN),
-    (Failure.LOST, Call.UPLOAD, Verdict.AGAIN),
+    (Failure.LOST, Call.CREATE, RetryDecision.HELD),
+    (Failure.LOST, Call.QUERY, RetryDecision.AGAIN),
+    (Failure.LOST, Call.DOWNLOAD, RetryDecision.AGAIN),
+    (Failure.LOST, Call.UPLOAD, RetryDecision.AGAIN),
     # 408, 409, 425, 5xx
-    (Failure.UNSURE, Call.CREATE, Verdict.HELD),
-    (Failure.UNSURE, Call.QUERY, Verdict.AGAIN),
-    (Failure.UNSURE, Call.DOWNLOAD, Verdict.AGAIN),
-    (Failure.UNSURE, Call.UPLOAD, Verdict.AGAIN),
+    (Failure.UNSURE, Call.CREATE, RetryDecision.HELD),
+    (Failure.UNSURE, Call.QUERY, RetryDecision.AGAIN),
+    (Failure.UNSURE, Call.DOWNLOAD, RetryDecision.AGAIN),
+    (Failure.UNSURE, Call.UPLOAD, RetryDecision.AGAIN),
     # 429
-    (Failure.LIMITED, Call.CREATE, Verdict.PAUSE),
-    (Failure.LIMITED, Call.QUERY, Verdict.PAUSE),
-    (Failure.LIMITED, Call.DOWNLOAD, Verdict.PAUSE),
-    (Failure.LIMITED, Call.UPLOAD, Verdict.PAUSE),
+    (Failure.LIMITED, Call.CREATE, RetryDecision.PAUSE),
+    (Failure.LIMITED, Call.QUERY, RetryDecision.PAUSE),
+    (Failure.LIMITED, Call.DOWNLOAD, RetryDecision.PAUSE),
+    (Failure.LIMITED, Call.UPLOAD, RetryDecision.PAUSE),
     # other 4xx, and a success with an error code
-    (Failure.REFUSED, Call.CREATE, Verdict.REFUSED),
-    (Failure.REFUSED, Call.QUERY, Verdict.PATIENCE),
-    (Failure.REFUSED, Call.DOWNLOAD, Verdict.FRESH),
-    (Failure.REFUSED, Call.UPLOAD, Verdict.FAILS),
+    (Failure.REFUSED, Call.CREATE, RetryDecision.REFUSED),
+    (Failure.REFUSED, Call.QUERY, RetryDecision.PATIENCE),
+    (Failure.REFUSED, Call.DOWNLOAD, RetryDecision.FRESH),
+    (Failure.REFUSED, Call.UPLOAD, RetryDecision.FAILS),
     # 404, 410
-    (Failure.UNKNOWN, Call.CREATE, Verdict.REFUSED),
-    (Failure.UNKNOWN, Call.QUERY, Verdict.PATIENCE),
-    (Failure.UNKNOWN, Call.DOWNLOAD, Verdict.FRESH),
-    (Failure.UNKNOWN, Call.UPLOAD, Verdict.FAILS),
+    (Failure.UNKNOWN, Call.CREATE, RetryDecision.REFUSED),
+    (Failure.UNKNOWN, Call.QUERY, RetryDecision.PATIENCE),
+    (Failure.UNKNOWN, Call.DOWNLOAD, RetryDecision.FRESH),
+    (Failure.UNKNOWN, Call.UPLOAD, RetryDecision.FAILS),
     # 401, 403, an empty account; a file's host says 403 of an address that has expired
-    (Failure.FORBIDDEN, Call.CREATE, Verdict.STOP),
-    (Failure.FORBIDDEN, Call.QUERY, Verdict.STOP),
-    (Failure.FORBIDDEN, Call.DOWNLOAD, Verdict.FRESH),
-    (Failure.FORBIDDEN, Call.UPLOAD, Verdict.STOP),
+    (Failure.FORBIDDEN, Call.CREATE, RetryDecision.STOP),
+    (Failure.FORBIDDEN, Call.QUERY, RetryDecision.STOP),
+    (Failure.FORBIDDEN, Call.DOWNLOAD, RetryDecision.FRESH),
+    (Failure.FORBIDDEN, Call.UPLOAD, RetryDecision.STOP),
     # 3xx
-    (Failure.REDIRECTED, Call.CREATE, Verdict.REFUSED),
-    (Failure.REDIRECTED, Call.QUERY, Verdict.PATIENCE),
-    (Failure.REDIRECTED, Call.DOWNLOAD, Verdict.FRESH),
-    (Failure.REDIRECTED, Call.UPLOAD, Verdict.FAILS),
+    (Failure.REDIRECTED, Call.CREATE, RetryDecision.REFUSED),
+    (Failure.REDIRECTED, Call.QUERY, RetryDecision.PATIENCE),
+    (Failure.REDIRECTED, Call.DOWNLOAD, RetryDecision.FRESH),
+    (Failure.REDIRECTED, Call.UPLOAD, RetryDecision.FAILS),
     # out of disk or descriptors
-    (Failure.LOCAL, Call.CREATE, Verdict.STOP),
-    (Failure.LOCAL, Call.QUERY, Verdict.PAUSE),
-    (Failure.LOCAL, Call.DOWNLOAD, Verdict.STOP),
-    (Failure.LOCAL, Call.UPLOAD, Verdict.PAUSE),
+    (Failure.LOCAL, Call.CREATE, RetryDecision.STOP),
+    (Failure.LOCAL, Call.QUERY, RetryDecision.PAUSE),
+    (Failure.LOCAL, Call.DOWNLOAD, RetryDecision.STOP),
+    (Failure.LOCAL, Call.UPLOAD, RetryDecision.PAUSE),
 ]
 
 
@@ -63,9 +63,9 @@ CELLS = [
     [pytest.param(*cell, id=f"{cell[0]}-{cell[1]}-{cell[2]}") for cell in CELLS],
 )
 def test_each_failure_of_each_call_has_one_verdict(
-    failure: Failure, call: Call, verdict: Verdict
+    failure: Failure, call: Call, verdict: RetryDecision
 ) -> None:
-    assert judge(failure, call) is verdict
+    assert decide(failure, call) is verdict
 
 
 def test_the_table_has_no_cell_that_is_not_written_out_above() -> None:

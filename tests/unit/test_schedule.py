@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from batch_runner.polling.concurrency import End, Line, Width
-from batch_runner.polling.hazard import Durations
+from batch_runner.polling.concurrency import Completion, ConcurrencyEstimator, RankedTasks
+from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.progress_model import sight
-from batch_runner.polling.queue import Agenda
+from batch_runner.polling.queue import PollQueue
 from batch_runner.settings import Polling
 from tests.bench.polls import Row, a_task, honest, lognormal, noise, play, stuck
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from batch_runner.models import InFlight
 
 
-def an_agenda(seed: int = 1, learned: dict[str, str] | None = None, **polling: Any) -> Agenda:
-    return Agenda(Polling(**polling), random=random.Random(seed), learned=learned or {})
+def an_agenda(seed: int = 1, learned: dict[str, str] | None = None, **polling: Any) -> PollQueue:
+    return PollQueue(Polling(**polling), random=random.Random(seed), learned=learned or {})
 
 
-def take_next(agenda: Agenda) -> tuple[InFlight, float]:
+def take_next(agenda: PollQueue) -> tuple[InFlight, float]:
     """Return the next task and when it is due."""
     due = agenda.due_at()
     assert due is not None
@@ -136,13 +136,13 @@ def test_a_task_can_be_given_up_while_it_waits_for_its_look() -> None:
     assert agenda.due_at() is None
 
 
-def taught(agenda: Agenda) -> Agenda:
+def taught(agenda: PollQueue) -> PollQueue:
     """Let an agenda see a hundred tasks of half a minute end."""
     play(Row("teaching"), agenda, 1, items=100)
     return agenda
 
 
-def looks_at(agenda: Agenda, start: float, seconds: float) -> int:
+def looks_at(agenda: PollQueue, start: float, seconds: float) -> int:
     """Return how many looks are made for so long when nothing ends."""
     looks = 0
     while (due := agenda.due_at()) is not None and due < start + seconds:
@@ -162,7 +162,9 @@ def test_looks_come_sooner_the_more_wait_for_the_place_of_a_task(
     """The spacing goes with the root of the price, which falls to a half, and to a tenth."""
     line = [0.0]
     usual = taught(an_agenda())
-    pressed = taught(Agenda(Polling(), random=random.Random(1), learned={}, behind=lambda: line[0]))
+    pressed = taught(
+        PollQueue(Polling(), random=random.Random(1), learned={}, behind=lambda: line[0])
+    )
     line[0] = behind
     for agenda in (usual, pressed):
         for number in range(200, 220):
@@ -191,7 +193,7 @@ def test_what_is_learned_from_is_not_one_kind_of_ten_that_come_in_turn() -> None
     play(many, agenda, 1, items=5000)
 
     ends = json.loads(agenda.learned()["cards"])["seconds"]
-    turn = Durations()
+    turn = HazardModel()
     turn.restore(json.loads(agenda.learned()["cards"])["turn"])
     assert len(ends) == 200
     assert 0.8 < turn.quantile(0.5) < 1.3
@@ -402,7 +404,7 @@ def test_garbage_from_an_earlier_run_counts_as_nothing(garbage: str) -> None:
 
 
 def test_ranks_and_numbers_agree_with_counting() -> None:
-    chance, line, unfinished = random.Random(3), Line[int](), list[int]()
+    chance, line, unfinished = random.Random(3), RankedTasks[int](), list[int]()
     for step in range(6000):
         if chance.random() < 0.52 or not unfinished:
             number = line.append(step)
@@ -419,7 +421,7 @@ def test_ranks_and_numbers_agree_with_counting() -> None:
 
 def test_the_width_of_a_queue_is_found_from_who_ends_when() -> None:
     """Eight workers, oldest first, each task 30 seconds give or take: seen to the second."""
-    chance, width, line = random.Random(4), Width(), Line[int]()
+    chance, width, line = random.Random(4), ConcurrencyEstimator(), RankedTasks[int]()
     busy: list[tuple[float, int]] = []
     for number in range(400):
         line.append(number)
@@ -431,7 +433,7 @@ def test_the_width_of_a_queue_is_found_from_who_ends_when() -> None:
         busy.remove((now, number))
         rank = line.remove(number)
         width.left(now)
-        width.note(End(number, 0.0, now - 1, now + 1), rank, len(line))
+        width.note(Completion(number, 0.0, now - 1, now + 1), rank, len(line))
         busy.append((now + chance.gauss(30, 5), next(waiting)))
 
     assert width.value is not None
@@ -439,9 +441,9 @@ def test_the_width_of_a_queue_is_found_from_who_ends_when() -> None:
 
 
 def test_the_width_says_nothing_before_a_few_have_ended() -> None:
-    width = Width()
+    width = ConcurrencyEstimator()
 
-    moved = [width.note(End(n, 0.0, float(n), n + 1.0), 0, 50) for n in range(7)]
+    moved = [width.note(Completion(n, 0.0, float(n), n + 1.0), 0, 50) for n in range(7)]
 
     assert not any(moved)
     assert width.value is None

@@ -11,7 +11,7 @@ from batch_runner.simulator import SimulatorSettings, parse_fault
 from batch_runner.simulator.limiter import Limiter
 from batch_runner.simulator.parsing import parse_distribution, parse_duration, parse_rate
 from batch_runner.simulator.responses import timestamp
-from batch_runner.simulator.tasks import Fate, Task, WorkQueue
+from batch_runner.simulator.tasks import Outcome, Task, WorkQueue
 
 
 def a_task(n: int, *, created: float = 0.0, service: float = 10.0) -> Task:
@@ -20,7 +20,7 @@ def a_task(n: int, *, created: float = 0.0, service: float = 10.0) -> Task:
         id=f"{n:032x}",
         created=created,
         service=service,
-        fate=Fate.COMPLETED,
+        fate=Outcome.COMPLETED,
         workflow="w",
         params={},
         body="",

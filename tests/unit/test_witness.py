@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from batch_runner.errors import FolderRefused, JobLocked
-from batch_runner.registry.known_jobs import Witness, job_folders, refuse_unmounted
+from batch_runner.registry.known_jobs import KnownJob, job_folders, refuse_unmounted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 JOB = "0123456789abcdef0123456789abcdef"
 
 
-def held(state: Path, root: Path) -> Witness:
-    witness = Witness(root)
+def held(state: Path, root: Path) -> KnownJob:
+    witness = KnownJob(root)
     witness.open(state, JOB)
     witness.hold()
     return witness

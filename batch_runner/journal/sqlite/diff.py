@@ -39,7 +39,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class ItemSummary:
     """What is told of one item that the journal knows."""
 
     id: str
@@ -50,7 +50,7 @@ class Standing:
     files: tuple[PlacedFile, ...]
 
 
-class Comparison:
+class ManifestDiff:
     """One pass of a listing over the journal, and what is known when it is through."""
 
     def __init__(self, read: Callable[..., list[sqlite3.Row]]) -> None:
@@ -119,10 +119,10 @@ class Comparison:
             left ^= 1 << row
             yield row
 
-    def standing(self, row: int) -> Standing:
+    def standing(self, row: int) -> ItemSummary:
         """Return what the journal says of one item."""
         found = self._read(_STANDING, (row,))[0]
-        return Standing(
+        return ItemSummary(
             id=found["id"],
             name=found["name"],
             status=ItemStatus(found["status"]),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 PAGE = 20_000
 
 
-class Courses:
+class EventHistory:
     """The newest `limit` events of a journal; what a run adds meanwhile is not among them."""
 
     def __init__(self, read: Callable[..., list[sqlite3.Row]], limit: int) -> None:

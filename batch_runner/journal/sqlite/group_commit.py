@@ -56,7 +56,7 @@ class Committer(Protocol):
         ...
 
 
-class Queued:
+class PendingOperation:
     """One operation and the future that tells its outcome."""
 
     __slots__ = ("error", "future", "operation", "result")
@@ -77,7 +77,7 @@ class Queued:
             self.future.set_result(self.result)
 
 
-def commit_batch(connection: sqlite3.Connection, batch: list[Queued]) -> None:
+def commit_batch(connection: sqlite3.Connection, batch: list[PendingOperation]) -> None:
     """Run every operation of `batch` in one transaction and note each outcome.
 
     An operation that raises `IllegalTransition` or `JournalError` has changed nothing and does not
@@ -101,13 +101,13 @@ def commit_batch(connection: sqlite3.Connection, batch: list[Queued]) -> None:
         raise
 
 
-def _move(connection: sqlite3.Connection, group: list[Queued]) -> None:
+def _move(connection: sqlite3.Connection, group: list[PendingOperation]) -> None:
     errors = apply_all(connection, [cast("Move", queued.operation) for queued in group])
     for queued, error in zip(group, errors, strict=True):
         queued.error = error
 
 
-def _operate(connection: sqlite3.Connection, group: Iterable[Queued]) -> None:
+def _operate(connection: sqlite3.Connection, group: Iterable[PendingOperation]) -> None:
     for queued in group:
         try:
             queued.result = queued.operation(connection)
@@ -115,7 +115,7 @@ def _operate(connection: sqlite3.Connection, group: Iterable[Queued]) -> None:
             queued.error = error
 
 
-def _refuse(batch: list[Queued], error: BaseException) -> None:
+def _refuse(batch: list[PendingOperation], error: BaseException) -> None:
     for queued in batch:
         queued.error = JournalError(f"the journal stopped: {error!r}")
 
@@ -146,12 +146,12 @@ class GroupCommit:
         self._after_commit = after_commit
         self._pause = pause
         self._loop = asyncio.get_running_loop()
-        self._queue: deque[Queued] = deque()
+        self._queue: deque[PendingOperation] = deque()
         self._wake = threading.Event()
         self._will_wake = False  # at the end of this round of the loop
         self._closing = threading.Event()
         self._unsettled = 0
-        self._patient: list[Queued] = []  # not queued yet
+        self._patient: list[PendingOperation] = []  # not queued yet
         self._alarm: asyncio.TimerHandle | None = None  # when they will be
         self._broken: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
@@ -174,7 +174,7 @@ class GroupCommit:
             IllegalTransition: the operation asked for an illegal move; it changed nothing.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._patient.append(Queued(operation, future))
+        self._patient.append(PendingOperation(operation, future))
         if not patient:
             self._send_off()
         elif self._alarm is None:
@@ -232,7 +232,7 @@ class GroupCommit:
         finally:
             self._loop.call_soon_threadsafe(self._settle, batch)
 
-    def _settle(self, batch: list[Queued]) -> None:
+    def _settle(self, batch: list[PendingOperation]) -> None:
         self._unsettled -= len(batch)
         for queued in batch:
             queued.settle()

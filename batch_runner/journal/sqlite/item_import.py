@@ -46,7 +46,7 @@ _CHANGING = ("position", "id", "attempts", "variables", "inputs", "source", "pro
 _NAME = "CASE WHEN status IN ('done', 'unfetched') THEN items.name ELSE new.name END"
 
 
-class Listing:
+class ItemImport:
     """The items of one manifest, checked before anything is made of them."""
 
     def __init__(

@@ -24,7 +24,7 @@ from batch_runner.journal.sqlite.connection import (
 )
 from batch_runner.journal.sqlite.group_commit import Committer, GroupCommit
 from batch_runner.journal.sqlite.item_import import (
-    Listing,
+    ItemImport,
     bring_in,
     listed_and_other,
     pages_of,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-    from batch_runner.journal.sqlite.queries import Waiting
+    from batch_runner.journal.sqlite.queries import PendingItem
     from batch_runner.models import InFlight, ItemSpec
 
 
@@ -215,7 +215,7 @@ class Journal:
 
     def import_items(
         self,
-        items: Iterable[ItemSpec] | Listing,
+        items: Iterable[ItemSpec] | ItemImport,
         *,
         manifest: str = "",
         price: str | None = None,
@@ -229,7 +229,7 @@ class Journal:
         was.
         """
         mark = fingerprint()
-        pages = items.pages(mark) if isinstance(items, Listing) else pages_of(items)
+        pages = items.pages(mark) if isinstance(items, ItemImport) else pages_of(items)
         with self._transaction():
             query = "UPDATE job SET manifest = ?, price = ?"
             self._connection.execute(query, (manifest, price))
@@ -347,11 +347,11 @@ class Journal:
         together = Moves((first, *(Move(one, at) for one in further))) if further else first
         return self._queue(together, patient=patient)
 
-    def waiting(self, after: int, limit: int) -> asyncio.Future[list[Waiting]]:
+    def waiting(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:
         """Read up to `limit` listed items that wait for a create, beyond position `after`."""
         return self._queue(lambda connection: queries.waiting(connection, after, limit))
 
-    def waiting_one(self, key: str) -> asyncio.Future[Waiting]:
+    def waiting_one(self, key: str) -> asyncio.Future[PendingItem]:
         """Read one item that waits for a create."""
         return self._queue(lambda connection: queries.waiting_one(connection, key))
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Waiting:
+class PendingItem:
     """An item that waits for its create."""
 
     key: str
@@ -54,12 +54,12 @@ UPDATE runs SET creates = :creates, polls = :polls, limited = :limited, retries 
 _REMEMBER_UPLOAD = "INSERT OR REPLACE INTO uploads (sha256, value, at) VALUES (?, ?, ?)"
 
 
-def waiting(connection: sqlite3.Connection, after: int, limit: int) -> list[Waiting]:
+def waiting(connection: sqlite3.Connection, after: int, limit: int) -> list[PendingItem]:
     """Return up to `limit` listed items that wait for a create, beyond position `after`."""
     return [_waiting(row) for row in connection.execute(_PAGE, (after, limit)).fetchall()]
 
 
-def waiting_one(connection: sqlite3.Connection, key: str) -> Waiting:
+def waiting_one(connection: sqlite3.Connection, key: str) -> PendingItem:
     """Return one item that waits for a create."""
     return _waiting(connection.execute(_ONE, (key,)).fetchone())
 
@@ -93,8 +93,8 @@ def note_run(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) 
     connection.execute(_NOTE_RUN, values)
 
 
-def _waiting(row: sqlite3.Row) -> Waiting:
-    return Waiting(
+def _waiting(row: sqlite3.Row) -> PendingItem:
+    return PendingItem(
         key=row["key"],
         position=row["position"],
         id=row["id"],

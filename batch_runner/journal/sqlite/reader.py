@@ -21,8 +21,8 @@ from batch_runner.journal.records import (
     run_of,
 )
 from batch_runner.journal.sqlite.connection import BUSY_SECONDS, SCHEMA_VERSION, closed_on_error
-from batch_runner.journal.sqlite.diff import Comparison
-from batch_runner.journal.sqlite.event_history import Courses
+from batch_runner.journal.sqlite.diff import ManifestDiff
+from batch_runner.journal.sqlite.event_history import EventHistory
 from batch_runner.journal.sqlite.item_import import unchanged
 from batch_runner.lifecycle import ASSUMED_PAID
 
@@ -194,9 +194,9 @@ class JournalReader:
         """Return what was learned about durations, by workflow; `schedule` reads it."""
         return {row["workflow"]: row["state"] for row in self._all("SELECT * FROM learned")}
 
-    def courses(self, limit: int) -> Courses:
+    def courses(self, limit: int) -> EventHistory:
         """Return the newest `limit` events, to be found by item."""
-        return Courses(self._all, limit)
+        return EventHistory(self._all, limit)
 
     def paid_among(self, keys: Sequence[str]) -> int:
         """Return how many of these items must be assumed paid: a few hundred at most."""
@@ -204,11 +204,11 @@ class JournalReader:
         query = f"SELECT count(*) AS n FROM items WHERE key IN ({marks}) AND +status IN {_PAID}"  # noqa: S608
         return int(self._all(query, tuple(keys))[0]["n"])
 
-    def comparison(self) -> Comparison:
+    def comparison(self) -> ManifestDiff:
         """Return the means to compare a listing with this journal."""
-        return Comparison(self._all)
+        return ManifestDiff(self._all)
 
-    def compared(self, specs: Iterable[ItemSpec], fingerprint: str | None) -> Comparison | None:
+    def compared(self, specs: Iterable[ItemSpec], fingerprint: str | None) -> ManifestDiff | None:
         """Go through `specs`; None: by their fingerprint they are what was listed last."""
         with self._translated():
             if unchanged(self._connection, fingerprint):

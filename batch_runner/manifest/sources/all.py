@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from batch_runner.manifest.diagnostics import Place, shown
+from batch_runner.manifest.diagnostics import Location, shown
 from batch_runner.manifest.schema import Prompt
 from batch_runner.manifest.sources.data_file import Rows
 from batch_runner.manifest.sources.matrix import Combination, Matrix
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batch_runner.manifest.diagnostics import Report
+    from batch_runner.manifest.diagnostics import Diagnostics
     from batch_runner.manifest.schema import Document
-    from batch_runner.manifest.templates.request import PlacedCompiler, Recipe
+    from batch_runner.manifest.templates.request import PlacedCompiler, RequestTemplate
     from batch_runner.manifest.yaml.nodes import Node
 
 #: Variables that every item has.
@@ -37,7 +37,7 @@ class Sources:
     """
 
     def __init__(
-        self, document: Document, root: Mapping, folder: Path, label: str, report: Report
+        self, document: Document, root: Mapping, folder: Path, label: str, report: Diagnostics
     ) -> None:
         self._document = document
         self._root = root
@@ -71,7 +71,9 @@ class Sources:
             known.update(columns)
         return frozenset(known)
 
-    def read_prompts(self, recipe: Recipe, compiler: PlacedCompiler, report: Report) -> None:
+    def read_prompts(
+        self, recipe: RequestTemplate, compiler: PlacedCompiler, report: Diagnostics
+    ) -> None:
         """Check the prompts, all of them; from now on `entries` has them."""
         node = self._root.items.get("prompts")
         if node is None:
@@ -80,7 +82,7 @@ class Sources:
         for _ in self._prompts.entries(report):
             pass
 
-    def entries(self, report: Report) -> Iterator[Entry]:
+    def entries(self, report: Diagnostics) -> Iterator[Entry]:
         """Yield every entry in order; report the unsound ones."""
         if self._prompts is not None:
             yield from self._prompts.entries(report)
@@ -111,7 +113,7 @@ class Sources:
         """Say whether the manifest lists prompts."""
         return self._prompts is not None
 
-    def check_names(self, report: Report) -> None:
+    def check_names(self, report: Diagnostics) -> None:
         """Report a variable that two sources claim."""
         names = set(self.matrix.names) if self.matrix else set()
         columns = (self._rows.columns() if self._rows else None) or []
@@ -139,12 +141,12 @@ class Sources:
             if isinstance(entry, Mapping):
                 yield entry
 
-    def _check_any(self, report: Report) -> None:
+    def _check_any(self, report: Diagnostics) -> None:
         items = self._root.items
         if any(key in items for key in ("prompts", "matrix", "items_from")):
             return
         report.add(
-            Place(self._label, self._root.line, self._root.column),
+            Location(self._label, self._root.line, self._root.column),
             "there are no items: prompts, matrix and items_from are all missing",
             hint="write prompts: and one text a line under it, each after a dash",
         )
@@ -154,5 +156,5 @@ class Sources:
         before, slash, _ = self._label.rpartition("/")
         return name if name.startswith("/") or not slash else f"{before}/{name}"
 
-    def _place(self, node: Node) -> Place:
-        return Place(self._label, node.line, node.column)
+    def _place(self, node: Node) -> Location:
+        return Location(self._label, node.line, node.column)

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.manifest.diagnostics import Place, Report, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
 from batch_runner.manifest.schema_types import kind, variable_refusal
 from batch_runner.manifest.sources.prompts import Entry
 from batch_runner.manifest.variables import check_value
@@ -62,26 +62,28 @@ class Rows:
             return None
         return [_variable(column) for column in header]
 
-    def entries(self, report: Report) -> Iterator[Entry]:
+    def entries(self, report: Diagnostics) -> Iterator[Entry]:
         """Yield the rows that are sound; report what is wrong with the others."""
         count = 0
         try:
             rows = self._csv_rows(report) if self._is_csv else self._json_rows(report)
             for line, variables in rows:
                 count += 1
-                entry = self._entry(Place(self._label, line), variables, report)
+                entry = self._entry(Location(self._label, line), variables, report)
                 if entry is not None:
                     yield entry
         except _UnreadableError as error:
-            report.add(Place(self._label, error.line), str(error), hint=error.hint)
+            report.add(Location(self._label, error.line), str(error), hint=error.hint)
             return
         except OSError as error:
-            report.add(Place(self._label), f"the file cannot be read: {error.strerror}")
+            report.add(Location(self._label), f"the file cannot be read: {error.strerror}")
             return
         if not count and not report:
-            report.add(Place(self._label), "there is no row in this file")
+            report.add(Location(self._label), "there is no row in this file")
 
-    def _entry(self, place: Place, variables: dict[str, Any], report: Report) -> Entry | None:
+    def _entry(
+        self, place: Location, variables: dict[str, Any], report: Diagnostics
+    ) -> Entry | None:
         for value in variables.values():
             if type(value) is str:
                 if "{" in value or ":" in value or len(value) > 1000:
@@ -102,7 +104,7 @@ class Rows:
             return None
         return Entry(place, variables, own_id)
 
-    def _csv_rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _csv_rows(self, report: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
         lines = _lines(self._path)
         header, delimiter = self._header(lines)
         names = [_variable(column) for column in header]
@@ -123,7 +125,7 @@ class Rows:
                 elif row:
                     hint = "a comma inside a field needs quotes around the field"
                     message = f"this row has {len(row)} fields, and the first line names {width}"
-                    report.add(Place(self._label, start), message, hint=hint)
+                    report.add(Location(self._label, start), message, hint=hint)
                 start = reader.line_num + 2
         except csv.Error as error:
             raise _UnreadableError(f"this is not CSV: {error}", start) from None
@@ -142,7 +144,7 @@ class Rows:
             )
         return rows[0], delimiter
 
-    def _names_are_good(self, header: list[str], names: list[str], report: Report) -> bool:
+    def _names_are_good(self, header: list[str], names: list[str], report: Diagnostics) -> bool:
         good = True
         for column, name in zip(header, names, strict=True):
             reason = None if name == "id" else variable_refusal(name)
@@ -150,10 +152,10 @@ class Rows:
                 good = False
                 text = f"{shown(column)!r} cannot be a column: {reason}"
                 twice = f"there are two columns {shown(name)}"
-                report.add(Place(self._label), text if reason else twice, hint="rename it")
+                report.add(Location(self._label), text if reason else twice, hint="rename it")
         return good
 
-    def _json_rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _json_rows(self, report: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
         good = {"id"}
         for number, line in enumerate(_lines(self._path), start=1):
             if line.isspace():
@@ -161,18 +163,18 @@ class Rows:
             try:
                 row = _parse(line)
             except (ValueError, RecursionError) as error:
-                report.add(Place(self._label, number), f"this line is not JSON: {error}")
+                report.add(Location(self._label, number), f"this line is not JSON: {error}")
                 continue
             if not isinstance(row, dict):
                 message = f"wanted a JSON object, this is {kind(row)}"
-                report.add(Place(self._label, number), message)
+                report.add(Location(self._label, number), message)
                 continue
             if not good.issuperset(row):
-                self._check_names(row.keys() - good, Place(self._label, number), report)
+                self._check_names(row.keys() - good, Location(self._label, number), report)
                 good.update(row)  # said once
             yield number, row
 
-    def _check_names(self, names: set[str], place: Place, report: Report) -> None:
+    def _check_names(self, names: set[str], place: Location, report: Diagnostics) -> None:
         for name in names:
             if reason := variable_refusal(name):
                 message = f"{shown(name)!r} cannot be a variable: {reason}"

@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from batch_runner.manifest.diagnostics import Place, Report, did_you_mean, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, shown
 from batch_runner.manifest.filenames import slug
 from batch_runner.manifest.templates.random_values import canonical
 from batch_runner.manifest.variables import check_name, check_variable
@@ -64,7 +64,7 @@ def id_of(value: Any) -> str:
 class Matrix:
     """The matrix of one manifest, checked; `combinations` holds what is left of it."""
 
-    def __init__(self, node: Mapping, label: str, report: Report) -> None:
+    def __init__(self, node: Mapping, label: str, report: Diagnostics) -> None:
         self._label = label
         self._report = report
         self._variables = {
@@ -183,8 +183,8 @@ class Matrix:
             label = "-".join(ids[name] for name in [*shared, *added])
             self.combinations.append(Combination(values, ids, label))
 
-    def _place(self, node: Node) -> Place:
-        return Place(self._label, node.line, node.column)
+    def _place(self, node: Node) -> Location:
+        return Location(self._label, node.line, node.column)
 
 
 def _entries(node: Mapping, key: str) -> list[Mapping]:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from batch_runner.manifest.diagnostics import Place, Report, closest, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, closest, shown
 from batch_runner.manifest.schema import Prompt
 from batch_runner.manifest.schema_types import kind
-from batch_runner.manifest.templates.request import Placed, PlacedCompiler, Recipe, overlaid
+from batch_runner.manifest.templates.request import (
+    LocatedTemplate,
+    PlacedCompiler,
+    RequestTemplate,
+    overlaid,
+)
 from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_value, check_variable
@@ -22,25 +27,27 @@ _OWN_KEYS = frozenset(Prompt.model_fields)
 class Entry(NamedTuple):
     """One prompt or row: where it stands, its own variables, what it wants otherwise."""
 
-    place: Place
+    place: Location
     variables: dict[str, Any]
     id: str | None = None
-    prompt: Placed | None = None  # a template; the prompts of rows are plain variables
-    recipe: Recipe | None = None
+    prompt: LocatedTemplate | None = None  # a template; the prompts of rows are plain variables
+    recipe: RequestTemplate | None = None
 
 
 class Prompts:
     """The list `prompts`: checked and read anew at every pass, for it may be long."""
 
-    def __init__(self, node: Node, recipe: Recipe, compiler: PlacedCompiler, label: str) -> None:
+    def __init__(
+        self, node: Node, recipe: RequestTemplate, compiler: PlacedCompiler, label: str
+    ) -> None:
         self._node = node
         self._recipe = recipe
         self._compiler = compiler
         self._label = label
 
-    def entries(self, report: Report) -> Iterator[Entry]:
+    def entries(self, report: Diagnostics) -> Iterator[Entry]:
         """Yield the entries that are sound; report what is wrong with the others."""
-        place = Place(self._label, self._node.line, self._node.column)
+        place = Location(self._label, self._node.line, self._node.column)
         if not isinstance(self._node, Sequence):
             seen = kind(plain(self._node))
             if not is_broken(self._node) and seen != "nothing":
@@ -51,12 +58,12 @@ class Prompts:
         for number, node in enumerate(self._node.items, start=1):
             text = node.value if type(node) is Scalar else None
             if type(text) is str and "{" not in text and text.strip() and len(text) <= MAX_TEXT:
-                yield Entry(Place(self._label, node.line, node.column), {"prompt": text})
+                yield Entry(Location(self._label, node.line, node.column), {"prompt": text})
             elif entry := self._entry(node, f"prompts[{number}]", report):
                 yield entry
 
-    def _entry(self, node: Node, item: str, report: Report) -> Entry | None:
-        place = Place(self._label, node.line, node.column)
+    def _entry(self, node: Node, item: str, report: Diagnostics) -> Entry | None:
+        place = Location(self._label, node.line, node.column)
         if is_broken(node):
             return None
         if isinstance(node, Mapping):
@@ -73,7 +80,7 @@ class Prompts:
             return None
         return self._text(value, place, item, report)
 
-    def _text(self, text: str, place: Place, item: str, report: Report) -> Entry | None:
+    def _text(self, text: str, place: Location, item: str, report: Diagnostics) -> Entry | None:
         if not text.strip():
             report.add(place, "the prompt is empty", item=item)
             return None
@@ -85,8 +92,8 @@ class Prompts:
         prompt = self._compiler.compile(text, place, item=item)
         return Entry(place, {"prompt": text}, prompt=prompt)
 
-    def _mapping(self, node: Mapping, item: str, report: Report) -> Entry | None:
-        place = Place(self._label, node.line, node.column)
+    def _mapping(self, node: Mapping, item: str, report: Diagnostics) -> Entry | None:
+        place = Location(self._label, node.line, node.column)
         if "prompt" not in node.items and _looks_like_text(node):
             key, value = next(iter(node.items.items()))
             if is_broken(value):
@@ -109,7 +116,7 @@ class Prompts:
         if wrong:
             return None
         text = node.items["prompt"]
-        entry = self._text(own.prompt, Place(self._label, text.line, text.column), item, report)
+        entry = self._text(own.prompt, Location(self._label, text.line, text.column), item, report)
         if entry is None:
             return None
         recipe = self._own_recipe(own, node)
@@ -118,7 +125,7 @@ class Prompts:
             variables.pop(key, None)
         return Entry(place, variables, own.id, entry.prompt, recipe)
 
-    def _check_misspelt(self, node: Mapping, item: str, report: Report) -> None:
+    def _check_misspelt(self, node: Mapping, item: str, report: Diagnostics) -> None:
         """Report a variable that no template uses and that reads like a key with a typo."""
         for name in node.items.keys() - _OWN_KEYS - self._compiler.used:
             if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
@@ -126,7 +133,7 @@ class Prompts:
                 message = f"no template uses the variable {shown(name)}"
                 report.add(place, message, item=item, hint=f"did you mean {meant}?")
 
-    def _own_recipe(self, own: Prompt, node: Mapping) -> Recipe | None:
+    def _own_recipe(self, own: Prompt, node: Mapping) -> RequestTemplate | None:
         """Return the job's recipe with what the entry wants otherwise, None when nothing."""
         if not node.items.keys() & {"workflow", "params", "name", "attempts", "repeat"}:
             return None
@@ -145,7 +152,7 @@ class Prompts:
             written = above if workflow else overlaid(base.written, above)
             params, uses = self._compiler.compile_tree(written)
         workflow = workflow or base.workflow
-        return Recipe(
+        return RequestTemplate(
             workflow=workflow,
             written=written,
             params=params,

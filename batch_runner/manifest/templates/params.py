@@ -19,7 +19,7 @@ _Fill = Callable[[list[Any]], Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class Placeholder:
     """Stands in a tree where the value of a template goes."""
 
     number: int
@@ -62,7 +62,7 @@ class Params:
 
 def _filler(tree: Any) -> _Fill:
     """Return what makes the tree from the values for its holes."""
-    if isinstance(tree, Hole):
+    if isinstance(tree, Placeholder):
         return lambda values, number=tree.number: values[number]  # type: ignore[misc]
     inner = list(_children(tree))
     holed = [(key, _filler(value)) for key, value in inner if any(_holes(value))]
@@ -94,13 +94,13 @@ def _leaves(tree: Any) -> Iterator[Any]:
         yield tree
 
 
-def _holes(tree: Any) -> Iterator[Hole]:
-    return (leaf for leaf in _leaves(tree) if isinstance(leaf, Hole))
+def _holes(tree: Any) -> Iterator[Placeholder]:
+    return (leaf for leaf in _leaves(tree) if isinstance(leaf, Placeholder))
 
 
-def _spell(tree: Any) -> Iterator[str | Hole]:
+def _spell(tree: Any) -> Iterator[str | Placeholder]:
     """Yield the pieces of the tree's canonical spelling, keys in order, with its holes."""
-    if isinstance(tree, Hole):
+    if isinstance(tree, Placeholder):
         yield tree
     elif isinstance(tree, dict):
         for number, key in enumerate(sorted(tree)):
@@ -116,12 +116,12 @@ def _spell(tree: Any) -> Iterator[str | Hole]:
         yield canonical(tree)
 
 
-def _frame(pieces: Iterator[str | Hole]) -> tuple[list[str], list[tuple[int, int]]]:
+def _frame(pieces: Iterator[str | Placeholder]) -> tuple[list[str], list[tuple[int, int]]]:
     """Return the pieces as texts to join, and which of them are for the value of which hole."""
     frame = [""]
     slots: list[tuple[int, int]] = []
     for piece in pieces:
-        if isinstance(piece, Hole):
+        if isinstance(piece, Placeholder):
             slots.append((len(frame), piece.number))
             frame += ["", ""]
         else:
@@ -133,7 +133,7 @@ def _longest_constant(tree: Any) -> tuple[str, int]:
     """Return the longest text that is no template's, and how many holes stand before it."""
     longest, before, holes = "", 0, 0
     for leaf in _leaves(tree):
-        if isinstance(leaf, Hole):
+        if isinstance(leaf, Placeholder):
             holes += 1
         elif isinstance(leaf, str) and len(leaf) > len(longest):
             longest, before = leaf, holes

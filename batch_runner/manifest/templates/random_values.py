@@ -24,7 +24,7 @@ def spelled(value: Any) -> str:
     return encode_basestring_ascii(value) if type(value) is str else canonical(value)
 
 
-class Draw:
+class ItemRandom:
     """The source of chance of one item."""
 
     __slots__ = ("_own",)

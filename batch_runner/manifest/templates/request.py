@@ -5,31 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from batch_runner.manifest.diagnostics import Place, Report, did_you_mean, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, shown
 from batch_runner.manifest.templates.compiler import Compiler, Template
-from batch_runner.manifest.templates.params import Hole, Params
+from batch_runner.manifest.templates.params import Params, Placeholder
 from batch_runner.manifest.templates.sandbox import FUNCTIONS, MARKERS, TemplateRefusedError
 from batch_runner.manifest.variables import check_value
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, plain
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class LocatedTemplate:
     """A template and where it stands."""
 
     template: Template
-    place: Place
+    place: Location
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class RequestTemplate:
     """How items are made; an entry with wishes of its own has one of its own."""
 
-    workflow: Placed
+    workflow: LocatedTemplate
     written: Node  # the params as they stand in the manifest
     params: Params
     uses: frozenset[str]  # the names in workflow and params
-    name: Placed
+    name: LocatedTemplate
     attempts: int
     repeat: int
 
@@ -41,7 +41,7 @@ class PlacedCompiler:
     """
 
     def __init__(
-        self, compiler: Compiler, known: frozenset[str] | None, label: str, report: Report
+        self, compiler: Compiler, known: frozenset[str] | None, label: str, report: Diagnostics
     ) -> None:
         self._compiler = compiler
         self._known = known
@@ -50,20 +50,20 @@ class PlacedCompiler:
         self.used: set[str] = set()  # names in any template so far
         self.unknown: set[str] = set()  # those that no item has; reported
 
-    def place(self, node: Node) -> Place:
+    def place(self, node: Node) -> Location:
         """Return where a node stands."""
-        return Place(self._label, node.line, node.column)
+        return Location(self._label, node.line, node.column)
 
     def compile(
-        self, source: str, place: Place, *, text: bool = True, item: str | None = None
-    ) -> Placed:
+        self, source: str, place: Location, *, text: bool = True, item: str | None = None
+    ) -> LocatedTemplate:
         """Return the template; one that is refused is reported and stands for its own text."""
         try:
-            placed = Placed(self._compiler.compile(source, text=text), place)
+            placed = LocatedTemplate(self._compiler.compile(source, text=text), place)
         except TemplateRefusedError as error:
             where = self._report.locate(place, error.needle)
             self._report.add(where, str(error), hint=error.hint, item=item)
-            return Placed(Template(lambda _: source, source=source), place)
+            return LocatedTemplate(Template(lambda _: source, source=source), place)
         self.used |= placed.template.uses
         if self._known is not None:
             for name in sorted(placed.template.uses - self._known - set(FUNCTIONS)):
@@ -71,7 +71,7 @@ class PlacedCompiler:
         return placed
 
     def _refuse_unknown(
-        self, name: str, known: frozenset[str], place: Place, item: str | None
+        self, name: str, known: frozenset[str], place: Location, item: str | None
     ) -> None:
         self.unknown.add(name)
         if self._report.full:
@@ -101,7 +101,7 @@ class PlacedCompiler:
             check_value(value, self.place(node), self._report)
             return value
         templates.append(self.compile(value, self.place(node), text=False).template)
-        return Hole(len(templates) - 1)
+        return Placeholder(len(templates) - 1)
 
 
 def overlaid(base: Node, above: Mapping) -> Mapping:

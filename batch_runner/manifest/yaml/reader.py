@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from batch_runner.manifest.diagnostics import Place, Report, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
 from batch_runner.manifest.yaml.nodes import BROKEN, Mapping, Node, Scalar, Sequence
-from batch_runner.manifest.yaml.scalars import Bent, meaning
+from batch_runner.manifest.yaml.scalars import AmbiguousScalar, meaning
 from batch_runner.manifest.yaml.syntax_errors import (
     BROKEN_TAG,
     MAX_DEPTH,
@@ -52,23 +52,25 @@ _FORBIDDEN = re.compile(
 _PLAIN = b"\t\n" + bytes(range(32, 127))
 
 
-def read_document(path: Path, label: str, report: Report) -> Mapping | None:
+def read_document(path: Path, label: str, report: Diagnostics) -> Mapping | None:
     """Return the manifest's top mapping, None when there is nothing to go on with."""
     text = read_text(path, label, report)
     if text is None:
         return None
     if not text.strip():
-        report.add(Place(label), "the file is empty", hint="batch-runner init writes a first one")
+        report.add(
+            Location(label), "the file is empty", hint="batch-runner init writes a first one"
+        )
         return None
     root = parse(text, label, report)
     if root is None:
         if not report:
-            report.add(Place(label), "there is nothing in this file but comments")
+            report.add(Location(label), "there is nothing in this file but comments")
         return None
     if not isinstance(root, Mapping):
         kind = "a list" if isinstance(root, Sequence) else "text"
         report.add(
-            Place(label, root.line, root.column),
+            Location(label, root.line, root.column),
             f"a manifest is a mapping of keys to values, this is {kind}",
             hint="start with a line such as workflow: year_of_the_horse_greeting_card",
         )
@@ -76,22 +78,24 @@ def read_document(path: Path, label: str, report: Report) -> Mapping | None:
     return root
 
 
-def read_text(path: Path, label: str, report: Report) -> str | None:
+def read_text(path: Path, label: str, report: Diagnostics) -> str | None:
     """Return the file's text, None when it is no readable file of acceptable text."""
     try:
         if not path.is_file():
             what = "this is a folder" if path.is_dir() else "there is no such file"
-            report.add(Place(label), what if path.is_dir() or not path.exists() else "not a file")
+            report.add(
+                Location(label), what if path.is_dir() or not path.exists() else "not a file"
+            )
             return None
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        report.add(Place(label), f"the file cannot be read: {reason}")
+        report.add(Location(label), f"the file cannot be read: {reason}")
         return None
     if len(data) > MAX_BYTES:
         report.add(
-            Place(label),
+            Location(label),
             f"the file is over {MAX_BYTES // 1_000_000} MB",
             hint="keep long lists in a CSV or JSONL file and name it under items_from",
         )
@@ -99,7 +103,7 @@ def read_text(path: Path, label: str, report: Report) -> str | None:
     return decode(data, label, report)
 
 
-def decode(data: bytes, label: str, report: Report) -> str | None:
+def decode(data: bytes, label: str, report: Diagnostics) -> str | None:
     """Return UTF-8 bytes as text, None when they are not or hold control characters."""
     try:
         text = data.decode("utf-8-sig")
@@ -122,7 +126,7 @@ def decode(data: bytes, label: str, report: Report) -> str | None:
     return None if marks else text
 
 
-def parse(text: str, label: str, report: Report) -> Node | None:
+def parse(text: str, label: str, report: Diagnostics) -> Node | None:
     """Return the document as a tree; None when nothing can be made of it."""
     for _ in range(MAX_REPAIRS):
         builder = _Builder(text, label, report)
@@ -132,7 +136,7 @@ def parse(text: str, label: str, report: Report) -> Node | None:
             mistake = explain(error, text)
             if report and was_repaired(text, mistake.line):
                 return None  # the first complaint about this line stands
-            place = Place(label, mistake.line, mistake.column)
+            place = Location(label, mistake.line, mistake.column)
             report.forget(label, mistake.line)  # a line misread has further, imaginary problems
             report.add(place, mistake.message, hint=mistake.hint)
             repaired = repair(text, mistake)
@@ -142,9 +146,9 @@ def parse(text: str, label: str, report: Report) -> Node | None:
     return None
 
 
-def _place(label: str, text: str, index: int) -> Place:
+def _place(label: str, text: str, index: int) -> Location:
     line = text.count("\n", 0, index) + 1
-    return Place(label, line, index - (text.rfind("\n", 0, index) + 1) + 1)
+    return Location(label, line, index - (text.rfind("\n", 0, index) + 1) + 1)
 
 
 class _TooMuchError(Exception):
@@ -154,7 +158,7 @@ class _TooMuchError(Exception):
 class _Builder:
     """Builds the tree from events; one is made for each reading of a text."""
 
-    def __init__(self, text: str, label: str, report: Report) -> None:
+    def __init__(self, text: str, label: str, report: Diagnostics) -> None:
         self._text = text
         self._has_comments = "#" in text
         self._label = label
@@ -218,7 +222,7 @@ class _Builder:
         if not event.value and event.start_mark.index == self._key_end:
             return self._cut_by_comma(event)
         value = meaning(event.value)
-        if isinstance(value, Bent):
+        if isinstance(value, AmbiguousScalar):
             self._refuse(event, value.message, value.hint)
             return BROKEN
         if self._has_comments and isinstance(value, str) and value:
@@ -232,7 +236,7 @@ class _Builder:
             return BROKEN
         at = key.value
         end = event.start_mark
-        place = Place(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
+        place = Location(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
         message = f"{shown(at)!r} has no colon: inside {{ }} a comma ends the text before it"
         self._report.add(place, message, hint="put the text with the comma in quotes")
         return BROKEN
@@ -244,7 +248,7 @@ class _Builder:
         if rest:
             column = event.end_mark.column + 1 + rest.start(1) - end
             self._report.add(
-                Place(self._label, event.end_mark.line + 1, column),
+                Location(self._label, event.end_mark.line + 1, column),
                 f"a # after a space starts a comment, so the text ends at {event.value[-20:]!r}",
                 hint="put the whole text in quotes, or write a space after # if it is a comment",
             )
@@ -288,7 +292,7 @@ class _Builder:
             return
         if key.value in parent.items:
             self._report.add(
-                Place(self._label, key.line, key.column),
+                Location(self._label, key.line, key.column),
                 f"the key {shown(key.value)} is here twice, first in line "
                 f"{parent.keys[key.value].line}",
                 hint="keep one of them",
@@ -304,7 +308,7 @@ class _Builder:
             self._refuse(event, f"the tag {shown(event.tag)} has no meaning here", "leave it out")
 
     def _refuse(self, event: Any, message: str, hint: str | None) -> None:
-        self._report.add(Place(self._label, *_at(event)), message, hint=hint)
+        self._report.add(Location(self._label, *_at(event)), message, hint=hint)
 
     def _stop(self, event: Any, message: str) -> None:
         self._refuse(event, message, None)

@@ -54,14 +54,14 @@ _BENT: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
-class Bent:
+class AmbiguousScalar:
     """A value that would not mean the same to every YAML program, and what to write instead."""
 
     message: str
     hint: str
 
 
-def meaning(text: str) -> str | int | float | bool | Bent | None:
+def meaning(text: str) -> str | int | float | bool | AmbiguousScalar | None:
     """Return what an unquoted scalar means, or why it is refused."""
     if text and text[0] not in _STARTERS:
         return text
@@ -70,29 +70,35 @@ def meaning(text: str) -> str | int | float | bool | Bent | None:
     if text in _TRUTH_1_1:
         truth = "true" if text.lower() in ("y", "yes", "on") else "false"
         why = f"{text} is {truth} to some YAML programs, text to others"
-        return Bent(why, f'write "{text}" in quotes for the text, or {truth}')
+        return AmbiguousScalar(why, f'write "{text}" in quotes for the text, or {truth}')
     if _INFINITE.fullmatch(text):
-        return Bent(f"{text} is not a number that can be sent", f'write "{text}" for the text')
+        return AmbiguousScalar(
+            f"{text} is not a number that can be sent", f'write "{text}" for the text'
+        )
     for pattern, why in _BENT:
         # A decimal with a signed exponent is the one that both sides read alike.
         if pattern.fullmatch(text) and not _DECIMAL.fullmatch(text):
-            return Bent(f"{text} is {why}", _otherwise(text))
+            return AmbiguousScalar(f"{text} is {why}", _otherwise(text))
     return _number(text)
 
 
-def _number(text: str) -> str | int | float | Bent:
+def _number(text: str) -> str | int | float | AmbiguousScalar:
     integer = _INTEGER.fullmatch(text)
     if not (integer or _BASED.fullmatch(text) or _DECIMAL.fullmatch(text)):
         return text
     if len(text) > MAX_DIGITS:
-        return Bent("this number has too many digits", "write it in quotes if it is text")
+        return AmbiguousScalar(
+            "this number has too many digits", "write it in quotes if it is text"
+        )
     if integer:
         return int(text)
     if text[:2] in ("0x", "0o"):
         return int(text, 0)
     value = float(text)
     if math.isinf(value):
-        return Bent(f"{text} is too large a number", f'write "{text}" in quotes for the text')
+        return AmbiguousScalar(
+            f"{text} is too large a number", f'write "{text}" in quotes for the text'
+        )
     return value
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_runner.simulator.faults.registry import fault
-from batch_runner.simulator.tasks import Fate
+from batch_runner.simulator.tasks import Outcome
 
 if TYPE_CHECKING:
     from batch_runner.simulator.exchange import Exchange
@@ -44,21 +44,21 @@ async def _with_task_id(exchange: Exchange, task_id: str | None) -> Response:
 @fault("create")
 async def fail(exchange: Exchange) -> Response:
     """Create a task that ends FAILED."""
-    exchange.fate = Fate.FAILED
+    exchange.fate = Outcome.FAILED
     return await exchange.honest()
 
 
 @fault("create")
 async def cancel(exchange: Exchange) -> Response:
     """Create a task that ends CANCELED."""
-    exchange.fate = Fate.CANCELED
+    exchange.fate = Outcome.CANCELED
     return await exchange.honest()
 
 
 @fault("create")
 async def never(exchange: Exchange) -> Response:
     """Create a task that is RUNNING for ever."""
-    exchange.fate = Fate.NEVER
+    exchange.fate = Outcome.NEVER
     return await exchange.honest()
 
 

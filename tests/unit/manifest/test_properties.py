@@ -15,7 +15,7 @@ from batch_runner.manifest import load
 from batch_runner.manifest.filenames import folded, refusal, slug
 from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
 from batch_runner.manifest.templates.sandbox import TemplateRefusedError
-from batch_runner.manifest.yaml.scalars import Bent, meaning
+from batch_runner.manifest.yaml.scalars import AmbiguousScalar, meaning
 from tests.unit.manifest.helpers import problems_of
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def test_a_slug_is_a_good_name_or_empty(text: str) -> None:
 def test_a_scalar_is_read_as_it_is_or_refused(text: str) -> None:
     found = meaning(text)
 
-    assert isinstance(found, Bent | str | int | float | bool | None)
+    assert isinstance(found, AmbiguousScalar | str | int | float | bool | None)
     assert not isinstance(found, str) or found == text
 
 

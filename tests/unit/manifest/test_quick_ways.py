@@ -11,11 +11,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch_runner.manifest.diagnostics import Report
+from batch_runner.manifest.diagnostics import Diagnostics
 from batch_runner.manifest.filenames import slug
 from batch_runner.manifest.sources.data_file import Rows
 from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
-from batch_runner.manifest.templates.params import Hole, Params
+from batch_runner.manifest.templates.params import Params, Placeholder
 from batch_runner.manifest.templates.random_values import canonical
 
 often = settings(max_examples=200, deadline=None)
@@ -80,7 +80,7 @@ def with_holes(tree: Any, filling: list[Any]) -> tuple[Any, Any, list[Any]]:
         if value is ...:
             number = len(used) % len(filling)
             used.append(filling[number])
-            return filling[number] if fill else Hole(len(used) - 1)
+            return filling[number] if fill else Placeholder(len(used) - 1)
         if isinstance(value, dict):
             return {key: go(inner, fill=fill) for key, inner in value.items()}
         if isinstance(value, list):
@@ -117,7 +117,7 @@ def list_of_keys(value: Any) -> str:
 
 
 def test_one_item_does_not_see_what_another_was_filled_with() -> None:
-    params = Params({"6": {"text": Hole(0), "steps": 20}, "7": [Hole(1)]}, [])
+    params = Params({"6": {"text": Placeholder(0), "steps": 20}, "7": [Placeholder(1)]}, [])
 
     first, second = params.filled(["a", 1]), params.filled(["b", 2])
 
@@ -165,7 +165,7 @@ def test_a_json_line_is_read_as_strictly_as_ever(line: str) -> None:
         path = Path(folder) / "rows.jsonl"
         path.write_bytes(line.encode())
 
-        rows = [entry.variables for entry in Rows(path, "rows.jsonl").entries(Report())]
+        rows = [entry.variables for entry in Rows(path, "rows.jsonl").entries(Diagnostics())]
 
     wanted = strictly(line)
     assert json.dumps(rows) == json.dumps([] if wanted is None else [wanted])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_runner.manifest.yaml.scalars import Bent, meaning
+from batch_runner.manifest.yaml.scalars import AmbiguousScalar, meaning
 
 
 @pytest.mark.parametrize(
@@ -53,5 +53,5 @@ def test_a_plain_scalar_means_what_yaml_1_2_says(text: str, value: object) -> No
 def test_a_scalar_that_programs_read_differently_is_bent(text: str) -> None:
     found = meaning(text)
 
-    assert isinstance(found, Bent)
+    assert isinstance(found, AmbiguousScalar)
     assert "quotes" in found.hint or "for the text" in found.hint

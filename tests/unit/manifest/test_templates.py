@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
-from batch_runner.manifest.templates.random_values import Draw
+from batch_runner.manifest.templates.random_values import ItemRandom
 from batch_runner.manifest.templates.sandbox import TemplateRefusedError
 from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, write
 
@@ -28,7 +28,7 @@ SCOPE: dict[str, Any] = {
 
 
 def render(source: str, *, text: bool = False) -> Any:
-    draw = Draw(["some item"])
+    draw = ItemRandom(["some item"])
     scope = {**SCOPE, "seed": draw.seed, "pick": draw.pick}
     return Compiler(frozenset({"scene"})).compile(source, text=text).render(scope)
 

@@ -100,11 +100,15 @@ class Failure(StrEnum):
     """How a call to the service went wrong: the rows of the table in `retry`."""
 
     UNSENT = "unsent"  #: provably nothing left this machine: DNS, refused, TLS, connect timeout
-    LOST = "lost"  #: bytes may have left, no readable answer came back
-    UNSURE = "unsure"  #: 408, 409, 425, 5xx: an answer that does not say whether it was accepted
+    NO_RESPONSE = "no-response"  #: bytes may have left, no readable answer came back
+    AMBIGUOUS = (
+        "ambiguous"  #: 408, 409, 425, 5xx: an answer that does not say whether it was accepted
+    )
     LIMITED = "limited"  #: 429 or a queue-full code: not accepted, come back later
-    REFUSED = "refused"  #: other 4xx, or a success status with an error code: not accepted
-    UNKNOWN = "unknown"  #: 404 or 410: the service does not know this task or file (yet, any more)
+    REJECTED = "rejected"  #: other 4xx, or a success status with an error code: not accepted
+    NOT_FOUND = (
+        "not-found"  #: 404 or 410: the service does not know this task or file (yet, any more)
+    )
     FORBIDDEN = "forbidden"  #: 401, 403 or a balance code: nothing will be accepted from us
     REDIRECTED = "redirected"  #: 3xx, never followed with a key
     LOCAL = "local"  #: this machine is out of something: disk, descriptors

@@ -5,16 +5,17 @@ move is legal stands in this file. The journal stores the values of these enums 
 
 ::
 
-    pending ──→ submitting ──→ submitted ──→ fetching ──→ done
-       ↑            │              │             │
-       ├── unsent ──┤              │             └──→ unfetched   paid, id kept, fetched again later
-       │            ├──→ held      └──→ failed        the service gave up (paid or not: unknown)
-       │            └──→ refused                      the service said no; not paid
-       └── a person (or `attempts`) says: again
+    pending ──→ submitting ──→ submitted ──→ downloading ──→ done
+       ↑            │              │              │
+       ├── unsent ──┤              │              └──→ download_pending   paid; task id kept
+       │            ├──→ held ─┐   └──→ failed      the service gave up (paid or not: unknown)
+       │            │          └──→ dropped         the user gave up; counted as paid
+       │            └──→ rejected                   the service said no; not paid
+       └── the user, or `attempts`, allows another attempt
 
-`submitting` is committed before the first byte of a create leaves, and left only when its answer
-is committed. So a crash finds at most the creates in flight in `submitting`; each may have been
-paid, and recovery makes each of them `held`, for a person to decide.
+`submitting` is committed before the first byte of a submission leaves, and left only when its
+outcome is committed. So a crash leaves at most the submissions on the wire in `submitting`; each
+may have been paid, and recovery makes each of them `held`, for the user to decide.
 """
 
 from __future__ import annotations
@@ -31,23 +32,25 @@ class ItemStatus(StrEnum):
     PENDING = "pending"  #: waits for its create request
     SUBMITTING = "submitting"  #: its create may be on the wire
     SUBMITTED = "submitted"  #: paid; waits for the service to finish its task
-    FETCHING = "fetching"  #: the service has finished; the files are on their way
+    DOWNLOADING = "downloading"  #: the service has finished; the files are on their way
     DONE = "done"  #: every file verified and under its final name
     FAILED = "failed"  #: the service gave up on the task, or a person dropped the item
-    REFUSED = "refused"  #: the service said no to the create; not paid
+    REJECTED = "rejected"  #: the service said no to the create; not paid
     HELD = "held"  #: a create left and its answer was never seen; waits for a person
-    UNFETCHED = "unfetched"  #: paid, its files could not be had; waits for the next run
+    DOWNLOAD_PENDING = (
+        "download_pending"  #: paid, its files could not be had; waits for the next run
+    )
 
 
 #: Statuses between a create's start and the files' place: a task, or one that may be, is under way.
-UNDERWAY = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING)
+UNDERWAY = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING)
 
 #: Statuses that a run ends in when it was stopped early, or when a task outlasted it.
 UNFINISHED = (
     ItemStatus.PENDING,
     ItemStatus.SUBMITTING,
     ItemStatus.SUBMITTED,
-    ItemStatus.FETCHING,
+    ItemStatus.DOWNLOADING,
 )
 
 
@@ -58,18 +61,20 @@ class Event(StrEnum):
     SUBMIT_STARTED = "submit_started"  # pending -> submitting
     SUBMIT_CONFIRMED = "submit_confirmed"  # submitting -> submitted
     SUBMIT_UNSENT = "submit_unsent"  # submitting -> pending: not accepted, for certain
-    SUBMIT_REFUSED = "submit_refused"  # submitting -> refused
+    SUBMIT_REJECTED = "submit_rejected"  # submitting -> rejected
     SUBMIT_UNANSWERED = "submit_unanswered"  # submitting -> held
     SUBMIT_INTERRUPTED = "submit_interrupted"  # submitting -> held: found after a crash
-    TASK_COMPLETED = "task_completed"  # submitted -> fetching
-    TASK_FAILED = "task_failed"  # submitted or fetching -> failed
-    TASK_UNKNOWN = "task_unknown"  # submitted -> unfetched: not known to the service for too long
-    FETCH_FAILED = "fetch_failed"  # fetching -> unfetched
-    FETCH_INTERRUPTED = "fetch_interrupted"  # fetching -> submitted: found after a crash
-    FETCH_RESUMED = "fetch_resumed"  # unfetched -> submitted: a later run tries again
-    PLACED = "placed"  # fetching -> done
-    FILE_MISSING = "file_missing"  # done -> unfetched: deleted or damaged since
-    RETRIED = "retried"  # failed or refused -> pending: may be paid again, by policy or a person
+    TASK_COMPLETED = "task_completed"  # submitted -> downloading
+    TASK_FAILED = "task_failed"  # submitted or downloading -> failed
+    TASK_UNKNOWN = (
+        "task_unknown"  # submitted -> download_pending: unknown to the service for too long
+    )
+    DOWNLOAD_FAILED = "download_failed"  # downloading -> download_pending
+    DOWNLOAD_INTERRUPTED = "download_interrupted"  # downloading -> submitted: found after a crash
+    DOWNLOAD_RESUMED = "download_resumed"  # download_pending -> submitted: a later run tries again
+    PLACED = "placed"  # downloading -> done
+    FILE_MISSING = "file_missing"  # done -> download_pending: deleted or damaged since
+    RETRIED = "retried"  # failed or rejected -> pending: may be paid again, by policy or a person
     ATTACHED = "attached"  # held -> submitted: the task id was found
     CORRECTED = "corrected"  # submitted -> submitted: another task id was found
     # By a person, from held; or from submitted, where the task cannot be had.
@@ -84,28 +89,28 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
     _S.SUBMITTING: {
         _E.SUBMIT_CONFIRMED: _S.SUBMITTED,
         _E.SUBMIT_UNSENT: _S.PENDING,
-        _E.SUBMIT_REFUSED: _S.REFUSED,
+        _E.SUBMIT_REJECTED: _S.REJECTED,
         _E.SUBMIT_UNANSWERED: _S.HELD,
         _E.SUBMIT_INTERRUPTED: _S.HELD,
     },
     _S.SUBMITTED: {
-        _E.TASK_COMPLETED: _S.FETCHING,
+        _E.TASK_COMPLETED: _S.DOWNLOADING,
         _E.TASK_FAILED: _S.FAILED,
-        _E.TASK_UNKNOWN: _S.UNFETCHED,
+        _E.TASK_UNKNOWN: _S.DOWNLOAD_PENDING,
         _E.CORRECTED: _S.SUBMITTED,
         _E.RESUBMITTED: _S.PENDING,
         _E.DROPPED: _S.FAILED,
     },
-    _S.FETCHING: {
+    _S.DOWNLOADING: {
         _E.PLACED: _S.DONE,
         _E.TASK_FAILED: _S.FAILED,
-        _E.FETCH_FAILED: _S.UNFETCHED,
-        _E.FETCH_INTERRUPTED: _S.SUBMITTED,
+        _E.DOWNLOAD_FAILED: _S.DOWNLOAD_PENDING,
+        _E.DOWNLOAD_INTERRUPTED: _S.SUBMITTED,
     },
-    _S.UNFETCHED: {_E.FETCH_RESUMED: _S.SUBMITTED},
-    _S.DONE: {_E.FILE_MISSING: _S.UNFETCHED},
+    _S.DOWNLOAD_PENDING: {_E.DOWNLOAD_RESUMED: _S.SUBMITTED},
+    _S.DONE: {_E.FILE_MISSING: _S.DOWNLOAD_PENDING},
     _S.FAILED: {_E.RETRIED: _S.PENDING},
-    _S.REFUSED: {_E.RETRIED: _S.PENDING},
+    _S.REJECTED: {_E.RETRIED: _S.PENDING},
     _S.HELD: {
         _E.ATTACHED: _S.SUBMITTED,
         _E.RESUBMITTED: _S.PENDING,
@@ -121,17 +126,17 @@ RECOVERY: dict[ItemStatus, Event | None] = {
     _S.PENDING: None,
     _S.SUBMITTING: _E.SUBMIT_INTERRUPTED,
     _S.SUBMITTED: None,
-    _S.FETCHING: _E.FETCH_INTERRUPTED,
-    _S.UNFETCHED: _E.FETCH_RESUMED,
+    _S.DOWNLOADING: _E.DOWNLOAD_INTERRUPTED,
+    _S.DOWNLOAD_PENDING: _E.DOWNLOAD_RESUMED,
     _S.DONE: None,
     _S.FAILED: None,
-    _S.REFUSED: None,
+    _S.REJECTED: None,
     _S.HELD: None,
 }
 
 #: Statuses in which the money of the latest create must be assumed spent.
 ASSUMED_PAID = frozenset(
-    {_S.SUBMITTING, _S.SUBMITTED, _S.FETCHING, _S.DONE, _S.FAILED, _S.HELD, _S.UNFETCHED}
+    {_S.SUBMITTING, _S.SUBMITTED, _S.DOWNLOADING, _S.DONE, _S.FAILED, _S.HELD, _S.DOWNLOAD_PENDING}
 )
 
 #: The reason of an item that a person gave up: failed, and nothing to be tried again.
@@ -142,7 +147,7 @@ TASK_FORGOTTEN = "task-unknown"
 FILE_GONE, FILE_DAMAGED = "file-missing", "damaged"
 
 #: Statuses that no run leaves by itself.
-SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REFUSED, _S.HELD})
+SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REJECTED, _S.HELD})
 
 
 def advance(status: ItemStatus, event: Event) -> ItemStatus:

@@ -200,15 +200,22 @@ class Block(BaseModel):
 class Limits(Block):
     """How fast, how much, how long: the operator's limits."""
 
-    pace: RateField = Field(default=Rate(1, 1), description="Create requests: at most this rate.")
+    rate: RateField = Field(default=Rate(1, 1), description="Create requests: at most this rate.")
     in_flight: Count = Field(
         default=20, description="Tasks submitted and not finished, at most; bounds what waits."
     )
-    polls: RateField = Field(default=Rate(10, 1), description="Status requests: at most this rate.")
-    tasks: Count | None = Field(
+    poll_rate: RateField = Field(
+        default=Rate(10, 1), description="Status requests: at most this rate."
+    )
+    max_submissions: Count | None = Field(
         default=None, description="Creates over the whole life of the job, at most: the spend cap."
     )
     price: PriceField | None = Field(default=None, description="What one create costs.")
+    concurrent_submissions: Count | None = Field(
+        default=None,
+        description="Submissions at the same time, at most; bounds how many items a crash holds. "
+        "Default: half a second of limits.rate, from 16 to 64.",
+    )
     confirm_above: ThresholdField | None = Field(
         default=None,
         description="On a terminal, ask before a run that costs more: a cost such as 50 CNY, or a "
@@ -226,7 +233,7 @@ class Timeouts(Block):
     """How long one thing may take before it counts as lost, in seconds."""
 
     connect: Duration = Field(default=10.0, description="Name look-up, TCP and TLS, each request.")
-    create: Duration = Field(default=60.0, description="A whole create request.")
+    submit: Duration = Field(default=60.0, description="A whole create request.")
     status: Duration = Field(default=30.0, description="A whole status or result request.")
     upload: Duration = Field(default=300.0, description="A whole upload.")
     download: Duration = Field(default=600.0, description="A whole file download.")
@@ -236,9 +243,6 @@ class Timeouts(Block):
     )
     unknown: Duration = Field(
         default=60.0, description="How long a task may be unknown to the service (404) a run."
-    )
-    uploaded: Duration = Field(
-        default=86400.0, description="How long the service is taken to know an uploaded file."
     )
     first_contact: Duration = Field(
         default=60.0, description="Give up a run that never reached the service after this long."
@@ -251,9 +255,9 @@ class Timeouts(Block):
 class Polling(Block):
     """When to ask for a task's status."""
 
-    pollers: Count | None = Field(
+    concurrency: Count | None = Field(
         default=None,
-        description="Coroutines that ask. Default: half a second of limits.polls, from 8 to 64.",
+        description="Status requests at once. Default: half a second of limits.poll_rate, 8 to 64.",
     )
     first: Duration = Field(
         default=2.0,
@@ -264,7 +268,7 @@ class Polling(Block):
         default=30.0,
         description="Between two looks at a task whose turn has come, at most.",
     )
-    cost: Duration = Field(
+    request_cost: Duration = Field(
         default=0.5, description="Seconds of delay that one status request is worth."
     )
 
@@ -274,7 +278,9 @@ class Retries(Block):
 
     base: Duration = Field(default=0.5, description="First back-off; doubles, with full jitter.")
     cap: Duration = Field(default=30.0, description="Longest back-off.")
-    tries: Count = Field(default=6, description="Tries of one result, download or upload a run.")
+    max_tries: Count = Field(
+        default=6, description="Tries of one result, download or upload a run."
+    )
     budget: Count = Field(
         default=20, description="Retries that a run may owe; each answer pays back 0.1."
     )
@@ -282,26 +288,30 @@ class Retries(Block):
         default=300.0,
         description="Longest obeyed Retry-After; for more the rest is left to the next run.",
     )
-    unsent_statuses: tuple[int, ...] = Field(
+    not_accepted_statuses: tuple[int, ...] = Field(
         default=(), description="HTTP statuses that mean: this create was not accepted."
     )
 
 
-class Fetching(Block):
-    """How finished files are brought home."""
+class Uploads(Block):
+    """Input files."""
 
-    fetchers: Count | None = Field(
+    reuse_for: Duration = Field(
+        default=86400.0, description="How long an uploaded file is used again before it is resent."
+    )
+
+
+class Downloads(Block):
+    """Result files."""
+
+    concurrency: Count | None = Field(
         default=None,
-        description="Coroutines that download. Default: half a second of limits.pace, 16 to 64.",
+        description="Downloads at the same time. Default: half a second of limits.rate, 16 to 64.",
     )
     max_bytes: Count = Field(default=200_000_000, description="Largest file accepted, in bytes.")
     free_bytes: Count = Field(
-        default=200_000_000, description="Free disk space below which nothing is created, in bytes."
-    )
-    creators: Count | None = Field(
-        default=None,
-        description="Create requests on the wire at once, at most; bounds what a crash holds. "
-        "Default: half a second of limits.pace, from 16 to 64.",
+        default=200_000_000,
+        description="Free disk space below which nothing is submitted, in bytes.",
     )
 
 
@@ -312,22 +322,23 @@ class Settings(Block):
     timeouts: Timeouts = Timeouts()
     polling: Polling = Polling()
     retries: Retries = Retries()
-    fetching: Fetching = Fetching()
+    uploads: Uploads = Uploads()
+    downloads: Downloads = Downloads()
 
     @property
     def pollers(self) -> int:
         """Return how many coroutines ask for states."""
-        return self.polling.pollers or _at_once(self.limits.polls, least=8)
+        return self.polling.concurrency or _at_once(self.limits.poll_rate, least=8)
 
     @property
-    def fetchers(self) -> int:
+    def downloaders(self) -> int:
         """Return how many coroutines download."""
-        return self.fetching.fetchers or _at_once(self.limits.pace, least=16)
+        return self.downloads.concurrency or _at_once(self.limits.rate, least=16)
 
     @property
-    def creators(self) -> int:
-        """Return how many creates may be on the wire at once."""
-        return self.fetching.creators or _at_once(self.limits.pace, least=16)
+    def concurrent_submissions(self) -> int:
+        """Return how many submissions may be sent at the same time."""
+        return self.limits.concurrent_submissions or _at_once(self.limits.rate, least=16)
 
 
 def _at_once(rate: Rate, *, least: int) -> int:

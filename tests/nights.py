@@ -70,7 +70,7 @@ def with_photo(items: list[ItemSpec], photo: Path, content: bytes) -> list[ItemS
 
 def some_settings(**limits: object) -> Settings:
     """Return settings that are quick enough for a test's night."""
-    return Settings(limits=Limits.model_validate({"pace": "20/s", "in_flight": 50, **limits}))
+    return Settings(limits=Limits.model_validate({"rate": "20/s", "in_flight": 50, **limits}))
 
 
 @asynccontextmanager
@@ -127,7 +127,7 @@ def statuses(root: Path) -> Counter[ItemStatus]:
 
 def paid(simulator: Simulator) -> Counter[str]:
     """Return how many tasks the service created for each prompt."""
-    return Counter(task.params["6"]["text"] for task in simulator.ledger.creates)
+    return Counter(task.params["6"]["text"] for task in simulator.ledger.submissions)
 
 
 def violations(root: Path, simulator: Simulator, *, approved: int = 1) -> list[str]:
@@ -137,9 +137,9 @@ def violations(root: Path, simulator: Simulator, *, approved: int = 1) -> list[s
         if count > approved:
             found.append(f"{prompt!r} was paid for {count} times")
     known = {row.prompt: row for row in rows(root)}
-    for task in simulator.ledger.creates:
+    for task in simulator.ledger.submissions:
         row = known[task.params["6"]["text"]]
-        if row.status is ItemStatus.REFUSED or row.status is ItemStatus.PENDING:
+        if row.status is ItemStatus.REJECTED or row.status is ItemStatus.PENDING:
             found.append(f"{row.id} is {row.status}, but task {task.id} was paid for")
     for row in known.values():
         found += _broken(folder, row)
@@ -154,7 +154,12 @@ def _broken(folder: JobFolder, row: ItemRow) -> list[str]:
     if row.status is ItemStatus.DONE:
         wrong = [why for file in row.files if (why := damage(folder, file, deep=True))]
         return wrong + ([] if row.files else [f"{row.id} is done without a file"])
-    if row.status in (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFETCHED):
+    if row.status in (
+        ItemStatus.HELD,
+        ItemStatus.FAILED,
+        ItemStatus.REJECTED,
+        ItemStatus.DOWNLOAD_PENDING,
+    ):
         return [] if row.reason and row.message else [f"{row.id} is {row.status} without a reason"]
     return []
 

@@ -26,8 +26,8 @@ HOSTILE = {
     "surrogate": "half \ud83d of a sign",
 }
 FIGURES = {
-    "creates": 6, "polls": 80, "limited": 2, "retries": 3,
-    "weather": [[60, 4, 40, 2, 4], [120, 6, 80, 2, 1]],
+    "submissions": 6, "polls": 80, "limited": 2, "retries": 3,
+    "samples": [[60, 4, 40, 2, 4], [120, 6, 80, 2, 1]],
 }  # fmt: skip
 
 
@@ -84,7 +84,9 @@ class Night:
     def unfetched(self, spec: ItemSpec) -> None:
         self.submitted(spec)
         self.record(spec, Event.TASK_COMPLETED)
-        self.record(spec, Event.FETCH_FAILED, reason="timeout", message="The download stood still.")
+        self.record(
+            spec, Event.DOWNLOAD_FAILED, reason="timeout", message="The download stood still."
+        )
 
     def run(self, *, seconds: float = 120) -> None:
         number = self.journal.begin_run(pid=1, host="here")

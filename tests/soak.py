@@ -50,7 +50,7 @@ class Counts:
 
     nights: int = 0
     kills: int = 0
-    creates: int = 0
+    submissions: int = 0
     held: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     violations: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Counts:
     def __str__(self) -> str:
         return (
             f"nights {self.nights}, kills {self.kills}, faults {sum(self.faults.values())} "
-            f"({len(self.faults)} kinds), creates audited {self.creates}, held {self.held}, "
+            f"({len(self.faults)} kinds), creates audited {self.submissions}, held {self.held}, "
             f"violations {len(self.violations)}"
         )
 
@@ -73,8 +73,8 @@ class Night:
         prompts = "".join(f"  - {{id: card-{n}, prompt: horse {n}}}\n" for n in range(ITEMS))
         self.manifest.write_text(
             'workflow: cards\nparams: {"6": {text: "{{ prompt }}"}}\n'
-            "limits: {pace: 40/s, in_flight: 8, polls: 50/s}\n"
-            "timeouts: {create: 2s, status: 2s, download: 5s, idle: 2s, unknown: 3s}\n"
+            "limits: {rate: 40/s, in_flight: 8, poll_rate: 50/s}\n"
+            "timeouts: {submit: 2s, status: 2s, download: 5s, idle: 2s, unknown: 3s}\n"
             "polling: {first: 100ms, shortest: 50ms, longest: 500ms}\n"
             "retries: {base: 50ms, cap: 500ms}\nprompts:\n" + prompts
         )
@@ -156,16 +156,16 @@ class Night:
             held = {row.prompt for row in items if row.status is ItemStatus.HELD}
             ids = {event.task_id for row in items for event in reader.events(row.key)}
         paid = Counter(
-            json.loads(str(one["body"]))["params"]["6"]["text"] for one in ledger["creates"]
+            json.loads(str(one["body"]))["params"]["6"]["text"] for one in ledger["submissions"]
         )
-        self.counts.creates += sum(paid.values())
+        self.counts.submissions += sum(paid.values())
         self.counts.held += len(held)
         found += [f"{prompt} was paid {count} times" for prompt, count in paid.items() if count > 1]
-        for one in ledger["creates"]:
+        for one in ledger["submissions"]:
             prompt = json.loads(str(one["body"]))["params"]["6"]["text"]
             if one["task_id"] not in ids and prompt not in held:
                 found.append(f"task {one['task_id']} of {prompt} is known to nobody")
-        ends = (ItemStatus.DONE, ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED)
+        ends = (ItemStatus.DONE, ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED)
         found += [f"{row.id} ends as {row.status}" for row in items if row.status not in ends]
         done = [row for row in items if row.status is ItemStatus.DONE]
         found += [

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 class Approval(NamedTuple):
     """What somebody has said yes to: so many creates, of a job of so many items."""
 
-    creates: int
+    submissions: int
     items: int
 
     @classmethod
     def to(cls, outlook: Estimate, imported: Imported) -> Approval:
         """Return the yes to what was asked about."""
-        return cls(outlook.creates, _size(imported))
+        return cls(outlook.submissions, _size(imported))
 
 
 def say_if_elsewhere(night: RunOptions) -> None:
@@ -62,12 +62,12 @@ def to_be_asked(
     limits, language = night.settings.limits, reader_language(sys.stderr)
     head = make_head(job.journal, imported, night.manifest.workflows, limits)
     known = agreed is not None and agreed.items == _size(imported)
-    allowed = agreed.creates if agreed is not None and known else 0
-    if known and head.outlook.creates == allowed:
+    allowed = agreed.submissions if agreed is not None and known else 0
+    if known and head.outlook.submissions == allowed:
         return None
     for line in head_lines(head, night.manifest.job, limits, language):
         say(line, error=True)
-    free = night.service is None or head.outlook.creates <= allowed
+    free = night.service is None or head.outlook.submissions <= allowed
     if free or night.yes or not must_confirm(head.outlook, limits) or not is_interactive():
         return None
     return head.outlook

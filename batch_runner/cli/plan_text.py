@@ -26,8 +26,8 @@ _ORDER = (
     ItemStatus.SUBMITTED,
     ItemStatus.HELD,
     ItemStatus.FAILED,
-    ItemStatus.REFUSED,
-    ItemStatus.UNFETCHED,
+    ItemStatus.REJECTED,
+    ItemStatus.DOWNLOAD_PENDING,
     ItemStatus.PENDING,
 )
 
@@ -38,8 +38,8 @@ _OBSTACLES = {
         "花费上限为 {cap} 次创建，有 {left_out} 项不会创建",
     ),
     "cap_reached": (
-        "the spend cap of {cap} creates is reached; nothing new is created (raise limits.tasks)",
-        "已达到花费上限 {cap} 次创建，不会再创建（可调高 limits.tasks）",
+        "the cap of {cap} submissions is reached; none is sent (raise limits.max_submissions)",
+        "已达到花费上限 {cap} 次创建，不会再创建（可调高 limits.max_submissions）",
     ),
     "deadline": (
         "a run ends after {left}, and this takes about {seconds}; the next run goes on",
@@ -120,27 +120,27 @@ def head_lines(head: RunPreview, job: str, limits: Limits, language: Language) -
 
 def outlook_text(outlook: Estimate, limits: Limits, language: Language) -> str:
     """Return what the creates cost and how long they take, as one line."""
-    if not outlook.creates:
+    if not outlook.submissions:
         return wording(language, "nothing to create", "无需创建")
     cost, cost_zh = (f"{comma}{outlook.cost}" if outlook.cost else "" for comma in (", ", "，"))
     rates = wording(
         language,
-        f"at {limits.pace} with {limits.in_flight} in flight",
-        f"速率 {limits.pace}，同时最多 {limits.in_flight} 个任务",
+        f"at {limits.rate} with {limits.in_flight} in flight",
+        f"速率 {limits.rate}，同时最多 {limits.in_flight} 个任务",
     )
     took = duration(outlook.seconds, language=language)
     if outlook.task is None:
         return wording(
             language,
-            f"{counted(outlook.creates, 'create')}{cost}, at least {took} {rates}",
-            f"{outlook.creates} 次创建{cost_zh}，至少需 {took}（{rates}）",
+            f"{counted(outlook.submissions, 'create')}{cost}, at least {took} {rates}",
+            f"{outlook.submissions} 次创建{cost_zh}，至少需 {took}（{rates}）",
         )
     task = duration(outlook.task, language=language)
     return wording(
         language,
-        f"{counted(outlook.creates, 'create')}{cost}, about {took} {rates}, "
+        f"{counted(outlook.submissions, 'create')}{cost}, about {took} {rates}, "
         f"{task} a task as in earlier runs",
-        f"{outlook.creates} 次创建{cost_zh}，约需 {took}（{rates}，据以往运行每个任务 {task}）",
+        f"{outlook.submissions} 次创建{cost_zh}，约需 {took}（{rates}，据以往运行每个任务 {task}）",
     )
 
 
@@ -149,8 +149,8 @@ def question_text(outlook: Estimate, language: Language) -> str:
     cost, cost_zh = (f"{comma}{outlook.cost}" if outlook.cost else "" for comma in (", ", "，"))
     return wording(
         language,
-        f"Send {counted(outlook.creates, 'create')}{cost}? [y/N] ",
-        f"发送 {outlook.creates} 次创建{cost_zh}？[y/N] ",
+        f"Send {counted(outlook.submissions, 'create')}{cost}? [y/N] ",
+        f"发送 {outlook.submissions} 次创建{cost_zh}？[y/N] ",
     )
 
 

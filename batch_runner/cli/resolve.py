@@ -92,7 +92,7 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
     with JournalReader(folder.journal) as reader:
         held = list(reader.items(ItemStatus.HELD))
         # They are `submitted` again as soon as somebody has opened the job.
-        paid = reader.items(ItemStatus.UNFETCHED, ItemStatus.SUBMITTED)
+        paid = reader.items(ItemStatus.DOWNLOAD_PENDING, ItemStatus.SUBMITTED)
         forgotten = [item for item in paid if item.reason == TASK_FORGOTTEN]
         undecided = held + forgotten
         windows = {item.key: _window(reader, item) for item in undecided}
@@ -180,7 +180,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
 def _in_doubt(reader: JournalReader, name: str) -> list[ItemRow]:
     """Return those of this name whose task could not be had, or was named by a person.
 
-    They are `submitted`: what is `unfetched` is asked for again from the opening of the job on.
+    They are `submitted`: opening a job makes every `download_pending` item so.
     """
     named = [one for one in reader.items(ItemStatus.SUBMITTED) if name in (one.id, one.key)]
     return [one for one in named if _cannot_be_had(one) or _was_attached(reader, one)]

@@ -58,7 +58,7 @@ def verb(
 
     with open_job(folder.root, None, state=state_folder()) as job:
         with JournalReader(folder.journal) as reader:
-            failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REFUSED))
+            failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REJECTED))
         meant = [item for item in failed if _meant(item, items, reason)]
         _refuse_unknown(items, meant)
         if reason and not meant:

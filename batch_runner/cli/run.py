@@ -59,7 +59,7 @@ PLAIN_BYTES = 20_000
 @examples(
     "batch-runner run jobs/year_of_the_horse.yaml --rehearse",
     "batch-runner run jobs/year_of_the_horse.yaml --output out/horse --quiet",
-    "batch-runner run jobs/year_of_the_horse.yaml --until 06:30 --tasks 300",
+    "batch-runner run jobs/year_of_the_horse.yaml --until 06:30 --max-submissions 300",
 )
 @click.command("run", short_help="Carry every item of a manifest to its files.")
 @manifest_argument
@@ -251,7 +251,7 @@ def _finish(night: RunOptions, summary: RunSummary) -> None:
         say(f"the report could not be written: {error}", error=True)
     sentence = verdict_sentence(
         summary.counts,
-        creates=summary.spent,
+        submissions=summary.spent,
         price=night.settings.limits.price,
         seconds=summary.seconds,
         stopped=_why_stopped(summary.stop, language) if summary.stop else None,
@@ -294,8 +294,8 @@ def _summary_object(summary: RunSummary, folder: Path) -> dict[str, Any]:
         "exit_code": int(summary.exit_code),
         "folder": str(folder),
         "items": {status.value: count for status, count in summary.counts.items()},
-        "creates": summary.paid,
-        "create_requests": summary.creates,
+        "submissions": summary.paid,
+        "create_requests": summary.submissions,
         "creates_of_job": summary.spent,
         "polls": summary.polls,
         "limited": summary.limited,

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from batch_runner.manifest import Manifest
 
 _FLAGS = {
-    "pace": "Creates at most, such as 5/s or 300/min",
+    "rate": "Submissions at most, such as 5/s or 300/min",
     "in_flight": "Tasks submitted and not finished, at most",
-    "polls": "Status requests at most, such as 10/s",
-    "tasks": "Creates over the whole life of the job, at most: the spend cap",
+    "poll_rate": "Status requests at most, such as 10/s",
+    "max_submissions": "Submissions over the whole life of the job, at most: the spend cap",
     "run_for": "Stop after this long, such as 8h; the next run goes on",
     "until": "Stop at this time of day, such as 06:30",
 }
-_WHOLE = ("in_flight", "tasks")
+_WHOLE = ("in_flight", "max_submissions")
 #: Settings that follow a limit unless they are set themselves.
 _FOLLOWING = {
-    "polling.pollers": "limits.polls",
-    "fetching.fetchers": "limits.pace",
-    "fetching.creators": "limits.pace",
+    "polling.concurrency": ("pollers", "limits.poll_rate"),
+    "downloads.concurrency": ("downloaders", "limits.rate"),
+    "limits.concurrent_submissions": ("concurrent_submissions", "limits.rate"),
 }
 
 
@@ -74,10 +74,9 @@ def effective_settings(
         origins[f"limits.{name}"] = (getattr(settings.limits, name), origin)
     if wrong:
         raise UsageError("\n".join(wrong))
-    for dotted, rate in _FOLLOWING.items():
+    for dotted, (derived, limit) in _FOLLOWING.items():
         if origins[dotted][0] is None:
-            value = getattr(settings, dotted.partition(".")[2])
-            origins[dotted] = (value, f"default, from {rate}")
+            origins[dotted] = (getattr(settings, derived), f"default, from {limit}")
     return settings, origins
 
 

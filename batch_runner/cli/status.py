@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 #: Seconds between two looks.
 WATCH_SECONDS = 1.0
 #: What a person may want to see by itself.
-_TROUBLE = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFETCHED)
+_TROUBLE = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DOWNLOAD_PENDING)
 
 
 @examples(
@@ -68,7 +68,7 @@ def verb(manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as
     loaded = load_manifest(manifest)
     folder = folder_of(loaded, output, rehearse=rehearse)
     if watch:
-        return _watch(folder.journal, loaded.settings.limits.pace, as_json=as_json)
+        return _watch(folder.journal, loaded.settings.limits.rate, as_json=as_json)
     with JournalReader(folder.journal) as reader:
         if as_json:
             for item in reader.items():
@@ -151,8 +151,8 @@ def _watch_live(journal: Path, limit: Rate) -> JobSnapshot:
     look = next(looks)
 
     def draw(columns: int, rows: int) -> Text:
-        weather = "slowed" if look.limited_lately and look.at_work else "fair"
-        return picture(look, limit, language=language, columns=columns, rows=rows, weather=weather)
+        state = "slowed" if look.limited_lately and look.at_work else "fair"
+        return picture(look, limit, language=language, columns=columns, rows=rows, state=state)
 
     try:
         with live_picture(sys.stdout, screen=True) as show:
@@ -173,7 +173,7 @@ def _watch_plainly(journal: Path) -> JobSnapshot:
         if not look.at_work:
             break
         facts = facts_seen(look)
-        if due.is_due(time.monotonic(), facts.weather):
+        if due.is_due(time.monotonic(), facts.state):
             say(line_of(facts, language))
         for line in _troubles(look, language):
             if line not in told:

@@ -102,7 +102,7 @@ class Shift:
     folder: JobFolder
     emergency: FallbackLog
     provider: Provider
-    pacer: RateLimiter
+    limiter: RateLimiter
     gate: PauseGate
     schedule: PollScheduler
     random: Random
@@ -110,7 +110,7 @@ class Shift:
     wall_clock: Callable[[], float]
     contact: OutageMonitor
     slots: Slots  # tasks in flight
-    create_slots: Slots  # creates on the wire
+    submission_slots: Slots  # creates on the wire
     offload: Callable[..., Awaitable[Any]]  # how blocking work leaves the loop
     shelf: FilePlacer
     deadline: float | None = None  # loop time
@@ -193,7 +193,7 @@ class Shift:
         """Stop creating if the breaker says so; `last` is what it heard last, for people."""
         if (why := self.breaker.tripped) is not None:
             self.control.stop_creating(
-                StopReason("breaker", f"{why}; the last: {last}", ExitCode.REFUSED)
+                StopReason("breaker", f"{why}; the last: {last}", ExitCode.UNAVAILABLE)
             )
 
     def heard(self) -> None:
@@ -211,7 +211,7 @@ class Shift:
         elif call is not Call.DOWNLOAD:
             self.contact.heard(self.clock())
         if verdict is RetryDecision.STOP and error.failure is Failure.FORBIDDEN:
-            self._stop(StopReason("forbidden", str(error), ExitCode.REFUSED), call)
+            self._stop(StopReason("forbidden", str(error), ExitCode.UNAVAILABLE), call)
         if not verdict.sends_again:
             return verdict, 0.0
         return verdict, self.wait(str(error), tries, free=verdict is RetryDecision.PAUSE)
@@ -219,7 +219,7 @@ class Shift:
     def _check_contact(self, error: ApiError, call: Call) -> None:
         if call is not Call.DOWNLOAD and self.contact.lost(self.clock()):
             message = f"the service cannot be reached: {error}"
-            self.control.leave(StopReason("outage", message, ExitCode.REFUSED))
+            self.control.leave(StopReason("outage", message, ExitCode.UNAVAILABLE))
 
     def _stop(self, stop: StopReason, call: Call) -> None:
         if call is Call.QUERY:

@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
     INCOMPLETE = 1  #: nothing more to do by itself; some items failed, were refused, or are held
     USAGE = 2  #: the command or the manifest is wrong; nothing was sent
     STOPPED = 3  #: stopped early; the next run goes on
-    REFUSED = 4  #: the service will not work for us: key, balance, outage
+    UNAVAILABLE = 4  #: the service will not work for us: key, balance, outage
     LOCKED = 5  #: another run holds the job
     BUG = 70  #: a mistake of this program
     INTERRUPTED = 130  #: aborted by SIGINT
@@ -70,7 +70,7 @@ class Control:
         self.leaving = True
         self._release()
 
-    def creates_over(self) -> None:
+    def submissions_finished(self) -> None:
         """Note that no create is on the wire any more, nor ever will be."""
         self._creates_over = True
         self._release()

@@ -1,9 +1,10 @@
 """Third stage: bring the files of completed tasks home, verify and place them.
 
-On the disk: `fetching` (for a moment still `submitted`) until every file of the item stands
+On the disk: `downloading` (for a moment still `submitted`) until every file of the item stands
 verified and synced under its final name; only then `done`. A crash in between fetches again, which
 is free, and finds its own files.
-What cannot be had in this run stays `unfetched` with its id: it is paid, and every later run tries.
+What cannot be had in this run stays `download_pending` with its id: it is paid, and every later
+run tries.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ async def _carry(shift: Shift, task: InFlight) -> None:
     urls: list[str] = []
     problem: Exception | None = None
     tries = pauses = 0
-    while tries < shift.settings.retries.tries:
+    while tries < shift.settings.retries.max_tries:
         tries += 1
         try:
             urls = urls or await _result(shift, task)
@@ -63,7 +64,7 @@ async def _carry(shift: Shift, task: InFlight) -> None:
             verdict, wait = _after(shift, error, tries + pauses)
             if verdict is RetryDecision.STOP:  # the run leaves, and the next one fetches
                 return
-            if verdict is RetryDecision.FAILS:
+            if verdict is RetryDecision.FAIL_ITEM:
                 break
             if verdict is RetryDecision.PAUSE:  # waiting our turn uses nothing up but time
                 if shift.fetches_paused_too_long():
@@ -71,7 +72,7 @@ async def _carry(shift: Shift, task: InFlight) -> None:
                 tries, pauses = tries - 1, pauses + 1
             # Only a file that was cut off, or must wait, is asked for at the same address again.
             urls = urls if verdict in (RetryDecision.AGAIN, RetryDecision.PAUSE) else []
-            if tries < shift.settings.retries.tries:
+            if tries < shift.settings.retries.max_tries:
                 await anyio.sleep(wait)
         except DiskFailed as error:
             shift.control.stop_creating(StopReason("disk", str(error), ExitCode.STOPPED))
@@ -95,7 +96,7 @@ async def _result(shift: Shift, task: InFlight) -> list[str]:
 
 async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
     """Fetch and place every file of a task, then journal it as done."""
-    parts = [PartialFile(shift.folder, max_bytes=shift.settings.fetching.max_bytes) for _ in urls]
+    parts = [PartialFile(shift.folder, max_bytes=shift.settings.downloads.max_bytes) for _ in urls]
     try:
         for url, part in zip(urls, parts, strict=True):
             receive = functools.partial(_receive, shift, part)
@@ -128,12 +129,12 @@ def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[Re
     if isinstance(error, FileRejected):
         log.info("%s", error)
         shift.tally.last_problem = str(error)
-        return RetryDecision.FRESH, shift.wait(str(error), tries)
+        return RetryDecision.REFRESH_URL, shift.wait(str(error), tries)
     call = Call.QUERY if "result" in getattr(error, "__notes__", ()) else Call.DOWNLOAD
     verdict, wait = shift.failed_call(error, call, tries)
     if verdict is RetryDecision.STOP and error.failure is Failure.LOCAL:
         shift.control.stop_creating(StopReason("local", str(error), ExitCode.STOPPED))
-        return RetryDecision.FAILS, 0.0
+        return RetryDecision.FAIL_ITEM, 0.0
     if verdict is RetryDecision.PAUSE and call is Call.QUERY:
         shift.limited_query(error)
     elif verdict is RetryDecision.PAUSE:
@@ -152,5 +153,5 @@ async def _unfetched(shift: Shift, task: InFlight, reason: str, message: str) ->
     if not task.inherited:  # what was lost long ago says nothing of what is paid for now
         shift.breaker.unfetched()
         shift.heed_breaker(message)
-    change = Change(key=task.key, event=Event.FETCH_FAILED, reason=reason, message=message)
+    change = Change(key=task.key, event=Event.DOWNLOAD_FAILED, reason=reason, message=message)
     await shift.commit(change)

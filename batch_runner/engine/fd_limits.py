@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 #: Of a process that does nothing yet: streams, lock, journal, marker, log, the loop's own.
 _OWN = 32
 #: Of a create or a look (a connection), and of a fetch (two connections and a file).
-_OF_ONE, _OF_FETCH = 1, 3
+_OF_REQUEST, _OF_DOWNLOAD = 1, 3
 
 
 def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:
@@ -24,8 +24,8 @@ def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:
 
     `both_ends`: the service is acted in this process, which then holds each connection twice.
     """
-    needed = _OWN + _OF_ONE * (settings.creators + settings.pollers)
-    needed += _OF_FETCH * settings.fetchers
+    needed = _OWN + _OF_REQUEST * (settings.concurrent_submissions + settings.pollers)
+    needed += _OF_DOWNLOAD * settings.downloaders
     ends = 1 + both_ends
     allowed = _raise_to(needed * ends) // ends
     return settings if allowed >= needed else _within(settings, allowed)
@@ -46,16 +46,15 @@ def _raise_to(needed: int) -> int:
 
 def _within(settings: Settings, allowed: int) -> Settings:
     """Return settings in which what was not set takes an equal part of what is allowed."""
-    part = max(1, (allowed - _OWN) // (2 * _OF_ONE + _OF_FETCH))
-    polling, fetching = settings.polling, settings.fetching
-    fewer = {
-        "pollers": polling.pollers or min(settings.pollers, part),
-        "fetchers": fetching.fetchers or min(settings.fetchers, part),
-        "creators": fetching.creators or min(settings.creators, part),
-    }
+    part = max(1, (allowed - _OWN) // (2 * _OF_REQUEST + _OF_DOWNLOAD))
+    limits, polling, downloads = settings.limits, settings.polling, settings.downloads
+    submissions = limits.concurrent_submissions or min(settings.concurrent_submissions, part)
+    polls = polling.concurrency or min(settings.pollers, part)
+    files = downloads.concurrency or min(settings.downloaders, part)
     return settings.model_copy(
         update={
-            "polling": polling.model_copy(update={"pollers": fewer.pop("pollers")}),
-            "fetching": fetching.model_copy(update=fewer),
+            "limits": limits.model_copy(update={"concurrent_submissions": submissions}),
+            "polling": polling.model_copy(update={"concurrency": polls}),
+            "downloads": downloads.model_copy(update={"concurrency": files}),
         }
     )

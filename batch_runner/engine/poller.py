@@ -61,7 +61,7 @@ async def _missed(shift: Shift, task: InFlight, error: ApiError) -> None:
     verdict, wait = shift.failed_call(error, Call.QUERY, 1)
     if verdict is RetryDecision.PAUSE:
         shift.limited_query(error)
-    if verdict is RetryDecision.PATIENCE and _unknown_for_too_long(shift, task):
+    if verdict is RetryDecision.RETRY_UNKNOWN and _unknown_for_too_long(shift, task):
         shift.schedule.forget(task)
         await _give_up(shift, task, error)
         return

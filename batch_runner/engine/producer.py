@@ -48,11 +48,11 @@ LONGEST_WAIT = 86400.0
 async def produce(shift: Shift) -> None:
     """Create a task for each waiting item until none is left or creating stops."""
     try:
-        async with anyio.create_task_group() as creates:
+        async with anyio.create_task_group() as submissions:
             with shift.control.while_creating():
                 async for item in _waiting(shift):
                     await shift.slots.take()
-                    await shift.create_slots.take()
+                    await shift.submission_slots.take()
                     if item.inputs:  # nothing is sent for a create that may not leave
                         await _below_cap(shift)
                         await _if_nothing_stops(shift, item)
@@ -60,10 +60,10 @@ async def produce(shift: Shift) -> None:
                         _give_back(shift)
                         continue
                     sent = await _permission(shift, item)
-                    creates.start_soon(_create, shift, item, params, sent)
+                    submissions.start_soon(_create, shift, item, params, sent)
     finally:
         shift.schedule.close()
-        shift.control.creates_over()
+        shift.control.submissions_finished()
 
 
 async def _waiting(shift: Shift) -> AsyncIterator[PendingItem]:
@@ -96,7 +96,7 @@ async def _permission(shift: Shift, item: PendingItem) -> float:
     while True:
         pause = await _trouble_over(shift)
         await _below_cap(shift)
-        sent = await shift.pacer.token()
+        sent = await shift.limiter.token()
         await _if_nothing_stops(shift, item)
         alone = not shift.tally.undecided
         if not _at_cap(shift) and shift.breaker.pause == pause and (alone or not pause):
@@ -118,7 +118,7 @@ async def _trouble_over(shift: Shift) -> float:
     """
     while pause := shift.breaker.pause:
         if shift.tally.undecided:
-            await shift.create_slots.changed()
+            await shift.submission_slots.changed()
             continue
         log.warning("the service is in trouble: no create for %.0f s", pause)
         await anyio.sleep(pause)
@@ -128,7 +128,7 @@ async def _trouble_over(shift: Shift) -> float:
 
 
 def _at_cap(shift: Shift) -> bool:
-    cap = shift.settings.limits.tasks
+    cap = shift.settings.limits.max_submissions
     return cap is not None and shift.tally.spent + shift.tally.promised >= cap
 
 
@@ -136,10 +136,10 @@ async def _below_cap(shift: Shift) -> None:
     """Wait until a create may be paid for; stop creating when the spend cap is reached for good."""
     while _at_cap(shift):
         if not shift.tally.undecided:
-            cap = shift.settings.limits.tasks
+            cap = shift.settings.limits.max_submissions
             reached = f"the spend cap of {cap} creates is reached"
             await _stop(shift, StopReason("cap", reached, ExitCode.STOPPED))
-        await shift.create_slots.changed()  # one on its way may turn out not to be paid
+        await shift.submission_slots.changed()  # one on its way may turn out not to be paid
 
 
 async def _stop(shift: Shift, stop: StopReason) -> None:
@@ -170,7 +170,7 @@ def _reason_to_stop(shift: Shift, item: PendingItem) -> StopReason | None:
     except OSError as error:
         message = f"{shift.folder.root} cannot be used: {error.strerror or error}"
         return StopReason("disk", message, ExitCode.STOPPED)
-    if free < shift.settings.fetching.free_bytes:
+    if free < shift.settings.downloads.free_bytes:
         return StopReason(
             "disk", f"only {free} bytes are free in {shift.folder.root}", ExitCode.STOPPED
         )
@@ -199,7 +199,7 @@ async def _create(shift: Shift, item: PendingItem, params: dict[str, Any], sent:
 
 def _give_back(shift: Shift, *, in_flight: bool = False) -> None:
     """Free the places of a create; that of its task stays taken if it is `in_flight`."""
-    shift.create_slots.give_back()
+    shift.submission_slots.give_back()
     if not in_flight:
         shift.slots.give_back()
 
@@ -227,7 +227,7 @@ async def _attempt(
         return ApiError(str(error), failure=Failure.LOCAL)
     finally:
         shift.tally.promised -= 1  # it is counted now, or has not been sent
-    await shift.pacer.in_step(sent)
+    await shift.limiter.in_step(sent)
     try:
         task_id = await shift.provider.submit(item.workflow, params)
     except ApiError as error:
@@ -236,8 +236,8 @@ async def _attempt(
         return error
     confirmed = Change(key=item.key, event=Event.SUBMIT_CONFIRMED, task_id=task_id)
     if not await _settle(shift, confirmed):
-        return ApiError("the journal did not take the task id", failure=Failure.LOST)
-    shift.pacer.accepted()
+        return ApiError("the journal did not take the task id", failure=Failure.NO_RESPONSE)
+    shift.limiter.accepted()
     shift.breaker.accepted()
     shift.heard()
     shift.schedule.add(_in_flight(shift, item, task_id))
@@ -273,14 +273,14 @@ async def _attach(shift: Shift, change: Change, error: JournalConflict) -> None:
 def _unaccepted(shift: Shift, item: PendingItem, error: ApiError) -> Change:
     """Return the change that a failed create makes to its item."""
     reason = _reason(error)
-    verdict = decide(error.failure, Call.CREATE)
+    verdict = decide(error.failure, Call.SUBMIT)
     if verdict is RetryDecision.HELD:
         hint = f"; it may be task {error.candidate}" if error.candidate else ""
         return Change(
             key=item.key, event=Event.SUBMIT_UNANSWERED, reason=reason, message=f"{error}{hint}"
         )
-    if verdict is RetryDecision.REFUSED:
-        return Change(key=item.key, event=Event.SUBMIT_REFUSED, reason=reason, message=str(error))
+    if verdict is RetryDecision.REJECTED:
+        return Change(key=item.key, event=Event.SUBMIT_REJECTED, reason=reason, message=str(error))
     wait = error.retry_after
     return Change(
         key=item.key,
@@ -302,23 +302,23 @@ def _reason(error: ApiError) -> str:
 
 def _learn_from(shift: Shift, error: ApiError, sent: float) -> None:
     """Let pacer and breaker know how a create failed."""
-    verdict = decide(error.failure, Call.CREATE)
+    verdict = decide(error.failure, Call.SUBMIT)
     if verdict is RetryDecision.PAUSE:
         longest = shift.settings.retries.longest_pause
         shift.tally.limited += 1
-        shift.pacer.limited(min(error.retry_after or 0.0, longest) or None, sent=sent)
+        shift.limiter.limited(min(error.retry_after or 0.0, longest) or None, sent=sent)
         if error.retry_after is not None and error.retry_after > longest:
             shift.asked_to_wait(error.retry_after)
     elif verdict is RetryDecision.HELD:
         shift.breaker.unanswered(sent=sent, now=shift.clock())
-    elif verdict is RetryDecision.REFUSED:
+    elif verdict is RetryDecision.REJECTED:
         shift.breaker.refused()
     shift.heed_breaker(str(error))
 
 
 async def _try_again(shift: Shift, error: ApiError, tries: int) -> bool:
     """Wait as long as the failure asks for; False when the create must not be sent again."""
-    verdict, wait = shift.failed_call(error, Call.CREATE, tries)
+    verdict, wait = shift.failed_call(error, Call.SUBMIT, tries)
     if verdict is RetryDecision.STOP and error.failure is Failure.LOCAL:
         shift.control.stop_creating(StopReason("local", str(error), ExitCode.STOPPED))
     if verdict is RetryDecision.AGAIN:

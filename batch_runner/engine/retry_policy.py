@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Call(StrEnum):
     """The kinds of calls: the columns of the table."""
 
-    CREATE = "create"
+    SUBMIT = "submit"
     QUERY = "query"  #: status and result
     DOWNLOAD = "download"
     UPLOAD = "upload"
@@ -33,11 +33,11 @@ class RetryDecision(StrEnum):
     AGAIN = "again"  #: the same request, after a back-off
     PAUSE = "pause"  #: everyone waits, then the same request; uses up nothing
     HELD = "held"  #: it may have been paid: a person decides
-    REFUSED = "refused"  #: not paid, and never again by itself
+    REJECTED = "rejected"  #: not paid, and never again by itself
     STOP = "stop"  #: no more creates in this run; the item stays as it is
-    PATIENCE = "patience"  #: ask again for a while, and keep the id whatever comes
-    FRESH = "fresh"  #: ask the service for the result again, then fetch again
-    FAILS = "fails"  #: the item cannot be sent like this
+    RETRY_UNKNOWN = "retry-unknown"  #: ask again for a while, and keep the id whatever comes
+    REFRESH_URL = "refresh-url"  #: ask the service for the result again, then fetch again
+    FAIL_ITEM = "fail-item"  #: the item cannot be sent like this
 
     @property
     def sends_again(self) -> bool:
@@ -45,8 +45,8 @@ class RetryDecision(StrEnum):
         return self in (
             RetryDecision.AGAIN,
             RetryDecision.PAUSE,
-            RetryDecision.PATIENCE,
-            RetryDecision.FRESH,
+            RetryDecision.RETRY_UNKNOWN,
+            RetryDecision.REFRESH_URL,
         )
 
 
@@ -55,15 +55,15 @@ _V = RetryDecision
 TABLE: dict[Failure, dict[Call, RetryDecision]] = {
     failure: dict(zip(Call, verdicts, strict=True))
     for failure, verdicts in {
-        #                     create      query        download   upload
+        #                     submit      query        download   upload
         Failure.UNSENT: (_V.AGAIN, _V.AGAIN, _V.AGAIN, _V.AGAIN),
-        Failure.LOST: (_V.HELD, _V.AGAIN, _V.AGAIN, _V.AGAIN),
-        Failure.UNSURE: (_V.HELD, _V.AGAIN, _V.AGAIN, _V.AGAIN),
+        Failure.NO_RESPONSE: (_V.HELD, _V.AGAIN, _V.AGAIN, _V.AGAIN),
+        Failure.AMBIGUOUS: (_V.HELD, _V.AGAIN, _V.AGAIN, _V.AGAIN),
         Failure.LIMITED: (_V.PAUSE, _V.PAUSE, _V.PAUSE, _V.PAUSE),
-        Failure.REFUSED: (_V.REFUSED, _V.PATIENCE, _V.FRESH, _V.FAILS),
-        Failure.UNKNOWN: (_V.REFUSED, _V.PATIENCE, _V.FRESH, _V.FAILS),
-        Failure.FORBIDDEN: (_V.STOP, _V.STOP, _V.FRESH, _V.STOP),
-        Failure.REDIRECTED: (_V.REFUSED, _V.PATIENCE, _V.FRESH, _V.FAILS),
+        Failure.REJECTED: (_V.REJECTED, _V.RETRY_UNKNOWN, _V.REFRESH_URL, _V.FAIL_ITEM),
+        Failure.NOT_FOUND: (_V.REJECTED, _V.RETRY_UNKNOWN, _V.REFRESH_URL, _V.FAIL_ITEM),
+        Failure.FORBIDDEN: (_V.STOP, _V.STOP, _V.REFRESH_URL, _V.STOP),
+        Failure.REDIRECTED: (_V.REJECTED, _V.RETRY_UNKNOWN, _V.REFRESH_URL, _V.FAIL_ITEM),
         Failure.LOCAL: (_V.STOP, _V.PAUSE, _V.STOP, _V.PAUSE),
     }.items()
 }

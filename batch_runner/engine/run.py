@@ -61,7 +61,7 @@ class RunSummary:
     """How a run ended. `seconds` is its wall time, `stop` why it ended early, if it did."""
 
     counts: dict[ItemStatus, int]
-    creates: int  # requests of this run, with those that were refused or answered 429
+    submissions: int  # requests of this run, with those that were refused or answered 429
     paid: int  # of them, those that must be assumed paid
     spent: int  # the same, of the whole job
     polls: int
@@ -112,7 +112,7 @@ async def work(
 async def carry(shift: Shift) -> None:
     """The flow: producer, pool of pollers, fetchers, joined by one stream."""
     settings = shift.settings
-    send, receive = anyio.create_memory_object_stream[InFlight](settings.fetchers)
+    send, receive = anyio.create_memory_object_stream[InFlight](settings.downloaders)
     async with anyio.create_task_group() as stages:
         await _take_over(shift)
         stages.start_soon(produce, shift)
@@ -120,7 +120,7 @@ async def carry(shift: Shift) -> None:
             async with anyio.create_task_group() as pool, send, receive:
                 for _ in range(settings.pollers):
                     pool.start_soon(poll, shift, send.clone())
-                for _ in range(settings.fetchers):
+                for _ in range(settings.downloaders):
                     pool.start_soon(fetch, shift, receive.clone())
                 send.close()
 
@@ -145,7 +145,7 @@ async def _until_deadline(shift: Shift) -> None:
 async def _keep_figures(shift: Shift, number: int) -> None:
     while True:
         await anyio.sleep(FIGURES_EVERY)
-        shift.tally.note_weather(shift.clock())
+        shift.tally.sample(shift.clock())
         future = shift.journal.note_run(number, shift.tally.figures())
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -176,22 +176,22 @@ def make_shift(
         emergency=job.emergency,
         provider=provider,
         gate=gate,
-        pacer=RateLimiter(limits.pace, gate=gate, clock=clock, random=chance),
+        limiter=RateLimiter(limits.rate, gate=gate, clock=clock, random=chance),
         schedule=PollScheduler(
             settings.polling,
-            limits.polls,
+            limits.poll_rate,
             gate=gate,
             clock=clock,
             random=chance,
             learned=journal.learned(),
-            behind=functools.partial(_behind, slots, tally, control, limits.tasks),
+            behind=functools.partial(_behind, slots, tally, control, limits.max_submissions),
         ),
         random=chance,
         clock=clock,
         wall_clock=wall_clock,
         contact=OutageMonitor(now, first=timeouts.first_contact, outage=timeouts.outage),
         slots=slots,
-        create_slots=Slots(settings.creators),
+        submission_slots=Slots(settings.concurrent_submissions),
         offload=offload,
         shelf=FilePlacer(job.folder, offload, clock),
         deadline=None if deadline is None else now + deadline,
@@ -216,7 +216,7 @@ def _behind(slots: Slots, tally: RunStats, control: Control, cap: int | None) ->
 def _close(shift: Shift, number: int) -> RunSummary:
     """Keep what was learned, close the run's row, and sum up."""
     tally, journal = shift.tally, shift.journal
-    tally.note_weather(shift.clock())
+    tally.sample(shift.clock())
     counts, spent = tally.counts, tally.spent
     try:
         counts, spent = journal.counts_now(), journal.spent_now()
@@ -227,7 +227,7 @@ def _close(shift: Shift, number: int) -> RunSummary:
     stop = shift.control.stop
     return RunSummary(
         counts=counts,
-        creates=tally.creates,
+        submissions=tally.submissions,
         paid=tally.paid,
         spent=spent,
         polls=tally.polls,

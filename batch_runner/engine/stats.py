@@ -7,7 +7,7 @@ from typing import Any
 
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, sources
 
-#: Rows of `weather` kept: a minute each, two days.
+#: Rows of `samples` kept: a minute each, two days.
 MOST_WEATHER = 2880
 
 
@@ -19,14 +19,16 @@ class RunStats:
     spent: int = 0  #: creates of the whole job that must be assumed paid
     promised: int = 0  #: creates that may leave, and are not yet counted in `spent`
     paid: int = 0  #: those of this run
-    creates: int = 0  #: create requests of this run, with those that were refused or answered 429
+    submissions: int = (
+        0  #: create requests of this run, with those that were refused or answered 429
+    )
     polls: int = 0
     limited: int = 0  #: answers 429
     retries: int = 0  #: requests sent again
     started_at: float = 0.0  #: loop time
     last_problem: str = ""
     tried_again: str = ""  #: the last problem after which a request was, or will be, sent again
-    weather: list[list[float]] = field(default_factory=list)
+    samples: list[list[float]] = field(default_factory=list)
 
     def moved(self, event: Event) -> None:
         """Count one move of a run: of an event's sources, the first is where a run has it from."""
@@ -34,10 +36,10 @@ class RunStats:
         self.counts[origin] -= 1
         self.counts[TRANSITIONS[origin][event]] += 1
         if event is Event.SUBMIT_STARTED:
-            self.creates += 1
+            self.submissions += 1
             self.spent += 1
             self.paid += 1
-        elif event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REFUSED):
+        elif event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED):
             self.spent -= 1
             self.paid -= 1
 
@@ -51,19 +53,19 @@ class RunStats:
         """Return the number of tasks submitted and not finished."""
         return self.counts[ItemStatus.SUBMITTED]
 
-    def note_weather(self, now: float) -> None:
+    def sample(self, now: float) -> None:
         """Add a row: seconds since start, creates, polls, 429s, in flight."""
-        if len(self.weather) < MOST_WEATHER:
+        if len(self.samples) < MOST_WEATHER:
             elapsed = round(now - self.started_at, 1)
-            row: list[float] = [elapsed, self.creates, self.polls, self.limited, self.in_flight]
-            self.weather.append(row)
+            row: list[float] = [elapsed, self.submissions, self.polls, self.limited, self.in_flight]
+            self.samples.append(row)
 
     def figures(self) -> dict[str, Any]:
         """Return what the journal keeps of a run."""
         return {
-            "creates": self.paid,
+            "submissions": self.paid,
             "polls": self.polls,
             "limited": self.limited,
             "retries": self.retries,
-            "weather": self.weather,
+            "samples": self.samples,
         }

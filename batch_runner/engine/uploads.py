@@ -3,7 +3,7 @@
 One after the other, in the items' order: two items with the same photo must not send it twice. An
 upload costs nothing, so it is not waited for when creating stops.
 
-How long the service knows an upload is not documented, so what is older than `timeouts.uploaded`
+How long the service knows an upload is not documented, so what is older than `uploads.reuse_for`
 is sent again, which costs nothing.
 """
 
@@ -45,7 +45,7 @@ async def with_uploads(shift: Shift, item: PendingItem) -> dict[str, Any] | None
 
 
 async def _uploaded(shift: Shift, item: PendingItem, file: InputFile) -> str | None:
-    since = shift.wall_clock() - shift.settings.timeouts.uploaded
+    since = shift.wall_clock() - shift.settings.uploads.reuse_for
     if (known := await shift.journal.upload_value(file.sha256, since)) is not None:
         return known
     try:
@@ -79,12 +79,12 @@ async def _upload(shift: Shift, item: PendingItem, file: InputFile, content: byt
             if verdict is RetryDecision.STOP:
                 break
             failures += 1
-            if verdict is RetryDecision.FAILS:
+            if verdict is RetryDecision.FAIL_ITEM:
                 await _refuse(shift, item, str(error))
                 shift.breaker.refused()
                 shift.heed_breaker(str(error))
                 return None
-            if failures >= shift.settings.retries.tries:
+            if failures >= shift.settings.retries.max_tries:
                 await _leave(shift, item, str(error))
                 return None
             with shift.control.while_creating():
@@ -98,7 +98,7 @@ async def _upload(shift: Shift, item: PendingItem, file: InputFile, content: byt
 
 async def _refuse(shift: Shift, item: PendingItem, message: str) -> None:
     """Mark the item refused: without its file it cannot be sent."""
-    await _explain(shift, item, Event.SUBMIT_REFUSED, message)
+    await _explain(shift, item, Event.SUBMIT_REJECTED, message)
 
 
 async def _leave(shift: Shift, item: PendingItem, message: str) -> None:
@@ -113,4 +113,4 @@ async def _explain(shift: Shift, item: PendingItem, event: Event, message: str) 
     unsent = Change(key=item.key, event=event, reason="upload", message=message)
     # In one commit: between the two it would look as if it had been sent.
     await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED), unsent)
-    shift.tally.creates -= 1  # there was no request
+    shift.tally.submissions -= 1  # there was no request

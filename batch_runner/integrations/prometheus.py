@@ -36,12 +36,12 @@ def metrics_text(shift: Shift) -> str:
         ),
     ]
     for name, kind, text, value in (
-        ("creates_total", "counter", "Create requests of this run.", tally.creates),
+        ("creates_total", "counter", "Create requests of this run.", tally.submissions),
         ("polls_total", "counter", "Status requests of this run.", tally.polls),
         ("limited_total", "counter", "Answers 429 of this run.", tally.limited),
         ("retries_total", "counter", "Requests sent again in this run.", tally.retries),
         ("paid_creates", "gauge", "Creates of the job assumed paid.", tally.spent),
-        ("pace", "gauge", "Creates a second allowed now.", shift.pacer.rate_now),
+        ("rate", "gauge", "Creates a second allowed now.", shift.limiter.rate_now),
         ("stopping", "gauge", "1 when the run ends early.", stop is not None),
         ("written_seconds", "gauge", "When this was written, Unix time.", shift.wall_clock()),
     ):

@@ -304,5 +304,5 @@ def _refetch(folder: JobFolder, journal: Journal) -> int:
         message = f"{', '.join(lost)} has gone; fetched again, not paid again"
         event = Event.FILE_MISSING
         journal.apply(Change(key=key, event=event, reason=FILE_GONE, message=message))
-        journal.apply(Change(key=key, event=Event.FETCH_RESUMED))
+        journal.apply(Change(key=key, event=Event.DOWNLOAD_RESUMED))
     return len(gone)

@@ -68,7 +68,7 @@ class EventRow:
 class RunRow:
     """One run and the counts of what it did.
 
-    `weather` holds one row a minute: seconds since start, creates, polls, 429s, in flight.
+    `samples` holds one row a minute: seconds since start, creates, polls, 429s, in flight.
     """
 
     run: int
@@ -78,11 +78,11 @@ class RunRow:
     host: str
     exit_code: int | None
     verdict: str | None
-    creates: int = 0
+    submissions: int = 0
     polls: int = 0
     limited: int = 0
     retries: int = 0
-    weather: list[list[float]] = field(default_factory=list)
+    samples: list[list[float]] = field(default_factory=list)
 
 
 def item_of(row: sqlite3.Row, listing: int) -> ItemRow:
@@ -146,14 +146,14 @@ def event_of(row: sqlite3.Row) -> EventRow:
 def run_of(row: sqlite3.Row) -> RunRow:
     """Return the run in `row`."""
     values = {name: row[name] for name in RunRow.__dataclass_fields__}
-    values["weather"] = json.loads(values["weather"])
+    values["samples"] = json.loads(values["samples"])
     return RunRow(**values)
 
 
 _COUNTS = """
 SELECT status, count(*) FROM items
 WHERE listing = (SELECT listing FROM job)
-   OR status IN ('submitting', 'submitted', 'fetching', 'held', 'unfetched')
+   OR status IN ('submitting', 'submitted', 'downloading', 'held', 'download_pending')
 GROUP BY status
 """
 

@@ -26,7 +26,7 @@ from batch_runner.manifest.schema_types import (
     Values,
     Variables,
 )
-from batch_runner.settings import Block, Fetching, Limits, Polling, Retries, Timeouts
+from batch_runner.settings import Block, Downloads, Limits, Polling, Retries, Timeouts, Uploads
 
 #: The keys that make items; one of them must be there.
 SOURCES = ("prompts", "matrix", "items_from")
@@ -144,10 +144,11 @@ class Document(Block):
     timeouts: Timeouts = Timeouts()
     polling: Polling = Polling()
     retries: Retries = Retries()
-    fetching: Fetching = Fetching()
+    uploads: Uploads = Uploads()
+    downloads: Downloads = Downloads()
     output: Output = Output()
     on_finish: OnFinish = OnFinish()
 
 
 #: The blocks that are settings, by name.
-SETTINGS_BLOCKS = ("limits", "timeouts", "polling", "retries", "fetching")
+SETTINGS_BLOCKS = ("limits", "timeouts", "polling", "retries", "uploads", "downloads")

@@ -40,9 +40,9 @@ prompts:
 
 # How fast, and how much at most. Ask the service what it allows.
 limits:
-  pace: 1/s            # create requests, at most
+  rate: 1/s            # create requests, at most
   in_flight: 20        # tasks waiting at the service, at most
-  # tasks: 100         # never create more than this, over all runs
+  # max_submissions: 100         # never create more than this, over all runs
   # price: 0.12 CNY    # what one picture costs: plan and report then tell the sum
 
 # Several pictures of each prompt, or every combination of some words:

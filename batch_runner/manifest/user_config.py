@@ -54,7 +54,7 @@ def read_user_config(path: Path | None) -> UserConfig:
     root = parse(text, label, report) if text and text.strip() else None
     if root is not None and not isinstance(root, Mapping):
         place = Location(label, root.line, root.column)
-        report.add(place, "wanted blocks of settings", hint="write for example limits: {pace: 2/s}")
+        report.add(place, "wanted blocks of settings", hint="write for example limits: {rate: 2/s}")
     if not isinstance(root, Mapping):  # nothing but comments, or wrong
         report.raise_if_any()
         return UserConfig(Settings(), {})

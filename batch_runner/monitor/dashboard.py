@@ -30,18 +30,18 @@ if TYPE_CHECKING:
 
 #: What is told of items beside those done and in flight, in this order.
 REST = (
-    ItemStatus.FETCHING,
+    ItemStatus.DOWNLOADING,
     ItemStatus.PENDING,
     ItemStatus.FAILED,
-    ItemStatus.REFUSED,
+    ItemStatus.REJECTED,
     ItemStatus.HELD,
-    ItemStatus.UNFETCHED,
+    ItemStatus.DOWNLOAD_PENDING,
 )
 _STYLES = {
     ItemStatus.FAILED: "red",
-    ItemStatus.REFUSED: "red",
+    ItemStatus.REJECTED: "red",
     ItemStatus.HELD: "yellow",
-    ItemStatus.UNFETCHED: "yellow",
+    ItemStatus.DOWNLOAD_PENDING: "yellow",
 }
 _HALF_A_DAY = 43_200.0  # seconds after which a time of day alone would mislead
 _LABEL, _BAR, _LEAST_NAME = 10, 30, 12  # cells of a picture's columns
@@ -54,7 +54,7 @@ def picture(
     language: Language,
     columns: int,
     rows: int,
-    weather: str = "fair",
+    state: str = "fair",
     problem: str = "",
 ) -> Text:
     """Return a job at one moment for a terminal of so many columns and rows.
@@ -66,7 +66,7 @@ def picture(
 
     head = [
         _title(look, language, columns),
-        _outlook(look.eta, look.at, weather, language),
+        _outlook(look.eta, look.at, state, language),
         _counts(look, language),
         _pace(look, limit, language),
     ]
@@ -103,13 +103,13 @@ def _title(look: JobSnapshot, language: Language, columns: int) -> Text:
     )
 
 
-def _outlook(eta: Eta | None, now: float, weather: str, language: Language) -> Text:
+def _outlook(eta: Eta | None, now: float, state: str, language: Language) -> Text:
     """Return when it will be over and what that is reckoned from, after bad weather."""
     from rich.text import Text
 
     text = Text()
-    if weather != "fair":
-        text.append(weather_text(weather, language) + wording(language, "; ", "；"), "yellow")
+    if state != "fair":
+        text.append(rate_state_text(state, language) + wording(language, "; ", "；"), "yellow")
     if eta is None:
         return text.append(wording(language, "time left not known yet", "剩余时间尚不明确"), "dim")
     if not eta.left:
@@ -157,12 +157,12 @@ def _counts(look: JobSnapshot, language: Language) -> Text:
 def _pace(look: JobSnapshot, limit: Rate, language: Language) -> Text:
     from rich.text import Text
 
-    pace = f"{_number(look.pace * limit.seconds)}/{str(limit).partition('/')[2]}"
+    rate = f"{_number(look.rate * limit.seconds)}/{str(limit).partition('/')[2]}"
     text = Text(
         wording(
             language,
-            f"{look.creates} creates, {pace} lately, limit {limit}",
-            f"创建 {look.creates} 次，最近 {pace}，上限 {limit}",
+            f"{look.submissions} creates, {rate} lately, limit {limit}",
+            f"创建 {look.submissions} 次，最近 {rate}，上限 {limit}",
         )
     )
     if look.limited or look.limited_lately:
@@ -298,11 +298,11 @@ def _logged_above(stream: TextIO, live: Live) -> Iterator[None]:
             handler.setStream(stream)
 
 
-def weather_text(weather: str, language: Language) -> str:
+def rate_state_text(state: str, language: Language) -> str:
     """Return the weather in the reader's language."""
-    kind, _, reason = weather.partition(": ")
+    kind, _, reason = state.partition(": ")
     if language == "en":
-        return weather
+        return state
     if reason:
         return f"正在停止：{stop_word(reason, language)}"
     return {"fair": "正常", "slowed": "已减速", "paused by the service": "服务端要求暂停"}[kind]

@@ -21,7 +21,7 @@ import anyio.to_thread
 from batch_runner.errors import JournalError
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.manifest.job_args import command_line
-from batch_runner.monitor.dashboard import REST, is_terminal, live_picture, picture, weather_text
+from batch_runner.monitor.dashboard import REST, is_terminal, live_picture, picture, rate_state_text
 from batch_runner.monitor.snapshot import take_snapshot
 from batch_runner.util.locale import encodable, reader_language, status_word, stop_word, wording
 from batch_runner.util.text import duration, printable
@@ -53,53 +53,53 @@ class RunProgress:
     total: int
     pending: int
     in_flight: int
-    fetching: int
+    downloading: int
     done: int
     failed: int
-    refused: int
+    rejected: int
     held: int
-    unfetched: int
-    creates: int
+    download_pending: int
+    submissions: int
     polls: int
     limited: int
-    pace: float  # creates a second that are allowed now
+    rate: float  # creates a second that are allowed now
     eta: float | None  # seconds, None while unknown
-    weather: str  # one word for how it goes
+    state: str  # one word for how it goes
     problem: str  # the last one
 
 
 def facts_of(shift: Shift) -> RunProgress:
     """Return how the run stands now."""
     tally = shift.tally
-    pace = shift.pacer.rate_now
+    rate = shift.limiter.rate_now
     return RunProgress(
         **_counted(tally.counts),
-        creates=tally.paid,
+        submissions=tally.paid,
         polls=tally.polls,
         limited=tally.limited,
-        pace=round(pace, 3),
-        eta=_eta(shift, tally.counts[ItemStatus.PENDING], pace),
-        weather=_weather(shift),
+        rate=round(rate, 3),
+        eta=_eta(shift, tally.counts[ItemStatus.PENDING], rate),
+        state=_rate_state(shift),
         problem=printable(tally.last_problem, 120),
     )
 
 
 def facts_seen(look: JobSnapshot) -> RunProgress:
-    """Return how a run stands as its journal tells it; `pace` is what was created lately."""
+    """Return how a run stands as its journal tells it; `rate` is what was created lately."""
     return RunProgress(
         **_counted(look.counts),
-        creates=look.creates,
+        submissions=look.submissions,
         polls=look.run.polls if look.run else 0,
         limited=look.limited,
-        pace=round(look.pace, 2),
+        rate=round(look.rate, 2),
         eta=round(look.eta.seconds, 1) if look.eta else None,
-        weather="slowed" if look.limited_lately else "fair",
+        state="slowed" if look.limited_lately else "fair",
         problem=printable(look.errors[0][1].message or "", 120) if look.errors else "",
     )
 
 
 def _counted(counts: Any) -> dict[str, int]:
-    names = ("pending", "fetching", "done", "failed", "refused", "held", "unfetched")
+    names = ("pending", "downloading", "done", "failed", "rejected", "held", "download_pending")
     in_flight = counts[ItemStatus.SUBMITTED] + counts[ItemStatus.SUBMITTING]
     return {
         "total": sum(counts.values()),
@@ -108,21 +108,21 @@ def _counted(counts: Any) -> dict[str, int]:
     }
 
 
-def _eta(shift: Shift, pending: int, pace: float) -> float | None:
+def _eta(shift: Shift, pending: int, rate: float) -> float | None:
     """Return the seconds until all is finished: as creates go, or as tasks finish, the longer."""
     in_flight, held = shift.schedule.eta(), len(shift.schedule)
     if in_flight is None or (pending and not held):
         return None
     each = in_flight / max(1, held)
-    return round(max(pending / pace, (pending + held) * each), 1)
+    return round(max(pending / rate, (pending + held) * each), 1)
 
 
-def _weather(shift: Shift) -> str:
+def _rate_state(shift: Shift) -> str:
     if (stop := shift.control.stop) is not None:
         return f"stopping: {stop.reason}"
     if shift.gate.closed_for(shift.clock()) > 0:
         return "paused by the service"
-    return "fair" if shift.pacer.rate_now >= shift.settings.limits.pace.per_second else "slowed"
+    return "fair" if shift.limiter.rate_now >= shift.settings.limits.rate.per_second else "slowed"
 
 
 def line_of(facts: RunProgress, language: Language = "en") -> str:
@@ -135,17 +135,21 @@ def line_of(facts: RunProgress, language: Language = "en") -> str:
         if status is not ItemStatus.PENDING and (count := getattr(facts, status.value)):
             word = status_word(status, language)
             parts.append(wording(language, f"{count} {word}", f"{word} {count}"))
-    pace = f"{facts.pace:g}/s"
+    rate = f"{facts.rate:g}/s"
     parts.append(
-        wording(language, f"{facts.creates} creates at {pace}", f"创建 {facts.creates} 次，{pace}")
+        wording(
+            language,
+            f"{facts.submissions} creates at {rate}",
+            f"创建 {facts.submissions} 次，{rate}",
+        )
     )
     if facts.limited:
         parts.append(wording(language, f"{facts.limited} x 429", f"429 × {facts.limited}"))
     if facts.eta is not None and facts.done < facts.total:
         left = duration(facts.eta, language=language)
         parts.append(wording(language, f"about {left} left", f"约剩 {left}"))
-    if facts.weather != "fair":
-        parts.append(weather_text(facts.weather, language))
+    if facts.state != "fair":
+        parts.append(rate_state_text(facts.state, language))
     return " · ".join(parts)
 
 
@@ -173,7 +177,7 @@ async def _print_lines(shift: Shift, show: Callable[[RunProgress], None]) -> Non
     due = LineThrottle()
     while True:
         facts = facts_of(shift)
-        if due.is_due(shift.clock(), facts.weather):
+        if due.is_due(shift.clock(), facts.state):
             show(facts)
         await anyio.sleep(TICK)
 
@@ -183,14 +187,14 @@ class LineThrottle:
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._weather = ""
+        self._rate_state = ""
 
-    def is_due(self, now: float, weather: str) -> bool:
+    def is_due(self, now: float, state: str) -> bool:
         """Say whether to print a line now, and take it as printed."""
         soon = self._last is not None and now - self._last < PLAIN_EVERY
-        if soon and weather == self._weather:
+        if soon and state == self._rate_state:
             return False
-        self._last, self._weather = now, weather
+        self._last, self._rate_state = now, state
         return True
 
 
@@ -201,9 +205,9 @@ async def _live(shift: Shift) -> None:
         while True:
             with contextlib.suppress(JournalError, OSError):
                 look = await anyio.to_thread.run_sync(take_snapshot, shift.folder.journal)
-                look = replace(look, creates=tally.paid, limited=tally.limited)
-                options |= {"weather": _weather(shift), "problem": problem.now(shift)}
-                show(functools.partial(picture, look, shift.settings.limits.pace, **options))
+                look = replace(look, submissions=tally.paid, limited=tally.limited)
+                options |= {"state": _rate_state(shift), "problem": problem.now(shift)}
+                show(functools.partial(picture, look, shift.settings.limits.rate, **options))
             await anyio.sleep(PICTURE_EVERY)
 
 
@@ -269,7 +273,7 @@ def summary_lines(
                 f"待定的项目可能已计费：{command_line('resolve', target)}",
             )
         )
-    if counts[ItemStatus.FAILED] or counts[ItemStatus.REFUSED]:
+    if counts[ItemStatus.FAILED] or counts[ItemStatus.REJECTED]:
         lines.append(
             wording(
                 language,

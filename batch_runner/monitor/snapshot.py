@@ -30,7 +30,7 @@ OLDEST, HELD, ERRORS = 6, 4, 3
 #: Finishes from which a rate is told, and tasks from which their usual time is.
 _FEW, _TASKS = 3, 100
 
-_UNPAID = (Event.SUBMIT_UNSENT, Event.SUBMIT_REFUSED)
+_UNPAID = (Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED)
 
 
 class Eta(NamedTuple):
@@ -57,10 +57,10 @@ class JobSnapshot:
     spent: int
     run: RunRow | None  # the latest
     at_work: bool  # it has not ended, and the job is held
-    creates: int  # of this run, that must be assumed paid
+    submissions: int  # of this run, that must be assumed paid
     limited: int  # answers 429 of this run, as last told
     limited_lately: int
-    pace: float  # creates a second lately
+    rate: float  # creates a second lately
     eta: Eta | None
     oldest: tuple[ItemRow, ...]  # in flight
     held: tuple[ItemRow, ...]
@@ -79,7 +79,7 @@ def take_snapshot(journal: Path, *, now: float | None = None) -> JobSnapshot:
         run = runs[-1] if runs else None
         began = run.started_at if run else now
         whole, lately = (_counted(reader, since) for since in (began, max(began, now - LATELY)))
-        pace = lately.sent / max(1.0, min(LATELY, now - began))
+        rate = lately.sent / max(1.0, min(LATELY, now - began))
         held = tuple(islice(reader.items(ItemStatus.HELD), HELD))
         troubles, known = reader.latest_troubles(ERRORS + HELD, began), {item.key for item in held}
         finishes = _finishes_a_second(reader, max(began, now - _FINISHING), now)
@@ -90,11 +90,11 @@ def take_snapshot(journal: Path, *, now: float | None = None) -> JobSnapshot:
             spent=reader.spent(),
             run=run,
             at_work=run is not None and _at_work(run, journal),
-            creates=max(run.creates if run else 0, whole.creates),
+            submissions=max(run.submissions if run else 0, whole.submissions),
             limited=max(run.limited if run else 0, whole.limited),
             limited_lately=max(lately.limited, _limited_by_weather(run, now)),
-            pace=pace,
-            eta=eta_of(counts, pace, finishes, _typical(reader)),
+            rate=rate,
+            eta=eta_of(counts, rate, finishes, _typical(reader)),
             oldest=tuple(reader.oldest_in_flight(OLDEST)),
             held=held,
             errors=tuple(one for one in troubles if one[1].key not in known)[:ERRORS],
@@ -102,19 +102,19 @@ def take_snapshot(journal: Path, *, now: float | None = None) -> JobSnapshot:
 
 
 def eta_of(
-    counts: Mapping[ItemStatus, int], pace: float, finishes: float | None, typical: float | None
+    counts: Mapping[ItemStatus, int], rate: float, finishes: float | None, typical: float | None
 ) -> Eta | None:
     """Return when all that can finish by itself will have, None while nothing tells.
 
-    What is left takes as long as its creates at the present `pace` and a `typical` task after
+    What is left takes as long as its creates at the present `rate` and a `typical` task after
     them, or as long as its `finishes` at their present rate: whichever is longer.
     """
     waiting = counts[ItemStatus.PENDING]
     left = waiting + sum(counts[status] for status in UNDERWAY)
     found = []
-    if typical is not None and (pace > 0 or not waiting):
-        seconds = typical + (waiting / pace if waiting else 0.0)
-        found.append(Eta(seconds, left, pace, finishing=False, typical=typical))
+    if typical is not None and (rate > 0 or not waiting):
+        seconds = typical + (waiting / rate if waiting else 0.0)
+        found.append(Eta(seconds, left, rate, finishing=False, typical=typical))
     if finishes:
         found.append(Eta(left / finishes, left, finishes, finishing=True, typical=typical))
     if not left:
@@ -124,7 +124,7 @@ def eta_of(
 
 class _Counted(NamedTuple):
     sent: int  # create requests
-    creates: int  # of them, those that must be assumed paid
+    submissions: int  # of them, those that must be assumed paid
     limited: int
 
 
@@ -157,10 +157,10 @@ def _typical(reader: JournalReader) -> float | None:
 
 def _limited_by_weather(run: RunRow | None, now: float) -> int:
     """Return the 429s of the last minute that the run has told of, polls included."""
-    if run is None or not run.weather or now - run.started_at - run.weather[-1][0] > LATELY:
+    if run is None or not run.samples or now - run.started_at - run.samples[-1][0] > LATELY:
         return 0
-    before = run.weather[-2][3] if len(run.weather) > 1 else 0
-    return int(run.weather[-1][3] - before)
+    before = run.samples[-2][3] if len(run.samples) > 1 else 0
+    return int(run.samples[-1][3] - before)
 
 
 def _at_work(run: RunRow, journal: Path) -> bool:

@@ -35,7 +35,7 @@ _CANDIDATES = 200
 #: What is asked about when nothing else is set: a cost in the price's currency, or creates.
 CONFIRM_ABOVE_COST, CONFIRM_ABOVE_CREATES = 50.0, 500
 
-_TOLD = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFETCHED)
+_TOLD = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DOWNLOAD_PENDING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +50,16 @@ class Blocker:
 class Estimate:
     """What the creates of a run would cost, and how long it would take, in seconds.
 
-    `by_pace` is the least that the pace allows. `task` is the mean from submission to end in
+    `by_rate` is the least that the pace allows. `task` is the mean from submission to end in
     earlier runs, `by_in_flight` the least that it allows (Little's law); both None when no task
     has ended yet. `seconds` is the estimate: all of it, the last task included.
     """
 
-    creates: int
+    submissions: int
     capped: int  # further creates, left out by the spend cap
     spent: int  # creates of earlier runs
     cost: str | None
-    by_pace: float
+    by_rate: float
     by_in_flight: float | None
     task: float | None
     seconds: float
@@ -110,15 +110,15 @@ def make_head(
     counts = journal.counts_now()
     known = task_seconds(journal.learned())
     used = [seconds for name, seconds in known.items() if name in workflows] or known.values()
-    creates = outlook(
+    submissions = outlook(
         counts[ItemStatus.PENDING], spent=journal.spent_now(), task=mean(used), limits=limits
     )
     return RunPreview(
         counts=counts,
         new=imported.new,
         unlisted=imported.unlisted,
-        outlook=creates,
-        obstacles=obstacles(creates, limits, held=counts[ItemStatus.HELD]),
+        outlook=submissions,
+        obstacles=obstacles(submissions, limits, held=counts[ItemStatus.HELD]),
     )
 
 
@@ -139,9 +139,9 @@ def make_plan(specs: Iterable[ItemSpec], folder: JobFolder, settings: Settings) 
             _compare(survey, specs, reader.comparison(), folder)
             spent = reader.spent()
     plan, limits = survey.plan, settings.limits
-    plan.outlook = outlook(survey.creates, spent=spent, task=survey.mean_task(), limits=limits)
+    plan.outlook = outlook(survey.submissions, spent=spent, task=survey.mean_task(), limits=limits)
     plan.obstacles = [
-        *folder_obstacles(folder, settings.fetching.free_bytes),
+        *folder_obstacles(folder, settings.downloads.free_bytes),
         *obstacles(plan.outlook, limits, held=plan.standing[ItemStatus.HELD]),
     ]
     return plan
@@ -166,7 +166,7 @@ class PlanBuilder:
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
         self.plan = Plan(outlook=_NOTHING)
-        self.creates = 0
+        self.submissions = 0
         self._seconds = seconds  # of a task, by workflow
         self._busy = 0.0  # seconds of all creates of workflows that are known
         self._timed = 0
@@ -214,7 +214,7 @@ class PlanBuilder:
         return self._busy / self._timed if self._timed else mean(self._seconds.values())
 
     def _create(self, spec: ItemSpec) -> None:
-        self.creates += 1
+        self.submissions += 1
         if len(self.plan.first) < SHOWN:
             self.plan.first.append(spec)
         if (seconds := self._seconds.get(spec.workflow)) is not None:
@@ -239,29 +239,33 @@ def mean(values: Iterable[float]) -> float | None:
     return sum(listed) / len(listed) if listed else None
 
 
-def outlook(creates: int, *, spent: int, task: float | None, limits: Limits) -> Estimate:
-    """Return what `creates` would cost and how long they take, as far as the cap allows them."""
-    allowed = creates if limits.tasks is None else min(creates, max(0, limits.tasks - spent))
-    by_pace = allowed / limits.pace.per_second
+def outlook(submissions: int, *, spent: int, task: float | None, limits: Limits) -> Estimate:
+    """Return cost and duration of `submissions`, as far as the cap allows them."""
+    allowed = (
+        submissions
+        if limits.max_submissions is None
+        else min(submissions, max(0, limits.max_submissions - spent))
+    )
+    by_rate = allowed / limits.rate.per_second
     by_in_flight = None if task is None else allowed * task / limits.in_flight
     return Estimate(
-        creates=allowed,
-        capped=creates - allowed,
+        submissions=allowed,
+        capped=submissions - allowed,
         spent=spent,
         cost=limits.price.times(allowed) if limits.price else None,
-        by_pace=by_pace,
+        by_rate=by_rate,
         by_in_flight=by_in_flight,
         task=task,
-        seconds=max(by_pace + (task or 0.0 if allowed else 0.0), by_in_flight or 0.0),
+        seconds=max(by_rate + (task or 0.0 if allowed else 0.0), by_in_flight or 0.0),
     )
 
 
 _NOTHING = Estimate(
-    creates=0,
+    submissions=0,
     capped=0,
     spent=0,
     cost=None,
-    by_pace=0.0,
+    by_rate=0.0,
     by_in_flight=None,
     task=None,
     seconds=0.0,
@@ -272,11 +276,11 @@ def obstacles(outlook: Estimate, limits: Limits, *, held: int) -> list[Blocker]:
     """Return what of the job itself stands in the way of a run."""
     found = []
     if outlook.capped:
-        kind = "cap" if outlook.creates else "cap_reached"
-        values = {"left_out": outlook.capped, "cap": limits.tasks, "spent": outlook.spent}
+        kind = "cap" if outlook.submissions else "cap_reached"
+        values = {"left_out": outlook.capped, "cap": limits.max_submissions, "spent": outlook.spent}
         found.append(Blocker(kind, values))
     left = seconds_left(limits)
-    if left is not None and outlook.creates and left < outlook.seconds:
+    if left is not None and outlook.submissions and left < outlook.seconds:
         found.append(Blocker("deadline", {"left": left, "seconds": outlook.seconds}))
     if held:
         found.append(Blocker("held", {"held": held}))
@@ -308,13 +312,13 @@ def _nearest(path: Path) -> Path:
 
 def must_confirm(outlook: Estimate, limits: Limits) -> bool:
     """Say whether the creates cost more than a person wants to pay without being asked."""
-    threshold, price, creates = limits.confirm_above, limits.price, outlook.creates
+    threshold, price, submissions = limits.confirm_above, limits.price, outlook.submissions
     if isinstance(threshold, int):
-        return creates > threshold
+        return submissions > threshold
     if price is None:
-        return creates > CONFIRM_ABOVE_CREATES
+        return submissions > CONFIRM_ABOVE_CREATES
     if threshold is None:
         threshold = Price(CONFIRM_ABOVE_COST, price.currency)
     if threshold.currency != price.currency:  # cannot be compared
-        return creates > 0
-    return price.amount * creates > threshold.amount
+        return submissions > 0
+    return price.amount * submissions > threshold.amount

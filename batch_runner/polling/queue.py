@@ -1,7 +1,8 @@
 """Which look is due when: the schedule without its waiting (see `schedule` for the why).
 
 `DuePolls` sorts the looks to come, `PollQueue` moves tasks between it, the pollers and the
-forecasts of their workflows. Every moment is an argument, so a whole night can be played in a loop."""
+forecasts of their workflows. Every moment is an argument, so a whole night can be played in a loop.
+"""
 
 from __future__ import annotations
 
@@ -203,7 +204,7 @@ class PollQueue:
 
     def _plan(self, watched: PolledTask, now: float) -> None:
         # Tasks submitted together drift apart, and the learner sees more than the same few ages.
-        price = self._polling.cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
+        price = self._polling.request_cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
         due, spacing = watched.forecast.next_look(watched, now, price * self._discount())
         self._looks.push(watched, due, spacing)
 

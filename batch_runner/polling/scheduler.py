@@ -1,10 +1,10 @@
 """When to look at which task: what every poller of the pool asks next.
 
 Why not every ten seconds? A look costs a request; not looking costs delay, for a task that has
-ended unseen. Say a look is worth c seconds of delay (`polling.cost`). A task that was going at its
-last look has, s seconds later, ended unseen with a probability of about h·s, where h is the
-hazard: the chance a second to end now, having lasted so long. Up to then this has cost h·s²/2
-seconds of delay, on average. Look when that has reached the price of a look::
+ended unseen. Say a look is worth c seconds of delay (`polling.request_cost`). A task that was
+going at its last look has, s seconds later, ended unseen with a probability of about h·s, where h
+is the hazard: the chance a second to end now, having lasted so long. Up to then this has cost
+h·s²/2 seconds of delay, on average. Look when that has reached the price of a look::
 
     h · s² ÷ 2 = c        so        s = √(2c ÷ h)
 
@@ -46,7 +46,8 @@ Who runs: any number of pollers call `PollScheduler.next`. One of them, the firs
 lock, waits for the clock, for the gate and for the poll limit; when it leaves with a task the next
 moves up. So there is one timer however many tasks and pollers there are, and nobody wakes for
 nothing. A task leaves the heap only in the moment it is returned: a poller cancelled while waiting
-takes none with it. `PollQueue` is all of this without the waiting; every moment is an argument."""
+takes none with it. `PollQueue` is all of this without the waiting; every moment is an argument.
+"""
 
 from __future__ import annotations
 

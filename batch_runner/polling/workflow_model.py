@@ -181,10 +181,10 @@ class WorkflowModel:
             return price
         polling = self._polling
         quarter, half, most = (self._turn.quantile(share) for share in (0.25, 0.5, 0.75))
-        price *= min(1.0, half / _DEAREST / polling.cost)
+        price *= min(1.0, half / _DEAREST / polling.request_cost)
         if age < most < quarter + polling.shortest:  # no look will follow another where most end
             return price
-        return max(price, min(polling.cost, _STEEP * polling.shortest**2 / half))
+        return max(price, min(polling.request_cost, _STEEP * polling.shortest**2 / half))
 
     def going(self, watched: PolledTask, now: float, progress: float | None) -> bool:
         """Learn that a look found the task going; return whether everybody's turn has come."""

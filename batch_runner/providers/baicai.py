@@ -43,7 +43,7 @@ class Baicai:
     def __init__(self, http: Http, retries: Retries, *, task_id: re.Pattern[str]) -> None:
         self._http = http
         self._task_id = task_id
-        self._unsent = frozenset(retries.unsent_statuses)
+        self._unsent = frozenset(retries.not_accepted_statuses)
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
         """Send one create request and return the id of the task (32 hex digits)."""
@@ -56,7 +56,7 @@ class Baicai:
             return task_id
         raise ApiError(
             "create: the answer holds no usable task id",
-            failure=Failure.LOST,
+            failure=Failure.NO_RESPONSE,
             status=answer.status,
             candidate=candidate,
         )
@@ -81,7 +81,7 @@ class Baicai:
         if not urls:
             raise ApiError(
                 "result: the task is said to be completed, but no file is named",
-                failure=Failure.LOST,
+                failure=Failure.NO_RESPONSE,
                 status=answer.status,
             )
         return [_absolute(self._http.base_url + "/", url) for url in urls]
@@ -95,7 +95,9 @@ class Baicai:
         if isinstance(full_path, str) and full_path:
             return full_path
         raise ApiError(
-            "upload: the answer holds no fullPath", failure=Failure.LOST, status=answer.status
+            "upload: the answer holds no fullPath",
+            failure=Failure.NO_RESPONSE,
+            status=answer.status,
         )
 
     async def download(self, url: str, receive: Receiver) -> bool:
@@ -120,9 +122,9 @@ class Baicai:
         failure = classify(answer.status, code, told, unsent=unsent)
         if failure is not None and candidate is not None:
             # It says no and names a task: only a person can tell which of the two is true.
-            failure = Failure.LOST
+            failure = Failure.NO_RESPONSE
         if failure is None and content.get("data") is None:
-            failure, message = Failure.LOST, "the answer cannot be read"
+            failure, message = Failure.NO_RESPONSE, "the answer cannot be read"
         if failure is None:
             return content["data"]
         said = f": {message}" if message else ""

@@ -37,18 +37,18 @@ def classify(
     if 300 <= status < 400:
         return Failure.REDIRECTED
     if status in _UNSURE or status >= 500:
-        return Failure.UNSURE
+        return Failure.AMBIGUOUS
     if 400 <= status < 500:
         return _refusal(status, message)
-    return Failure.LOST
+    return Failure.NO_RESPONSE
 
 
 def _refusal(number: int, message: str) -> Failure:
     if number in _FORBIDDEN or _BALANCE.search(message):
         return Failure.FORBIDDEN
     if number in _UNKNOWN:
-        return Failure.UNKNOWN
-    return Failure.LIMITED if number == 429 else Failure.REFUSED
+        return Failure.NOT_FOUND
+    return Failure.LIMITED if number == 429 else Failure.REJECTED
 
 
 def without_quotes(message: str, sent: str) -> str:

@@ -112,7 +112,7 @@ class Http:
         """POST a create: one request on a connection of its own."""
         headers = {**self._authorization, "Content-Type": "application/json"}
         return await self._ask(
-            self._creates, "POST", path, self._timeouts.create, headers, data=body
+            self._creates, "POST", path, self._timeouts.submit, headers, data=body
         )
 
     async def query(self, path: str) -> Answer:
@@ -290,16 +290,16 @@ def translate(error: Exception, what: str) -> ApiError:
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ApiError(f"{what}: no connection in time", failure=Failure.UNSENT)
     if isinstance(error, aiohttp.InvalidURL):
-        return ApiError(f"{what}: not an address", failure=Failure.REFUSED)
+        return ApiError(f"{what}: not an address", failure=Failure.REJECTED)
     if isinstance(error, _TooLarge):
-        return ApiError(f"{what}: the answer is too large", failure=Failure.LOST)
+        return ApiError(f"{what}: the answer is too large", failure=Failure.NO_RESPONSE)
     if isinstance(error, TimeoutError):
-        return ApiError(f"{what}: no answer in time", failure=Failure.LOST)
-    return ApiError(f"{what}: the answer was lost ({kind})", failure=Failure.LOST)
+        return ApiError(f"{what}: no answer in time", failure=Failure.NO_RESPONSE)
+    return ApiError(f"{what}: the answer was lost ({kind})", failure=Failure.NO_RESPONSE)
 
 
 def _refused_file(response: aiohttp.ClientResponse, url: str) -> ApiError:
-    failure = classify(response.status, None) or Failure.LOST
+    failure = classify(response.status, None) or Failure.NO_RESPONSE
     return ApiError(
         f"GET {plain_url(url)}: HTTP {response.status}",
         failure=failure,

@@ -19,7 +19,8 @@ token (`RateLimiter.in_step`), which brings back the spacing that the tokens had
 What the service allows is rarely what the operator configured. `AdaptiveRate` finds it out as TCP
 CUBIC finds the width of a path: a 429 cuts the rate once, the rate that drew it is remembered, and
 the way back is quick at first, slow near that rate, and slow beyond. Each further 429 near the same
-rate makes the way back slower, so a night at a service's limit draws few of them."""
+rate makes the way back slower, so a night at a service's limit draws few of them.
+"""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def by_minute(run: RunRow) -> list[list[float]]:
     """
     rates = []
     before: list[float] = [0.0, 0.0, 0.0, 0.0]
-    for row in run.weather:
+    for row in run.samples:
         if row[0] > before[0]:
             minutes = (row[0] - before[0]) / 60
             grown = zip(row[1:4], before[1:4], strict=True)

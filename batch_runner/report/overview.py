@@ -29,10 +29,10 @@ REHEARSAL = "rehearsal"
 SHOWN_ORDER = (
     ItemStatus.DONE,
     ItemStatus.HELD,
-    ItemStatus.UNFETCHED,
+    ItemStatus.DOWNLOAD_PENDING,
     ItemStatus.FAILED,
-    ItemStatus.REFUSED,
-    ItemStatus.FETCHING,
+    ItemStatus.REJECTED,
+    ItemStatus.DOWNLOADING,
     ItemStatus.SUBMITTED,
     ItemStatus.SUBMITTING,
     ItemStatus.PENDING,
@@ -116,7 +116,7 @@ class Overview:
         spans = ((run.ended_at or self._now) - run.started_at for run in self._runs)
         return verdict_sentence(
             self._counts,
-            creates=self._spent,
+            submissions=self._spent,
             price=price_of(self.job),
             seconds=sum(max(0.0, span) for span in spans),
             stopped=self._runs[-1].verdict if self._runs else None,
@@ -154,7 +154,7 @@ def _group_data(group: Group, target: Sequence[str]) -> dict[str, Any]:
 
 
 def _run_data(run: RunRow) -> dict[str, Any]:
-    data = asdict(run) | {"weather": by_minute(run)}
+    data = asdict(run) | {"samples": by_minute(run)}
     del data["pid"], data["host"]  # nobody's business where the page may be sent
     return data
 

@@ -42,14 +42,14 @@ _FIXERS: tuple[tuple[str, Owner], ...] = (
 #: What an item's status alone says, where its reason says nothing.
 _BY_STATUS: dict[ItemStatus, Owner] = {
     ItemStatus.FAILED: Owner.SERVICE,
-    ItemStatus.REFUSED: Owner.YOU,
-    ItemStatus.UNFETCHED: Owner.WAIT,
+    ItemStatus.REJECTED: Owner.YOU,
+    ItemStatus.DOWNLOAD_PENDING: Owner.WAIT,
 }
 
-_RETRIABLE = (ItemStatus.FAILED, ItemStatus.REFUSED)
+_RETRIABLE = (ItemStatus.FAILED, ItemStatus.REJECTED)
 
 #: Statuses that the page explains, the most urgent first.
-TROUBLED = (ItemStatus.HELD, ItemStatus.REFUSED, ItemStatus.FAILED, ItemStatus.UNFETCHED)
+TROUBLED = (ItemStatus.HELD, ItemStatus.REJECTED, ItemStatus.FAILED, ItemStatus.DOWNLOAD_PENDING)
 
 
 def fixer_of(status: ItemStatus, reason: str | None) -> Owner:

@@ -35,7 +35,7 @@ _TROUBLES = (
         "可能已计费，等待您决定",
     ),
     _Trouble(
-        (ItemStatus.UNFETCHED,),
+        (ItemStatus.DOWNLOAD_PENDING,),
         "is not fetched",
         "are not fetched",
         "paid, and the next run fetches for free",
@@ -44,7 +44,7 @@ _TROUBLES = (
     ),
     _Trouble((ItemStatus.FAILED,), "failed", "failed", "the report says why", "失败", "原因见报告"),
     _Trouble(
-        (ItemStatus.REFUSED,),
+        (ItemStatus.REJECTED,),
         "was refused",
         "were refused",
         "the service said no, nothing was paid",
@@ -65,7 +65,7 @@ _TROUBLES = (
 def verdict_sentence(
     counts: Mapping[ItemStatus, int],
     *,
-    creates: int,
+    submissions: int,
     price: Price | None,
     seconds: float,
     stopped: str | None = None,
@@ -73,7 +73,7 @@ def verdict_sentence(
 ) -> str:
     """Return how the job stands, in one sentence.
 
-    `creates` are those assumed paid, `price` is that of one create (None: unknown, no cost is
+    `submissions` are those assumed paid, `price` is that of one create (None: unknown, no cost is
     told), `seconds` the time spent, `stopped` why the last run ended early if it did: told while
     something is not finished. `language` is a tag such as "zh-CN"; what is not Chinese is told in
     English.
@@ -82,7 +82,7 @@ def verdict_sentence(
     parts = [_outcome_zh(counts) if chinese else _outcome_en(counts)]
     if stopped and any(counts.get(status) for status in UNFINISHED):
         parts.append(_stopped_zh(stopped) if chinese else f"stopped early: {_clause(stopped)}")
-    parts.append(_effort(creates, price, seconds, chinese=chinese))
+    parts.append(_effort(submissions, price, seconds, chinese=chinese))
     return "；".join(parts) + "。" if chinese else "; ".join(parts) + "."
 
 
@@ -150,11 +150,11 @@ def _clause(text: str) -> str:
     return printable(text, 200).rstrip(".")
 
 
-def _effort(creates: int, price: Price | None, seconds: float, *, chinese: bool) -> str:
-    plural = "" if creates == 1 else "s"
-    parts = [f"创建 {creates} 次" if chinese else f"{creates} create{plural}"]
+def _effort(submissions: int, price: Price | None, seconds: float, *, chinese: bool) -> str:
+    plural = "" if submissions == 1 else "s"
+    parts = [f"创建 {submissions} 次" if chinese else f"{submissions} create{plural}"]
     if price is not None:
-        parts.append(price.times(creates))
+        parts.append(price.times(submissions))
     duration = duration_text(seconds, language="zh" if chinese else "en")
     parts.append(f"用时 {duration}" if chinese else duration)
     return ("，" if chinese else ", ").join(parts)

@@ -99,7 +99,7 @@ class Backstage:
         counts = ledger.as_json(self._stage.service.now())["totals"]
         totals = "".join(f"<div><dt>{name}<dd>{n:,}</div>" for name, n in counts.items())
         faults = html.escape(", ".join(self._stage.plan.texts)) or "none"
-        latest = ledger.creates[: -LATEST - 1 : -1]
+        latest = ledger.submissions[: -LATEST - 1 : -1]
         pictures = "".join(_figure(task.id, task.prompt) for task in latest) or "None yet."
         text = PAGE.format(totals=totals, faults=faults, pictures=pictures)
         return web.Response(text=text, content_type="text/html")

@@ -27,7 +27,7 @@ class Log(Protocol):
 class Ledger:
     """Creates with what became of them, refusals, uploads, and keys seen where none belong.
 
-    `creates` are the tasks in order: each is paid, whether or not its answer arrived.
+    `submissions` are the tasks in order: each is paid, whether or not its answer arrived.
     """
 
     queue: WorkQueue
@@ -41,7 +41,7 @@ class Ledger:
     _repeats: Counter[str] = field(default_factory=Counter)
 
     @property
-    def creates(self) -> list[Task]:
+    def submissions(self) -> list[Task]:
         """Return every task in the order of creation."""
         return list(self.tasks.values())
 
@@ -94,10 +94,10 @@ class Ledger:
     def as_json(self, now: float) -> dict[str, Any]:
         """Return all of it as plain data, with the states of `now`."""
         self.queue.advance(now)
-        counted = ("creates", "polls", "results", "fetches", "limited", "rejected", "uploads")
+        counted = ("submissions", "polls", "results", "fetches", "limited", "rejected", "uploads")
         return {
             "time": round(now, 6),
-            "creates": [task.entry(now) for task in self.tasks.values()],
+            "submissions": [task.entry(now) for task in self.tasks.values()],
             "rejected": self.rejected,
             "uploads": self.uploads,
             "leaks": self.leaks,
@@ -150,7 +150,7 @@ class Ledger:
         )
         self._repeats[event["body"]] += 1
         self.tasks[task.id] = task
-        self.totals["creates"] += 1
+        self.totals["submissions"] += 1
         self.queue.submit(task)
 
     def _forget(self) -> None:

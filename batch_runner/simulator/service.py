@@ -140,7 +140,7 @@ class Service:
         return self.voice.refusal(404, "任务不存在")
 
     def _service_seconds(self) -> float:
-        n = self.ledger.totals["creates"] + 1
+        n = self.ledger.totals["submissions"] + 1
         # By number, not from one stream: a restart goes on as if nothing had happened.
         return self._service_time.sample(random.Random(f"{self.settings.seed}:service:{n}"))
 
@@ -151,8 +151,8 @@ class Service:
             return STUCK_PROGRESS
         share = task.share(self.now())
         if self.settings.progress == "lying":
-            pace = random.Random(task.id).choice((0.1, 0.4, 2.5, 8.0))
-            share = min(1.0, share * pace)
+            rate = random.Random(task.id).choice((0.1, 0.4, 2.5, 8.0))
+            share = min(1.0, share * rate)
         return min(99, int(100 * share))
 
 

@@ -22,12 +22,12 @@ _STATUSES = {
     "pending": "等待中",
     "submitting": "创建中",
     "submitted": "生成中",
-    "fetching": "取回中",
+    "downloading": "取回中",
     "done": "完成",
     "failed": "失败",
-    "refused": "被拒绝",
+    "rejected": "被拒绝",
     "held": "待定",
-    "unfetched": "未取回",
+    "download_pending": "未取回",
 }
 #: Why a run stopped early, by the short word that `StopReason.reason` holds.
 _STOPS = {

@@ -38,7 +38,7 @@ PLAIN = (
 )
 #: Limits that never bind, and a first look as soon as may be.
 UNBOUND = (
-    "limits: {pace: 100000/s, in_flight: 1000, polls: 100000/s}\n"
+    "limits: {rate: 100000/s, in_flight: 1000, poll_rate: 100000/s}\n"
     "polling: {first: 0.1s, shortest: 0.1s}\n"
 )
 SAMPLE = 0.02  # seconds between two looks at a process
@@ -136,7 +136,7 @@ class Service:
     def creates(self) -> int:
         """Return how many creates it has seen so far."""
         with urllib.request.urlopen(f"{self.url}/seen", timeout=60) as answer:  # noqa: S310
-            return int(json.load(answer)["data"]["creates"])
+            return int(json.load(answer)["data"]["submissions"])
 
     def __exit__(self, *exception: object) -> None:
         told, _ = self._process.communicate("", timeout=60)

@@ -69,7 +69,7 @@ class Tasks:
         span = self.created[-1] - self.created[0] if self.created else 0.0
         first = self.created[0] if self.created else 0.0
         return {
-            "creates": len(self.created),
+            "submissions": len(self.created),
             "repeats": self.repeats,
             "polls": self.polls,
             "span": span,

@@ -75,7 +75,7 @@ def carry(client: Sequence[str], size: int, items: int) -> float:
             spent = _rows.spend(command, limit=300)
         else:
             spent = _rows.run(client, _rows.manifest(items), service, limit=300)
-    if spent.code or service.seen["creates"] != items:
+    if spent.code or service.seen["submissions"] != items:
         raise SystemExit(f"{spent.words}ended with {spent.code}; the service saw {service.seen}")
     return 1000 * spent.cpu
 

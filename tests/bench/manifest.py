@@ -29,7 +29,7 @@ ROUNDS = 3
 GOAL = 20.0  # µs an item
 MEMORY = 300.0  # MB
 
-HEAD = "workflow: cards\nlimits: {pace: 100/s}\n"
+HEAD = "workflow: cards\nlimits: {rate: 100/s}\n"
 PARAMS = 'params: {"6": {text: "TEXT, Happy New Year 2026", steps: 20}, "7": {seed: 7}}\n'
 CARD = HEAD + PARAMS.replace("TEXT", "A card for {{ name }} of {{ city }}")
 

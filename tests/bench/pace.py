@@ -105,7 +105,7 @@ def usage(moments: list[float], rate: Rate) -> tuple[float, int]:
 def show_command(count: int) -> None:
     """Carry ten seconds of items with the command and print what the server saw of its creates."""
     items = int(count * COMMAND)
-    settings = f"limits: {{pace: {count}/s, in_flight: 10000, polls: 10000/s}}\n"
+    settings = f"limits: {{rate: {count}/s, in_flight: 10000, poll_rate: 10000/s}}\n"
     with _rows.Service("--bytes", 1000) as service:
         _rows.run(_rows.FAST, _rows.manifest(items, settings), service)
     used = (items - 1) / service.seen["span"] / count
@@ -182,7 +182,7 @@ def show_429(way: float, limit: int, *, told: bool) -> None:
 
 def main(words: list[str]) -> None:
     """Print every row that holds one of the words."""
-    print(f"{'pace':34}{'used':>12}{'worst':>8}{'plain':>12}{'worst':>8}")
+    print(f"{'rate':34}{'used':>12}{'worst':>8}{'plain':>12}{'worst':>8}")
     for count in (1, 10, 100, 1000):
         if not words or any(word in f"{count}/s" for word in words):
             show(Rate(count, 1))

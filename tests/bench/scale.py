@@ -133,7 +133,7 @@ def show_memory() -> None:
 
 def flying() -> float:
     """Return the bytes that a run grows by with each task in flight; none of them ends."""
-    settings = f"limits: {{pace: 100000/s, in_flight: {FLYING}, polls: 100/s}}\n"
+    settings = f"limits: {{rate: 100000/s, in_flight: {FLYING}, poll_rate: 100/s}}\n"
     with _rows.Service("--seconds", 3600) as service:
         command = [*_rows.FAST, "run", str(_rows.manifest(FLYING, settings)), "--quiet", "--yes"]
         run = subprocess.Popen(command, env=os.environ | service.environment)
@@ -164,7 +164,7 @@ class Bound(NamedTuple):
     in_flight: int
     seconds: float
     slots: int = 1_000_000
-    polling: str = "polling: {first: 0.1s, shortest: 0.05s, cost: 0.005s}\n"
+    polling: str = "polling: {first: 0.1s, shortest: 0.05s, request_cost: 0.005s}\n"
 
     @property
     def least(self) -> float:
@@ -176,7 +176,7 @@ class Bound(NamedTuple):
     @property
     def settings(self) -> str:
         """Return the manifest's blocks."""
-        limits = f"{{pace: {self.pace:g}/s, in_flight: {self.in_flight}, polls: 1000/s}}"
+        limits = f"{{rate: {self.pace:g}/s, in_flight: {self.in_flight}, poll_rate: 1000/s}}"
         return f"limits: {limits}\n{self.polling}"
 
 

@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 ITEMS, PARTS = 100_000, 10
-MOST_CREATORS = Settings(limits=Limits(pace=Rate(100_000, 1))).creators  # of `_rows.UNBOUND`
+MOST_CREATORS = Settings(
+    limits=Limits(rate=Rate(100_000, 1))
+).concurrent_submissions  # of `_rows.UNBOUND`
 BYTES = 1000  # of a file
 FLAT = 1.15
 LIMIT = 3600.0  # seconds that one run may take
@@ -175,8 +177,8 @@ def audit(
     claim(f"{files(folder.root):,} files", ok=files(folder.root) == done)
     claim(f"verify exited with {whole}", ok=whole in (0, code))
     claim(
-        f"the service saw {seen['creates']:,.0f} creates, {seen['repeats']:.0f} of them twice",
-        ok=seen["repeats"] == 0 and done <= seen["creates"] <= items,
+        f"the service saw {seen['submissions']:,.0f} creates, {seen['repeats']:.0f} of them twice",
+        ok=seen["repeats"] == 0 and done <= seen["submissions"] <= items,
     )
 
 

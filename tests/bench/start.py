@@ -57,7 +57,7 @@ def manifest(folder: Path, items: int) -> Path:
             file.write(f'{{"name": "Person {number}", "city": "City {number % 100}"}}\n')
     path = folder / "cards.yaml"
     path.write_text(
-        "workflow: cards\nlimits: {pace: 1000/s, in_flight: 1000, polls: 1000/s}\n"
+        "workflow: cards\nlimits: {rate: 1000/s, in_flight: 1000, poll_rate: 1000/s}\n"
         "items_from: rows.jsonl\n"
         'params: {"6": {text: "A card for {{ name }} of {{ city }}, 2026", steps: 20}}\n'
     )

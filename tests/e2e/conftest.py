@@ -51,7 +51,7 @@ class Service:
     def paid(self) -> dict[str, int]:
         """Return how many tasks were created for each prompt."""
         counts: dict[str, int] = {}
-        for create in self.ledger()["creates"]:
+        for create in self.ledger()["submissions"]:
             counts[create["body"]] = counts.get(create["body"], 0) + 1
         return counts
 
@@ -113,7 +113,7 @@ def write_manifest(path: Path, count: int, *, more: str = "") -> None:
     prompts = "".join(f"  - {{id: card-{n}, prompt: a horse number {n}}}\n" for n in range(count))
     path.write_text(
         'workflow: year_of_the_horse_greeting_card\nparams: {"6": {text: "{{ prompt }}"}}\n'
-        "limits: {pace: 50/s, in_flight: 50, polls: 50/s}\n"
+        "limits: {rate: 50/s, in_flight: 50, poll_rate: 50/s}\n"
         "polling: {first: 200ms, shortest: 100ms}\n" + more + "prompts:\n" + prompts,
         encoding="utf-8",
     )

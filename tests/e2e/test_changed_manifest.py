@@ -83,7 +83,7 @@ def test_a_row_added_to_the_data_file_counts(command: Command, service: Service)
 def test_what_is_no_longer_listed_is_looked_at_while_it_has_files(
     command: Command, service: Service
 ) -> None:
-    command("run", "--tasks", "5")
+    command("run", "--max-submissions", "5")
     write_manifest(command.manifest, 3)
 
     verified, status = command("verify"), command("status")
@@ -95,7 +95,7 @@ def test_what_is_no_longer_listed_is_looked_at_while_it_has_files(
 def test_what_is_listed_again_is_not_done_because_it_was_left_out(
     command: Command, service: Service
 ) -> None:
-    command("run", "--tasks", "5")
+    command("run", "--max-submissions", "5")
     write_manifest(command.manifest, 5)
     assert command("run").returncode == command("status").returncode == 0
     write_manifest(command.manifest, 8)

@@ -44,7 +44,7 @@ def test_the_create_is_what_the_document_shows(command: Command, service: Servic
 
     command("run")
 
-    (create,) = service.ledger()["creates"]
+    (create,) = service.ledger()["submissions"]
     assert create["body"] == (
         '{"workflowId": "year_of_the_horse_greeting_card", '
         '"params": {"6": {"text": "a horse number 0"}}}'
@@ -56,7 +56,7 @@ def test_a_create_in_flight_at_a_kill_is_held_and_attached(
 ) -> None:
     service.set_faults("hang_late:create:times=1")
     process = command.start("run")
-    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+    service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
     wait_until(lambda: list(command.statuses().values()).count("submitting") == 1)
     kill(process)
 
@@ -66,7 +66,7 @@ def test_a_create_in_flight_at_a_kill_is_held_and_attached(
     assert len(held) == 1
     assert again.returncode == 1
     assert f"batch-runner resolve {command.manifest} --output {command.out}" in again.stdout
-    lost = next(one for one in service.ledger()["creates"] if one["answered"] != "ok")
+    lost = next(one for one in service.ledger()["submissions"] if one["answered"] != "ok")
     assert command("resolve", held[0], "attach", lost["task_id"]).returncode == 0
     assert command("run").returncode == 0
     assert list(service.paid().values()) == [1] * 8
@@ -78,7 +78,9 @@ def test_a_kill_after_the_create_loses_nothing(
 ) -> None:
     service.set_faults(fault)
     process = command.start("run")
-    counted = {"hang:status": "creates", "hang:result": "polls", "hang:download": "results"}[fault]
+    counted = {"hang:status": "submissions", "hang:result": "polls", "hang:download": "results"}[
+        fault
+    ]
     # Six fetchers: the other two results are asked for when a download has ended.
     wanted = 6 if counted == "results" else 8
     service.wait_for(lambda ledger: ledger["totals"][counted] >= wanted)
@@ -97,7 +99,7 @@ def test_the_first_signal_stops_and_the_next_run_goes_on(
 ) -> None:
     service.set_faults("hang:status")
     process = command.start("run")
-    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+    service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
     wait_until(lambda: "submitting" not in command.statuses().values())
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=50)
@@ -112,7 +114,7 @@ def test_the_first_signal_stops_and_the_next_run_goes_on(
 def test_a_second_run_beside_the_first_is_refused(command: Command, service: Service) -> None:
     service.set_faults("hang:status")
     process = command.start("run")
-    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+    service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
 
     assert command("run").returncode == 5
     assert command("run", "--if-locked", "skip").returncode == 0
@@ -128,7 +130,7 @@ def test_without_its_journal_a_folder_is_refused(command: Command, service: Serv
 
     assert again.returncode == 2
     assert "Ways out" in again.stderr
-    assert len(service.ledger()["creates"]) == 8
+    assert len(service.ledger()["submissions"]) == 8
 
 
 def test_an_older_copy_of_the_journal_is_refused(command: Command, service: Service) -> None:
@@ -144,7 +146,7 @@ def test_an_older_copy_of_the_journal_is_refused(command: Command, service: Serv
 
     assert again.returncode == 2
     assert "older copy" in again.stderr
-    assert len(service.ledger()["creates"]) == 9
+    assert len(service.ledger()["submissions"]) == 9
 
 
 def sql(statement: str) -> Callable[[Path], None]:
@@ -206,12 +208,12 @@ def test_a_backup_of_the_whole_folder_that_is_older_is_refused(
 
     assert again.returncode == 2
     assert "older copy of this job" in again.stderr
-    assert len(service.ledger()["creates"]) == 12
+    assert len(service.ledger()["submissions"]) == 12
     marker = command.out / ".batch-job.json"
     assert again.stderr.rstrip().endswith(f"remove {marker}")
     marker.unlink()
     assert command("run").returncode == 0
-    assert len(service.ledger()["creates"]) == 16
+    assert len(service.ledger()["submissions"]) == 16
 
 
 def test_of_two_copies_the_one_that_was_left_behind_is_refused(
@@ -225,7 +227,7 @@ def test_of_two_copies_the_one_that_was_left_behind_is_refused(
     write_manifest(command.manifest, 12)
     service.set_faults("word:status")
     process = command.start("run")
-    service.wait_for(lambda ledger: len(ledger["creates"]) == 12)
+    service.wait_for(lambda ledger: len(ledger["submissions"]) == 12)
 
     beside = other("run")
     process.terminate()
@@ -236,7 +238,7 @@ def test_of_two_copies_the_one_that_was_left_behind_is_refused(
     assert str(command.out) in beside.stderr
     assert after.returncode == 2
     assert "older copy of this job" in after.stderr
-    assert len(service.ledger()["creates"]) == 12
+    assert len(service.ledger()["submissions"]) == 12
 
 
 def test_a_new_job_whose_items_another_one_has_paid_for_says_so(
@@ -305,7 +307,7 @@ def test_a_deleted_picture_is_fetched_again_and_not_paid_again(
     assert command("verify").returncode == 1
     assert command("run").returncode == 0
     assert command("verify").returncode == 0
-    assert len(service.ledger()["creates"]) == 8
+    assert len(service.ledger()["submissions"]) == 8
 
 
 def test_a_damaged_picture_is_set_aside_and_fetched_again(
@@ -318,7 +320,7 @@ def test_a_damaged_picture_is_set_aside_and_fetched_again(
     assert command("verify", "--fetch").returncode == 1
     assert command("run").returncode == 0
     assert command("verify", "--deep").returncode == 0
-    assert len(service.ledger()["creates"]) == 8
+    assert len(service.ledger()["submissions"]) == 8
 
 
 def test_what_was_set_aside_is_never_overwritten(command: Command, service: Service) -> None:
@@ -350,7 +352,7 @@ def test_what_the_service_failed_is_created_again_by_a_persons_word_only(
 
     assert command("run").returncode == 1
     assert command("run").returncode == 1
-    assert len(service.ledger()["creates"]) == 8
+    assert len(service.ledger()["submissions"]) == 8
     assert command("retry", "--reason", "service-failed").returncode == 0
     assert command("run").returncode == 0
     assert sorted(service.paid().values()) == [1] * 6 + [2] * 2
@@ -365,9 +367,9 @@ def test_attempts_allow_another_create_by_policy(command: Command, service: Serv
 
 
 def test_the_spend_cap_holds_over_runs(command: Command, service: Service) -> None:
-    assert command("run", "--tasks", "5").returncode == 3
-    assert command("run", "--tasks", "5").returncode == 3
-    assert len(service.ledger()["creates"]) == 5
+    assert command("run", "--max-submissions", "5").returncode == 3
+    assert command("run", "--max-submissions", "5").returncode == 3
+    assert len(service.ledger()["submissions"]) == 5
     assert command("run").returncode == 0
 
 
@@ -437,7 +439,7 @@ def test_a_service_that_cannot_be_right_is_refused_before_anything_is_sent(
 
     assert result.returncode == 2
     assert said in result.stderr
-    assert service.ledger()["creates"] == []
+    assert service.ledger()["submissions"] == []
     assert not command.out.exists()
 
 
@@ -458,9 +460,9 @@ def test_json_ends_with_a_summary(command: Command, service: Service) -> None:
 def test_plan_sends_and_writes_nothing(command: Command, service: Service) -> None:
     plan = json.loads(command("plan", "--json").stdout)
 
-    assert (plan["new"], plan["creates"]) == (8, 8)
+    assert (plan["new"], plan["submissions"]) == (8, 8)
     assert not command.out.exists()
-    assert service.ledger()["totals"]["creates"] == 0
+    assert service.ledger()["totals"]["submissions"] == 0
 
 
 def test_a_port_in_use_is_one_sentence(command: Command, service: Service) -> None:

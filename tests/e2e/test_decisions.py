@@ -42,7 +42,7 @@ def test_what_is_no_longer_listed_is_not_promised_to_be_created_again(
     command("run")
     change_prompts(command)
     command("run")
-    creates = sum(service.paid().values())
+    submissions = sum(service.paid().values())
 
     told = command("retry", "--all")
 
@@ -50,7 +50,7 @@ def test_what_is_no_longer_listed_is_not_promised_to_be_created_again(
     assert told.stdout.startswith("0 items will be created again")
     assert "2 more are no longer listed" in told.stderr
     assert command("run").returncode == 0
-    assert sum(service.paid().values()) == creates
+    assert sum(service.paid().values()) == submissions
 
 
 def test_a_held_item_that_is_no_longer_listed_is_not_created_again(
@@ -93,8 +93,8 @@ def test_a_task_id_that_another_item_has_is_refused(command: Command, service: S
     service.set_faults("lose_answer:create:times=1")
     command("run")
     (held,) = [name for name, status in command.statuses().items() if status == "held"]
-    other = next(one for one in service.ledger()["creates"] if one["task_id"])
-    taken = [one["task_id"] for one in service.ledger()["creates"] if one is not other]
+    other = next(one for one in service.ledger()["submissions"] if one["task_id"])
+    taken = [one["task_id"] for one in service.ledger()["submissions"] if one is not other]
 
     told = command("resolve", held, "attach", taken[-1])
 
@@ -125,7 +125,7 @@ def held_item(command: Command, service: Service) -> tuple[str, str]:
     command("run")
     (name,) = [name for name, status in command.statuses().items() if status == "held"]
     known = {row["task_id"] for row in rows_of(command)}
-    (lost,) = {one["task_id"] for one in service.ledger()["creates"]} - known
+    (lost,) = {one["task_id"] for one in service.ledger()["submissions"]} - known
     return name, lost
 
 
@@ -142,7 +142,7 @@ def test_a_wrong_task_id_can_be_put_right(
     command("resolve", name, "attach", "0" * 32)
     if run_between:
         assert command("run").returncode == 1
-        assert command.statuses()[name] == "unfetched"
+        assert command.statuses()[name] == "download_pending"
     told = command("resolve", name, "attach", lost)
 
     assert told.returncode == 0, told.stderr
@@ -157,7 +157,7 @@ def test_what_the_service_has_forgotten_is_decided_about_by_name(
     write_manifest(command.manifest, 3, more="timeouts: {unknown: 1s}\n")
     service.set_faults("forget:status:times=1000")
     assert command("run").returncode == 1
-    assert set(command.statuses().values()) == {"unfetched"}
+    assert set(command.statuses().values()) == {"download_pending"}
 
     shown = command("resolve")
     everything = command("resolve", "all", decision)
@@ -180,7 +180,7 @@ def test_what_the_service_has_forgotten_is_decided_about_by_name(
 def test_what_is_in_flight_is_nobodys_to_decide(command: Command, service: Service) -> None:
     service.set_faults("word:status")
     process = command.start("run")
-    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+    service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
     process.terminate()
     process.communicate()
     assert "submitted" in command.statuses().values()

@@ -21,9 +21,9 @@ RIGHT = 'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a horse]\
 WRONG = {
     "no-items": RIGHT.replace("prompts: [a horse]", ""),
     "unknown-key": RIGHT + "limts: {}\n",
-    "a-rate-that-is-none": RIGHT + "limits: {pace: fast}\n",
+    "a-rate-that-is-none": RIGHT + "limits: {rate: fast}\n",
     "a-clock-that-is-none": RIGHT + 'limits: {until: "25:00"}\n',
-    "tasks-below-one": RIGHT + "limits: {tasks: 0}\n",
+    "tasks-below-one": RIGHT + "limits: {max_submissions: 0}\n",
     "a-list-for-params": RIGHT.replace('{"6": {text: "{{ prompt }}"}}', "[1]"),
     "no-such-moment": RIGHT + "on_finish: {when: never}\n",
     "a-job-that-is-a-path": RIGHT + "job: ../up\n",

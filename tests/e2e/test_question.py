@@ -64,7 +64,7 @@ def test_no_sends_nothing_and_yes_goes_on(command: Command, service: Service) ->
     assert refused == 3
     assert "Send 8 creates, 80.00 CNY? [y/N]" in told
     assert "nothing was sent" in told
-    assert service.ledger()["totals"]["creates"] == 0
+    assert service.ledger()["totals"]["submissions"] == 0
     agreed, told = on_a_terminal(command, "y\n")
     assert agreed == 0
     assert told.count("8 creates, 80.00 CNY, ") == 1
@@ -98,7 +98,7 @@ def test_a_run_that_has_begun_meanwhile_is_not_disturbed(
 
     def by_cron() -> None:
         others.append(command.start("run"))
-        service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+        service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
 
     code, told = on_a_terminal(command, "y\n", meanwhile=by_cron)
 
@@ -133,7 +133,7 @@ def test_what_comes_in_while_it_asks_is_asked_about(command: Command, service: S
     assert "Send 9 creates, 90.00 CNY? [y/N]" in twice[1]
     assert "Send 10 creates, 100.00 CNY? [y/N]" in twice[1]
     assert changed[1].count("Send 11 creates, 110.00 CNY? [y/N]") == 2
-    assert service.ledger()["totals"]["creates"] == 0
+    assert service.ledger()["totals"]["submissions"] == 0
 
 
 def test_what_another_run_brings_in_while_it_asks_is_asked_about(
@@ -147,21 +147,21 @@ def test_what_another_run_brings_in_while_it_asks_is_asked_about(
     def another_list() -> None:
         if "horse" in rows.read_text():
             rows.write_text(rows.read_text().replace("horse", "cow"))
-            assert command("run", "--tasks", "1").returncode == 3
+            assert command("run", "--max-submissions", "1").returncode == 3
 
     code, told = on_a_terminal(command, "y\nn\n", meanwhile=another_list)
 
     assert code == 3
     assert "Send 8 creates" in told
     assert "Send 7 creates" in told
-    assert len(service.ledger()["creates"]) == 1
+    assert len(service.ledger()["submissions"]) == 1
 
 
 def test_the_end_of_input_is_no(command: Command, service: Service) -> None:
     code, _ = on_a_terminal(command, "\x04")
 
     assert code == 3
-    assert service.ledger()["totals"]["creates"] == 0
+    assert service.ledger()["totals"]["submissions"] == 0
 
 
 @pytest.mark.parametrize("arguments", [["--yes"], ["--json"], ["--rehearse"]])

@@ -125,7 +125,7 @@ def a_mixed_night(night: Night) -> Path:
     night.held(items[5])
     night.unfetched(items[6])
     night.record(items[7], Event.SUBMIT_STARTED)
-    night.record(items[7], Event.SUBMIT_REFUSED, reason="http-400", message="No.")
+    night.record(items[7], Event.SUBMIT_REJECTED, reason="http-400", message="No.")
     night.run()
     return night.report()
 
@@ -137,7 +137,7 @@ def test_the_page_shows_how_it_went_and_what_is_missing(night: Night, reader: Re
         classes = page.locator(".tile").evaluate_all("all => all.map((one) => one.className)")
         assert classes[:4] == ["tile done"] * 4
         assert [one.removeprefix("tile ") for one in classes[4:]] == [
-            *("failed", "held", "unfetched", "refused"),
+            *("failed", "held", "download_pending", "rejected"),
         ]
         picture = page.locator(".tile img").first
         picture.scroll_into_view_if_needed()

@@ -156,12 +156,15 @@ def test_the_line_finds_the_key_and_the_service_and_tells_neither(
 
 
 def test_what_a_night_would_refuse_is_not_scheduled(machine: Machine) -> None:
-    machine.environment |= {"BATCH_RUNNER_TASKS": "three hundred", "BATCH_RUNNER_UNTIL": "6.30"}
+    machine.environment |= {
+        "BATCH_RUNNER_MAX_SUBMISSIONS": "three hundred",
+        "BATCH_RUNNER_UNTIL": "6.30",
+    }
 
     done = machine.schedule("--output", str(machine.home / "out"))
 
     assert done.returncode == 2
-    assert "BATCH_RUNNER_TASKS 'three hundred'" in done.stderr
+    assert "BATCH_RUNNER_MAX_SUBMISSIONS 'three hundred'" in done.stderr
     assert "BATCH_RUNNER_UNTIL '6.30'" in done.stderr
     assert not done.stdout
 
@@ -175,9 +178,9 @@ def test_the_night_keeps_the_cap_the_user_config_and_the_state_of_this_shell(
     machine.environment |= {
         "BAICAI_BASE_URL": service.url,
         "BAICAI_API_KEY": KEY,
-        "BATCH_RUNNER_TASKS": "1",
-        "BATCH_RUNNER_PACE": " 5/s ",
-        "BATCH_RUNNER_POLLS": "",
+        "BATCH_RUNNER_MAX_SUBMISSIONS": "1",
+        "BATCH_RUNNER_RATE": " 5/s ",
+        "BATCH_RUNNER_POLL_RATE": "",
         "XDG_CONFIG_HOME": str(config),
         "XDG_STATE_HOME": str(state),
     }
@@ -185,8 +188,8 @@ def test_the_night_keeps_the_cap_the_user_config_and_the_state_of_this_shell(
     done = machine.schedule("--output", str(machine.home / "out"))
 
     assert KEY not in done.stdout + done.stderr
-    assert "BATCH_RUNNER_TASKS is 1, as in this shell" in done.stderr
-    assert "BATCH_RUNNER_POLLS" not in done.stdout + done.stderr
+    assert "BATCH_RUNNER_MAX_SUBMISSIONS is 1, as in this shell" in done.stderr
+    assert "BATCH_RUNNER_POLL_RATE" not in done.stdout + done.stderr
     line = done.stdout.splitlines()[1]
     night = machine.night(line)
     assert night.returncode == 3
@@ -194,7 +197,7 @@ def test_the_night_keeps_the_cap_the_user_config_and_the_state_of_this_shell(
     assert sum(service.paid().values()) == 1
     assert len(list(state.glob("batch-runner/jobs/*.json"))) == 1
     shown = machine.night(f"{line} --show-config").stdout
-    assert "limits.pace = 5/s  (environment)" in shown
+    assert "limits.rate = 5/s  (environment)" in shown
 
 
 @pytest.mark.parametrize("kind", [(), ("--systemd",)])
@@ -205,7 +208,7 @@ def test_all_that_a_run_takes_from_the_environment_goes_along(
     read = dict.fromkeys(names, 'it\'s 5% "$x"')
     limits = {str(one.envvar): one.name for one in run.params if one.envvar}
     del limits["BATCH_RUNNER_OUTPUT"]  # it goes along as --output
-    good = {"pace": "5/s", "in_flight": "5", "polls": "5/s", "tasks": "5"}
+    good = {"rate": "5/s", "in_flight": "5", "poll_rate": "5/s", "max_submissions": "5"}
     good |= {"run_for": "8h", "until": "06:30"}
     read |= {variable: good[str(name)] for variable, name in limits.items()}
     machine.environment |= read

@@ -94,7 +94,7 @@ def run_at_work(command: Command, service: Service) -> subprocess.Popen[str]:
     process = command.start("run")
     wait_until(lambda: command.out.joinpath(".batch/journal.sqlite").exists())
     wait_until(
-        lambda: sorted(command.statuses().values()) == ["held", "refused", *["submitted"] * 6]
+        lambda: sorted(command.statuses().values()) == ["held", "rejected", *["submitted"] * 6]
     )
     return process
 
@@ -114,7 +114,7 @@ def test_a_watched_run_shows_itself_and_is_left_alone(
     shown = watching.text
     assert "0 of 8 done" in shown
     assert re.search(rf"held +{names['held']} +sent ", shown)
-    assert re.search(rf"errors +{names['refused']} +\d\d:\d\d:\d\d ", shown)
+    assert re.search(rf"errors +{names['rejected']} +\d\d:\d\d:\d\d ", shown)
     assert re.search(r"in flight card-\d +\d+ s", shown)
     assert "limit 50/s" in shown
     assert journal_of(command) == before

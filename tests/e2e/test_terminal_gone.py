@@ -62,7 +62,7 @@ def test_a_hang_up_stops_a_run_unless_it_was_told_to_ignore_it(
 ) -> None:
     service.set_faults("word:status")  # still running, until that is taken away
     process = started(command, subprocess.DEVNULL, under_nohup=under_nohup)
-    service.wait_for(lambda ledger: len(ledger["creates"]) == 8)
+    service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
 
     process.send_signal(signal.SIGHUP)
     if under_nohup:

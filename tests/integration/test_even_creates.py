@@ -24,7 +24,7 @@ async def test_once_the_limit_is_used_creates_leave_a_little_after_their_tokens(
     lags: list[float] = []
 
     async def note(shift: Shift) -> None:
-        in_step, submit = shift.pacer.in_step, shift.provider.submit
+        in_step, submit = shift.limiter.in_step, shift.provider.submit
         tokens: dict[object, float] = {}  # by the coroutine that sends
 
         async def noted_in_step(given: float) -> None:
@@ -35,10 +35,10 @@ async def test_once_the_limit_is_used_creates_leave_a_little_after_their_tokens(
             lags.append(shift.clock() - tokens.pop(asyncio.current_task(), -math.inf))
             return await submit(workflow, params)
 
-        shift.pacer.in_step = noted_in_step  # type: ignore[method-assign]
+        shift.limiter.in_step = noted_in_step  # type: ignore[method-assign]
         shift.provider.submit = noted_submit  # type: ignore[method-assign]
 
-    settings = some_settings(pace="60/s", in_flight=200)
+    settings = some_settings(rate="60/s", in_flight=200)
     async with acted(service_time="1") as simulator:
         await a_run(tmp_path / "out", simulator, some_items(100), settings, beside=[note])
 

@@ -30,7 +30,7 @@ CASES = [
     if call != "upload"
 ]
 #: Nights with these never end for some items, however often one runs: that is what they say.
-FINAL = {ItemStatus.DONE, ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED}
+FINAL = {ItemStatus.DONE, ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED}
 
 
 @pytest.mark.parametrize("fault", CASES)

@@ -35,7 +35,7 @@ async def test_no_more_is_paid_for_when_nothing_comes_of_it(tmp_path: Path, faul
 
     assert summary.stop is not None
     assert summary.stop.reason == "breaker"
-    assert summary.exit_code is ExitCode.REFUSED
+    assert summary.exit_code is ExitCode.UNAVAILABLE
     assert 25 <= paid(simulator).total() <= 100
     assert violations(root, simulator) == []
 
@@ -45,7 +45,7 @@ async def test_what_earlier_runs_paid_for_in_vain_does_not_stop_the_next_ones(
     tmp_path: Path, fault: str
 ) -> None:
     root, settings = tmp_path / "out", some_settings(in_flight=30)
-    less = some_settings(pace="10/min", in_flight=20)  # fewer than come to nothing
+    less = some_settings(rate="10/min", in_flight=20)  # fewer than come to nothing
     lost = [an_item(number, prompt=f"lost {number}") for number in range(30)]
     items = [*lost, *(an_item(number) for number in range(30, 70))]
 
@@ -70,5 +70,5 @@ async def test_a_service_that_falls_silent_for_a_while_is_tried_by_one_create_at
     assert summary.stop is None
     assert statuses(root) == {ItemStatus.DONE: 97, ItemStatus.HELD: 23}
     # Sixteen on the wire, four in the place of the first of them; then one at a time.
-    silent = sorted(task.created for task in simulator.ledger.creates)[30:53]
+    silent = sorted(task.created for task in simulator.ledger.submissions)[30:53]
     assert min(later - earlier for earlier, later in pairwise(silent[19:])) > 60

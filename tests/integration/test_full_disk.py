@@ -57,13 +57,11 @@ def said_to(kind: str) -> Iterator[IO[str]]:
 async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, log: str) -> None:
     """The answers of creates arrive when the disk has become full."""
     root, items = tmp_path / "out", some_items(120)
-    settings = some_settings(pace="1000/s", in_flight=120)
-    fetching = settings.fetching.model_copy(update={"creators": 120})
-    settings = settings.model_copy(update={"fetching": fetching})
+    settings = some_settings(rate="1000/s", in_flight=120, concurrent_submissions=120)
     async with acted(latency=5) as simulator:
 
         async def fill_up(shift: Shift) -> None:
-            while len(simulator.ledger.creates) < 120:  # noqa: ASYNC110  the service's side
+            while len(simulator.ledger.submissions) < 120:  # noqa: ASYNC110  the service's side
                 await anyio.sleep(0.1)
             await shift.journal._queue(no_more_pages)
 
@@ -106,7 +104,7 @@ async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path:
                 await anyio.sleep(0.01)
             await shift.journal._queue(completions)
 
-        stopped = await a_run(root, simulator, items, some_settings(pace="5/s"), beside=[fail_once])
+        stopped = await a_run(root, simulator, items, some_settings(rate="5/s"), beside=[fail_once])
         again = await a_run(root, simulator, items)
 
     assert stopped.exit_code is ExitCode.STOPPED

@@ -228,7 +228,7 @@ def test_a_life_is_one_row_and_its_events(journal: Journal, path: Path) -> None:
         pytest.param(Event.SUBMIT_CONFIRMED, ItemStatus.SUBMITTED, 1, id="accepted"),
         pytest.param(Event.SUBMIT_UNANSWERED, ItemStatus.HELD, 1, id="unanswered"),
         pytest.param(Event.SUBMIT_UNSENT, ItemStatus.PENDING, 0, id="unsent"),
-        pytest.param(Event.SUBMIT_REFUSED, ItemStatus.REFUSED, 0, id="refused"),
+        pytest.param(Event.SUBMIT_REJECTED, ItemStatus.REJECTED, 0, id="rejected"),
     ],
 )
 def test_a_create_counts_as_paid_unless_it_certainly_was_not(
@@ -506,7 +506,13 @@ async def test_uploads_and_lessons_are_remembered(journal: Journal, path: Path) 
 
 
 def test_a_run_leaves_its_figures(journal: Journal, path: Path) -> None:
-    figures = {"creates": 2, "polls": 9, "limited": 1, "retries": 0, "weather": [[60, 2, 9, 1, 2]]}
+    figures = {
+        "submissions": 2,
+        "polls": 9,
+        "limited": 1,
+        "retries": 0,
+        "samples": [[60, 2, 9, 1, 2]],
+    }
 
     number = journal.begin_run(pid=7, host="here")
     journal.end_run(number, figures, exit_code=0, verdict="all done")
@@ -514,7 +520,7 @@ def test_a_run_leaves_its_figures(journal: Journal, path: Path) -> None:
     with JournalReader(path) as reader:
         run = reader.runs()[0]
     assert (run.run, run.pid, run.exit_code, run.verdict) == (1, 7, 0, "all done")
-    assert (run.creates, run.polls, run.weather) == (2, 9, [[60, 2, 9, 1, 2]])
+    assert (run.submissions, run.polls, run.samples) == (2, 9, [[60, 2, 9, 1, 2]])
 
 
 def test_the_last_event_is_told_when_it_is_on_the_disk(journal: Journal) -> None:

@@ -52,11 +52,11 @@ async def test_the_figures_at_the_end_are_those_of_the_run(tmp_path: Path) -> No
         assert found["batch_runner_items", status.value] == count
     assert found["batch_runner_items", "held"] == 1
     assert found["batch_runner_items", "failed"] == 2
-    assert found["batch_runner_creates_total", ""] == summary.creates == 8
+    assert found["batch_runner_creates_total", ""] == summary.submissions == 8
     assert found["batch_runner_polls_total", ""] == summary.polls
     assert found["batch_runner_limited_total", ""] == summary.limited == 1
     assert found["batch_runner_paid_creates", ""] == summary.spent
-    assert found["batch_runner_pace", ""] > 0
+    assert found["batch_runner_rate", ""] > 0
     seconds = [found["batch_runner_task_seconds", share] for share in ("0.5", "0.9")]
     assert 1 <= seconds[0] <= seconds[1]
     families = text_string_to_metric_families(path.read_text("utf-8"))

@@ -122,7 +122,7 @@ def test_one_wrong_move_in_a_group_changes_nothing_and_disturbs_nobody(tmp_path:
 def test_of_moves_that_belong_together_none_happens_alone(tmp_path: Path, later: str) -> None:
     first = Move(Change(key=key(0), event=Event.SUBMIT_STARTED), 1.0)
     wrong = Move(Change(key=later, event=Event.PLACED), 1.0)
-    right = Move(Change(key=key(0), event=Event.SUBMIT_REFUSED), 1.0)
+    right = Move(Change(key=key(0), event=Event.SUBMIT_REJECTED), 1.0)
     with closing(a_journal(tmp_path / "journal")) as connection:
         before = found_in(connection)
         with pytest.raises((IllegalTransition, JournalError)):
@@ -131,7 +131,7 @@ def test_of_moves_that_belong_together_none_happens_alone(tmp_path: Path, later:
 
         Moves((first, right))(connection)
         row = connection.execute("SELECT status, attempt FROM items WHERE key = ?", (key(0),))
-        assert tuple(row.fetchone()) == ("refused", 0)
+        assert tuple(row.fetchone()) == ("rejected", 0)
 
 
 def test_a_task_id_given_to_two_items_of_a_group_belongs_to_the_first(tmp_path: Path) -> None:

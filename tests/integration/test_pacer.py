@@ -23,9 +23,9 @@ def a_pacer(rate: str | Rate, gate: PauseGate | None = None) -> RateLimiter:
 
 @pytest.mark.parametrize("text", ["1/s", "10/s", "100/s", "300/min", "1/2s", "2.5/s", "0.5/s"])
 async def test_the_limit_is_used_and_never_exceeded_in_any_window(text: str) -> None:
-    pacer, rate = a_pacer(text), parse_rate(text)
+    limiter, rate = a_pacer(text), parse_rate(text)
 
-    moments = [await pacer.token() for _ in range(max(20, int(rate.count * 3)))]
+    moments = [await limiter.token() for _ in range(max(20, int(rate.count * 3)))]
 
     used = (len(moments) - 1) / (moments[-1] - moments[0]) / rate.per_second
     # Real time goes on beside the virtual: what this machine needs to compute is lost here.
@@ -40,21 +40,21 @@ async def left_after(rate: str, pause: float = 0.0) -> list[float]:
     Once as many have been sent as the limit's period allows; each is sent `pause` after the last.
     """
     loop = asyncio.get_running_loop()
-    pacer, every = a_pacer(rate), 0.008
+    limiter, every = a_pacer(rate), 0.008
     left = []
 
     async def send(given: float) -> None:
         await asyncio.sleep(every - loop.time() % every)
-        await pacer.in_step(given)
+        await limiter.in_step(given)
         left.append(loop.time() - given)
 
     for _ in range(int(parse_rate(rate).count)):
         await asyncio.sleep(pause)
-        await pacer.token()
+        await limiter.token()
     async with asyncio.TaskGroup() as sends:
         for _ in range(50):
             await asyncio.sleep(pause)
-            sends.create_task(send(await pacer.token()))
+            sends.create_task(send(await limiter.token()))
     return left
 
 
@@ -70,20 +70,20 @@ async def test_nothing_waits_for_evenness_where_the_limit_is_low_or_not_used(
 
 
 async def test_there_is_no_burst_at_the_start() -> None:
-    pacer = a_pacer("10/s")
+    limiter = a_pacer("10/s")
 
-    moments = [await pacer.token() for _ in range(3)]
+    moments = [await limiter.token() for _ in range(3)]
 
     assert moments[1] - moments[0] > 0.085
     assert moments[2] - moments[0] > 0.18
 
 
 async def test_what_a_stalled_caller_missed_is_not_made_up_for() -> None:
-    pacer = a_pacer("100/s")
-    await pacer.token()
+    limiter = a_pacer("100/s")
+    await limiter.token()
     await asyncio.sleep(60)
 
-    moments = [await pacer.token() for _ in range(50)]
+    moments = [await limiter.token() for _ in range(50)]
 
     assert most_in(moments, 0.1) <= 10 + 2
 
@@ -91,36 +91,36 @@ async def test_what_a_stalled_caller_missed_is_not_made_up_for() -> None:
 async def test_nobody_passes_while_the_gate_is_closed() -> None:
     loop = asyncio.get_running_loop()
     gate = PauseGate(loop.time)
-    pacer = a_pacer("10/s", gate)
-    await pacer.token()
+    limiter = a_pacer("10/s", gate)
+    await limiter.token()
     closed_at = loop.time()
     gate.close(30)
     loop.call_later(20, gate.close, 40)
 
-    assert await pacer.token() >= closed_at + 60
+    assert await limiter.token() >= closed_at + 60
 
 
 async def test_a_429_closes_the_gate_for_everyone_with_retry_after_as_a_floor() -> None:
     loop = asyncio.get_running_loop()
     gate = PauseGate(loop.time)
-    creates, polls = a_pacer("10/s", gate), a_pacer("10/s", gate)
-    sent = await creates.token()
+    submissions, polls = a_pacer("10/s", gate), a_pacer("10/s", gate)
+    sent = await submissions.token()
 
-    creates.limited(20.0, sent=sent)
+    submissions.limited(20.0, sent=sent)
 
     assert await polls.token() >= sent + 20
     assert polls.rate_now == 10
-    assert creates.rate_now < 10
+    assert submissions.rate_now < 10
 
 
 async def test_without_retry_after_the_pauses_grow_while_nothing_is_accepted() -> None:
     clock = asyncio.get_running_loop().time
     gate = PauseGate(clock)
-    pacer = a_pacer("10/s", gate)
+    limiter = a_pacer("10/s", gate)
     pauses = []
     for _ in range(6):
-        sent = await pacer.token()
-        pacer.limited(None, sent=sent)
+        sent = await limiter.token()
+        limiter.limited(None, sent=sent)
         pauses.append(gate.closed_for(clock()))
 
     assert pauses == sorted(pauses)
@@ -128,21 +128,21 @@ async def test_without_retry_after_the_pauses_grow_while_nothing_is_accepted() -
 
 
 async def test_after_a_cut_tokens_come_at_the_lower_rate() -> None:
-    pacer = a_pacer("40/s")
-    sent = await pacer.token()
-    pacer.limited(0.0, sent=sent)
-    await pacer.token()
+    limiter = a_pacer("40/s")
+    sent = await limiter.token()
+    limiter.limited(0.0, sent=sent)
+    await limiter.token()
 
-    moments = [await pacer.token() for _ in range(11)]
+    moments = [await limiter.token() for _ in range(11)]
 
-    assert 10 / (moments[-1] - moments[0]) == pytest.approx(pacer.rate_now, rel=0.1)
+    assert 10 / (moments[-1] - moments[0]) == pytest.approx(limiter.rate_now, rel=0.1)
 
 
 async def test_callers_are_served_in_the_order_they_came() -> None:
-    pacer, order = a_pacer("50/s"), []
+    limiter, order = a_pacer("50/s"), []
 
     async def caller(name: int) -> None:
-        await pacer.token()
+        await limiter.token()
         order.append(name)
 
     async with asyncio.TaskGroup() as tasks:
@@ -153,26 +153,26 @@ async def test_callers_are_served_in_the_order_they_came() -> None:
 
 
 async def test_a_cancelled_caller_takes_no_token() -> None:
-    pacer = a_pacer("1/2s")
-    first = await pacer.token()
-    waiting = asyncio.create_task(pacer.token())
+    limiter = a_pacer("1/2s")
+    first = await limiter.token()
+    waiting = asyncio.create_task(limiter.token())
     await asyncio.sleep(1.0)
 
     waiting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
 
-    assert await pacer.token() - first == pytest.approx(2.0, abs=0.1)
+    assert await limiter.token() - first == pytest.approx(2.0, abs=0.1)
 
 
 async def test_a_night_of_nothing_but_429s_ends_like_any_other() -> None:
     """Each pause doubles up to half a minute; two to the power of a thousand is no float."""
-    pacer = a_pacer("1/s")
+    limiter = a_pacer("1/s")
 
     for _ in range(1200):
-        await pacer.token()
-        pacer.limited(None)
+        await limiter.token()
+        limiter.limited(None)
 
     gate = asyncio.get_running_loop().time()
-    await pacer.token()
+    await limiter.token()
     assert asyncio.get_running_loop().time() - gate < 120

@@ -36,8 +36,8 @@ LIVES = {
     "submitted": CONFIRMED,
     "done": (*CONFIRMED, Event.TASK_COMPLETED, Event.PLACED),
     "failed": (*CONFIRMED, Event.TASK_FAILED),
-    "unfetched": (*CONFIRMED, Event.TASK_UNKNOWN),
-    "refused": (Event.SUBMIT_STARTED, Event.SUBMIT_REFUSED),
+    "download_pending": (*CONFIRMED, Event.TASK_UNKNOWN),
+    "rejected": (Event.SUBMIT_STARTED, Event.SUBMIT_REJECTED),
     "held": (Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED),
 }
 
@@ -134,7 +134,7 @@ def test_every_item_is_told_by_where_it_stands(job: Job, plan: Any) -> None:
     found = plan("--json")
 
     assert found["standing"] == dict.fromkeys(LIVES, 1)
-    assert (found["items"], found["new"], found["in_flight"], found["creates"]) == (7, 0, 1, 1)
+    assert (found["items"], found["new"], found["in_flight"], found["submissions"]) == (7, 0, 1, 1)
     assert found["creates_so_far"] == 5
     assert kinds(found) == ["held"]
     assert [one["id"] for one in found["named"]["held"]] == ["held"]
@@ -147,7 +147,7 @@ def test_a_changed_item_names_the_one_it_replaces_whose_picture_stays(job: Job, 
 
     found = plan("--json")
 
-    assert (found["new"], found["changed"], found["unlisted"], found["creates"]) == (0, 1, 0, 1)
+    assert (found["new"], found["changed"], found["unlisted"], found["submissions"]) == (0, 1, 0, 1)
     (replacing,) = found["replacing"]
     assert replacing["earlier"]["files"] == ["b.png"]
     assert "changed: b (was done: b.png stays); each is a new create" in plan()
@@ -196,7 +196,7 @@ def test_what_is_gone_from_the_list_or_the_disk_is_named(job: Job, plan: Any) ->
 
 def test_time_is_the_pace_or_the_slots_whichever_binds(job: Job, plan: Any) -> None:
     numbers = {f"i{n}": f"horse {n}" for n in range(100)}
-    job.write("limits: {pace: 10/s, in_flight: 20, price: 0.12 CNY}\n", **numbers)
+    job.write("limits: {rate: 10/s, in_flight: 20, price: 0.12 CNY}\n", **numbers)
     assert plan("--json")["seconds"] == 10
     job.learn(30, 50)
 
@@ -213,14 +213,14 @@ def test_the_spend_cap_leaves_out_what_is_beyond_it(job: Job, plan: Any) -> None
     job.write(a="horse a", b="horse b", c="horse c")
     job.live(a="failed")
 
-    some, none = plan("--json", "--tasks", "2"), plan("--json", "--tasks", "1")
+    some, none = plan("--json", "--max-submissions", "2"), plan("--json", "--max-submissions", "1")
 
-    assert (some["creates"], some["left_out_by_cap"], kinds(some)) == (1, 1, ["cap"])
-    assert (none["creates"], none["left_out_by_cap"], kinds(none)) == (0, 2, ["cap_reached"])
+    assert (some["submissions"], some["left_out_by_cap"], kinds(some)) == (1, 1, ["cap"])
+    assert (none["submissions"], none["left_out_by_cap"], kinds(none)) == (0, 2, ["cap_reached"])
 
 
 def test_a_deadline_before_the_end_stands_in_the_way(job: Job, plan: Any) -> None:
-    job.write("limits: {pace: 1/h}\n", a="horse a", b="horse b")
+    job.write("limits: {rate: 1/h}\n", a="horse a", b="horse b")
 
     assert kinds(plan("--json", "--run-for", "1h")) == ["deadline"]
     assert kinds(plan("--json", "--run-for", "3h")) == []
@@ -281,8 +281,8 @@ def test_no_key_or_a_wrong_address_stands_in_the_way_but_not_of_a_rehearsal(
 def test_a_run_asks_above_this_many_creates(limits: dict[str, Any], most: int) -> None:
     given = Limits.model_validate(limits)
 
-    def asks(creates: int) -> bool:
-        return must_confirm(outlook(creates, spent=0, task=None, limits=given), given)
+    def asks(submissions: int) -> bool:
+        return must_confirm(outlook(submissions, spent=0, task=None, limits=given), given)
 
     assert not asks(most)
     assert asks(most + 1) is (most < 1_000_000)

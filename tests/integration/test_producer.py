@@ -111,8 +111,8 @@ async def test_a_service_that_asks_for_an_hour_gets_it_from_the_next_runs(tmp_pa
 
 async def test_no_create_leaves_for_a_file_that_has_no_room(tmp_path: Path) -> None:
     settings = some_settings()
-    fetching = settings.fetching.model_copy(update={"free_bytes": 1 << 60})
-    settings = settings.model_copy(update={"fetching": fetching})
+    downloads = settings.downloads.model_copy(update={"free_bytes": 1 << 60})
+    settings = settings.model_copy(update={"downloads": downloads})
 
     async with acted() as simulator:
         summary = await a_run(tmp_path, simulator, some_items(3), settings)

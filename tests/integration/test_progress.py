@@ -66,14 +66,14 @@ async def test_the_journal_shows_what_the_run_knows(tmp_path: Path) -> None:
     assert all(look.at_work for _, look in looks[:-1])
     in_flight = max((look for _, look in looks), key=lambda look: len(look.oldest))
     assert {item.status for item in in_flight.oldest} <= {
-        ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.FETCHING
+        ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING
     }  # fmt: skip
     starts = [item.submitted_at for item in in_flight.oldest if item.submitted_at is not None]
     assert starts == sorted(starts)
     last = looks[-1][1]
     assert not last.at_work
     assert not last.oldest
-    assert last.creates == 12
+    assert last.submissions == 12
     assert [item.status for item in last.held] == [ItemStatus.HELD]
     assert [event.event for _, event in last.errors] == ["task_failed"]
     assert last.eta is not None
@@ -89,8 +89,8 @@ async def test_the_same_creates_are_counted_while_a_run_goes_and_when_it_has_end
 
     last = looks[-1][1]
     assert last.run is not None
-    assert (last.creates, last.run.creates, last.spent) == (9, 9, 9)
-    assert max(look.creates for _, look in looks) <= 12
+    assert (last.submissions, last.run.submissions, last.spent) == (9, 9, 9)
+    assert max(look.submissions for _, look in looks) <= 12
 
 
 @anyio_mark
@@ -98,7 +98,7 @@ async def test_a_create_that_was_sent_away_is_not_told_as_one(tmp_path: Path) ->
     async with acted("limited:create:times=2") as simulator:
         summary = await a_run(tmp_path / "out", simulator, some_items(4))
 
-    assert summary.creates == 6
+    assert summary.submissions == 6
     first = summary_lines(summary, tmp_path, ["cards.yaml"])[0]
     assert "4 of 4 items done, 4 creates in this run (4 in all)" in first
 
@@ -188,16 +188,26 @@ async def test_json_is_not_translated(tmp_path: Path, monkeypatch: pytest.Monkey
 
     first = json.loads(stream.getvalue().splitlines()[0])
     assert first["event"] == "progress"
-    assert first["weather"] == "fair"
+    assert first["state"] == "fair"
 
 
 def some_facts(**values: object) -> RunProgress:
     numbers = dict.fromkeys(
-        ("pending", "in_flight", "fetching", "failed", "refused", "held", "unfetched", "polls"), 0
+        (
+            "pending",
+            "in_flight",
+            "downloading",
+            "failed",
+            "rejected",
+            "held",
+            "download_pending",
+            "polls",
+        ),
+        0,
     )
     given = {
-        "total": 40, "done": 12, "creates": 30, "limited": 0, "pace": 5.0, "eta": None,
-        "weather": "fair", "problem": "",
+        "total": 40, "done": 12, "submissions": 30, "limited": 0, "rate": 5.0, "eta": None,
+        "state": "fair", "problem": "",
     }  # fmt: skip
     return RunProgress(**{**numbers, **given, **values})  # type: ignore[arg-type]
 
@@ -211,14 +221,14 @@ def some_facts(**values: object) -> RunProgress:
             "完成 12/40 · 生成中 24 · 创建 30 次，5/s",
         ),
         (
-            some_facts(held=2, failed=1, limited=3, eta=372, weather="slowed"),
+            some_facts(held=2, failed=1, limited=3, eta=372, state="slowed"),
             "12/40 done · 0 in flight · 1 failed · 2 held · 30 creates at 5/s · 3 x 429 · "
             "about 6 min 12 s left · slowed",
             "完成 12/40 · 生成中 0 · 失败 1 · 待定 2 · 创建 30 次，5/s · 429 × 3 · "
             "约剩 6 分 12 秒 · 已减速",
         ),
         (
-            some_facts(weather="stopping: deadline"),
+            some_facts(state="stopping: deadline"),
             "12/40 done · 0 in flight · 30 creates at 5/s · stopping: deadline",
             "完成 12/40 · 生成中 0 · 创建 30 次，5/s · 正在停止：截止时间已到",
         ),
@@ -234,7 +244,7 @@ def counts(**numbers: int) -> dict[ItemStatus, int]:
 
 
 @pytest.mark.parametrize(
-    ("now", "pace", "finishes", "typical", "seconds"),
+    ("now", "rate", "finishes", "typical", "seconds"),
     [
         (counts(pending=100, submitted=5), 5.0, None, 30.0, 50.0),  # creates, then the last task
         (counts(pending=100, submitted=20), 5.0, 0.5, 30.0, 240.0),  # the service is slower
@@ -247,12 +257,12 @@ def counts(**numbers: int) -> dict[ItemStatus, int]:
 )
 def test_the_time_left_is_that_of_the_creates_or_of_the_finishes(
     now: dict[ItemStatus, int],
-    pace: float,
+    rate: float,
     finishes: float | None,
     typical: float | None,
     seconds: float | None,
 ) -> None:
-    eta = eta_of(now, pace, finishes, typical)
+    eta = eta_of(now, rate, finishes, typical)
 
     assert (eta and eta.seconds) == seconds
 
@@ -260,11 +270,11 @@ def test_the_time_left_is_that_of_the_creates_or_of_the_finishes(
 def test_facts_seen_are_those_of_the_journal(tmp_path: Path) -> None:
     look = JobSnapshot(
         at=100.0, job="cards", counts=counts(done=3, submitted=2, submitting=1, held=1), spent=7,
-        run=None, at_work=True, creates=7, limited=2, limited_lately=1, pace=0.123, eta=None,
+        run=None, at_work=True, submissions=7, limited=2, limited_lately=1, rate=0.123, eta=None,
         oldest=(), held=(), errors=(),
     )  # fmt: skip
 
     facts = facts_seen(look)
 
     assert (facts.total, facts.done, facts.in_flight, facts.held) == (7, 3, 3, 1)
-    assert (facts.weather, facts.limited, facts.pace) == ("slowed", 2, 0.12)
+    assert (facts.state, facts.limited, facts.rate) == ("slowed", 2, 0.12)

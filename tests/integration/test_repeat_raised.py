@@ -33,9 +33,9 @@ def test_a_paid_item_becomes_the_first_of_its_tries_and_keeps_its_file(tmp_path:
     once = HEAD + PROMPTS
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        creates = runner.run(two_nights(tmp_path, once, once + "repeat: 2\n"))
+        submissions = runner.run(two_nights(tmp_path, once, once + "repeat: 2\n"))
 
-    assert creates == 2
+    assert submissions == 2
     assert {row.id: (row.name, row.status) for row in rows(tmp_path / "out")} == {
         "x-1": ("x", ItemStatus.DONE),
         "x-2": ("x-2", ItemStatus.DONE),
@@ -47,8 +47,8 @@ def test_fewer_tries_pay_nothing_and_leave_every_picture(tmp_path: Path) -> None
     once = HEAD + PROMPTS
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        creates = runner.run(two_nights(tmp_path, once + "repeat: 2\n", once))
+        submissions = runner.run(two_nights(tmp_path, once + "repeat: 2\n", once))
 
-    assert creates == 2
+    assert submissions == 2
     assert sorted(path.stem for path in (tmp_path / "out").glob("x*")) == ["x-1", "x-2"]
     assert [row.id for row in rows(tmp_path / "out") if row.name == "x-1"] == ["x"]

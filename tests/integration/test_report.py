@@ -49,11 +49,11 @@ def test_the_page_says_how_the_night_went(night: Night) -> None:
     assert page == night.folder / "index.html"
     assert "1 of 4 items is held" in page.read_text("utf-8")
     head = data_of(night.folder, "head")
-    assert head["counts"] == {"done": 1, "failed": 1, "held": 1, "unfetched": 1}
+    assert head["counts"] == {"done": 1, "failed": 1, "held": 1, "download_pending": 1}
     assert [(group["status"], group["fixer"]) for group in head["troubles"]] == [
         ("held", "you"),
         ("failed", "you"),
-        ("unfetched", "network"),
+        ("download_pending", "network"),
     ]
     assert head["troubles"][1]["command"].endswith(
         f"batch-runner retry 'jobs/horse cards.yaml' --output {night.folder} --reason moderation"
@@ -406,7 +406,7 @@ async def test_a_night_with_failures_held_items_and_a_deadline(tmp_path: Path) -
     """From the real simulator to the page: who can fix what, and with which command."""
     root, count = tmp_path / "out", 40
     faults = ("fail:create:times=4", "lose_answer:create:times=2:after=8")
-    settings = some_settings(pace="1/s", in_flight=10)
+    settings = some_settings(rate="1/s", in_flight=10)
 
     async with acted(*faults, service_time="uniform:5,10") as simulator:
         summary = await a_run(root, simulator, some_items(count), settings, deadline=25)

@@ -50,7 +50,7 @@ async def test_what_is_refused_or_held_is_not_tried_again(tmp_path: Path) -> Non
     _, told = await a_night(tmp_path, *faults)
 
     stood = statuses(tmp_path)
-    assert stood[ItemStatus.REFUSED] >= 20
+    assert stood[ItemStatus.REJECTED] >= 20
     assert stood[ItemStatus.HELD] >= 2
     assert retries_of(tmp_path) == 0
     assert told == []
@@ -63,7 +63,7 @@ async def test_retries_after_many_refusals_are_as_quick_as_ever(tmp_path: Path) 
     alone, _ = await a_night(tmp_path / "alone", failing)
     beside, told = await a_night(tmp_path / "beside", failing, refusing)
 
-    assert statuses(tmp_path / "beside")[ItemStatus.REFUSED] == 30
+    assert statuses(tmp_path / "beside")[ItemStatus.REJECTED] == 30
     assert (
         beside.seconds < alone.seconds + 5
     )  # of virtual time; without its budget a retry takes 30
@@ -108,12 +108,12 @@ async def test_a_service_that_only_says_wait_does_not_hold_a_run_for_ever(
     assert 120 < stuck.seconds < 1800  # of virtual time
     assert stuck.counts[ItemStatus.DONE] == 0
     assert after.counts[ItemStatus.DONE] == 2
-    assert len(simulator.ledger.creates) == 2
+    assert len(simulator.ledger.submissions) == 2
 
 
 async def test_one_429_to_a_file_long_after_the_last_file_is_waited_out(tmp_path: Path) -> None:
     """How long files have been told to wait counts from the first such word, not the last file."""
-    settings = some_settings(pace="1/200s")
+    settings = some_settings(rate="1/200s")
     timeouts = settings.timeouts.model_copy(update={"task": 120.0})
     settings = settings.model_copy(update={"timeouts": timeouts})
 
@@ -132,9 +132,9 @@ async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: 
         await anyio.sleep_forever()
 
     async with acted() as simulator:
-        settings = some_settings(pace="1/s")
+        settings = some_settings(rate="1/s")
         stopped = await a_run(tmp_path, simulator, some_items(60), settings, beside=[run_out])
-        shown = [row for row in rows(tmp_path) if row.status is ItemStatus.UNFETCHED]
+        shown = [row for row in rows(tmp_path) if row.status is ItemStatus.DOWNLOAD_PENDING]
         after = await a_run(tmp_path, simulator, some_items(60))
 
     assert stopped.stop == StopReason("local", "GET file: too many open files", ExitCode.STOPPED)
@@ -142,7 +142,7 @@ async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: 
     assert len(shown) == stopped.paid
     assert {row.reason for row in shown} == {"local"}
     assert after.counts[ItemStatus.DONE] == 60
-    assert len(simulator.ledger.creates) == 60
+    assert len(simulator.ledger.submissions) == 60
 
 
 async def test_a_machine_out_of_descriptors_is_not_taken_for_a_service_that_is_limited(

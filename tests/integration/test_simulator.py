@@ -101,7 +101,7 @@ async def test_a_request_without_a_good_key_is_unauthorized(key: str | None) -> 
         ledger = await client.ledger()
 
     assert [(reply.status, reply.body["code"]) for reply in replies] == [(401, 401)] * 4
-    assert ledger["totals"]["creates"] == 0
+    assert ledger["totals"]["submissions"] == 0
     assert [entry["key_ok"] for entry in ledger["rejected"]] == [False] * 4
 
 
@@ -128,7 +128,7 @@ async def test_a_bad_body_is_refused_and_not_paid(content: Any) -> None:
         ledger = await client.ledger()
 
     assert (reply.status, reply.body["code"]) == (400, 400)
-    assert ledger["totals"]["creates"] == 0
+    assert ledger["totals"]["submissions"] == 0
 
 
 async def test_a_body_that_is_not_json_is_refused() -> None:
@@ -178,7 +178,7 @@ async def test_a_create_over_the_limit_is_refused_until_retry_after() -> None:
     assert [reply.status for reply in replies] == [200, 200, 429]
     assert replies[2].body["code"] == 429
     assert later.status == 200
-    assert (ledger["totals"]["creates"], ledger["totals"]["limited"]) == (3, 1)
+    assert (ledger["totals"]["submissions"], ledger["totals"]["limited"]) == (3, 1)
 
 
 async def test_a_pace_at_the_limit_is_never_refused() -> None:
@@ -188,7 +188,7 @@ async def test_a_pace_at_the_limit_is_never_refused() -> None:
             await asyncio.sleep(0.1)
         ledger = await client.ledger()
 
-    assert (ledger["totals"]["creates"], ledger["totals"]["limited"]) == (30, 0)
+    assert (ledger["totals"]["submissions"], ledger["totals"]["limited"]) == (30, 0)
 
 
 async def test_an_expired_url_is_forbidden_and_a_new_one_works() -> None:
@@ -264,7 +264,7 @@ async def test_the_ledger_counts_what_was_asked_of_every_task() -> None:
             await client.download(url)
         ledger = await client.ledger()
 
-    entry = ledger["creates"][0]
+    entry = ledger["submissions"][0]
     assert {name: entry[name] for name in ("n", "task_id", "workflowId", "params", "state")} == {
         "n": 1,
         "task_id": task_id,
@@ -306,7 +306,7 @@ async def test_a_restart_knows_tasks_ledger_and_time(tmp_path: Path) -> None:
 
     assert before.body["data"] == after.body["data"] == [{"status": "RUNNING", "progress": "60"}]
     assert finished == "COMPLETED"
-    assert ledger["creates"][0]["polls"] == 3
+    assert ledger["submissions"][0]["polls"] == 3
 
 
 async def test_a_state_file_cut_in_the_middle_of_a_line_is_read(tmp_path: Path) -> None:
@@ -319,9 +319,9 @@ async def test_a_state_file_cut_in_the_middle_of_a_line_is_read(tmp_path: Path) 
     async with simulated(state=state) as client:
         second = await client.created()
     async with simulated(state=state) as client:
-        creates = (await client.ledger())["creates"]
+        submissions = (await client.ledger())["submissions"]
 
-    assert [entry["task_id"] for entry in creates] == [task_id, second]
+    assert [entry["task_id"] for entry in submissions] == [task_id, second]
 
 
 async def test_a_reset_forgets_everything_for_good(tmp_path: Path) -> None:
@@ -334,7 +334,7 @@ async def test_a_reset_forgets_everything_for_good(tmp_path: Path) -> None:
         totals = (await client.ledger())["totals"]
 
     assert gone.status == 404
-    assert totals["creates"] == 0
+    assert totals["submissions"] == 0
 
 
 async def test_a_taken_port_is_an_oserror_and_leaves_nothing_open() -> None:

@@ -44,8 +44,8 @@ async def test_a_broken_create_shows_in_the_ledger_whether_it_was_paid(
             await client.create()
         ledger = await client.ledger()
 
-    assert ledger["totals"]["creates"] == paid
-    assert [entry["answered"] for entry in ledger["creates"]] == [fault] * paid
+    assert ledger["totals"]["submissions"] == paid
+    assert [entry["answered"] for entry in ledger["submissions"]] == [fault] * paid
 
 
 @pytest.mark.parametrize("call", ["status", "result", "upload", "download"])
@@ -92,7 +92,7 @@ async def test_a_refusal_has_its_status_and_code(
         totals = (await client.ledger())["totals"]
 
     assert (reply.status, reply.body["code"]) == (status, code)
-    assert totals["creates"] == paid
+    assert totals["submissions"] == paid
     assert totals["rejected"] + totals["limited"] == 1 - paid
 
 
@@ -178,7 +178,7 @@ async def test_a_second_create_can_get_the_first_ones_id() -> None:
         totals = (await client.ledger())["totals"]
 
     assert first == second
-    assert totals["creates"] == 2
+    assert totals["submissions"] == 2
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ async def test_a_task_can_end_otherwise(fault: str, word: str) -> None:
 
     assert reply.status == 200
     assert word_seen == word
-    assert ledger["creates"][0]["answered"] == "ok"
+    assert ledger["submissions"][0]["answered"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
     with a_simulator(state) as (_, url):
         ledger = ask(f"{url}/_sim/ledger")
 
-    assert [entry["task_id"] for entry in ledger["creates"]] == [task_id]
+    assert [entry["task_id"] for entry in ledger["submissions"]] == [task_id]
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])

@@ -37,9 +37,9 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("pace", ["20/s", "500/s"])
-async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, pace: str) -> None:
-    settings = some_settings(pace=pace, tasks=5)
+@pytest.mark.parametrize("rate", ["20/s", "500/s"])
+async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, rate: str) -> None:
+    settings = some_settings(rate=rate, max_submissions=5)
 
     async with acted() as simulator:
         summary = await a_run(tmp_path, simulator, some_items(60), settings)
@@ -51,7 +51,7 @@ async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, pace: str) -> Non
 
 
 async def test_the_cap_holds_while_items_wait_for_an_upload(tmp_path: Path, photo: Path) -> None:
-    settings = some_settings(pace="5/s", tasks=3)
+    settings = some_settings(rate="5/s", max_submissions=3)
     items = with_photo(some_items(40), photo, CONTENT)
 
     async with acted("delay:upload:seconds=4") as simulator:
@@ -64,7 +64,7 @@ async def test_the_cap_holds_while_items_wait_for_an_upload(tmp_path: Path, phot
 async def test_what_was_not_paid_leaves_its_place_under_the_cap_to_others(
     tmp_path: Path, fault: str
 ) -> None:
-    settings = some_settings(pace="50/s", tasks=5)
+    settings = some_settings(rate="50/s", max_submissions=5)
 
     async with acted(fault, latency=0.5) as simulator:
         await a_run(tmp_path, simulator, some_items(60), settings)
@@ -79,9 +79,9 @@ async def test_creates_that_waited_for_an_upload_leave_at_the_pace(
     items = with_photo(some_items(20), photo, CONTENT)
 
     async with acted("delay:upload:seconds=10") as simulator:
-        await a_run(tmp_path / "out", simulator, items, some_settings(pace="2/s"))
+        await a_run(tmp_path / "out", simulator, items, some_settings(rate="2/s"))
 
-    moments = sorted(task.created for task in simulator.ledger.creates)
+    moments = sorted(task.created for task in simulator.ledger.submissions)
     assert len(moments) == 20
     assert max(sum(one <= at < one + 1 for at in moments) for one in moments) <= 3
 
@@ -113,10 +113,10 @@ async def test_at_the_cap_nothing_is_uploaded_and_no_item_is_touched(
     items = some_items(6)
 
     async with acted() as simulator:
-        await a_run(tmp_path / "out", simulator, items[:2], some_settings(tasks=2))
+        await a_run(tmp_path / "out", simulator, items[:2], some_settings(max_submissions=2))
         simulator.set_faults(fault)
         with_photo(items[2:], photo, CONTENT)
-        summary = await a_run(tmp_path / "out", simulator, items, some_settings(tasks=2))
+        summary = await a_run(tmp_path / "out", simulator, items, some_settings(max_submissions=2))
 
     assert summary.stop is not None
     assert (summary.stop.reason, summary.exit_code) == ("cap", ExitCode.STOPPED)
@@ -145,7 +145,7 @@ async def test_uploads_that_are_all_refused_stop_the_run(tmp_path: Path, photo: 
 
     assert summary.stop is not None
     assert summary.stop.reason == "breaker"
-    assert summary.counts[ItemStatus.REFUSED] == 25
+    assert summary.counts[ItemStatus.REJECTED] == 25
 
 
 async def test_a_key_that_is_refused_at_the_last_try_of_an_upload_refuses_no_item(
@@ -159,5 +159,5 @@ async def test_a_key_that_is_refused_at_the_last_try_of_an_upload_refuses_no_ite
     async with acted("http:upload:status=401") as simulator:
         summary = await a_run(tmp_path / "out", simulator, items, settings)
 
-    assert summary.exit_code is ExitCode.REFUSED
+    assert summary.exit_code is ExitCode.UNAVAILABLE
     assert summary.counts[ItemStatus.PENDING] == 3

@@ -30,7 +30,7 @@ SENTENCE = '1 of 3 items is held; it\'s "2" done; 3 creates, 马年.'
 
 def finished(tmp_path: Path, code: ExitCode = ExitCode.INCOMPLETE, **on_finish: Any) -> None:
     counts = dict.fromkeys(ItemStatus, 0) | {ItemStatus.DONE: 2, ItemStatus.HELD: 1}
-    figures = {"creates": 3, "paid": 3, "spent": 3, "polls": 9, "limited": 0, "seconds": 60.0}
+    figures = {"submissions": 3, "paid": 3, "spent": 3, "polls": 9, "limited": 0, "seconds": 60.0}
     summary = RunSummary(counts=counts, exit_code=code, stop=None, **figures)  # type: ignore[arg-type]
     report = tmp_path / "out/index.html"
     seconds = {"command_seconds": on_finish.pop("seconds", 50), "notify_seconds": 20}

@@ -45,7 +45,7 @@ async def test_ids_that_come_back_after_another_run_held_their_items_are_kept(
     assert first.stop is not None
     assert "another run" in first.stop.message
     assert 5 <= created < 20
-    assert {task.id for task in simulator.ledger.creates[:created]} <= known
+    assert {task.id for task in simulator.ledger.submissions[:created]} <= known
     assert held == 0
     assert second.exit_code is ExitCode.DONE
     assert violations(tmp_path, simulator) == []
@@ -67,7 +67,7 @@ async def test_an_id_that_a_person_has_replaced_meanwhile_is_kept_aside(tmp_path
 
     async with acted("delay:create:seconds=3") as simulator:
         await a_run(tmp_path, simulator, some_items(1), beside=[another])
-        (created,) = simulator.ledger.creates
+        (created,) = simulator.ledger.submissions
 
     (row,) = rows(tmp_path)
     assert row.task_id == other

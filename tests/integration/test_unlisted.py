@@ -43,7 +43,7 @@ async def test_an_item_that_was_never_created_is_not_when_it_is_no_longer_listed
     items = some_items(6)
 
     async with acted() as simulator:
-        await a_run(tmp_path, simulator, items, some_settings(tasks=2))
+        await a_run(tmp_path, simulator, items, some_settings(max_submissions=2))
         await a_run(tmp_path, simulator, items[:3])
 
     assert paid(simulator) == {"horse 0": 1, "horse 1": 1, "horse 2": 1}
@@ -56,7 +56,7 @@ async def test_an_attempt_that_a_stopped_run_could_not_make_is_made_by_the_next(
     items = some_items(3, attempts=2)
 
     async with acted("fail:create:times=3", service_time="30") as simulator:
-        stopped = await a_run(tmp_path, simulator, items, some_settings(tasks=3))
+        stopped = await a_run(tmp_path, simulator, items, some_settings(max_submissions=3))
         after = await a_run(tmp_path, simulator, items)
 
     assert stopped.exit_code is ExitCode.STOPPED

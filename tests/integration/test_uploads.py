@@ -32,8 +32,8 @@ pytestmark = pytest.mark.anyio
 
 def that_trusts_uploads_for(seconds: float) -> Settings:
     settings = some_settings()
-    timeouts = settings.timeouts.model_copy(update={"uploaded": seconds})
-    return settings.model_copy(update={"timeouts": timeouts})
+    uploads = settings.uploads.model_copy(update={"reuse_for": seconds})
+    return settings.model_copy(update={"uploads": uploads})
 
 
 def become(photo: Path, now: bytes | None) -> None:
@@ -57,7 +57,7 @@ async def test_a_photo_is_sent_once_for_all_its_items_and_runs(tmp_path: Path, p
 
     (upload,) = simulator.ledger.uploads
     assert upload["name"] == "photo.jpg"
-    assert {task.params["113"]["url"] for task in simulator.ledger.creates} == {
+    assert {task.params["113"]["url"] for task in simulator.ledger.submissions} == {
         f"{simulator.files_url}{upload['path']}"
     }
     assert statuses(root) == {ItemStatus.DONE: 6}
@@ -80,9 +80,9 @@ async def test_items_whose_photo_the_service_does_not_take_now_wait_for_the_next
 
     assert failed.stop is not None
     assert failed.stop.reason in ("breaker", "outage")
-    assert failed.exit_code is ExitCode.REFUSED
+    assert failed.exit_code is ExitCode.UNAVAILABLE
     assert failed.counts[ItemStatus.PENDING] == 60
-    assert failed.creates == 0
+    assert failed.submissions == 0
     assert len(tried) <= 5
     assert all("upload" in (row.message or "") for row in tried)
     assert after.counts[ItemStatus.DONE] == 60
@@ -96,7 +96,7 @@ async def test_an_upload_that_is_refused_fails_its_item_alone(tmp_path: Path, ph
     async with acted("moderation:upload:times=1") as simulator:
         await a_run(root, simulator, items)
 
-    assert statuses(root) == {ItemStatus.REFUSED: 1, ItemStatus.DONE: 3}
+    assert statuses(root) == {ItemStatus.REJECTED: 1, ItemStatus.DONE: 3}
 
 
 async def test_an_upload_that_is_limited_waits_its_turn_and_fails_no_item(
@@ -157,11 +157,11 @@ async def test_an_item_whose_photo_is_not_the_planned_one_is_refused_and_not_pai
     async with acted() as simulator:
         await a_run(root, simulator, items)
 
-    refused = next(row for row in rows(root) if row.status is ItemStatus.REFUSED)
+    refused = next(row for row in rows(root) if row.status is ItemStatus.REJECTED)
     assert refused.reason == "upload"
     assert says in (refused.message or "")
     assert refused.attempt == 0
-    assert len(simulator.ledger.creates) == 1
+    assert len(simulator.ledger.submissions) == 1
     assert simulator.ledger.uploads == []
 
 

@@ -19,7 +19,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = tmp_path / "config" / "batch-runner" / "config.yaml"
     path.parent.mkdir(parents=True)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.delenv("BATCH_RUNNER_PACE", raising=False)
+    monkeypatch.delenv("BATCH_RUNNER_RATE", raising=False)
     return path
 
 
@@ -50,29 +50,30 @@ def test_how_many_are_at_work_follows_the_limits_unless_set(
     manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     modest = shown(manifest, capsys)
-    hasty = shown(manifest, capsys, "--pace", "100/s", "--polls", "1000/s")
-    manifest.write_text(manifest.read_text() + "fetching: {creators: 3}\n")
-    chosen = shown(manifest, capsys, "--pace", "100/s")
+    hasty = shown(manifest, capsys, "--rate", "100/s", "--poll-rate", "1000/s")
+    text = manifest.read_text().replace("in_flight: 7", "concurrent_submissions: 3")
+    manifest.write_text(text)
+    chosen = shown(manifest, capsys, "--rate", "100/s")
 
-    assert modest["fetching.creators"] == "16  (default, from limits.pace)"
-    assert modest["polling.pollers"] == "8  (default, from limits.polls)"
-    assert hasty["fetching.creators"] == "50  (default, from limits.pace)"
-    assert hasty["fetching.fetchers"] == "50  (default, from limits.pace)"
-    assert hasty["polling.pollers"] == "64  (default, from limits.polls)"
-    assert chosen["fetching.creators"] == f"3  ({manifest}:5)"
+    assert modest["limits.concurrent_submissions"] == "16  (default, from limits.rate)"
+    assert modest["polling.concurrency"] == "8  (default, from limits.poll_rate)"
+    assert hasty["limits.concurrent_submissions"] == "50  (default, from limits.rate)"
+    assert hasty["downloads.concurrency"] == "50  (default, from limits.rate)"
+    assert hasty["polling.concurrency"] == "64  (default, from limits.poll_rate)"
+    assert chosen["limits.concurrent_submissions"] == f"3  ({manifest}:3)"
 
 
 def test_every_wrong_flag_is_told_at_once_by_the_name_it_was_given_by(
     manifest: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("BATCH_RUNNER_POLLS", "quick")
+    monkeypatch.setenv("BATCH_RUNNER_POLL_RATE", "quick")
 
-    code = command(["run", str(manifest), "--pace", "fast", "--in-flight", "0", "--until", "25:00"])
+    code = command(["run", str(manifest), "--rate", "fast", "--in-flight", "0", "--until", "25:00"])
 
     told = capsys.readouterr().err.splitlines()
     assert code == 2
     assert [line.removeprefix("batch-runner: ").split("'")[0] for line in told] == [
-        *("--pace ", "--in-flight ", "--until ", "BATCH_RUNNER_POLLS "),
+        *("--rate ", "--in-flight ", "--until ", "BATCH_RUNNER_POLL_RATE "),
     ]
 
 
@@ -83,7 +84,7 @@ def test_settings_are_told_to_programs_too(
 
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"setting": "limits.in_flight", "value": 7, "from": f"{manifest}:3"} in told
-    assert {"setting": "limits.pace", "value": "1/s", "from": "default"} in told
+    assert {"setting": "limits.rate", "value": "1/s", "from": "default"} in told
 
 
 def test_each_setting_comes_from_the_nearest_that_gives_it(
@@ -92,16 +93,16 @@ def test_each_setting_comes_from_the_nearest_that_gives_it(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    config.write_text("limits:\n  in_flight: 99\n  pace: 3/s\n  confirm_above: 9 CNY\n")
+    config.write_text("limits:\n  in_flight: 99\n  rate: 3/s\n  confirm_above: 9 CNY\n")
 
     found = shown(manifest, capsys)
 
     assert found["limits.in_flight"] == f"7  ({manifest}:3)"
-    assert found["limits.pace"] == f"3/s  (user config {config}:3)"
-    assert found["limits.polls"] == "10/s  (default)"
-    assert shown(manifest, capsys, "--pace", "2/s")["limits.pace"] == "2/s  (flag)"
-    monkeypatch.setenv("BATCH_RUNNER_PACE", "4/s")
-    assert shown(manifest, capsys)["limits.pace"] == "4/s  (environment)"
+    assert found["limits.rate"] == f"3/s  (user config {config}:3)"
+    assert found["limits.poll_rate"] == "10/s  (default)"
+    assert shown(manifest, capsys, "--rate", "2/s")["limits.rate"] == "2/s  (flag)"
+    monkeypatch.setenv("BATCH_RUNNER_RATE", "4/s")
+    assert shown(manifest, capsys)["limits.rate"] == "4/s  (environment)"
 
 
 def test_a_flag_leaves_the_other_limits_as_the_config_has_them(
@@ -109,7 +110,7 @@ def test_a_flag_leaves_the_other_limits_as_the_config_has_them(
 ) -> None:
     config.write_text("limits: {price: 2 CNY}\npolling: {longest: 5s}\n")
 
-    found = shown(manifest, capsys, "--tasks", "3")
+    found = shown(manifest, capsys, "--max-submissions", "3")
 
     assert found["limits.price"].startswith("2 CNY  (user config")
     assert found["polling.longest"].startswith("5.0  (user config")
@@ -129,10 +130,10 @@ def test_a_config_that_says_nothing_changes_nothing(
     ("text", "told"),
     [
         ("limits:\n  pase: 3/s\n", ":2:3: there is no key pase"),
-        ("limits:\n  pace: never\n", ":2:9: limits.pace: wanted a rate"),
+        ("limits:\n  rate: never\n", ":2:9: limits.rate: wanted a rate"),
         ("workflow: w\n", ":1:1: there is no key workflow"),
         ("- 3/s\n", ":1:1: wanted blocks of settings"),
-        ("limits: {pace: 3/s\n", "is not closed"),
+        ("limits: {rate: 3/s\n", "is not closed"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(
@@ -149,11 +150,11 @@ def test_a_mistake_is_told_with_its_place(
 @pytest.mark.parametrize(
     "text",
     [
-        "limits: {pace: 3/s}\napi_key: hunter22\n",
+        "limits: {rate: 3/s}\napi_key: hunter22\n",
         "limits: {}\nservice: {BAICAI_API_KEY: hunter22}\n",
         'limits: {}\n"key": hunter22\n',
         "limits: {}\ntoken: hunter22\n",
-        "limits: {\n  pace: hunter22-sk-hunter22\n",
+        "limits: {\n  rate: hunter22-sk-hunter22\n",
     ],
 )
 def test_a_key_is_refused_and_not_shown(

@@ -43,14 +43,14 @@ def main() -> int:
             runs=trace.runs,
             crashes=trace.crashes,
             faults=trace.faults,
-            creates=trace.creates,
+            submissions=trace.submissions,
             violations=len(trace.violations),
         )
         if trace.violations or arguments.trace:
             _show(trace)
     print(
         f"{sums['nights']} nights, {sums['runs']} runs, {sums['crashes']} crashes, "
-        f"{sums['faults']} faults, {sums['creates']} creates audited, "
+        f"{sums['faults']} faults, {sums['submissions']} creates audited, "
         f"{sums['violations']} violations"
     )
     return 1 if sums["violations"] else 0

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _UNSEEN = frozenset({Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value})
 #: More events than any night has.
 MOST_EVENTS = 100_000
-_NAMED = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REFUSED, ItemStatus.UNFETCHED)
+_NAMED = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DOWNLOAD_PENDING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,11 +89,11 @@ def violations(books: Books) -> Iterator[str]:
 
 def beyond_limits(limits: Limits, paid: int, left: Sequence[float]) -> Iterator[str]:
     """Yield the limits that a run has not kept: `left` are the moments of its creates."""
-    if limits.tasks is not None and paid > limits.tasks:
-        yield f"{paid} creates were paid for, {limits.tasks} were allowed"
-    most = most_in(left, limits.pace.seconds)
-    if most > limits.pace.count + 1:
-        yield f"{most} creates left within {limits.pace.seconds:g} s, {limits.pace.count:g} may"
+    if limits.max_submissions is not None and paid > limits.max_submissions:
+        yield f"{paid} creates were paid for, {limits.max_submissions} were allowed"
+    most = most_in(left, limits.rate.seconds)
+    if most > limits.rate.count + 1:
+        yield f"{most} creates left within {limits.rate.seconds:g} s, {limits.rate.count:g} may"
 
 
 def violations_at_the_end(books: Books, items: int) -> Iterator[str]:

@@ -16,7 +16,7 @@ from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile
-from batch_runner.settings import Fetching, Limits, Polling, Retries, Settings, Timeouts
+from batch_runner.settings import Downloads, Limits, Polling, Retries, Settings, Timeouts
 from tests.nights import IDENTITY, an_item
 from tests.simulation.audit import beyond_limits, read_books, violations, violations_at_the_end
 from tests.simulation.clock import NightLoop, World
@@ -51,7 +51,7 @@ class Trace:
     runs: int
     crashes: int
     faults: int
-    creates: int
+    submissions: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ class Night:
             runs=self._runs,
             crashes=self._crashes,
             faults=self._service.faults,
-            creates=len(self._service.ledger),
+            submissions=len(self._service.ledger),
         )
 
     # What is drawn.
@@ -126,20 +126,22 @@ class Night:
 
     def _draw_settings(self) -> Settings:
         draw = self._dice.choice
-        return Settings(
+        settings = Settings(
             limits=Limits.model_validate(
                 {
-                    "pace": draw(("1/s", "5/s", "50/s")),
+                    "rate": draw(("1/s", "5/s", "50/s")),
                     "in_flight": draw((1, 3, 12)),
-                    "polls": draw(("1/s", "20/s")),
-                    "tasks": draw((None, None, None, 5)),
+                    "poll_rate": draw(("1/s", "20/s")),
+                    "max_submissions": draw((None, None, None, 5)),
                 }
             ),
             timeouts=Timeouts(task=draw((300.0, 7200.0)), unknown=draw((3.0, 60.0))),
-            polling=Polling(pollers=draw((1, 4))),
-            retries=Retries(tries=draw((1, 3, 6)), budget=draw((3, 20))),
-            fetching=Fetching(fetchers=draw((1, 3)), creators=draw((1, 2, 8)), free_bytes=1),
+            polling=Polling(concurrency=draw((1, 4))),
+            retries=Retries(max_tries=draw((1, 3, 6)), budget=draw((3, 20))),
+            downloads=Downloads(concurrency=draw((1, 3)), free_bytes=1),
         )
+        at_once = {"concurrent_submissions": draw((1, 2, 8))}
+        return settings.model_copy(update={"limits": settings.limits.model_copy(update=at_once)})
 
     def _draw_plan(self) -> RunPlan:
         draw, steps = self._dice, 20 * len(self._items)
@@ -156,8 +158,8 @@ class Night:
         """Run once more, with nothing in the way; and look whether everything is settled."""
         self._service.calm = True
         self._world.now += UNTIL_QUIET
-        limits = Limits.model_validate({"pace": "5/s"})
-        self._run(RunPlan(), Settings(limits=limits, fetching=Fetching(free_bytes=1)))
+        limits = Limits.model_validate({"rate": "5/s"})
+        self._run(RunPlan(), Settings(limits=limits, downloads=Downloads(free_bytes=1)))
         if (books := self._books()) is not None:
             self._violations += violations_at_the_end(books, len(self._items))
 
@@ -245,7 +247,7 @@ class Night:
                     job.journal.apply(change)
 
     def _decision(self, books: Books, row: ItemRow, status: ItemStatus | None) -> Change | None:
-        if status in (ItemStatus.FAILED, ItemStatus.REFUSED) and self._dice.random() < 0.2:
+        if status in (ItemStatus.FAILED, ItemStatus.REJECTED) and self._dice.random() < 0.2:
             return Change(key=row.key, event=Event.RETRIED)
         if status is not ItemStatus.HELD or self._dice.random() < 0.5:
             return None

@@ -28,15 +28,15 @@ if TYPE_CHECKING:
     from tests.simulation.crash import CrashPoint
 
 _STATUS = {
-    Failure.UNSURE: 503,
+    Failure.AMBIGUOUS: 503,
     Failure.LIMITED: 429,
-    Failure.REFUSED: 400,
-    Failure.UNKNOWN: 404,
+    Failure.REJECTED: 400,
+    Failure.NOT_FOUND: 404,
     Failure.FORBIDDEN: 403,
     Failure.REDIRECTED: 307,
 }
 #: How a create can fail although its task was made: the answer got lost, or said nothing.
-_AFTER_PAYMENT = (Failure.LOST, Failure.UNSURE)
+_AFTER_PAYMENT = (Failure.NO_RESPONSE, Failure.AMBIGUOUS)
 _STRANGE = (TaskState.UNKNOWN_WORD, TaskState.PENDING, TaskState.RUNNING)
 
 
@@ -107,7 +107,7 @@ class ActedService:
         task = self._task(task_id)
         self._raise_fault("status", dice)
         if self._world.now < task.known_at and not self.calm:
-            raise self._error("status", Failure.UNKNOWN, dice)
+            raise self._error("status", Failure.NOT_FOUND, dice)
         early = self._world.now < task.finished_at or self._strikes("status", dice)
         state = dice.choice(_STRANGE) if early else task.end
         if state in (TaskState.FAILED, TaskState.CANCELED):
@@ -137,7 +137,7 @@ class ActedService:
         dice = self._dice("download", url)
         await self._travel("download", dice)
         if self._world.now > self._expiry[url]:
-            raise self._error("download", dice.choice((Failure.UNKNOWN, Failure.FORBIDDEN)), dice)
+            raise self._error("download", dice.choice((Failure.NOT_FOUND, Failure.FORBIDDEN)), dice)
         task_id, index, _ = url.split("/")
         data = self._task(task_id).files[int(index)]
         if not self._strikes("download", dice):
@@ -153,7 +153,7 @@ class ActedService:
         at = dice.randrange(len(data))
         await _send(data[:at], receive)
         if fault == "cut":
-            raise self._error("download", Failure.LOST, dice)
+            raise self._error("download", Failure.NO_RESPONSE, dice)
         if fault == "damaged":
             await _send(bytes([data[at] ^ 0x55]) + data[at + 1 :], receive)
         return bool(fault == "damaged")

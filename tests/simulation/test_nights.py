@@ -62,7 +62,7 @@ def test_nights_are_as_eventful_as_they_should_be() -> None:
     traces = [play(seed) for seed in range(20)]
     assert sum(trace.crashes for trace in traces) > 10
     assert sum(trace.faults for trace in traces) > 50
-    assert sum(trace.creates for trace in traces) > 80
+    assert sum(trace.submissions for trace in traces) > 80
 
 
 @pytest.mark.parametrize("seed", [3, 7, 14, 21])
@@ -83,12 +83,12 @@ def recovery_sends_creates_again(patch: pytest.MonkeyPatch) -> None:
 
 def lost_answers_are_sent_again(patch: pytest.MonkeyPatch) -> None:
     """A create whose answer was lost is taken for one that may be repeated."""
-    patch.setitem(TABLE[Failure.LOST], Call.CREATE, RetryDecision.AGAIN)
+    patch.setitem(TABLE[Failure.NO_RESPONSE], Call.SUBMIT, RetryDecision.AGAIN)
 
 
 def unclear_answers_count_as_refused(patch: pytest.MonkeyPatch) -> None:
     """A 503 to a create is taken for a no."""
-    patch.setitem(TABLE[Failure.UNSURE], Call.CREATE, RetryDecision.REFUSED)
+    patch.setitem(TABLE[Failure.AMBIGUOUS], Call.SUBMIT, RetryDecision.REJECTED)
 
 
 def task_ids_are_thrown_away(patch: pytest.MonkeyPatch) -> None:
@@ -159,7 +159,7 @@ def the_cap_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
 def tokens_are_free(patch: pytest.MonkeyPatch) -> None:
     """The pacer holds nobody back."""
 
-    async def broken(pacer: RateLimiter) -> float:
+    async def broken(limiter: RateLimiter) -> float:
         return asyncio.get_running_loop().time()
 
     patch.setattr(RateLimiter, "token", broken)

@@ -120,7 +120,7 @@ def test_a_task_id_is_read_from_any_shape_of_success(body: str) -> None:
 def test_a_success_without_a_usable_id_may_have_been_paid(body: str, candidate: str | None) -> None:
     error = create_error(body)
 
-    assert error.failure is Failure.LOST
+    assert error.failure is Failure.NO_RESPONSE
     assert error.candidate == candidate
     assert error.status == 200
 
@@ -128,14 +128,14 @@ def test_a_success_without_a_usable_id_may_have_been_paid(body: str, candidate: 
 @pytest.mark.parametrize(
     ("body", "status", "failure", "code"),
     [
-        pytest.param('{"code":7,"message":"no"}', 200, Failure.REFUSED, "7", id="code-7"),
-        pytest.param('{"code":"7"}', 200, Failure.REFUSED, "7", id="code-7-as-text"),
+        pytest.param('{"code":7,"message":"no"}', 200, Failure.REJECTED, "7", id="code-7"),
+        pytest.param('{"code":"7"}', 200, Failure.REJECTED, "7", id="code-7-as-text"),
         pytest.param('{"code":401}', 200, Failure.FORBIDDEN, "401", id="code-401"),
         pytest.param('{"code":429}', 200, Failure.LIMITED, "429", id="code-429"),
         pytest.param('{"code":7,"msg":"余额不足"}', 200, Failure.FORBIDDEN, "7", id="balance"),
         pytest.param("busy", 429, Failure.LIMITED, None, id="429-without-json"),
-        pytest.param("no", 400, Failure.REFUSED, None, id="400-without-json"),
-        pytest.param('{"code":0}', 500, Failure.UNSURE, "0", id="500-that-says-success"),
+        pytest.param("no", 400, Failure.REJECTED, None, id="400-without-json"),
+        pytest.param('{"code":0}', 500, Failure.AMBIGUOUS, "0", id="500-that-says-success"),
         pytest.param("", 307, Failure.REDIRECTED, None, id="307"),
     ],
 )
@@ -153,13 +153,13 @@ def test_a_refusal_that_names_a_task_is_held_whatever_its_status(status: int) ->
     """Sent again, or forgotten, it would be a task that was paid for and lost."""
     error = create_error(f'{{"code":1,"data":{{"taskId":"{TASK}"}}}}', status)
 
-    assert decide(error.failure, Call.CREATE) is RetryDecision.HELD
+    assert decide(error.failure, Call.SUBMIT) is RetryDecision.HELD
     assert error.candidate == TASK
 
 
 @pytest.mark.parametrize(
     ("prompt", "failure"),
-    [("a bank says 余额不足 in gold", Failure.REFUSED), ("a horse", Failure.FORBIDDEN)],
+    [("a bank says 余额不足 in gold", Failure.REJECTED), ("a horse", Failure.FORBIDDEN)],
 )
 def test_a_refusal_that_quotes_the_prompt_says_nothing_of_our_balance(
     prompt: str, failure: Failure
@@ -178,7 +178,7 @@ def test_a_question_about_a_task_is_never_answered_by_our_balance() -> None:
     with pytest.raises(ApiError) as caught:
         asyncio.run(reader(body, 400).status(TASK))
 
-    assert caught.value.failure is Failure.REFUSED
+    assert caught.value.failure is Failure.REJECTED
 
 
 def test_half_of_a_pair_in_an_answer_is_replaced() -> None:
@@ -198,11 +198,11 @@ def test_a_no_says_what_the_service_said_on_one_clean_line() -> None:
 
 
 def test_what_the_operator_calls_not_accepted_is_for_creates_only() -> None:
-    assert create_error("", 503, unsent_statuses=(503,)).failure is Failure.LIMITED
+    assert create_error("", 503, not_accepted_statuses=(503,)).failure is Failure.LIMITED
 
     with pytest.raises(ApiError) as caught:
-        asyncio.run(reader("", 503, unsent_statuses=(503,)).status(TASK))
-    assert caught.value.failure is Failure.UNSURE
+        asyncio.run(reader("", 503, not_accepted_statuses=(503,)).status(TASK))
+    assert caught.value.failure is Failure.AMBIGUOUS
 
 
 @pytest.mark.parametrize(
@@ -309,7 +309,7 @@ def test_a_result_without_an_address_is_asked_for_again(data: Any) -> None:
     with pytest.raises(ApiError) as caught:
         addresses(data)
 
-    assert caught.value.failure is Failure.LOST
+    assert caught.value.failure is Failure.NO_RESPONSE
 
 
 @pytest.mark.parametrize("shape", ['{"fullPath":"a/b.png"}', '[{"fullPath":"a/b.png"}]'])

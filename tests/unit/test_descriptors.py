@@ -7,9 +7,9 @@ import resource
 import pytest
 
 from batch_runner.engine.fd_limits import make_room
-from batch_runner.settings import Fetching, Limits, Rate, Settings
+from batch_runner.settings import Downloads, Limits, Rate, Settings
 
-HASTY = Settings(limits=Limits(pace=Rate(1000, 1), polls=Rate(1000, 1)))
+HASTY = Settings(limits=Limits(rate=Rate(1000, 1), poll_rate=Rate(1000, 1)))
 
 
 @pytest.fixture
@@ -43,8 +43,8 @@ def test_where_it_cannot_be_raised_fewer_are_at_work(
 
     fitted = make_room(HASTY)
 
-    assert fitted.creators + fitted.pollers + 3 * fitted.fetchers <= allowed - 32
-    assert min(fitted.creators, fitted.pollers, fitted.fetchers) >= 1
+    assert fitted.concurrent_submissions + fitted.pollers + 3 * fitted.downloaders <= allowed - 32
+    assert min(fitted.concurrent_submissions, fitted.pollers, fitted.downloaders) >= 1
 
 
 def test_a_rehearsal_has_both_ends_of_each_connection(limits: list[tuple[int, int]]) -> None:
@@ -52,12 +52,12 @@ def test_a_rehearsal_has_both_ends_of_each_connection(limits: list[tuple[int, in
 
     alone, both = make_room(HASTY), make_room(HASTY, both_ends=True)
 
-    assert 2 * (both.creators + both.pollers + 3 * both.fetchers) <= 256 - 2 * 32
-    assert both.creators < alone.creators
+    assert 2 * (both.concurrent_submissions + both.pollers + 3 * both.downloaders) <= 256 - 2 * 32
+    assert both.concurrent_submissions < alone.concurrent_submissions
 
 
 def test_what_the_operator_has_set_stays(limits: list[tuple[int, int]]) -> None:
     limits[:] = [(64, 64)]
-    chosen = HASTY.model_copy(update={"fetching": Fetching(fetchers=20)})
+    chosen = HASTY.model_copy(update={"downloads": Downloads(concurrency=20)})
 
-    assert make_room(chosen).fetchers == 20
+    assert make_room(chosen).downloaders == 20

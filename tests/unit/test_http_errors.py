@@ -63,7 +63,11 @@ def raised(kind: type[Exception]) -> Exception:
 def test_only_what_fails_before_the_connection_stands_was_not_sent(kind: type[Exception]) -> None:
     name = kind.__name__
     wanted = (
-        Failure.UNSENT if name in UNSENT else Failure.REFUSED if name in REFUSED else Failure.LOST
+        Failure.UNSENT
+        if name in UNSENT
+        else Failure.REJECTED
+        if name in REFUSED
+        else Failure.NO_RESPONSE
     )
 
     assert translate(raised(kind), "POST /create").failure is wanted
@@ -86,17 +90,17 @@ def test_the_walk_meets_the_exceptions_it_names() -> None:
 def test_garbage_instead_of_http_is_no_refusal_although_aiohttp_calls_it_400() -> None:
     error = translate(raised(aiohttp.ClientResponseError), "POST /create")
 
-    assert error.failure is Failure.LOST
+    assert error.failure is Failure.NO_RESPONSE
     assert error.status is None
 
 
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
-        pytest.param(TimeoutError(), Failure.LOST, id="our-own-timeout"),
-        pytest.param(ConnectionResetError(104, "reset"), Failure.LOST, id="reset"),
-        pytest.param(BrokenPipeError(32, "broken pipe"), Failure.LOST, id="broken-pipe"),
-        pytest.param(ValueError("no such header"), Failure.LOST, id="unreadable"),
+        pytest.param(TimeoutError(), Failure.NO_RESPONSE, id="our-own-timeout"),
+        pytest.param(ConnectionResetError(104, "reset"), Failure.NO_RESPONSE, id="reset"),
+        pytest.param(BrokenPipeError(32, "broken pipe"), Failure.NO_RESPONSE, id="broken-pipe"),
+        pytest.param(ValueError("no such header"), Failure.NO_RESPONSE, id="unreadable"),
     ],
 )
 def test_what_comes_from_below_aiohttp_is_ambiguous(error: Exception, failure: Failure) -> None:

@@ -104,7 +104,9 @@ def test_asking_costs_no_import_of_weight() -> None:
 
 def test_every_reason_to_stop_has_a_word() -> None:
     sources = (path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
-    reasons = {reason for text in sources for reason in re.findall(r'\bStop\("(\w+)"', text)}
+    reasons = {
+        reason for text in sources for reason in re.findall(r'\bStopReason\(\s*"(\w+)"', text)
+    }
 
     assert len(reasons) > 5
     assert [reason for reason in reasons if stop_word(reason, "zh").isascii()] == []

@@ -24,23 +24,23 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.SUBMIT_STARTED: [(ItemStatus.PENDING, ItemStatus.SUBMITTING)],
     Event.SUBMIT_CONFIRMED: [(ItemStatus.SUBMITTING, ItemStatus.SUBMITTED)],
     Event.SUBMIT_UNSENT: [(ItemStatus.SUBMITTING, ItemStatus.PENDING)],
-    Event.SUBMIT_REFUSED: [(ItemStatus.SUBMITTING, ItemStatus.REFUSED)],
+    Event.SUBMIT_REJECTED: [(ItemStatus.SUBMITTING, ItemStatus.REJECTED)],
     Event.SUBMIT_UNANSWERED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
     Event.SUBMIT_INTERRUPTED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
-    Event.TASK_COMPLETED: [(ItemStatus.SUBMITTED, ItemStatus.FETCHING)],
+    Event.TASK_COMPLETED: [(ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING)],
     Event.TASK_FAILED: [
         (ItemStatus.SUBMITTED, ItemStatus.FAILED),
-        (ItemStatus.FETCHING, ItemStatus.FAILED),
+        (ItemStatus.DOWNLOADING, ItemStatus.FAILED),
     ],
-    Event.TASK_UNKNOWN: [(ItemStatus.SUBMITTED, ItemStatus.UNFETCHED)],
-    Event.FETCH_FAILED: [(ItemStatus.FETCHING, ItemStatus.UNFETCHED)],
-    Event.FETCH_INTERRUPTED: [(ItemStatus.FETCHING, ItemStatus.SUBMITTED)],
-    Event.FETCH_RESUMED: [(ItemStatus.UNFETCHED, ItemStatus.SUBMITTED)],
-    Event.PLACED: [(ItemStatus.FETCHING, ItemStatus.DONE)],
-    Event.FILE_MISSING: [(ItemStatus.DONE, ItemStatus.UNFETCHED)],
+    Event.TASK_UNKNOWN: [(ItemStatus.SUBMITTED, ItemStatus.DOWNLOAD_PENDING)],
+    Event.DOWNLOAD_FAILED: [(ItemStatus.DOWNLOADING, ItemStatus.DOWNLOAD_PENDING)],
+    Event.DOWNLOAD_INTERRUPTED: [(ItemStatus.DOWNLOADING, ItemStatus.SUBMITTED)],
+    Event.DOWNLOAD_RESUMED: [(ItemStatus.DOWNLOAD_PENDING, ItemStatus.SUBMITTED)],
+    Event.PLACED: [(ItemStatus.DOWNLOADING, ItemStatus.DONE)],
+    Event.FILE_MISSING: [(ItemStatus.DONE, ItemStatus.DOWNLOAD_PENDING)],
     Event.RETRIED: [
         (ItemStatus.FAILED, ItemStatus.PENDING),
-        (ItemStatus.REFUSED, ItemStatus.PENDING),
+        (ItemStatus.REJECTED, ItemStatus.PENDING),
     ],
     Event.ATTACHED: [(ItemStatus.HELD, ItemStatus.SUBMITTED)],
     Event.CORRECTED: [(ItemStatus.SUBMITTED, ItemStatus.SUBMITTED)],
@@ -81,8 +81,8 @@ def test_a_move_that_is_not_in_the_table_is_refused_by_name(
 
 
 def test_sources_names_every_status_that_an_event_may_leave() -> None:
-    assert set(sources(Event.TASK_FAILED)) == {ItemStatus.SUBMITTED, ItemStatus.FETCHING}
-    assert sources(Event.PLACED) == (ItemStatus.FETCHING,)
+    assert set(sources(Event.TASK_FAILED)) == {ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING}
+    assert sources(Event.PLACED) == (ItemStatus.DOWNLOADING,)
     assert sources(Event.LISTED) == ()
 
 
@@ -113,7 +113,7 @@ def test_what_is_settled_is_left_only_by_a_person_or_a_policy_or_because_its_fil
 def test_a_lost_file_of_a_done_item_never_leads_to_a_new_create_by_itself() -> None:
     lost = advance(ItemStatus.DONE, Event.FILE_MISSING)
 
-    assert TRANSITIONS[lost] == {Event.FETCH_RESUMED: ItemStatus.SUBMITTED}
+    assert TRANSITIONS[lost] == {Event.DOWNLOAD_RESUMED: ItemStatus.SUBMITTED}
 
 
 def test_only_events_that_say_so_lead_from_what_may_be_paid_to_a_new_create() -> None:
@@ -149,10 +149,10 @@ def test_the_start_of_a_run_pays_for_nothing_again() -> None:
 
 
 def test_money_is_assumed_unspent_only_before_a_create_and_after_a_refusal() -> None:
-    assert set(ItemStatus) - ASSUMED_PAID == {ItemStatus.PENDING, ItemStatus.REFUSED}
+    assert set(ItemStatus) - ASSUMED_PAID == {ItemStatus.PENDING, ItemStatus.REJECTED}
 
 
 def test_the_picture_in_the_module_shows_every_status() -> None:
-    words = set(re.findall(r"[a-z]+", (lifecycle.__doc__ or "").partition("::")[2]))
+    words = set(re.findall(r"[a-z_]+", (lifecycle.__doc__ or "").partition("::")[2]))
 
     assert {status.value for status in ItemStatus} <= words

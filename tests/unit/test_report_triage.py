@@ -15,21 +15,21 @@ from batch_runner.report.triage import Group, Owner, command_for, fixer_of, next
 @pytest.mark.parametrize(
     ("status", "reason", "fixer"),
     [
-        (ItemStatus.REFUSED, "moderation", Owner.YOU),
-        (ItemStatus.REFUSED, "upload", Owner.YOU),
-        (ItemStatus.REFUSED, "http-400", Owner.YOU),
-        (ItemStatus.REFUSED, None, Owner.YOU),
+        (ItemStatus.REJECTED, "moderation", Owner.YOU),
+        (ItemStatus.REJECTED, "upload", Owner.YOU),
+        (ItemStatus.REJECTED, "http-400", Owner.YOU),
+        (ItemStatus.REJECTED, None, Owner.YOU),
         (ItemStatus.FAILED, "service-failed", Owner.SERVICE),
         (ItemStatus.FAILED, "dropped", Owner.YOU),
         (ItemStatus.FAILED, None, Owner.SERVICE),
-        (ItemStatus.UNFETCHED, "http-502", Owner.SERVICE),
-        (ItemStatus.UNFETCHED, "task-unknown", Owner.SERVICE),
-        (ItemStatus.UNFETCHED, "bad-file", Owner.SERVICE),
-        (ItemStatus.REFUSED, "code-5001", Owner.YOU),
-        (ItemStatus.UNFETCHED, "lost", Owner.NETWORK),
-        (ItemStatus.UNFETCHED, "disk", Owner.YOU),
-        (ItemStatus.UNFETCHED, "file-missing", Owner.WAIT),
-        (ItemStatus.UNFETCHED, "http-429", Owner.WAIT),
+        (ItemStatus.DOWNLOAD_PENDING, "http-502", Owner.SERVICE),
+        (ItemStatus.DOWNLOAD_PENDING, "task-unknown", Owner.SERVICE),
+        (ItemStatus.DOWNLOAD_PENDING, "bad-file", Owner.SERVICE),
+        (ItemStatus.REJECTED, "code-5001", Owner.YOU),
+        (ItemStatus.DOWNLOAD_PENDING, "lost", Owner.NETWORK),
+        (ItemStatus.DOWNLOAD_PENDING, "disk", Owner.YOU),
+        (ItemStatus.DOWNLOAD_PENDING, "file-missing", Owner.WAIT),
+        (ItemStatus.DOWNLOAD_PENDING, "http-429", Owner.WAIT),
         (ItemStatus.HELD, "http-502", Owner.YOU),
     ],
 )
@@ -44,9 +44,9 @@ def test_each_trouble_names_who_can_fix_it(
     [
         (ItemStatus.HELD, "lost", "batch-runner resolve 'a b.yaml'"),
         (ItemStatus.FAILED, "x; rm -rf /", "batch-runner retry 'a b.yaml' --reason 'x; rm -rf /'"),
-        (ItemStatus.REFUSED, None, "batch-runner retry 'a b.yaml' --all"),
-        (ItemStatus.UNFETCHED, "lost", "batch-runner run 'a b.yaml'"),
-        (ItemStatus.UNFETCHED, "task-unknown", "batch-runner resolve 'a b.yaml'"),
+        (ItemStatus.REJECTED, None, "batch-runner retry 'a b.yaml' --all"),
+        (ItemStatus.DOWNLOAD_PENDING, "lost", "batch-runner run 'a b.yaml'"),
+        (ItemStatus.DOWNLOAD_PENDING, "task-unknown", "batch-runner resolve 'a b.yaml'"),
     ],
 )
 def test_a_command_can_be_pasted_as_it_stands(
@@ -72,9 +72,9 @@ def test_what_a_person_gave_up_is_not_offered_again(reasons: list[str], offered:
 
 
 def test_weather_that_counts_up_is_told_by_the_minute() -> None:
-    weather: list[list[float]] = [[60, 5, 40, 1, 5], [60, 5, 40, 1, 5], [90, 8, 50, 1, 2]]
+    samples: list[list[float]] = [[60, 5, 40, 1, 5], [60, 5, 40, 1, 5], [90, 8, 50, 1, 2]]
     run = RunRow(
-        run=1, started_at=0, ended_at=90, pid=1, host="h", exit_code=0, verdict="", weather=weather
+        run=1, started_at=0, ended_at=90, pid=1, host="h", exit_code=0, verdict="", samples=samples
     )
 
     assert by_minute(run) == [[60, 5, 40, 1], [90, 6, 20, 0]]

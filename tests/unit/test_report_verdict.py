@@ -12,7 +12,7 @@ PRICE = Price(0.12, "CNY")
 
 def verdict(counts: dict[str, int], language: str = "en", price: Price | None = PRICE) -> str:
     by_status = {ItemStatus(word): count for word, count in counts.items()}
-    return verdict_sentence(by_status, creates=24, price=price, seconds=372, language=language)
+    return verdict_sentence(by_status, submissions=24, price=price, seconds=372, language=language)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_why_it_stopped_is_told_while_something_is_not_finished(
     def said(**counts: int) -> str:
         by_status = {ItemStatus(word): count for word, count in counts.items()}
         words = {"language": language, "stopped": stopped}
-        return verdict_sentence(by_status, creates=4, price=None, seconds=9, **words)
+        return verdict_sentence(by_status, submissions=4, price=None, seconds=9, **words)
 
     assert told + (en if language == "en" else zh) in said(done=1, pending=2)
     assert en not in said(done=1, failed=1)

@@ -43,7 +43,7 @@ COLUMNS = (
 )
 #: Those that may change while the item stays the same: all but what its identity is made of.
 _CHANGING = ("position", "id", "attempts", "variables", "inputs", "source", "prompt")
-_NAME = "CASE WHEN status IN ('done', 'unfetched') THEN items.name ELSE new.name END"
+_NAME = "CASE WHEN status IN ('done', 'download_pending') THEN items.name ELSE new.name END"
 
 
 class ItemImport:

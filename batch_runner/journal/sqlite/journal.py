@@ -210,7 +210,7 @@ class Journal:
                     counts[event] = len(keys)
                     for row in keys:
                         self._apply(_interrupted(row[0], event))
-        resumed = counts[Event.FETCH_INTERRUPTED] + counts[Event.FETCH_RESUMED]
+        resumed = counts[Event.DOWNLOAD_INTERRUPTED] + counts[Event.DOWNLOAD_RESUMED]
         return Recovered(held=counts[Event.SUBMIT_INTERRUPTED], resumed=resumed)
 
     def import_items(
@@ -373,7 +373,7 @@ class Journal:
 
     def note_run(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
         """Keep the figures of the run so far: creates, polls, limited, retries, weather."""
-        kept = {**figures, "weather": list(figures["weather"])}  # the run goes on adding
+        kept = {**figures, "samples": list(figures["samples"])}  # the run goes on adding
         return self._queue(lambda connection: queries.note_run(connection, run, kept))
 
     def _queue(

@@ -46,8 +46,8 @@ SELECT key, task_id, workflow, name, attempt, submitted_at,
 FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
 """
 _NOTE_RUN = """
-UPDATE runs SET creates = :creates, polls = :polls, limited = :limited, retries = :retries,
-    weather = :weather WHERE run = :run
+UPDATE runs SET submissions = :submissions, polls = :polls, limited = :limited, retries = :retries,
+    samples = :samples WHERE run = :run
 """
 
 
@@ -89,7 +89,7 @@ def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at:
 
 def note_run(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:
     """Keep the figures of a run: creates, polls, limited, retries, weather."""
-    values = {**figures, "weather": json.dumps(figures["weather"]), "run": run}
+    values = {**figures, "samples": json.dumps(figures["samples"]), "run": run}
     connection.execute(_NOTE_RUN, values)
 
 

@@ -240,13 +240,13 @@ _AT_MOST = 20_000
 _LATELY = "seq > (SELECT ifnull(max(seq), 0) FROM events) - ?"
 _OLDEST_IN_FLIGHT = (
     f"SELECT {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
-    "WHERE status IN ('submitting', 'submitted', 'fetching') "
+    "WHERE status IN ('submitting', 'submitted', 'downloading') "
     "ORDER BY CASE status WHEN 'submitting' THEN started_at ELSE submitted_at END LIMIT ?"
 )
 _LATEST_TROUBLES = (
     "SELECT i.id, e.* FROM events e JOIN items i USING (key) "  # noqa: S608  constants
-    f"WHERE e.{_LATELY} AND e.at >= ? AND e.event IN ('submit_unsent', 'submit_refused', "
-    "'submit_unanswered', 'submit_interrupted', 'task_failed', 'task_unknown', 'fetch_failed') "
+    f"WHERE e.{_LATELY} AND e.at >= ? AND e.event IN ('submit_unsent', 'submit_rejected', "
+    "'submit_unanswered', 'submit_interrupted', 'task_failed', 'task_unknown', 'download_failed') "
     "AND ifnull(e.reason, '') NOT LIKE '%-429%' ORDER BY e.seq DESC LIMIT ?"
 )
 _HAPPENED = (

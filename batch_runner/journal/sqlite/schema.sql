@@ -67,11 +67,11 @@ CREATE TABLE runs (
     host        TEXT NOT NULL,
     exit_code   INTEGER,
     verdict     TEXT,                       -- the sentence the run ended with
-    creates     INTEGER NOT NULL DEFAULT 0,
+    submissions INTEGER NOT NULL DEFAULT 0,
     polls       INTEGER NOT NULL DEFAULT 0,
     limited     INTEGER NOT NULL DEFAULT 0, -- answers 429
     retries     INTEGER NOT NULL DEFAULT 0,
-    weather     TEXT NOT NULL DEFAULT '[]'  -- JSON: [seconds, creates, polls, 429s, in flight] a minute
+    samples     TEXT NOT NULL DEFAULT '[]'  -- JSON: [seconds, submissions, polls, 429s, in flight] a minute
 ) STRICT;
 
 CREATE TABLE learned (

@@ -49,7 +49,7 @@ _SETS: dict[Event, str] = {
     Event.SUBMIT_UNSENT: (
         "attempt = attempt - 1, not_before = :not_before, reason = :reason, message = :message"
     ),
-    Event.SUBMIT_REFUSED: (
+    Event.SUBMIT_REJECTED: (
         "attempt = attempt - 1, reason = :reason, message = :message, completed_at = :at"
     ),
     Event.SUBMIT_UNANSWERED: "reason = :reason, message = :message",
@@ -57,9 +57,9 @@ _SETS: dict[Event, str] = {
     Event.TASK_COMPLETED: "completed_at = :at, reason = NULL, message = NULL",
     Event.TASK_FAILED: "completed_at = :at, reason = :reason, message = :message",
     Event.TASK_UNKNOWN: "reason = :reason, message = :message",
-    Event.FETCH_FAILED: "reason = :reason, message = :message",
-    Event.FETCH_INTERRUPTED: "reason = :reason, message = :message",
-    Event.FETCH_RESUMED: "reason = reason",
+    Event.DOWNLOAD_FAILED: "reason = :reason, message = :message",
+    Event.DOWNLOAD_INTERRUPTED: "reason = :reason, message = :message",
+    Event.DOWNLOAD_RESUMED: "reason = reason",
     Event.PLACED: "files = :files, done_at = :at, reason = :reason, message = :message",
     Event.FILE_MISSING: "reason = :reason, message = :message",
     Event.RETRIED: "not_before = NULL",

@@ -3,10 +3,10 @@
 const CHART = { width: 320, height: 120, floor: 104 };
 
 function showFigures() {
-  const weather = report.runs.at(-1)?.weather ?? [];
+  const weather = report.runs.at(-1)?.samples ?? [];
   const charts = [];
   if (weather.length) {
-    charts.push(perMinute('chart_pace', weather.map((row) => row[1])));
+    charts.push(perMinute('chart_rate', weather.map((row) => row[1])));
     charts.push(perMinute('chart_limited', weather.map((row) => row[3])));
   }
   // What was refused ended without having been accepted, and has no time at the service.
@@ -40,7 +40,7 @@ function bars(title, sentence, values, labels, format = String) {
 
 function perMinute(word, values) {
   const most = Math.max(...values);
-  const weather = report.runs.at(-1).weather;
+  const weather = report.runs.at(-1).samples;
   return bars(say(word), say('chart_most', most), values, ['0', span(weather.at(-1)[0])]);
 }
 
@@ -54,7 +54,7 @@ function durations(waits) {
 
 function costs() {
   const [amount, currency] = report.price;
-  const values = report.runs.map((run) => run.creates * amount);
+  const values = report.runs.map((run) => run.submissions * amount);
   const money = (value) => `${value.toFixed(2)} ${currency}`;
   const all = values.reduce((sum, value) => sum + value, 0);
   const sentence = say('chart_all', money(all));
@@ -62,10 +62,10 @@ function costs() {
 }
 
 function runTable() {
-  const words = ['run', 'began', 'took', 'creates', 'polls', 'limited', 'retries', 'verdict'];
+  const words = ['run', 'began', 'took', 'submissions', 'polls', 'limited', 'retries', 'verdict'];
   const rows = [...report.runs].reverse().map((run) => make('tr', {},
     [run.run, clock(run.started_at), run.ended_at ? span(run.ended_at - run.started_at) : '–',
-      run.creates, run.polls, run.limited, run.retries, run.verdict ?? say('unfinished_run')]
+      run.submissions, run.polls, run.limited, run.retries, run.verdict ?? say('unfinished_run')]
       .map((value) => make('td', {}, String(value)))));
   return make('table', { class: 'plain' },
     make('thead', {}, make('tr', {}, words.map((word) => make('th', { scope: 'col' }, say(word))))), make('tbody', {}, rows));

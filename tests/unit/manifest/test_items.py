@@ -49,7 +49,7 @@ def test_identity_does_not_depend_on_place_names_or_speed(tmp_path: Path) -> Non
 
     after = keys(
         tmp_path,
-        HEAD + "job: other\nlimits: {pace: 9/s}\nattempts: 3\n"
+        HEAD + "job: other\nlimits: {rate: 9/s}\nattempts: 3\n"
         "prompts: [new, {prompt: b, id: x, name: z}, a]\noutput: {folder: elsewhere}\n",
     )
 

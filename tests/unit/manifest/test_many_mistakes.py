@@ -14,7 +14,7 @@ job: con
 workfow: cards
 params: {"6": {text: "{{ prompt | uper }}", on: no}}
 repeat: 010
-limits: {pace: 0/s, until: 12:30}
+limits: {rate: 0/s, until: 12:30}
 attempts: 0
 prompts:
   - A horse: under lanterns

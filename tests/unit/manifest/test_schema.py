@@ -29,11 +29,12 @@ matrix:
   exclude:  [{style: ink wash, greeting: en}]
   include:  [{scene: a horse in snow, style: oil, greeting: {id: de, text: Frohes Neues}}]
 repeat: 2
-limits: {pace: 5/s, in_flight: 40, polls: 10, tasks: 500, price: 0.12 CNY, run_for: 8h}
-timeouts: {create: 90s, download: 1h 30m, idle: 3.5}
-polling: {pollers: 4}
-retries: {unsent_statuses: [503]}
-fetching: {fetchers: 2}
+limits: {rate: 5/s, in_flight: 40, poll_rate: 10, max_submissions: 500, price: 0.12 CNY,
+  run_for: 8h}
+timeouts: {submit: 90s, download: 1h 30m, idle: 3.5}
+polling: {concurrency: 4}
+retries: {not_accepted_statuses: [503]}
+downloads: {concurrency: 2}
 attempts: 2
 output: {folder: out/horse-cards, name: "{{ scene.id }}-{{ style.id }}-{{ greeting.id }}"}
 on_finish: {notify: ["mailto://me@example.org"], command: ./publish.sh, when: trouble}
@@ -46,7 +47,7 @@ prompts:
   - {prompt: c, name: own, attempts: 3, repeat: 2}
 defaults: {style: ink, 城市: X}
 """,
-    "clock": HEAD + 'prompts: [a]\nlimits: {until: "06:30", tasks: null}\n',
+    "clock": HEAD + 'prompts: [a]\nlimits: {until: "06:30", max_submissions: null}\n',
 }
 
 WRONG = {
@@ -77,11 +78,11 @@ WRONG = {
     "repeat-zero": HEAD + "prompts: [a]\nrepeat: 0\n",
     "repeat-text": HEAD + 'prompts: [a]\nrepeat: "2"\n',
     "attempts-many": HEAD + "prompts: [a]\nattempts: 101\n",
-    "pace": HEAD + "prompts: [a]\nlimits: {pace: fast}\n",
-    "pace-negative": HEAD + "prompts: [a]\nlimits: {pace: -1}\n",
+    "rate": HEAD + "prompts: [a]\nlimits: {rate: fast}\n",
+    "pace-negative": HEAD + "prompts: [a]\nlimits: {rate: -1}\n",
     "price": HEAD + "prompts: [a]\nlimits: {price: 12}\n",
     "until": HEAD + 'prompts: [a]\nlimits: {until: "25:00"}\n',
-    "duration": HEAD + "prompts: [a]\ntimeouts: {create: soon}\n",
+    "duration": HEAD + "prompts: [a]\ntimeouts: {submit: soon}\n",
     "job-with-slash": HEAD + "prompts: [a]\njob: a/b\n",
     "job-hidden": HEAD + "prompts: [a]\njob: .a\n",
     "home-folder": HEAD + "prompts: [a]\noutput: {folder: ~/x}\n",
@@ -147,5 +148,5 @@ def test_every_key_is_described() -> None:
 def test_defaults_are_shown_as_one_would_write_them() -> None:
     limits = python_schema()["$defs"]["Limits"]["properties"]
 
-    assert limits["pace"]["default"] == "1/s"
+    assert limits["rate"]["default"] == "1/s"
     assert "default" not in limits["price"]

@@ -21,13 +21,13 @@ GOOD = HEAD + "prompts: [a horse]\n"
     ("line", "column", "message", "hint"),
     [
         pytest.param("limts: {}", 1, "no key limts", "did you mean limits?", id="unknown-key"),
-        pytest.param("limits: {pase: 1}", 10, "no key pase", "mean pace?", id="unknown-setting"),
+        pytest.param("limits: {rtae: 1}", 10, "no key rtae", "mean rate?", id="unknown-setting"),
         pytest.param("zzz: 1", 1, "no key zzz", "known here: job, provider", id="far-key"),
-        pytest.param("limits: {pace: 0/s}", 16, "above zero, this is 0/s", None, id="zero-rate"),
-        pytest.param("limits: {pace: -1}", 16, "above zero, this is -1", None, id="negative-rate"),
-        pytest.param("limits: {pace: .inf}", 16, "can be sent", "for the text", id="inf-rate"),
-        pytest.param("limits: {pace: .nan}", 16, "can be sent", "for the text", id="nan-rate"),
-        pytest.param("limits: {pace: 5 a day}", 16, "such as 5/s", None, id="no-rate"),
+        pytest.param("limits: {rate: 0/s}", 16, "above zero, this is 0/s", None, id="zero-rate"),
+        pytest.param("limits: {rate: -1}", 16, "above zero, this is -1", None, id="negative-rate"),
+        pytest.param("limits: {rate: .inf}", 16, "can be sent", "for the text", id="inf-rate"),
+        pytest.param("limits: {rate: .nan}", 16, "can be sent", "for the text", id="nan-rate"),
+        pytest.param("limits: {rate: 5 a day}", 16, "such as 5/s", None, id="no-rate"),
         pytest.param("limits: {price: 12}", 17, "such as 0.12 CNY, this is 12", None, id="price"),
         pytest.param("limits: {in_flight: 0}", 21, "at least 1, this is 0", None, id="zero"),
         pytest.param("limits: {in_flight: 2.5}", 21, "a whole number", None, id="fraction"),
@@ -35,8 +35,8 @@ GOOD = HEAD + "prompts: [a horse]\n"
         pytest.param("limits: {until: 25:00}", 17, "base 60", "quotes", id="bare-time"),
         pytest.param("limits: {until: '25:00'}", 17, 'such as "06:30"', None, id="no-time"),
         pytest.param("limits: fast", 9, "limits: wanted a mapping", None, id="no-mapping"),
-        pytest.param("timeouts: {create: soon}", 20, "such as 90s", None, id="no-duration"),
-        pytest.param("timeouts: {create: 0}", 20, "above zero", None, id="no-time-at-all"),
+        pytest.param("timeouts: {submit: soon}", 20, "such as 90s", None, id="no-duration"),
+        pytest.param("timeouts: {submit: 0}", 20, "above zero", None, id="no-time-at-all"),
         pytest.param("repeat: 0", 9, "at least 1", None, id="no-repeat"),
         pytest.param("repeat: yes", 9, "yes is true", 'write "yes"', id="truth-as-number"),
         pytest.param("attempts: 101", 11, "at most 100", None, id="too-many-attempts"),
@@ -115,8 +115,8 @@ def test_ten_mistakes_are_ten_messages_each_at_its_place(tmp_path: Path) -> None
 workflow: year_of_the_horse_greeting_card
 provider: baicia
 params: {"6": {text: "{{ promt }}", style: "{{ prompt }}"}}
-limits: {pace: 0/s, in_flght: 3}
-timeouts: {create: 12:30}
+limits: {rate: 0/s, in_flght: 3}
+timeouts: {submit: 12:30}
 repeet: 2
 prompts:
   - no
@@ -149,22 +149,26 @@ prompts:
 def test_settings_of_the_manifest_lie_over_the_defaults(tmp_path: Path) -> None:
     path = write(
         tmp_path,
-        GOOD + "limits: {pace: 300/min, price: 0.12 cny,\n  run_for: 8h}\nretries: {tries: 2}\n",
+        GOOD
+        + "limits: {rate: 300/min, price: 0.12 cny,\n  run_for: 8h}\nretries: {max_tries: 2}\n",
     )
 
     manifest = load(path)
 
-    assert manifest.settings.limits.pace == Rate(300, 60)
+    assert manifest.settings.limits.rate == Rate(300, 60)
     assert manifest.settings.limits.price == Price(0.12, "CNY")
     assert manifest.settings.limits.run_for == 8 * 3600
     assert manifest.settings.limits.in_flight == Limits().in_flight
-    assert manifest.settings.retries.tries == 2
+    assert manifest.settings.retries.max_tries == 2
 
 
 def test_what_the_manifest_sets_is_known_by_its_line(tmp_path: Path) -> None:
-    path = write(tmp_path, GOOD + "limits: {pace: 5/s,\n  tasks: 3}\n")
+    path = write(tmp_path, GOOD + "limits: {rate: 5/s,\n  max_submissions: 3}\n")
 
-    assert load(path).explicit == {"limits.pace": f"{path}:4", "limits.tasks": f"{path}:5"}
+    assert load(path).explicit == {
+        "limits.rate": f"{path}:4",
+        "limits.max_submissions": f"{path}:5",
+    }
 
 
 def test_the_output_folder_counts_from_the_manifest(

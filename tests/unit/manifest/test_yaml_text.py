@@ -123,13 +123,13 @@ REST = 'params: {"6": {text: "{{ prompt }}"}}\nprompts: [a]\n'
             f"workflow： cards\n{REST}", (1, 9), "the colon ：", "workflow: cards", id="wide"
         ),
         pytest.param(
-            f"{HEAD}limits:\n  pace:5/s\n  in_flight: 3\nprompts: [a]\n",
-            *((4, 7), "a space is missing", "pace: 5/s"),
+            f"{HEAD}limits:\n  rate:5/s\n  in_flight: 3\nprompts: [a]\n",
+            *((4, 7), "a space is missing", "rate: 5/s"),
             id="inner",
         ),
         pytest.param(
-            f"{HEAD}prompts: [a]\nlimits:\n  in_flight: 3\n  pace:5/s\n",
-            *((6, 7), "a space is missing", "pace: 5/s"),
+            f"{HEAD}prompts: [a]\nlimits:\n  in_flight: 3\n  rate:5/s\n",
+            *((6, 7), "a space is missing", "rate: 5/s"),
             id="last",
         ),
         pytest.param(
@@ -198,7 +198,7 @@ def test_a_key_that_is_there_twice_names_the_first(tmp_path: Path) -> None:
 
 
 def test_a_syntax_error_hides_no_other_mistake(tmp_path: Path) -> None:
-    text = f"{HEAD}prompts:\n  - a: b: c\n  - no\n  - x: y: z\nlimits: {{pace: fast}}\n"
+    text = f"{HEAD}prompts:\n  - a: b: c\n  - no\n  - x: y: z\nlimits: {{rate: fast}}\n"
 
     found = problems_of(write(tmp_path, text))
 

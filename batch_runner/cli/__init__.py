@@ -63,8 +63,8 @@ class Verbs(click.Group):
         """Import the verb `name`."""
         if name not in VERBS:
             return None
-        module = importlib.import_module(f"batch_runner.cli.{name}")
-        found = module.verb
+        module = importlib.import_module(f"batch_runner.cli.commands.{name}")
+        found = module.command
         return found if isinstance(found, click.Command) else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

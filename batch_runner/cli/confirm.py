@@ -11,7 +11,7 @@ from batch_runner.util.locale import reader_language
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
-    from batch_runner.cli.run import RunOptions
+    from batch_runner.cli.commands.run import RunOptions
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported
     from batch_runner.planning.plan import Estimate

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch_runner.errors import UsageError
-from batch_runner.settings import CLOCK_PATTERN
+from batch_runner.units import CLOCK_PATTERN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

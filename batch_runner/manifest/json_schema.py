@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic.json_schema import GenerateJsonSchema
 
 from batch_runner.manifest.schema import Document
-from batch_runner.settings import Price, Rate
+from batch_runner.units import Price, Rate
 
 if TYPE_CHECKING:
     from pydantic.json_schema import JsonSchemaValue

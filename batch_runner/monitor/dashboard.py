@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from batch_runner.monitor.snapshot import Eta, JobSnapshot
-    from batch_runner.settings import Rate
+    from batch_runner.units import Rate
     from batch_runner.util.locale import Language
 
 #: What is told of items beside those done and in flight, in this order.

@@ -16,8 +16,9 @@ from batch_runner.jobdir.layout import lock_owner
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.polling.workflow_model import WorkflowModel
-from batch_runner.settings import Polling, Price
+from batch_runner.settings import Polling
 from batch_runner.storage.placing import missing
+from batch_runner.units import Price
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

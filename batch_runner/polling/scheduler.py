@@ -64,7 +64,8 @@ if TYPE_CHECKING:
 
     from batch_runner.models import InFlight, TaskReport
     from batch_runner.ratelimit.limiter import PauseGate
-    from batch_runner.settings import Polling, Rate
+    from batch_runner.settings import Polling
+    from batch_runner.units import Rate
 
 
 class PollScheduler:

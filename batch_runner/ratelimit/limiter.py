@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import random
     from collections.abc import Callable
 
-    from batch_runner.settings import Rate
+    from batch_runner.units import Rate
 
 # Part of the period, and seconds at most, by which the window is stretched: what a commit and a
 # handshake shift a request by. It costs as much utilisation as it protects.

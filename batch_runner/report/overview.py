@@ -14,7 +14,7 @@ from batch_runner.manifest.job_args import target_of
 from batch_runner.report.history import by_minute, last_look, status_at
 from batch_runner.report.triage import ProblemGroups, command_for, next_commands
 from batch_runner.report.verdict import verdict_sentence
-from batch_runner.settings import Price, parse_price
+from batch_runner.units import Price, parse_price
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,7 +10,7 @@ from batch_runner.util.text import printable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from batch_runner.settings import Price
+    from batch_runner.units import Price
 
 
 class _Trouble(NamedTuple):

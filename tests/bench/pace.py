@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING
 from aiolimiter import AsyncLimiter
 
 from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
-from batch_runner.settings import Rate
+from batch_runner.units import Rate
 from tests.bench import _rows
 from tests.bench._windows import most_in
 from tests.virtual_time import VirtualTimeLoop

@@ -31,7 +31,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from batch_runner.models import InFlight, TaskReport, TaskState
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.ratelimit.limiter import PauseGate
-from batch_runner.settings import Polling, Rate
+from batch_runner.settings import Polling
+from batch_runner.units import Rate
 from tests.bench import _rows
 from tests.bench.cpu import FLOOR
 

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.settings import Limits, Rate, Settings
+from batch_runner.settings import Limits, Settings
+from batch_runner.units import Rate
 from tests.bench import _rows
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pytest
 
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
-from batch_runner.settings import Price
+from batch_runner.units import Price
 from tests.report_night import HOSTILE, Night, an_item
 
 if TYPE_CHECKING:

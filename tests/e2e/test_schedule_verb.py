@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.cli.run import verb as run
+from batch_runner.cli.commands.run import command as run
 from batch_runner.errors import UsageError
 from batch_runner.integrations.autostart import (
     ScheduleEntry,

@@ -183,7 +183,7 @@ def test_without_a_terminal_lines_are_printed(
     run_at_work.communicate(timeout=PATIENCE)
     rest, _ = process.communicate(timeout=PATIENCE)
 
-    assert first.startswith("0/8 done · 6 in flight · 1 refused · 1 held")
+    assert first.startswith("0/8 done · 6 in flight · 1 rejected · 1 held")
     assert "held card-" in second
     assert "\x1b" not in first + second + rest
     assert process.returncode == 0

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
-from batch_runner.settings import Rate, parse_rate
+from batch_runner.units import Rate, parse_rate
 from tests.bench._windows import most_in
 
 pytestmark = pytest.mark.anyio

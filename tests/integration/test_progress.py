@@ -25,7 +25,7 @@ from batch_runner.monitor.progress import (
     watch_progress,
 )
 from batch_runner.monitor.snapshot import JobSnapshot, eta_of, take_snapshot
-from batch_runner.settings import Rate
+from batch_runner.units import Rate
 from batch_runner.util.text import width
 from tests.nights import a_run, acted, some_items
 

@@ -11,7 +11,8 @@ import pytest
 from batch_runner.models import TaskReport, TaskState
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.ratelimit.limiter import PauseGate
-from batch_runner.settings import Polling, parse_rate
+from batch_runner.settings import Polling
+from batch_runner.units import parse_rate
 from tests.bench.polls import a_task
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ import resource
 import pytest
 
 from batch_runner.engine.fd_limits import make_room
-from batch_runner.settings import Downloads, Limits, Rate, Settings
+from batch_runner.settings import Downloads, Limits, Settings
+from batch_runner.units import Rate
 
 HASTY = Settings(limits=Limits(rate=Rate(1000, 1), poll_rate=Rate(1000, 1)))
 

@@ -5,7 +5,7 @@ import pytest
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.report import verdict_sentence
 from batch_runner.report.verdict import duration_text
-from batch_runner.settings import Price
+from batch_runner.units import Price
 
 PRICE = Price(0.12, "CNY")
 

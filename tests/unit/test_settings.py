@@ -6,19 +6,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from batch_runner.settings import (
-    Limits,
-    Polling,
-    Price,
-    Rate,
-    Retries,
-    Service,
-    Settings,
-    parse_duration,
-    parse_price,
-    parse_rate,
-    parse_threshold,
-)
+from batch_runner.settings import Limits, Polling, Retries, Service, Settings
+from batch_runner.units import Price, Rate, parse_duration, parse_price, parse_rate, parse_threshold
 
 #: More digits than a float can hold.
 ABSURD = 10**400

@@ -8,7 +8,8 @@ import pytest
 
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
-from batch_runner.settings import Limits, Price, Rate
+from batch_runner.settings import Limits
+from batch_runner.units import Price, Rate
 from tests.unit.manifest.helpers import HEAD, place, problems_of, the_problem, write
 
 if TYPE_CHECKING:

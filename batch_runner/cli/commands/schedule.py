@@ -61,7 +61,7 @@ from batch_runner.util.text import printable
 )
 @click.option("--install", is_flag=True, help="Put it in place, after showing it and asking.")
 @click.option("--yes", is_flag=True, help="With --install: do not ask.")
-def verb(
+def command(
     manifest: Path,
     output: Path | None,
     *,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @manifest_argument
 @output_option
 @rehearsal_option
-def verb(manifest: Path, output: Path | None, *, rehearse: bool) -> int:
+def command(manifest: Path, output: Path | None, *, rehearse: bool) -> int:
     """Write index.html about MANIFEST's job, from its journal; safe beside a run."""
     from batch_runner.report import write_report
 

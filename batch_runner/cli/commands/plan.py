@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 @rehearsal_option
 @settings_flags
 @json_option
-def verb(
+def command(
     manifest: Path, output: Path | None, *, rehearse: bool, as_json: bool, **flags: Any
 ) -> int:
     """Show what a run of MANIFEST would do and cost. Sends nothing, writes nothing."""

@@ -53,7 +53,7 @@ _NEW = ("listed, and not run yet", "已列出，尚未运行过")
     help="Set damaged files aside, and let the next run fetch them again by task id, unpaid.",
 )
 @json_option
-def verb(
+def command(
     manifest: Path,
     output: Path | None,
     *,

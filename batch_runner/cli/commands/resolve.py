@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 @output_option
 @rehearsal_option
 @json_option
-def verb(
+def command(
     manifest: Path,
     item: str | None,
     decision: str | None,

@@ -46,7 +46,7 @@ PROMPTS = "prompts.json"
     help="The choice as the page exports it (JSON), or a list of ids or files, one a line.",
 )
 @click.option("--to", type=click.Path(path_type=Path), required=True, help="Folder to copy to.")
-def verb(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to: Path) -> int:
+def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to: Path) -> int:
     """Copy the chosen files of MANIFEST's job, with a prompts.json beside them.
 
     Nothing is overwritten: a file that is there already must be the same, or nothing is copied.

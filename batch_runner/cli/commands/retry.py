@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @rehearsal_option
 @click.option("--reason", help="Only items that failed for this reason, as `status` names it.")
 @click.option("--all", "everything", is_flag=True, help="All failed and refused items.")
-def verb(
+def command(
     manifest: Path,
     items: tuple[str, ...],
     output: Path | None,

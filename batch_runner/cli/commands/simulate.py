@@ -41,7 +41,7 @@ from batch_runner.errors import UsageError
 @click.option(
     "--state", type=click.Path(path_type=Path), help="File in which tasks survive a restart."
 )
-def verb(*, faults_one: tuple[str, ...], faults_text: str | None, **options: Any) -> int:
+def command(*, faults_one: tuple[str, ...], faults_text: str | None, **options: Any) -> int:
     """Act the service on this machine, with real pictures, a ledger, and faults on request."""
     from batch_runner import simulator
 

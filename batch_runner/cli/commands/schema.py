@@ -14,7 +14,7 @@ from batch_runner.cli.options import examples, say
     "batch-runner schema | python -m json.tool",
 )
 @click.command("schema", short_help="Print JSON Schema of the manifest, for editors.")
-def verb() -> int:
+def command() -> int:
     """Print the manifest's JSON Schema (draft 2020-12)."""
     from batch_runner.manifest import python_schema
 

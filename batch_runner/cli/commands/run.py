@@ -86,7 +86,7 @@ PLAIN_BYTES = 20_000
     help="Keep a Prometheus text file here, every minute and at the end.",
 )
 @json_option
-def verb(
+def command(
     manifest: Path,
     output: Path | None,
     *,

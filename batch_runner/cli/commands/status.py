@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from batch_runner.journal import EventRow, ItemRow
     from batch_runner.manifest import Manifest
     from batch_runner.monitor.snapshot import JobSnapshot
-    from batch_runner.settings import Rate
+    from batch_runner.units import Rate
     from batch_runner.util.locale import Language
 
 #: Seconds between two looks.
@@ -57,7 +57,9 @@ _TROUBLE = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.
 @rehearsal_option
 @click.option("--watch", is_flag=True, help="Keep showing how the run goes, until it ends.")
 @json_option
-def verb(manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as_json: bool) -> int:
+def command(
+    manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as_json: bool
+) -> int:
     """Show where every item of MANIFEST stands. Reads only, so it may run beside a run.
 
     The items are those of the last run; what the manifest lists by now is told if it differs.

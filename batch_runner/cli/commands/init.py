@@ -20,7 +20,7 @@ from batch_runner.util.locale import reader_language, wording
 @click.argument("manifest", type=click.Path(path_type=Path, dir_okay=False), metavar="MANIFEST")
 @click.option("--workflow", help="Id of the hosted workflow.")
 @click.option("--field", help="Node and field that take the prompt, such as 6.text.")
-def verb(manifest: Path, workflow: str | None, field: str | None) -> int:
+def command(manifest: Path, workflow: str | None, field: str | None) -> int:
     """Write MANIFEST, commented for a first reader. Asks for what no flag says, on a terminal."""
     from batch_runner.manifest import starter
     from batch_runner.manifest.job_args import command_line

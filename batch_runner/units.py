@@ -1,0 +1,135 @@
+"""Values with a unit as people write them: durations, rates, prices, times of day."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION_PART = r"\d+(?:\.\d+)?\s*(?:ms|s|min|m|h|d)"
+DURATION_PATTERN = rf"^\s*(?:{_DURATION_PART}\s*)+$"
+RATE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|min|m|h|d)\s*$"
+PRICE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]{3})\s*$"
+CLOCK_PATTERN = r"^([01]\d|2[0-3]):([0-5]\d)$"
+
+
+def _as_float(value: int | float) -> float:
+    """Return `value` as a float; a whole number too large for one is infinite, not an accident."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
+
+
+def parse_duration(value: Any) -> float:
+    """Return seconds for "90s", "1h 30m", "500ms" or a plain number of seconds.
+
+    Raises:
+        ValueError: it is not a duration, or not a finite number above zero.
+    """
+    if isinstance(value, bool):
+        raise ValueError("wanted a duration such as 90s, 10m or 8h")
+    if isinstance(value, int | float):
+        seconds = _as_float(value)
+    elif isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value):
+        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)", value)
+        seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    else:
+        raise ValueError("wanted a duration such as 90s, 10m or 8h")
+    if not (math.isfinite(seconds) and seconds > 0):
+        raise ValueError("wanted a duration above zero")
+    return seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` in any `seconds`."""
+
+    count: float
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        """Return the mean rate."""
+        return self.count / self.seconds
+
+    def __str__(self) -> str:
+        unit = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "d"}.get(self.seconds)
+        return f"{self.count:g}/{unit or f'{self.seconds:g}s'}"
+
+
+def parse_rate(value: Any) -> Rate:
+    """Return the rate for "5/s", "300/min", "1/2s" or a plain number a second.
+
+    Raises:
+        ValueError: it is not a rate, or not a finite number above zero.
+    """
+    if isinstance(value, Rate):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        count, seconds = _as_float(value), 1.0
+    elif isinstance(value, str) and (match := re.match(RATE_PATTERN, value)):
+        count = float(match[1])
+        seconds = float(match[2] or 1) * _UNITS[match[3]]
+    else:
+        raise ValueError("wanted a rate such as 5/s, 300/min or 100/h")
+    if not (math.isfinite(count) and math.isfinite(seconds) and count > 0 and seconds > 0):
+        raise ValueError("wanted a rate above zero")
+    return Rate(count, seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What one create costs, for estimates and reports; the service is never asked."""
+
+    amount: float
+    currency: str
+
+    def __str__(self) -> str:
+        return f"{self.amount:g} {self.currency}"
+
+    def times(self, count: int) -> str:
+        """Return the cost of `count` creates as text."""
+        return f"{self.amount * count:.2f} {self.currency}"
+
+
+def parse_price(value: Any) -> Price:
+    """Return the price for "0.12 CNY".
+
+    Raises:
+        ValueError: it is not an amount and a three-letter currency.
+    """
+    if isinstance(value, Price):
+        return value
+    if isinstance(value, str) and (match := re.match(PRICE_PATTERN, value)):
+        amount = float(match[1])
+        if math.isfinite(amount):
+            return Price(amount, match[2].upper())
+    raise ValueError("wanted an amount and a currency such as 0.12 CNY")
+
+
+def parse_threshold(value: Any) -> Price | int:
+    """Return the amount for "50 CNY", or the count for a plain number.
+
+    Raises:
+        ValueError: it is neither an amount and a currency nor a whole number of creates.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    try:
+        return parse_price(value)
+    except ValueError:
+        raise ValueError("wanted a cost such as 50 CNY, or a number of creates") from None
+
+
+def parse_clock(value: Any) -> str:
+    """Return a time of day such as "06:30" as it is.
+
+    Raises:
+        ValueError: it is not HH:MM.
+    """
+    if isinstance(value, str) and re.match(CLOCK_PATTERN, value):
+        return value
+    raise ValueError('wanted a time of day such as "06:30", in quotes')

@@ -1,12 +1,14 @@
-"""What a file is and whether it is whole, told from its bytes; decoding nothing.
+"""Tell the type of a file and whether it is complete from its bytes, without decoding it.
 
-Structure costs microseconds: PNG chunk lengths and CRCs up to IEND, JPEG from SOI to EOI, the
-blocks of a GIF, the sizes in RIFF and in MP4 boxes. A file that was cut off anywhere does not pass.
-Of some videos only the transfer can tell where they end; without that they do not pass either.
+Only the structure is read, which costs microseconds: PNG chunk lengths and CRCs up to IEND, JPEG
+segments up to EOI, GIF blocks up to the trailer, the chunks of WebP, the boxes of MP4. A file that
+was cut off anywhere does not pass. Bytes after the end of the structure are allowed: generators
+append labels there. Some videos have no end of their own; only the transfer can tell theirs.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -70,38 +72,55 @@ def _png(data: memoryview) -> bool:
         if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             return False
         if kind == b"IEND":
-            return pictured and end == len(data)
+            return pictured
         at, first, pictured = end, False, pictured or kind == b"IDAT"
     return False
 
 
+#: The next JPEG marker: 0xFF may be repeated, and in scan data it also starts a stuffed byte (00)
+#: or a restart marker (D0-D7).
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+
+
 def _jpeg(data: memoryview) -> bool:
-    """Walk the segments to the first scan; the last bytes must be EOI (padding after it is not)."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        if marker == 0xDA:
-            return bytes(data[-2:]) == b"\xff\xd9"
-        if marker == 0xFF:
-            at += 1
-            continue
-        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    """Walk segments and scans up to EOI; one inside a segment belongs to a thumbnail."""
+    at, scanned = 2, False
+    while found := _JPEG_MARKER.search(data, at):
+        at = found.end()
+        marker = data[at - 1]
+        if marker == 0xD9:
+            return scanned
+        length = int.from_bytes(data[at : at + 2], "big")
+        if length < 2:
+            return False
+        at += length
+        scanned = scanned or marker == 0xDA
     return False
 
 
 def _webp(data: memoryview) -> bool:
-    size = int.from_bytes(data[4:8], "little")
-    return size + 8 in (len(data), len(data) - 1) and size > 12
+    """Walk the chunks up to the size in the RIFF header; one of them must hold an image."""
+    at, end, pictured = 12, 8 + int.from_bytes(data[4:8], "little"), False
+    if end > len(data):
+        return False
+    while at + 8 <= end:
+        kind = bytes(data[at : at + 4])
+        at += 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+        if at > end:
+            return False
+        at += at & 1  # padding, which some encoders leave out of the RIFF size
+        pictured = pictured or kind in (b"VP8 ", b"VP8L", b"ANMF")
+    return pictured
 
 
 def _gif(data: memoryview) -> bool:
-    """Walk the blocks to the trailer, which must be the last byte."""
+    """Walk the blocks up to the trailer."""
     at, pictured = 13, False
     at += _colours(data[10]) if len(data) > at else 0
     while at < len(data):
         kind = data[at]
         if kind == 0x3B:
-            return pictured and at + 1 == len(data)
+            return pictured
         if kind == 0x21:  # an extension: its label
             at += 2
         elif kind == 0x2C and at + 10 < len(data):  # a picture: place, size, colours, code size
@@ -120,8 +139,14 @@ def _colours(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
+#: Boxes at the top of an MP4: one of these that does not end inside the file was cut off.
+_BOXES = frozenset(
+    b"ftyp moov mdat moof mfra styp sidx ssix emsg prft pdin free skip wide uuid meta udta".split()
+)
+
+
 def _mp4(data: memoryview) -> bool:
-    """Say whether the boxes close by themselves: the last says its size, and no more may follow."""
+    """Say whether the file itself tells where it ends: no open box, no fragments without index."""
     boxes = _boxes(data)
     last, open_ended = boxes[-1] if boxes else (b"", True)
     return not open_ended and (last == b"mfra" or all(kind != b"moof" for kind, _ in boxes))
@@ -137,11 +162,14 @@ def _boxes(data: Buffer) -> list[tuple[bytes, bool]]:
             size = int.from_bytes(data[at + 8 : at + 16], "big")
         elif open_ended:
             size = len(data) - at
-        if size < 8:
-            return []
+        if size < 8 or at + size > len(data) or (open_ended and kind not in _BOXES):
+            if kind in _BOXES:
+                return []
+            break  # not a box, but bytes after the last one
         found.append((kind, open_ended))
         at += size
-    return found if at == len(data) and any(kind == b"moov" for kind, _ in found) else []
+    kinds = {kind for kind, _ in found}
+    return found if {b"moov", b"mdat"} <= kinds else []
 
 
 _KINDS: tuple[tuple[MediaType, Callable[[bytes], bool], Callable[[memoryview], bool]], ...] = (

@@ -50,3 +50,15 @@ async def test_a_night_with_a_fault_and_one_without(fault: str, tmp_path: Path) 
         assert unfinished <= ({ItemStatus.SUBMITTED} if "never" in fault else set())
         assert sum(paid(simulator).values()) >= statuses(root)[ItemStatus.DONE]
         assert leaks_of_the_key(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "fault", ["trailing_bytes", "unsized", "mislabelled", "other_kind", "other_kind:kind=webp"]
+)
+async def test_odd_but_complete_files_are_downloaded(fault: str, tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    async with acted(fault) as simulator:
+        await a_run(root, simulator, some_items(3), deadline=1800)
+
+        assert statuses(root) == {ItemStatus.DONE: 3}
+        assert violations(root, simulator) == []

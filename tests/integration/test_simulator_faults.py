@@ -284,6 +284,7 @@ async def test_a_result_can_be_late_although_the_task_is_complete() -> None:
         ("missing:status=410", lambda reply: reply.status == 410),
         ("empty_file", lambda reply: reply.content == b""),
         ("short_file", lambda reply: b"IEND" not in reply.content),
+        ("trailing_bytes:text=!", lambda reply: reply.content.endswith(b"IEND\xaeB`\x82!")),
         ("mislabelled", lambda reply: reply.headers["Content-Type"] == "image/jpeg"),
         ("html_as_png", lambda reply: reply.content.startswith(b"<!doctype")),
         ("other_kind", lambda reply: reply.content.startswith(b"\xff\xd8\xff")),

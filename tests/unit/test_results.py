@@ -189,6 +189,20 @@ def test_a_file_that_is_cut_off_leaves_nothing(folder: JobFolder, spilled: bool)
     assert list(folder.parts.iterdir()) == []
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "WEBP"])
+def test_file_with_a_label_after_its_end_is_placed_and_undamaged(tmp_path: Path, form: str) -> None:
+    folder = JobFolder(tmp_path)
+    folder.prepare()
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, form)
+    data = file.getvalue() + b'AIGC{"Label":"1"}'
+
+    placed = place(a_part(folder, data), "card")
+
+    assert damage(folder, placed, deep=True) is None
+    assert (folder.root / placed.name).read_bytes() == data
+
+
 def test_nothing_is_no_file(folder: JobFolder) -> None:
     with pytest.raises(FileRejected, match="empty"):
         place(a_part(folder), "card")

@@ -51,6 +51,14 @@ async def short_file(exchange: Exchange) -> Response:
 
 
 @fault("download")
+async def trailing_bytes(exchange: Exchange, *, text: str = 'AIGC{"Label":"1"}') -> Response:
+    """Give a complete file with more bytes after its end."""
+    answer = await exchange.answer()
+    answer.content = answer.encode() + text.encode()
+    return exchange.send(answer)
+
+
+@fault("download")
 async def mislabelled(exchange: Exchange, *, content_type: str = "image/jpeg") -> Response:
     """Give a PNG declared as JPEG."""
     answer = await exchange.answer()

@@ -111,7 +111,7 @@ def an_item(position: int, prompt: str = "a horse", **variables: str) -> ItemSpe
     )
 
 
-def a_png(seed: int = 0, size: tuple[int, int] = (600, 400)) -> bytes:
+def a_png(seed: int = 0, size: tuple[int, int] = (600, 400), **options: Any) -> bytes:
     out = io.BytesIO()
-    Image.new("RGB", size, (40 * seed % 256, 90, 160)).save(out, "PNG")
+    Image.new("RGB", size, (40 * seed % 256, 90, 160)).save(out, "PNG", **options)
     return out.getvalue()

@@ -136,7 +136,7 @@ def _make(source: Path, target: Path) -> Thumbnail:
 
 def _small(source: Path) -> Image.Image | None:
     """Return a picture made small, None if it has too many pixels to be decoded for that."""
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     with Image.open(source) as image:
         if image.width * image.height > MOST_PIXELS:
@@ -146,9 +146,19 @@ def _small(source: Path) -> Image.Image | None:
     with Image.open(source) as image:
         image.draft("RGB", (LONGEST_SIDE * 2, LONGEST_SIDE * 2))
         image.load()
-        upright = ImageOps.exif_transpose(image).convert("RGBA" if _sees_through(image) else "RGB")
+        upright = _upright(image).convert("RGBA" if _sees_through(image) else "RGB")
     upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), reducing_gap=2.0)
     return upright
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Return the picture turned as its EXIF says; as it is if that cannot be read."""
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # noqa: BLE001  labels are written there, and the pixels are what counts
+        return image
 
 
 def _sees_through(image: Image.Image) -> bool:

@@ -167,6 +167,23 @@ def test_a_damaged_picture_is_a_hole(night: Night, content: bytes | None, state:
     assert data_of(night.folder, "items-0")[0]["files"] == [["card-0.png", None, state]]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(a_png() + b'AIGC{"Label":"1"}', id="label-after-its-end"),
+        pytest.param(a_png(exif=b'{"Label":"1"}'), id="label-in-place-of-exif"),
+    ],
+)
+def test_labelled_picture_gets_a_thumbnail(night: Night, content: bytes) -> None:
+    item = an_item(0)
+    night.list(item)
+    night.done(item, content)
+
+    night.report()
+
+    assert data_of(night.folder, "items-0")[0]["files"][0][2] == "shown"
+
+
 def test_a_picture_with_too_many_pixels_is_not_decoded(night: Night) -> None:
     item = an_item(0)
     night.list(item)

@@ -10,6 +10,7 @@ from batch_runner.manifest import filenames as names
 from batch_runner.manifest.diagnostics import Diagnostics, shown
 from batch_runner.manifest.duplicates import DuplicateDetector
 from batch_runner.manifest.input_files import InputRefusedError
+from batch_runner.manifest.schema_types import is_blank
 from batch_runner.manifest.templates.compiler import IDS, RenderFailedError
 from batch_runner.manifest.templates.random_values import ItemRandom, canonical, spelled
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
@@ -196,7 +197,7 @@ def _prompt(scope: Scope, recipe: RequestTemplate, values: list[Any], entry: Ent
     prompt = scope.get("prompt")
     if not isinstance(prompt, str):
         prompt = recipe.params.longest_text(values)
-    if not prompt.strip():
+    if is_blank(prompt):
         raise _ItemFailedError("the prompt is empty", entry.place)
     return prompt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
@@ -34,6 +35,14 @@ _FOLDER_PATTERN = r"^(?!~)(?!.*\{[{%])[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _DATA_FILE_PATTERN = (
     r"^[^\x00-\x1f]*\.([cC][sS][vV]|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
 )
+
+# Neither white space nor a mark without width, such as a byte order mark.
+_VISIBLE = re.compile(r"[^\s\u00ad\u200b-\u200f\u2060\ufeff]")
+
+
+def is_blank(text: str) -> bool:
+    """Return whether a text shows nothing."""
+    return not (text.strip() if text.isascii() else _VISIBLE.search(text))
 
 
 def kind(value: object) -> str:

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
-from batch_runner.manifest.schema_types import kind, variable_refusal
+from batch_runner.manifest.schema_types import is_blank, kind, variable_refusal
 from batch_runner.manifest.sources.prompts import Entry
 from batch_runner.manifest.variables import check_value
 
@@ -93,12 +93,12 @@ class Rows:
         own_id = variables.pop("id", None)
         if own_id is not None:
             own_id = str(own_id) if isinstance(own_id, str | int) else ""
-            if not own_id.strip():
+            if is_blank(own_id):
                 hint = "fill it in, or drop the column"
                 report.add(place, "the id of this row is empty", hint=hint)
                 return None
         prompt = variables.get("prompt", "none")
-        if not (isinstance(prompt, str) and prompt.strip()):
+        if not isinstance(prompt, str) or is_blank(prompt):
             seen = "empty" if isinstance(prompt, str) else kind(prompt)
             report.add(place, f"the prompt of this row is {seen}, wanted text")
             return None
@@ -116,13 +116,15 @@ class Rows:
         start = 2
         try:
             for row in reader:
-                if len(row) == width:
+                if not row or (is_blank(row[0]) and all(map(is_blank, row))):
+                    pass  # spreadsheets write such rows; they are no items
+                elif len(row) == width:
                     variables = dict(zip(names, row, strict=True))
                     for name in may_be_empty:
                         if not variables[name].strip():
                             del variables[name]
                     yield start, variables
-                elif row:
+                else:
                     hint = "a comma inside a field needs quotes around the field"
                     message = f"this row has {len(row)} fields, and the first line names {width}"
                     report.add(Location(self._label, start), message, hint=hint)
@@ -163,11 +165,17 @@ class Rows:
             try:
                 row = _parse(line)
             except (ValueError, RecursionError) as error:
+                if is_blank(line):
+                    continue
                 report.add(Location(self._label, number), f"this line is not JSON: {error}")
                 continue
             if not isinstance(row, dict):
                 message = f"wanted a JSON object, this is {kind(row)}"
                 report.add(Location(self._label, number), message)
+                continue
+            if _is_empty(next(iter(row.values()), None)) and all(map(_is_empty, row.values())):
+                hint = "remove the line, or give it an id if it is meant as an item"
+                report.add(Location(self._label, number), "this row is empty", hint=hint)
                 continue
             if not good.issuperset(row):
                 self._check_names(row.keys() - good, Location(self._label, number), report)
@@ -182,6 +190,10 @@ class Rows:
             elif name in self._taken:
                 message = f"{shown(name)} is a variable here and in the matrix as well"
                 report.add(place, message, hint="rename one of them")
+
+
+def _is_empty(value: object) -> bool:
+    return value is None or (isinstance(value, str) and is_blank(value))
 
 
 def _variable(column: str) -> str:

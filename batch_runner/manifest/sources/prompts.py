@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from batch_runner.manifest.diagnostics import Diagnostics, Location, closest, shown
 from batch_runner.manifest.schema import Prompt
-from batch_runner.manifest.schema_types import kind
+from batch_runner.manifest.schema_types import is_blank, kind
 from batch_runner.manifest.templates.request import (
     LocatedTemplate,
     PlacedCompiler,
@@ -57,7 +57,12 @@ class Prompts:
             report.add(place, "prompts: wanted at least one prompt", hint=_LIST)
         for number, node in enumerate(self._node.items, start=1):
             text = node.value if type(node) is Scalar else None
-            if type(text) is str and "{" not in text and text.strip() and len(text) <= MAX_TEXT:
+            if (
+                type(text) is str
+                and not is_blank(text)
+                and "{" not in text
+                and len(text) <= MAX_TEXT
+            ):
                 yield Entry(Location(self._label, node.line, node.column), {"prompt": text})
             elif entry := self._entry(node, f"prompts[{number}]", report):
                 yield entry
@@ -81,7 +86,7 @@ class Prompts:
         return self._text(value, place, item, report)
 
     def _text(self, text: str, place: Location, item: str, report: Diagnostics) -> Entry | None:
-        if not text.strip():
+        if is_blank(text):
             report.add(place, "the prompt is empty", item=item)
             return None
         if len(text) > MAX_TEXT:

@@ -155,7 +155,8 @@ def strictly(line: str) -> dict[str, Any] | None:
         json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None
-    return dict(row)
+    empty = all(value is None or str(value).strip() == "" for value in row.values())
+    return None if empty else dict(row)
 
 
 @often

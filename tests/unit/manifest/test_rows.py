@@ -8,6 +8,8 @@ import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from batch_runner.manifest import load
 from tests.unit.manifest.helpers import items_of, problems_of, the_problem, write
@@ -44,6 +46,83 @@ def texts(path: Path) -> list[str]:
 )
 def test_a_csv_row_is_an_item(tmp_path: Path, rows: str) -> None:
     assert texts(from_csv(tmp_path, rows)) == ["Anna of Rome", "Bo of Ürümqi"]
+
+
+#: Texts that show nothing: white space of several scripts, and marks without width.
+BLANKS = ["", " ", "\t", "\u3000", "\u00a0", "\u2003", "\ufeff", "\u200b"]
+
+
+@pytest.mark.parametrize("cell", BLANKS)
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_blank_csv_row_is_no_item(tmp_path: Path, cell: str, width: int) -> None:
+    blank = ",".join([f'"{cell}"', cell, cell][:width]) + "\n"
+
+    items = items_of(
+        from_csv(tmp_path, f"name,city\n{blank}Anna,Rome\n{blank}Bo,Oslo\n{blank * 3}")
+    )
+
+    assert [item.params["6"]["text"] for item in items] == ["Anna of Rome", "Bo of Oslo"]
+    assert [item.source.rsplit(":", 1)[1] for item in items] == ["3", "5"]
+    assert [item.position for item in items] == [0, 1]
+
+
+def test_blank_csv_row_of_one_column_is_no_item(tmp_path: Path) -> None:
+    head = HEAD.replace(" of {{ city }}", "")
+
+    assert texts(from_csv(tmp_path, 'name\n""\n \nAnna\n\u3000\n', head)) == ["Anna"]
+
+
+def test_blank_csv_row_over_lines_keeps_the_line_numbers(tmp_path: Path) -> None:
+    (problem,) = problems_of(from_csv(tmp_path, 'name,city\n"\n\n"," "\n,\nAnna\n'))
+
+    assert problem.line == 6
+
+
+def test_blank_csv_row_does_not_get_the_default_prompt(tmp_path: Path) -> None:
+    head = 'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\ndefaults: {prompt: a horse}\n'
+
+    assert texts(from_csv(tmp_path, "id,prompt\n,\nown,\n,\n", head)) == ["a horse"]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_blank_csv_rows_change_no_item(tmp_path: Path, data: st.DataObject) -> None:
+    """Seeds and picks included."""
+    head = HEAD.replace("{{ city }}", "{{ city }} {{ seed() }} {{ pick([1, 2, 3]) }}")
+    rows = [f"Anna {number},Rome" for number in range(data.draw(st.integers(1, 4)))]
+    before = [(item.key, item.id, item.position) for item in items_of(_rows(tmp_path, rows, head))]
+    for _ in range(data.draw(st.integers(1, 6))):
+        cells = data.draw(st.lists(st.sampled_from(BLANKS), min_size=1, max_size=4))
+        rows.insert(data.draw(st.integers(0, len(rows))), ",".join(cells))
+
+    after = [(item.key, item.id, item.position) for item in items_of(_rows(tmp_path, rows, head))]
+
+    assert after == before
+
+
+def _rows(folder: Path, rows: list[str], head: str) -> Path:
+    return from_csv(folder, "\n".join(["name,city", *rows]) + "\n", head)
+
+
+@pytest.mark.parametrize("blank", [*BLANKS, " \ufeff\t"])
+def test_blank_jsonl_line_is_no_item(tmp_path: Path, blank: str) -> None:
+    row = '{"name": "Anna", "city": "Rome"}\n'
+
+    items = items_of(from_jsonl(tmp_path, f"{blank}\n{row}{blank}\n"))
+
+    assert [item.source.rsplit(":", 1)[1] for item in items] == ["2"]
+
+
+@pytest.mark.parametrize(
+    "row", ["{}", '{"name": ""}', '{"name": " ", "city": null}', '{"name": "\\u200b"}']
+)
+def test_empty_jsonl_row_is_a_mistake(tmp_path: Path, row: str) -> None:
+    head = 'workflow: w\nparams: {"6": {text: a horse}}\n'
+
+    (problem,) = problems_of(from_jsonl(tmp_path, f'{{"name": "Anna"}}\n\n{row}\n', head))
+
+    assert problem.message == "this row is empty"
+    assert problem.line == 3
 
 
 def test_a_quoted_field_may_go_over_lines(tmp_path: Path) -> None:
@@ -128,6 +207,7 @@ def test_rows_meet_the_matrix_and_follow_the_prompts(tmp_path: Path) -> None:
         pytest.param("name,city,\nA,B,1\n", 1, "cannot be a column", id="nameless"),
         pytest.param("", 1, "names no columns", id="empty"),
         pytest.param("name,city\n", 1, "no row in this file", id="no-rows"),
+        pytest.param("name,city\n,\n ,\n", 1, "no row in this file", id="blank-rows"),
         pytest.param(b"name,city\nA,B\nA,caf\xe9\n", 3, "0xe9 in this line is not", id="latin"),
         pytest.param("id,name,city\n ,A,B\n", 2, "the id of this row is empty", id="blank-id"),
         pytest.param("id,name,city\n1,A,B\n1,C,D\n", 3, "the id 1 is already in use", id="ids"),
@@ -137,6 +217,8 @@ def test_rows_meet_the_matrix_and_follow_the_prompts(tmp_path: Path) -> None:
         pytest.param(f"name,city\n{'x' * 64001},B\n", 2, "at most 64000", id="long"),
         pytest.param(f"name,city\nA,{'x' * 1_000_001}\n", 2, "over 1000000 bytes", id="endless"),
         pytest.param("prompt,name,city\n ,A,B\n", 2, "prompt of this row is empty", id="prompt"),
+        pytest.param("prompt,name,city\n\u200b,A,B\n", 2, "prompt of this row is", id="no-width"),
+        pytest.param("id,name,city\n\ufeff,A,B\n", 2, "id of this row is empty", id="bom-id"),
     ],
 )
 def test_a_mistake_in_a_csv_file_names_the_file_and_the_line(

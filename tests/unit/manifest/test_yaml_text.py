@@ -97,6 +97,10 @@ def test_yaml_beyond_plain_values_is_refused(
         pytest.param("~", 5, "this is nothing", "quotes", id="null"),
         pytest.param("[a]", 5, "this is a list", "quotes", id="list"),
         pytest.param('"  "', 5, "the prompt is empty", None, id="blank"),
+        pytest.param('"\u3000"', 5, "the prompt is empty", None, id="blank-of-full-width"),
+        pytest.param('"\\ufeff"', 5, "the prompt is empty", None, id="byte-order-mark"),
+        pytest.param("\u200b", 5, "the prompt is empty", None, id="without-width"),
+        pytest.param("{prompt: \u200b}", 14, "the prompt is empty", None, id="mapping"),
     ],
 )
 def test_a_prompt_that_yaml_would_bend_or_cut_is_refused(

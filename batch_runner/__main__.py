@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
-from pathlib import Path
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    _handle_signals()
     _open_closed_streams()
     from batch_runner.cli import command
 
+    if signal.getsignal(signal.SIGINT) is _end:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     code = command(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -20,6 +23,27 @@ def main() -> None:
             # Nobody reads any more. What was to be kept is kept already.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
+
+
+def _handle_signals() -> None:
+    """End at SIGTERM and SIGHUP, and at SIGINT during the first imports; `run` adds its own way.
+
+    PID 1 of a container has no default action: without a handler these signals are lost. A signal
+    that is ignored, as SIGHUP is under `nohup`, stays ignored.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> None:
+    name = signal.Signals(number).name
+    try:  # noqa: SIM105  nothing more is imported before the handlers stand
+        os.write(2, f"batch-runner: ended by {name}\n".encode())
+    except OSError:
+        pass  # nobody listens; the exit code still tells
+    # An exception could get lost: imports and callbacks swallow some.
+    os._exit(130 if number == signal.SIGINT else 143)
 
 
 def _open_closed_streams() -> None:
@@ -31,7 +55,7 @@ def _open_closed_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  for life
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ Exit status:
   4    the service refuses us (key, balance, outage)
   5    another run holds the job
   70   a mistake of this program
-  130, 143  aborted by a second signal
+  130, 143  ended at once by a signal: nothing was being sent, or it was the second
 """
 
 

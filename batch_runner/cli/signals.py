@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,23 +14,37 @@ from batch_runner.cli.options import say_either
 from batch_runner.engine.control import ExitCode, StopReason
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from batch_runner.engine.context import Shift
 
 #: Seconds that creates on the wire still have after the second signal.
 GRACE = 1.0
 
 
-async def watch_signals(shift: Shift) -> None:
-    """Leave at the first SIGINT or SIGTERM, abort at the second.
+@contextmanager
+def noted_signals() -> Iterator[list[signal.Signals]]:
+    """Note the signals that come before `watch_signals` can; restore the handlers afterwards."""
+    noted: list[signal.Signals] = []
+    before = {name: signal.getsignal(name) for name in _heeded()}
+    for name in before:
+        signal.signal(name, lambda number, _: noted.append(signal.Signals(number)))
+    try:
+        yield noted
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
+async def watch_signals(shift: Shift, noted: list[signal.Signals]) -> None:
+    """Leave at the first SIGINT or SIGTERM, abort at the second; `noted` are those of before.
 
     At SIGHUP, too: the terminal has gone. Not if it was ignored when we came, as under `nohup`.
     """
-    names = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        names.append(signal.SIGHUP)
-    with anyio.open_signal_receiver(*names) as signals:
+    with anyio.open_signal_receiver(*_heeded()) as signals:
         first = True
-        async for number in signals:
+        while True:
+            number = noted.pop(0) if noted else await anext(signals)
             if first:
                 first = False
                 say_either(
@@ -45,3 +60,10 @@ async def watch_signals(shift: Shift) -> None:
                 # Like kill -9, which every step of the journal is made for: creates still on the
                 # wire will be held.
                 asyncio.get_running_loop().call_later(GRACE, os._exit, int(code))
+
+
+def _heeded() -> list[signal.Signals]:
+    names = [signal.SIGINT, signal.SIGTERM]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        names.append(signal.SIGHUP)
+    return names

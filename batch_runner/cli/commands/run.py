@@ -35,6 +35,7 @@ from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from signal import Signals
 
     from batch_runner.engine.control import StopReason
     from batch_runner.engine.run import Beside, RunSummary
@@ -146,6 +147,7 @@ def _run(night: RunOptions) -> RunSummary | None:
 
     The job is let go while somebody is asked, so that a run which cron starts then finds it free.
     """
+    from batch_runner.cli.signals import noted_signals
     from batch_runner.journal import ItemImport
 
     listing = ItemImport(night.manifest.items)
@@ -158,10 +160,11 @@ def _run(night: RunOptions) -> RunSummary | None:
         with _opened(night, listing) as (job, imported):
             asked = to_be_asked(job, night, imported, agreed)
             if asked is None:
-                work = functools.partial(_work, job, night)
                 gc.freeze()  # what has been imported stays
                 gc.set_threshold(*GC_THRESHOLDS)
-                return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
+                with noted_signals() as noted:
+                    work = functools.partial(_work, job, night, noted)
+                    return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
         if not consented(asked):
             return None
         agreed = Approval.to(asked, imported)
@@ -196,7 +199,7 @@ def _uvloop_there() -> bool:
     return True
 
 
-async def _work(job: OpenJob, night: RunOptions) -> RunSummary:
+async def _work(job: OpenJob, night: RunOptions, noted: list[Signals]) -> RunSummary:
     from batch_runner.cli.signals import watch_signals
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room
@@ -205,7 +208,7 @@ async def _work(job: OpenJob, night: RunOptions) -> RunSummary:
     from batch_runner.monitor.progress import watch_progress
 
     display = functools.partial(watch_progress, quiet=night.quiet, as_json=night.as_json)
-    beside: list[Beside] = [watch_signals, display]
+    beside: list[Beside] = [functools.partial(watch_signals, noted=noted), display]
     if night.metrics is not None:
         beside.append(functools.partial(keep_metrics, path=night.metrics))
     async with _service(job, night) as reachable:

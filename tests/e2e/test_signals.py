@@ -1,0 +1,166 @@
+"""Signals that come early: before anything is imported, while it is, and while a run begins."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.conftest import PATIENCE, write_manifest
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Command, Service
+
+pytestmark = pytest.mark.slow
+
+#: Starts the command line, and sends a signal to itself when it first imports a module.
+_SIGNAL_AT_IMPORT = """
+import os, sys
+number, module = int(sys.argv[1]), sys.argv[2]
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == module and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            os.kill(os.getpid(), number)
+
+sys.meta_path.insert(0, Finder())
+sys.argv[1:] = sys.argv[3:]
+from batch_runner.__main__ import main
+main()
+"""
+#: What a run imports, from its first module to one that the event loop is already there for.
+MODULES = ["batch_runner.cli", "click", "pydantic", "yaml", "sqlite3", "aiohttp"]
+
+#: Runs a command as the first process of its own PID namespace, as in a container.
+AS_PID_1 = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+
+
+def _has_namespaces() -> bool:
+    if os.geteuid() or not shutil.which("unshare"):
+        return False
+    return subprocess.run([*AS_PID_1, "true"], capture_output=True).returncode == 0
+
+
+needs_namespaces = pytest.mark.skipif(not _has_namespaces(), reason="needs root and unshare")
+in_both_ways = pytest.mark.parametrize(
+    "prefix",
+    [
+        pytest.param([], id="plain"),
+        pytest.param(AS_PID_1, id="pid-1", marks=needs_namespaces),
+    ],
+)
+
+
+def run_until_import(
+    command: Command, prefix: list[str], number: int, module: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Run a command that gets a signal when it first imports `module`."""
+    return subprocess.run(
+        [*prefix, sys.executable, "-c", _SIGNAL_AT_IMPORT, str(number), module, *arguments],
+        env=command.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+
+@in_both_ways
+@pytest.mark.parametrize("module", MODULES)
+def test_sigterm_while_a_run_begins_lets_it_submit_nothing(
+    command: Command, service: Service, prefix: list[str], module: str
+) -> None:
+    words = ("run", str(command.manifest), "--output", str(command.out))
+
+    ended = run_until_import(command, prefix, signal.SIGTERM, module, *words)
+
+    assert ended.returncode in (143, 3)
+    assert ("ended by SIGTERM" if ended.returncode == 143 else "stopping") in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert service.paid() == {}
+
+
+@in_both_ways
+@pytest.mark.parametrize("verb", ["plan", "verify"])
+@pytest.mark.parametrize(
+    ("name", "module", "code"),
+    [("SIGTERM", "yaml", 143), ("SIGHUP", "yaml", 143), ("SIGINT", "click", 130)],
+)
+def test_signal_while_a_command_begins_ends_it(
+    command: Command, prefix: list[str], name: str, module: str, code: int, verb: str
+) -> None:
+    words = (verb, str(command.manifest), "--output", str(command.out))
+
+    ended = run_until_import(command, prefix, signal.Signals[name], module, *words)
+
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert ended.stderr == f"batch-runner: ended by {name}\n"
+
+
+@in_both_ways
+@pytest.mark.parametrize(
+    ("start", "delay"), [("module", 0.0), ("module", 0.3), ("module", 1.0), ("script", 0.0)]
+)
+def test_sigterm_soon_after_the_start_ends_submissions(
+    command: Command, service: Service, prefix: list[str], start: str, delay: float
+) -> None:
+    write_manifest(command.manifest, 20)
+    command.manifest.write_text(command.manifest.read_text().replace("pace: 50/s", "pace: 2/s"))
+    program = [sys.executable, "-m", "batch_runner"]
+    if start == "script":
+        program = [str(Path(sysconfig.get_path("scripts"), "batch-runner"))]
+    process = subprocess.Popen(
+        [*prefix, *program, "run", str(command.manifest), "--output", str(command.out)],
+        env=command.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    number = _wait_for_handler(process.pid, inside=bool(prefix))
+    time.sleep(delay)
+
+    os.kill(number, signal.SIGTERM)
+    _, err = process.communicate(timeout=PATIENCE)
+
+    assert process.returncode in (143, 3)
+    assert "Traceback" not in err
+    assert len(service.paid()) < 20
+    assert set(service.paid().values()) <= {1}
+    assert "held" not in command.statuses().values()
+
+
+def _wait_for_handler(pid: int, *, inside: bool) -> int:
+    """Return the process id of the command once it has a handler for SIGTERM."""
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        try:
+            children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+            number = int(children[0]) if inside else pid
+            status = Path(f"/proc/{number}/status").read_text()
+        except (IndexError, FileNotFoundError, ProcessLookupError):
+            continue
+        caught = int(status.split("SigCgt:")[1].split()[0], 16)
+        if caught >> (signal.SIGTERM - 1) & 1:
+            return number
+    raise AssertionError("no handler")
+
+
+def test_sighup_ignored_at_the_start_stays_ignored(command: Command, service: Service) -> None:
+    words = ("run", str(command.manifest), "--output", str(command.out))
+
+    ended = run_until_import(
+        command, ["nohup"], signal.SIGHUP, "batch_runner.cli.commands.run", *words
+    )
+
+    assert ended.returncode == 0
+    assert len(service.paid()) == 8

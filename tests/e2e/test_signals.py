@@ -114,7 +114,7 @@ def test_sigterm_soon_after_the_start_ends_submissions(
     command: Command, service: Service, prefix: list[str], start: str, delay: float
 ) -> None:
     write_manifest(command.manifest, 20)
-    command.manifest.write_text(command.manifest.read_text().replace("pace: 50/s", "pace: 2/s"))
+    command.manifest.write_text(command.manifest.read_text().replace("rate: 50/s", "rate: 2/s"))
     program = [sys.executable, "-m", "batch_runner"]
     if start == "script":
         program = [str(Path(sysconfig.get_path("scripts"), "batch-runner"))]

@@ -54,8 +54,8 @@ check: lint types cover  ## All that CI checks
 
 .PHONY: soak
 soak: $(READY)  ## Sweep kills and faults for SECONDS (default 600)
-	$(PYTHON) -m tests.simulation --seconds $$(($(SECONDS) / 2))
-	$(PYTHON) -m tests.soak --seconds $$(($(SECONDS) / 2))
+	$(PYTHON) -m tests.crash --seconds $$(($(SECONDS) / 2))
+	$(PYTHON) -m tests.crash.soak --seconds $$(($(SECONDS) / 2))
 
 .PHONY: bench
 bench: $(READY)  ## Measure against the budget; make bench ONE='cpu pace', ONE=soak

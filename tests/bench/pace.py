@@ -28,7 +28,7 @@ from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
 from batch_runner.units import Rate
 from tests.bench import _rows
 from tests.bench._windows import most_in
-from tests.virtual_time import VirtualTimeLoop
+from tests.clock import VirtualTimeLoop
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -16,7 +16,7 @@ from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import digest
 from tests.e2e.conftest import write_manifest
-from tests.report_night import Night, a_png, an_item
+from tests.harness.stored_job import Night, an_item, png_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ class Choice:
     def done(self, item: ItemSpec, name: str) -> Path:
         """Say that an item is done, its file under `name` in the output folder."""
         path = self.night.folder / name
-        path.write_bytes(a_png(item.position))
+        path.write_bytes(png_bytes(item.position))
         placed = a_placed(path, name)
         self.night.submitted(item)
         self.night.record(item, Event.TASK_COMPLETED)

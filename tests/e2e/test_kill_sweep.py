@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak import Counts, Night
+from tests.crash.soak import Counts, Night
 
 
 @pytest.mark.parametrize("seed", range(1001, 1005))

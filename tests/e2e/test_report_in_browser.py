@@ -14,7 +14,7 @@ import pytest
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.units import Price
-from tests.report_night import HOSTILE, Night, an_item
+from tests.harness.stored_job import HOSTILE, Night, an_item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from anyio.to_thread import current_default_thread_limiter
 
-from tests.virtual_time import VirtualTimeLoop
+from tests.clock import VirtualTimeLoop
 
 
 @pytest.fixture

@@ -1,0 +1,158 @@
+"""What must be true after every run of a night, whatever happened in it.
+
+Read from outside: the journal's file, the folder, and the ledger of the service.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.journal import JournalReader
+from batch_runner.lifecycle import SETTLED, Event, ItemStatus
+from batch_runner.storage.placing import damage
+from tests.bench._windows import most_in
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from batch_runner.journal import EventRow, ItemRow
+    from batch_runner.settings import Limits
+    from tests.crash.service import ActedService, PaidTask
+
+_UNSEEN = frozenset({Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value})
+#: More events than any night has.
+MOST_EVENTS = 100_000
+_NAMED = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DOWNLOAD_PENDING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """Everything that is known of one job, by item."""
+
+    folder: JobFolder
+    rows: list[ItemRow]
+    events: dict[str, list[EventRow]]  # by item id
+    paid: dict[str, list[PaidTask]]  # by item id
+    given_twice: frozenset[str]  # task ids
+    approved: Counter[str]  # new creates that a person allowed, by item id
+    left_out: frozenset[str]  # ids that some run did not find in its list
+    removed: frozenset[str]  # names of files that a person removed and no run has looked for since
+
+
+def read_books(
+    root: Path,
+    service: ActedService,
+    *,
+    approved: Counter[str],
+    left_out: set[str],
+    removed: set[str],
+) -> Books | None:
+    """Return the books of the job at `root`, None when its journal was never finished."""
+    folder = JobFolder(root)
+    if not folder.marker.exists():
+        return None
+    paid: dict[str, list[PaidTask]] = defaultdict(list)
+    for task in service.ledger:
+        paid[task.item].append(task)
+    ids_given = Counter(task.id for task in service.ledger)
+    with JournalReader(folder.journal) as reader:
+        rows = list(reader.items())
+        courses = reader.courses(MOST_EVENTS).of([row.key for row in rows])
+    return Books(
+        folder=folder,
+        rows=rows,
+        events={row.id: courses.get(row.key, []) for row in rows},
+        paid=paid,
+        given_twice=frozenset(task_id for task_id, count in ids_given.items() if count > 1),
+        approved=approved,
+        left_out=frozenset(left_out),
+        removed=frozenset(removed),
+    )
+
+
+def violations(books: Books) -> Iterator[str]:
+    """Yield every promise that is broken, after any run."""
+    for row in books.rows:
+        paid = books.paid.get(row.id, [])
+        yield from _paid_twice(books, row, paid)
+        yield from _lost_ids(books, row, paid)
+        yield from _broken_done(books, row, paid)
+        yield from _lost_attempt(books, row)
+        if row.status in _NAMED and not (row.reason and row.message):
+            yield f"{row.id} is {row.status} without a reason"
+
+
+def beyond_limits(limits: Limits, paid: int, left: Sequence[float]) -> Iterator[str]:
+    """Yield the limits that a run has not kept: `left` are the moments of its creates."""
+    if limits.max_submissions is not None and paid > limits.max_submissions:
+        yield f"{paid} creates were paid for, {limits.max_submissions} were allowed"
+    most = most_in(left, limits.rate.seconds)
+    if most > limits.rate.count + 1:
+        yield f"{most} creates left within {limits.rate.seconds:g} s, {limits.rate.count:g} may"
+
+
+def violations_at_the_end(books: Books, items: int) -> Iterator[str]:
+    """Yield what a last run without faults should have finished."""
+    if len(books.rows) != items:
+        yield f"{items} items were listed, {len(books.rows)} are known"
+    for row in books.rows:
+        if row.status not in SETTLED:
+            yield f"{row.id} is {row.status} after a run without faults"
+        known = {event.task_id for event in books.events[row.id]} | books.given_twice
+        for task in books.paid.get(row.id, []):
+            if task.promised and task.id not in known:
+                yield f"{row.id} forgot task {task.id}, whose id the runner had read"
+    named = {file.name for row in books.rows for file in row.files}
+    there = {path.name for path in books.folder.root.iterdir() if not path.name.startswith(".")}
+    # An item given up half-way may leave a whole file behind; any other file is a stranger.
+    halfway = tuple(row.name for row in books.rows if row.status is not ItemStatus.DONE)
+    for name in sorted(there - named):
+        if not name.startswith(halfway):
+            yield f"{name} stands there, and no item has it"
+
+
+def _paid_twice(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+    policy = min(row.attempts - 1, sum(task.told_failed for task in paid))
+    allowed = 1 + policy + books.approved[row.id]
+    if len(paid) > allowed:
+        yield f"{row.id} was paid for {len(paid)} times, {allowed} were allowed"
+    if len(paid) > row.attempt:
+        yield f"{row.id} was paid for {len(paid)} times, the journal counts {row.attempt}"
+
+
+def _lost_ids(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+    """Hold each id against the item's events: there, or its create is known to be unanswered."""
+    events = books.events[row.id]
+    known = {event.task_id for event in events}
+    lost = [task.id for task in paid if task.id not in known]
+    unseen = sum(event.event in _UNSEEN for event in events)
+    if len(lost) > unseen + (row.status is ItemStatus.SUBMITTING):
+        yield f"{row.id} lost its paid tasks {', '.join(lost)}"
+
+
+def _lost_attempt(books: Books, row: ItemRow) -> Iterator[str]:
+    if row.status is not ItemStatus.FAILED or row.id in books.left_out:
+        return
+    ended_by_service = books.events[row.id][-1].event == Event.TASK_FAILED.value
+    if ended_by_service and row.attempt < row.attempts:
+        yield f"{row.id} has failed for good after attempt {row.attempt} of {row.attempts}"
+
+
+def _broken_done(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+    if row.status is not ItemStatus.DONE:
+        return
+    # An id given twice is known to the service as the later task, whichever item knows it: if the
+    # second answer was lost in a crash, nobody can tell that its files are not this item's.
+    known = paid if row.task_id not in books.given_twice else itertools.chain(*books.paid.values())
+    wanted = [task.hashes for task in known if task.id == row.task_id]
+    files = {file.sha256 for file in row.files}
+    if not files or files not in wanted:
+        yield f"{row.id} is done, but its files are not those of task {row.task_id}"
+    for file in row.files:
+        if file.name not in books.removed and (wrong := damage(books.folder, file)):
+            yield f"{row.id} is done, but {wrong}"

@@ -1,0 +1,93 @@
+"""An event loop that lives in virtual time: when nothing is ready, the next timer is now.
+
+Unlike `tests.clock` it waits for nothing outside: no sockets, no threads. So an hour takes
+as long as what happens in it, and a loop with nothing left to wait for has hung, which is an error
+instead of an endless test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+#: Virtual seconds after which a run counts as one that never ends.
+ENDLESS = 7 * 86400.0
+#: Virtual seconds that one turn of the loop takes: a clock that can stand still shows bugs that no
+#: real one has.
+TURN = 1e-6
+
+
+class Stuck(Exception):
+    """The run waits for something that will never come, or never ends."""
+
+
+class World:
+    """The time that goes on while processes come and go, in seconds."""
+
+    def __init__(self, now: float = 0.0) -> None:
+        self.now = now
+
+
+class _NoWaiting(selectors.DefaultSelector):
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+        self._until = world.now + ENDLESS
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            raise Stuck("every coroutine waits, and nothing will wake any of them")
+        self._world.now += max(timeout, TURN)
+        if self._world.now > self._until:
+            raise Stuck(f"the run has not ended after {ENDLESS:.0f} s")
+        return []
+
+
+class _Task(asyncio.Task[Any]):
+    """A task whose hash does not depend on its address: sets of tasks keep one order."""
+
+    def __init__(self, *arguments: Any, number: int, **options: Any) -> None:
+        self._number = number
+        super().__init__(*arguments, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class NightLoop(asyncio.SelectorEventLoop):
+    """The loop of one process of a night; several share one `World`."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._tasks_made = 0
+        super().__init__(_NoWaiting(world))
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type]
+
+    def time(self) -> float:
+        """Return the world's time."""
+        return self._world.now
+
+    def _make_task(
+        self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
+    ) -> _Task:
+        self._tasks_made += 1
+        return _Task(work, loop=loop, number=self._tasks_made, **options)
+
+    def bury(self) -> None:
+        """Clear the coroutines of a process that has died; what they still do reaches nothing."""
+        self.set_exception_handler(lambda loop, context: None)
+        for _ in range(20):
+            if not (left := asyncio.all_tasks(self)):
+                break
+            for task in left:
+                task.cancel()
+            try:
+                self.run_until_complete(asyncio.wait(left))
+            except Stuck:
+                continue
+        self.run_until_complete(self.shutdown_asyncgens())
+        self.close()

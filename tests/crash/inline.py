@@ -1,0 +1,101 @@
+"""What threads do in a real run, done in the event loop, so that a seed decides their order too."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from batch_runner.errors import JournalError
+from batch_runner.journal.sqlite.group_commit import PATIENCE, PendingOperation, commit_batch
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Callable
+
+    from tests.crash.crash import CrashPoint
+
+T = TypeVar("T")
+
+#: Seconds that a commit is on its way to the disk; what comes meanwhile is the next batch.
+SYNC = 0.002
+
+
+class InlineCommitter:
+    """A `Committer` without a thread. It may die before, in the middle of, or after each commit.
+
+    From batch number `full_from` on, the disk takes no more; None: it takes everything.
+    """
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        after_commit: Callable[[], None],
+        *,
+        crash: CrashPoint,
+        full_from: int | None,
+    ) -> None:
+        self._connection = connection
+        self._after_commit = after_commit
+        self._crash = crash
+        self._full_from = full_from
+        self._queue: list[PendingOperation] = []
+        self._batches = 0
+        self._on_its_way = False
+
+    @property
+    def busy(self) -> bool:
+        """Say whether something is on its way to the disk."""
+        return bool(self._queue) or self._on_its_way
+
+    def submit(
+        self, operation: Callable[[sqlite3.Connection], T], *, patient: bool = False
+    ) -> asyncio.Future[T]:
+        """Queue `operation` for the next batch, which a patient one alone begins later."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.append(PendingOperation(operation, future))
+        if not self._on_its_way:
+            self._on_its_way = not patient
+            loop.call_later(PATIENCE if patient else SYNC, self._next_batch)
+        return future
+
+    def close(self) -> None:
+        """Commit what is queued."""
+        while self._queue and not self._crash.dead:
+            self._commit()
+
+    def _next_batch(self) -> None:
+        if self._crash.dead or not self._queue:
+            return
+        self._commit()
+        self._on_its_way = bool(self._queue)
+        if self._on_its_way:
+            asyncio.get_running_loop().call_later(SYNC, self._next_batch)
+
+    def _commit(self) -> None:
+        batch, self._queue = self._queue, []
+        self._batches += 1
+        self._crash.step(f"before commit {self._batches}")
+        if self._full_from is not None and self._batches >= self._full_from:
+            for waiting in batch:
+                waiting.error = JournalError("the journal cannot be written: disk is full")
+        else:
+            commit_batch(self._connection, batch)
+            self._crash.step(f"after commit {self._batches}, the marker not raised")
+            self._after_commit()
+            self._crash.step(f"after commit {self._batches}, nobody told")
+        for waiting in batch:
+            waiting.settle()
+
+
+class InlineOffload:
+    """Runs blocking work at once; the process may die before it or after it."""
+
+    def __init__(self, crash: CrashPoint) -> None:
+        self._crash = crash
+
+    async def __call__(self, work: Callable[..., T], *arguments: Any) -> T:
+        await self._crash.arrive("before a file is placed")
+        result = work(*arguments)
+        await self._crash.arrive("a file is placed")
+        return result

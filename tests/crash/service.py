@@ -1,0 +1,235 @@
+"""The service, acted in memory: a `Provider` that keeps a ledger and fails as the seed decides.
+
+Every call rolls dice of its own, made from the seed, the kind of call, its subject and how often it
+was made. So what one call meets does not depend on the order of the others, and a change in the
+runner moves as little of a night as possible.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from batch_runner.errors import ApiError, Failure, FileRejected
+from batch_runner.models import TaskReport, TaskState
+from tests.crash.pictures import picture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from batch_runner.providers.base import Receiver
+    from tests.crash.clock import World
+    from tests.crash.crash import CrashPoint
+
+_STATUS = {
+    Failure.AMBIGUOUS: 503,
+    Failure.LIMITED: 429,
+    Failure.REJECTED: 400,
+    Failure.NOT_FOUND: 404,
+    Failure.FORBIDDEN: 403,
+    Failure.REDIRECTED: 307,
+}
+#: How a create can fail although its task was made: the answer got lost, or said nothing.
+_AFTER_PAYMENT = (Failure.NO_RESPONSE, Failure.AMBIGUOUS)
+_STRANGE = (TaskState.UNKNOWN_WORD, TaskState.PENDING, TaskState.RUNNING)
+
+
+@dataclass(slots=True, kw_only=True)
+class PaidTask:
+    """One row of the ledger: a create that was accepted."""
+
+    id: str
+    item: str
+    known_at: float  # until then its status is 404
+    finished_at: float
+    end: TaskState
+    files: tuple[bytes, ...]
+    answered: bool = False  # the client has read the id, in the run at work
+    promised: bool = False  # and that run lived to its end: the id may never be forgotten
+    told_failed: bool = False  # the client has been told so
+
+    @property
+    def hashes(self) -> set[str]:
+        """Return the SHA-256 of each of its files."""
+        return {hashlib.sha256(data).hexdigest() for data in self.files}
+
+
+class ActedService:
+    """The service of one night; it outlives the client's processes."""
+
+    def __init__(self, seed: int, world: World, note: Callable[[str], None]) -> None:
+        climate = random.Random(f"{seed} climate")
+        self._seed = seed
+        self._world = world
+        self._note = note
+        self._trouble = {
+            call: climate.choice((0.0, 0.05, 0.15, 0.4))
+            for call in ("create", "status", "result", "download", "upload")
+        }
+        self._failing = climate.choice((0.0, 0.1, 0.3))
+        self._calls: Counter[tuple[str, str]] = Counter()
+        self._expiry: dict[str, float] = {}
+        self.calm = False  # no more faults
+        self.faults = 0
+        self.ledger: list[PaidTask] = []
+        self.left: list[float] = []  # when creates left in this run
+        self.crash: CrashPoint
+
+    async def submit(self, workflow: str, params: dict[str, Any]) -> str:
+        """Accept a create, or fail before or after accepting it."""
+        item = params["6"]["text"]
+        self.left.append(self._world.now)
+        dice = self._dice("create", item)
+        await self._travel("create on its way", dice)
+        fault = self._fault("create", dice)
+        paid = fault is None or (fault in _AFTER_PAYMENT and dice.random() < 0.5)
+        task = self._pay(item, dice) if paid else None
+        await self._travel("answer to a create on its way", dice)
+        if fault is not None:
+            self._note(f"create {item}: {fault}, {'paid' if paid else 'not paid'}")
+            candidate = task.id if task and dice.random() < 0.3 else None
+            raise self._error("create", fault, dice, candidate=candidate)
+        assert task is not None
+        task.answered = True
+        self._note(f"create {item}: {task.id}")
+        return task.id
+
+    async def status(self, task_id: str) -> TaskReport:
+        """Say where a task stands."""
+        dice = self._dice("status", task_id)
+        await self._travel("status", dice)
+        task = self._task(task_id)
+        self._raise_fault("status", dice)
+        if self._world.now < task.known_at and not self.calm:
+            raise self._error("status", Failure.NOT_FOUND, dice)
+        early = self._world.now < task.finished_at or self._strikes("status", dice)
+        state = dice.choice(_STRANGE) if early else task.end
+        if state in (TaskState.FAILED, TaskState.CANCELED):
+            # Of tasks that were given one id the client cannot tell which of them it is.
+            for one in self.ledger:
+                one.told_failed |= one.id == task_id
+        progress = dice.choice((None, None, dice.random()))
+        self._note(f"status {task.item}: {state}")
+        return TaskReport(state=state, progress=progress, word=state.value.upper())
+
+    async def result(self, task_id: str) -> list[str]:
+        """Give the addresses of a task's files; some do not live long."""
+        dice = self._dice("result", task_id)
+        await self._travel("result", dice)
+        task = self._task(task_id)
+        self._raise_fault("result", dice)
+        addresses = []
+        for index in range(len(task.files)):
+            address = f"{task_id}/{index}/{self._calls['result', task_id]}"
+            brief = self._strikes("result", dice)
+            self._expiry[address] = self._world.now + dice.uniform(0, 2) if brief else math.inf
+            addresses.append(address)
+        return addresses
+
+    async def download(self, url: str, receive: Receiver) -> bool:
+        """Send a file: whole, cut off, damaged, or not at all."""
+        dice = self._dice("download", url)
+        await self._travel("download", dice)
+        if self._world.now > self._expiry[url]:
+            raise self._error("download", dice.choice((Failure.NOT_FOUND, Failure.FORBIDDEN)), dice)
+        task_id, index, _ = url.split("/")
+        data = self._task(task_id).files[int(index)]
+        if not self._strikes("download", dice):
+            await _send(data, receive)
+            return True
+        self.faults += 1
+        fault = dice.choice(("cut", "silently cut", "damaged", "refused", *Failure))
+        self._note(f"download {url}: {fault}")
+        if fault == "refused":
+            raise FileRejected("the address may not be asked")
+        if isinstance(fault, Failure):
+            raise self._error("download", fault, dice)
+        at = dice.randrange(len(data))
+        await _send(data[:at], receive)
+        if fault == "cut":
+            raise self._error("download", Failure.NO_RESPONSE, dice)
+        if fault == "damaged":
+            await _send(bytes([data[at] ^ 0x55]) + data[at + 1 :], receive)
+        return bool(fault == "damaged")
+
+    def run_ended(self, *, killed: bool) -> None:
+        """Note which answers the client was given time to keep."""
+        for task in self.ledger:
+            task.promised |= task.answered and not killed
+            task.answered = False
+
+    async def upload(self, name: str, content: bytes) -> str:
+        """Take a file, or do not; nothing is ever charged for one."""
+        dice = self._dice("upload", name)
+        await self._travel("upload", dice)
+        self._raise_fault("upload", dice)
+        await self._travel("answer to an upload", dice)
+        return f"/uploads/{hashlib.sha256(content).hexdigest()}"
+
+    def _pay(self, item: str, dice: random.Random) -> PaidTask:
+        task_id = f"{dice.getrandbits(128):032x}"
+        if self.ledger and not self.calm and dice.random() < 0.01:
+            task_id = dice.choice(self.ledger).id  # a service that gives one id to two tasks
+        ends = TaskState.COMPLETED
+        if not self.calm and dice.random() < self._failing:
+            ends = dice.choice((TaskState.FAILED, TaskState.CANCELED))
+        now = self._world.now
+        task = PaidTask(
+            id=task_id,
+            item=item,
+            known_at=now + dice.choice((0.0, 0.0, 0.0, 5.0, 500.0)),
+            finished_at=now + dice.choice((0.0, 3.0, 20.0, 60.0, 60.0, 1000.0)) * dice.random(),
+            end=ends,
+            files=tuple(picture(f"{task_id} {n}") for n in range(dice.choice((1, 1, 1, 2)))),
+        )
+        self.ledger.append(task)
+        return task
+
+    def _task(self, task_id: str) -> PaidTask:
+        return next(task for task in self.ledger if task.id == task_id)
+
+    def _dice(self, call: str, subject: str) -> random.Random:
+        self._calls[call, subject] += 1
+        return random.Random(f"{self._seed} {call} {subject} {self._calls[call, subject]}")
+
+    async def _travel(self, what: str, dice: random.Random) -> None:
+        """Be on the way for a while; the client's process may die meanwhile."""
+        await anyio.sleep(dice.choice((0.01, 0.1, 0.1, 10.0)) * dice.random())
+        await self.crash.arrive(what)
+
+    def _strikes(self, call: str, dice: random.Random) -> bool:
+        return not self.calm and dice.random() < self._trouble[call]
+
+    def _fault(self, call: str, dice: random.Random) -> Failure | None:
+        if not self._strikes(call, dice):
+            return None
+        self.faults += 1
+        return dice.choice(list(Failure))
+
+    def _raise_fault(self, call: str, dice: random.Random) -> None:
+        if (fault := self._fault(call, dice)) is not None:
+            self._note(f"{call}: {fault}")
+            raise self._error(call, fault, dice)
+
+    def _error(
+        self, call: str, failure: Failure, dice: random.Random, *, candidate: str | None = None
+    ) -> ApiError:
+        limited = failure is Failure.LIMITED
+        return ApiError(
+            f"{call}: {failure}",
+            failure=failure,
+            status=_STATUS.get(failure),
+            retry_after=dice.choice((None, 1.0, 20.0, 900.0)) if limited else None,
+            candidate=candidate,
+        )
+
+
+async def _send(data: bytes, receive: Receiver) -> None:
+    if data and (spilling := receive(data)) is not None:
+        await spilling

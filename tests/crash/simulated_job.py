@@ -1,0 +1,300 @@
+"""One night from one seed: runs that meet faults and die, a person in between, a quiet last run."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+import random
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from batch_runner.engine.control import ExitCode
+from batch_runner.engine.run import make_shift, work
+from batch_runner.jobdir.open import open_job
+from batch_runner.journal import Change
+from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
+from batch_runner.models import UPLOAD_MARK, InputFile
+from batch_runner.settings import Downloads, Limits, Polling, Retries, Settings, Timeouts
+from tests.crash.audit import beyond_limits, read_books, violations, violations_at_the_end
+from tests.crash.clock import NightLoop, World
+from tests.crash.crash import CrashPoint, Killed
+from tests.crash.inline import InlineCommitter, InlineOffload
+from tests.crash.service import ActedService
+from tests.harness import IDENTITY, an_item
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.engine.run import RunSummary
+    from batch_runner.jobdir.open import OpenJob
+    from batch_runner.journal import ItemRow
+    from batch_runner.models import ItemSpec
+    from tests.crash.audit import Books
+
+#: Wall-clock seconds since the epoch at the world's zero.
+EVENING = 1_700_000_000.0
+#: The input file of those items that have one.
+PHOTO = b"two people, smiling"
+#: Seconds from the last troubled run to the quiet one: whatever was to be waited for is over.
+UNTIL_QUIET = 2 * 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """What one night was: every call, every event of the journal, and what was broken."""
+
+    seed: int
+    lines: tuple[str, ...]
+    violations: tuple[str, ...]
+    runs: int
+    crashes: int
+    faults: int
+    submissions: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunPlan:
+    """What is drawn for one run. None: it does not happen."""
+
+    crash_at: int | None = None  # step
+    full_from: int | None = None  # commit from which the journal's disk takes no more
+    deadline: float | None = None  # seconds
+    chance: int = 0  # seed of the client's own jitter
+
+
+def night(seed: int, root: Path) -> Trace:
+    """Play the night of `seed` in the empty folder `root`."""
+    return Night(seed, root).play()
+
+
+class Night:
+    """A job, its service, and the time that they share."""
+
+    def __init__(self, seed: int, root: Path) -> None:
+        self._seed = seed
+        self._root = root
+        self._dice = random.Random(seed)
+        self._world = World()
+        self._lines: list[str] = []
+        self._service = ActedService(seed, self._world, self._note)
+        self._items = self._draw_items()
+        self._settings = self._draw_settings()
+        self._approved: Counter[str] = Counter()
+        self._removed: set[str] = set()
+        self._left_out: set[str] = set()
+        self._unlisted: ItemSpec | None = None  # whose line is out of the list in this run
+        self._violations: list[str] = []
+        self._runs = self._crashes = self._last_event = 0
+
+    def play(self) -> Trace:
+        """Go through the runs until the last, or until something is broken."""
+        for _ in range(self._dice.randint(1, 4)):
+            self._run(self._draw_plan(), self._settings)
+            if self._violations:
+                break
+            self._let_a_person_decide()
+            self._world.now += self._dice.choice((1.0, 600.0, 36000.0))
+        else:
+            self._quiet_run()
+        return Trace(
+            seed=self._seed,
+            lines=tuple(self._lines),
+            violations=tuple(self._violations),
+            runs=self._runs,
+            crashes=self._crashes,
+            faults=self._service.faults,
+            submissions=len(self._service.ledger),
+        )
+
+    # What is drawn.
+
+    def _draw_items(self) -> list[ItemSpec]:
+        items = [
+            an_item(number, prompt=f"item-{number}", attempts=self._dice.choice((1, 1, 1, 2, 3)))
+            for number in range(self._dice.randint(3, 12))
+        ]
+        photo = self._root.with_name("photo.jpg")
+        photo.write_bytes(PHOTO)
+        file = InputFile(path=photo, sha256=hashlib.sha256(PHOTO).hexdigest())
+        for item in items if self._dice.random() < 0.3 else ():
+            if self._dice.random() < 0.7:
+                item.files = (file,)
+                item.params = {**item.params, "9": {"url": f"{UPLOAD_MARK}{file.sha256}"}}
+        return items
+
+    def _draw_settings(self) -> Settings:
+        draw = self._dice.choice
+        settings = Settings(
+            limits=Limits.model_validate(
+                {
+                    "rate": draw(("1/s", "5/s", "50/s")),
+                    "in_flight": draw((1, 3, 12)),
+                    "poll_rate": draw(("1/s", "20/s")),
+                    "max_submissions": draw((None, None, None, 5)),
+                }
+            ),
+            timeouts=Timeouts(task=draw((300.0, 7200.0)), unknown=draw((3.0, 60.0))),
+            polling=Polling(concurrency=draw((1, 4))),
+            retries=Retries(max_tries=draw((1, 3, 6)), budget=draw((3, 20))),
+            downloads=Downloads(concurrency=draw((1, 3)), free_bytes=1),
+        )
+        at_once = {"concurrent_submissions": draw((1, 2, 8))}
+        return settings.model_copy(update={"limits": settings.limits.model_copy(update=at_once)})
+
+    def _draw_plan(self) -> RunPlan:
+        draw, steps = self._dice, 20 * len(self._items)
+        return RunPlan(
+            crash_at=draw.randint(1, steps) if draw.random() < 0.7 else None,
+            full_from=draw.randint(1, 30) if draw.random() < 0.1 else None,
+            deadline=draw.uniform(1, 200) if draw.random() < 0.2 else None,
+            chance=draw.getrandbits(32),
+        )
+
+    # What happens.
+
+    def _quiet_run(self) -> None:
+        """Run once more, with nothing in the way; and look whether everything is settled."""
+        self._service.calm = True
+        self._world.now += UNTIL_QUIET
+        limits = Limits.model_validate({"rate": "5/s"})
+        self._run(RunPlan(), Settings(limits=limits, downloads=Downloads(free_bytes=1)))
+        if (books := self._books()) is not None:
+            self._violations += violations_at_the_end(books, len(self._items))
+
+    def _run(self, plan: RunPlan, settings: Settings) -> None:
+        self._runs += 1
+        out = not self._service.calm and self._dice.random() < 0.2
+        self._unlisted = self._dice.choice(self._items) if out else None
+        if self._unlisted is not None:
+            self._left_out.add(self._unlisted.id)
+        paid_before = self._paid_unlisted()
+        self._note(f"RUN {self._runs} {plan} without {self._unlisted and self._unlisted.id}")
+        self._service.left.clear()
+        crash = self._service.crash = CrashPoint(plan.crash_at, self._note)
+        try:
+            self._process(crash, plan, settings)
+        except Killed:
+            self._crashes += 1
+            self._service.run_ended(killed=True)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
+            self._violations.append(f"the run ended by {error!r}")
+        limits, service = settings.limits, self._service
+        self._violations += beyond_limits(limits, len(service.ledger), service.left)
+        if self._unlisted is not None and self._paid_unlisted() > paid_before:
+            self._violations.append(f"{self._unlisted.id} was paid for, and is not listed")
+        self._audit()
+
+    def _paid_unlisted(self) -> int:
+        out = self._unlisted
+        return 0 if out is None else sum(task.item == out.id for task in self._service.ledger)
+
+    def _process(self, crash: CrashPoint, plan: RunPlan, settings: Settings) -> None:
+        """Live the life of one process, from the lock to the summary."""
+
+        def wall_clock() -> float:
+            if not _in_a_loop():
+                crash.step("in a transaction before the run")
+            return self._wall_time()
+
+        with open_job(self._root, IDENTITY, wall_clock=wall_clock) as job:
+            self._removed.clear()  # whatever is missing has been noticed
+            job.journal.import_items(item for item in self._items if item is not self._unlisted)
+            loop = NightLoop(self._world)
+            try:
+                summary = loop.run_until_complete(self._work(job, crash, plan, settings))
+            finally:
+                crash.dead = True
+                loop.bury()
+        self._service.run_ended(killed=False)
+        self._note(f"EXIT {summary.exit_code.name} {summary.stop and summary.stop.reason}")
+        if summary.stop and summary.stop.reason == "journal" and plan.full_from is None:
+            self._violations.append(f"the journal was given up: {summary.stop.message}")
+        listed = len(self._items) - (self._unlisted is not None)
+        if summary.exit_code is ExitCode.DONE and summary.counts[ItemStatus.DONE] < listed:
+            self._violations.append("exit code 0 although not every item is done")
+
+    async def _work(
+        self, job: OpenJob, crash: CrashPoint, plan: RunPlan, settings: Settings
+    ) -> RunSummary:
+        shift = make_shift(
+            job,
+            settings,
+            self._service,
+            deadline=plan.deadline,
+            seed=plan.chance,
+            wall_clock=self._wall_time,
+            offload=InlineOffload(crash),
+        )
+        committer = functools.partial(InlineCommitter, crash=crash, full_from=plan.full_from)
+        return await work(shift, committer=committer)
+
+    def _let_a_person_decide(self) -> None:
+        """Look at the job in the morning: some items are resolved, retried, or lose their file."""
+        if (books := self._books()) is None:
+            return
+        with open_job(self._root, None, wall_clock=self._wall_time) as job:
+            for row in books.rows:
+                status = job.journal.status_of(row.key)
+                if status is ItemStatus.DONE and self._dice.random() < 0.05:
+                    self._note(f"PERSON removes the file of {row.id}")
+                    self._removed.add(row.files[0].name)
+                    books.folder.root.joinpath(row.files[0].name).unlink()
+                elif (change := self._decision(books, row, status)) is not None:
+                    self._note(f"PERSON {change.event} {row.id}")
+                    self._approved[row.id] += change.event in PAYS_AGAIN
+                    job.journal.apply(change)
+
+    def _decision(self, books: Books, row: ItemRow, status: ItemStatus | None) -> Change | None:
+        if status in (ItemStatus.FAILED, ItemStatus.REJECTED) and self._dice.random() < 0.2:
+            return Change(key=row.key, event=Event.RETRIED)
+        if status is not ItemStatus.HELD or self._dice.random() < 0.5:
+            return None
+        owned = {event.task_id for events in books.events.values() for event in events}
+        found = [task.id for task in books.paid.get(row.id, []) if task.id not in owned]
+        if found:
+            return Change(key=row.key, event=Event.ATTACHED, task_id=found[-1])
+        event = self._dice.choice((Event.RESUBMITTED, Event.DROPPED))
+        return Change(key=row.key, event=event, reason="dropped", message="given up by a person")
+
+    # What is seen of it.
+
+    def _audit(self) -> None:
+        if (books := self._books()) is None:
+            if self._service.ledger:
+                self._violations.append("something was paid for before there was a journal")
+            return
+        self._violations += violations(books)
+        news = [event for events in books.events.values() for event in events]
+        for event in sorted(news, key=lambda event: event.seq):
+            if event.seq > self._last_event:
+                moment = event.at - EVENING
+                self._lines.append(
+                    f"{moment:12.3f}    journal {event.seq} {event.key[-2:]} {event.event} "
+                    f"{event.attempt} {event.task_id or ''} {event.reason or ''}"
+                )
+        self._last_event = max((event.seq for event in news), default=self._last_event)
+
+    def _books(self) -> Books | None:
+        return read_books(
+            self._root,
+            self._service,
+            approved=self._approved,
+            left_out=self._left_out,
+            removed=self._removed,
+        )
+
+    def _wall_time(self) -> float:
+        return EVENING + self._world.now
+
+    def _note(self, line: str) -> None:
+        self._lines.append(f"{self._world.now:12.3f} {line}")
+
+
+def _in_a_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

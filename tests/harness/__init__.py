@@ -1,0 +1,177 @@
+"""Nights for tests: a job against the acted service in one event loop, and the audit after it.
+
+What is asserted is what the journal says, what stands on the disk, and what the service's own
+ledger counted, never which method was called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import hashlib
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from anyio.to_thread import current_default_thread_limiter
+from pydantic import SecretStr
+
+from batch_runner.engine.run import RunSummary, make_shift, work
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import JobIdentity, open_job
+from batch_runner.journal import ItemRow, JournalReader
+from batch_runner.journal.sqlite.group_commit import GroupCommit
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
+from batch_runner.providers import open_provider
+from batch_runner.settings import Limits, Service, Settings
+from batch_runner.simulator import Simulator, SimulatorSettings
+from batch_runner.storage.placing import damage
+from tests.clock import VirtualTimeLoop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from batch_runner.engine.context import Shift
+
+KEY = "sk-a-key-that-must-not-leak"
+IDENTITY = JobIdentity(job="nights", provider="baicai", origin="http://127.0.0.1")
+
+
+def some_items(count: int, *, attempts: int = 1) -> list[ItemSpec]:
+    """Return items that differ in their prompt."""
+    return [an_item(number, attempts=attempts) for number in range(count)]
+
+
+def an_item(number: int = 0, *, prompt: str | None = None, attempts: int = 1) -> ItemSpec:
+    """Return one item; its prompt tells the service's ledger which it is."""
+    text = prompt or f"horse {number}"
+    return ItemSpec(
+        key=f"{number:032x}",
+        position=number,
+        id=f"item-{number}",
+        name=f"card-{number}",
+        prompt=text,
+        workflow="year_of_the_horse_greeting_card",
+        params={"6": {"text": text}},
+        attempts=attempts,
+    )
+
+
+def with_photo(items: list[ItemSpec], photo: Path, content: bytes) -> list[ItemSpec]:
+    """Return `items`, each sending the photo, which had `content` when they were planned."""
+    file = InputFile(path=photo, sha256=hashlib.sha256(content).hexdigest())
+    for item in items:
+        item.files = (file,)
+        item.params = {**item.params, "113": {"url": f"{UPLOAD_MARK}{file.sha256}"}}
+    return items
+
+
+def some_settings(**limits: object) -> Settings:
+    """Return settings that are quick enough for a test's night."""
+    return Settings(limits=Limits.model_validate({"rate": "20/s", "in_flight": 50, **limits}))
+
+
+@asynccontextmanager
+async def simulated_service(*faults: str, **options: object) -> AsyncIterator[Simulator]:
+    """Run a service that draws small pictures quickly."""
+    values = {"service_time": "uniform:1,20", "image_bytes": 3000, **options}
+    async with Simulator(SimulatorSettings(faults=faults, **values)) as simulator:  # type: ignore[arg-type]
+        yield simulator
+
+
+def service_at(simulator: Simulator) -> Service:
+    """Return the address and key of an acted service."""
+    return Service(provider="baicai", base_url=simulator.base_url, key=SecretStr(KEY))
+
+
+async def run_job(
+    root: Path,
+    simulator: Simulator,
+    items: Sequence[ItemSpec],
+    settings: Settings | None = None,
+    *,
+    deadline: float | None = None,
+    beside: Sequence[object] = (),
+) -> RunSummary:
+    """Carry `items` as far as one run does."""
+    settings = settings or some_settings()
+    with open_job(root, IDENTITY) as job:
+        job.journal.import_items(items)
+        async with open_provider(service_at(simulator), settings) as provider:
+            shift = make_shift(job, settings, provider, deadline=deadline, seed=1)
+            _hold_the_clock_for(shift)
+            # Commits take real time, in which the clock stands still: no pause between them.
+            eager = functools.partial(GroupCommit, pause=0.0)
+            return await work(shift, beside=beside, committer=eager)  # type: ignore[arg-type]
+
+
+def _hold_the_clock_for(shift: Shift) -> None:
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, VirtualTimeLoop):
+        threads = current_default_thread_limiter()
+        loop.never_jump_while(lambda: threads.borrowed_tokens > 0 or shift.journal.busy)
+
+
+def rows(root: Path) -> list[ItemRow]:
+    """Return what the journal says of every item."""
+    with JournalReader(JobFolder(root).journal) as reader:
+        return list(reader.items())
+
+
+def statuses(root: Path) -> Counter[ItemStatus]:
+    """Return how many items stand where."""
+    return Counter(row.status for row in rows(root))
+
+
+def submissions_per_prompt(simulator: Simulator) -> Counter[str]:
+    """Return how many tasks the service created for each prompt."""
+    return Counter(task.params["6"]["text"] for task in simulator.ledger.submissions)
+
+
+def check_invariants(root: Path, simulator: Simulator, *, approved: int = 1) -> list[str]:
+    """Return every broken promise that can be seen from the disk and the ledger."""
+    folder, found = JobFolder(root), []
+    for prompt, count in submissions_per_prompt(simulator).items():
+        if count > approved:
+            found.append(f"{prompt!r} was paid for {count} times")
+    known = {row.prompt: row for row in rows(root)}
+    for task in simulator.ledger.submissions:
+        row = known[task.params["6"]["text"]]
+        if row.status is ItemStatus.REJECTED or row.status is ItemStatus.PENDING:
+            found.append(f"{row.id} is {row.status}, but task {task.id} was paid for")
+    for row in known.values():
+        found += _broken(folder, row)
+    followed = [entry for entry in simulator.ledger.redirected if entry.get("key")]
+    if simulator.ledger.leaks or followed:
+        found.append("the key left for another origin")
+    found += _strangers(folder, known.values())
+    return found
+
+
+def _broken(folder: JobFolder, row: ItemRow) -> list[str]:
+    if row.status is ItemStatus.DONE:
+        wrong = [why for file in row.files if (why := damage(folder, file, deep=True))]
+        return wrong + ([] if row.files else [f"{row.id} is done without a file"])
+    if row.status in (
+        ItemStatus.HELD,
+        ItemStatus.FAILED,
+        ItemStatus.REJECTED,
+        ItemStatus.DOWNLOAD_PENDING,
+    ):
+        return [] if row.reason and row.message else [f"{row.id} is {row.status} without a reason"]
+    return []
+
+
+def _strangers(folder: JobFolder, items: object) -> list[str]:
+    mine = {file.name for row in items for file in row.files}  # type: ignore[attr-defined]
+    there = {path.name for path in folder.root.iterdir() if not path.name.startswith(".")}
+    strange = sorted(there - mine - {"index.html"})
+    return [f"{name} stands there, and no item has it" for name in strange]
+
+
+def leaks_of_the_key(root: Path) -> list[Path]:
+    """Return every file below `root` that holds the key."""
+    files = [path for path in root.rglob("*") if path.is_file()]
+    return [path for path in files if KEY.encode() in path.read_bytes()]

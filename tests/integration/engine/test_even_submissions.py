@@ -1,0 +1,47 @@
+"""A run at a pace where commits would bunch its creates: they leave in step with their tokens."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.harness import run_job, simulated_service, some_items, some_settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.engine.context import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_once_the_limit_is_used_creates_leave_a_little_after_their_tokens(
+    tmp_path: Path,
+) -> None:
+    lags: list[float] = []
+
+    async def note(shift: Shift) -> None:
+        in_step, submit = shift.limiter.in_step, shift.provider.submit
+        tokens: dict[object, float] = {}  # by the coroutine that sends
+
+        async def noted_in_step(given: float) -> None:
+            tokens[asyncio.current_task()] = given
+            await in_step(given)
+
+        async def noted_submit(workflow: str, params: dict[str, Any]) -> str:
+            lags.append(shift.clock() - tokens.pop(asyncio.current_task(), -math.inf))
+            return await submit(workflow, params)
+
+        shift.limiter.in_step = noted_in_step  # type: ignore[method-assign]
+        shift.provider.submit = noted_submit  # type: ignore[method-assign]
+
+    settings = some_settings(rate="60/s", in_flight=200)
+    async with simulated_service(service_time="1") as simulator:
+        await run_job(tmp_path / "out", simulator, some_items(100), settings, beside=[note])
+
+    assert len(lags) == 100
+    assert 0.0099 < min(lags[65:]) <= max(lags) < 1
+    assert min(lags[:50]) < 0.0099

@@ -1,0 +1,64 @@
+"""Every fault of the acted service, on every call it can befall: nothing lost or paid twice."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.simulator import FAULTS, parse_fault
+from tests.harness import (
+    check_invariants,
+    leaks_of_the_key,
+    run_job,
+    simulated_service,
+    some_items,
+    statuses,
+    submissions_per_prompt,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.anyio
+
+CASES = [
+    f"{name}:{call}:every=2"
+    for name in FAULTS
+    for call in parse_fault(name).calls
+    if call != "upload"
+]
+#: Nights with these never end for some items, however often one runs: that is what they say.
+FINAL = {ItemStatus.DONE, ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED}
+
+
+@pytest.mark.parametrize("fault", CASES)
+async def test_a_night_with_a_fault_and_one_without(fault: str, tmp_path: Path) -> None:
+    """Every second such call goes wrong in the first run, none in the second."""
+    root = tmp_path / "out"
+    items = some_items(6)
+    async with simulated_service(fault) as simulator:
+        await run_job(root, simulator, items, deadline=1800)
+        first = check_invariants(root, simulator)
+        simulator.set_faults()
+        await run_job(root, simulator, items, deadline=1800)
+
+        assert first == []
+        assert check_invariants(root, simulator) == []
+        unfinished = {status for status in statuses(root) if status not in FINAL}
+        assert unfinished <= ({ItemStatus.SUBMITTED} if "never" in fault else set())
+        assert sum(submissions_per_prompt(simulator).values()) >= statuses(root)[ItemStatus.DONE]
+        assert leaks_of_the_key(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "fault", ["trailing_bytes", "unsized", "mislabelled", "other_kind", "other_kind:kind=webp"]
+)
+async def test_odd_but_complete_files_are_downloaded(fault: str, tmp_path: Path) -> None:
+    root = tmp_path / "out"
+    async with simulated_service(fault) as simulator:
+        await run_job(root, simulator, some_items(3), deadline=1800)
+
+        assert statuses(root) == {ItemStatus.DONE: 3}
+        assert check_invariants(root, simulator) == []

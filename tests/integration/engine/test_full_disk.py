@@ -1,0 +1,133 @@
+"""The journal's disk fills up while creates are on the wire: no paid id is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.engine.control import ExitCode
+from batch_runner.jobdir.open import open_job
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event, ItemStatus
+from tests.harness import (
+    IDENTITY,
+    check_invariants,
+    rows,
+    run_job,
+    simulated_service,
+    some_items,
+    some_settings,
+    statuses,
+    submissions_per_prompt,
+)
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterator
+
+    from batch_runner.engine.context import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+def no_more_pages(connection: sqlite3.Connection) -> None:
+    """Let SQLite report a full disk for whatever needs another page."""
+    connection.execute("PRAGMA max_page_count = 1")
+
+
+@contextlib.contextmanager
+def said_to(kind: str) -> Iterator[IO[str]]:
+    """Stand for standard error: read by somebody, closed, or a log on the disk that is full."""
+    with contextlib.ExitStack() as stack:
+        words: IO[str] = io.StringIO()
+        if kind == "on-the-full-disk":
+            words = stack.enter_context(Path("/dev/full").open("w", buffering=1))
+        elif kind == "closed":
+            words.close()
+        stack.enter_context(contextlib.redirect_stderr(words))
+        yield words
+
+
+@pytest.mark.parametrize("log", ["read", "closed", "on-the-full-disk"])
+async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, log: str) -> None:
+    """The answers of creates arrive when the disk has become full."""
+    root, items = tmp_path / "out", some_items(120)
+    settings = some_settings(rate="1000/s", in_flight=120, concurrent_submissions=120)
+    async with simulated_service(latency=5) as simulator:
+
+        async def fill_up(shift: Shift) -> None:
+            while len(simulator.ledger.submissions) < 120:  # noqa: ASYNC110  the service's side
+                await anyio.sleep(0.1)
+            await shift.journal._queue(no_more_pages)
+
+        with contextlib.suppress(OSError), said_to(log) as said:
+            stopped = await run_job(root, simulator, items, settings, beside=[fill_up])
+            told = said.getvalue() if log == "read" else "kept aside"  # type: ignore[attr-defined]
+        aside = (root / ".batch" / "emergency.jsonl").read_text()
+        again = await run_job(root, simulator, items)
+
+    assert stopped.exit_code is ExitCode.STOPPED
+    assert '"task_id"' in aside
+    assert "kept aside" in told
+    assert again.exit_code is ExitCode.DONE
+    assert statuses(root) == {ItemStatus.DONE: 120}
+    assert check_invariants(root, simulator) == []
+    assert set(submissions_per_prompt(simulator).values()) == {1}
+
+
+def no_completions(connection: sqlite3.Connection) -> None:
+    """Let SQLite fail whatever says that a task is completed."""
+    connection.execute(
+        "CREATE TEMP TRIGGER full BEFORE INSERT ON main.events WHEN NEW.event = 'task_completed' "
+        "BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+    )
+
+
+def completions(connection: sqlite3.Connection) -> None:
+    """Let it take them again."""
+    connection.execute("DROP TRIGGER full")
+
+
+async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path: Path) -> None:
+    """What comes after the lost move does not fit; that is no mistake of the program's."""
+    root, items = tmp_path / "out", some_items(60)
+    async with simulated_service("delay:create:every=1", service_time="uniform:1,2") as simulator:
+
+        async def fail_once(shift: Shift) -> None:
+            await shift.journal._queue(no_completions)
+            while not shift.control.leaving:  # noqa: ASYNC110  any of the stages may notice
+                await anyio.sleep(0.01)
+            await shift.journal._queue(completions)
+
+        stopped = await run_job(
+            root, simulator, items, some_settings(rate="5/s"), beside=[fail_once]
+        )
+        again = await run_job(root, simulator, items)
+
+    assert stopped.exit_code is ExitCode.STOPPED
+    assert again.exit_code is ExitCode.DONE
+    assert check_invariants(root, simulator) == []
+    assert set(submissions_per_prompt(simulator).values()) == {1}
+
+
+async def test_an_id_kept_aside_that_another_item_has_leaves_its_item_held(tmp_path: Path) -> None:
+    """The service gave one id twice, and the journal could not take the second."""
+    root, (first, second) = tmp_path / "out", some_items(2)
+    with open_job(root, IDENTITY) as job:
+        job.journal.import_items([first, second])
+        for item in (first, second):
+            job.journal.apply(Change(key=item.key, event=Event.SUBMIT_STARTED))
+        confirmed = Change(key=first.key, event=Event.SUBMIT_CONFIRMED, task_id="a" * 32)
+        job.journal.apply(confirmed)
+        job.emergency.append({"key": second.key, "event": "submit_confirmed", "task_id": "a" * 32})
+
+    with open_job(root, IDENTITY):
+        pass
+
+    assert [row.status for row in rows(root)] == [ItemStatus.SUBMITTED, ItemStatus.HELD]
+    assert rows(root)[1].reason == "duplicate-task-id"

@@ -1,0 +1,139 @@
+"""What must be so before a create leaves, and what becomes of those on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+from pydantic import SecretStr
+
+from batch_runner.engine.control import ExitCode
+from batch_runner.jobdir.fallback_log import FallbackLog
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import open_job
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.providers.http import Http
+from batch_runner.settings import Service, Settings
+from tests.harness import (
+    IDENTITY,
+    check_invariants,
+    rows,
+    run_job,
+    simulated_service,
+    some_items,
+    some_settings,
+    statuses,
+    submissions_per_prompt,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.engine.context import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_no_create_rides_a_connection_that_another_has_used() -> None:
+    """One that has died meanwhile would fail after bytes left, and hold an item for nothing."""
+    connections = 0
+
+    async def answer(come: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while (await come.readline()).strip():
+            pass
+        await come.readexactly(2)
+        out.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        await out.drain()
+        await come.read()
+        out.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    address = "http://{}:{}".format(*server.sockets[0].getsockname())
+    service = Service(provider="baicai", base_url=address, key=SecretStr("sk-a-key"))
+    async with server, Http(service, Settings()) as http:
+        answers = [await http.create("/create", b"{}") for _ in range(3)]
+
+    assert [each.body for each in answers] == [b"{}"] * 3
+    assert connections == 3
+
+
+async def test_a_bug_beside_the_creates_makes_no_paid_id_disappear(tmp_path: Path) -> None:
+    """Whatever cancels the stages: a create on the wire is waited for, and its id is kept."""
+
+    async def break_down(shift: Shift) -> None:
+        while shift.tally.counts[ItemStatus.SUBMITTING] < 8:  # noqa: ASYNC110  the service's side
+            await anyio.sleep(0.1)
+        raise RuntimeError("a bug")
+
+    async with simulated_service(latency=5, service_time="60") as simulator:
+        with pytest.raises(ExceptionGroup):
+            await run_job(tmp_path, simulator, some_items(8), beside=[break_down])
+        stood = statuses(tmp_path)
+        await run_job(tmp_path, simulator, some_items(8))
+
+    assert stood == {ItemStatus.SUBMITTED: 8}
+    assert set(submissions_per_prompt(simulator).values()) == {1}
+    assert check_invariants(tmp_path, simulator) == []
+
+
+async def test_no_create_leaves_that_could_not_finish_before_the_deadline(tmp_path: Path) -> None:
+    items = some_items(40)
+
+    async with simulated_service(service_time="30") as simulator:
+        await run_job(tmp_path, simulator, items[:20])
+        late = await run_job(tmp_path, simulator, items, deadline=20)
+        early = await run_job(tmp_path, simulator, items, deadline=120)
+
+    assert (late.paid, early.paid) == (0, 20)
+    assert late.stop is not None
+    assert late.stop.reason == "deadline"
+    assert late.seconds < 10
+
+
+async def test_a_service_that_asks_for_an_hour_gets_it_from_the_next_runs(tmp_path: Path) -> None:
+    async with simulated_service("limited:create:times=1:retry_after=3600") as simulator:
+        first = await run_job(tmp_path, simulator, some_items(3))
+        (kept,) = [row for row in rows(tmp_path) if row.not_before is not None]
+        second = await run_job(tmp_path, simulator, some_items(3))
+
+    for run in (first, second):
+        assert run.stop is not None
+        assert (run.stop.reason, run.exit_code) == ("limited", ExitCode.STOPPED)
+    assert 3000 < (kept.not_before or 0) - time.time() < 3700
+    assert kept.prompt not in submissions_per_prompt(simulator)
+
+
+async def test_no_create_leaves_for_a_file_that_has_no_room(tmp_path: Path) -> None:
+    settings = some_settings()
+    downloads = settings.downloads.model_copy(update={"free_bytes": 1 << 60})
+    settings = settings.model_copy(update={"downloads": downloads})
+
+    async with simulated_service() as simulator:
+        summary = await run_job(tmp_path, simulator, some_items(3), settings)
+
+    assert summary.stop is not None
+    assert summary.stop.reason == "disk"
+    assert submissions_per_prompt(simulator).total() == 0
+
+
+def test_an_id_kept_aside_finds_its_item_although_that_is_held_by_now(tmp_path: Path) -> None:
+    (item,) = some_items(1)
+    with open_job(tmp_path, IDENTITY) as job:
+        job.journal.import_items([item])
+        for event in (Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED):
+            job.journal.apply(Change(key=item.key, event=event, reason="lost", message="lost"))
+    aside = FallbackLog(JobFolder(tmp_path))
+    aside.append({"key": item.key, "event": "submit_confirmed", "task_id": "a" * 32})
+    aside.close()
+
+    with open_job(tmp_path, IDENTITY):
+        pass
+
+    (row,) = rows(tmp_path)
+    assert (row.status, row.task_id) == (ItemStatus.SUBMITTED, "a" * 32)

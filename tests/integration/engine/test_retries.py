@@ -1,0 +1,166 @@
+"""A retry is a request that is sent again; nothing else counts as one, or is paid for as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.errors import ApiError, Failure
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.journal import JournalReader
+from batch_runner.lifecycle import ItemStatus
+from tests.harness import rows, run_job, simulated_service, some_items, some_settings, statuses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.engine.context import Shift
+    from batch_runner.engine.run import RunSummary
+    from batch_runner.models import TaskReport
+
+pytestmark = pytest.mark.anyio
+
+
+async def a_night(root: Path, *faults: str, count: int = 60) -> tuple[RunSummary, list[str]]:
+    """Carry items against a service with faults; return what was told to be tried again, too."""
+    told: list[str] = []
+
+    async def listen(shift: Shift) -> None:
+        while True:
+            told.append(shift.tally.tried_again)
+            await anyio.sleep(0.2)
+
+    async with simulated_service(*faults, service_time="uniform:1,3") as simulator:
+        summary = await run_job(root, simulator, some_items(count), beside=[listen])
+    return summary, [one for one in dict.fromkeys(told) if one]
+
+
+def retries_of(root: Path) -> int:
+    with JournalReader(JobFolder(root).journal) as reader:
+        return reader.runs()[-1].retries
+
+
+async def test_what_is_refused_or_held_is_not_tried_again(tmp_path: Path) -> None:
+    """Not counted, not told, and not paid for from the budget of retries."""
+    faults = ("moderation:create:every=3", "lose_answer:create:every=20")
+
+    _, told = await a_night(tmp_path, *faults)
+
+    stood = statuses(tmp_path)
+    assert stood[ItemStatus.REJECTED] >= 20
+    assert stood[ItemStatus.HELD] >= 2
+    assert retries_of(tmp_path) == 0
+    assert told == []
+
+
+async def test_retries_after_many_refusals_are_as_quick_as_ever(tmp_path: Path) -> None:
+    refusing = "moderation:create:every=2"
+    failing = "http:status:rate=0.1"
+
+    alone, _ = await a_night(tmp_path / "alone", failing)
+    beside, told = await a_night(tmp_path / "beside", failing, refusing)
+
+    assert statuses(tmp_path / "beside")[ItemStatus.REJECTED] == 30
+    assert (
+        beside.seconds < alone.seconds + 5
+    )  # of virtual time; without its budget a retry takes 30
+    assert all("503" in one for one in told)
+    assert retries_of(tmp_path / "beside") > 0
+
+
+async def test_waiting_our_turn_uses_up_no_retries(tmp_path: Path) -> None:
+    """A 429 pauses everyone once; what fails afterwards is still tried again soon."""
+    settings = some_settings()
+    retries = settings.retries.model_copy(update={"budget": 3})
+    settings = settings.model_copy(update={"retries": retries})
+    left: list[bool] = []
+
+    async with simulated_service("limited:status:times=10") as simulator:
+
+        async def look(shift: Shift) -> None:
+            while shift.tally.limited < 10:  # noqa: ASYNC110  the service's side
+                await anyio.sleep(0.1)
+            left.append(shift.budget.take())
+
+        await run_job(tmp_path, simulator, some_items(12), settings, beside=[look])
+
+    assert statuses(tmp_path) == {ItemStatus.DONE: 12}
+    assert left == [True]
+
+
+@pytest.mark.parametrize("call", ["status", "result", "download"])
+async def test_a_service_that_only_says_wait_does_not_hold_a_run_for_ever(
+    tmp_path: Path, call: str
+) -> None:
+    """After `timeouts.task` it is left to the next run, which asks again for free."""
+    settings = some_settings()
+    timeouts = settings.timeouts.model_copy(update={"task": 120.0})
+    settings = settings.model_copy(update={"timeouts": timeouts})
+
+    async with simulated_service(f"limited:{call}:times=100000", service_time="5") as simulator:
+        stuck = await run_job(tmp_path, simulator, some_items(2), settings)
+        simulator.set_faults()
+        after = await run_job(tmp_path, simulator, some_items(2), settings)
+
+    assert 120 < stuck.seconds < 1800  # of virtual time
+    assert stuck.counts[ItemStatus.DONE] == 0
+    assert after.counts[ItemStatus.DONE] == 2
+    assert len(simulator.ledger.submissions) == 2
+
+
+async def test_one_429_to_a_file_long_after_the_last_file_is_waited_out(tmp_path: Path) -> None:
+    """How long files have been told to wait counts from the first such word, not the last file."""
+    settings = some_settings(rate="1/200s")
+    timeouts = settings.timeouts.model_copy(update={"task": 120.0})
+    settings = settings.model_copy(update={"timeouts": timeouts})
+
+    async with simulated_service("limited:download:after=1:times=1", service_time="5") as simulator:
+        summary = await run_job(tmp_path, simulator, some_items(2), settings)
+
+    assert summary.counts[ItemStatus.DONE] == 2
+
+
+async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: Path) -> None:
+    async def run_out(shift: Shift) -> None:
+        async def download(url: str, receive: object) -> bool:
+            raise ApiError("GET file: too many open files", failure=Failure.LOCAL)
+
+        shift.provider.download = download  # type: ignore[method-assign]
+        await anyio.sleep_forever()
+
+    async with simulated_service() as simulator:
+        settings = some_settings(rate="1/s")
+        stopped = await run_job(tmp_path, simulator, some_items(60), settings, beside=[run_out])
+        shown = [row for row in rows(tmp_path) if row.status is ItemStatus.DOWNLOAD_PENDING]
+        after = await run_job(tmp_path, simulator, some_items(60))
+
+    assert stopped.stop == StopReason("local", "GET file: too many open files", ExitCode.STOPPED)
+    assert stopped.paid < 60
+    assert len(shown) == stopped.paid
+    assert {row.reason for row in shown} == {"local"}
+    assert after.counts[ItemStatus.DONE] == 60
+    assert len(simulator.ledger.submissions) == 60
+
+
+async def test_a_machine_out_of_descriptors_is_not_taken_for_a_service_that_is_limited(
+    tmp_path: Path,
+) -> None:
+    async def run_out(shift: Shift) -> None:
+        status, left = shift.provider.status, iter(range(30))
+
+        async def ask(task_id: str) -> TaskReport:
+            if next(left, None) is not None:
+                raise ApiError("status: too many open files", failure=Failure.LOCAL)
+            return await status(task_id)
+
+        shift.provider.status = ask  # type: ignore[method-assign]
+        await anyio.sleep_forever()
+
+    async with simulated_service(service_time="uniform:1,3") as simulator:
+        summary = await run_job(tmp_path, simulator, some_items(20), beside=[run_out])
+
+    assert summary.limited == 0
+    assert summary.counts[ItemStatus.DONE] == 20

@@ -1,0 +1,165 @@
+"""The spend cap and the pace hold whatever keeps a create back: uploads, refusals, a wide line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.lifecycle import ItemStatus
+from tests.harness import (
+    check_invariants,
+    run_job,
+    simulated_service,
+    some_items,
+    some_settings,
+    statuses,
+    submissions_per_prompt,
+    with_photo,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.engine.context import Shift
+
+pytestmark = pytest.mark.anyio
+
+CONTENT = b"a wedding"
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(CONTENT)
+    return path
+
+
+@pytest.mark.parametrize("rate", ["20/s", "500/s"])
+async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, rate: str) -> None:
+    settings = some_settings(rate=rate, max_submissions=5)
+
+    async with simulated_service() as simulator:
+        summary = await run_job(tmp_path, simulator, some_items(60), settings)
+        again = await run_job(tmp_path, simulator, some_items(60), settings)
+
+    assert (summary.exit_code, again.exit_code) == (ExitCode.STOPPED, ExitCode.STOPPED)
+    assert submissions_per_prompt(simulator).total() == 5
+    assert check_invariants(tmp_path, simulator) == []
+
+
+async def test_the_cap_holds_while_items_wait_for_an_upload(tmp_path: Path, photo: Path) -> None:
+    settings = some_settings(rate="5/s", max_submissions=3)
+    items = with_photo(some_items(40), photo, CONTENT)
+
+    async with simulated_service("delay:upload:seconds=4") as simulator:
+        await run_job(tmp_path / "out", simulator, items, settings)
+
+    assert submissions_per_prompt(simulator).total() == 3
+
+
+@pytest.mark.parametrize("fault", ["limited:create:times=4", "moderation:create:times=4"])
+async def test_what_was_not_paid_leaves_its_place_under_the_cap_to_others(
+    tmp_path: Path, fault: str
+) -> None:
+    settings = some_settings(rate="50/s", max_submissions=5)
+
+    async with simulated_service(fault, latency=0.5) as simulator:
+        await run_job(tmp_path, simulator, some_items(60), settings)
+
+    assert submissions_per_prompt(simulator).total() == 5
+    assert statuses(tmp_path)[ItemStatus.DONE] == 5
+
+
+async def test_creates_that_waited_for_an_upload_leave_at_the_pace(
+    tmp_path: Path, photo: Path
+) -> None:
+    items = with_photo(some_items(20), photo, CONTENT)
+
+    async with simulated_service("delay:upload:seconds=10") as simulator:
+        await run_job(tmp_path / "out", simulator, items, some_settings(rate="2/s"))
+
+    moments = sorted(task.created for task in simulator.ledger.submissions)
+    assert len(moments) == 20
+    assert max(sum(one <= at < one + 1 for at in moments) for one in moments) <= 3
+
+
+async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path, photo: Path) -> None:
+    """It costs nothing, and the next run sends it again."""
+    items = with_photo(some_items(3), photo, CONTENT)
+
+    async def stop(shift: Shift) -> None:
+        await anyio.sleep(5)
+        shift.control.stop_creating(StopReason("signal", "stopped", ExitCode.STOPPED))
+        await anyio.sleep_forever()
+
+    async with simulated_service("hang:upload:times=1") as simulator:
+        stopped = await run_job(tmp_path / "out", simulator, items, beside=[stop])
+        again = await run_job(tmp_path / "out", simulator, items)
+
+    assert stopped.seconds < 20  # of virtual time; an upload may take 300
+    assert (stopped.exit_code, again.exit_code) == (ExitCode.STOPPED, ExitCode.DONE)
+    assert statuses(tmp_path / "out") == {ItemStatus.DONE: 3}
+
+
+@pytest.mark.parametrize(
+    "fault", ["limited:upload:retry_after=20", "moderation:upload", "http:upload:status=503"]
+)
+async def test_at_the_cap_nothing_is_uploaded_and_no_item_is_touched(
+    tmp_path: Path, photo: Path, fault: str
+) -> None:
+    items = some_items(6)
+
+    async with simulated_service() as simulator:
+        await run_job(tmp_path / "out", simulator, items[:2], some_settings(max_submissions=2))
+        simulator.set_faults(fault)
+        with_photo(items[2:], photo, CONTENT)
+        summary = await run_job(
+            tmp_path / "out", simulator, items, some_settings(max_submissions=2)
+        )
+
+    assert summary.stop is not None
+    assert (summary.stop.reason, summary.exit_code) == ("cap", ExitCode.STOPPED)
+    assert summary.counts[ItemStatus.PENDING] == 4
+    assert simulator.ledger.uploads == []
+
+
+async def test_an_upload_that_is_asked_to_wait_for_long_is_left_to_the_next_run(
+    tmp_path: Path, photo: Path
+) -> None:
+    items = with_photo(some_items(3), photo, CONTENT)
+
+    async with simulated_service("limited:upload:retry_after=86400") as simulator:
+        summary = await run_job(tmp_path / "out", simulator, items)
+
+    assert summary.stop is not None
+    assert summary.stop.reason == "limited"
+    assert summary.counts[ItemStatus.PENDING] == 3
+
+
+async def test_uploads_that_are_all_refused_stop_the_run(tmp_path: Path, photo: Path) -> None:
+    items = with_photo(some_items(80), photo, CONTENT)
+
+    async with simulated_service("moderation:upload") as simulator:
+        summary = await run_job(tmp_path / "out", simulator, items)
+
+    assert summary.stop is not None
+    assert summary.stop.reason == "breaker"
+    assert summary.counts[ItemStatus.REJECTED] == 25
+
+
+async def test_a_key_that_is_refused_at_the_last_try_of_an_upload_refuses_no_item(
+    tmp_path: Path, photo: Path
+) -> None:
+    settings = some_settings()
+    retries = settings.retries.model_copy(update={"tries": 1})
+    settings = settings.model_copy(update={"retries": retries})
+    items = with_photo(some_items(3), photo, CONTENT)
+
+    async with simulated_service("http:upload:status=401") as simulator:
+        summary = await run_job(tmp_path / "out", simulator, items, settings)
+
+    assert summary.exit_code is ExitCode.UNAVAILABLE
+    assert summary.counts[ItemStatus.PENDING] == 3

@@ -1,0 +1,72 @@
+"""Items whose line is no longer in the manifest: what was paid is fetched, nothing new is paid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.lifecycle import ItemStatus
+from tests.harness import (
+    rows,
+    run_job,
+    simulated_service,
+    some_items,
+    some_settings,
+    statuses,
+    submissions_per_prompt,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.engine.context import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+async def leave_soon(shift: Shift) -> None:
+    await anyio.sleep(2)
+    shift.control.leave(StopReason("signal", "stopped", ExitCode.STOPPED))
+    await anyio.sleep_forever()
+
+
+async def test_an_item_that_is_no_longer_listed_gets_no_further_attempt(tmp_path: Path) -> None:
+    one, other = some_items(2, attempts=2)
+
+    async with simulated_service("fail:create:match=horse 1", service_time="30") as simulator:
+        await run_job(tmp_path, simulator, [one, other], beside=[leave_soon])
+        summary = await run_job(tmp_path, simulator, [one])
+
+    assert submissions_per_prompt(simulator) == {"horse 0": 1, "horse 1": 1}
+    assert statuses(tmp_path) == {ItemStatus.DONE: 1, ItemStatus.FAILED: 1}
+    assert summary.paid == 0
+
+
+async def test_an_item_that_was_never_created_is_not_when_it_is_no_longer_listed(
+    tmp_path: Path,
+) -> None:
+    items = some_items(6)
+
+    async with simulated_service() as simulator:
+        await run_job(tmp_path, simulator, items, some_settings(max_submissions=2))
+        await run_job(tmp_path, simulator, items[:3])
+
+    assert submissions_per_prompt(simulator) == {"horse 0": 1, "horse 1": 1, "horse 2": 1}
+    assert [row.status for row in rows(tmp_path) if not row.listed] == [ItemStatus.PENDING] * 3
+
+
+async def test_an_attempt_that_a_stopped_run_could_not_make_is_made_by_the_next(
+    tmp_path: Path,
+) -> None:
+    items = some_items(3, attempts=2)
+
+    async with simulated_service("fail:create:times=3", service_time="30") as simulator:
+        stopped = await run_job(tmp_path, simulator, items, some_settings(max_submissions=3))
+        after = await run_job(tmp_path, simulator, items)
+
+    assert stopped.exit_code is ExitCode.STOPPED
+    assert after.exit_code is ExitCode.DONE
+    assert set(submissions_per_prompt(simulator).values()) == {2}

@@ -1,0 +1,158 @@
+"""What stands on the disk goes wrong under a run, or has before: it ends in words, not a trace."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shutil
+import sqlite3
+import time
+from typing import TYPE_CHECKING
+
+import anyio
+import pytest
+
+from batch_runner.engine.control import ExitCode
+from batch_runner.errors import FolderRefused, JournalUnreadable
+from batch_runner.integrations.log_files import run_log
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import REHEARSAL, open_job
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event, ItemStatus
+from tests.harness import (
+    IDENTITY,
+    run_job,
+    simulated_service,
+    some_items,
+    some_settings,
+    statuses,
+    submissions_per_prompt,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from batch_runner.engine.context import Shift
+
+pytestmark = pytest.mark.anyio
+
+
+async def when_some_are_done(shift: Shift) -> None:
+    while shift.tally.counts[ItemStatus.DONE] < 5:  # noqa: ASYNC110  the service's side
+        await anyio.sleep(0.1)
+
+
+async def test_a_journal_that_is_cut_off_under_a_run_stops_it(tmp_path: Path) -> None:
+    async def cut(shift: Shift) -> None:
+        await when_some_are_done(shift)
+        between_two_commits = sqlite3.connect(shift.folder.journal, isolation_level=None)
+        with contextlib.closing(between_two_commits):
+            # A commit at work would make the file long again, with holes that only a check finds.
+            between_two_commits.execute("BEGIN EXCLUSIVE")
+            os.truncate(shift.folder.journal, 8192)
+        await anyio.sleep_forever()
+
+    async with simulated_service(service_time="1") as simulator:
+        summary = await run_job(tmp_path, simulator, some_items(80), beside=[cut])
+        created = submissions_per_prompt(simulator).total()
+        with pytest.raises(JournalUnreadable):
+            await run_job(tmp_path, simulator, some_items(80))
+
+    assert summary.exit_code is ExitCode.STOPPED
+    assert summary.stop is not None
+    assert created == submissions_per_prompt(simulator).total() < 80
+
+
+async def test_a_folder_that_is_removed_under_a_run_stops_it(tmp_path: Path) -> None:
+    root = tmp_path / "out"
+
+    async def remove(shift: Shift) -> None:
+        await when_some_are_done(shift)
+        while root.exists():  # a file may be placed there between its list and its end
+            shutil.rmtree(root, ignore_errors=True)
+        await anyio.sleep_forever()
+
+    async with simulated_service(service_time="1") as simulator:
+        summary = await run_job(root, simulator, some_items(80), beside=[remove])
+
+    assert summary.exit_code is ExitCode.STOPPED
+    assert submissions_per_prompt(simulator).total() < 80
+
+
+@pytest.mark.parametrize("origin", ["https://service.example", REHEARSAL])
+def test_another_file_in_the_place_of_the_journal_is_a_copy_where_money_hangs_on_it(
+    tmp_path: Path, origin: str
+) -> None:
+    identity = dataclasses.replace(IDENTITY, origin=origin)
+    journal = JobFolder(tmp_path / "out").journal
+    with open_job(tmp_path / "out", identity, state=tmp_path / "state"):
+        pass
+    journal.rename(tmp_path / "first")  # keeps its number from the second
+    shutil.copy(tmp_path / "first", journal)
+
+    refused = contextlib.nullcontext() if origin == REHEARSAL else pytest.raises(JournalUnreadable)
+    with refused, open_job(tmp_path / "out", identity):
+        pass
+
+
+def test_a_job_whose_disk_is_not_mounted_is_not_begun_anew(tmp_path: Path) -> None:
+    root, state = tmp_path / "disk" / "out", tmp_path / "state"
+    with open_job(root, IDENTITY, state=state):
+        pass
+    (file,) = (state / "jobs").iterdir()
+    said = json.loads(file.read_text())
+    file.write_text(json.dumps({**said, "mount": str(root.parent)}))
+    with open_job(root, IDENTITY):  # while its folder is there, nothing is asked
+        pass
+    root.rename(tmp_path / "elsewhere")
+
+    with pytest.raises(FolderRefused, match="not mounted"), open_job(root, IDENTITY, state=state):
+        pass
+
+    assert not root.exists()
+
+
+@pytest.mark.parametrize("taken", ["lock", "emergency.jsonl"])
+def test_a_folder_whose_files_cannot_be_opened_is_refused(tmp_path: Path, taken: str) -> None:
+    (tmp_path / ".batch" / taken).mkdir(parents=True)
+
+    with pytest.raises(FolderRefused, match="cannot be used"), open_job(tmp_path, IDENTITY):
+        pass
+
+
+def test_a_log_that_cannot_be_made_refuses_the_folder(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path)
+    folder.prepare()
+    folder.logs.rmdir()
+
+    with pytest.raises(FolderRefused), run_log(folder, secret="", quiet=True):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("ahead", "asked", "done"),
+    [
+        pytest.param(0, 3600, 0, id="asked-for-by-the-service"),
+        pytest.param(8 * 3600, 60, 1, id="noted-while-the-clock-was-hours-ahead"),
+        pytest.param(365 * 86400, 60, 1, id="noted-while-it-was-a-year-ahead"),
+    ],
+)
+async def test_an_item_is_kept_back_no_longer_than_was_asked_for(
+    tmp_path: Path, ahead: float, asked: float, done: int
+) -> None:
+    (item,) = some_items(1)
+    with open_job(tmp_path, IDENTITY, wall_clock=lambda: time.time() + ahead) as job:
+        job.journal.import_items([item])
+        job.journal.apply(Change(key=item.key, event=Event.SUBMIT_STARTED))
+        until = time.time() + ahead + asked
+        unsent = Change(key=item.key, event=Event.SUBMIT_UNSENT, reason="", not_before=until)
+        job.journal.apply(unsent)
+
+    async with simulated_service() as simulator:
+        summary = await run_job(tmp_path, simulator, [item], some_settings())
+
+    assert submissions_per_prompt(simulator).total() == done
+    assert statuses(tmp_path)[ItemStatus.DONE] == done
+    assert (summary.stop is None) is bool(done)

@@ -1,0 +1,174 @@
+"""Moves that share a statement, and files that share a call: each as if it were alone."""
+
+from __future__ import annotations
+
+import io
+import random
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from batch_runner.errors import FileRejected, IllegalTransition, JournalError
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.journal import Change, Journal
+from batch_runner.journal.sqlite.connection import connect
+from batch_runner.journal.sqlite.transitions import Move, Moves, TaskIdTaken, apply_all
+from batch_runner.lifecycle import Event
+from batch_runner.models import PlacedFile
+from batch_runner.storage.partial_file import PartialFile
+from batch_runner.storage.placing import Placement, place_all
+from tests.harness import an_item, some_items
+
+if TYPE_CHECKING:
+    import sqlite3
+    from pathlib import Path
+
+ITEMS = 12
+
+
+def a_journal(path: Path) -> sqlite3.Connection:
+    made = Journal.create(path, job="j", provider="p", origin="o", wall_clock=lambda: 1.0)
+    with closing(made) as journal:
+        journal.import_items(some_items(ITEMS))
+    return connect(path)
+
+
+def key(number: int) -> str:
+    return an_item(number).key
+
+
+def a_change(dice: random.Random, number: int) -> Change:
+    event = dice.choice([event for event in Event if event is not Event.LISTED])
+    has_id = event in (Event.SUBMIT_CONFIRMED, Event.ATTACHED)
+    return Change(
+        key=key(dice.randrange(ITEMS + 1)),  # one of them unknown
+        event=event,
+        task_id=f"{number:032x}" if has_id else None,
+        reason=dice.choice([None, "why", "马"]),
+        message=dice.choice([None, 'it\'s "so"', "\U0001f40e" * 50]),
+        not_before=dice.choice([None, 1.5]),
+        files=(PlacedFile(name="a.png", size=1, sha256="0" * 64, media_type="image/png"),),
+    )
+
+
+def found_in(connection: sqlite3.Connection) -> list[Any]:
+    items = connection.execute("SELECT * FROM items ORDER BY key").fetchall()
+    events = connection.execute(
+        "SELECT key, at, event, attempt, task_id, reason, message FROM events ORDER BY key, seq"
+    ).fetchall()
+    return [tuple(row) for row in (*items, *events)]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_moves_made_together_are_the_moves_made_one_by_one(tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+    alone, together = a_journal(tmp_path / "alone"), a_journal(tmp_path / "together")
+    with closing(alone), closing(together):
+        for round_ in range(12):
+            moves = [Move(a_change(dice, round_ * 100 + n), 10.0 + n) for n in range(40)]
+            started = [Move(Change(key=key(n), event=Event.SUBMIT_STARTED), 5.0) for n in range(8)]
+            moves = [*started, *moves]
+            wanted = [wrong for move in moves if (wrong := error_of(alone, move))]
+            errors = [type(error) for error in apply_all(together, moves) if error]
+            # Other items' moves may have gone before: whose mistake it is stays the same.
+            assert sorted(map(str, errors)) == sorted(map(str, wanted))
+            assert found_in(together) == found_in(alone)
+
+
+def error_of(connection: sqlite3.Connection, move: Move) -> type[Exception] | None:
+    try:
+        move(connection)
+    except (IllegalTransition, JournalError) as error:
+        return type(error)
+    return None
+
+
+def test_items_that_go_to_their_end_together_leave_the_same_history(tmp_path: Path) -> None:
+    alone, together = a_journal(tmp_path / "alone"), a_journal(tmp_path / "together")
+    life = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_COMPLETED, Event.PLACED)
+    with closing(alone), closing(together):
+        moves = [
+            Move(Change(key=key(n), event=event, task_id=f"{n:032x}" if at == 1 else None), at)
+            for at, event in enumerate(life)
+            for n in range(ITEMS)
+        ]
+        for move in moves:
+            move(alone)
+
+        assert apply_all(together, moves) == [None] * len(moves)
+        assert found_in(together) == found_in(alone)
+        placed = together.execute("SELECT task_id FROM events WHERE event = 'placed'").fetchall()
+        assert {row[0] for row in placed} == {f"{n:032x}" for n in range(ITEMS)}
+
+
+def test_one_wrong_move_in_a_group_changes_nothing_and_disturbs_nobody(tmp_path: Path) -> None:
+    with closing(a_journal(tmp_path / "journal")) as connection:
+        start = [Move(Change(key=key(n), event=Event.SUBMIT_STARTED), 1.0) for n in range(5)]
+        assert apply_all(connection, start) == [None] * 5
+
+        again = apply_all(connection, start[:2] + [
+            Move(Change(key=key(n), event=Event.SUBMIT_STARTED), 2.0) for n in range(5, 8)
+        ])  # fmt: skip
+
+        assert [type(error) for error in again[:2]] == [IllegalTransition] * 2
+        assert again[2:] == [None] * 3
+        attempts = connection.execute("SELECT sum(attempt) FROM items").fetchone()[0]
+        assert attempts == 8
+
+
+@pytest.mark.parametrize("later", [key(1), "no-such-item"])
+def test_of_moves_that_belong_together_none_happens_alone(tmp_path: Path, later: str) -> None:
+    first = Move(Change(key=key(0), event=Event.SUBMIT_STARTED), 1.0)
+    wrong = Move(Change(key=later, event=Event.PLACED), 1.0)
+    right = Move(Change(key=key(0), event=Event.SUBMIT_REJECTED), 1.0)
+    with closing(a_journal(tmp_path / "journal")) as connection:
+        before = found_in(connection)
+        with pytest.raises((IllegalTransition, JournalError)):
+            Moves((first, wrong))(connection)
+        assert found_in(connection) == before
+
+        Moves((first, right))(connection)
+        row = connection.execute("SELECT status, attempt FROM items WHERE key = ?", (key(0),))
+        assert tuple(row.fetchone()) == ("rejected", 0)
+
+
+def test_a_task_id_given_to_two_items_of_a_group_belongs_to_the_first(tmp_path: Path) -> None:
+    with closing(a_journal(tmp_path / "journal")) as connection:
+        apply_all(connection, [Move(Change(key=key(n), event=Event.SUBMIT_STARTED), 1.0)
+                               for n in range(4)])  # fmt: skip
+        ids = ["a" * 32, "b" * 32, "a" * 32, "c" * 32]
+
+        errors = apply_all(connection, [
+            Move(Change(key=key(n), event=Event.SUBMIT_CONFIRMED, task_id=ids[n]), 2.0)
+            for n in range(4)
+        ])  # fmt: skip
+
+        assert [type(error) for error in errors if error] == [TaskIdTaken]
+        rows = connection.execute("SELECT task_id FROM items ORDER BY key LIMIT 4").fetchall()
+        assert [row[0] for row in rows] == ["a" * 32, "b" * 32, None, "c" * 32]
+
+
+def test_a_bad_file_does_not_harm_those_that_are_placed_with_it(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "out")
+    folder.prepare()
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, "PNG")
+    good = file.getvalue()
+    placings = []
+    for name, data in (("a", good), ("b", good[:-5]), ("c", good)):
+        part = PartialFile(folder, max_bytes=1_000_000)
+        part.feed(data)
+        placings.append(Placement(part, name))
+
+    place_all(folder, placings)
+
+    assert (placings[0].outcome().name, placings[2].outcome().name) == ("a.png", "c.png")
+    with pytest.raises(FileRejected):
+        placings[1].outcome()
+    assert sorted(path.name for path in folder.root.glob("*.*") if path.is_file()) == [
+        "a.png",
+        "c.png",
+    ]
+    assert not list(folder.parts.iterdir())

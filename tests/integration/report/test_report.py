@@ -1,0 +1,450 @@
+"""The report of a real journal with real pictures."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from PIL import Image
+
+from batch_runner.errors import JournalUnreadable
+from batch_runner.journal import Journal
+from batch_runner.lifecycle import Event
+from batch_runner.models import ItemSpec, PlacedFile
+from batch_runner.report import write_report
+from tests.harness import run_job, simulated_service, some_items, some_settings
+from tests.harness.stored_job import HOSTILE, START, Night, an_item, png_bytes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Any:
+    night = Night(tmp_path / "out")
+    yield night
+    night.journal.close()
+
+
+def data_of(folder: Path, name: str) -> Any:
+    """Read a data script back: what stands between the assignment and the semicolon."""
+    (path,) = (folder / ".batch/report").glob(f"{name}-*.js")
+    return json.loads(path.read_text("utf-8").partition("]=")[2].removesuffix(";\n"))
+
+
+def test_the_page_says_how_the_night_went(night: Night) -> None:
+    items = [an_item(n) for n in range(4)]
+    night.list(*items)
+    night.done(items[0])
+    night.failed(items[1])
+    night.held(items[2])
+    night.unfetched(items[3])
+
+    page = night.report()
+
+    assert page == night.folder / "index.html"
+    assert "1 of 4 items is held" in page.read_text("utf-8")
+    head = data_of(night.folder, "head")
+    assert head["counts"] == {"done": 1, "failed": 1, "held": 1, "download_pending": 1}
+    assert [(group["status"], group["fixer"]) for group in head["troubles"]] == [
+        ("held", "you"),
+        ("failed", "you"),
+        ("download_pending", "network"),
+    ]
+    assert head["troubles"][1]["command"].endswith(
+        f"batch-runner retry 'jobs/horse cards.yaml' --output {night.folder} --reason moderation"
+    )
+    assert [verb for verb, _ in head["commands"]] == ["resolve", "retry", "run"]
+
+
+@pytest.mark.parametrize("output", ["elsewhere", "it's $HOME"], ids=["own", "overridden"])
+def test_the_commands_work_in_any_shell_as_they_stand(tmp_path: Path, output: str) -> None:
+    manifest = tmp_path / "horse cards.yaml"
+    manifest.write_text(
+        'job: horse-cards\nworkflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a horse]\n'
+        "output: {folder: elsewhere}\n"
+    )
+    night = Night(tmp_path / output)
+    items = [an_item(0), an_item(1)]
+    night.journal.import_items(items, manifest=str(manifest))
+    night.held(items[0])
+    night.failed(items[1], "odd 'reason'")
+    night.report()
+    night.journal.close()
+    groups = data_of(night.folder, "head")["troubles"]
+
+    told = [
+        subprocess.run(
+            ["sh", "-c", group["command"]],
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+        for group in groups
+    ]
+
+    assert [group["status"] for group in groups] == ["held", "failed"]
+    assert [("--output" in group["command"]) for group in groups] == [output != "elsewhere"] * 2
+    assert "item-0" in told[0].stdout, told[0].stderr
+    assert (told[1].returncode, told[1].stderr) == (0, "")
+    assert told[1].stdout.startswith("1 item")
+
+
+def test_an_item_is_shown_with_its_picture_source_and_course(night: Night) -> None:
+    item = an_item(0, "a horse in snow", scene="snow", style="ink")
+    night.list(item)
+    night.done(item)
+
+    night.report()
+
+    (shown,) = data_of(night.folder, "items-0")
+    name, thumbnail, state = shown["files"][0]
+    assert (name, state) == ("card-0.png", "shown")
+    with Image.open(night.folder / ".batch/report/thumbnails" / thumbnail) as image:
+        assert image.size == (352, 235)
+    assert shown["values"] == ["snow", "ink"]
+    (details,) = data_of(night.folder, "details-0")
+    assert [event[1] for event in details["events"]] == [
+        "listed", "submit_started", "submit_confirmed", "task_completed", "placed",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_text_stays_data(night: Night, kind: str) -> None:
+    text = HOSTILE[kind]
+    item = an_item(0, text.encode("utf-8", "replace").decode(), **{"__proto__": "<b>"})
+    item = ItemSpec(**{name: getattr(item, name) for name in item.__dataclass_fields__} | {
+        "params": {"text": text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")},
+    })  # fmt: skip
+    night.list(item)
+
+    page = night.report()
+
+    scripts = [path.read_text("utf-8") for path in page.parent.glob(".batch/report/*.js")]
+    assert all(sign not in script for script in scripts for sign in "<>&\u2028\u2029")
+    assert data_of(night.folder, "items-0")[0]["prompt"] == item.prompt
+    assert "stolen" not in page.read_text("utf-8")
+
+
+def test_a_job_name_is_text_in_the_page(night: Night) -> None:
+    night.journal.close()
+    night.folder = night.folder.with_name("hostile")
+    (night.folder / ".batch").mkdir(parents=True)
+    night.journal = Journal.create(
+        night.folder / ".batch/journal.sqlite", job="<script>%%data%%", provider="p", origin="o"
+    )
+
+    page = night.report()
+
+    assert "<bdi>&lt;script&gt;%%data%%</bdi>" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("content", "state"),
+    [
+        pytest.param(b"", "damaged", id="empty"),
+        pytest.param(b"no picture at all", "damaged", id="text"),
+        pytest.param(png_bytes()[:-20], "damaged", id="without-its-end"),
+        pytest.param(png_bytes()[:300], "damaged", id="half"),
+        pytest.param(None, "missing", id="deleted"),
+    ],
+)
+def test_a_damaged_picture_is_a_hole(night: Night, content: bytes | None, state: str) -> None:
+    item = an_item(0)
+    night.list(item)
+    path = night.done(item, content)
+    if content is None:
+        path.unlink()
+
+    night.report()
+
+    assert data_of(night.folder, "items-0")[0]["files"] == [["card-0.png", None, state]]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(png_bytes() + b'AIGC{"Label":"1"}', id="label-after-its-end"),
+        pytest.param(png_bytes(exif=b'{"Label":"1"}'), id="label-in-place-of-exif"),
+    ],
+)
+def test_labelled_picture_gets_a_thumbnail(night: Night, content: bytes) -> None:
+    item = an_item(0)
+    night.list(item)
+    night.done(item, content)
+
+    night.report()
+
+    assert data_of(night.folder, "items-0")[0]["files"][0][2] == "shown"
+
+
+def test_a_picture_with_too_many_pixels_is_not_decoded(night: Night) -> None:
+    item = an_item(0)
+    night.list(item)
+    out = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(out, "PNG")
+    night.done(item, out.getvalue())
+
+    night.report()
+
+    assert data_of(night.folder, "items-0")[0]["files"] == [["card-0.png", None, "large"]]
+
+
+def test_thumbnails_are_made_again_only_for_newer_pictures(night: Night) -> None:
+    items = [an_item(0), an_item(1)]
+    night.list(*items)
+    paths = [night.done(item) for item in items]
+    for path in paths:
+        os.utime(path, (START, START))
+    night.report()
+    thumbnails = [
+        night.folder / ".batch/report/thumbnails" / one["files"][0][1]
+        for one in data_of(night.folder, "items-0")
+    ]
+    for thumbnail in thumbnails:
+        os.utime(thumbnail, (START + 10, START + 10))
+    os.utime(paths[1], (START + 20, START + 20))
+
+    night.report()
+
+    assert thumbnails[0].stat().st_mtime == START + 10
+    assert thumbnails[1].stat().st_mtime > START + 20
+
+
+def test_when_the_time_is_up_the_next_page_has_the_other_thumbnails(night: Night) -> None:
+    items = [an_item(0), an_item(1)]
+    night.list(*items)
+    night.done(items[0])
+    night.report()
+    night.done(items[1], png_bytes(size=(40, 30)))
+
+    night.report(seconds=0)
+    first = [one["files"][0][2] for one in data_of(night.folder, "items-0")]
+    night.report()
+
+    assert first == ["shown", "later"]
+    assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["shown", "shown"]
+
+
+def test_a_thumbnail_that_cannot_be_written_says_nothing_of_the_picture(night: Night) -> None:
+    """The disk may be full in the morning: the pictures are whole, and are shown themselves."""
+    items = [an_item(0), an_item(1)]
+    night.list(*items)
+    night.done(items[0])
+    night.done(items[1], b"damaged")
+    (night.folder / ".batch/report").mkdir()
+    (night.folder / ".batch/report/thumbnails").symlink_to("/proc")  # takes no files
+
+    night.report()
+
+    assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["later", "damaged"]
+
+
+def test_data_that_a_power_cut_left_empty_is_written_again(night: Night) -> None:
+    night.list(an_item(0))
+    night.report()
+    (path,) = (night.folder / ".batch/report").glob("items-0-*.js")
+    path.write_text("")
+
+    night.report()
+
+    assert data_of(night.folder, "items-0")[0]["id"] == "item-0"
+
+
+def test_the_pictures_and_the_journal_are_not_touched(night: Night) -> None:
+    items = [an_item(0), an_item(1)]
+    night.list(*items)
+    picture = night.done(items[0])
+    night.done(items[1], b"damaged")
+    journal = night.folder / ".batch/journal.sqlite"
+    before = [(one.read_bytes(), one.stat().st_mtime_ns) for one in (picture, journal)]
+
+    night.report()
+
+    assert [(one.read_bytes(), one.stat().st_mtime_ns) for one in (picture, journal)] == before
+
+
+def test_a_new_report_replaces_the_data_of_the_old_one(night: Night) -> None:
+    item = an_item(0)
+    night.list(item)
+    night.report()
+    night.done(item)
+
+    night.report()
+
+    assert data_of(night.folder, "head")["counts"] == {"done": 1}
+    assert list(night.folder.rglob("*.tmp")) == []
+
+
+def test_a_page_of_somebody_elses_is_not_written_over(night: Night) -> None:
+    night.list(an_item(0))
+    theirs = night.folder / "index.html"
+    theirs.write_text("<html>my own gallery</html>")
+
+    page = night.report()
+
+    assert theirs.read_text() == "<html>my own gallery</html>"
+    assert page == night.report() == night.folder / "batch-report.html"
+    page.write_text("and this is mine, too")
+    assert night.report() == night.folder / "batch-report2.html"
+    assert page.read_text() == "and this is mine, too"
+    theirs.unlink()
+    assert night.report() == theirs
+
+
+def test_the_old_data_stays_when_the_new_page_cannot_be_written(night: Night) -> None:
+    night.list(an_item(0))
+    page = night.report()
+    scripts = set(night.folder.glob(".batch/report/*.js"))
+    page.unlink()
+    page.mkdir()  # nothing can be renamed over a folder
+    night.done(an_item(0))
+
+    with pytest.raises(OSError, match=r"index\.html"):
+        night.report()
+
+    assert scripts <= set(night.folder.glob(".batch/report/*.js"))
+    assert list(night.folder.rglob("*.tmp")) == []
+
+
+def test_the_difference_from_the_run_before_is_told(night: Night) -> None:
+    items = [an_item(0), an_item(1), an_item(2)]
+    night.list(*items)
+    night.done(items[0])
+    night.failed(items[1])
+    night.run()
+    night.record(items[1], Event.RETRIED)
+    night.done(items[1])
+    night.failed(items[2], "http-500")
+    night.run()
+
+    night.report()
+
+    assert data_of(night.folder, "head")["changes"] == [
+        ["failed", "done", 1],
+        ["pending", "failed", 1],
+    ]
+
+
+def test_a_variable_that_only_later_items_have_is_told(night: Night) -> None:
+    """Items are let go of as they come past: what is known of the first ends with the first."""
+    night.list(an_item(0, scene="snow"), an_item(1, scene="snow", year="2026"), an_item(2))
+
+    night.report()
+
+    assert [one["values"] for one in data_of(night.folder, "items-0")] == [
+        ["snow"],
+        ["snow", "2026"],
+        [None, None],
+    ]
+    assert data_of(night.folder, "head")["variables"] == [
+        {"name": "scene", "values": ["snow"]},
+        {"name": "year", "values": ["2026"]},
+    ]
+
+
+def test_a_variable_that_nearly_every_item_has_of_its_own_is_no_axis(night: Night) -> None:
+    night.list(*(an_item(n, name=f"Person {n}", city=f"City {n % 200}") for n in range(201)))
+
+    night.report()
+
+    name, city = data_of(night.folder, "head")["variables"]
+    assert (name["values"], len(city["values"])) == (None, 200)
+
+
+def test_many_items_come_in_shards(night: Night) -> None:
+    night.list(*(an_item(n) for n in range(2001)))
+
+    night.report()
+
+    assert len(data_of(night.folder, "items-0")) == 2000
+    assert len(data_of(night.folder, "items-1")) == 1
+    assert len(data_of(night.folder, "details-4")) == 1
+    assert data_of(night.folder, "head")["total"] == 2001
+
+
+def test_a_picture_that_two_items_far_apart_share_is_made_once(night: Night) -> None:
+    """The thumbnail belongs to the content; items are gone through 500 at a time."""
+    items = [an_item(n) for n in range(501)]
+    night.list(*items)
+    for item in (items[0], items[500]):
+        path = night.folder / f"{item.name}.png"
+        path.write_bytes(png_bytes())
+        file = PlacedFile(
+            name=path.name, size=len(png_bytes()), sha256="ab" * 32, media_type="image/png"
+        )
+        night.submitted(item)
+        night.record(item, Event.TASK_COMPLETED)
+        night.record(item, Event.PLACED, files=(file,))
+
+    night.report()
+
+    shown = data_of(night.folder, "items-0")
+    first, last = shown[0]["files"], shown[500]["files"]
+    assert (first[0][1:], last[0][0]) == (last[0][1:], "card-500.png")
+    assert first[0][2] == "shown"
+    assert len(list(night.folder.glob(".batch/report/thumbnails/*"))) == 1
+
+
+def test_the_page_asks_nobody_for_anything(night: Night) -> None:
+    night.list(an_item(0))
+
+    text = night.report().read_text("utf-8")
+
+    assert "default-src &#x27;none&#x27;" in text
+    assert "https://" not in text
+    assert text.count("http://") == text.count("http://www.w3.org/2000/svg")
+
+
+def test_a_wanted_language_is_written_into_the_page(night: Night) -> None:
+    night.list(an_item(0))
+
+    text = night.report(language="zh-CN").read_text("utf-8")
+
+    assert 'data-language="zh-CN"' in text
+    assert "1 项中有 1 项未完成" in text
+
+
+def test_a_folder_without_a_journal_has_no_report(tmp_path: Path) -> None:
+    with pytest.raises(JournalUnreadable):
+        write_report(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.anyio
+async def test_a_night_with_failures_held_items_and_a_deadline(tmp_path: Path) -> None:
+    """From the real simulator to the page: who can fix what, and with which command."""
+    root, count = tmp_path / "out", 40
+    faults = ("fail:create:times=4", "lose_answer:create:times=2:after=8")
+    settings = some_settings(rate="1/s", in_flight=10)
+
+    async with simulated_service(*faults, service_time="uniform:5,10") as simulator:
+        summary = await run_job(root, simulator, some_items(count), settings, deadline=25)
+    write_report(root)
+
+    stood = {status.value: count for status, count in summary.counts.items() if count}
+    assert (stood["failed"], stood["held"]) == (4, 2)
+    left = count - 6 - stood["done"]
+    assert left > 0 < stood["done"]
+    head = data_of(root, "head")
+    assert head["verdict"]["en"].startswith(
+        f"2 of {count} items are held (may have been paid, waiting for your decision); "
+        f"{stood['done']} are done, 4 failed, {left} are not finished; stopped early: "
+    )
+    assert "deadline" in head["verdict"]["en"]
+    assert f"; {summary.spent} creates, " in head["verdict"]["en"]
+    assert f"{count} 项中有 2 项待定" in head["verdict"]["zh"]
+    assert "截止时间已到" in head["verdict"]["zh"]
+    groups = {group["status"]: group for group in head["troubles"]}
+    assert list(groups) == ["held", "failed"]
+    assert [(one["fixer"], one["count"]) for one in groups.values()] == [("you", 2), ("service", 4)]
+    assert " resolve MANIFEST.yaml" in groups["held"]["command"]
+    assert groups["failed"]["command"].endswith(f"--reason {groups['failed']['reason']}")
+    assert [verb for verb, _ in head["commands"]] == ["resolve", "retry", "run"]

@@ -1,0 +1,236 @@
+"""A job folder that the program of journal version 1 left behind is opened and finished.
+
+`tests/fixtures/make_job_v1.py` wrote it and tells what is in it. The names of its items begin with
+the status that each has in it, in the words of version 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import tests
+from batch_runner.errors import JournalUnreadable
+from batch_runner.folder import JobFolder
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.opening import open_job
+from tests.e2e.conftest import KEY, PATIENCE, Command, Service
+from tests.nights import rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+STORED = Path(tests.__file__).parent / "fixtures" / "job-v1"
+#: All that version 1 wrote into the journal, word for word: never to be changed.
+STATUSES_V1 = {
+    *("pending", "submitting", "submitted", "fetching", "done"),
+    *("failed", "refused", "held", "unfetched"),
+}
+EVENTS_V1 = {
+    *("listed", "submit_started", "submit_confirmed", "submit_unsent", "submit_refused"),
+    *("submit_unanswered", "submit_interrupted", "task_completed", "task_failed", "task_unknown"),
+    *("fetch_failed", "fetch_interrupted", "fetch_resumed", "placed", "file_missing", "retried"),
+    *("attached", "corrected", "resubmitted", "dropped"),
+}
+
+#: Where an opening leaves the items whose names begin so; nothing is sent for it.
+OPENED = {
+    "pending": ItemStatus.PENDING,
+    "submitting-confirmed": ItemStatus.SUBMITTED,  # its task id is in the fallback log
+    "submitting-unanswered": ItemStatus.HELD,  # that it got no answer is in the fallback log
+    "submitting-cut": ItemStatus.HELD,
+    "submitted": ItemStatus.SUBMITTED,
+    "fetching": ItemStatus.SUBMITTED,
+    "unfetched": ItemStatus.SUBMITTED,
+    "done": ItemStatus.DONE,
+    "failed": ItemStatus.FAILED,
+    "refused": ItemStatus.REFUSED,
+    "held": ItemStatus.HELD,
+}
+#: Where a run that nothing disturbs leaves those that an opening leaves there.
+FINISHED = {ItemStatus.PENDING: ItemStatus.DONE, ItemStatus.SUBMITTED: ItemStatus.DONE}
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Path:
+    """Copy what is stored and return the folder; the journal in it is a copy, so it is refused."""
+    return shutil.copytree(STORED, tmp_path / "job")
+
+
+@pytest.fixture
+def out(job: Path) -> Path:
+    """Return the copied output folder, accepted as documented: by removing its marker."""
+    folder = JobFolder(job / "out")
+    folder.marker.unlink()
+    return folder.root
+
+
+@pytest.fixture
+def service(job: Path) -> Iterator[Service]:
+    """Run a simulator that knows the tasks of the stored job."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "batch_runner", "simulate", "--port", "0"),
+            *("--image-bytes", "600", "--state", str(job / "simulator.jsonl")),
+            *("--service-time", "0.2s"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    match = re.search(r"http://\S+", process.stdout.readline())
+    assert match is not None
+    yield Service(process, match[0])
+    process.terminate()
+    process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def command(job: Path, service: Service) -> Command:
+    """Return the command line for the copied job."""
+    environment = {
+        "XDG_STATE_HOME": str(job / "state"),
+        "XDG_CONFIG_HOME": str(job / "config"),
+        "BAICAI_BASE_URL": service.url,
+        "BAICAI_API_KEY": KEY,
+    }
+    kept = ("PATH", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH")
+    environment |= {name: os.environ[name] for name in kept if name in os.environ}
+    return Command(job, job / "horse.yaml", environment)
+
+
+def state_of(job: Path) -> Path:
+    return job / "state" / "batch-runner"
+
+
+def stored(query: str) -> list[tuple[str | int, ...]]:
+    """Ask the stored journal."""
+    journal = JobFolder(STORED / "out").journal
+    with closing(sqlite3.connect(f"file:{journal}?immutable=1", uri=True)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def expected_after_opening() -> dict[str, ItemStatus]:
+    """Return where an opening leaves each stored item, by id."""
+    names = [str(name) for (name,) in stored("SELECT id FROM items")]
+    return {
+        name: next(status for start, status in OPENED.items() if name.startswith(start))
+        for name in names
+    }
+
+
+def status_by_id(root: Path) -> dict[str, ItemStatus]:
+    return {row.id: row.status for row in rows(root)}
+
+
+def test_every_status_and_event_of_version_1_is_stored() -> None:
+    assert stored("PRAGMA user_version") == [(1,)]
+    assert {word for (word,) in stored("SELECT status FROM items")} == STATUSES_V1
+    assert {word for (word,) in stored("SELECT event FROM events")} == EVENTS_V1
+
+
+@pytest.mark.slow
+def test_run_submits_only_pending_items(out: Path, service: Service, command: Command) -> None:
+    """Nothing is sent for items that are done, held, submitted or have ended in another way."""
+    opened = expected_after_opening()
+    before = Counter(service.paid())
+
+    told = command("run")
+
+    submitted = " ".join((Counter(service.paid()) - before).elements())
+    pending = [name for name in opened if name.startswith("pending")]
+    assert told.returncode == 1, told.stderr
+    assert sorted(re.findall(r"card ([^:]+)", submitted)) == sorted(pending)
+    after = {name: FINISHED.get(status, status) for name, status in opened.items()}
+    assert status_by_id(out) == after
+    assert (out / "index.html").exists()
+    checked = map(json.loads, command("verify", "--json").stdout.splitlines())
+    assert {row["id"] for row in checked if row["ok"]} == {
+        name for name, status in after.items() if status is ItemStatus.DONE
+    }
+
+
+def test_opening_brings_in_the_fallback_log(job: Path, out: Path) -> None:
+    for _ in range(2):  # the second finds nothing left to do
+        with open_job(out, None, state=state_of(job)) as opened:
+            assert [(opened.journal.spent_now(),)] == stored("SELECT sum(attempt) FROM items")
+            assert list(opened.emergency.entries()) == []
+            assert status_by_id(out) == expected_after_opening()
+
+    confirmed, unanswered, cut = (row for row in rows(out) if row.id.startswith("submitting"))
+    assert confirmed.task_id is not None
+    assert confirmed.task_id in (job / "simulator.jsonl").read_text()
+    assert (unanswered.task_id, unanswered.reason) == (None, "lost")
+    assert (cut.task_id, cut.reason) == (None, "interrupted")
+
+
+def test_copy_with_its_marker_is_refused_and_unchanged(job: Path) -> None:
+    folder = JobFolder(job / "out")
+
+    with pytest.raises(JournalUnreadable, match="copy"), open_job(folder.root, None):
+        pass
+
+    for path in (folder.journal, folder.emergency, folder.marker):
+        assert path.read_bytes() == STORED.joinpath(path.relative_to(job)).read_bytes()
+
+
+def put_in_place(folder: JobFolder) -> None:
+    """Let the journal say that it has always been where it is now, as if it were no copy."""
+    stat = folder.journal.stat()
+    place = (os.path.realpath(folder.root), f"{stat.st_dev}:{stat.st_ino}")
+    with closing(sqlite3.connect(folder.journal)) as journal:
+        journal.execute("UPDATE job SET folder = ?, inode = ?", place)
+        journal.commit()
+
+
+@pytest.mark.parametrize("events_lost", [0, 1])
+def test_state_record_tells_an_older_copy(job: Path, events_lost: int) -> None:
+    folder = JobFolder(job / "out")
+    put_in_place(folder)
+    (record,) = state_of(job).rglob("*.json")
+    said = json.loads(record.read_text())
+    seen = f"{int(said['events']) + events_lost:015d}"
+    record.write_text(json.dumps({**said, "events": seen}) + "\n")
+
+    if events_lost:
+        with (
+            pytest.raises(JournalUnreadable, match="older copy"),
+            open_job(folder.root, None, state=state_of(job)),
+        ):
+            pass
+    else:
+        with open_job(folder.root, None, state=state_of(job)):
+            assert status_by_id(folder.root) == expected_after_opening()
+
+
+def cut_off_a_commit(journal: Path, scratch: Path) -> None:
+    """Leave `journal` as a power cut in the middle of a commit does: half written, to be undone."""
+    shutil.copy(journal, scratch)
+    with closing(sqlite3.connect(scratch, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = TRUNCATE")
+        connection.execute("PRAGMA cache_size = 2")  # pages are written before the commit
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE items SET status = 'pending', message = hex(randomblob(500))")
+        for suffix in ("", "-journal"):
+            shutil.copy(f"{scratch}{suffix}", f"{journal}{suffix}")
+
+
+def test_commit_that_was_cut_off_is_undone(job: Path, out: Path, tmp_path: Path) -> None:
+    journal = JobFolder(out).journal
+    whole = journal.read_bytes()
+    cut_off_a_commit(journal, tmp_path / "scratch.sqlite")
+    assert journal.read_bytes() != whole
+
+    with open_job(out, None, state=state_of(job)):
+        assert status_by_id(out) == expected_after_opening()

@@ -113,7 +113,7 @@ class Night:
         urllib.request.urlopen(request).close()  # noqa: S310
         last = self._start(url)
         try:
-            _, err = last.communicate(timeout=120)
+            _, err = last.communicate(timeout=250)
         except subprocess.TimeoutExpired:
             last.kill()
             last.communicate()

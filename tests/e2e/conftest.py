@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 KEY = "sk-a-key-that-must-not-leak"
 #: Seconds after which a test is broken, however slow the machine.
-PATIENCE = 50.0
+PATIENCE = 250.0
 
 
 @dataclass

@@ -102,7 +102,7 @@ def test_the_first_signal_stops_and_the_next_run_goes_on(
     service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
     wait_until(lambda: "submitting" not in command.statuses().values())
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=50)
+    _, err = process.communicate(timeout=250)
     service.set_faults()
 
     assert process.returncode == 3

@@ -62,7 +62,7 @@ class Choice:
             [sys.executable, "-m", "batch_runner", *words],
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=250,
             preexec_fn=None
             if largest_file is None
             else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)),

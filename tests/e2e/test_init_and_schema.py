@@ -33,7 +33,7 @@ WRONG = {
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=50
+        [*COMMAND, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=250
     )
 
 
@@ -52,7 +52,7 @@ def answer(manifest: Path, *answers: str) -> tuple[int, str]:
     except OSError:  # the other side has closed
         pass
     os.close(ours)
-    return process.wait(50), shown.decode()
+    return process.wait(250), shown.decode()
 
 
 def test_a_first_manifest_runs(tmp_path: Path) -> None:
@@ -127,6 +127,6 @@ def test_the_schema_agrees_with_the_program(tmp_path: Path) -> None:
         [sys.executable, "-c", program, *map(str, paths)],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=250,
     )
     assert done.stdout == f"{[2] * len(paths)}\n"

@@ -166,7 +166,7 @@ def test_without_apprise_one_sentence_says_what_is_missing(tmp_path: Path) -> No
         [sys.executable, "-c", f"{program}sys.argv[1:] = {arguments!r}; sys.exit(main())"],
         capture_output=True,
         text=True,
-        timeout=50,
+        timeout=250,
     )
 
     assert done.returncode == 0, done.stderr

@@ -84,7 +84,7 @@ def test_the_commands_work_in_any_shell_as_they_stand(tmp_path: Path, output: st
             env={"PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=250,
         )
         for group in groups
     ]

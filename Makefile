@@ -39,7 +39,8 @@ types: $(READY)  ## Check types (mypy --strict)
 	$(PYTHON) -m mypy
 
 .PHONY: test
-test: $(READY)  ## Run the tests; make test ARGS='-k poller'
+test: $(READY)  ## Run the tests, about 3 minutes on 2 cores; make test ARGS='-k poller'
+	@echo 'All tests take about 3 minutes on 2 cores that do nothing else.'
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: cover

@@ -6,6 +6,7 @@ import json
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.resources import files as package_files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ import pytest
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.units import Price
+from tests.e2e.conftest import PATIENCE
 from tests.harness.stored_job import HOSTILE, Night, an_item
 
 if TYPE_CHECKING:
@@ -26,8 +28,6 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs Debian's chromium: apt install chromium"),
 ]
-#: `npm install --no-save axe-core` in the project's folder puts it there.
-AXE = Path(__file__).parents[2] / "node_modules/axe-core/axe.min.js"
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 
 
@@ -35,7 +35,9 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True}
 def browser() -> Iterator[Browser]:
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        browser = started.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=PATIENCE * 1000
+        )
         yield browser
         browser.close()
 
@@ -60,7 +62,7 @@ class Reader:
         asked: list[str] = []
         with self._browser.new_context(**{"locale": "en-US", **options}) as context:
             page = context.new_page()
-            page.set_default_timeout(20_000)
+            page.set_default_timeout(PATIENCE * 1000)
             # A script error, a picture that was not found, anything the policy had to stop.
             page.on("console", lambda message: said.append(message.text))
             page.on("pageerror", lambda error: said.append(str(error)))
@@ -358,9 +360,10 @@ def test_nothing_is_cut_off_at_any_size(mode: str, night: Night, reader: Reader)
         assert (red < 60) is (mode == "dark")
 
 
-@pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: npm install --no-save axe-core")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_to_object_to(scheme: str, night: Night, reader: Reader) -> None:
+    axe = package_files(pytest.importorskip("axe_playwright_python"))
+
     def objections(page: Page) -> Any:
         return page.evaluate(
             "axe.run().then((found) => found.violations"
@@ -368,7 +371,7 @@ def test_axe_finds_nothing_to_object_to(scheme: str, night: Night, reader: Reade
         )
 
     with reader.reading(a_mixed_night(night), color_scheme=scheme) as page:
-        page.evaluate(AXE.read_text("utf-8"))
+        page.evaluate(axe.joinpath("axe.min.js").read_text("utf-8"))
         assert objections(page) == []
         press_on_tile(page, 0, "c", "f")
         press_on_tile(page, 4, "c", "Enter")

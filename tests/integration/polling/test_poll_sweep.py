@@ -7,13 +7,13 @@ import random
 
 import pytest
 
-from batch_runner.agenda import Agenda
+from batch_runner.polling.queue import PollQueue
 from batch_runner.settings import Polling
 from tests.bench.polls import Row, lognormal, play
 
 
-def an_agenda(seed: int = 1) -> Agenda:
-    return Agenda(Polling(), random=random.Random(seed), learned={})
+def an_agenda(seed: int = 1) -> PollQueue:
+    return PollQueue(Polling(), random=random.Random(seed), learned={})
 
 
 def test_of_very_many_tasks_some_are_learned_from_and_that_is_enough() -> None:

@@ -22,11 +22,11 @@ import pytest
 
 import tests
 from batch_runner.errors import JournalUnreadable
-from batch_runner.folder import JobFolder
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.open import open_job
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.opening import open_job
 from tests.e2e.conftest import KEY, PATIENCE, Command, Service
-from tests.nights import rows
+from tests.harness import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ OPENED = {
     "unfetched": ItemStatus.SUBMITTED,
     "done": ItemStatus.DONE,
     "failed": ItemStatus.FAILED,
-    "refused": ItemStatus.REFUSED,
+    "refused": ItemStatus.REJECTED,
     "held": ItemStatus.HELD,
 }
 #: Where a run that nothing disturbs leaves those that an opening leaves there.

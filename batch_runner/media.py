@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from batch_runner.errors import FileRejected
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Buffer = bytes | memoryview
+Buffer = bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from random import Random
+from typing import Any, TypeVar
 
 import anyio
 
@@ -16,22 +19,15 @@ from batch_runner.engine.control import Control, ExitCode, StopReason
 from batch_runner.engine.retry_policy import Budget, Call, RetryDecision, backoff, decide
 from batch_runner.engine.stats import RunStats
 from batch_runner.errors import ApiError, Failure, IllegalTransition, JournalConflict, JournalError
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Awaitable, Callable
-    from random import Random
-    from typing import Any
-
-    from batch_runner.jobdir.fallback_log import FallbackLog
-    from batch_runner.jobdir.layout import JobFolder
-    from batch_runner.journal import Change, Journal
-    from batch_runner.journal.sqlite.queries import PendingItem
-    from batch_runner.polling.scheduler import PollScheduler
-    from batch_runner.providers import Provider
-    from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
-    from batch_runner.settings import Settings
-    from batch_runner.storage.placing import FilePlacer
+from batch_runner.jobdir.fallback_log import FallbackLog
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.journal import Change, Journal
+from batch_runner.journal.sqlite.queries import PendingItem
+from batch_runner.polling.scheduler import PollScheduler
+from batch_runner.providers import Provider
+from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
+from batch_runner.settings import Settings
+from batch_runner.storage.placing import FilePlacer
 
 T = TypeVar("T")
 

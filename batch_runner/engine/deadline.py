@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from batch_runner.settings import Limits
+from batch_runner.settings import Limits
 
 
 def seconds_left(limits: Limits, now: datetime | None = None) -> float | None:

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import functools
 import logging
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
 
 import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import (
@@ -26,16 +28,9 @@ from batch_runner.errors import (
 )
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
+from batch_runner.models import InFlight, PlacedFile
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import output_names
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
-    from anyio.streams.memory import MemoryObjectReceiveStream
-
-    from batch_runner.engine.context import Shift
-    from batch_runner.models import InFlight, PlacedFile
 
 log = logging.getLogger(__name__)
 

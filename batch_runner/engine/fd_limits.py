@@ -8,10 +8,8 @@ operator keeps within it.
 from __future__ import annotations
 
 import resource
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from batch_runner.settings import Settings
+from batch_runner.settings import Settings
 
 #: Of a process that does nothing yet: streams, lock, journal, marker, log, the loop's own.
 _OWN = 32

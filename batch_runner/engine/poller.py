@@ -11,19 +11,15 @@ On the disk: a look writes nothing. The end of a task does, and a crash before t
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+from anyio.streams.memory import MemoryObjectSendStream
+
+from batch_runner.engine.context import Shift
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal import Change
 from batch_runner.lifecycle import TASK_FORGOTTEN, Event
-from batch_runner.models import TaskState
-
-if TYPE_CHECKING:
-    from anyio.streams.memory import MemoryObjectSendStream
-
-    from batch_runner.engine.context import Shift
-    from batch_runner.models import InFlight, TaskReport
+from batch_runner.models import InFlight, TaskReport, TaskState
 
 log = logging.getLogger(__name__)
 

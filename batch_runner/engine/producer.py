@@ -15,27 +15,23 @@ outcome is committed leaves it so, and the next run holds it.
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Any
 
 import anyio
 import anyio.lowlevel
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.engine.uploads import with_uploads
 from batch_runner.errors import ApiError, Failure, JournalConflict, JournalError
 from batch_runner.journal import Change
+from batch_runner.journal.sqlite.queries import PendingItem
 from batch_runner.journal.sqlite.transitions import TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from typing import Any
-
-    from batch_runner.engine.context import Shift
-    from batch_runner.journal.sqlite.queries import PendingItem
 
 log = logging.getLogger(__name__)
 

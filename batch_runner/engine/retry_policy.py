@@ -7,15 +7,11 @@ accepted is sent again; what may have been accepted is held for a person.
 
 from __future__ import annotations
 
+import random
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from batch_runner.errors import Failure
-
-if TYPE_CHECKING:
-    import random
-
-    from batch_runner.settings import Retries
+from batch_runner.settings import Retries
 
 
 class Call(StrEnum):

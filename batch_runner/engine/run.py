@@ -15,8 +15,9 @@ import os
 import random
 import socket
 import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -30,25 +31,18 @@ from batch_runner.engine.producer import produce
 from batch_runner.engine.retry_policy import Budget
 from batch_runner.engine.stats import RunStats
 from batch_runner.errors import JournalError
-from batch_runner.journal.sqlite.group_commit import GroupCommit
+from batch_runner.jobdir.open import OpenJob
+from batch_runner.journal.sqlite.group_commit import Committer, GroupCommit
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.models import InFlight
 from batch_runner.polling.scheduler import PollScheduler
-from batch_runner.providers import open_provider
+from batch_runner.providers import Provider, open_provider
 from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
+from batch_runner.settings import Service, Settings
 from batch_runner.storage.placing import FilePlacer
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
-    from typing import Any
-
-    from batch_runner.jobdir.open import OpenJob
-    from batch_runner.journal.sqlite.group_commit import Committer
-    from batch_runner.providers import Provider
-    from batch_runner.settings import Service, Settings
-
-    #: Something that runs beside the stages until they end.
-    Beside = Callable[[Shift], Coroutine[Any, Any, None]]
+#: Something that runs beside the stages until they end.
+Beside = Callable[[Shift], Coroutine[Any, Any, None]]
 
 #: Seconds between two entries of a run's figures in the journal.
 FIGURES_EVERY = 60.0

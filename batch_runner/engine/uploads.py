@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError
 from batch_runner.journal import Change
+from batch_runner.journal.sqlite.queries import PendingItem
 from batch_runner.lifecycle import Event
-from batch_runner.models import UPLOAD_MARK
-
-if TYPE_CHECKING:
-    from batch_runner.engine.context import Shift
-    from batch_runner.journal.sqlite.queries import PendingItem
-    from batch_runner.models import InputFile
+from batch_runner.models import UPLOAD_MARK, InputFile
 
 
 async def with_uploads(shift: Shift, item: PendingItem) -> dict[str, Any] | None:

@@ -13,15 +13,12 @@ import re
 import shlex
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batch_runner.errors import UsageError
 from batch_runner.units import CLOCK_PATTERN
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 #: Bytes of a crontab command; cron drops what is longer without a word.

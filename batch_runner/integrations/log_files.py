@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.layout import JobFolder
 
 #: Log files kept.
 KEPT = 30

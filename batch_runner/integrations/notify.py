@@ -8,13 +8,10 @@ import signal
 import subprocess
 import threading
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.run import RunSummary
-    from batch_runner.manifest import OnFinish
+from batch_runner.engine.run import RunSummary
+from batch_runner.manifest import OnFinish
 
 log = logging.getLogger(__name__)
 

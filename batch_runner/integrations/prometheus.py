@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from pathlib import Path
 
 import anyio
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
+from batch_runner.engine.context import Shift
 
 log = logging.getLogger(__name__)
 

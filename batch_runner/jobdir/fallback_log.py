@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import Any
 
-from batch_runner.jobdir.layout import write_all
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.layout import JobFolder, write_all
 
 #: Bytes of the file that are there before they are needed: a full disk has no more.
 EMERGENCY_BYTES = 65536

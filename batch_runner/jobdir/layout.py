@@ -28,12 +28,10 @@ import socket
 import stat
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MARKER = ".batch-job.json"
 BATCH = ".batch"

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from batch_runner.errors import FolderRefused, JournalUnreadable
@@ -23,10 +25,6 @@ from batch_runner.journal.sqlite.transitions import TaskIdTaken, held_instead
 from batch_runner.lifecycle import FILE_GONE, Event, ItemStatus
 from batch_runner.registry.known_jobs import KnownJob, refuse_unmounted
 from batch_runner.util.text import whole
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 REHEARSAL = "rehearsal"
 _WAYS_OUT = (

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InputFile, PlacedFile
-
-if TYPE_CHECKING:
-    import sqlite3
 
 ITEM_COLUMNS = (
     "rowid AS row, key, position, listing, id, name, status, attempt, attempts, task_id, prompt, "

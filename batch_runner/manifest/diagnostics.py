@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from batch_runner.errors import ManifestError, Problem
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: Problems shown; what comes after them is counted only.
 SHOWN = 50

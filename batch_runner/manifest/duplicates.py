@@ -9,15 +9,12 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from batch_runner.manifest.diagnostics import Diagnostics, Location
 from batch_runner.manifest.filenames import folded
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from batch_runner.manifest.diagnostics import Diagnostics, Location
-    from batch_runner.models import ItemSpec
+from batch_runner.models import ItemSpec
 
 #: Bins of hashes, a power of two: a set of one bin of a million items is 4,000 numbers.
 _BINS = 256

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batch_runner.manifest import filenames as names
-from batch_runner.manifest.diagnostics import Diagnostics, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
 from batch_runner.manifest.duplicates import DuplicateDetector
-from batch_runner.manifest.input_files import InputRefusedError
+from batch_runner.manifest.input_files import InputRefusedError, Inputs
 from batch_runner.manifest.schema_types import is_blank
-from batch_runner.manifest.templates.compiler import IDS, RenderFailedError
+from batch_runner.manifest.sources.matrix import Combination
+from batch_runner.manifest.sources.prompts import Entry
+from batch_runner.manifest.templates.compiler import IDS, RenderFailedError, Scope
 from batch_runner.manifest.templates.random_values import ItemRandom, canonical, spelled
+from batch_runner.manifest.templates.request import LocatedTemplate, RequestTemplate
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from batch_runner.manifest.diagnostics import Location
-    from batch_runner.manifest.input_files import Inputs
-    from batch_runner.manifest.sources.matrix import Combination
-    from batch_runner.manifest.sources.prompts import Entry
-    from batch_runner.manifest.templates.compiler import Scope
-    from batch_runner.manifest.templates.request import LocatedTemplate, RequestTemplate
 
 #: Longest variable that the report shows, in characters.
 SHORT = 200

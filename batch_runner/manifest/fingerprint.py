@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jinja2
 import yaml
 
 from batch_runner import __version__, models, settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 
 def fingerprint(label: str, paths: Iterable[Path]) -> str | None:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.models import InputFile
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _BLOCK = 1_000_000
 

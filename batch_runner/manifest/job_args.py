@@ -6,14 +6,11 @@ import os
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batch_runner.errors import BatchRunnerError
 from batch_runner.manifest import load
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 #: A rehearsal's folder stands beside the job's own.
 _REHEARSED = ".rehearsal"

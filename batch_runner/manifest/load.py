@@ -6,7 +6,9 @@ that the operator sees every mistake in one go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
 
 from batch_runner.manifest import filenames as names
 from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, shown
@@ -24,10 +26,6 @@ from batch_runner.manifest.variables import check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, follow
 from batch_runner.manifest.yaml.reader import read_document
 from batch_runner.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-    from pathlib import Path
 
 #: Items that are looked at for further mistakes when the manifest has some already.
 LOOKED_AT = 10_000

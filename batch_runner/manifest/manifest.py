@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.manifest.diagnostics import Diagnostics
+from batch_runner.manifest.expand import Items
 from batch_runner.manifest.fingerprint import fingerprint
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batch_runner.manifest.expand import Items
-    from batch_runner.manifest.schema import OnFinish
-    from batch_runner.models import ItemSpec
-    from batch_runner.settings import Settings
+from batch_runner.manifest.schema import OnFinish
+from batch_runner.models import ItemSpec
+from batch_runner.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 from batch_runner.manifest.templates.sandbox import MARKERS
 from batch_runner.manifest.yaml.scalars import meaning
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 WORKFLOW = "year_of_the_horse_greeting_card"
 FIELD = "6.text"

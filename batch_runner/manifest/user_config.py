@@ -7,8 +7,9 @@ no place for a key, which is refused before a line of the file could be shown.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping as Variables
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.errors import ManifestError, Problem
 from batch_runner.manifest.diagnostics import KEY_HINT, Diagnostics, Location, looks_secret
@@ -17,10 +18,6 @@ from batch_runner.manifest.yaml.nodes import Mapping
 from batch_runner.manifest.yaml.reader import parse, read_text
 from batch_runner.settings import Settings
 from batch_runner.util.xdg import config_folder
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping as Variables
-    from pathlib import Path
 
 NAME = "config.yaml"
 

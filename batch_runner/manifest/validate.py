@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from batch_runner.manifest.diagnostics import (
     KEY_HINT,
@@ -18,9 +19,6 @@ from batch_runner.manifest.diagnostics import (
 )
 from batch_runner.manifest.schema_types import kind
 from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 Checked = TypeVar("Checked", bound=BaseModel)
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from batch_runner.manifest.diagnostics import shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
 from batch_runner.manifest.schema_types import variable_refusal
 from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.yaml.syntax_errors import MAX_DEPTH
 from batch_runner.models import UPLOAD_MARK
-
-if TYPE_CHECKING:
-    from batch_runner.manifest.diagnostics import Diagnostics, Location
 
 
 def check_variable(name: str, value: Any, place: Location, report: Diagnostics) -> None:

@@ -7,26 +7,22 @@ changes most stands at the bottom, so that little jumps.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
-from batch_runner.util.locale import encodable, status_word, stop_word, wording
+from batch_runner.monitor.snapshot import Eta, JobSnapshot
+from batch_runner.units import Rate
+from batch_runner.util.locale import Language, encodable, status_word, stop_word, wording
 from batch_runner.util.text import duration, fitted, printable, width
 
 if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Iterator, Sequence
-    from typing import TextIO
-
     from rich.live import Live
     from rich.text import Text
-
-    from batch_runner.monitor.snapshot import Eta, JobSnapshot
-    from batch_runner.units import Rate
-    from batch_runner.util.locale import Language
 
 #: What is told of items beside those done and in flight, in this order.
 REST = (

@@ -12,29 +12,30 @@ import functools
 import json
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, TextIO
 
 import anyio
 import anyio.to_thread
 
+from batch_runner.engine.context import Shift
+from batch_runner.engine.run import RunSummary
 from batch_runner.errors import JournalError
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.manifest.job_args import command_line
 from batch_runner.monitor.dashboard import REST, is_terminal, live_picture, picture, rate_state_text
-from batch_runner.monitor.snapshot import take_snapshot
-from batch_runner.util.locale import encodable, reader_language, status_word, stop_word, wording
+from batch_runner.monitor.snapshot import JobSnapshot, take_snapshot
+from batch_runner.util.locale import (
+    Language,
+    encodable,
+    reader_language,
+    status_word,
+    stop_word,
+    wording,
+)
 from batch_runner.util.text import duration, printable
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-    from pathlib import Path
-    from typing import TextIO
-
-    from batch_runner.engine.context import Shift
-    from batch_runner.engine.run import RunSummary
-    from batch_runner.monitor.snapshot import JobSnapshot
-    from batch_runner.util.locale import Language
 
 #: Seconds between two looks, and between two plain lines.
 TICK, PLAIN_EVERY = 0.5, 60.0

@@ -6,22 +6,18 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from batch_runner.jobdir.layout import JobFolder, lock_owner
-from batch_runner.journal import JournalReader
+from batch_runner.journal import EventRow, ItemRow, JournalReader, RunRow
 from batch_runner.lifecycle import UNDERWAY, Event, ItemStatus
 from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.settings import Polling
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
-
-    from batch_runner.journal import EventRow, ItemRow, RunRow
 
 #: Seconds that count as lately, for creates and for finishes.
 LATELY, _FINISHING = 60.0, 600.0

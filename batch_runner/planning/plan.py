@@ -8,26 +8,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.engine.deadline import seconds_left
-from batch_runner.jobdir.layout import lock_owner
-from batch_runner.journal import JournalReader
+from batch_runner.jobdir.layout import JobFolder, lock_owner
+from batch_runner.journal import Imported, ItemSummary, Journal, JournalReader, ManifestDiff
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
+from batch_runner.models import ItemSpec
 from batch_runner.polling.workflow_model import WorkflowModel
-from batch_runner.settings import Polling
+from batch_runner.settings import Limits, Polling, Settings
 from batch_runner.storage.placing import missing
 from batch_runner.units import Price
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
-    from pathlib import Path
-
-    from batch_runner.jobdir.layout import JobFolder
-    from batch_runner.journal import Imported, ItemSummary, Journal, ManifestDiff
-    from batch_runner.models import ItemSpec
-    from batch_runner.settings import Limits, Settings
 
 #: First creates that are shown in full, and items of a kind that are named.
 SHOWN, NAMED = 3, 20

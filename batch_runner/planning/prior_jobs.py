@@ -7,22 +7,17 @@ should know.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batch_runner.errors import JournalError
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.jobdir.open import same_service
+from batch_runner.jobdir.open import JobIdentity, same_service
 from batch_runner.journal import JournalReader
+from batch_runner.models import ItemSpec
 from batch_runner.registry.known_jobs import job_folders
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from batch_runner.jobdir.open import JobIdentity
-    from batch_runner.models import ItemSpec
 
 #: Items from the first that are looked for, and other jobs from the latest that are looked into.
 LOOKED_FOR, LOOKED_INTO = 500, 100

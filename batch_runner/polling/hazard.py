@@ -18,11 +18,9 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections.abc import Mapping
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import Any
 
 _GRAIN = 0.06  # width of one stretch, as a part of the time it begins at
 _MEMORY = 400.0  # finishes after which an observation counts 1/e

@@ -12,13 +12,11 @@ loses it within some ten looks.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.model_comparison import ModelComparison
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _LEAST_PROGRESS = 1e-4  # of less it cannot be told how long the rest takes
 _LEAST_LEFT = 0.2  # seconds; progress is seldom finer

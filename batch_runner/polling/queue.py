@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import heapq
 import math
+import random
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
 
+from batch_runner.models import InFlight
 from batch_runner.polling.workflow_model import PolledTask, Ticket, WorkflowModel
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Mapping
-
-    from batch_runner.models import InFlight
-    from batch_runner.settings import Polling
+from batch_runner.settings import Polling
 
 _JITTER = 0.1  # of a look's price
 _CHEAPEST = 0.1  # part of its usual price that a look costs when it is worth most

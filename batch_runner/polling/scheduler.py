@@ -53,19 +53,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+import random
+from collections.abc import Callable, Mapping
 
+from batch_runner.models import InFlight, TaskReport
 from batch_runner.polling.queue import PollQueue
-from batch_runner.ratelimit.limiter import RateLimiter
-
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable, Mapping
-
-    from batch_runner.models import InFlight, TaskReport
-    from batch_runner.ratelimit.limiter import PauseGate
-    from batch_runner.settings import Polling
-    from batch_runner.units import Rate
+from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
+from batch_runner.settings import Polling
+from batch_runner.units import Rate
 
 
 class PollScheduler:

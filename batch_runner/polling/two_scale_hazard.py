@@ -9,13 +9,11 @@ around where most end, and the fine one is used once it has foretold better (`co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.model_comparison import ModelComparison
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _FINE = 0.006  # width of one stretch of the fine table, where that of the coarse is 0.06
 _FROM = 20  # finishes that tell where most end

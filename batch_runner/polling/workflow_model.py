@@ -17,16 +17,13 @@ from __future__ import annotations
 import json
 import math
 from collections import deque
-from typing import TYPE_CHECKING
 
+from batch_runner.models import InFlight
 from batch_runner.polling.concurrency import Completion, ConcurrencyEstimator, RankedTasks
 from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.progress_model import ProgressModel, ProgressReading, sight
 from batch_runner.polling.two_scale_hazard import FocusedDurations
-
-if TYPE_CHECKING:
-    from batch_runner.models import InFlight
-    from batch_runner.settings import Polling
+from batch_runner.settings import Polling
 
 _VERSION = 2
 _WAITING = 60.0  # times `longest`: between two looks at a task whose turn has not come, at most

@@ -11,20 +11,18 @@ import codecs
 import json
 import math
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urljoin
 
 import aiohttp
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
+from batch_runner.providers.base import Receiver
 from batch_runner.providers.classify import classify, without_quotes
+from batch_runner.providers.http import Answer, Http
+from batch_runner.settings import Retries
 from batch_runner.util.text import printable, whole
-
-if TYPE_CHECKING:
-    from batch_runner.providers.base import Receiver
-    from batch_runner.providers.http import Answer, Http
-    from batch_runner.settings import Retries
 
 _spell = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _STATES = {

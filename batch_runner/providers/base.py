@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+from batch_runner.models import TaskReport
 
-    from batch_runner.models import TaskReport
-
-    Receiver = Callable[[bytes], Awaitable[None] | None]
+Receiver = Callable[[bytes], Awaitable[None] | None]
 
 
 class Provider(Protocol):

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 from batch_runner.errors import Failure
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 #: Said in a message when the account is empty, whatever the code; nothing documents the code.
 _BALANCE = re.compile(

@@ -19,10 +19,11 @@ import errno
 import ipaddress
 import re
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 from urllib.parse import urljoin, urlsplit
 
 import aiohttp
@@ -30,14 +31,10 @@ import anyio
 from yarl import URL
 
 from batch_runner.errors import ApiError, Failure, FileRejected
+from batch_runner.providers.base import Receiver
 from batch_runner.providers.classify import classify
+from batch_runner.settings import Service, Settings
 from batch_runner.util.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from batch_runner.providers.base import Receiver
-    from batch_runner.settings import Service, Settings
 
 #: An answer of the API that is larger than this is not one.
 ANSWER_BYTES = 1 << 20

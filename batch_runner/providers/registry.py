@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from batch_runner.providers.base import Provider
-    from batch_runner.settings import Service, Settings
+from batch_runner.providers.base import Provider
+from batch_runner.settings import Service, Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,16 +26,13 @@ from __future__ import annotations
 
 import asyncio
 import math
+import random
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Callable
-
-    from batch_runner.units import Rate
+from batch_runner.units import Rate
 
 # Part of the period, and seconds at most, by which the window is stretched: what a commit and a
 # handshake shift a request by. It costs as much utilisation as it protects.

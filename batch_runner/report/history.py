@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from batch_runner.errors import IllegalTransition
+from batch_runner.journal import EventRow, RunRow
 from batch_runner.lifecycle import Event, ItemStatus, advance
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from batch_runner.journal import EventRow, RunRow
 
 
 def last_look(runs: list[RunRow]) -> float | None:

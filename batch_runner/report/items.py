@@ -7,14 +7,12 @@ a script the key `__proto__` would be a command.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from batch_runner.journal import EventRow, ItemRow
-    from batch_runner.lifecycle import ItemStatus
-    from batch_runner.report.thumbnails import Thumbnail
+from batch_runner.journal import EventRow, ItemRow
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.report.thumbnails import Thumbnail
 
 
 def item_data(

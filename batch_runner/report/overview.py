@@ -6,22 +6,18 @@ Items are taken one by one and let go of, so that a million take no more memory 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+from batch_runner.journal import EventRow, ItemRow, JobRow, JournalReader, RunRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.job_args import target_of
 from batch_runner.report.history import by_minute, last_look, status_at
-from batch_runner.report.triage import ProblemGroups, command_for, next_commands
+from batch_runner.report.triage import Group, ProblemGroups, command_for, next_commands
 from batch_runner.report.verdict import verdict_sentence
 from batch_runner.units import Price, parse_price
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
-    from batch_runner.journal import EventRow, ItemRow, JobRow, JournalReader, RunRow
-    from batch_runner.report.triage import Group
 
 #: The journal's `origin` of a job that is played against the simulator.
 REHEARSAL = "rehearsal"

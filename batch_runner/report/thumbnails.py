@@ -5,21 +5,19 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from batch_runner.models import PlacedFile
 from batch_runner.report.files import replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
     from PIL import Image
-
-    from batch_runner.models import PlacedFile
 
 #: Longest side in pixels: sharp at 176 CSS pixels on a screen of double density.
 LONGEST_SIDE = 352

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
+from batch_runner.journal import ItemRow
 from batch_runner.lifecycle import GIVEN_UP, TASK_FORGOTTEN, ItemStatus
 from batch_runner.manifest.job_args import command_line
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from batch_runner.journal import ItemRow
 
 #: Items named one by one in a group; the others are in the contact sheet.
 MEMBERS_SHOWN = 50

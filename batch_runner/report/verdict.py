@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
+from batch_runner.units import Price
 from batch_runner.util.text import printable
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from batch_runner.units import Price
 
 
 class _Trouble(NamedTuple):

@@ -10,9 +10,11 @@ from __future__ import annotations
 import gc
 import math
 import time
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from batch_runner.journal import JournalReader
 from batch_runner.report.files import replace_file, write_script
@@ -20,10 +22,6 @@ from batch_runner.report.items import detail_data, item_data
 from batch_runner.report.overview import Overview
 from batch_runner.report.page import page_html
 from batch_runner.report.thumbnails import Thumbnails
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 #: Items whose details are loaded together when one is opened, and that are worked on together.
 DETAILS_A_SHARD = 500

@@ -13,16 +13,13 @@ import hashlib
 import mmap
 import os
 import secrets
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.layout import JobFolder, fitting, write_all
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 #: Bytes of a download that are held in memory before they go to a file.
 HELD_BYTES = 1 << 20

@@ -11,21 +11,15 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.jobdir.layout import sync_folder
+from batch_runner.jobdir.layout import JobFolder, sync_folder
 from batch_runner.models import PlacedFile
-from batch_runner.storage.partial_file import digest, disk_failed
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-    from pathlib import Path
-    from typing import Any
-
-    from batch_runner.jobdir.layout import JobFolder
-    from batch_runner.storage.partial_file import PartialFile
+from batch_runner.storage.partial_file import PartialFile, digest, disk_failed
 
 #: Seconds from the end of one placing to the next, at least: what comes meanwhile goes together,
 #: and the file system does less for each.

@@ -9,11 +9,8 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TextIO
+from collections.abc import Mapping
+from typing import Literal, TextIO
 
 Language = Literal["en", "zh"]
 

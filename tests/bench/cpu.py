@@ -15,12 +15,10 @@ from __future__ import annotations
 import functools
 import statistics
 import sys
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from tests.bench import _rows
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 FLOOR = (sys.executable, "-m", "tests.bench._floor")
 CLIENTS = {"floor": FLOOR, "with [fast]": _rows.FAST, "without": _rows.PLAIN}

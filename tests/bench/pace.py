@@ -20,7 +20,8 @@ import socket
 import sys
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable
+from multiprocessing.connection import Connection
 
 from aiolimiter import AsyncLimiter
 
@@ -29,10 +30,6 @@ from batch_runner.units import Rate
 from tests.bench import _rows
 from tests.bench._windows import most_in
 from tests.clock import VirtualTimeLoop
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from multiprocessing.connection import Connection
 
 SECONDS, COMMAND = 6.0, 10.0  # of each rate, and with the whole command
 WAYS = [0.05, 0.3]  # seconds there and back, in the rows with 429s

@@ -17,16 +17,14 @@ import random
 import statistics
 import sys
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from batch_runner.models import InFlight
 from batch_runner.polling.queue import PollQueue
 from batch_runner.settings import Polling
 from tests.bench import _rows
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 ITEMS, WARM_UP, ROUNDS = 1000, 100, 5
 MEAN = 30 * math.exp(0.4**2 / 2)  # seconds, of the run times drawn below

@@ -25,8 +25,9 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from batch_runner.models import InFlight, TaskReport, TaskState
 from batch_runner.polling.scheduler import PollScheduler
@@ -35,9 +36,6 @@ from batch_runner.settings import Polling
 from batch_runner.units import Rate
 from tests.bench import _rows
 from tests.bench.cpu import FLOOR
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 SIZES, ROUNDS = (1_000, 5_000, 10_000), 2
 FULL, FULL_ROUNDS = (1_000, 10_000, 100_000), 1

@@ -17,8 +17,9 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
@@ -26,9 +27,6 @@ from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Limits, Settings
 from batch_runner.units import Rate
 from tests.bench import _rows
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
 
 ITEMS, PARTS = 100_000, 10
 MOST_CREATORS = Settings(

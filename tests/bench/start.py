@@ -22,8 +22,8 @@ import sys
 import tempfile
 import time
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from batch_runner.jobdir.open import JobIdentity, open_job
 from batch_runner.journal.sqlite.transitions import Change, Move, apply_all
@@ -31,9 +31,6 @@ from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
 from tests.bench import _rows
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 ITEMS = 100_000
 ROUNDS = 7

@@ -11,13 +11,10 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.crash.simulated_job import Trace, night
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: A disk in memory, where there is one: a simulated crash needs no real one.
 _MEMORY = Path("/dev/shm")  # noqa: S108  every night makes a folder of its own in it

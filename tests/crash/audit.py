@@ -7,22 +7,17 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.journal import JournalReader
+from batch_runner.journal import EventRow, ItemRow, JournalReader
 from batch_runner.lifecycle import SETTLED, Event, ItemStatus
+from batch_runner.settings import Limits
 from batch_runner.storage.placing import damage
 from tests.bench._windows import most_in
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-
-    from batch_runner.journal import EventRow, ItemRow
-    from batch_runner.settings import Limits
-    from tests.crash.service import ActedService, PaidTask
+from tests.crash.service import ActedService, PaidTask
 
 _UNSEEN = frozenset({Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value})
 #: More events than any night has.

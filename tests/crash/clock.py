@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine
+from collections.abc import Coroutine
+from typing import Any
 
 #: Virtual seconds after which a run counts as one that never ends.
 ENDLESS = 7 * 86400.0

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, TypeVar
+import sqlite3
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from batch_runner.errors import JournalError
 from batch_runner.journal.sqlite.group_commit import PATIENCE, PendingOperation, commit_batch
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable
-
-    from tests.crash.crash import CrashPoint
+from tests.crash.crash import CrashPoint
 
 T = TypeVar("T")
 

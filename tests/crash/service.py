@@ -11,21 +11,18 @@ import hashlib
 import math
 import random
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 
 from batch_runner.errors import ApiError, Failure, FileRejected
 from batch_runner.models import TaskReport, TaskState
+from batch_runner.providers.base import Receiver
+from tests.crash.clock import World
+from tests.crash.crash import CrashPoint
 from tests.crash.pictures import picture
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batch_runner.providers.base import Receiver
-    from tests.crash.clock import World
-    from tests.crash.crash import CrashPoint
 
 _STATUS = {
     Failure.AMBIGUOUS: 503,

@@ -8,30 +8,21 @@ import hashlib
 import random
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.engine.control import ExitCode
-from batch_runner.engine.run import make_shift, work
-from batch_runner.jobdir.open import open_job
-from batch_runner.journal import Change
+from batch_runner.engine.run import RunSummary, make_shift, work
+from batch_runner.jobdir.open import OpenJob, open_job
+from batch_runner.journal import Change, ItemRow
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
-from batch_runner.models import UPLOAD_MARK, InputFile
+from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.settings import Downloads, Limits, Polling, Retries, Settings, Timeouts
-from tests.crash.audit import beyond_limits, read_books, violations, violations_at_the_end
+from tests.crash.audit import Books, beyond_limits, read_books, violations, violations_at_the_end
 from tests.crash.clock import NightLoop, World
 from tests.crash.crash import CrashPoint, Killed
 from tests.crash.inline import InlineCommitter, InlineOffload
 from tests.crash.service import ActedService
 from tests.harness import IDENTITY, an_item
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.run import RunSummary
-    from batch_runner.jobdir.open import OpenJob
-    from batch_runner.journal import ItemRow
-    from batch_runner.models import ItemSpec
-    from tests.crash.audit import Books
 
 #: Wall-clock seconds since the epoch at the world's zero.
 EVENING = 1_700_000_000.0

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import gc
 import itertools
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -17,17 +17,13 @@ from batch_runner.engine import run as runs
 from batch_runner.engine.context import Shift
 from batch_runner.engine.retry_policy import TABLE, Call, RetryDecision
 from batch_runner.errors import Failure
+from batch_runner.journal import Change
 from batch_runner.journal.sqlite import journal
 from batch_runner.lifecycle import Event
+from batch_runner.models import InFlight
 from batch_runner.ratelimit.limiter import RateLimiter
 from tests.crash.__main__ import play
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from batch_runner.journal import Change
-    from batch_runner.models import InFlight
-    from tests.crash.simulated_job import Trace
+from tests.crash.simulated_job import Trace
 
 CHUNK, CHUNKS = 25, 8
 #: Nights within which each mistake below must have been found.

@@ -5,17 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import write_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.e2e.conftest import Command, Service
+from tests.e2e.conftest import Command, Service, write_manifest
 
 pytestmark = pytest.mark.slow
 

@@ -11,18 +11,13 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
-from tests.e2e.conftest import KEY, kill, wait_until, write_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.conftest import Command, Service
+from tests.e2e.conftest import KEY, Command, Service, kill, wait_until, write_manifest
 
 
 def test_every_item_becomes_a_picture_and_a_second_run_pays_nothing(

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import write_manifest
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import Command, Service
+from tests.e2e.conftest import Command, Service, write_manifest
 
 pytestmark = pytest.mark.slow
 

@@ -7,22 +7,18 @@ import os
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch_runner.lifecycle import Event
-from batch_runner.models import PlacedFile
+from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.storage.partial_file import digest
 from tests.e2e.conftest import write_manifest
 from tests.harness.stored_job import Night, an_item, png_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batch_runner.models import ItemSpec
 
 
 def a_placed(path: Path, name: str) -> PlacedFile:

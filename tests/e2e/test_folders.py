@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import write_manifest
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 VERBS = ["plan", "run", "status", "retry --all", "resolve", "verify", "report"]
 

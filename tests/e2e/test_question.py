@@ -6,17 +6,12 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import count
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, write_manifest
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.e2e.conftest import Command, Service
+from tests.e2e.conftest import PATIENCE, Command, Service, write_manifest
 
 
 @pytest.fixture(autouse=True)

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Locator, Page
 
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.units import Price
 from tests.e2e.conftest import PATIENCE
 from tests.harness.stored_job import HOSTILE, Night, an_item
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from playwright.sync_api import Browser, Locator, Page
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [

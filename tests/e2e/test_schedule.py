@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,10 +22,7 @@ from batch_runner.integrations.autostart import (
     systemd_units,
     unit_name,
 )
-from tests.e2e.conftest import KEY, PATIENCE, write_manifest
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import Service
+from tests.e2e.conftest import KEY, PATIENCE, Service, write_manifest
 
 HOSTILE = 'it\'s 100% "new" $HOME; 马年'
 #: As cron's own: what it keeps is what it was given, and without a file it says what cron says.

@@ -10,14 +10,10 @@ import sys
 import sysconfig
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, write_manifest
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import Command, Service
+from tests.e2e.conftest import PATIENCE, Command, Service, write_manifest
 
 pytestmark = pytest.mark.slow
 

@@ -18,14 +18,10 @@ import termios
 import threading
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, wait_until
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import Command, Service
+from tests.e2e.conftest import PATIENCE, Command, Service, wait_until
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 

@@ -7,14 +7,10 @@ import pty
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, wait_until
-
-if TYPE_CHECKING:
-    from tests.e2e.conftest import Command, Service
+from tests.e2e.conftest import PATIENCE, Command, Service, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -10,12 +10,14 @@ import asyncio
 import functools
 import hashlib
 from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from anyio.to_thread import current_default_thread_limiter
 from pydantic import SecretStr
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.run import RunSummary, make_shift, work
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import JobIdentity, open_job
@@ -28,12 +30,6 @@ from batch_runner.settings import Limits, Service, Settings
 from batch_runner.simulator import Simulator, SimulatorSettings
 from batch_runner.storage.placing import damage
 from tests.clock import VirtualTimeLoop
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
 
 KEY = "sk-a-key-that-must-not-leak"
 IDENTITY = JobIdentity(job="nights", provider="baicai", origin="http://127.0.0.1")

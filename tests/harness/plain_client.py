@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 
 from batch_runner.simulator import Simulator, SimulatorSettings
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 KEY = "sk-plain"
 CARD = {"workflowId": "year_of_the_horse_greeting_card", "params": {"6": {"text": "a horse"}}}

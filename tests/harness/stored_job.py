@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
@@ -12,9 +13,6 @@ from batch_runner.journal import Change, Journal
 from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.report import write_report
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 START = 1_780_000_000.0
 HOSTILE = {

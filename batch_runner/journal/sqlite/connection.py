@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.errors import JournalError, JournalUnreadable
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 SCHEMA_VERSION = 1
 #: Seconds to wait for a reader (`status --watch`) that holds the file.

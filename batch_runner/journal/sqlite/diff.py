@@ -7,19 +7,15 @@ the journal has no index for it, and a run pays nothing for one.
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
 
 from batch_runner.journal.records import files_of
 from batch_runner.lifecycle import ItemStatus
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
-
-    from batch_runner.models import ItemSpec, PlacedFile
+from batch_runner.models import ItemSpec, PlacedFile
 
 #: Items looked up together, and rows of names copied together: each a short read transaction.
 PAGE, NAMES = 500, 20_000

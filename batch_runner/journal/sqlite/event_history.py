@@ -6,15 +6,10 @@ when first wanted; the journal has no index for it, and a run pays nothing for o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sqlite3
+from collections.abc import Callable, Sequence
 
-from batch_runner.journal.records import event_of
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Sequence
-
-    from batch_runner.journal.records import EventRow
+from batch_runner.journal.records import EventRow, event_of
 
 #: Events copied together: a short read transaction.
 PAGE = 20_000

@@ -12,16 +12,14 @@ import asyncio
 import sqlite3
 import threading
 from collections import deque
+from collections.abc import Callable, Iterable
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal.sqlite.transitions import Move, apply_all
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    Operation = Callable[[sqlite3.Connection], Any]
+Operation = Callable[[sqlite3.Connection], Any]
 
 T = TypeVar("T")
 

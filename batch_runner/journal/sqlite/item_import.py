@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import json
 import pickle
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batch_runner.lifecycle import Event
+from batch_runner.models import InputFile, ItemSpec
 
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Callable, Iterable, Iterator
-
-    from batch_runner.models import InputFile, ItemSpec
-
-    Row = tuple[Any, ...]
+Row = tuple[Any, ...]
 
 #: Items brought in together.
 PAGE = 500

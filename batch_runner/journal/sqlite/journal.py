@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
 import uuid
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files as package_files
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal.records import count_by_status
@@ -31,16 +34,10 @@ from batch_runner.journal.sqlite.item_import import (
     remember,
     unchanged,
 )
+from batch_runner.journal.sqlite.queries import PendingItem
 from batch_runner.journal.sqlite.transitions import Change, Move, Moves, TaskIdTaken, apply
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
-
-if TYPE_CHECKING:
-    import asyncio
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
-
-    from batch_runner.journal.sqlite.queries import PendingItem
-    from batch_runner.models import InFlight, ItemSpec
+from batch_runner.models import InFlight, ItemSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

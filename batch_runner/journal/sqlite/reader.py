@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 from urllib.parse import quote
 
 from batch_runner.errors import JournalUnreadable
@@ -24,14 +25,8 @@ from batch_runner.journal.sqlite.connection import BUSY_SECONDS, SCHEMA_VERSION,
 from batch_runner.journal.sqlite.diff import ManifestDiff
 from batch_runner.journal.sqlite.event_history import EventHistory
 from batch_runner.journal.sqlite.item_import import unchanged
-from batch_runner.lifecycle import ASSUMED_PAID
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-    from pathlib import Path
-
-    from batch_runner.lifecycle import ItemStatus
-    from batch_runner.models import ItemSpec
+from batch_runner.lifecycle import ASSUMED_PAID, ItemStatus
+from batch_runner.models import ItemSpec
 
 #: Rows read in one short transaction.
 PAGE = 500

@@ -12,15 +12,13 @@ import json
 import re
 import sqlite3
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, advance, sources
 from batch_runner.models import PlacedFile
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 _FILE_FIELDS = tuple(field.name for field in fields(PlacedFile))
 _spell = json.JSONEncoder(ensure_ascii=False).encode

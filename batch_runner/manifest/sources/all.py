@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
-from batch_runner.manifest.diagnostics import Location, shown
-from batch_runner.manifest.schema import Prompt
+from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
+from batch_runner.manifest.schema import Document, Prompt
 from batch_runner.manifest.sources.data_file import Rows
 from batch_runner.manifest.sources.matrix import Combination, Matrix
 from batch_runner.manifest.sources.prompts import Entry, Prompts
-from batch_runner.manifest.yaml.nodes import Mapping, Scalar, Sequence
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batch_runner.manifest.diagnostics import Diagnostics
-    from batch_runner.manifest.schema import Document
-    from batch_runner.manifest.templates.request import PlacedCompiler, RequestTemplate
-    from batch_runner.manifest.yaml.nodes import Node
+from batch_runner.manifest.templates.request import PlacedCompiler, RequestTemplate
+from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence
 
 #: Variables that every item has.
 ALWAYS = frozenset({"id", "n", "job"})

@@ -8,16 +8,14 @@ from __future__ import annotations
 import csv
 import json
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
 from batch_runner.manifest.schema_types import is_blank, kind, variable_refusal
 from batch_runner.manifest.sources.prompts import Entry
 from batch_runner.manifest.variables import check_value
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 #: Longest line of a data file, in bytes.
 MAX_LINE = 1_000_000

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from batch_runner.manifest.diagnostics import Diagnostics, Location, closest, shown
 from batch_runner.manifest.schema import Prompt
@@ -17,9 +18,6 @@ from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_value, check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence, is_broken, plain
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _OWN_KEYS = frozenset(Prompt.model_fields)
 

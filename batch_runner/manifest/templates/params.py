@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from batch_runner.manifest.templates.compiler import Render, Scope
 from batch_runner.manifest.templates.random_values import canonical, spelled
-
-if TYPE_CHECKING:
-    from batch_runner.manifest.templates.compiler import Render, Scope
 
 _Fill = Callable[[list[Any]], Any]
 

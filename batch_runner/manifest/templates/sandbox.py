@@ -10,7 +10,8 @@ lengths of texts, sizes of powers.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from jinja2 import StrictUndefined, nodes
 from jinja2.exceptions import TemplateRuntimeError
@@ -19,9 +20,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from batch_runner.manifest.diagnostics import did_you_mean
 from batch_runner.manifest.filenames import slug
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 #: Longest text that a template may make, in characters, and longest template.
 MAX_TEXT = 64_000

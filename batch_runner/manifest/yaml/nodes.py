@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence as Steps
+from collections.abc import Sequence as Steps
+from typing import Any
 
 
 class _Broken:

@@ -14,7 +14,9 @@ quote does not hide nine other mistakes.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -28,10 +30,6 @@ from batch_runner.manifest.yaml.syntax_errors import (
     repair,
     was_repaired,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 MAX_BYTES = 64_000_000
 MAX_NODES = 2_000_000

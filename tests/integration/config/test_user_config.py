@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batch_runner.cli import command
 from batch_runner.manifest.user_config import user_config_path
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable
 
 import anyio.to_thread
 import pytest
@@ -16,9 +16,6 @@ from batch_runner.errors import ApiError, Failure
 from batch_runner.providers.http import Http
 from batch_runner.settings import Service, Settings
 from tests.clock import VirtualTimeLoop
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable
 
 pytestmark = pytest.mark.anyio
 

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from batch_runner.engine.context import Shift
 from tests.harness import run_job, simulated_service, some_items, some_settings
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

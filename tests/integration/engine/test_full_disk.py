@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 import anyio
 import pytest
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode
 from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
@@ -25,12 +28,6 @@ from tests.harness import (
     statuses,
     submissions_per_prompt,
 )
-
-if TYPE_CHECKING:
-    import sqlite3
-    from collections.abc import Iterator
-
-    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import pytest
 from pydantic import SecretStr
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.layout import JobFolder
@@ -29,11 +30,6 @@ from tests.harness import (
     statuses,
     submissions_per_prompt,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -7,15 +7,12 @@ whatever the finished file is called: a file on disk is never renamed.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.lifecycle import ItemStatus
 from tests.clock import VirtualTimeLoop
 from tests.harness import rows, run_job, simulated_service, submissions_per_prompt
 from tests.unit.manifest.helpers import HEAD, items_of, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROMPTS = "prompts: [{prompt: a horse, id: x}]\n"
 

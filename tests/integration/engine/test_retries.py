@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import pytest
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.engine.run import RunSummary
 from batch_runner.errors import ApiError, Failure
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import TaskReport
 from tests.harness import rows, run_job, simulated_service, some_items, some_settings, statuses
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
-    from batch_runner.engine.run import RunSummary
-    from batch_runner.models import TaskReport
 
 pytestmark = pytest.mark.anyio
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import pytest
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.lifecycle import ItemStatus
 from tests.harness import (
@@ -19,11 +20,6 @@ from tests.harness import (
     submissions_per_prompt,
     with_photo,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

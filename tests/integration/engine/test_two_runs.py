@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import pytest
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.layout import JobFolder
@@ -24,11 +25,6 @@ from tests.harness import (
     statuses,
     submissions_per_prompt,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import pytest
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.lifecycle import ItemStatus
 from tests.harness import (
@@ -18,11 +19,6 @@ from tests.harness import (
     statuses,
     submissions_per_prompt,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

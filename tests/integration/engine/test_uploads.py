@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batch_runner.engine.control import ExitCode
 from batch_runner.jobdir.open import open_job
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.settings import Settings
 from tests.harness import (
     IDENTITY,
     check_invariants,
@@ -21,11 +22,6 @@ from tests.harness import (
     statuses,
     with_photo,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.settings import Settings
 
 pytestmark = pytest.mark.anyio
 

@@ -7,9 +7,11 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,10 +20,6 @@ from batch_runner.engine.run import RunSummary
 from batch_runner.integrations.notify import tell
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest import OnFinish
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 #: What apprise's own code is warned of is not ours.
 SOMEBODY_ELSES = pytest.mark.filterwarnings("default")

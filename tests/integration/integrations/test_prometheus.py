@@ -5,20 +5,16 @@ from __future__ import annotations
 import functools
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode
 from batch_runner.integrations.prometheus import keep_metrics
 from tests.harness import run_job, simulated_service, some_items
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

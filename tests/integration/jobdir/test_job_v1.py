@@ -14,9 +14,9 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -27,9 +27,6 @@ from batch_runner.jobdir.open import open_job
 from batch_runner.lifecycle import ItemStatus
 from tests.e2e.conftest import KEY, PATIENCE, Command, Service
 from tests.harness import rows
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 STORED = Path(tests.__file__).parent / "fixtures" / "job-v1"
 #: All that version 1 wrote into the journal, word for word: never to be changed.

@@ -9,11 +9,12 @@ import os
 import shutil
 import sqlite3
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import pytest
 
+from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode
 from batch_runner.errors import FolderRefused, JournalUnreadable
 from batch_runner.integrations.log_files import run_log
@@ -30,11 +31,6 @@ from tests.harness import (
     statuses,
     submissions_per_prompt,
 )
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
 
 pytestmark = pytest.mark.anyio
 

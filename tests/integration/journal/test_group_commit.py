@@ -5,16 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batch_runner.journal.sqlite import group_commit as commit
 from batch_runner.journal.sqlite.group_commit import GroupCommit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 #: Seconds after which something hangs, however slow the machine.
 PATIENCE = 250.0

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from itertools import repeat
-from typing import TYPE_CHECKING, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from batch_runner.journal import ItemImport, Journal, JournalReader
 from batch_runner.journal.sqlite.item_import import PAGE
+from batch_runner.models import ItemSpec
 from tests.harness import an_item, some_items
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
-
-    from batch_runner.models import ItemSpec
 
 COUNT = PAGE + 7
 

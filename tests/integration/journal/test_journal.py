@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,14 +15,8 @@ from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.group_commit import LARGEST_BATCH, PendingOperation, commit_batch
 from batch_runner.journal.sqlite.journal import TaskIdTaken
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.models import PlacedFile
+from batch_runner.models import ItemSpec, PlacedFile
 from tests.harness import an_item, some_items
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from batch_runner.models import ItemSpec
 
 pytestmark = pytest.mark.anyio
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import random
+import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -20,10 +22,6 @@ from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import Placement, place_all
 from tests.harness import an_item, some_items
-
-if TYPE_CHECKING:
-    import sqlite3
-    from pathlib import Path
 
 ITEMS = 12
 

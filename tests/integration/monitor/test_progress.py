@@ -8,12 +8,13 @@ import itertools
 import json
 import logging
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import anyio
 import anyio.to_thread
 import pytest
 
+from batch_runner.engine.context import Shift
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.monitor.dashboard import picture
 from batch_runner.monitor.progress import (
@@ -26,14 +27,9 @@ from batch_runner.monitor.progress import (
 )
 from batch_runner.monitor.snapshot import JobSnapshot, eta_of, take_snapshot
 from batch_runner.units import Rate
+from batch_runner.util.locale import Language
 from batch_runner.util.text import width
 from tests.harness import run_job, simulated_service, some_items
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.engine.context import Shift
-    from batch_runner.util.locale import Language
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 anyio_mark = pytest.mark.anyio

@@ -7,15 +7,17 @@ import os
 import re
 import sqlite3
 import tracemalloc
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from batch_runner.cli import command
 from batch_runner.cli.plan_text import obstacle_text
 from batch_runner.jobdir.layout import JobFolder, Lock
-from batch_runner.jobdir.open import JobIdentity, open_job
+from batch_runner.jobdir.open import JobIdentity, OpenJob, open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
@@ -23,12 +25,6 @@ from batch_runner.models import PlacedFile
 from batch_runner.planning.plan import folder_obstacles, make_plan, must_confirm, outlook
 from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Limits, Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from batch_runner.jobdir.open import OpenJob
 
 CONFIRMED = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
 LIVES = {

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
 
 import pytest
 
-from batch_runner.models import TaskReport, TaskState
+from batch_runner.models import InFlight, TaskReport, TaskState
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.ratelimit.limiter import PauseGate
 from batch_runner.settings import Polling
 from batch_runner.units import parse_rate
 from tests.bench.polls import a_task
-
-if TYPE_CHECKING:
-    from batch_runner.models import InFlight
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,8 @@ import io
 import json
 import os
 import subprocess
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -18,9 +19,6 @@ from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.report import write_report
 from tests.harness import run_job, simulated_service, some_items, some_settings
 from tests.harness.stored_job import HOSTILE, START, Night, an_item, png_bytes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture

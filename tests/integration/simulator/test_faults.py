@@ -5,7 +5,8 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import anyio
@@ -14,9 +15,6 @@ from PIL import Image
 
 from batch_runner.simulator import FAULTS
 from tests.harness.plain_client import CARD, PlainClient, Reply, simulated
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 pytestmark = pytest.mark.anyio
 

@@ -6,16 +6,14 @@ import asyncio
 import hashlib
 import io
 import re
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
 from batch_runner.simulator import Simulator, SimulatorSettings
 from tests.harness.plain_client import CARD, simulated
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 

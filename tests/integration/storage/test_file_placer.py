@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,10 +13,6 @@ from batch_runner.jobdir.layout import JobFolder
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import FilePlacer, Placement
 from tests.harness.stored_job import png_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.anyio
 

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pytest
 
 from batch_runner.engine.deadline import seconds_left
 from batch_runner.settings import Limits
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 HOUR = 3600
 

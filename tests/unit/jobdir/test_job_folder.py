@@ -7,17 +7,14 @@ import os
 import socket
 import stat
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
 from batch_runner.jobdir.fallback_log import EMERGENCY_BYTES, FallbackLog
 from batch_runner.jobdir.layout import JobFolder, Lock, Marker, write_all
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 JOB = "0123456789abcdef0123456789abcdef"
 

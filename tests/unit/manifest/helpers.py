@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.errors import ManifestError, Problem
 from batch_runner.manifest import load
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from batch_runner.models import ItemSpec
+from batch_runner.models import ItemSpec
 
 #: The head of a manifest that lacks only its items.
 HEAD = 'workflow: cards\nparams: {"6": {text: "{{ prompt }}"}}\n'

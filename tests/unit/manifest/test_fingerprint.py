@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batch_runner.manifest import load
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAD = 'workflow: cards\nparams: {"6": {text: "{{ name }}"}}\nitems_from: rows.jsonl\n'
 

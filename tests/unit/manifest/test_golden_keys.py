@@ -5,14 +5,11 @@ When a test fails here, the code is wrong, not the table.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.unit.manifest.helpers import items_of, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PARAMS = (
     'params: {"9": {steps: 20, cfg: 7.5, tiled: true, none: null, flags: [1, {b: 2, a: [x]}]}, '

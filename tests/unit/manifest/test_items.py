@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
 from batch_runner.models import UPLOAD_MARK
 from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, the_problem, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def keys(folder: Path, text: str) -> dict[str, str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from tests.unit.manifest.helpers import HEAD, problems_of, the_problem, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BROKEN = """\
 job: con

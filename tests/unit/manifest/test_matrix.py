@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.unit.manifest.helpers import items_of, place, problems_of, the_problem, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAD = 'workflow: w\nparams: {"6": {text: "{{ animal }} in {{ style }}"}}\n'
 

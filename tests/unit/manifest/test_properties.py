@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,10 +16,8 @@ from batch_runner.manifest.filenames import folded, refusal, slug
 from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
 from batch_runner.manifest.templates.sandbox import TemplateRefusedError
 from batch_runner.manifest.yaml.scalars import AmbiguousScalar, meaning
+from batch_runner.models import ItemSpec
 from tests.unit.manifest.helpers import problems_of
-
-if TYPE_CHECKING:
-    from batch_runner.models import ItemSpec
 
 quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 often = settings(max_examples=150, deadline=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import tracemalloc
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,9 +13,6 @@ from hypothesis import strategies as st
 
 from batch_runner.manifest import load
 from tests.unit.manifest.helpers import items_of, problems_of, the_problem, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 HEAD = 'workflow: w\nparams: {"6": {text: "{{ name }} of {{ city }}"}}\n'
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,6 @@ from batch_runner.manifest import load
 from batch_runner.settings import Limits
 from batch_runner.units import Price, Rate
 from tests.unit.manifest.helpers import HEAD, place, problems_of, the_problem, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 GOOD = HEAD + "prompts: [a horse]\n"
 

@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batch_runner.manifest import load, starter
 from tests.unit.manifest.helpers import items_of, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_the_first_manifest_loads_as_it_is(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,6 @@ from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
 from batch_runner.manifest.templates.random_values import ItemRandom
 from batch_runner.manifest.templates.sandbox import TemplateRefusedError
 from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 SCOPE: dict[str, Any] = {
     "name": "Anna",

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
 from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, the_problem, write
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize("depth", [66, 999, 1001, 200_000])

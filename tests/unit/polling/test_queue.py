@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import random
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from batch_runner.models import InFlight
 from batch_runner.polling.concurrency import Completion, ConcurrencyEstimator, RankedTasks
 from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.progress_model import sight
 from batch_runner.polling.queue import PollQueue
 from batch_runner.settings import Polling
 from tests.bench.polls import Row, a_task, honest, lognormal, noise, play, stuck
-
-if TYPE_CHECKING:
-    from batch_runner.models import InFlight
 
 
 def an_agenda(seed: int = 1, learned: dict[str, str] | None = None, **polling: Any) -> PollQueue:

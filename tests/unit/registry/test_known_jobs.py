@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 import os
 from contextlib import closing
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from batch_runner.errors import FolderRefused, JobLocked
 from batch_runner.registry.known_jobs import KnownJob, job_folders, refuse_unmounted
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 JOB = "0123456789abcdef0123456789abcdef"
 

@@ -34,12 +34,13 @@ class ItemStatus(StrEnum):
     SUBMITTED = "submitted"  #: paid; waits for the service to finish its task
     DOWNLOADING = "downloading"  #: the service has finished; the files are on their way
     DONE = "done"  #: every file verified and under its final name
-    FAILED = "failed"  #: the service gave up on the task, or a person dropped the item
+    FAILED = "failed"  #: the service gave up on the task
     REJECTED = "rejected"  #: the service said no to the create; not paid
     HELD = "held"  #: a create left and its answer was never seen; waits for a person
     DOWNLOAD_PENDING = (
         "download_pending"  #: paid, its files could not be had; waits for the next run
     )
+    DROPPED = "dropped"  #: given up by the user; counted as paid
 
 
 #: Statuses between a create's start and the files' place: a task, or one that may be, is under way.
@@ -62,6 +63,7 @@ class Event(StrEnum):
     SUBMIT_CONFIRMED = "submit_confirmed"  # submitting -> submitted
     SUBMIT_UNSENT = "submit_unsent"  # submitting -> pending: not accepted, for certain
     SUBMIT_REJECTED = "submit_rejected"  # submitting -> rejected
+    UPLOAD_REJECTED = "upload_rejected"  # pending -> rejected: an input file was rejected
     SUBMIT_UNANSWERED = "submit_unanswered"  # submitting -> held
     SUBMIT_INTERRUPTED = "submit_interrupted"  # submitting -> held: found after a crash
     TASK_COMPLETED = "task_completed"  # submitted -> downloading
@@ -74,18 +76,18 @@ class Event(StrEnum):
     DOWNLOAD_RESUMED = "download_resumed"  # download_pending -> submitted: a later run tries again
     PLACED = "placed"  # downloading -> done
     FILE_MISSING = "file_missing"  # done -> download_pending: deleted or damaged since
-    RETRIED = "retried"  # failed or rejected -> pending: may be paid again, by policy or a person
+    RETRIED = "retried"  # failed, rejected or dropped -> pending: may be paid again
     ATTACHED = "attached"  # held -> submitted: the task id was found
     CORRECTED = "corrected"  # submitted -> submitted: another task id was found
     # By a person, from held; or from submitted, where the task cannot be had.
     RESUBMITTED = "resubmitted"  # -> pending: it is accepted that it may be paid again
-    DROPPED = "dropped"  # -> failed: it is given up
+    DROPPED = "dropped"  # -> dropped: it is given up
 
 
 _S, _E = ItemStatus, Event
 
 TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
-    _S.PENDING: {_E.SUBMIT_STARTED: _S.SUBMITTING},
+    _S.PENDING: {_E.SUBMIT_STARTED: _S.SUBMITTING, _E.UPLOAD_REJECTED: _S.REJECTED},
     _S.SUBMITTING: {
         _E.SUBMIT_CONFIRMED: _S.SUBMITTED,
         _E.SUBMIT_UNSENT: _S.PENDING,
@@ -99,7 +101,7 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
         _E.TASK_UNKNOWN: _S.DOWNLOAD_PENDING,
         _E.CORRECTED: _S.SUBMITTED,
         _E.RESUBMITTED: _S.PENDING,
-        _E.DROPPED: _S.FAILED,
+        _E.DROPPED: _S.DROPPED,
     },
     _S.DOWNLOADING: {
         _E.PLACED: _S.DONE,
@@ -111,10 +113,11 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
     _S.DONE: {_E.FILE_MISSING: _S.DOWNLOAD_PENDING},
     _S.FAILED: {_E.RETRIED: _S.PENDING},
     _S.REJECTED: {_E.RETRIED: _S.PENDING},
+    _S.DROPPED: {_E.RETRIED: _S.PENDING},
     _S.HELD: {
         _E.ATTACHED: _S.SUBMITTED,
         _E.RESUBMITTED: _S.PENDING,
-        _E.DROPPED: _S.FAILED,
+        _E.DROPPED: _S.DROPPED,
     },
 }
 
@@ -131,23 +134,20 @@ RECOVERY: dict[ItemStatus, Event | None] = {
     _S.DONE: None,
     _S.FAILED: None,
     _S.REJECTED: None,
+    _S.DROPPED: None,
     _S.HELD: None,
 }
 
 #: Statuses in which the money of the latest create must be assumed spent.
-ASSUMED_PAID = frozenset(
-    {_S.SUBMITTING, _S.SUBMITTED, _S.DOWNLOADING, _S.DONE, _S.FAILED, _S.HELD, _S.DOWNLOAD_PENDING}
-)
+ASSUMED_PAID = frozenset(ItemStatus) - {_S.PENDING, _S.REJECTED}
 
-#: The reason of an item that a person gave up: failed, and nothing to be tried again.
-GIVEN_UP = "dropped"
 #: The reason of an unfetched item whose task the service knows no more.
 TASK_FORGOTTEN = "task-unknown"
 #: The reasons of an unfetched item that was done: a file of it is not there, or not whole.
 FILE_GONE, FILE_DAMAGED = "file-missing", "damaged"
 
 #: Statuses that no run leaves by itself.
-SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REJECTED, _S.HELD})
+SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REJECTED, _S.HELD, _S.DROPPED})
 
 
 def advance(status: ItemStatus, event: Event) -> ItemStatus:

@@ -28,6 +28,7 @@ _ORDER = (
     ItemStatus.FAILED,
     ItemStatus.REJECTED,
     ItemStatus.DOWNLOAD_PENDING,
+    ItemStatus.DROPPED,
     ItemStatus.PENDING,
 )
 

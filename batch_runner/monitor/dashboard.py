@@ -32,12 +32,14 @@ REST = (
     ItemStatus.REJECTED,
     ItemStatus.HELD,
     ItemStatus.DOWNLOAD_PENDING,
+    ItemStatus.DROPPED,
 )
 _STYLES = {
     ItemStatus.FAILED: "red",
     ItemStatus.REJECTED: "red",
     ItemStatus.HELD: "yellow",
     ItemStatus.DOWNLOAD_PENDING: "yellow",
+    ItemStatus.DROPPED: "dim",
 }
 _HALF_A_DAY = 43_200.0  # seconds after which a time of day alone would mislead
 _LABEL, _BAR, _LEAST_NAME = 10, 30, 12  # cells of a picture's columns

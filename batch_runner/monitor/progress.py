@@ -60,6 +60,7 @@ class RunProgress:
     rejected: int
     held: int
     download_pending: int
+    dropped: int
     submissions: int
     polls: int
     limited: int
@@ -100,12 +101,12 @@ def facts_seen(look: JobSnapshot) -> RunProgress:
 
 
 def _counted(counts: Any) -> dict[str, int]:
-    names = ("pending", "downloading", "done", "failed", "rejected", "held", "download_pending")
-    in_flight = counts[ItemStatus.SUBMITTED] + counts[ItemStatus.SUBMITTING]
+    apart = (ItemStatus.SUBMITTED, ItemStatus.SUBMITTING)
+    in_flight = sum(counts[status] for status in apart)
     return {
         "total": sum(counts.values()),
         "in_flight": in_flight,
-        **{name: counts[ItemStatus(name)] for name in names},
+        **{status.value: counts[status] for status in ItemStatus if status not in apart},
     }
 
 

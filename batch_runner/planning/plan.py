@@ -29,7 +29,13 @@ _CANDIDATES = 200
 #: What is asked about when nothing else is set: a cost in the price's currency, or creates.
 CONFIRM_ABOVE_COST, CONFIRM_ABOVE_CREATES = 50.0, 500
 
-_TOLD = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DOWNLOAD_PENDING)
+_TOLD = (
+    ItemStatus.HELD,
+    ItemStatus.FAILED,
+    ItemStatus.REJECTED,
+    ItemStatus.DOWNLOAD_PENDING,
+    ItemStatus.DROPPED,
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ SHOWN_ORDER = (
     ItemStatus.DOWNLOAD_PENDING,
     ItemStatus.FAILED,
     ItemStatus.REJECTED,
+    ItemStatus.DROPPED,
     ItemStatus.DOWNLOADING,
     ItemStatus.SUBMITTED,
     ItemStatus.SUBMITTING,
@@ -143,7 +144,9 @@ def _group_data(group: Group, target: Sequence[str]) -> dict[str, Any]:
         "status": group.status.value,
         "reason": group.reason,
         "fixer": group.fixer.value,
-        "command": command_for(group.status, group.reason, target),
+        "command": command_for(
+            group.status, group.reason, target, [item.id for item in group.members]
+        ),
         "count": group.count,
         "members": members,
     }

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from batch_runner.journal import ItemRow
-from batch_runner.lifecycle import GIVEN_UP, TASK_FORGOTTEN, ItemStatus
+from batch_runner.lifecycle import TASK_FORGOTTEN, ItemStatus
 from batch_runner.manifest.job_args import command_line
 
 #: Items named one by one in a group; the others are in the contact sheet.
@@ -29,7 +29,7 @@ _FIXERS: tuple[tuple[str, Owner], ...] = (
     (r"http-429|limited|queue|busy|too-many|deadline", Owner.WAIT),
     (r"moderat|nsfw|safety|policy|prompt|invalid|param|upload|input", Owner.YOU),
     (r"http-40[123]|forbidden|key|balance|credit|quota", Owner.YOU),
-    (r"disk|local|space|permission|dropped", Owner.YOU),
+    (r"disk|local|space|permission", Owner.YOU),
     (r"http-(5|404|410)|unsure|server|service|cancel|unknown|bad-file", Owner.SERVICE),
     (r"dns|connect|network|unsent|lost|timeout|timed|tls|reset|proxy|redirect", Owner.NETWORK),
     (r"http-4|refused", Owner.YOU),
@@ -40,17 +40,24 @@ _BY_STATUS: dict[ItemStatus, Owner] = {
     ItemStatus.FAILED: Owner.SERVICE,
     ItemStatus.REJECTED: Owner.YOU,
     ItemStatus.DOWNLOAD_PENDING: Owner.WAIT,
+    ItemStatus.DROPPED: Owner.YOU,
 }
 
 _RETRIABLE = (ItemStatus.FAILED, ItemStatus.REJECTED)
 
 #: Statuses that the page explains, the most urgent first.
-TROUBLED = (ItemStatus.HELD, ItemStatus.REJECTED, ItemStatus.FAILED, ItemStatus.DOWNLOAD_PENDING)
+TROUBLED = (
+    ItemStatus.HELD,
+    ItemStatus.REJECTED,
+    ItemStatus.FAILED,
+    ItemStatus.DOWNLOAD_PENDING,
+    ItemStatus.DROPPED,
+)
 
 
 def fixer_of(status: ItemStatus, reason: str | None) -> Owner:
     """Return who can fix an item with this status and reason."""
-    if status is ItemStatus.HELD:  # whatever the reason: only a person may risk paying twice
+    if status in (ItemStatus.HELD, ItemStatus.DROPPED):  # only a person may risk paying twice
         return Owner.YOU
     for pattern, fixer in _FIXERS:
         if reason and re.search(pattern, reason.lower()):
@@ -93,8 +100,15 @@ class ProblemGroups:
         return sorted(groups, key=lambda one: (TROUBLED.index(one.status), -one.count))
 
 
-def command_for(status: ItemStatus, reason: str | None, target: Sequence[str]) -> str:
-    """Return the command that takes items of this status and reason further."""
+def command_for(
+    status: ItemStatus, reason: str | None, target: Sequence[str], names: Sequence[str] = ()
+) -> str:
+    """Return the command that takes items of this status and reason further.
+
+    `names` are the items' ids: dropped items are retried only by name.
+    """
+    if status is ItemStatus.DROPPED:
+        return command_line("retry", target, *names)
     if status is ItemStatus.HELD or reason == TASK_FORGOTTEN:
         return command_line("resolve", target)
     if status in _RETRIABLE:
@@ -107,11 +121,10 @@ def next_commands(
 ) -> list[tuple[str, str]]:
     """Return what to type next, in this order, each with the word that explains it."""
     present = set(statuses)
-    failed = {group.reason for group in troubles if group.status in _RETRIABLE}
     commands = []
     if ItemStatus.HELD in present:
         commands.append(("resolve", command_line("resolve", target)))
-    if failed - {GIVEN_UP}:
+    if any(group.status in _RETRIABLE for group in troubles):
         commands.append(("retry", command_line("retry", target, "--all")))
     if present - {ItemStatus.DONE}:
         commands.append(("run", command_line("run", target)))

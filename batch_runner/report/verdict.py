@@ -56,6 +56,14 @@ _TROUBLES = (
         "未完成",
         "下次运行会从这里继续",
     ),
+    _Trouble(
+        (ItemStatus.DROPPED,),
+        "was dropped",
+        "were dropped",
+        "given up by you, counted as paid",
+        "已放弃",
+        "由您放弃，按已计费计算",
+    ),
 )
 
 

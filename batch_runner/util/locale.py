@@ -25,6 +25,7 @@ _STATUSES = {
     "rejected": "被拒绝",
     "held": "待定",
     "download_pending": "未取回",
+    "dropped": "已放弃",
 }
 #: Why a run stopped early, by the short word that `StopReason.reason` holds.
 _STOPS = {

@@ -22,7 +22,13 @@ from tests.crash.service import ActedService, PaidTask
 _UNSEEN = frozenset({Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value})
 #: More events than any night has.
 MOST_EVENTS = 100_000
-_NAMED = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DOWNLOAD_PENDING)
+_NAMED = (
+    ItemStatus.HELD,
+    ItemStatus.FAILED,
+    ItemStatus.REJECTED,
+    ItemStatus.DOWNLOAD_PENDING,
+    ItemStatus.DROPPED,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

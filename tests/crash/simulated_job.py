@@ -238,7 +238,8 @@ class Night:
                     job.journal.apply(change)
 
     def _decision(self, books: Books, row: ItemRow, status: ItemStatus | None) -> Change | None:
-        if status in (ItemStatus.FAILED, ItemStatus.REJECTED) and self._dice.random() < 0.2:
+        ended = (ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DROPPED)
+        if status in ended and self._dice.random() < 0.2:
             return Change(key=row.key, event=Event.RETRIED)
         if status is not ItemStatus.HELD or self._dice.random() < 0.5:
             return None

@@ -165,7 +165,13 @@ class Night:
             prompt = json.loads(str(one["body"]))["params"]["6"]["text"]
             if one["task_id"] not in ids and prompt not in held:
                 found.append(f"task {one['task_id']} of {prompt} is known to nobody")
-        ends = (ItemStatus.DONE, ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED)
+        ends = (
+            ItemStatus.DONE,
+            ItemStatus.HELD,
+            ItemStatus.FAILED,
+            ItemStatus.REJECTED,
+            ItemStatus.DROPPED,
+        )
         found += [f"{row.id} ends as {row.status}" for row in items if row.status not in ends]
         done = [row for row in items if row.status is ItemStatus.DONE]
         found += [

@@ -169,7 +169,7 @@ def test_what_the_service_has_forgotten_is_decided_about_by_name(
     assert one.stdout.startswith("1 item:")
     assert "0 items held, 2 whose task is not known any more" in left.stdout
     assert left.returncode == 1
-    ended = "failed" if decision == "drop" else "done"
+    ended = "dropped" if decision == "drop" else "done"
     assert command.statuses() == {"card-0": "done", "card-1": ended, "card-2": "done"}
     assert sorted(service.paid().values()) == paid
 

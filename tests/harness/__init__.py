@@ -155,6 +155,7 @@ def _broken(folder: JobFolder, row: ItemRow) -> list[str]:
         ItemStatus.FAILED,
         ItemStatus.REJECTED,
         ItemStatus.DOWNLOAD_PENDING,
+        ItemStatus.DROPPED,
     ):
         return [] if row.reason and row.message else [f"{row.id} is {row.status} without a reason"]
     return []

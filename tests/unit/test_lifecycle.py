@@ -25,6 +25,7 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.SUBMIT_CONFIRMED: [(ItemStatus.SUBMITTING, ItemStatus.SUBMITTED)],
     Event.SUBMIT_UNSENT: [(ItemStatus.SUBMITTING, ItemStatus.PENDING)],
     Event.SUBMIT_REJECTED: [(ItemStatus.SUBMITTING, ItemStatus.REJECTED)],
+    Event.UPLOAD_REJECTED: [(ItemStatus.PENDING, ItemStatus.REJECTED)],
     Event.SUBMIT_UNANSWERED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
     Event.SUBMIT_INTERRUPTED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
     Event.TASK_COMPLETED: [(ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING)],
@@ -41,6 +42,7 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.RETRIED: [
         (ItemStatus.FAILED, ItemStatus.PENDING),
         (ItemStatus.REJECTED, ItemStatus.PENDING),
+        (ItemStatus.DROPPED, ItemStatus.PENDING),
     ],
     Event.ATTACHED: [(ItemStatus.HELD, ItemStatus.SUBMITTED)],
     Event.CORRECTED: [(ItemStatus.SUBMITTED, ItemStatus.SUBMITTED)],
@@ -49,8 +51,8 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
         (ItemStatus.SUBMITTED, ItemStatus.PENDING),
     ],
     Event.DROPPED: [
-        (ItemStatus.HELD, ItemStatus.FAILED),
-        (ItemStatus.SUBMITTED, ItemStatus.FAILED),
+        (ItemStatus.HELD, ItemStatus.DROPPED),
+        (ItemStatus.SUBMITTED, ItemStatus.DROPPED),
     ],
 }
 

@@ -25,7 +25,6 @@ from batch_runner.journal.sqlite.transitions import TaskIdTaken
 from batch_runner.lifecycle import (
     FILE_DAMAGED,
     FILE_GONE,
-    GIVEN_UP,
     TASK_FORGOTTEN,
     Event,
     ItemStatus,
@@ -227,4 +226,4 @@ def _change(item: ItemRow, decision: str, task_id: str | None) -> Change:
     if decision == "resubmit":
         return Change(key=item.key, event=Event.RESUBMITTED)
     message = "given up by the operator"
-    return Change(key=item.key, event=Event.DROPPED, reason=GIVEN_UP, message=message)
+    return Change(key=item.key, event=Event.DROPPED, reason="dropped", message=message)

@@ -16,7 +16,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, JournalReader
-from batch_runner.lifecycle import GIVEN_UP, Event, ItemStatus
+from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.util.text import counted, printable
 from batch_runner.util.xdg import state_folder
 
@@ -47,9 +47,10 @@ def command(
     reason: str | None,
     everything: bool,
 ) -> int:
-    """Let failed or refused items of MANIFEST be created again by the next run.
+    """Let failed or rejected items of MANIFEST be created again by the next run.
 
     Whether the service charges for a task that failed is not known: each may cost money again.
+    Dropped items are retried only when they are named.
     """
     if not (items or reason or everything):
         raise UsageError("name items, a --reason, or --all")
@@ -58,7 +59,7 @@ def command(
 
     with open_job(folder.root, None, state=state_folder()) as job:
         with JournalReader(folder.journal) as reader:
-            failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REJECTED))
+            failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DROPPED))
         meant = [item for item in failed if _meant(item, items, reason)]
         _refuse_unknown(items, meant)
         if reason and not meant:
@@ -83,11 +84,14 @@ def command(
 def _meant(item: ItemRow, names: tuple[str, ...], reason: str | None) -> bool:
     if names:
         return item.id in names or item.key in names
-    return item.reason == reason if reason else item.reason != GIVEN_UP
+    if item.status is ItemStatus.DROPPED:  # the user gave it up: only its name leads back
+        return False
+    return reason is None or item.reason == reason
 
 
 def _refuse_reason(reason: str, failed: list[ItemRow]) -> None:
-    there = sorted({item.reason for item in failed if item.reason})
+    ended = (item for item in failed if item.status is not ItemStatus.DROPPED)
+    there = sorted({item.reason for item in ended if item.reason})
     known = f"the reasons there are: {', '.join(there)}" if there else "nothing has failed"
     raise UsageError(f"nothing failed for the reason {printable(reason, 60)!r}; {known}")
 
@@ -95,4 +99,6 @@ def _refuse_reason(reason: str, failed: list[ItemRow]) -> None:
 def _refuse_unknown(names: tuple[str, ...], chosen: list[ItemRow]) -> None:
     found = {item.id for item in chosen} | {item.key for item in chosen}
     if unknown := [name for name in names if name not in found]:
-        raise UsageError(f"not failed or refused: {', '.join(unknown)}; nothing was changed")
+        raise UsageError(
+            f"not failed, rejected or dropped: {', '.join(unknown)}; nothing was changed"
+        )

@@ -43,7 +43,13 @@ if TYPE_CHECKING:
 #: Seconds between two looks.
 WATCH_SECONDS = 1.0
 #: What a person may want to see by itself.
-_TROUBLE = (ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DOWNLOAD_PENDING)
+_TROUBLE = (
+    ItemStatus.HELD,
+    ItemStatus.FAILED,
+    ItemStatus.REJECTED,
+    ItemStatus.DOWNLOAD_PENDING,
+    ItemStatus.DROPPED,
+)
 
 
 @examples(

@@ -50,6 +50,7 @@ _SETS: dict[Event, str] = {
     Event.SUBMIT_REJECTED: (
         "attempt = attempt - 1, reason = :reason, message = :message, completed_at = :at"
     ),
+    Event.UPLOAD_REJECTED: "reason = :reason, message = :message, completed_at = :at",
     Event.SUBMIT_UNANSWERED: "reason = :reason, message = :message",
     Event.SUBMIT_INTERRUPTED: "reason = :reason, message = :message",
     Event.TASK_COMPLETED: "completed_at = :at, reason = NULL, message = NULL",

@@ -199,6 +199,7 @@ def some_facts(**values: object) -> RunProgress:
             "rejected",
             "held",
             "download_pending",
+            "dropped",
             "polls",
         ),
         0,

@@ -20,7 +20,7 @@ from batch_runner.report.triage import Group, Owner, command_for, fixer_of, next
         (ItemStatus.REJECTED, "http-400", Owner.YOU),
         (ItemStatus.REJECTED, None, Owner.YOU),
         (ItemStatus.FAILED, "service-failed", Owner.SERVICE),
-        (ItemStatus.FAILED, "dropped", Owner.YOU),
+        (ItemStatus.DROPPED, "dropped", Owner.YOU),
         (ItemStatus.FAILED, None, Owner.SERVICE),
         (ItemStatus.DOWNLOAD_PENDING, "http-502", Owner.SERVICE),
         (ItemStatus.DOWNLOAD_PENDING, "task-unknown", Owner.SERVICE),
@@ -47,6 +47,7 @@ def test_each_trouble_names_who_can_fix_it(
         (ItemStatus.REJECTED, None, "batch-runner retry 'a b.yaml' --all"),
         (ItemStatus.DOWNLOAD_PENDING, "lost", "batch-runner run 'a b.yaml'"),
         (ItemStatus.DOWNLOAD_PENDING, "task-unknown", "batch-runner resolve 'a b.yaml'"),
+        (ItemStatus.DROPPED, "dropped", "batch-runner retry 'a b.yaml' card-7"),
     ],
 )
 def test_a_command_can_be_pasted_as_it_stands(
@@ -54,19 +55,23 @@ def test_a_command_can_be_pasted_as_it_stands(
 ) -> None:
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # as in the shell of a reader
 
-    assert command_for(status, reason, ["a b.yaml"]) == command
+    assert command_for(status, reason, ["a b.yaml"], ["card-7"]) == command
 
 
 def test_a_finished_job_asks_for_nothing() -> None:
     assert next_commands([ItemStatus.DONE], [], ["a.yaml"]) == []
 
 
-@pytest.mark.parametrize(("reasons", "offered"), [(["dropped"], False), (["dropped", "x"], True)])
-def test_what_a_person_gave_up_is_not_offered_again(reasons: list[str], offered: bool) -> None:
-    failed = ItemStatus.FAILED
-    groups = [Group(status=failed, reason=one, fixer=Owner.YOU) for one in reasons]
+@pytest.mark.parametrize(
+    ("statuses", "offered"),
+    [([ItemStatus.DROPPED], False), ([ItemStatus.DROPPED, ItemStatus.FAILED], True)],
+)
+def test_retry_all_is_not_offered_for_dropped_items(
+    statuses: list[ItemStatus], offered: bool
+) -> None:
+    groups = [Group(status=one, reason="x", fixer=Owner.YOU) for one in statuses]
 
-    commands = next_commands([failed], groups, ["a.yaml"])
+    commands = next_commands(statuses, groups, ["a.yaml"])
 
     assert ("retry" in [name for name, _ in commands]) is offered
 

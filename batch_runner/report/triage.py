@@ -30,9 +30,15 @@ _FIXERS: tuple[tuple[str, Owner], ...] = (
     (r"moderat|nsfw|safety|policy|prompt|invalid|param|upload|input", Owner.YOU),
     (r"http-40[123]|forbidden|key|balance|credit|quota", Owner.YOU),
     (r"disk|local|space|permission", Owner.YOU),
-    (r"http-(5|404|410)|unsure|server|service|cancel|unknown|bad-file", Owner.SERVICE),
-    (r"dns|connect|network|unsent|lost|timeout|timed|tls|reset|proxy|redirect", Owner.NETWORK),
-    (r"http-4|refused", Owner.YOU),
+    (
+        r"http-(5|404|410)|ambiguous|server|service|cancel|unknown|not-found|bad-file",
+        Owner.SERVICE,
+    ),
+    (
+        r"dns|connect|network|unsent|no-response|timeout|timed|tls|reset|proxy|redirect",
+        Owner.NETWORK,
+    ),
+    (r"http-4|rejected", Owner.YOU),
 )
 
 #: What an item's status alone says, where its reason says nothing.

@@ -26,7 +26,10 @@ from batch_runner.report.triage import Group, Owner, command_for, fixer_of, next
         (ItemStatus.DOWNLOAD_PENDING, "task-unknown", Owner.SERVICE),
         (ItemStatus.DOWNLOAD_PENDING, "bad-file", Owner.SERVICE),
         (ItemStatus.REJECTED, "code-5001", Owner.YOU),
-        (ItemStatus.DOWNLOAD_PENDING, "lost", Owner.NETWORK),
+        (ItemStatus.REJECTED, "rejected", Owner.YOU),
+        (ItemStatus.DOWNLOAD_PENDING, "no-response", Owner.NETWORK),
+        (ItemStatus.DOWNLOAD_PENDING, "ambiguous", Owner.SERVICE),
+        (ItemStatus.DOWNLOAD_PENDING, "not-found", Owner.SERVICE),
         (ItemStatus.DOWNLOAD_PENDING, "disk", Owner.YOU),
         (ItemStatus.DOWNLOAD_PENDING, "file-missing", Owner.WAIT),
         (ItemStatus.DOWNLOAD_PENDING, "http-429", Owner.WAIT),
@@ -42,10 +45,10 @@ def test_each_trouble_names_who_can_fix_it(
 @pytest.mark.parametrize(
     ("status", "reason", "command"),
     [
-        (ItemStatus.HELD, "lost", "batch-runner resolve 'a b.yaml'"),
+        (ItemStatus.HELD, "no-response", "batch-runner resolve 'a b.yaml'"),
         (ItemStatus.FAILED, "x; rm -rf /", "batch-runner retry 'a b.yaml' --reason 'x; rm -rf /'"),
         (ItemStatus.REJECTED, None, "batch-runner retry 'a b.yaml' --all"),
-        (ItemStatus.DOWNLOAD_PENDING, "lost", "batch-runner run 'a b.yaml'"),
+        (ItemStatus.DOWNLOAD_PENDING, "no-response", "batch-runner run 'a b.yaml'"),
         (ItemStatus.DOWNLOAD_PENDING, "task-unknown", "batch-runner resolve 'a b.yaml'"),
         (ItemStatus.DROPPED, "dropped", "batch-runner retry 'a b.yaml' card-7"),
     ],
@@ -79,7 +82,7 @@ def test_retry_all_is_not_offered_for_dropped_items(
 def test_weather_that_counts_up_is_told_by_the_minute() -> None:
     samples: list[list[float]] = [[60, 5, 40, 1, 5], [60, 5, 40, 1, 5], [90, 8, 50, 1, 2]]
     run = RunRow(
-        run=1, started_at=0, ended_at=90, pid=1, host="h", exit_code=0, verdict="", samples=samples
+        run=1, started_at=0, ended_at=90, pid=1, host="h", exit_code=0, message="", samples=samples
     )
 
     assert by_minute(run) == [[60, 5, 40, 1], [90, 6, 20, 0]]

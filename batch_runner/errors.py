@@ -8,7 +8,8 @@
         + FolderRefused              the output folder may not be used like this
       x JobLocked                  another run holds the job (exit 5)
       x JournalError               the journal could not be read or written
-        + JournalUnreadable          missing, damaged, of another version, or an older copy
+        + JournalUnreadable          missing, damaged, or an older copy (exit 2)
+          - JournalVersionMismatch     written by an older or a newer program (exit 2)
         + Overtaken                  another run is at work on it
       x ApiError                   one call to the service went wrong; its `failure` says how
       x FileRejected               the bytes that came are not a whole file
@@ -89,7 +90,11 @@ class JournalError(BatchRunnerError):
 
 
 class JournalUnreadable(JournalError):
-    """The journal is missing, damaged, of another version, or an older copy of itself."""
+    """The journal is missing, damaged, or an older copy of itself."""
+
+
+class JournalVersionMismatch(JournalUnreadable):
+    """The journal was written by an older or a newer version of this program."""
 
 
 class JournalConflict(JournalError):

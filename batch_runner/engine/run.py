@@ -236,7 +236,7 @@ def _end_run(shift: Shift, number: int, code: ExitCode) -> None:
     stop = shift.control.stop
     shift.journal.keep_learned(shift.schedule.learned())
     shift.journal.end_run(
-        number, shift.tally.figures(), exit_code=code, verdict=stop.message if stop else ""
+        number, shift.tally.figures(), exit_code=code, message=stop.message if stop else ""
     )
     shift.journal.tell_high_water()
 

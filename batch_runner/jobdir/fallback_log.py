@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from batch_runner.jobdir.layout import JobFolder, write_all
+from batch_runner.journal import current_words
 
 #: Bytes of the file that are there before they are needed: a full disk has no more.
 EMERGENCY_BYTES = 65536
@@ -22,6 +24,7 @@ class FallbackLog:
 
     def __init__(self, folder: JobFolder) -> None:
         self._path = folder.emergency
+        self._old_path = folder.old_fallback_log
         self._descriptor: int | None = None
 
     def reserve(self) -> None:
@@ -63,18 +66,24 @@ class FallbackLog:
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """Return what was kept, oldest first; a torn last line is passed over."""
-        if not self._path.exists():
-            return
-        for line in self._path.read_bytes().strip(b"\n").splitlines():
-            if line.strip():
-                try:
-                    entry = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(entry, dict):
-                    yield entry
+        yield from map(current_words, _entries_of(self._old_path))
+        yield from _entries_of(self._path)
 
     def clear(self) -> None:
         """Forget what was kept: the journal has it now."""
         self.close()
         self._path.unlink(missing_ok=True)
+        self._old_path.unlink(missing_ok=True)
+
+
+def _entries_of(path: Path) -> Iterator[dict[str, Any]]:
+    if not path.exists():
+        return
+    for line in path.read_bytes().strip(b"\n").splitlines():
+        if line.strip():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(entry, dict):
+                yield entry

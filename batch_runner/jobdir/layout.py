@@ -7,7 +7,7 @@
     OUT/.batch-job.json         the marker: whose folder this is, and how far its journal had come
     OUT/.batch/journal.sqlite   the journal
     OUT/.batch/lock             held by the run at work, naming it; freed when its process ends
-    OUT/.batch/emergency.jsonl  outcomes of creates that the journal could not take
+    OUT/.batch/fallback.jsonl   outcomes of creates that the journal could not take
     OUT/.batch/logs, parts      one log a run; files on their way
 
 The marker protects the money when the journal is lost: marker there, journal gone or older than
@@ -75,6 +75,11 @@ class JobFolder:
     @functools.cached_property
     def emergency(self) -> Path:
         """Return the path of outcomes that the journal could not take."""
+        return self.batch / "fallback.jsonl"
+
+    @functools.cached_property
+    def old_fallback_log(self) -> Path:
+        """Return the fallback log's path as programs of journal version 1 called it."""
         return self.batch / "emergency.jsonl"
 
     def prepare(self) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from batch_runner.errors import FolderRefused, JournalUnreadable
+from batch_runner.errors import FolderRefused, JournalUnreadable, JournalVersionMismatch
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.layout import JobFolder, Lock, Marker, sync_folder
 from batch_runner.journal import Change, Journal
@@ -129,6 +129,7 @@ def _trusted(
         _check_age(journal, folder, said, witness)
     if identity is not None:
         check_owner(job, folder, identity)
+    journal.migrate(folder.journal)
     journal.settle_place(folder.journal)
     if said is None:
         marker.write(job["id"], job["name"])
@@ -157,6 +158,8 @@ def _journal(
         return _new(folder, identity, wall_clock)
     try:
         return Journal.open(folder.journal, wall_clock=wall_clock)
+    except JournalVersionMismatch:
+        raise
     except JournalUnreadable as error:
         # One that is there would be refused without the marker, too.
         refused = () if _unborn(folder.journal) else (folder.journal,)

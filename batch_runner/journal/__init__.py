@@ -17,6 +17,7 @@ from batch_runner.journal.records import EventRow, ItemRow, RunRow
 from batch_runner.journal.sqlite.diff import ItemSummary, ManifestDiff
 from batch_runner.journal.sqlite.item_import import ItemImport
 from batch_runner.journal.sqlite.journal import Imported, Journal, Recovered
+from batch_runner.journal.sqlite.migrations import current_words
 from batch_runner.journal.sqlite.reader import JobRow, JournalReader
 from batch_runner.journal.sqlite.transitions import Change
 
@@ -33,4 +34,5 @@ __all__ = [
     "ManifestDiff",
     "Recovered",
     "RunRow",
+    "current_words",
 ]

@@ -12,9 +12,9 @@ from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InputFile, PlacedFile
 
 ITEM_COLUMNS = (
-    "rowid AS row, key, position, listing, id, name, status, attempt, attempts, task_id, prompt, "
-    "workflow, params, variables, inputs, source, not_before, reason, message, files, started_at, "
-    "submitted_at, completed_at, done_at"
+    "rowid AS row, key, position, import_number, id, name, status, attempt, attempts, task_id, "
+    "prompt, workflow, params, variables, inputs, source, not_before, reason, message, files, "
+    "started_at, submitted_at, completed_at, done_at"
 )
 
 
@@ -75,7 +75,7 @@ class RunRow:
     pid: int
     host: str
     exit_code: int | None
-    verdict: str | None
+    message: str | None  # why it stopped early
     submissions: int = 0
     polls: int = 0
     limited: int = 0
@@ -83,13 +83,13 @@ class RunRow:
     samples: list[list[float]] = field(default_factory=list)
 
 
-def item_of(row: sqlite3.Row, listing: int) -> ItemRow:
-    """Return the item in `row`; `listing` is the job's current one."""
+def item_of(row: sqlite3.Row, current: int) -> ItemRow:
+    """Return the item in `row`; `current` is the job's import number."""
     return ItemRow(
         row=row["row"],
         key=row["key"],
         position=row["position"],
-        listed=row["listing"] == listing,
+        listed=row["import_number"] == current,
         id=row["id"],
         name=row["name"],
         status=ItemStatus(row["status"]),
@@ -150,7 +150,7 @@ def run_of(row: sqlite3.Row) -> RunRow:
 
 _COUNTS = """
 SELECT status, count(*) FROM items
-WHERE listing = (SELECT listing FROM job)
+WHERE import_number = (SELECT import_number FROM job)
    OR status IN ('submitting', 'submitted', 'downloading', 'held', 'download_pending')
 GROUP BY status
 """

@@ -51,7 +51,7 @@ def paid_elsewhere(
 
 def _paid_in(folder: Path, keys: list[str], identity: JobIdentity) -> int:
     try:
-        with JournalReader(JobFolder(folder).journal) as reader:
+        with JournalReader(JobFolder(folder).journal, oldest=1) as reader:
             job = reader.job()
             same = same_service(job.provider, job.origin, identity)
             return reader.paid_among(keys) if same else 0

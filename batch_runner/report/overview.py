@@ -116,7 +116,7 @@ class Overview:
             submissions=self._spent,
             price=price_of(self.job),
             seconds=sum(max(0.0, span) for span in spans),
-            stopped=self._runs[-1].verdict if self._runs else None,
+            stopped=self._runs[-1].message if self._runs else None,
             language=language,
         )
 

@@ -167,7 +167,7 @@ def overwrite_a_page(journal: Path) -> None:
         pytest.param(sql("UPDATE job SET id = 'x'"), "not this folder's", id="another-job"),
         pytest.param(overwrite_a_page, "damaged", id="damaged"),
         pytest.param(lambda journal: journal.write_bytes(b"x" * 4096), "cannot be read", id="text"),
-        pytest.param(sql("PRAGMA user_version = 2"), "version 2", id="of-another-version"),
+        pytest.param(sql("PRAGMA user_version = 0"), "not a journal", id="without-a-version"),
         pytest.param(sql("DELETE FROM job"), "names no job", id="without-a-job"),
     ],
 )
@@ -186,6 +186,19 @@ def test_the_last_way_out_that_is_named_is_one(
     assert refused.returncode == 2
     assert said in refused.stderr
     assert after.returncode == 0, after.stderr
+
+
+def test_newer_journal_is_refused_in_one_sentence(command: Command) -> None:
+    """Nobody is told to remove it: it is neither damaged nor lost."""
+    command("run")
+    sql("PRAGMA user_version = 99")(command.out / ".batch" / "journal.sqlite")
+
+    refused = command("run")
+
+    assert refused.returncode == 2
+    assert "version 99, written by a newer batch-runner" in refused.stderr
+    assert "remove" not in refused.stderr
+    assert refused.stderr.count("\n") == 1
 
 
 def test_a_backup_of_the_whole_folder_that_is_older_is_refused(

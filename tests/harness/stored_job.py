@@ -77,7 +77,9 @@ class Night:
 
     def held(self, spec: ItemSpec) -> None:
         self.record(spec, Event.SUBMIT_STARTED)
-        self.record(spec, Event.SUBMIT_UNANSWERED, reason="lost", message="The line went dead.")
+        self.record(
+            spec, Event.SUBMIT_UNANSWERED, reason="no-response", message="The line went dead."
+        )
 
     def unfetched(self, spec: ItemSpec) -> None:
         self.submitted(spec)
@@ -89,7 +91,7 @@ class Night:
     def run(self, *, seconds: float = 120) -> None:
         number = self.journal.begin_run(pid=1, host="here")
         self.at += seconds
-        self.journal.end_run(number, FIGURES, exit_code=1, verdict="Some items failed.")
+        self.journal.end_run(number, FIGURES, exit_code=1, message="Some items failed.")
 
     def report(self, **options: Any) -> Path:
         return write_report(self.folder, now=self.at + 1, **options)

@@ -231,7 +231,7 @@ def _say_the_end(look: JobSnapshot) -> None:
         )
     else:
         ended = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.ended_at))
-        why = f": {printable(run.verdict)}" if run.verdict else ""
+        why = f": {printable(run.message)}" if run.message else ""
         say_either(
             f"run {run.run} ended at {ended} with exit code {run.exit_code}{why}",
             f"第 {run.run} 次运行于 {ended} 结束，退出码 {run.exit_code}{why}",

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from batch_runner.errors import JournalError, JournalUnreadable
 
-SCHEMA_VERSION = 1
 #: Seconds to wait for a reader (`status --watch`) that holds the file.
 BUSY_SECONDS = 60.0
 
@@ -70,16 +69,11 @@ def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Refuse a journal that is damaged or of another version.
+    """Refuse a damaged journal.
 
     Raises:
-        JournalUnreadable: it is.
+        JournalUnreadable: it is damaged or has no job.
     """
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != SCHEMA_VERSION:
-        raise JournalUnreadable(
-            f"the journal {path} has version {version}, this program reads {SCHEMA_VERSION}"
-        )
     verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if verdict != "ok":
         raise JournalUnreadable(f"the journal {path} is damaged: {verdict}")

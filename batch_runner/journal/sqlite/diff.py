@@ -151,7 +151,7 @@ class ManifestDiff:
         if self._named:
             return
         self._named = True
-        self._read("CREATE TEMP TABLE named (row INTEGER PRIMARY KEY, listing, id, name)")
+        self._read("CREATE TEMP TABLE named (row INTEGER PRIMARY KEY, import_number, id, name)")
         for row in range(0, self._last, NAMES):
             self._read(_COPY_NAMES, (row, min(row + NAMES, self._last)))
         for column in ("id", "name"):
@@ -171,14 +171,15 @@ def _number(bits: bytearray) -> int:
     return int.from_bytes(bits, "little")
 
 
-_LISTED = "listing = (SELECT listing FROM job)"
+_LISTED = "import_number = (SELECT import_number FROM job)"
 _TOTALS = f"SELECT count(*) AS n, ifnull(sum({_LISTED}), 0) AS listed FROM items"  # noqa: S608
 _KNOWN = f"SELECT rowid AS row, key, status, files, {_LISTED} AS listed FROM items"  # noqa: S608
 _STANDING = "SELECT id, name, status, reason, message, files FROM items WHERE rowid = ?"
 _COPY_NAMES = (
-    "INSERT INTO temp.named SELECT rowid, listing, id, name FROM items "
+    "INSERT INTO temp.named SELECT rowid, import_number, id, name FROM items "
     "WHERE rowid > ? AND rowid <= ?"
 )
 _NAMESAKE = (
-    "SELECT row FROM temp.named WHERE id = ? OR name = ? ORDER BY listing DESC, row DESC LIMIT 1"
+    "SELECT row FROM temp.named WHERE id = ? OR name = ? "
+    "ORDER BY import_number DESC, row DESC LIMIT 1"
 )

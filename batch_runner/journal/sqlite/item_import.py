@@ -1,8 +1,7 @@
 """The manifest's list on its way into the items: page by page, one statement for each kind of row.
 
-An item that is known and has not changed is read and not written. So `items.listing` keeps its
-number from import to import, and is raised (for every item that is listed) only when an item that
-was listed no longer is.
+An item that is known and has not changed is read and not written. So `items.import_number` stays
+from import to import, and is raised (for every listed item) only when an item is unlisted.
 """
 
 from __future__ import annotations
@@ -110,25 +109,24 @@ def _inputs_text(files: tuple[InputFile, ...]) -> str:
 
 def unchanged(connection: sqlite3.Connection, fingerprint: str | None) -> bool:
     """Say whether the list of this fingerprint is the one that was brought in last."""
-    if fingerprint is None or not _remembers(connection):
-        return False
-    row = connection.execute(_LAST, (fingerprint,)).fetchone()
-    return row is not None
+    query = "SELECT 1 FROM last_import JOIN job USING (import_number) WHERE fingerprint = ?"
+    return connection.execute(query, (fingerprint,)).fetchone() is not None
 
 
 def remember(connection: sqlite3.Connection, fingerprint: str | None) -> None:
     """Note the fingerprint of the list that was brought in, inside the caller's transaction."""
-    if fingerprint is None and not _remembers(connection):
-        return
-    connection.execute(_MAKE_LAST)
-    connection.execute("DELETE FROM last_list")
+    connection.execute("DELETE FROM last_import")
     if fingerprint is not None:
-        connection.execute("INSERT INTO last_list SELECT ?, listing FROM job", (fingerprint,))
+        query = "INSERT INTO last_import SELECT ?, import_number FROM job"
+        connection.execute(query, (fingerprint,))
 
 
 def listed_and_other(connection: sqlite3.Connection) -> tuple[int, int]:
     """Return how many items are listed, and how many are not any more."""
-    query = "SELECT ifnull(sum(listing = (SELECT listing FROM job)), 0), count(*) FROM items"
+    query = (
+        "SELECT ifnull(sum(import_number = (SELECT import_number FROM job)), 0), "
+        "count(*) FROM items"
+    )
     listed, known = connection.execute(query).fetchone()
     return listed, known - listed
 
@@ -138,44 +136,33 @@ def bring_in(connection: sqlite3.Connection, pages: Iterable[list[Row]], at: flo
 
     New ones are inserted, each with its event; known ones keep all but what the manifest decides.
     """
-    before = _listed(connection, listing := _number(connection))
-    if not before:
-        listing += 1
+    current = _import_number(connection)
+    if not _listed(connection, current):
+        current += 1
     for statement in _PREPARE:
         connection.execute(statement)
-    values = {"listing": listing, "at": at, "event": Event.LISTED.value}
+    values = {"import_number": current, "at": at, "event": Event.LISTED.value}
     for page in pages:
         # Two rows of one identity: such a list is refused at its end.
         connection.executemany(_TAKE, {row[0]: row for row in page}.values())
         for statement in _BRING_IN:
             connection.execute(statement, values)
-    if _listed(connection, listing) > connection.execute(_COUNT_SEEN).fetchone()[0]:
-        listing += 1
-        connection.execute(_RELIST, {"listing": listing})
+    if _listed(connection, current) > connection.execute(_COUNT_SEEN).fetchone()[0]:
+        current += 1
+        connection.execute(_RELIST, {"import_number": current})
     connection.execute("DELETE FROM temp.seen")
-    connection.execute("UPDATE job SET listing = ?", (listing,))
+    connection.execute("UPDATE job SET import_number = ?", (current,))
 
 
-def _remembers(connection: sqlite3.Connection) -> bool:
-    query = "SELECT 1 FROM sqlite_schema WHERE name = 'last_list'"
-    return connection.execute(query).fetchone() is not None
+def _import_number(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT import_number FROM job").fetchone()[0])
 
 
-def _number(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT listing FROM job").fetchone()[0])
+def _listed(connection: sqlite3.Connection, import_number: int) -> int:
+    query = "SELECT count(*) FROM items WHERE import_number = ?"
+    return int(connection.execute(query, (import_number,)).fetchone()[0])
 
 
-def _listed(connection: sqlite3.Connection, listing: int) -> int:
-    query = "SELECT count(*) FROM items WHERE listing = ?"
-    return int(connection.execute(query, (listing,)).fetchone()[0])
-
-
-#: Not part of the schema: a journal without it has its list gone through.
-_MAKE_LAST = (
-    "CREATE TABLE IF NOT EXISTS last_list "
-    "(fingerprint TEXT NOT NULL, listing INTEGER NOT NULL) STRICT"
-)
-_LAST = "SELECT 1 FROM last_list JOIN job USING (listing) WHERE fingerprint = ?"
 _PREPARE = (
     f"CREATE TEMP TABLE IF NOT EXISTS new (row INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
     "CREATE TEMP TABLE IF NOT EXISTS seen (row INTEGER PRIMARY KEY)",  # of items
@@ -185,19 +172,21 @@ _TAKE = (
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
 _BRING_IN = (
-    "UPDATE items SET listing = :listing, "  # noqa: S608  names of ours
+    "UPDATE items SET import_number = :import_number, "  # noqa: S608  names of ours
     f"name = {_NAME}, {', '.join(f'{name} = new.{name}' for name in _CHANGING)} "
-    "FROM temp.new AS new WHERE items.key = new.key AND (items.listing <> :listing "
+    "FROM temp.new AS new WHERE items.key = new.key AND (items.import_number <> :import_number "
     f"OR items.name <> {_NAME} OR "
     f"{' OR '.join(f'items.{name} <> new.{name}' for name in _CHANGING)})",
     "INSERT INTO events (at, key, event, attempt) SELECT :at, key, :event, 0 FROM temp.new AS new "
     "WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.key = new.key) ORDER BY row",
-    f"INSERT INTO items (listing, status, {', '.join(COLUMNS)}) "  # noqa: S608  names of ours
-    f"SELECT :listing, 'pending', {', '.join(COLUMNS)} FROM temp.new AS new "
+    f"INSERT INTO items (import_number, status, {', '.join(COLUMNS)}) "  # noqa: S608  names of ours
+    f"SELECT :import_number, 'pending', {', '.join(COLUMNS)} FROM temp.new AS new "
     "WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.key = new.key) ORDER BY row",
     "INSERT OR IGNORE INTO temp.seen "
     "SELECT items.rowid FROM temp.new AS new CROSS JOIN items ON items.key = new.key",
     "DELETE FROM temp.new",
 )
 _COUNT_SEEN = "SELECT count(*) FROM temp.seen"
-_RELIST = "UPDATE items SET listing = :listing WHERE rowid IN (SELECT row FROM temp.seen)"
+_RELIST = (
+    "UPDATE items SET import_number = :import_number WHERE rowid IN (SELECT row FROM temp.seen)"
+)

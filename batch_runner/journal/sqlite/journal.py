@@ -17,7 +17,6 @@ from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal.records import count_by_status
 from batch_runner.journal.sqlite import queries
 from batch_runner.journal.sqlite.connection import (
-    SCHEMA_VERSION,
     Transaction,
     check,
     closed_on_error,
@@ -34,6 +33,7 @@ from batch_runner.journal.sqlite.item_import import (
     remember,
     unchanged,
 )
+from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version, migrate
 from batch_runner.journal.sqlite.queries import PendingItem
 from batch_runner.journal.sqlite.transitions import Change, Move, Moves, TaskIdTaken, apply
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
@@ -114,20 +114,27 @@ class Journal:
 
     @classmethod
     def open(cls, path: Path, *, wall_clock: Callable[[], float] = time.time) -> Self:
-        """Open an existing journal, after checking that it is whole and of this version.
+        """Open an existing journal after checking it; call `migrate` before anything is written.
 
         Raises:
-            JournalUnreadable: it is damaged, empty, or of another version.
+            JournalUnreadable: it is missing, empty or damaged.
+            JournalVersionMismatch: a newer program wrote it.
         """
         if not path.is_file() or path.stat().st_size == 0:
             raise JournalUnreadable(f"the journal {path} is missing or empty")
         try:
             connection = connect(path)
             with closed_on_error(connection):
+                check_version(connection, path, oldest=1)
                 check(connection, path)
         except sqlite3.Error as error:
             raise JournalUnreadable(f"the journal {path} cannot be read: {error}") from error
         return cls(connection, wall_clock=wall_clock)
+
+    def migrate(self, path: Path) -> None:
+        """Bring a journal of an older version up to date; see `migrations.migrate`."""
+        with translated():
+            migrate(self._connection, path)
 
     def close(self) -> None:
         """Close the file. What was not awaited may be lost, as by a crash."""
@@ -261,13 +268,13 @@ class Journal:
             )
         return cursor.lastrowid or 0
 
-    def end_run(self, run: int, figures: dict[str, Any], *, exit_code: int, verdict: str) -> None:
+    def end_run(self, run: int, figures: dict[str, Any], *, exit_code: int, message: str) -> None:
         """Close the run's row."""
         with self._transaction():
             queries.note_run(self._connection, run, figures)
             self._connection.execute(
-                "UPDATE runs SET ended_at = ?, exit_code = ?, verdict = ? WHERE run = ?",
-                (self._wall_clock(), exit_code, verdict, run),
+                "UPDATE runs SET ended_at = ?, exit_code = ?, message = ? WHERE run = ?",
+                (self._wall_clock(), exit_code, message, run),
             )
 
     def status_of(self, key: str) -> ItemStatus | None:

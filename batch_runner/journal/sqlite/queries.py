@@ -30,7 +30,8 @@ class PendingItem:
 
 _PAGE = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
-FROM items WHERE status = 'pending' AND position > ? AND listing = (SELECT listing FROM job)
+FROM items WHERE status = 'pending' AND position > ?
+    AND import_number = (SELECT import_number FROM job)
 ORDER BY position LIMIT ?
 """
 _ONE = """
@@ -40,7 +41,8 @@ FROM items WHERE key = ?
 # What is no longer listed gets no further attempt.
 _IN_FLIGHT = """
 SELECT key, task_id, workflow, name, attempt, submitted_at,
-    CASE listing WHEN (SELECT listing FROM job) THEN attempts ELSE attempt END AS attempts
+    CASE import_number WHEN (SELECT import_number FROM job) THEN attempts ELSE attempt END
+        AS attempts
 FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
 """
 _NOTE_RUN = """

@@ -21,11 +21,12 @@ from batch_runner.journal.records import (
     item_of,
     run_of,
 )
-from batch_runner.journal.sqlite.connection import BUSY_SECONDS, SCHEMA_VERSION, closed_on_error
+from batch_runner.journal.sqlite.connection import BUSY_SECONDS, closed_on_error
 from batch_runner.journal.sqlite.diff import ManifestDiff
 from batch_runner.journal.sqlite.event_history import EventHistory
 from batch_runner.journal.sqlite.item_import import unchanged
-from batch_runner.lifecycle import ASSUMED_PAID, ItemStatus
+from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version
+from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import ItemSpec
 
 #: Rows read in one short transaction.
@@ -44,7 +45,6 @@ class JobRow:
     origin: str
     folder: str
     created_at: float
-    listing: int
     manifest: str
     price: str | None  # of one create, as in the manifest
 
@@ -59,17 +59,19 @@ class JournalReader:
         JournalUnreadable: from any call: missing, damaged, another version.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Open the journal at `path`, rolling back what a killed run left half written."""
+    def __init__(self, path: Path, *, oldest: int = SCHEMA_VERSION) -> None:
+        """Open the journal at `path`, rolling back what a killed run left half written.
+
+        Of a journal from version `oldest` on that is not migrated yet, only `job` and
+        `paid_among` may be read.
+        """
         self._path = path
         if not path.is_file():
             raise JournalUnreadable(f"there is no journal at {path}")
         with self._translated():
             self._connection = self._open()
         with closed_on_error(self._connection), self._translated():
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version != SCHEMA_VERSION:
-                raise JournalUnreadable(f"the journal {path} has version {version}")
+            check_version(self._connection, path, oldest=oldest)
 
     def _open(self) -> sqlite3.Connection:
         try:
@@ -112,9 +114,12 @@ class JournalReader:
 
     def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
         """Return the items in the manifest's order, all or those that stand at `statuses`."""
-        listing = self.job().listing
+        current = self._import_number()
         rows = self._standing_at(statuses) if statuses else self._every_item()
-        return (item_of(row, listing) for row in rows)
+        return (item_of(row, current) for row in rows)
+
+    def _import_number(self) -> int:
+        return int(self._all("SELECT import_number FROM job")[0]["import_number"])
 
     def _standing_at(self, statuses: tuple[ItemStatus, ...]) -> Iterator[sqlite3.Row]:
         marks = ", ".join("?" * len(statuses))
@@ -153,7 +158,7 @@ class JournalReader:
             f"SELECT {ITEM_COLUMNS} FROM items WHERE key = ?",  # noqa: S608  constants
             (key,),
         )
-        return item_of(rows[0], self.job().listing) if rows else None
+        return item_of(rows[0], self._import_number()) if rows else None
 
     def events(self, key: str) -> list[EventRow]:
         """Return what happened to one item, oldest first."""
@@ -161,8 +166,8 @@ class JournalReader:
 
     def oldest_in_flight(self, limit: int) -> list[ItemRow]:
         """Return the items whose tasks are at the service, or on their way, the oldest first."""
-        listing = self.job().listing
-        return [item_of(row, listing) for row in self._all(_OLDEST_IN_FLIGHT, (limit,))]
+        current = self._import_number()
+        return [item_of(row, current) for row in self._all(_OLDEST_IN_FLIGHT, (limit,))]
 
     def latest_troubles(self, limit: int, since: float) -> list[tuple[str, EventRow]]:
         """Return what went wrong since a time, newest first, each with the id of its item."""
@@ -194,9 +199,9 @@ class JournalReader:
         return EventHistory(self._all, limit)
 
     def paid_among(self, keys: Sequence[str]) -> int:
-        """Return how many of these items must be assumed paid: a few hundred at most."""
+        """Return how many of these items must be assumed paid; some hundreds of keys at most."""
         marks = ", ".join("?" * len(keys))
-        query = f"SELECT count(*) AS n FROM items WHERE key IN ({marks}) AND +status IN {_PAID}"  # noqa: S608
+        query = f"SELECT count(*) AS n FROM items WHERE key IN ({marks}) AND {_PAID}"  # noqa: S608
         return int(self._all(query, tuple(keys))[0]["n"])
 
     def comparison(self) -> ManifestDiff:
@@ -225,7 +230,8 @@ class JournalReader:
 
 
 _POSITIONS = "SELECT rowid AS row, position FROM items WHERE rowid > ? ORDER BY rowid LIMIT ?"
-_PAID = "({})".format(", ".join(f"'{status.value}'" for status in sorted(ASSUMED_PAID)))
+#: `refused` is what version 1 called `rejected`. The plus keeps the index of keys in use.
+_PAID = "+status NOT IN ('pending', 'rejected', 'refused')"
 _EVENTS_OF = (
     "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
     "WHERE key = ? ORDER BY seq"

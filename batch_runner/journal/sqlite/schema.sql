@@ -9,7 +9,7 @@ CREATE TABLE job (
     folder      TEXT NOT NULL,              -- absolute path when last used
     inode       TEXT NOT NULL DEFAULT '',   -- device:inode of this file when last used
     created_at  REAL NOT NULL,
-    listing     INTEGER NOT NULL DEFAULT 0, -- counts imports of the manifest
+    import_number INTEGER NOT NULL DEFAULT 0, -- raised by an import that unlists items
     manifest    TEXT NOT NULL DEFAULT '',   -- path of the manifest last imported
     price       TEXT                        -- of one create, as in the manifest: '0.12 CNY'
 ) STRICT;
@@ -17,7 +17,7 @@ CREATE TABLE job (
 CREATE TABLE items (
     key         TEXT NOT NULL PRIMARY KEY,  -- identity: 32 hex digits over what is sent
     position    INTEGER NOT NULL,           -- in the manifest when last listed, from 0
-    listing     INTEGER NOT NULL,           -- = job.listing: still listed
+    import_number INTEGER NOT NULL,         -- equals job.import_number: still in the manifest
     id          TEXT NOT NULL,
     name        TEXT NOT NULL,              -- file name without extension
     status      TEXT NOT NULL,
@@ -66,7 +66,7 @@ CREATE TABLE runs (
     pid         INTEGER NOT NULL,
     host        TEXT NOT NULL,
     exit_code   INTEGER,
-    verdict     TEXT,                       -- the sentence the run ended with
+    message     TEXT,                       -- why the run stopped early, else empty
     submissions INTEGER NOT NULL DEFAULT 0,
     polls       INTEGER NOT NULL DEFAULT 0,
     limited     INTEGER NOT NULL DEFAULT 0, -- answers 429
@@ -76,5 +76,11 @@ CREATE TABLE runs (
 
 CREATE TABLE learned (
     workflow    TEXT NOT NULL PRIMARY KEY,
-    state       TEXT NOT NULL               -- JSON, owned by `schedule`
+    state       TEXT NOT NULL               -- JSON, written and read by `polling`
+) STRICT;
+
+-- At most one row: the manifest that was imported last. Without it, the next import reads all of it.
+CREATE TABLE last_import (
+    fingerprint   TEXT NOT NULL,
+    import_number INTEGER NOT NULL
 ) STRICT;

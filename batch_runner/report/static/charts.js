@@ -62,10 +62,10 @@ function costs() {
 }
 
 function runTable() {
-  const words = ['run', 'began', 'took', 'submissions', 'polls', 'limited', 'retries', 'verdict'];
+  const words = ['run', 'began', 'took', 'submissions', 'polls', 'limited', 'retries', 'message'];
   const rows = [...report.runs].reverse().map((run) => make('tr', {},
     [run.run, clock(run.started_at), run.ended_at ? span(run.ended_at - run.started_at) : '–',
-      run.submissions, run.polls, run.limited, run.retries, run.verdict ?? say('unfinished_run')]
+      run.submissions, run.polls, run.limited, run.retries, run.message ?? say('unfinished_run')]
       .map((value) => make('td', {}, String(value)))));
   return make('table', { class: 'plain' },
     make('thead', {}, make('tr', {}, words.map((word) => make('th', { scope: 'col' }, say(word))))), make('tbody', {}, rows));

@@ -65,7 +65,7 @@ async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, l
         with contextlib.suppress(OSError), said_to(log) as said:
             stopped = await run_job(root, simulator, items, settings, beside=[fill_up])
             told = said.getvalue() if log == "read" else "kept aside"  # type: ignore[attr-defined]
-        aside = (root / ".batch" / "emergency.jsonl").read_text()
+        aside = (root / ".batch" / "fallback.jsonl").read_text()
         again = await run_job(root, simulator, items)
 
     assert stopped.exit_code is ExitCode.STOPPED

@@ -6,24 +6,31 @@ the status that each has in it, in the words of version 1.
 
 from __future__ import annotations
 
+import itertools
 import json
+import multiprocessing
 import os
 import re
+import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 import tests
-from batch_runner.errors import JournalUnreadable
+from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
+from batch_runner.journal import Journal, JournalReader
+from batch_runner.journal.sqlite.connection import connect
+from batch_runner.journal.sqlite.migrations import STEPS, migrate
 from batch_runner.lifecycle import ItemStatus
 from tests.e2e.conftest import KEY, PATIENCE, Command, Service
 from tests.harness import rows
@@ -51,6 +58,7 @@ OPENED = {
     "fetching": ItemStatus.SUBMITTED,
     "unfetched": ItemStatus.SUBMITTED,
     "done": ItemStatus.DONE,
+    "failed-dropped": ItemStatus.DROPPED,
     "failed": ItemStatus.FAILED,
     "refused": ItemStatus.REJECTED,
     "held": ItemStatus.HELD,
@@ -168,7 +176,7 @@ def test_opening_brings_in_the_fallback_log(job: Path, out: Path) -> None:
     confirmed, unanswered, cut = (row for row in rows(out) if row.id.startswith("submitting"))
     assert confirmed.task_id is not None
     assert confirmed.task_id in (job / "simulator.jsonl").read_text()
-    assert (unanswered.task_id, unanswered.reason) == (None, "lost")
+    assert (unanswered.task_id, unanswered.reason) == (None, "no-response")
     assert (cut.task_id, cut.reason) == (None, "interrupted")
 
 
@@ -178,8 +186,47 @@ def test_copy_with_its_marker_is_refused_and_unchanged(job: Path) -> None:
     with pytest.raises(JournalUnreadable, match="copy"), open_job(folder.root, None):
         pass
 
-    for path in (folder.journal, folder.emergency, folder.marker):
+    for path in (folder.journal, folder.old_fallback_log, folder.marker):
         assert path.read_bytes() == STORED.joinpath(path.relative_to(job)).read_bytes()
+
+
+@pytest.mark.slow
+def test_reading_commands_ask_for_one_run_first(
+    job: Path, out: Path, service: Service, command: Command
+) -> None:
+    journal = JobFolder(out).journal
+    before = journal.read_bytes()
+    picks = job / "picks.json"
+    picks.write_text('{"picks": []}')
+
+    for verb, *options in [
+        *(["plan"], ["status"], ["status", "--watch"], ["resolve"], ["verify"], ["report"]),
+        ["export", "--picks", str(picks), "--to", str(job / "chosen")],
+    ]:
+        told = command(verb, *options)
+        assert told.returncode == 2, verb
+        assert "`batch-runner run` once to migrate it" in told.stderr
+        assert told.stderr.count("\n") == 1, told.stderr
+
+    assert journal.read_bytes() == before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "decision",
+    [["retry", "failed-dropped"], ["resolve", "held-unanswered", "drop"]],
+    ids=["retry", "resolve"],
+)
+def test_decisions_migrate_the_journal(
+    decision: list[str], out: Path, service: Service, command: Command
+) -> None:
+    paid = service.paid()
+
+    told = command(*decision)
+
+    assert told.returncode == 0, told.stderr
+    assert service.paid() == paid
+    assert command("status").returncode == 1
 
 
 def put_in_place(folder: JobFolder) -> None:
@@ -231,3 +278,119 @@ def test_commit_that_was_cut_off_is_undone(job: Path, out: Path, tmp_path: Path)
 
     with open_job(out, None, state=state_of(job)):
         assert status_by_id(out) == expected_after_opening()
+
+
+def sql_of(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as connection:
+        return [*connection.iterdump(), *map(str, connection.execute("PRAGMA user_version"))]
+
+
+def migrate_until(path: Path, statement: int) -> None:
+    """Migrate in this process, and kill it before the statement of this number."""
+    connection = connect(path)
+    connection.execute("PRAGMA cache_size = 1")  # pages are written before the commit
+    seen = itertools.count()
+
+    def kill_at(_sql: str) -> None:
+        if next(seen) == statement:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    connection.set_trace_callback(kill_at)
+    migrate(connection, path)
+
+
+def migrate_on_full_disk(path: Path) -> None:
+    """Migrate in this process, whose files cannot grow beyond a few pages."""
+    connection = connect(path)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    with pytest.raises(JournalError, match="cannot be written"):
+        migrate(connection, path)
+
+
+def forked(target: Callable[..., None], *args: object) -> int:
+    """Call `target` in a process of its own; return how that ended, as `exitcode` does."""
+    process = multiprocessing.get_context("fork").Process(target=target, args=args)
+    process.start()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def test_migration_killed_at_any_statement_can_be_repeated(
+    job: Path, out: Path, tmp_path: Path
+) -> None:
+    journal, whole = JobFolder(out).journal, tmp_path / "whole.sqlite"
+    shutil.copy(journal, whole)
+    before = sql_of(whole)
+
+    for statement in itertools.count():
+        shutil.copy(whole, journal)
+        if forked(migrate_until, journal, statement) == 0:
+            break
+        assert sql_of(journal) == before
+    with open_job(out, None, state=state_of(job)):
+        assert status_by_id(out) == expected_after_opening()
+
+    assert statement > 2 * len(STEPS[1])  # the last one came to its end
+    assert sql_of(journal) != before
+
+
+def test_kill_in_the_middle_of_a_migration_is_undone_by_open(job: Path, out: Path) -> None:
+    journal = JobFolder(out).journal
+    assert forked(migrate_until, journal, len(STEPS[1])) == -signal.SIGKILL
+
+    with open_job(out, None, state=state_of(job)):
+        assert status_by_id(out) == expected_after_opening()
+
+
+def test_migrated_schema_equals_a_new_one(job: Path, out: Path, tmp_path: Path) -> None:
+    new = tmp_path / ".batch" / "journal.sqlite"
+    new.parent.mkdir()
+    Journal.create(new, job="horse", provider="baicai", origin="o").close()
+
+    with open_job(out, None, state=state_of(job)):
+        pass
+
+    assert columns_of(JobFolder(out).journal) == columns_of(new)
+
+
+def columns_of(path: Path) -> dict[str, list[tuple[object, ...]]]:
+    with closing(sqlite3.connect(path)) as connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_schema")]
+        return {
+            name: connection.execute("SELECT * FROM pragma_table_xinfo(?)", (name,)).fetchall()
+            for name in tables
+        }
+
+
+def test_migration_of_an_unknown_status_changes_nothing(job: Path, out: Path) -> None:
+    journal = JobFolder(out).journal
+    with closing(sqlite3.connect(journal)) as connection:
+        connection.execute("UPDATE items SET status = 'lost' WHERE id = 'done-plain'")
+        connection.commit()
+    before = sql_of(journal)
+
+    with (
+        pytest.raises(JournalUnreadable, match="unknown words lost; it was left as it is"),
+        open_job(out, None, state=state_of(job)),
+    ):
+        pass
+
+    assert sql_of(journal) == before
+
+
+def test_full_disk_during_migration_changes_nothing(out: Path) -> None:
+    journal = JobFolder(out).journal
+    before = sql_of(journal)
+
+    assert forked(migrate_on_full_disk, journal) == 0
+
+    assert sql_of(journal) == before
+
+
+def test_prior_payments_are_found_in_a_journal_of_version_1(job: Path, out: Path) -> None:
+    paid = stored("SELECT key FROM items WHERE status NOT IN ('pending', 'refused')")
+    keys = [str(key) for (key,) in stored("SELECT key FROM items")]
+
+    with JournalReader(JobFolder(out).journal, oldest=1) as reader:
+        assert reader.paid_among(keys) == len(paid)

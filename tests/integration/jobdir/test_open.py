@@ -110,7 +110,7 @@ def test_a_job_whose_disk_is_not_mounted_is_not_begun_anew(tmp_path: Path) -> No
     assert not root.exists()
 
 
-@pytest.mark.parametrize("taken", ["lock", "emergency.jsonl"])
+@pytest.mark.parametrize("taken", ["lock", "fallback.jsonl"])
 def test_a_folder_whose_files_cannot_be_opened_is_refused(tmp_path: Path, taken: str) -> None:
     (tmp_path / ".batch" / taken).mkdir(parents=True)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.units import Price
-from batch_runner.util.text import printable
+from batch_runner.util.text import duration, printable
 
 
 class _Trouble(NamedTuple):
@@ -96,20 +96,6 @@ def is_chinese(language: str) -> bool:
     return language.lower().replace("_", "-").split("-")[0].split(".")[0] == "zh"
 
 
-def duration_text(seconds: float, *, language: str = "en") -> str:
-    """Return a duration for people: the two largest units, such as "6 min 12 s"."""
-    units = ("天", "小时", "分", "秒") if is_chinese(language) else ("d", "h", "min", "s")
-    rest = round(seconds)
-    if rest < 1:
-        return f"{max(seconds, 0):.1f} {units[3]}"
-    parts: list[tuple[int, str]] = []
-    for size, unit in zip((86400, 3600, 60, 1), units, strict=True):
-        count, rest = divmod(rest, size)
-        if count or parts:
-            parts.append((count, unit))
-    return " ".join(f"{count} {unit}" for count, unit in parts[:2] if count)
-
-
 def _present(counts: Mapping[ItemStatus, int]) -> list[tuple[int, _Trouble]]:
     numbers = ((sum(counts.get(one, 0) for one in two.statuses), two) for two in _TROUBLES)
     return [(number, trouble) for number, trouble in numbers if number]
@@ -160,6 +146,6 @@ def _effort(submissions: int, price: Price | None, seconds: float, *, chinese: b
     parts = [f"创建 {submissions} 次" if chinese else f"{submissions} create{plural}"]
     if price is not None:
         parts.append(price.times(submissions))
-    duration = duration_text(seconds, language="zh" if chinese else "en")
-    parts.append(f"用时 {duration}" if chinese else duration)
+    took = duration(seconds, language="zh" if chinese else "en")
+    parts.append(f"用时 {took}" if chinese else took)
     return ("，" if chinese else ", ").join(parts)

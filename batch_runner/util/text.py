@@ -27,14 +27,19 @@ def counted(number: int, noun: str) -> str:
 
 
 def duration(seconds: float, *, language: str = "en") -> str:
-    """Return seconds for people: "4 s", "6 min 12 s", "2 h 05 min"; `language` may be "zh"."""
-    hours, minutes, small = ("小时", "分", "秒") if language == "zh" else ("h", "min", "s")
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} {small}"
-    if whole < 3600:
-        return f"{whole // 60} {minutes} {whole % 60:02d} {small}"
-    return f"{whole // 3600} {hours} {whole % 3600 // 60:02d} {minutes}"
+    """Return seconds as "0.4 s", "45 s", "6 min 05 s" or "2 h 05 min"; `language` may be "zh".
+
+    `span` in `report/static/words.js` does the same.
+    """
+    hour, minute, second = ("小时", "分", "秒") if language == "zh" else ("h", "min", "s")
+    if seconds < 9.95:
+        return f"{max(seconds, 0.0):.1f} {second}"
+    rounded = round(seconds)
+    if rounded < 60:
+        return f"{rounded} {second}"
+    if rounded < 3600:
+        return f"{rounded // 60} {minute} {rounded % 60:02d} {second}"
+    return f"{rounded // 3600} {hour} {rounded % 3600 // 60:02d} {minute}"
 
 
 def width(text: str) -> int:

@@ -181,15 +181,15 @@ function clock(seconds, timeStyle = 'short') {
   return new Date(seconds * 1000).toLocaleString(language, format);
 }
 
-// The two largest units of a duration, as the verdict tells them.
+// A duration as `duration` in util/text.py writes it.
 function span(seconds) {
   if (!(seconds >= 0)) return '–';
   const [hour, minute, second] = say('units').split(' ');
-  const whole = Math.round(seconds);
-  if (seconds < 10) return `${seconds.toFixed(1)} ${second}`;
-  if (whole < 60) return `${whole} ${second}`;
-  const [large, small, big, little] = whole < 3600
-    ? [Math.floor(whole / 60), whole % 60, minute, second]
-    : [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60), hour, minute];
-  return small ? `${large} ${big} ${small} ${little}` : `${large} ${big}`;
+  if (seconds < 9.95) return `${seconds.toFixed(1)} ${second}`;
+  const rounded = Math.round(seconds);
+  if (rounded < 60) return `${rounded} ${second}`;
+  const [large, small, big, little] = rounded < 3600
+    ? [Math.floor(rounded / 60), rounded % 60, minute, second]
+    : [Math.floor(rounded / 3600), Math.floor((rounded % 3600) / 60), hour, minute];
+  return `${large} ${big} ${String(small).padStart(2, '0')} ${little}`;
 }

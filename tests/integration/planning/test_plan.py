@@ -361,6 +361,6 @@ def test_the_plan_is_told_in_chinese(job: Job, plan: Any, monkeypatch: pytest.Mo
 
     assert "已更改：b（原为完成，b.png 保留）；均为新的创建" in told
     assert "待定：a" in told
-    assert "1 次创建，1.00 CNY，至少需 1 秒" in told
+    assert "1 次创建，1.00 CNY，至少需 1.0 秒" in told
     assert "可能已付费" in told
     assert not re.search("changed|held|create", told.replace("batch-runner resolve", ""))

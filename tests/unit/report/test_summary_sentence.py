@@ -4,7 +4,6 @@ import pytest
 
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.report import verdict_sentence
-from batch_runner.report.verdict import duration_text
 from batch_runner.units import Price
 
 PRICE = Price(0.12, "CNY")
@@ -92,19 +91,3 @@ def test_an_unknown_price_is_not_guessed() -> None:
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_no_status_goes_unmentioned(status: ItemStatus, language: str) -> None:
     assert "7" in verdict({status.value: 7}, language, price=None)
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0.0, "0.0 s"),
-        (0.3, "0.3 s"),
-        (59.4, "59 s"),
-        (59.6, "1 min"),
-        (3600, "1 h"),
-        (29_000, "8 h 3 min"),
-        (90_000, "1 d 1 h"),
-    ],
-)
-def test_durations_are_told_in_the_two_largest_units(seconds: float, text: str) -> None:
-    assert duration_text(seconds) == text

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 import anyio
 
 from batch_runner.engine.context import Shift
+from batch_runner.util.fs import replace_file
 
 log = logging.getLogger(__name__)
 
@@ -53,12 +53,8 @@ def write_metrics(path: Path, shift: Shift) -> None:
     Raises:
         OSError: it cannot be written; what was there is as it was.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(metrics_text(shift), "utf-8", "replace")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with replace_file(path, durable=False) as out:
+        out.write(metrics_text(shift).encode("utf-8", "replace"))
 
 
 async def keep_metrics(shift: Shift, *, path: Path) -> None:

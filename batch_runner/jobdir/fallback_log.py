@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from batch_runner.jobdir.layout import JobFolder, write_all
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import current_words
+from batch_runner.util.fs import write_all
 
 #: Bytes of the file that are there before they are needed: a full disk has no more.
 EMERGENCY_BYTES = 65536

@@ -32,10 +32,10 @@ from pathlib import Path
 from typing import Any
 
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
+from batch_runner.util.fs import replace_file, sync_folder
 
 MARKER = ".batch-job.json"
 BATCH = ".batch"
-LONGEST_NAME = 255  # bytes of a file name, on nearly every file system
 _EVENT_DIGITS = 15
 #: Times that a lock is tried, and seconds from one to the next, until another run holds it.
 _LOOKS, _A_LOOK = 5, 0.02
@@ -117,21 +117,6 @@ class JobFolder:
     def free_bytes(self) -> int:
         """Return the space left for files."""
         return shutil.disk_usage(self.batch).free
-
-
-def fitting(name: str, tail: str) -> str:
-    """Return `name` and `tail` as a file name, the first cut where both are too long for one."""
-    room = LONGEST_NAME - len(tail.encode())
-    return name.encode()[:room].decode(errors="ignore") + tail
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in `folder` on the disk."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 class Lock:
@@ -234,14 +219,8 @@ class Marker:
     def write(self, job: str, name: str) -> None:
         """Write a new marker for the job of id `job`; on the disk when this returns."""
         text = json.dumps({"job": job, "name": name, "events": "0" * _EVENT_DIGITS}) + "\n"
-        part = self._path.with_name(f"{MARKER}.{secrets.token_hex(4)}")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            write_all(descriptor, text.encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        part.replace(self._path)
+        with replace_file(self._path, mode=0o600) as out:
+            out.write(text.encode())
         sync_folder(self._path.parent)
 
     def raise_to(self, events: int) -> None:
@@ -262,17 +241,3 @@ class Marker:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-
-
-def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write all of `data`: a nearly full disk takes a part and reports no error.
-
-    Raises:
-        OSError: it could not all be written.
-    """
-    view = memoryview(data)
-    while view:
-        written = os.write(descriptor, view)
-        if written <= 0:
-            raise OSError("the disk took nothing")
-        view = view[written:]

@@ -19,11 +19,12 @@ from urllib.parse import urlsplit
 
 from batch_runner.errors import FolderRefused, JournalUnreadable, JournalVersionMismatch
 from batch_runner.jobdir.fallback_log import FallbackLog
-from batch_runner.jobdir.layout import JobFolder, Lock, Marker, sync_folder
+from batch_runner.jobdir.layout import JobFolder, Lock, Marker
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.sqlite.transitions import TaskIdTaken, held_instead
 from batch_runner.lifecycle import FILE_GONE, Event, ItemStatus
 from batch_runner.registry.known_jobs import KnownJob, refuse_unmounted
+from batch_runner.util.fs import sync_folder
 from batch_runner.util.text import whole
 
 REHEARSAL = "rehearsal"

@@ -6,9 +6,8 @@ import re
 import unicodedata
 
 from batch_runner.media import EXTENSIONS
+from batch_runner.util.fs import MAX_FILE_NAME
 
-#: Longest name of a file in bytes, on every file system in use.
-MAX_FILE_NAME = 255
 #: Room kept for the number of an output and the longest extension.
 LONGEST_ENDING = "-99.webp"
 #: Characters of a prompt that go into its id.

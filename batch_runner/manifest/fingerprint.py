@@ -12,6 +12,7 @@ import jinja2
 import yaml
 
 from batch_runner import __version__, models, settings
+from batch_runner.util.fs import file_sha256
 
 
 def fingerprint(label: str, paths: Iterable[Path]) -> str | None:
@@ -24,8 +25,7 @@ def fingerprint(label: str, paths: Iterable[Path]) -> str | None:
         for path in paths:
             if not path.is_file():
                 return None
-            with path.open("rb") as file:
-                parts.append(hashlib.file_digest(file, "sha256").hexdigest())
+            parts.append(file_sha256(path))
     except OSError:
         return None
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from batch_runner.models import InputFile
-
-_BLOCK = 1_000_000
+from batch_runner.util.fs import file_sha256
 
 
 class InputRefusedError(ValueError):
@@ -39,17 +37,9 @@ class Inputs:
                 raise InputRefusedError(f"{name} is not a file")
             if not state.st_size:
                 raise InputRefusedError(f"{name} is empty")
-            found = InputFile(path=path, sha256=_sha256(path))
+            found = InputFile(path=path, sha256=file_sha256(path))
         except OSError as error:
             reason = "there is no file" if isinstance(error, FileNotFoundError) else error.strerror
             raise InputRefusedError(f"{reason}: {name}") from None
         self._known[key] = found
         return found
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()

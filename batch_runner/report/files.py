@@ -1,15 +1,13 @@
-"""Whole-or-nothing writes, and data as classic scripts (a page from `file://` cannot fetch)."""
+"""Data as classic scripts (a page from `file://` cannot fetch)."""
 
 from __future__ import annotations
 
 import json
-import os
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
+
+from batch_runner.util.fs import replace_file
 
 #: What could end a script element, open a comment or a tag, or end a line in older engines.
 _ESCAPES = str.maketrans(
@@ -21,31 +19,6 @@ _ESCAPES = str.maketrans(
         "\u2029": "\\u2029",
     }
 )
-
-
-@contextmanager
-def replace_file(
-    path: Path, *, through: Path | None = None, durable: bool = True
-) -> Iterator[IO[bytes]]:
-    """Write `path` whole or not at all: the old file stays until the new one is complete.
-
-    The temporary file lies in `through` (None: beside `path`), which must be on the same file
-    system. `durable` waits for the disk.
-
-    Raises:
-        OSError: it could not be written; `path` is as it was.
-    """
-    temporary = (through or path.parent) / f".{path.name}.{secrets.token_hex(6)}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    try:
-        with os.fdopen(os.open(temporary, flags, 0o666), "wb") as out:
-            yield out
-            if durable:
-                out.flush()
-                os.fsync(out.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def script_json(value: Any) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from batch_runner.models import PlacedFile
-from batch_runner.report.files import replace_file
+from batch_runner.util.fs import replace_file
 
 if TYPE_CHECKING:
     from PIL import Image

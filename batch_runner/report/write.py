@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from batch_runner.journal import JournalReader
-from batch_runner.report.files import replace_file, write_script
+from batch_runner.report.files import write_script
 from batch_runner.report.items import detail_data, item_data
 from batch_runner.report.overview import Overview
 from batch_runner.report.page import page_html
 from batch_runner.report.thumbnails import Thumbnails
+from batch_runner.util.fs import replace_file
 
 #: Items whose details are loaded together when one is opened, and that are worked on together.
 DETAILS_A_SHARD = 500

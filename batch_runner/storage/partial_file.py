@@ -19,7 +19,8 @@ from pathlib import Path
 
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.jobdir.layout import JobFolder, fitting, write_all
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.util.fs import file_sha256, link_new, truncate_file_name, write_all
 
 #: Bytes of a download that are held in memory before they go to a file.
 HELD_BYTES = 1 << 20
@@ -163,7 +164,7 @@ class PartialFile:
         """Give the file its final name; False when that name is taken."""
         assert self._descriptor is not None  # noqa: S101  there since `write`
         if self._path is not None:
-            return link(self._path, target)
+            return link_new(self._path, target)
         try:
             link_nameless(self._descriptor, target)
         except FileExistsError:
@@ -200,28 +201,10 @@ def link_nameless(descriptor: int, target: str) -> None:
     os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
 
 
-def link(part: Path, target: str) -> bool:
-    """Give the file `part` its final name beside its own; False when that name is taken.
-
-    Raises:
-        OSError: no name can be given.
-    """
-    try:
-        os.link(part, target)
-    except FileExistsError:
-        return False
-    except OSError:
-        # A file system without hard links: the check and the rename are two steps there.
-        if os.path.lexists(target):
-            return False
-        part.rename(target)
-    return True
-
-
 def _names(name: str, extension: str, sha256: str) -> Iterable[str]:
     yield f"{name}{extension}"
-    yield fitting(name, f"~{sha256[:8]}{extension}")
-    yield fitting(name, f"~{sha256[:16]}{extension}")
+    yield truncate_file_name(name, f"~{sha256[:8]}{extension}")
+    yield truncate_file_name(name, f"~{sha256[:16]}{extension}")
 
 
 def _same(target: Path, size: int, sha256: str) -> bool:
@@ -229,14 +212,8 @@ def _same(target: Path, size: int, sha256: str) -> bool:
         target.is_file()
         and not target.is_symlink()
         and target.stat().st_size == size
-        and digest(target) == sha256
+        and file_sha256(target) == sha256
     )
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file's content, as 64 hex digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def disk_failed(folder: JobFolder, error: OSError) -> DiskFailed:

@@ -17,9 +17,10 @@ from typing import Any
 
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.jobdir.layout import JobFolder, sync_folder
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.models import PlacedFile
-from batch_runner.storage.partial_file import PartialFile, digest, disk_failed
+from batch_runner.storage.partial_file import PartialFile, disk_failed
+from batch_runner.util.fs import file_sha256, sync_folder
 
 #: Seconds from the end of one placing to the next, at least: what comes meanwhile goes together,
 #: and the file system does less for each.
@@ -170,7 +171,7 @@ def damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | 
             return f"{file.name} is missing"
         if path.stat().st_size != file.size:
             return f"{file.name} has {path.stat().st_size} bytes, wanted {file.size}"
-        if digest(path) != file.sha256:
+        if file_sha256(path) != file.sha256:
             return f"{file.name} has been changed"
         media.check(path.read_bytes(), measured=True)
     except OSError as error:

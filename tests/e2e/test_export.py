@@ -16,14 +16,14 @@ import pytest
 
 from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec, PlacedFile
-from batch_runner.storage.partial_file import digest
+from batch_runner.util.fs import file_sha256
 from tests.e2e.conftest import write_manifest
 from tests.harness.stored_job import Night, an_item, png_bytes
 
 
 def a_placed(path: Path, name: str) -> PlacedFile:
     size = path.stat().st_size
-    return PlacedFile(name=name, size=size, sha256=digest(path), media_type="image/png")
+    return PlacedFile(name=name, size=size, sha256=file_sha256(path), media_type="image/png")
 
 
 @dataclass

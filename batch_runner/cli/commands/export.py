@@ -22,8 +22,8 @@ from batch_runner.errors import UsageError
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.storage.partial_file import link
 from batch_runner.storage.placing import damage
+from batch_runner.util.fs import link_new, replace_file
 from batch_runner.util.text import counted, printable
 
 if TYPE_CHECKING:
@@ -138,9 +138,8 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
             told["note"] = note
         prompts[item.key] = told
     text = json.dumps(list(prompts.values()), ensure_ascii=False, indent=2)
-    part = to / f".{PROMPTS}.{os.getpid()}"
-    part.write_text(text + "\n", "utf-8", "backslashreplace")
-    part.replace(to / PROMPTS)
+    with replace_file(to / PROMPTS, durable=False) as out:
+        out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
     return len(wanted)
 
 
@@ -151,7 +150,7 @@ def _copy_whole(source: Path, target: Path) -> None:
         shutil.copyfile(source, part)  # for whom the umask says, and not for its owner alone
         times = source.stat()
         os.utime(part, ns=(times.st_atime_ns, times.st_mtime_ns))
-        if not link(part, str(target)):
+        if not link_new(part, target):
             raise FileExistsError(f"{target} is there already")
     finally:
         part.unlink(missing_ok=True)

@@ -18,10 +18,10 @@ from batch_runner.cli.options import (
     say_either,
     say_json,
 )
-from batch_runner.jobdir.layout import fitting
 from batch_runner.journal import Change, JournalReader
 from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
 from batch_runner.storage.placing import damage
+from batch_runner.util.fs import truncate_file_name
 from batch_runner.util.locale import status_word
 from batch_runner.util.text import counted
 from batch_runner.util.xdg import state_folder
@@ -149,8 +149,8 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
 
 def _free_place(folder: Path, name: str, tail: str) -> Path:
     """Return a path in `folder` that nothing has yet, with a number where the first is taken."""
-    number, place = 1, folder / fitting(name, tail)
+    number, place = 1, folder / truncate_file_name(name, tail)
     while place.exists():
         number += 1
-        place = folder / fitting(name, f"{tail}.{number}")
+        place = folder / truncate_file_name(name, f"{tail}.{number}")
     return place

@@ -14,7 +14,7 @@ import pytest
 
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
 from batch_runner.jobdir.fallback_log import EMERGENCY_BYTES, FallbackLog
-from batch_runner.jobdir.layout import JobFolder, Lock, Marker, write_all
+from batch_runner.jobdir.layout import JobFolder, Lock, Marker
 
 JOB = "0123456789abcdef0123456789abcdef"
 
@@ -268,27 +268,3 @@ def test_nothing_is_kept_after_it_was_brought_in(emergency: FallbackLog, folder:
     emergency.clear()
 
     assert list(emergency.entries()) == []
-
-
-def test_all_is_written_even_in_small_bites(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A nearly full disk takes a part and reports no error."""
-    taken = bytearray()
-
-    def bite(descriptor: int, data: memoryview) -> int:
-        taken.extend(data[:3])
-        return len(data[:3])
-
-    monkeypatch.setattr(os, "write", bite)
-
-    write_all(7, b"eleven bytes")
-
-    assert taken == b"eleven bytes"
-
-
-def test_a_disk_that_takes_nothing_is_an_error_and_no_endless_loop(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(os, "write", lambda descriptor, data: 0)
-
-    with pytest.raises(OSError, match="took nothing"):
-        write_all(7, b"bytes")

@@ -1,0 +1,117 @@
+"""File system helpers: complete writes, synced folders, new names, content hashes."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+#: Bytes of a file name at most, on nearly every file system.
+MAX_FILE_NAME = 255
+
+_CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP)
+_logger = logging.getLogger(__name__)
+
+
+def write_all(descriptor: int, data: bytes | memoryview) -> None:
+    """Write all of `data`: on a nearly full disk `os.write` writes a part and reports no error.
+
+    Raises:
+        OSError: not all of it could be written.
+    """
+    view = memoryview(data)
+    while view:
+        written = os.write(descriptor, view)
+        if written <= 0:
+            raise OSError("write returned 0 bytes")
+        view = view[written:]
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync the names in `folder` to the disk; log a warning where the file system cannot.
+
+    Raises:
+        OSError: the disk failed.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC_FOLDERS:
+            raise
+        _warn_once(os.fstat(descriptor).st_dev, folder)
+    finally:
+        os.close(descriptor)
+
+
+_warned: set[int] = set()  # numbers of file systems
+
+
+def _warn_once(device: int, folder: Path) -> None:
+    if device not in _warned:
+        _warned.add(device)
+        _logger.warning(
+            "the file system of %s cannot sync folders: a power cut may lose the newest files",
+            folder,
+        )
+
+
+def link_new(source: Path, target: Path | str) -> bool:
+    """Give the file `source` a name that does not exist yet; return False if `target` exists.
+
+    Raises:
+        OSError: the name cannot be given.
+    """
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        return False
+    except OSError:
+        # Without hard links, checking and renaming are two steps.
+        if os.path.lexists(target):
+            return False
+        source.rename(target)
+    return True
+
+
+@contextmanager
+def replace_file(
+    path: Path, *, through: Path | None = None, durable: bool = True, mode: int = 0o666
+) -> Iterator[IO[bytes]]:
+    """Write a new file and rename it to `path` when it is complete.
+
+    The temporary file is made in `through` (None: beside `path`), which must be on the same file
+    system. `durable` syncs the content before the rename.
+
+    Raises:
+        OSError: the file could not be written; `path` is unchanged.
+    """
+    temporary = (through or path.parent) / f".{path.name}.{secrets.token_hex(6)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as out:
+            yield out
+            if durable:
+                out.flush()
+                os.fsync(out.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's content as 64 hex digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def truncate_file_name(stem: str, ending: str) -> str:
+    """Return `stem + ending`, with `stem` cut so that the file name is not too long."""
+    room = MAX_FILE_NAME - len(ending.encode())
+    return stem.encode()[:room].decode(errors="ignore") + ending

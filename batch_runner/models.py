@@ -11,6 +11,9 @@ from typing import Any
 #: this prefix and the 64 hex digits of the file's SHA-256.
 UPLOAD_MARK = "batch-runner-upload:"
 
+#: The origin of a job that runs against the simulator, and the ending of its folder's name.
+REHEARSAL = "rehearsal"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.jobdir.open import REHEARSAL, JobIdentity
+from batch_runner.jobdir.open import JobIdentity
+from batch_runner.models import REHEARSAL
 from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Service
 from batch_runner.util.locale import encodable, reader_language, wording
@@ -94,7 +95,7 @@ def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = F
             str(path).encode()
         except UnicodeEncodeError:
             raise UsageError(f"{printable(str(path))}: a path must be UTF-8") from None
-    folder = folder.with_name(folder.name + ".rehearsal") if rehearse else folder
+    folder = folder.with_name(f"{folder.name}.{REHEARSAL}") if rehearse else folder
     _look_into(JobFolder(folder))
     return folder
 

@@ -23,11 +23,11 @@ from batch_runner.jobdir.layout import JobFolder, Lock, Marker
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.sqlite.transitions import TaskIdTaken, held_instead
 from batch_runner.lifecycle import FILE_GONE, Event, ItemStatus
+from batch_runner.models import REHEARSAL
 from batch_runner.registry.known_jobs import KnownJob, refuse_unmounted
 from batch_runner.util.fs import sync_folder
-from batch_runner.util.text import whole
+from batch_runner.util.text import replace_lone_surrogates
 
-REHEARSAL = "rehearsal"
 _WAYS_OUT = (
     "Nothing was sent, because items that were paid for would be paid for again. Ways out: put "
     "the right journal back (the newest backup of the whole folder); or use another output folder; "
@@ -279,7 +279,7 @@ def _kept(entry: dict[str, object], status: ItemStatus | None) -> Change | None:
 
     def text(name: str) -> str | None:
         value = entry.get(name)
-        return whole(value) if isinstance(value, str) else None
+        return replace_lone_surrogates(value) if isinstance(value, str) else None
 
     return Change(
         key=str(entry["key"]),

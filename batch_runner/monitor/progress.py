@@ -24,7 +24,6 @@ from batch_runner.engine.context import Shift
 from batch_runner.engine.run import RunSummary
 from batch_runner.errors import JournalError
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
-from batch_runner.manifest.job_args import command_line
 from batch_runner.monitor.dashboard import REST, is_terminal, live_picture, picture, rate_state_text
 from batch_runner.monitor.snapshot import JobSnapshot, take_snapshot
 from batch_runner.util.locale import (
@@ -35,6 +34,7 @@ from batch_runner.util.locale import (
     stop_word,
     wording,
 )
+from batch_runner.util.shell import command_line
 from batch_runner.util.text import duration, printable
 
 #: Seconds between two looks, and between two plain lines.

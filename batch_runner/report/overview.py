@@ -14,13 +14,12 @@ from typing import Any
 from batch_runner.journal import EventRow, ItemRow, JobRow, JournalReader, RunRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.job_args import target_of
+from batch_runner.models import REHEARSAL
 from batch_runner.report.history import by_minute, last_look, status_at
 from batch_runner.report.triage import Group, ProblemGroups, command_for, next_commands
 from batch_runner.report.verdict import verdict_sentence
 from batch_runner.units import Price, parse_price
 
-#: The journal's `origin` of a job that is played against the simulator.
-REHEARSAL = "rehearsal"
 #: In the order in which the page counts them.
 SHOWN_ORDER = (
     ItemStatus.DONE,

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from batch_runner.journal import ItemRow
 from batch_runner.lifecycle import TASK_FORGOTTEN, ItemStatus
-from batch_runner.manifest.job_args import command_line
+from batch_runner.util.shell import command_line
 
 #: Items named one by one in a group; the others are in the contact sheet.
 MEMBERS_SHOWN = 50

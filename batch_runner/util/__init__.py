@@ -1,1 +1,1 @@
-"""Small helpers without a domain."""
+"""Helpers that know nothing of jobs and items."""

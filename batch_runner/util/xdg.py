@@ -1,4 +1,4 @@
-"""The user's own folders, as the XDG base directory specification places them."""
+"""The user's config and state directories, as in the XDG base directory specification."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ NAME = "batch-runner"
 
 
 def config_folder(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Return where settings are looked for, None for somebody without a home."""
-    return _ours("XDG_CONFIG_HOME", ".config", environment)
+    """Return our config directory, or None if neither XDG_CONFIG_HOME nor HOME is usable."""
+    return _folder("XDG_CONFIG_HOME", ".config", environment)
 
 
 def state_folder(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Return where is kept what outlasts a run, None for somebody without a home."""
-    return _ours("XDG_STATE_HOME", ".local/state", environment)
+    """Return our state directory, or None if neither XDG_STATE_HOME nor HOME is usable."""
+    return _folder("XDG_STATE_HOME", ".local/state", environment)
 
 
-def _ours(variable: str, usual: str, environment: Mapping[str, str] | None) -> Path | None:
+def _folder(variable: str, default: str, environment: Mapping[str, str] | None) -> Path | None:
     environment = os.environ if environment is None else environment
     base = environment.get(variable, "")
-    if not Path(base).is_absolute():  # also when unset; the standard says to ignore such a path
+    if not Path(base).is_absolute():  # unset, or to be ignored, as the specification says
         home = environment.get("HOME", "")
-        base = f"{home}/{usual}" if Path(home).is_absolute() else ""
+        base = f"{home}/{default}" if Path(home).is_absolute() else ""
     return Path(base) / NAME if base else None

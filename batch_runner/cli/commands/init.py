@@ -23,7 +23,7 @@ from batch_runner.util.locale import reader_language, wording
 def command(manifest: Path, workflow: str | None, field: str | None) -> int:
     """Write MANIFEST, commented for a first reader. Asks for what no flag says, on a terminal."""
     from batch_runner.manifest import starter
-    from batch_runner.manifest.job_args import command_line
+    from batch_runner.util.shell import command_line
 
     if manifest.exists():
         raise UsageError(f"{manifest} exists already; nothing was written")

@@ -19,9 +19,10 @@ from batch_runner.engine.control import ExitCode
 from batch_runner.errors import FolderRefused, JournalUnreadable
 from batch_runner.integrations.log_files import run_log
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.jobdir.open import REHEARSAL, open_job
+from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.models import REHEARSAL
 from tests.harness import (
     IDENTITY,
     run_job,

@@ -1,5 +1,3 @@
-"""Where the user's own folders are."""
-
 from __future__ import annotations
 
 import pytest
@@ -21,7 +19,7 @@ from batch_runner.util.xdg import config_folder, state_folder
         ({"XDG_CONFIG_HOME": "relative", "XDG_STATE_HOME": "relative"}, None, None),
     ],
 )
-def test_the_standard_places_them(
+def test_folders_follow_the_xdg_specification(
     environment: dict[str, str], config: str | None, state: str | None
 ) -> None:
     found = config_folder(environment), state_folder(environment)

@@ -23,9 +23,10 @@ owns the library, and their text never carries request headers.
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
+
+from batch_runner.util.text import width
 
 
 class BatchRunnerError(Exception):
@@ -53,16 +54,11 @@ class Problem:
         item = f" [{self.item}]" if self.item else ""
         text = f"{where}:{item} {self.message}"
         if self.source_line is not None:
-            caret = " " * _width(self.source_line[: max(0, self.column - 1)]) + "^"
+            caret = " " * width(self.source_line[: max(0, self.column - 1)]) + "^"
             text += f"\n    {self.source_line}\n    {caret}"
         if self.hint:
             text += f"\n    hint: {self.hint}"
         return text
-
-
-def _width(text: str) -> int:
-    """Return how many cells of a terminal a text takes: Chinese characters take two."""
-    return sum(2 if unicodedata.east_asian_width(sign) in "WF" else 1 for sign in text)
 
 
 class ManifestError(UsageError):

@@ -33,6 +33,7 @@ from typing import Any
 
 from batch_runner.errors import FolderRefused, JobLocked, JournalUnreadable
 from batch_runner.util.fs import replace_file, sync_folder
+from batch_runner.util.text import date_time
 
 MARKER = ".batch-job.json"
 BATCH = ".batch"
@@ -183,7 +184,7 @@ def lock_owner(folder: JobFolder) -> str | None:
 def _owner_text(raw: bytes) -> str:
     try:
         owner = json.loads(raw)
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["since"]))
+        since = date_time(owner["since"])
         return f"process {owner['pid']} on {owner['host']}, since {since}"
     except (ValueError, KeyError, TypeError):
         return "its owner did not write its name"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batch_runner.errors import ManifestError, Problem
+from batch_runner.util.text import CONTROLS
 
 #: Problems shown; what comes after them is counted only.
 SHOWN = 50
@@ -30,7 +31,7 @@ KEY_HINT = (
     "BAICAI_API_KEY_FILE names"
 )
 
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNPRINTABLE = re.compile(f"[{CONTROLS}]")
 
 
 class Location(NamedTuple):

@@ -7,6 +7,7 @@ import unicodedata
 
 from batch_runner.media import EXTENSIONS
 from batch_runner.util.fs import MAX_FILE_NAME
+from batch_runner.util.text import CONTROLS
 
 #: Room kept for the number of an output and the longest extension.
 LONGEST_ENDING = "-99.webp"
@@ -19,9 +20,7 @@ _DEVICES = frozenset(
 )
 _OURS = frozenset(["index", "index.html"])
 _REFUSED_SIGNS = re.compile(r'[<>:"|?*]')
-_CONTROLS = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
-)
+_CONTROLS = re.compile(rf"[{CONTROLS}\u200b-\u200f\ufeff]")
 _ENDINGS = (*EXTENSIONS, ".jpeg")
 _NOT_SLUG = re.compile(r"[\W_]+")
 # The same for ASCII, four times as fast: letters and digits in lower case, spaces for the rest.

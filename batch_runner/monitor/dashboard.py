@@ -18,7 +18,7 @@ from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.monitor.snapshot import Eta, JobSnapshot
 from batch_runner.units import Rate
 from batch_runner.util.locale import Language, encodable, status_word, stop_word, wording
-from batch_runner.util.text import duration, fitted, printable, width
+from batch_runner.util.text import duration, fitted, printable, time_of_day, width
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -201,7 +201,9 @@ def _held(look: JobSnapshot, language: Language) -> list[tuple[str, str]]:
     entries = []
     for item in look.held:
         sent = wording(
-            language, f"sent {clock(item.started_at)}", f"发出于 {clock(item.started_at)}"
+            language,
+            f"sent {time_of_day(item.started_at)}",
+            f"发出于 {time_of_day(item.started_at)}",
         )
         entries.append((printable(item.id, 60), f"{sent}  {printable(item.message or '')}"))
     return _and_more(entries, look.counts[ItemStatus.HELD], language)
@@ -211,7 +213,7 @@ def _errors(look: JobSnapshot) -> list[tuple[str, str]]:
     return [
         (
             printable(name, 60),
-            f"{clock(event.at)}  {printable(event.message or event.reason or '')}",
+            f"{time_of_day(event.at)}  {printable(event.message or event.reason or '')}",
         )
         for name, event in look.errors
     ]
@@ -234,11 +236,6 @@ def _and_more(
     more = count - len(entries)
     told = wording(language, f"and {more} more", f"另有 {more} 项")
     return [*entries, (told, "")] if entries and more > 0 else entries
-
-
-def clock(moment: float | None) -> str:
-    """Return a time of this day for people."""
-    return "?" if moment is None else time.strftime("%H:%M:%S", time.localtime(moment))
 
 
 def is_terminal(stream: TextIO) -> bool:

@@ -22,9 +22,8 @@ from batch_runner.providers.base import Receiver
 from batch_runner.providers.classify import classify, without_quotes
 from batch_runner.providers.http import Answer, Http
 from batch_runner.settings import Retries
-from batch_runner.util.text import printable, whole
+from batch_runner.util.text import json_text, printable, replace_lone_surrogates
 
-_spell = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _STATES = {
     "PENDING": TaskState.PENDING,
     "RUNNING": TaskState.RUNNING,
@@ -45,7 +44,7 @@ class Baicai:
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
         """Send one create request and return the id of the task (32 hex digits)."""
-        body = _spell({"workflowId": workflow, "params": params})
+        body = json_text({"workflowId": workflow, "params": params})
         answer = await self._http.create("/v1/comfyui/create", body.encode())
         candidate = _candidate(answer.body)
         data = self._data(answer, "create", sent=body, candidate=candidate)
@@ -142,7 +141,7 @@ def _parse(body: bytes) -> dict[str, Any]:
         text = body.removeprefix(codecs.BOM_UTF8).decode(errors="replace")
         content = json.loads(text)
         if "\\ud" in text or "\\uD" in text:  # half of a pair can be written here, and nowhere else
-            content = json.loads(whole(json.dumps(content, ensure_ascii=False)))
+            content = json.loads(replace_lone_surrogates(json_text(content)))
     except (ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}

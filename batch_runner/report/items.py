@@ -6,13 +6,13 @@ a script the key `__proto__` would be a command.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from batch_runner.journal import EventRow, ItemRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.report.thumbnails import Thumbnail
+from batch_runner.util.text import json_text
 
 
 def item_data(
@@ -58,19 +58,16 @@ def detail_data(item: ItemRow, events: Iterable[EventRow]) -> dict[str, Any]:
     }
 
 
-_spell = json.JSONEncoder(ensure_ascii=False).encode
-
-
 def spread(value: Any, margin: str = "\n") -> str:
     """Return JSON as `json.dumps` writes it with an indent of two, at a fifth of the time."""
     if isinstance(value, dict) and value:
         inner = margin + "  "
-        rows = (f"{_spell(name)}: {spread(one, inner)}" for name, one in value.items())
+        rows = (f"{json_text(name)}: {spread(one, inner)}" for name, one in value.items())
         return f"{{{inner}{f',{inner}'.join(rows)}{margin}}}"
     if isinstance(value, list) and value:
         inner = margin + "  "
         return f"[{inner}{f',{inner}'.join(spread(one, inner) for one in value)}{margin}]"
-    return _spell(value)
+    return json_text(value)
 
 
 def _file_data(name: str, thumbnail: Thumbnail | None) -> list[str | None]:

@@ -1,13 +1,18 @@
-"""Text that came from outside, made fit for a terminal, a log or a table."""
+"""Text for terminals, logs and tables: printable, of known width; durations and times."""
 
 from __future__ import annotations
 
+import json
 import re
+import time
 import unicodedata
 
-# Control characters (escape sequences among them), line and paragraph separators, and the marks
-# that reorder what follows them.
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]+")
+#: For a character class: control characters (terminal escape sequences start with one), line and
+#: paragraph separators, marks that reorder the text after them, and lone surrogates.
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_UNPRINTABLE = re.compile(f"[{CONTROLS}]+")
+
+json_text = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def printable(text: str, limit: int = 200) -> str:
@@ -16,8 +21,8 @@ def printable(text: str, limit: int = 200) -> str:
     return clean if len(clean) <= limit else clean[: limit - 1] + "…"
 
 
-def whole(text: str) -> str:
-    """Return `text` as it can be written in UTF-8: half of a surrogate pair becomes U+FFFD."""
+def replace_lone_surrogates(text: str) -> str:
+    """Return `text` with U+FFFD for each lone surrogate, which UTF-8 cannot encode."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -42,13 +47,27 @@ def duration(seconds: float, *, language: str = "en") -> str:
     return f"{rounded // 3600} {hour} {rounded % 3600 // 60:02d} {minute}"
 
 
+def date_time(moment: float | None) -> str:
+    """Return Unix seconds as local date and time, "?" for None."""
+    return _local(moment, "%Y-%m-%d %H:%M:%S")
+
+
+def time_of_day(moment: float | None) -> str:
+    """Return Unix seconds as local time without the date, "?" for None."""
+    return _local(moment, "%H:%M:%S")
+
+
+def _local(moment: float | None, form: str) -> str:
+    return "?" if moment is None else time.strftime(form, time.localtime(moment))
+
+
 def width(text: str) -> int:
-    """Return how many cells of a terminal `text` takes: Chinese characters take two."""
-    return sum(_cells(sign) for sign in text)
+    """Return how many terminal cells `text` takes: a Chinese character takes two."""
+    return sum(map(_cells, text))
 
 
 def fitted(text: str, cells: int) -> str:
-    """Return `text` cut or filled up with blanks to this many cells of a terminal."""
+    """Return `text` cut or padded with spaces to this many terminal cells."""
     if (spare := cells - width(text)) >= 0:
         return text + " " * spare
     kept, left = "", cells - 1

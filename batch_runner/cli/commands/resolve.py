@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +29,7 @@ from batch_runner.lifecycle import (
     ItemStatus,
 )
 from batch_runner.providers import PROVIDERS
-from batch_runner.util.text import counted, printable
+from batch_runner.util.text import counted, date_time, printable
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -129,7 +128,7 @@ def _object(item: ItemRow, first: float | None, last: float | None) -> dict[str,
 
 
 def _say_one(item: ItemRow, name: str, first: float | None, last: float | None) -> None:
-    sent, seen, prompt = _clock(first), _clock(last), printable(item.prompt, 120)
+    sent, seen, prompt = date_time(first), date_time(last), printable(item.prompt, 120)
     say_either(
         f"{name}  attempt {item.attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
         f"{name}  第 {item.attempt} 次创建，发出于 {sent} 至 {seen}\n    提示词：{prompt}",
@@ -144,12 +143,6 @@ def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float |
     events = (event for event in reader.events(item.key) if event.at >= since)
     seen = [event.at for event in events if event.event in ends]
     return item.started_at, seen[-1] if seen else item.submitted_at
-
-
-def _clock(moment: float | None) -> str:
-    if moment is None:
-        return "?"
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
 
 
 def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) -> int:

@@ -26,7 +26,7 @@ from batch_runner.cli.options import (
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.util.locale import reader_language, status_word, wording
-from batch_runner.util.text import counted, fitted, printable
+from batch_runner.util.text import counted, date_time, fitted, printable, time_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,12 +193,13 @@ def _watch_plainly(journal: Path) -> JobSnapshot:
 
 def _troubles(look: JobSnapshot, language: Language) -> list[str]:
     """Return a line for each held item and each of the last errors."""
-    from batch_runner.monitor.dashboard import clock
-
     word = status_word(ItemStatus.HELD, language)
     found = [(item.started_at, f"{word} {item.id}", item.message) for item in look.held]
     found += [(event.at, name, event.message or event.reason) for name, event in look.errors[::-1]]
-    return [f"{clock(at)} {printable(name, 60)}: {printable(why or '')}" for at, name, why in found]
+    return [
+        f"{time_of_day(at)} {printable(name, 60)}: {printable(why or '')}"
+        for at, name, why in found
+    ]
 
 
 def _watch_as_json(journal: Path) -> JobSnapshot:
@@ -230,7 +231,7 @@ def _say_the_end(look: JobSnapshot) -> None:
             f"第 {run.run} 次运行已被终止：进程 {run.pid} 不在了；下次运行会继续",
         )
     else:
-        ended = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(run.ended_at))
+        ended = date_time(run.ended_at)
         why = f": {printable(run.message)}" if run.message else ""
         say_either(
             f"run {run.run} ended at {ended} with exit code {run.exit_code}{why}",

@@ -15,6 +15,7 @@ from typing import Any
 
 from batch_runner.lifecycle import Event
 from batch_runner.models import InputFile, ItemSpec
+from batch_runner.util.text import json_text
 
 Row = tuple[Any, ...]
 
@@ -82,9 +83,6 @@ def pages_of(specs: Iterable[ItemSpec]) -> Iterator[list[Row]]:
         yield page
 
 
-_spell = json.JSONEncoder(ensure_ascii=False).encode
-
-
 def _row(spec: ItemSpec) -> Row:
     return (
         spec.key,
@@ -94,8 +92,8 @@ def _row(spec: ItemSpec) -> Row:
         spec.attempts,
         spec.prompt,
         spec.workflow,
-        _spell(spec.params),
-        _spell(spec.variables),
+        json_text(spec.params),
+        json_text(spec.variables),
         _inputs_text(spec.files),
         spec.source,
     )

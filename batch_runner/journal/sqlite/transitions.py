@@ -8,7 +8,6 @@ each learns its own outcome.
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections import Counter
@@ -19,9 +18,9 @@ from typing import Any
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, advance, sources
 from batch_runner.models import PlacedFile
+from batch_runner.util.text import json_text
 
 _FILE_FIELDS = tuple(field.name for field in fields(PlacedFile))
-_spell = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +174,7 @@ def _kinds(moves: Sequence[Move]) -> Iterable[tuple[Event, list[int]]]:
 
 def _apply_group(connection: sqlite3.Connection, event: Event, moves: list[Move]) -> bool:
     """Make moves of one kind at once; False: not all were legal, and nothing has changed."""
-    rows = _spell([_values(move.change, move.at) for move in moves])
+    rows = json_text([_values(move.change, move.at) for move in moves])
     values = {"rows": rows, "event": event.value}
     connection.execute("SAVEPOINT kind")
     try:
@@ -228,7 +227,7 @@ def _values(change: Change, at: float) -> dict[str, Any]:
 def _files(files: tuple[PlacedFile, ...]) -> str:
     if not files:
         return "[]"
-    return _spell([{name: getattr(file, name) for name in _FILE_FIELDS} for file in files])
+    return json_text([{name: getattr(file, name) for name in _FILE_FIELDS} for file in files])
 
 
 def _refuse_second_owner(connection: sqlite3.Connection, key: str, task_id: str) -> None:

@@ -2,7 +2,15 @@ from __future__ import annotations
 
 import pytest
 
-from batch_runner.util.text import duration
+from batch_runner.util.text import (
+    date_time,
+    duration,
+    fitted,
+    printable,
+    replace_lone_surrogates,
+    time_of_day,
+    width,
+)
 
 
 @pytest.mark.parametrize(
@@ -26,3 +34,26 @@ def test_duration_has_one_format(seconds: float, text: str) -> None:
 
 def test_duration_in_chinese() -> None:
     assert duration(365, language="zh") == "6 分 05 秒"
+
+
+def test_printable_is_one_line_without_escape_sequences() -> None:
+    assert printable(" a\x1b[2J\nb\u202e") == "a [2J b"
+    assert printable("x" * 300, 20) == "x" * 19 + "…"
+
+
+def test_lone_surrogate_is_replaced() -> None:
+    assert replace_lone_surrogates("\ud83d\ude00 \ud800!") == "😀 \ufffd!"
+
+
+def test_width_counts_terminal_cells() -> None:
+    assert [width(text) for text in ("card", "贺卡", "e\u0301")] == [4, 4, 1]
+
+
+def test_fitted_text_has_exactly_the_cells() -> None:
+    assert fitted("贺卡", 6) == "贺卡  "
+    assert fitted("贺卡贺卡", 6) == "贺卡… "
+
+
+def test_unknown_time_is_a_question_mark() -> None:
+    assert date_time(None) == time_of_day(None) == "?"
+    assert date_time(0).endswith(time_of_day(0))

@@ -9,7 +9,7 @@ import pytest
 
 from batch_runner.polling.queue import PollQueue
 from batch_runner.settings import Polling
-from tests.bench.polls import Row, lognormal, play
+from tests.harness.poll_model import Row, lognormal, play
 
 
 def an_agenda(seed: int = 1) -> PollQueue:

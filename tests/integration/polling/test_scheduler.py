@@ -12,7 +12,7 @@ from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.ratelimit.limiter import PauseGate
 from batch_runner.settings import Polling
 from batch_runner.units import parse_rate
-from tests.bench.polls import a_task
+from tests.harness.poll_model import a_task
 
 pytestmark = pytest.mark.anyio
 

@@ -15,7 +15,7 @@ from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.progress_model import sight
 from batch_runner.polling.queue import PollQueue
 from batch_runner.settings import Polling
-from tests.bench.polls import Row, a_task, honest, lognormal, noise, play, stuck
+from tests.harness.poll_model import Row, a_task, honest, lognormal, noise, play, stuck
 
 
 def an_agenda(seed: int = 1, learned: dict[str, str] | None = None, **polling: Any) -> PollQueue:
@@ -323,7 +323,7 @@ def test_lying_progress_does_no_harm(progress: Any) -> None:
 
 
 def test_a_queue_that_turns_round_is_noticed() -> None:
-    row = Row("turning", slots=16, every=1.0, order="turning")
+    row = Row("turning", slots=16, every=1.0, order="reversing")
 
     assert play(row, an_agenda(), 1).delay < 30
 

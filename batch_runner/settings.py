@@ -25,6 +25,23 @@ from batch_runner.units import (
     parse_threshold,
 )
 
+#: Former name of a setting → its name today, both as "block.name", for hints in errors.
+RENAMED_SETTINGS: dict[str, str] = {
+    "limits.pace": "limits.rate",
+    "limits.polls": "limits.poll_rate",
+    "limits.tasks": "limits.max_submissions",
+    "timeouts.create": "timeouts.submit",
+    "timeouts.uploaded": "uploads.reuse_for",
+    "polling.pollers": "polling.concurrency",
+    "polling.cost": "polling.request_cost",
+    "retries.tries": "retries.max_tries",
+    "retries.unsent_statuses": "retries.not_accepted_statuses",
+    "fetching.fetchers": "downloads.concurrency",
+    "fetching.creators": "limits.concurrent_submissions",
+    "fetching.max_bytes": "downloads.max_bytes",
+    "fetching.free_bytes": "downloads.free_bytes",
+}
+
 #: Seconds of a rate that may be under way by default, and how many requests that is at most.
 _UNDER_WAY, _MOST_AT_ONCE = 0.5, 64
 

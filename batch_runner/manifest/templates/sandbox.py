@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from jinja2 import StrictUndefined, nodes
-from jinja2.exceptions import TemplateRuntimeError
+from jinja2.exceptions import TemplateRuntimeError, UndefinedError
 from jinja2.runtime import LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import missing
 
 from batch_runner.manifest.diagnostics import did_you_mean
 from batch_runner.manifest.filenames import slug
@@ -80,6 +82,32 @@ class TemplateRefusedError(ValueError):
         self.hint = hint
 
 
+class MissingValueError(UndefinedError):
+    """A variable, or an attribute or element of `owner`, has no value."""
+
+    def __init__(self, name: str, owner: Any, message: str | None = None) -> None:
+        super().__init__(message)
+        self.name = name
+        self.owner = owner
+
+    @property
+    def is_variable(self) -> bool:
+        return self.owner is missing
+
+
+class _Missing(StrictUndefined):
+    """What a missing value is until a template uses it; `default` and `is defined` may ask."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, hint: str | None = None, obj: Any = missing, name: str | None = None
+    ) -> None:
+        super().__init__(hint, obj, name)
+        # Jinja2 calls this with its message.
+        self._undefined_exception = partial(MissingValueError, name, obj)  # type: ignore[assignment,arg-type]
+
+
 class Sandbox(ImmutableSandboxedEnvironment):
     """Jinja2, bounded."""
 
@@ -87,7 +115,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def __init__(self) -> None:
         super().__init__(
-            undefined=StrictUndefined,
+            undefined=_Missing,
             finalize=printable,
             keep_trailing_newline=True,
             optimized=False,  # constant expressions would be computed while compiling

@@ -1,4 +1,4 @@
-"""The quick ways mean the same as the long ones: templates, params, JSON lines, slugs."""
+"""The quick ways mean the same as the long ones: params, JSON lines, slugs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from batch_runner.manifest.diagnostics import Diagnostics
 from batch_runner.manifest.filenames import slug
 from batch_runner.manifest.sources.data_file import Rows
-from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
 from batch_runner.manifest.templates.params import Params, Placeholder
 from batch_runner.manifest.templates.random_values import canonical
 
@@ -32,35 +31,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-
-
-# --- templates ----------------------------------------------------------------------------------
-
-between = st.text(st.characters(exclude_characters="{}\r", exclude_categories=["Cs"]), max_size=5)
-named = st.sampled_from(["x", "y", "y.z", "y.id", "m", "m.id", "m.z", "missing"])
-
-
-def rendered(source: str, scope: dict[str, Any], *, text: bool) -> tuple[str, Any]:
-    """Return the value with its type, or nothing when there is none."""
-    try:
-        made = Compiler(frozenset({"m"})).compile(source, text=text).render(scope)
-    except RenderFailedError:
-        return "refused", None
-    return type(made).__name__, made
-
-
-@often
-@given(
-    st.lists(between | named.map("{{{{ {} }}}}".format), max_size=6), values, values, st.booleans()
-)
-def test_plain_values_in_text_are_what_jinja2_would_make_of_them(
-    pieces: list[str], x: Any, z: Any, text: bool
-) -> None:
-    source = "".join(pieces)
-    by_jinja = source.replace("{{ ", "{{ (").replace(" }}", ") }}")
-    scope = {"x": x, "y": {"z": z}, "m": {"id": "own", "z": 1}, "_ids": {"m": "its-id"}}
-
-    assert rendered(source, scope, text=text) == rendered(by_jinja, scope, text=text)
 
 
 # --- params -------------------------------------------------------------------------------------

@@ -75,7 +75,14 @@ def test_a_text_stays_text_where_text_is_wanted() -> None:
     [
         pytest.param("{{ nmae }}", "{{ nmae }} has no value", "did you mean name?", id="variable"),
         pytest.param("{{ nmae | upper }}", "has no value", "did you mean name?", id="filtered"),
-        pytest.param("{{ greeting.txt }}", "no txt", "did you mean text?", id="attribute"),
+        pytest.param(
+            "{{ greeting.txt }}", "greeting has no txt", "did you mean text?", id="attribute"
+        ),
+        pytest.param(
+            "{{ greeting.txt | upper }}", "greeting has no txt", "text?", id="filtered-key"
+        ),
+        pytest.param("{{ greeting['txt'] }}", "greeting has no txt", "text?", id="element"),
+        pytest.param("{{ count.id }}", "count has no id", "write {{ count }}", id="id-of-variable"),
         pytest.param("Hi {{ greeting }}", "a mapping with id, text", None, id="mapping"),
         pytest.param("Hi {{ colours }}", "is a list: use pick()", None, id="list"),
         pytest.param("Hi {{ nothing }}", "empty (null)", None, id="null"),

@@ -15,7 +15,8 @@ from batch_runner.manifest.schema_types import is_blank
 from batch_runner.manifest.sources.matrix import Combination
 from batch_runner.manifest.sources.prompts import Entry
 from batch_runner.manifest.templates.compiler import IDS, RenderFailedError, Scope
-from batch_runner.manifest.templates.random_values import ItemRandom, canonical, spelled
+from batch_runner.manifest.templates.params import fill, longest_text
+from batch_runner.manifest.templates.random_values import ItemRandom, canonical
 from batch_runner.manifest.templates.request import LocatedTemplate, RequestTemplate
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 
@@ -59,7 +60,6 @@ class Items:
         self._blueprint = blueprint
         self._entries = entries
         self._inputs = inputs
-        self._provider = spelled(blueprint.provider)
         self._draws = blueprint.draws
         self._files_use_id = any("id" in one.template.uses for one in blueprint.files.values())
 
@@ -113,9 +113,9 @@ class Items:
     ) -> ItemSpec:
         scope, files = self._scope(entry, recipe, combination, n)
         workflow = recipe.workflow.template.render(scope)
-        values = recipe.params.values(scope)
-        prompt = _prompt(scope, recipe, values, entry)
-        content = self._content(workflow, recipe, values, entry)
+        params = fill(recipe.params, scope)
+        prompt = _prompt(scope, params, entry)
+        content = _content([self._blueprint.provider, workflow, params], entry)
         # The first try is the item as it was before anyone asked for a second: raising `repeat`
         # later pays for the new tries only.
         plain_key = _digest(content)
@@ -135,7 +135,7 @@ class Items:
             name=name,
             prompt=prompt,
             workflow=workflow,
-            params=recipe.params.filled(values),
+            params=params,
             variables=_told(entry, combination, n if recipe.repeat > 1 else None),
             files=files,
             attempts=recipe.attempts,
@@ -175,22 +175,20 @@ class Items:
             hint = f"files lie relative to {path.place.path}"
             raise _ItemFailedError(f"no input file: {error}", path.place, hint) from None
 
-    def _content(
-        self, workflow: str, recipe: RequestTemplate, values: list[Any], entry: Entry
-    ) -> str:
-        """Return what would be sent, spelled as `canonical` does: a list of three."""
-        try:
-            params = recipe.params.spelled(values)
-            return f"[{self._provider},{spelled(workflow)},{params}]"
-        except (TypeError, ValueError, RecursionError) as error:
-            raise _ItemFailedError(f"this cannot be sent: {error}", entry.place) from None
+
+def _content(request: list[Any], entry: Entry) -> str:
+    """Return what would be sent as canonical JSON, of which an item's key is the hash."""
+    try:
+        return canonical(request)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _ItemFailedError(f"this cannot be sent: {error}", entry.place) from None
 
 
-def _prompt(scope: Scope, recipe: RequestTemplate, values: list[Any], entry: Entry) -> str:
+def _prompt(scope: Scope, params: Any, entry: Entry) -> str:
     """Return the text to show for the item, which is also what must not be empty."""
     prompt = scope.get("prompt")
     if not isinstance(prompt, str):
-        prompt = recipe.params.longest_text(values)
+        prompt = longest_text(params)
     if is_blank(prompt):
         raise _ItemFailedError("the prompt is empty", entry.place)
     return prompt

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from json.encoder import encode_basestring_ascii
 from typing import Any
 
 #: One more than the largest seed: what every image model accepts.
@@ -17,11 +16,6 @@ SEEDS = 2**31
 canonical = json.JSONEncoder(
     ensure_ascii=True, allow_nan=False, sort_keys=True, separators=(",", ":")
 ).encode
-
-
-def spelled(value: Any) -> str:
-    """Return the one spelling of a value; what `canonical` returns, faster for text."""
-    return encode_basestring_ascii(value) if type(value) is str else canonical(value)
 
 
 class ItemRandom:

@@ -7,7 +7,6 @@ from typing import Any
 
 from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, shown
 from batch_runner.manifest.templates.compiler import Compiler, Template
-from batch_runner.manifest.templates.params import Params, Placeholder
 from batch_runner.manifest.templates.sandbox import FUNCTIONS, MARKERS, TemplateRefusedError
 from batch_runner.manifest.variables import check_value
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, plain
@@ -27,7 +26,7 @@ class RequestTemplate:
 
     workflow: LocatedTemplate
     written: Node  # the params as they stand in the manifest
-    params: Params
+    params: Any  # the same tree as plain values and templates
     uses: frozenset[str]  # the names in workflow and params
     name: LocatedTemplate
     attempts: int
@@ -84,24 +83,23 @@ class PlacedCompiler:
             hint=did_you_mean(name, known, otherwise="known here: " + ", ".join(sorted(known))),
         )
 
-    def compile_tree(self, node: Node) -> tuple[Params, frozenset[str]]:
-        """Return a tree of values with its texts compiled, and the names they use."""
-        templates: list[Template] = []
-        tree = self._tree(node, templates)
-        uses = frozenset().union(*(one.uses for one in templates))
-        return Params(tree, [one.render for one in templates]), uses
+    def compile_tree(self, node: Node) -> tuple[Any, frozenset[str]]:
+        """Return a tree of values with its templates compiled, and the names they use."""
+        uses: set[str] = set()
+        return self._tree(node, uses), frozenset(uses)
 
-    def _tree(self, node: Node, templates: list[Template]) -> Any:
+    def _tree(self, node: Node, uses: set[str]) -> Any:
         if isinstance(node, Mapping):
-            return {key: self._tree(value, templates) for key, value in node.items.items()}
+            return {key: self._tree(value, uses) for key, value in node.items.items()}
         if isinstance(node, Sequence):
-            return [self._tree(value, templates) for value in node.items]
+            return [self._tree(value, uses) for value in node.items]
         value = plain(node)
         if not (isinstance(value, str) and MARKERS.search(value)):
             check_value(value, self.place(node), self._report)
             return value
-        templates.append(self.compile(value, self.place(node), text=False).template)
-        return Placeholder(len(templates) - 1)
+        template = self.compile(value, self.place(node), text=False).template
+        uses |= template.uses
+        return template
 
 
 def overlaid(base: Node, above: Mapping) -> Mapping:

@@ -1,4 +1,4 @@
-"""The quick ways mean the same as the long ones: params, JSON lines, slugs."""
+"""The quick ways mean the same as the long ones: JSON lines, slugs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from hypothesis import strategies as st
 from batch_runner.manifest.diagnostics import Diagnostics
 from batch_runner.manifest.filenames import slug
 from batch_runner.manifest.sources.data_file import Rows
-from batch_runner.manifest.templates.params import Params, Placeholder
-from batch_runner.manifest.templates.random_values import canonical
 
 often = settings(max_examples=200, deadline=None)
 
@@ -31,68 +29,6 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=6,
 )
-
-
-# --- params -------------------------------------------------------------------------------------
-
-trees = st.recursive(
-    scalars | st.just(...),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=8,
-)
-
-
-def with_holes(tree: Any, filling: list[Any]) -> tuple[Any, Any, list[Any]]:
-    """Return the tree with its `...` as holes, filled by hand, and what fills the holes."""
-    used: list[Any] = []
-
-    def go(value: Any, *, fill: bool) -> Any:
-        if value is ...:
-            number = len(used) % len(filling)
-            used.append(filling[number])
-            return filling[number] if fill else Placeholder(len(used) - 1)
-        if isinstance(value, dict):
-            return {key: go(inner, fill=fill) for key, inner in value.items()}
-        if isinstance(value, list):
-            return [go(inner, fill=fill) for inner in value]
-        return value
-
-    holed = go(tree, fill=False)
-    used.clear()
-    return holed, go(tree, fill=True), used
-
-
-def longest(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return max(map(longest, inner), key=len, default="")
-
-
-@often
-@given(trees, st.lists(values, min_size=1, max_size=4))
-def test_params_with_holes_are_filled_spelled_and_searched_like_any_others(
-    tree: Any, filling: list[Any]
-) -> None:
-    holed, by_hand, used = with_holes(tree, filling)
-    params = Params(holed, [])
-
-    assert canonical(params.filled(used)) == params.spelled(used) == canonical(by_hand)
-    assert list_of_keys(params.filled(used)) == list_of_keys(by_hand)
-    assert params.longest_text(used) == longest(by_hand)
-
-
-def list_of_keys(value: Any) -> str:
-    return json.dumps(value)  # in the order in which they are sent
-
-
-def test_one_item_does_not_see_what_another_was_filled_with() -> None:
-    params = Params({"6": {"text": Placeholder(0), "steps": 20}, "7": [Placeholder(1)]}, [])
-
-    first, second = params.filled(["a", 1]), params.filled(["b", 2])
-
-    assert first == {"6": {"text": "a", "steps": 20}, "7": [1]}
-    assert second == {"6": {"text": "b", "steps": 20}, "7": [2]}
 
 
 # --- JSON lines ---------------------------------------------------------------------------------

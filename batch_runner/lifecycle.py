@@ -59,6 +59,8 @@ class Event(StrEnum):
     """What can happen to an item. The value is stored in the journal."""
 
     LISTED = "listed"  # (new) -> pending
+    UPLOAD_FAILED = "upload_failed"  # pending -> pending: an input file was not taken; next run
+    UPLOAD_REJECTED = "upload_rejected"  # pending -> rejected: an input file; nothing was sent
     SUBMIT_STARTED = "submit_started"  # pending -> submitting
     SUBMIT_CONFIRMED = "submit_confirmed"  # submitting -> submitted
     SUBMIT_UNSENT = "submit_unsent"  # submitting -> pending: not accepted, for certain
@@ -87,7 +89,11 @@ class Event(StrEnum):
 _S, _E = ItemStatus, Event
 
 TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
-    _S.PENDING: {_E.SUBMIT_STARTED: _S.SUBMITTING, _E.UPLOAD_REJECTED: _S.REJECTED},
+    _S.PENDING: {
+        _E.UPLOAD_FAILED: _S.PENDING,
+        _E.UPLOAD_REJECTED: _S.REJECTED,
+        _E.SUBMIT_STARTED: _S.SUBMITTING,
+    },
     _S.SUBMITTING: {
         _E.SUBMIT_CONFIRMED: _S.SUBMITTED,
         _E.SUBMIT_UNSENT: _S.PENDING,

@@ -21,6 +21,8 @@ from batch_runner.lifecycle import (
 #: Each event with the only moves it may make; `listed` makes the item and moves none.
 MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.LISTED: [],
+    Event.UPLOAD_FAILED: [(ItemStatus.PENDING, ItemStatus.PENDING)],
+    Event.UPLOAD_REJECTED: [(ItemStatus.PENDING, ItemStatus.REJECTED)],
     Event.SUBMIT_STARTED: [(ItemStatus.PENDING, ItemStatus.SUBMITTING)],
     Event.SUBMIT_CONFIRMED: [(ItemStatus.SUBMITTING, ItemStatus.SUBMITTED)],
     Event.SUBMIT_UNSENT: [(ItemStatus.SUBMITTING, ItemStatus.PENDING)],

@@ -246,8 +246,9 @@ _OLDEST_IN_FLIGHT = (
 )
 _LATEST_TROUBLES = (
     "SELECT i.id, e.* FROM events e JOIN items i USING (key) "  # noqa: S608  constants
-    f"WHERE e.{_LATELY} AND e.at >= ? AND e.event IN ('submit_unsent', 'submit_rejected', "
-    "'submit_unanswered', 'submit_interrupted', 'task_failed', 'task_unknown', 'download_failed') "
+    f"WHERE e.{_LATELY} AND e.at >= ? AND e.event IN ('upload_failed', 'upload_rejected', "
+    "'submit_unsent', 'submit_rejected', 'submit_unanswered', 'submit_interrupted', "
+    "'task_failed', 'task_unknown', 'download_failed') "
     "AND ifnull(e.reason, '') NOT LIKE '%-429%' ORDER BY e.seq DESC LIMIT ?"
 )
 _HAPPENED = (

@@ -38,6 +38,8 @@ class Change:
 
 #: What each event sets besides the status; `attempt` counts creates that may have cost money.
 _SETS: dict[Event, str] = {
+    Event.UPLOAD_FAILED: "reason = :reason, message = :message",
+    Event.UPLOAD_REJECTED: "reason = :reason, message = :message, completed_at = :at",
     Event.SUBMIT_STARTED: (
         "attempt = attempt + 1, task_id = NULL, started_at = :at, submitted_at = NULL, "
         "completed_at = NULL, not_before = NULL, reason = NULL, message = NULL"

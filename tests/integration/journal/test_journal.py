@@ -240,6 +240,25 @@ def test_a_create_counts_as_paid_unless_it_certainly_was_not(
     assert journal.spent_now() == spent
 
 
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        pytest.param(Event.UPLOAD_FAILED, ItemStatus.PENDING, id="failed"),
+        pytest.param(Event.UPLOAD_REJECTED, ItemStatus.REJECTED, id="rejected"),
+    ],
+)
+def test_upload_outcome_counts_no_attempt(
+    journal: Journal, path: Path, event: Event, status: ItemStatus
+) -> None:
+    journal.import_items(some_items(1))
+
+    journal.apply(Change(key=key(0), event=event, reason="upload", message="too large"))
+
+    (row,) = items(path)
+    assert (row.status, row.attempt, row.reason, row.message) == (status, 0, "upload", "too large")
+    assert journal.spent_now() == 0
+
+
 def test_a_new_attempt_forgets_the_old_task_but_not_its_cost(journal: Journal, path: Path) -> None:
     journal.import_items(some_items(1))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_FAILED, Event.RETRIED)

@@ -25,7 +25,8 @@ from batch_runner.journal import Change, Journal
 from batch_runner.journal.sqlite.queries import PendingItem
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers import Provider
-from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
+from batch_runner.ratelimit.base import RateLimiter
+from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Settings
 from batch_runner.storage.placing import FilePlacer
 

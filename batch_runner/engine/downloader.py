@@ -79,7 +79,7 @@ async def _carry(shift: Shift, task: InFlight) -> None:
 
 
 async def _result(shift: Shift, task: InFlight) -> list[str]:
-    await shift.gate.passed()
+    await shift.gate.wait()
     try:
         urls = await shift.provider.result(task.task_id)
     except ApiError as error:

@@ -92,7 +92,7 @@ async def _permission(shift: Shift, item: PendingItem) -> float:
     while True:
         pause = await _trouble_over(shift)
         await _below_cap(shift)
-        sent = await shift.limiter.token()
+        sent = await shift.limiter.acquire()
         await _if_nothing_stops(shift, item)
         alone = not shift.tally.undecided
         if not _at_cap(shift) and shift.breaker.pause == pause and (alone or not pause):
@@ -223,7 +223,7 @@ async def _attempt(
         return ApiError(str(error), failure=Failure.LOCAL)
     finally:
         shift.tally.promised -= 1  # it is counted now, or has not been sent
-    await shift.limiter.in_step(sent)
+    await shift.limiter.align(sent)
     try:
         task_id = await shift.provider.submit(item.workflow, params)
     except ApiError as error:
@@ -302,7 +302,7 @@ def _learn_from(shift: Shift, error: ApiError, sent: float) -> None:
     if verdict is RetryDecision.PAUSE:
         longest = shift.settings.retries.longest_pause
         shift.tally.limited += 1
-        shift.limiter.limited(min(error.retry_after or 0.0, longest) or None, sent=sent)
+        shift.limiter.limited(min(error.retry_after or 0.0, longest) or None, acquired_at=sent)
         if error.retry_after is not None and error.retry_after > longest:
             shift.asked_to_wait(error.retry_after)
     elif verdict is RetryDecision.HELD:

@@ -37,7 +37,8 @@ from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.models import InFlight
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers import Provider, open_provider
-from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
+from batch_runner.ratelimit.limiter import LocalRateLimiter
+from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Service, Settings
 from batch_runner.storage.placing import FilePlacer
 
@@ -170,7 +171,7 @@ def make_shift(
         emergency=job.emergency,
         provider=provider,
         gate=gate,
-        limiter=RateLimiter(limits.rate, gate=gate, clock=clock, random=chance),
+        limiter=LocalRateLimiter(limits.rate, gate=gate, clock=clock, random=chance),
         schedule=PollScheduler(
             settings.polling,
             limits.poll_rate,

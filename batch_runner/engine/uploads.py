@@ -62,7 +62,7 @@ async def _upload(shift: Shift, item: PendingItem, file: InputFile, content: byt
     tries = failures = 0
     while known is None and shift.control.creating:
         with shift.control.while_creating():
-            await shift.gate.passed()
+            await shift.gate.wait()
         if not shift.control.creating:
             break
         tries += 1

@@ -58,7 +58,8 @@ from collections.abc import Callable, Mapping
 
 from batch_runner.models import InFlight, TaskReport
 from batch_runner.polling.queue import PollQueue
-from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
+from batch_runner.ratelimit.limiter import LocalRateLimiter
+from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Polling
 from batch_runner.units import Rate
 
@@ -79,7 +80,7 @@ class PollScheduler:
     ) -> None:
         """`behind` as for `PollQueue`."""
         self._clock = clock
-        self._pacer = RateLimiter(polls, gate=gate, clock=clock, random=random)
+        self._pacer = LocalRateLimiter(polls, gate=gate, clock=clock, random=random)
         self._agenda = PollQueue(polling, random=random, learned=learned or {}, behind=behind)
         self._closed = False
         self._turn = asyncio.Lock()  # the one poller that waits for the clock; the rest wait for it
@@ -116,7 +117,7 @@ class PollScheduler:
                 if due is None or due > self._clock():
                     await self._until(due)
                     continue
-                await self._pacer.token()
+                await self._pacer.acquire()
                 if (task := self._agenda.take(self._clock())) is not None:
                     return task
         return None

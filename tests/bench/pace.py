@@ -25,7 +25,8 @@ from multiprocessing.connection import Connection
 
 from aiolimiter import AsyncLimiter
 
-from batch_runner.ratelimit.limiter import PauseGate, RateLimiter
+from batch_runner.ratelimit.limiter import LocalRateLimiter
+from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.units import Rate
 from tests.bench import _rows
 from tests.bench._windows import most_in
@@ -73,7 +74,9 @@ def measure(make: Callable[[], Callable[[], Awaitable[object]]], seconds: float)
 def pacer(rate: Rate) -> Callable[[], Awaitable[object]]:
     """Return our way to a token."""
     clock = asyncio.get_running_loop().time
-    return RateLimiter(rate, gate=PauseGate(clock), clock=clock, random=random.Random(1)).token
+    return LocalRateLimiter(
+        rate, gate=PauseGate(clock), clock=clock, random=random.Random(1)
+    ).acquire
 
 
 def plain(rate: Rate) -> Callable[[], Awaitable[object]]:
@@ -139,7 +142,7 @@ async def play(way: float, limit: int, *, told: bool) -> tuple[int, float]:
     """Return the 429s after the first incident in 150 items, and what was used a minute later."""
     loop = asyncio.get_running_loop()
     chance = random.Random(3)
-    pace = RateLimiter(
+    pace = LocalRateLimiter(
         Rate(limit * 4, 1), gate=PauseGate(loop.time), clock=loop.time, random=chance
     )
     service = Strict(limit, 1.0)
@@ -155,12 +158,12 @@ async def play(way: float, limit: int, *, told: bool) -> tuple[int, float]:
             pace.accepted()
         else:
             refused.append((sent, len(taken)))
-            pace.limited(retry_after if told else None, sent=sent)
+            pace.limited(retry_after if told else None, acquired_at=sent)
 
     async with asyncio.TaskGroup() as tasks:
         end = loop.time() + 100
         while loop.time() < end:
-            tasks.create_task(create(await pace.token()))
+            tasks.create_task(create(await pace.acquire()))
     first, before = refused[0]
     further = [sent for sent, had in refused if sent > first + way and had < before + ITEMS]
     later = [moment for moment in taken if 60 <= moment - first < 95]

@@ -31,7 +31,7 @@ from typing import NamedTuple
 
 from batch_runner.models import InFlight, TaskReport, TaskState
 from batch_runner.polling.scheduler import PollScheduler
-from batch_runner.ratelimit.limiter import PauseGate
+from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Polling
 from batch_runner.units import Rate
 from tests.bench import _rows

@@ -21,7 +21,7 @@ from batch_runner.journal import Change
 from batch_runner.journal.sqlite import journal
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight
-from batch_runner.ratelimit.limiter import RateLimiter
+from batch_runner.ratelimit.limiter import LocalRateLimiter
 from tests.crash.__main__ import play
 from tests.crash.simulated_job import Trace
 
@@ -155,10 +155,10 @@ def the_cap_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
 def tokens_are_free(patch: pytest.MonkeyPatch) -> None:
     """The pacer holds nobody back."""
 
-    async def broken(limiter: RateLimiter) -> float:
+    async def broken(limiter: LocalRateLimiter) -> float:
         return asyncio.get_running_loop().time()
 
-    patch.setattr(RateLimiter, "token", broken)
+    patch.setattr(LocalRateLimiter, "acquire", broken)
 
 
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [

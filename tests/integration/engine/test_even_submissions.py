@@ -21,18 +21,18 @@ async def test_once_the_limit_is_used_creates_leave_a_little_after_their_tokens(
     lags: list[float] = []
 
     async def note(shift: Shift) -> None:
-        in_step, submit = shift.limiter.in_step, shift.provider.submit
+        align, submit = shift.limiter.align, shift.provider.submit
         tokens: dict[object, float] = {}  # by the coroutine that sends
 
-        async def noted_in_step(given: float) -> None:
-            tokens[asyncio.current_task()] = given
-            await in_step(given)
+        async def noted_align(acquired_at: float) -> None:
+            tokens[asyncio.current_task()] = acquired_at
+            await align(acquired_at)
 
         async def noted_submit(workflow: str, params: dict[str, Any]) -> str:
             lags.append(shift.clock() - tokens.pop(asyncio.current_task(), -math.inf))
             return await submit(workflow, params)
 
-        shift.limiter.in_step = noted_in_step  # type: ignore[method-assign]
+        shift.limiter.align = noted_align  # type: ignore[method-assign]
         shift.provider.submit = noted_submit  # type: ignore[method-assign]
 
     settings = some_settings(rate="60/s", in_flight=200)

@@ -9,7 +9,7 @@ import pytest
 
 from batch_runner.models import InFlight, TaskReport, TaskState
 from batch_runner.polling.scheduler import PollScheduler
-from batch_runner.ratelimit.limiter import PauseGate
+from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Polling
 from batch_runner.units import parse_rate
 from tests.harness.poll_model import a_task

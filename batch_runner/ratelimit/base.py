@@ -1,0 +1,41 @@
+"""What the engine and the poll scheduler need of a rate limiter."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class RateLimiter(Protocol):
+    """Hands out tokens, each the right to send one request, at no more than a rate."""
+
+    @property
+    def rate_now(self) -> float:
+        """Return the present rate in requests per second: the limit, or less after a 429."""
+        ...
+
+    async def acquire(self) -> float:
+        """Wait for a token and return the time it was given at.
+
+        Callers are served in the order they came; a cancelled caller takes no token.
+        """
+        ...
+
+    async def align(self, acquired_at: float) -> None:
+        """Wait until the request whose token was given at `acquired_at` should be sent.
+
+        Work between the token and the request (a shared commit) would make requests leave
+        together that had tokens at even distances.
+        """
+        ...
+
+    def accepted(self) -> None:
+        """Record that a request was not limited."""
+        ...
+
+    def limited(self, retry_after: float | None, *, acquired_at: float | None = None) -> None:
+        """Record a 429: everybody pauses, and the rate is reduced.
+
+        `retry_after` is in seconds, None when the service named no time. `acquired_at` belongs to
+        the request that was limited; None means the latest token.
+        """
+        ...

@@ -65,7 +65,6 @@ class Event(StrEnum):
     SUBMIT_CONFIRMED = "submit_confirmed"  # submitting -> submitted
     SUBMIT_UNSENT = "submit_unsent"  # submitting -> pending: not accepted, for certain
     SUBMIT_REJECTED = "submit_rejected"  # submitting -> rejected
-    UPLOAD_REJECTED = "upload_rejected"  # pending -> rejected: an input file was rejected
     SUBMIT_UNANSWERED = "submit_unanswered"  # submitting -> held
     SUBMIT_INTERRUPTED = "submit_interrupted"  # submitting -> held: found after a crash
     TASK_COMPLETED = "task_completed"  # submitted -> downloading

@@ -1,9 +1,9 @@
-"""Tell the type of a file and whether it is complete from its bytes, without decoding it.
+"""Find the type of a file, and whether it is complete, from its bytes without decoding it.
 
-Only the structure is read, which costs microseconds: PNG chunk lengths and CRCs up to IEND, JPEG
+Only the structure is read, which takes microseconds: PNG chunk lengths and CRCs up to IEND, JPEG
 segments up to EOI, GIF blocks up to the trailer, the chunks of WebP, the boxes of MP4. A file that
-was cut off anywhere does not pass. Bytes after the end of the structure are allowed: generators
-append labels there. Some videos have no end of their own; only the transfer can tell theirs.
+was cut off anywhere is rejected. Bytes after the end of the structure are allowed: generators
+append labels there. Some videos do not mark their end; they are complete if their length is known.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Buffer = bytes | memoryview
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A kind of file: its MIME name and the extension it deserves."""
+    """A type of file: MIME name and file name extension."""
 
     name: str
     extension: str
@@ -32,34 +32,37 @@ WEBP = MediaType("image/webp", ".webp")
 GIF = MediaType("image/gif", ".gif")
 MP4 = MediaType("video/mp4", ".mp4")
 
-#: Every extension a placed file may get.
-EXTENSIONS = tuple(kind.extension for kind in (PNG, JPEG, WEBP, GIF, MP4))
+#: Every extension that a result file may get.
+EXTENSIONS = tuple(one.extension for one in (PNG, JPEG, WEBP, GIF, MP4))
 
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
-def check(data: Buffer, *, measured: bool = False) -> MediaType:
-    """Return what `data` is, after checking that it is whole.
+def check(data: Buffer, *, length_known: bool = False) -> MediaType:
+    """Return the type of `data` after checking that it is complete.
 
-    `measured`: its length was announced, or has been kept, and is right.
+    `length_known`: its length was announced, or recorded, and is right.
 
     Raises:
-        FileRejected: empty, of no known kind, or its structure does not close.
+        FileRejected: empty, of an unknown type, or cut off.
     """
     head = bytes(data[:16])
     if not head:
         raise FileRejected("the file is empty")
-    for kind, fits, whole in _KINDS:
-        if fits(head):
-            if not whole(memoryview(data)) and not (measured and kind is MP4 and _boxes(data)):
-                raise FileRejected(f"the file is cut off or damaged ({kind.name})")
-            return kind
-    raise FileRejected(f"the bytes are of no known kind of picture or video: {head[:8]!r}…")
+    for media_type, matches, is_complete in _TYPES:
+        if matches(head):
+            ended = is_complete(memoryview(data))
+            if not ended and not (length_known and media_type is MP4 and _boxes(data)):
+                raise FileRejected(f"the file is cut off or damaged ({media_type.name})")
+            return media_type
+    raise FileRejected(
+        f"the file is of no known image or video type; it begins with the bytes {head[:8].hex(' ')}"
+    )
 
 
 def _png(data: memoryview) -> bool:
     at = len(_PNG_MAGIC)
-    first, pictured = True, False
+    first, has_image = True, False
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
         kind = bytes(data[at + 4 : at + 8])
@@ -69,8 +72,8 @@ def _png(data: memoryview) -> bool:
         if zlib.crc32(data[at + 4 : end - 4]) != int.from_bytes(data[end - 4 : end], "big"):
             return False
         if kind == b"IEND":
-            return pictured
-        at, first, pictured = end, False, pictured or kind == b"IDAT"
+            return has_image
+        at, first, has_image = end, False, has_image or kind == b"IDAT"
     return False
 
 
@@ -97,7 +100,7 @@ def _jpeg(data: memoryview) -> bool:
 
 def _webp(data: memoryview) -> bool:
     """Walk the chunks up to the size in the RIFF header; one of them must hold an image."""
-    at, end, pictured = 12, 8 + int.from_bytes(data[4:8], "little"), False
+    at, end, has_image = 12, 8 + int.from_bytes(data[4:8], "little"), False
     if end > len(data):
         return False
     while at + 8 <= end:
@@ -106,23 +109,23 @@ def _webp(data: memoryview) -> bool:
         if at > end:
             return False
         at += at & 1  # padding, which some encoders leave out of the RIFF size
-        pictured = pictured or kind in (b"VP8 ", b"VP8L", b"ANMF")
-    return pictured
+        has_image = has_image or kind in (b"VP8 ", b"VP8L", b"ANMF")
+    return has_image
 
 
 def _gif(data: memoryview) -> bool:
     """Walk the blocks up to the trailer."""
-    at, pictured = 13, False
-    at += _colours(data[10]) if len(data) > at else 0
+    at, has_image = 13, False
+    at += _color_table_size(data[10]) if len(data) > at else 0
     while at < len(data):
         kind = data[at]
         if kind == 0x3B:
-            return pictured
-        if kind == 0x21:  # an extension: its label
+            return has_image
+        if kind == 0x21:  # extension: skip its label
             at += 2
-        elif kind == 0x2C and at + 10 < len(data):  # a picture: place, size, colours, code size
-            at += 10 + _colours(data[at + 9]) + 1
-            pictured = True
+        elif kind == 0x2C and at + 10 < len(data):  # image: position, size, colors, code size
+            at += 10 + _color_table_size(data[at + 9]) + 1
+            has_image = True
         else:
             return False
         while at < len(data) and data[at]:
@@ -131,26 +134,25 @@ def _gif(data: memoryview) -> bool:
     return False
 
 
-def _colours(flags: int) -> int:
-    """Return the bytes of the table of colours that these flags announce."""
+def _color_table_size(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-#: Boxes at the top of an MP4: one of these that does not end inside the file was cut off.
+#: Top-level boxes of an MP4: a file in which one of them does not end was cut off.
 _BOXES = frozenset(
     b"ftyp moov mdat moof mfra styp sidx ssix emsg prft pdin free skip wide uuid meta udta".split()
 )
 
 
 def _mp4(data: memoryview) -> bool:
-    """Say whether the file itself tells where it ends: no open box, no fragments without index."""
+    """Return whether the file marks its end: no box without length, no fragments without index."""
     boxes = _boxes(data)
     last, open_ended = boxes[-1] if boxes else (b"", True)
     return not open_ended and (last == b"mfra" or all(kind != b"moof" for kind, _ in boxes))
 
 
 def _boxes(data: Buffer) -> list[tuple[bytes, bool]]:
-    """Return the boxes, each with whether it reaches to wherever the file ends; none if damaged."""
+    """Return each box with whether it has no length of its own; no boxes if one is cut off."""
     at, found = 0, []
     while at + 8 <= len(data):
         size = int.from_bytes(data[at : at + 4], "big")
@@ -162,14 +164,14 @@ def _boxes(data: Buffer) -> list[tuple[bytes, bool]]:
         if size < 8 or at + size > len(data) or (open_ended and kind not in _BOXES):
             if kind in _BOXES:
                 return []
-            break  # not a box, but bytes after the last one
+            break  # bytes after the last box
         found.append((kind, open_ended))
         at += size
     kinds = {kind for kind, _ in found}
     return found if {b"moov", b"mdat"} <= kinds else []
 
 
-_KINDS: tuple[tuple[MediaType, Callable[[bytes], bool], Callable[[memoryview], bool]], ...] = (
+_TYPES: tuple[tuple[MediaType, Callable[[bytes], bool], Callable[[memoryview], bool]], ...] = (
     (PNG, lambda head: head.startswith(_PNG_MAGIC), _png),
     (JPEG, lambda head: head.startswith(b"\xff\xd8\xff"), _jpeg),
     (WEBP, lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", _webp),

@@ -28,7 +28,7 @@ from batch_runner.providers import Provider
 from batch_runner.ratelimit.base import RateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Settings
-from batch_runner.storage.placing import FilePlacer
+from batch_runner.storage.base import FileStore
 
 T = TypeVar("T")
 
@@ -109,7 +109,7 @@ class Shift:
     slots: Slots  # tasks in flight
     submission_slots: Slots  # creates on the wire
     offload: Callable[..., Awaitable[Any]]  # how blocking work leaves the loop
-    shelf: FilePlacer
+    files: FileStore
     deadline: float | None = None  # loop time
     control: Control = field(default_factory=Control)
     breaker: Breaker = field(default_factory=Breaker)

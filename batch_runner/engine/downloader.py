@@ -9,9 +9,7 @@ run tries.
 
 from __future__ import annotations
 
-import functools
 import logging
-from collections.abc import Awaitable
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
@@ -29,8 +27,6 @@ from batch_runner.errors import (
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight, PlacedFile
-from batch_runner.storage.partial_file import PartialFile
-from batch_runner.storage.placing import output_names
 
 log = logging.getLogger(__name__)
 
@@ -91,26 +87,23 @@ async def _result(shift: Shift, task: InFlight) -> list[str]:
 
 async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
     """Fetch and place every file of a task, then journal it as done."""
-    parts = [PartialFile(shift.folder, max_bytes=shift.settings.downloads.max_bytes) for _ in urls]
+    files = [shift.files.new_file() for _ in urls]
     try:
-        for url, part in zip(urls, parts, strict=True):
-            receive = functools.partial(_receive, shift, part)
-            part.measured = await shift.provider.download(url, receive)
+        for url, file in zip(urls, files, strict=True):
+            file.length_known = await shift.provider.download(url, file.write)
             shift.fetches_paused_since = None
         with anyio.CancelScope(shield=True):
             names = output_names(task.name, len(urls))
-            placed = [
-                await shift.shelf.place(part, name) for part, name in zip(parts, names, strict=True)
-            ]
+            placed = [await file.place(name) for file, name in zip(files, names, strict=True)]
             await _done(shift, task, placed)
     finally:
-        for part in parts:
-            part.discard()
+        for file in files:
+            file.discard()
 
 
-def _receive(shift: Shift, part: PartialFile, chunk: bytes) -> Awaitable[None] | None:
-    part.feed(chunk)
-    return shift.offload(part.spill) if part.full else None
+def output_names(name: str, count: int) -> list[str]:
+    """Return the names of `count` files of one item: `name`, or `name`-1, `name`-2 and so on."""
+    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
 
 
 async def _done(shift: Shift, task: InFlight, placed: list[PlacedFile]) -> None:

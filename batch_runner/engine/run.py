@@ -40,7 +40,7 @@ from batch_runner.providers import Provider, open_provider
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Service, Settings
-from batch_runner.storage.placing import FilePlacer
+from batch_runner.storage.folder_store import FolderStore
 
 #: Something that runs beside the stages until they end.
 Beside = Callable[[Shift], Coroutine[Any, Any, None]]
@@ -188,7 +188,9 @@ def make_shift(
         slots=slots,
         submission_slots=Slots(settings.concurrent_submissions),
         offload=offload,
-        shelf=FilePlacer(job.folder, offload, clock),
+        files=FolderStore(
+            job.folder, max_bytes=settings.downloads.max_bytes, offload=offload, clock=clock
+        ),
         deadline=None if deadline is None else now + deadline,
         control=control,
         breaker=Breaker(limits.in_flight),

@@ -19,7 +19,7 @@ from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.settings import Limits, Polling, Settings
-from batch_runner.storage.placing import missing
+from batch_runner.storage.verify import missing_files
 from batch_runner.units import Price
 
 #: First creates that are shown in full, and items of a kind that are named.
@@ -156,7 +156,11 @@ def _compare(
             survey.new(difference.spec, row)
             continue
         survey.known(difference.spec, status, row)
-        if difference.files and status is ItemStatus.DONE and missing(folder, difference.files):
+        if (
+            difference.files
+            and status is ItemStatus.DONE
+            and missing_files(folder, difference.files)
+        ):
             survey.gone(row)
     survey.settle(comparison)
 

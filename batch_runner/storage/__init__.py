@@ -1,1 +1,1 @@
-"""Downloaded files: verified and placed."""
+"""From received bytes to verified files under their final names."""

@@ -1,9 +1,10 @@
-"""The bytes of one file on their way from the network to a final name.
+"""The bytes of one file between the network and its final name.
 
-Few are held in memory, many go to a file. That file has no name at all until it gets its final one
-(O_TMPFILE): a process that dies leaves nothing behind, and the file system makes one entry in place
-of making one, making another and removing the first, which is a third of what a small file costs.
-Where that cannot be had, the file stands in `.batch/parts` under a name of its own.
+A small file is kept in memory until it is complete, a large one is written to disk as it comes. On
+disk the file has no name until it gets its final one (O_TMPFILE): a process that dies leaves
+nothing behind, and the file system creates one entry instead of creating two and removing one,
+which is a third of the cost of a small file. Where unnamed files are not supported, the file is in
+`.batch/parts` under a random name.
 """
 
 from __future__ import annotations
@@ -22,77 +23,77 @@ from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.util.fs import file_sha256, link_new, truncate_file_name, write_all
 
-#: Bytes of a download that are held in memory before they go to a file.
-HELD_BYTES = 1 << 20
+#: Bytes of a download that are kept in memory before they are written to disk.
+BUFFER_BYTES = 1 << 20
 
 
 class PartialFile:
-    """The bytes of one file on their way: in memory while few, in a file when many."""
+    """One file while it is received: in memory at first, on disk when it is large."""
 
     def __init__(self, folder: JobFolder, *, max_bytes: int) -> None:
         self.folder = folder
         self._max_bytes = max_bytes
-        self._held: list[bytes] = []
-        self._held_size = 0
+        self._buffer: list[bytes] = []
+        self._buffered = 0
         self._descriptor: int | None = None
         self._path: Path | None = None
         self.size = 0
-        self.measured = False  # the answer announced how many bytes there are, and so many came
+        self.length_known = False  # the service announced the length, and so many bytes came
 
     @property
-    def full(self) -> bool:
-        """Say whether `spill` should be called before more is fed."""
-        return self._held_size >= HELD_BYTES
+    def buffer_full(self) -> bool:
+        """Return whether `flush` should be called before the next `write`."""
+        return self._buffered >= BUFFER_BYTES
 
     @property
-    def spilled(self) -> bool:
-        """Say whether some of it is in a file already."""
+    def on_disk(self) -> bool:
+        """Return whether some of the bytes have been written to disk."""
         return self._descriptor is not None
 
-    def feed(self, chunk: bytes) -> None:
-        """Take more bytes; no I/O.
+    def write(self, chunk: bytes) -> None:
+        """Append bytes to the buffer; no I/O.
 
         Raises:
-            FileRejected: it is larger than a file may be.
+            FileRejected: the file is larger than allowed.
         """
         self.size += len(chunk)
         if self.size > self._max_bytes:
             raise FileRejected(f"the file is larger than {self._max_bytes} bytes")
-        self._held.append(chunk)
-        self._held_size += len(chunk)
+        self._buffer.append(chunk)
+        self._buffered += len(chunk)
 
-    def spill(self) -> None:
-        """Write what is held in memory to the file. Blocks.
+    def flush(self) -> None:
+        """Write the buffer to disk. Blocks.
 
         Raises:
-            DiskFailed: the disk does not take it.
+            DiskFailed: it cannot be written.
         """
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
-            write_all(self._descriptor, b"".join(self._held))
+            write_all(self._descriptor, b"".join(self._buffer))
         except OSError as error:
             raise disk_failed(self.folder, error) from error
-        self._held.clear()
-        self._held_size = 0
+        self._buffer.clear()
+        self._buffered = 0
 
-    def write(self) -> tuple[media.MediaType, str]:
-        """Verify the bytes and write what is held of them; return their kind and SHA-256. Blocks.
+    def verify(self) -> tuple[media.MediaType, str]:
+        """Check that the file is complete and flush it; return its type and SHA-256. Blocks.
 
         Raises:
-            FileRejected: not a whole file of a known kind.
-            DiskFailed: the disk does not take them.
+            FileRejected: it is not a complete file of a known type.
+            DiskFailed: it cannot be written.
         """
-        kind, sha256 = self._inspect()
-        self.spill()
-        return kind, sha256
+        media_type, sha256 = self._inspect()
+        self.flush()
+        return media_type, sha256
 
     def discard(self) -> None:
-        """Forget the bytes and remove the file; may be called twice."""
+        """Free the bytes and remove the file; may be called twice."""
         descriptor, self._descriptor = self._descriptor, None
         path, self._path = self._path, None
-        self._held.clear()
-        # Whatever the disk says now, the bytes are wanted no more, and other parts wait.
+        self._buffer.clear()
+        # The bytes are not wanted any more, and other files still have to be discarded.
         with suppress(OSError):
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -102,86 +103,88 @@ class PartialFile:
 
     def _inspect(self) -> tuple[media.MediaType, str]:
         if self._descriptor is None:
-            data = b"".join(self._held)
-            return self._kind(data), hashlib.sha256(data).hexdigest()
-        self.spill()
+            data = b"".join(self._buffer)
+            return self._type_of(data), hashlib.sha256(data).hexdigest()
+        self.flush()
         with mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) as mapped:
             view = memoryview(mapped)
             try:
-                return self._kind(view), hashlib.sha256(view).hexdigest()
+                return self._type_of(view), hashlib.sha256(view).hexdigest()
             finally:
                 view.release()
 
-    def _kind(self, data: bytes | memoryview) -> media.MediaType:
-        return media.check(data, measured=self.measured)
+    def _type_of(self, data: bytes | memoryview) -> media.MediaType:
+        return media.check(data, length_known=self.length_known)
 
-    def set_off(self) -> None:
-        """Let the bytes start for the disk: the syncs that follow find them there together."""
+    def start_writeback(self) -> None:
+        """Let the kernel start to write: several files are on their way before the first sync."""
         if self._descriptor is not None and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
-    def sync_name(self) -> None:
-        """Put on the disk that the file has a name: until then some file systems throw it away.
-
-        Raises:
-            OSError: the disk does not take it.
-        """
-        if self._descriptor is not None and self._path is None:
-            os.fsync(self._descriptor)
-
     def sync(self) -> None:
-        """Put the bytes on the disk. Blocks.
+        """Sync the bytes to disk. Blocks.
 
         Raises:
-            OSError: the disk does not take them.
+            OSError: they cannot be written.
         """
-        assert self._descriptor is not None  # noqa: S101  there since `write`
+        assert self._descriptor is not None  # noqa: S101  opened by `verify`
         os.fsync(self._descriptor)
         if os.fstat(self._descriptor).st_size != self.size:
             raise OSError("the disk kept fewer bytes than were written")
 
-    def give_name(self, name: str, extension: str, sha256: str) -> str:
-        """Give the synced file its final name, which is returned. Blocks.
+    def link(self, name: str, extension: str, sha256: str) -> str:
+        """Give the synced file its final name, or a longer one; return the name. Blocks.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: it cannot be linked.
         """
-        for final in _names(name, extension, sha256):
+        for final in _candidate_names(name, extension, sha256):
             target = f"{self.folder.root}/{final}"
-            if self._link(target) or _same(Path(target), self.size, sha256):
+            if self._try_link(target) or _is_same(Path(target), self.size, sha256):
                 return final
         raise OSError(f"no free name for {name}{extension}")
 
+    def sync_link(self) -> None:
+        """Sync the file once more, now that it has a name.
+
+        Some file systems discard a file that had no name when it was synced.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        if self._descriptor is not None and self._path is None:
+            os.fsync(self._descriptor)
+
     def _open(self) -> int:
         parts = self.folder.parts
-        if takes_nameless(parts):
+        if supports_unnamed_files(parts):
             return os.open(parts, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         self._path = parts / f"{secrets.token_hex(8)}.part"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self._path, flags, 0o600)
 
-    def _link(self, target: str) -> bool:
-        """Give the file its final name; False when that name is taken."""
-        assert self._descriptor is not None  # noqa: S101  there since `write`
+    def _try_link(self, target: str) -> bool:
+        """Return False if the name `target` is taken."""
+        assert self._descriptor is not None  # noqa: S101  opened by `verify`
         if self._path is not None:
             return link_new(self._path, target)
         try:
-            link_nameless(self._descriptor, target)
+            link_unnamed(self._descriptor, target)
         except FileExistsError:
             return False
         return True
 
 
 @functools.cache
-def takes_nameless(folder: Path) -> bool:
-    """Say whether a file in `folder` can be made without a name and be given one later."""
+def supports_unnamed_files(folder: Path) -> bool:
+    """Return whether a file can be created in `folder` without a name and linked later."""
     try:
         descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except (OSError, AttributeError):  # this file system, or this system, knows no such files
+    except (OSError, AttributeError):  # not this file system, or not this operating system
         return False
     probe = folder / f"probe-{secrets.token_hex(4)}"
     try:
-        link_nameless(descriptor, str(probe))
+        link_unnamed(descriptor, str(probe))
         probe.unlink()
     except OSError:
         return False
@@ -190,24 +193,24 @@ def takes_nameless(folder: Path) -> bool:
     return True
 
 
-def link_nameless(descriptor: int, target: str) -> None:
-    """Give the file behind `descriptor`, made with O_TMPFILE, the name `target`.
+def link_unnamed(descriptor: int, target: str) -> None:
+    """Give the file behind `descriptor`, created with O_TMPFILE, the name `target`.
 
     Raises:
         FileExistsError: the name is taken.
-        OSError: no name can be given.
+        OSError: it cannot be linked.
     """
-    # Naming a folder makes Python call linkat, which alone follows the link to the open file.
+    # `src_dir_fd` makes Python call linkat, which is needed to follow the link to the open file.
     os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
 
 
-def _names(name: str, extension: str, sha256: str) -> Iterable[str]:
+def _candidate_names(name: str, extension: str, sha256: str) -> Iterable[str]:
     yield f"{name}{extension}"
     yield truncate_file_name(name, f"~{sha256[:8]}{extension}")
     yield truncate_file_name(name, f"~{sha256[:16]}{extension}")
 
 
-def _same(target: Path, size: int, sha256: str) -> bool:
+def _is_same(target: Path, size: int, sha256: str) -> bool:
     return (
         target.is_file()
         and not target.is_symlink()
@@ -217,5 +220,5 @@ def _same(target: Path, size: int, sha256: str) -> bool:
 
 
 def disk_failed(folder: JobFolder, error: OSError) -> DiskFailed:
-    """Return our error for one of the disk's."""
-    return DiskFailed(f"{folder.root} does not take files: {error.strerror or error}")
+    """Return the error to raise for one of the file system."""
+    return DiskFailed(f"cannot store files in {folder.root}: {error.strerror or error}")

@@ -1,18 +1,16 @@
-"""Verified files under their final names: the one door between bytes that came and the disk.
+"""Received files are verified, synced and linked under their final names.
 
-A final name is a promise. So: all bytes into a file that has no final name yet (`part`), structure
-checked, synced, then linked under the final name, then the folder synced; only then may the journal
-say done. A crash in between leaves a whole file or none under a final name.
-Nothing that is there is ever overwritten: a file with the same bytes is ours already (an earlier
-run was killed before it could say done), any other keeps its name and ours gets a longer one.
+A final name promises a complete file. So the order is: all bytes into a file that has no final name
+(`partial_file`), structure checked, synced, linked under the final name, folder synced; only then
+may the journal say `done`. After a crash in between there is a complete file under the final name,
+or none. An existing file is never overwritten: one with the same bytes was placed by an earlier run
+that was killed before it could journal `done`; beside any other file this one gets a longer name.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from batch_runner import media
@@ -20,43 +18,43 @@ from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile, disk_failed
-from batch_runner.util.fs import file_sha256, sync_folder
+from batch_runner.util.fs import sync_folder
 
-#: Seconds from the end of one placing to the next, at least: what comes meanwhile goes together,
-#: and the file system does less for each.
+#: Least seconds from the end of one batch to the next: files that come meanwhile share a batch,
+#: which is less work for the file system.
 PAUSE = 0.005
 
 
 class Placement:
-    """One part on its way to its final name, and what came of it."""
+    """One file on its way to its final name, and its outcome."""
 
     def __init__(self, part: PartialFile, name: str) -> None:
         self.part = part
         self.name = name
         self.placed: PlacedFile | None = None
         self.error: FileRejected | DiskFailed | None = None
-        self._kind: media.MediaType
+        self._type: media.MediaType
         self._sha256: str
-        self._final: str
+        self._final_name: str
 
     @property
-    def over(self) -> bool:
-        """Say whether it has been tried."""
+    def finished(self) -> bool:
+        """Return whether the outcome is known."""
         return self.placed is not None or self.error is not None
 
     def outcome(self) -> PlacedFile:
         """Return the placed file.
 
         Raises:
-            FileRejected: not a whole file of a known kind.
-            DiskFailed: the disk does not take it.
+            FileRejected: it is not a complete file of a known type.
+            DiskFailed: it cannot be stored.
         """
-        if self.placed is None:  # no error either: who placed for us came to grief
-            raise self.error or DiskFailed("the file was not placed")
+        if self.placed is None:  # without an error: the batch that included it was cancelled
+            raise self.error or DiskFailed("the file was not stored")
         return self.placed
 
-    def went(self, step: Callable[[Placement], None], folder: JobFolder) -> bool:
-        """Take one step; say whether it went well, and note what was wrong if not."""
+    def run_step(self, step: Callable[[Placement], None], folder: JobFolder) -> bool:
+        """Run one step and record its error; return whether it succeeded."""
         try:
             step(self)
         except (FileRejected, DiskFailed) as error:
@@ -65,59 +63,59 @@ class Placement:
             self.error = disk_failed(folder, error)
         return self.error is None
 
-    def write(self) -> None:
-        """Verify and write the bytes, and let them start for the disk."""
-        self._kind, self._sha256 = self.part.write()
-        self.part.set_off()
+    def verify(self) -> None:
+        """Check and flush the bytes, and start to write them to disk."""
+        self._type, self._sha256 = self.part.verify()
+        self.part.start_writeback()
 
     def sync(self) -> None:
-        """Put the bytes on the disk."""
+        """Sync the bytes."""
         self.part.sync()
 
-    def name_it(self) -> None:
+    def link(self) -> None:
         """Give the synced file its final name."""
-        self._final = self.part.give_name(self.name, self._kind.extension, self._sha256)
+        self._final_name = self.part.link(self.name, self._type.extension, self._sha256)
 
-    def sync_name(self) -> None:
-        """Put on the disk that the file has a name."""
-        self.part.sync_name()
+    def sync_link(self) -> None:
+        """Sync the file that has its name now."""
+        self.part.sync_link()
 
-    def arrive(self) -> None:
-        """Note that the name is on the disk, too."""
+    def finish(self) -> None:
+        """Record that the name has been synced too."""
         self.placed = PlacedFile(
-            name=self._final,
+            name=self._final_name,
             size=self.part.size,
             sha256=self._sha256,
-            media_type=self._kind.name,
+            media_type=self._type.name,
         )
 
 
-def place_all(folder: JobFolder, placings: Sequence[Placement]) -> None:
-    """Carry out `placings`; each notes its own outcome. Blocks.
+def place_all(folder: JobFolder, placements: Sequence[Placement]) -> None:
+    """Run the steps of a batch; each placement records its own outcome. Blocks.
 
-    All are written before the first is synced, all are synced before the first is named, and the
-    folder is synced once for all: the file system then has less to do for each. What had no name
-    is synced once more when it has one: without a metadata journal (ext2) a power cut would leave
-    the name and take the file.
+    All files are written before the first is synced, all are synced before the first is linked, and
+    the folder is synced once: that is less work for the file system. Files created without a name
+    are synced again after the link: without a metadata journal (ext2) a power cut would keep the
+    name and lose the file.
     """
-    going = list(placings)
+    remaining = list(placements)
     try:
-        for step in (Placement.write, Placement.sync, Placement.name_it, Placement.sync_name):
-            going = [placing for placing in going if placing.went(step, folder)]
-        if going:
+        for step in (Placement.verify, Placement.sync, Placement.link, Placement.sync_link):
+            remaining = [one for one in remaining if one.run_step(step, folder)]
+        if remaining:
             sync_folder(folder.root)
-        for placing in going:
-            placing.arrive()
+        for placement in remaining:
+            placement.finish()
     except OSError as error:
-        for placing in going:
-            placing.error = disk_failed(folder, error)
+        for placement in remaining:
+            placement.error = disk_failed(folder, error)
     finally:
-        for placing in placings:
-            placing.part.discard()
+        for placement in placements:
+            placement.part.discard()
 
 
 class FilePlacer:
-    """Takes finished parts; those that come while others are being placed go together next."""
+    """Places files in batches: those that come while a batch is running share the next one."""
 
     def __init__(
         self,
@@ -125,7 +123,7 @@ class FilePlacer:
         offload: Callable[..., Awaitable[Any]],
         clock: Callable[[], float],
     ) -> None:
-        """`offload` runs blocking work outside the loop, whose time is `clock`."""
+        """`offload` runs blocking work outside the event loop, whose time is `clock`."""
         self._folder = folder
         self._offload = offload
         self._clock = clock
@@ -134,66 +132,22 @@ class FilePlacer:
         self._waiting: list[Placement] = []
 
     async def place(self, part: PartialFile, name: str) -> PlacedFile:
-        """Verify, sync and put a part under `name` plus the extension it deserves.
+        """Verify, sync and link a file as `name` plus the extension of its type.
 
         Raises:
-            FileRejected: not a whole file of a known kind.
-            DiskFailed: the disk does not take it.
+            FileRejected: it is not a complete file of a known type.
+            DiskFailed: it cannot be stored.
         """
-        placing = Placement(part, name)
-        if part.spilled:  # a large one keeps no small one waiting
-            await self._offload(place_all, self._folder, [placing])
-            return placing.outcome()
-        self._waiting.append(placing)
+        placement = Placement(part, name)
+        if part.on_disk:  # a large file must not delay small ones
+            await self._offload(place_all, self._folder, [placement])
+            return placement.outcome()
+        self._waiting.append(placement)
         async with self._turn:
-            if not placing.over:
+            if not placement.finished:
                 if (wait := self._next_at - self._clock()) > 0:
                     await asyncio.sleep(wait)
-                together, self._waiting = self._waiting, []
-                await self._offload(place_all, self._folder, together)
+                batch, self._waiting = self._waiting, []
+                await self._offload(place_all, self._folder, batch)
                 self._next_at = self._clock() + PAUSE
-        return placing.outcome()
-
-
-def output_names(name: str, count: int) -> list[str]:
-    """Return the names of `count` outputs of one item: the name itself, or -1, -2 …."""
-    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
-
-
-def damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | None:
-    """Return what is wrong with a placed file as a sentence, None when it is whole. Blocks.
-
-    Compares size, SHA-256 and structure; `deep` decodes every pixel as well.
-    """
-    path = folder.root / file.name
-    try:
-        if path.is_symlink() or not path.is_file():
-            return f"{file.name} is missing"
-        if path.stat().st_size != file.size:
-            return f"{file.name} has {path.stat().st_size} bytes, wanted {file.size}"
-        if file_sha256(path) != file.sha256:
-            return f"{file.name} has been changed"
-        media.check(path.read_bytes(), measured=True)
-    except OSError as error:
-        return f"{file.name} cannot be read: {error.strerror}"
-    except FileRejected as error:
-        return f"{file.name}: {error}"
-    return _decoded(path) if deep and file.media_type.startswith("image/") else None
-
-
-def _decoded(path: Path) -> str | None:
-    from PIL import Image
-
-    try:
-        with Image.open(path) as picture:
-            picture.verify()
-        with Image.open(path) as picture:  # verify() leaves the picture unusable
-            picture.load()
-    except Exception as error:  # noqa: BLE001  decoders raise nearly anything for damaged bytes
-        return f"{path.name} cannot be decoded: {error}"
-    return None
-
-
-def missing(folder: JobFolder, files: Iterable[PlacedFile]) -> list[str]:
-    """Return the names of placed files that are not there any more; one `stat` each."""
-    return [file.name for file in files if not os.path.lexists(folder.root / file.name)]
+        return placement.outcome()

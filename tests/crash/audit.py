@@ -15,7 +15,7 @@ from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import EventRow, ItemRow, JournalReader
 from batch_runner.lifecycle import SETTLED, Event, ItemStatus
 from batch_runner.settings import Limits
-from batch_runner.storage.placing import damage
+from batch_runner.storage.verify import find_damage
 from tests.bench._windows import most_in
 from tests.crash.service import ActedService, PaidTask
 
@@ -155,5 +155,5 @@ def _broken_done(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[s
     if not files or files not in wanted:
         yield f"{row.id} is done, but its files are not those of task {row.task_id}"
     for file in row.files:
-        if file.name not in books.removed and (wrong := damage(books.folder, file)):
+        if file.name not in books.removed and (wrong := find_damage(books.folder, file)):
             yield f"{row.id} is done, but {wrong}"

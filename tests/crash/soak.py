@@ -29,7 +29,7 @@ from pathlib import Path
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.storage.placing import damage
+from batch_runner.storage.verify import find_damage
 
 KEY = "sk-a-key-that-must-not-leak"
 ITEMS = 12
@@ -175,7 +175,10 @@ class Night:
         found += [f"{row.id} ends as {row.status}" for row in items if row.status not in ends]
         done = [row for row in items if row.status is ItemStatus.DONE]
         found += [
-            why for row in done for file in row.files if (why := damage(folder, file, deep=True))
+            why
+            for row in done
+            for file in row.files
+            if (why := find_damage(folder, file, deep=True))
         ]
         mine = {file.name for row in done for file in row.files}
         files = [path for path in self.out.iterdir() if path.is_file()]

@@ -105,7 +105,7 @@ def nothing_is_kept_aside(patch: pytest.MonkeyPatch) -> None:
 
 def files_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     """Whatever begins like a picture is a picture."""
-    patch.setattr(media, "check", lambda data, measured: media.PNG)
+    patch.setattr(media, "check", lambda data, length_known: media.PNG)
 
 
 def placed_files_are_forgotten(patch: pytest.MonkeyPatch) -> None:

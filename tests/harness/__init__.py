@@ -28,7 +28,7 @@ from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.providers import open_provider
 from batch_runner.settings import Limits, Service, Settings
 from batch_runner.simulator import Simulator, SimulatorSettings
-from batch_runner.storage.placing import damage
+from batch_runner.storage.verify import find_damage
 from tests.clock import VirtualTimeLoop
 
 KEY = "sk-a-key-that-must-not-leak"
@@ -148,7 +148,7 @@ def check_invariants(root: Path, simulator: Simulator, *, approved: int = 1) -> 
 
 def _broken(folder: JobFolder, row: ItemRow) -> list[str]:
     if row.status is ItemStatus.DONE:
-        wrong = [why for file in row.files if (why := damage(folder, file, deep=True))]
+        wrong = [why for file in row.files if (why := find_damage(folder, file, deep=True))]
         return wrong + ([] if row.files else [f"{row.id} is done without a file"])
     if row.status in (
         ItemStatus.HELD,

@@ -93,8 +93,8 @@ every_file = pytest.mark.parametrize(("kind", "data"), COMPLETE.values(), ids=CO
 @every_file
 def test_file_cut_off_anywhere_is_incomplete(kind: MediaType, data: bytes) -> None:
     assert check(data) is kind
-    for measured in (False, True):
-        assert [cut for cut in range(len(data)) if is_accepted(data[:cut], measured)] == []
+    for length_known in (False, True):
+        assert [cut for cut in range(len(data)) if is_accepted(data[:cut], length_known)] == []
 
 
 @every_file
@@ -110,7 +110,7 @@ def test_bytes_after_the_end_keep_a_file_complete(
 
 
 @pytest.mark.parametrize("form", KINDS)
-def test_a_whole_picture_is_what_it_is(form: str) -> None:
+def test_complete_image_has_its_type(form: str) -> None:
     assert check(a_picture(form)) is KINDS[form]
 
 
@@ -123,11 +123,11 @@ def test_a_whole_picture_is_what_it_is(form: str) -> None:
         pytest.param("WEBP", {"quality": 1}, id="small-webp"),
     ],
 )
-def test_other_ways_to_write_a_kind_are_whole_too(form: str, options: dict[str, Any]) -> None:
+def test_other_encodings_of_a_type_are_complete(form: str, options: dict[str, Any]) -> None:
     assert check(a_picture(form, **options)) is KINDS[form]
 
 
-def test_a_view_is_as_good_as_bytes() -> None:
+def test_memoryview_is_accepted() -> None:
     assert check(memoryview(a_picture("PNG"))) is PNG
 
 
@@ -142,15 +142,15 @@ TO_THE_END = (0).to_bytes(4) + b"mdat" + b"frames"
         pytest.param(A_VIDEO + FRAGMENT * 2, id="fragments"),
     ],
 )
-def test_a_video_whose_end_only_the_transfer_can_tell_passes_if_that_told_it(video: bytes) -> None:
-    assert check(video, measured=True) is MP4
+def test_video_without_an_end_needs_a_known_length(video: bytes) -> None:
+    assert check(video, length_known=True) is MP4
     with pytest.raises(FileRejected):
         check(video)
     with pytest.raises(FileRejected):
-        check(A_VIDEO[:-1] + b"x" + FRAGMENT[:-1], measured=True)
+        check(A_VIDEO[:-1] + b"x" + FRAGMENT[:-1], length_known=True)
 
 
-def test_a_video_of_fragments_that_closes_by_itself_is_whole() -> None:
+def test_fragmented_video_with_an_index_is_complete() -> None:
     assert check(A_VIDEO + FRAGMENT * 2 + box(b"mfra", b"offsets")) is MP4
 
 
@@ -160,14 +160,14 @@ def test_video_cut_off_in_a_later_box_is_incomplete(end: bytes) -> None:
         assert not is_accepted(A_VIDEO + end[:cut])
 
 
-def test_fragments_with_a_label_after_them_need_the_transfer_to_tell_their_end() -> None:
+def test_label_after_fragments_needs_a_known_length() -> None:
     labelled = A_VIDEO + FRAGMENT + b'AIGC{"Label":"1"}'
 
-    assert check(labelled, measured=True) is MP4
+    assert check(labelled, length_known=True) is MP4
     assert not is_accepted(labelled)
 
 
-def test_no_bit_of_a_png_may_flip() -> None:
+def test_png_with_a_flipped_bit_is_rejected() -> None:
     whole = a_picture("PNG", size=4)
 
     for place in range(len(whole) * 8):
@@ -188,8 +188,8 @@ def test_no_bit_of_a_png_may_flip() -> None:
         pytest.param(b"\x89", id="one-byte"),
     ],
 )
-def test_what_is_no_known_kind_is_refused(data: bytes) -> None:
-    with pytest.raises(FileRejected, match="no known kind"):
+def test_unknown_type_is_rejected(data: bytes) -> None:
+    with pytest.raises(FileRejected, match="no known image or video type"):
         check(data)
 
 
@@ -215,26 +215,26 @@ def test_what_is_no_known_kind_is_refused(data: bytes) -> None:
         pytest.param(b"\xff\xd8" + b"\xff\xe0\0\0" * 50 + b"\xff\xd9", id="jpeg-without-a-scan"),
     ],
 )
-def test_a_shell_without_content_is_damaged(data: bytes) -> None:
+def test_structure_without_an_image_is_rejected(data: bytes) -> None:
     with pytest.raises(FileRejected, match="cut off or damaged"):
         check(data)
 
 
-def test_nothing_is_no_file() -> None:
+def test_empty_file_is_rejected() -> None:
     with pytest.raises(FileRejected, match="the file is empty"):
         check(b"")
 
 
-def test_each_kind_has_an_extension_of_its_own() -> None:
+def test_each_type_has_its_own_extension() -> None:
     kinds: list[MediaType] = [PNG, JPEG, WEBP, GIF, MP4]
 
     assert {kind.extension for kind in kinds} == set(EXTENSIONS)
     assert len(set(EXTENSIONS)) == len(kinds)
 
 
-def is_accepted(data: bytes, measured: bool = False) -> bool:
+def is_accepted(data: bytes, length_known: bool = False) -> bool:
     try:
-        check(data, measured=measured)
+        check(data, length_known=length_known)
     except FileRejected:
         return False
     return True

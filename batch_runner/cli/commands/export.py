@@ -22,7 +22,7 @@ from batch_runner.errors import UsageError
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.storage.placing import damage
+from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import link_new, replace_file
 from batch_runner.util.text import counted, printable
 
@@ -112,7 +112,7 @@ def _names_of(item: ItemRow) -> set[str]:
 
 def _is_there(folder: JobFolder, file: PlacedFile) -> bool:
     # The journal may have been edited: only a plain name stays inside of both folders.
-    return Path(file.name).name == file.name and damage(folder, file) is None
+    return Path(file.name).name == file.name and find_damage(folder, file) is None
 
 
 def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:
@@ -126,7 +126,7 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
     to.mkdir(parents=True, exist_ok=True)
     wanted = [file for file in files if not os.path.lexists(to / file.name)]
     for file in files:
-        if file not in wanted and damage(JobFolder(to), file) is not None:
+        if file not in wanted and find_damage(JobFolder(to), file) is not None:
             raise UsageError(f"{to / file.name} is another file; nothing was copied")
     prompts = _known_prompts(to / PROMPTS)
     for file in wanted:

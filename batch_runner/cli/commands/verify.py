@@ -20,7 +20,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.journal import Change, JournalReader
 from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
-from batch_runner.storage.placing import damage
+from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import truncate_file_name
 from batch_runner.util.locale import status_word
 from batch_runner.util.text import counted
@@ -118,7 +118,7 @@ def _wrong(folder: JobFolder, item: ItemRow, *, deep: bool) -> str | None:
     """Return what is wrong with an item as a sentence, None when its files are whole."""
     if item.status is not ItemStatus.DONE:
         return f"not done, but {item.status.value}"
-    found = (damage(folder, file, deep=deep) for file in item.files)
+    found = (find_damage(folder, file, deep=deep) for file in item.files)
     return next((why for why in found if why), None)
 
 
@@ -135,7 +135,7 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
                 continue
             for file in item.files:
                 path = folder.root / file.name
-                if damage(folder, file) and path.is_file() and not path.is_symlink():
+                if find_damage(folder, file) and path.is_file() and not path.is_symlink():
                     path.rename(_free_place(aside, file.name, f".{item.key[:8]}"))
             event = Event.FILE_MISSING
             job.journal.apply(Change(key=item.key, event=event, reason=FILE_DAMAGED))

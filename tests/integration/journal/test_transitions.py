@@ -157,7 +157,7 @@ def test_a_bad_file_does_not_harm_those_that_are_placed_with_it(tmp_path: Path) 
     placings = []
     for name, data in (("a", good), ("b", good[:-5]), ("c", good)):
         part = PartialFile(folder, max_bytes=1_000_000)
-        part.feed(data)
+        part.write(data)
         placings.append(Placement(part, name))
 
     place_all(folder, placings)

@@ -1,0 +1,52 @@
+"""Whether placed files are still there and still what they were."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from batch_runner import media
+from batch_runner.errors import FileRejected
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.models import PlacedFile
+from batch_runner.util.fs import file_sha256
+
+
+def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | None:
+    """Return what is wrong with a placed file as a sentence, None if nothing is. Blocks.
+
+    Compares size and SHA-256 and checks the structure; `deep` also decodes every pixel.
+    """
+    path = folder.root / file.name
+    try:
+        if path.is_symlink() or not path.is_file():
+            return f"{file.name} is missing"
+        if path.stat().st_size != file.size:
+            return f"{file.name} has {path.stat().st_size} bytes, expected {file.size}"
+        if file_sha256(path) != file.sha256:
+            return f"{file.name} has been changed"
+        media.check(path.read_bytes(), length_known=True)
+    except OSError as error:
+        return f"{file.name} cannot be read: {error.strerror}"
+    except FileRejected as error:
+        return f"{file.name}: {error}"
+    return _decoding_error(path) if deep and file.media_type.startswith("image/") else None
+
+
+def _decoding_error(path: Path) -> str | None:
+    from PIL import Image
+
+    try:
+        with Image.open(path) as image:
+            image.verify()
+        with Image.open(path) as image:  # after verify() the object cannot be used any more
+            image.load()
+    except Exception as error:  # noqa: BLE001  decoders raise nearly anything for damaged bytes
+        return f"{path.name} cannot be decoded: {error}"
+    return None
+
+
+def missing_files(folder: JobFolder, files: Iterable[PlacedFile]) -> list[str]:
+    """Return the names of placed files that do not exist any more; one `stat` each."""
+    return [file.name for file in files if not os.path.lexists(folder.root / file.name)]

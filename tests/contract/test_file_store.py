@@ -1,0 +1,240 @@
+"""What every file store must do. A second implementation is one more `param` of `host`."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import anyio.to_thread
+import pytest
+from PIL import Image
+
+from batch_runner.errors import DiskFailed, FileRejected
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.models import PlacedFile
+from batch_runner.storage.base import FileStore
+from batch_runner.storage.folder_store import FolderStore
+
+pytestmark = pytest.mark.anyio
+
+ENOUGH = 50_000_000
+
+
+class Host(Protocol):
+    """An implementation, and the view of its files from outside."""
+
+    def store(self, max_bytes: int = ENOUGH) -> FileStore: ...
+
+    def put(self, name: str, content: bytes) -> None: ...
+
+    def files(self) -> dict[str, bytes]: ...
+
+    def leftovers(self) -> list[str]: ...
+
+    def break_down(self) -> None: ...
+
+
+class FolderHost:
+    def __init__(self, root: Path) -> None:
+        self._folder = JobFolder(root)
+        self._folder.prepare()
+
+    def store(self, max_bytes: int = ENOUGH) -> FileStore:
+        clock = asyncio.get_running_loop().time
+        offload = anyio.to_thread.run_sync
+        return FolderStore(self._folder, max_bytes=max_bytes, offload=offload, clock=clock)
+
+    def put(self, name: str, content: bytes) -> None:
+        (self._folder.root / name).write_bytes(content)
+
+    def files(self) -> dict[str, bytes]:
+        return {
+            path.name: path.read_bytes() for path in self._folder.root.iterdir() if path.is_file()
+        }
+
+    def leftovers(self) -> list[str]:
+        return [path.name for path in self._folder.parts.iterdir()]
+
+    def break_down(self) -> None:
+        self._folder.parts.rmdir()
+        self._folder.batch.rename(self._folder.root / "elsewhere")
+
+
+def folder_host(root: Path, _: pytest.MonkeyPatch) -> Host:
+    return FolderHost(root)
+
+
+def folder_host_without_unnamed_files(root: Path, patch: pytest.MonkeyPatch) -> Host:
+    """The file system cannot create a file without a name and link it later."""
+    patch.delattr(os, "O_TMPFILE")
+    return FolderHost(root)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(folder_host, id="folder"),
+        pytest.param(folder_host_without_unnamed_files, id="folder-named-files"),
+    ]
+)
+def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    make: Callable[[Path, pytest.MonkeyPatch], Host] = request.param
+    return make(tmp_path / "out", monkeypatch)
+
+
+def png_bytes(color: str = "red", *, noise: int = 0) -> bytes:
+    """Return a small PNG; with `noise`, one of that many pixels squared that cannot shrink."""
+    file = io.BytesIO()
+    if noise:
+        Image.frombytes("RGB", (noise, noise), os.urandom(3 * noise**2)).save(file, "PNG")
+    else:
+        Image.new("RGB", (8, 8), color).save(file, "PNG")
+    return file.getvalue()
+
+
+async def place(
+    store: FileStore, data: bytes, name: str = "card", chunk: int = 65536
+) -> PlacedFile:
+    file = store.new_file()
+    try:
+        for at in range(0, len(data), chunk):
+            if (written := file.write(data[at : at + chunk])) is not None:
+                await written
+        return await file.place(name)
+    finally:
+        file.discard()
+
+
+@pytest.mark.parametrize("chunk", [7, 65536])
+async def test_complete_file_is_placed_with_its_extension(host: Host, chunk: int) -> None:
+    data = png_bytes()
+
+    placed = await place(host.store(), data, chunk=chunk)
+
+    assert host.files() == {"card.png": data}
+    assert host.leftovers() == []
+    assert placed == PlacedFile(
+        name="card.png",
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        media_type="image/png",
+    )
+
+
+async def test_large_file_is_placed_complete(host: Host) -> None:
+    data = png_bytes(noise=700)
+    assert len(data) > 1 << 20
+
+    placed = await place(host.store(), data)
+
+    assert placed.sha256 == hashlib.sha256(data).hexdigest()
+    assert host.files() == {"card.png": data}
+    assert host.leftovers() == []
+
+
+async def test_existing_file_is_not_overwritten(host: Host) -> None:
+    host.put("card.png", b"somebody else's")
+    data = png_bytes()
+
+    placed = await place(host.store(), data)
+
+    assert placed.name == f"card~{hashlib.sha256(data).hexdigest()[:8]}.png"
+    assert host.files() == {"card.png": b"somebody else's", placed.name: data}
+
+
+async def test_two_files_of_one_name_are_both_kept(host: Host) -> None:
+    store = host.store()
+
+    first, second = await asyncio.gather(
+        place(store, png_bytes("red")), place(store, png_bytes("blue"))
+    )
+
+    assert first.name != second.name
+    assert host.files() == {first.name: png_bytes("red"), second.name: png_bytes("blue")}
+
+
+async def test_existing_file_with_the_same_bytes_is_taken(host: Host) -> None:
+    data = png_bytes()
+    await place(host.store(), data)
+
+    again = await place(host.store(), data)
+
+    assert again.name == "card.png"
+    assert host.files() == {"card.png": data}
+    assert host.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    "data", [png_bytes()[:-5], png_bytes(noise=700)[:-5]], ids=["small", "large"]
+)
+async def test_cut_off_file_is_rejected_and_leaves_nothing(host: Host, data: bytes) -> None:
+    with pytest.raises(FileRejected, match="cut off"):
+        await place(host.store(), data)
+
+    assert host.files() == {}
+    assert host.leftovers() == []
+
+
+async def test_empty_file_is_rejected(host: Host) -> None:
+    with pytest.raises(FileRejected, match="empty"):
+        await place(host.store(), b"")
+
+
+async def test_file_above_the_largest_size_is_rejected(host: Host) -> None:
+    data = png_bytes()
+
+    await place(host.store(max_bytes=len(data)), data)
+
+    with pytest.raises(FileRejected, match=f"larger than {len(data) - 1} bytes"):
+        await place(host.store(max_bytes=len(data) - 1), data, name="other")
+    assert host.files() == {"card.png": data}
+
+
+async def test_file_without_a_free_name_fails_and_overwrites_nothing(host: Host) -> None:
+    data, sha256 = png_bytes(), hashlib.sha256(png_bytes()).hexdigest()
+    for name in ("card", f"card~{sha256[:8]}", f"card~{sha256[:16]}"):
+        host.put(f"{name}.png", b"taken")
+
+    with pytest.raises(DiskFailed, match=r"no free name for card\.png"):
+        await place(host.store(), data)
+
+    assert set(host.files().values()) == {b"taken"}
+
+
+async def test_discard_may_be_called_twice(host: Host) -> None:
+    file = host.store().new_file()
+    file.write(png_bytes())
+
+    file.discard()
+    file.discard()
+
+    assert host.files() == {}
+    assert host.leftovers() == []
+
+
+async def test_cancelled_place_does_not_disturb_other_files(host: Host) -> None:
+    store = host.store()
+    await place(store, png_bytes("red"), "first")
+    cancelled = asyncio.create_task(place(store, png_bytes("green"), "cancelled"))
+    await asyncio.sleep(0)
+    kept = asyncio.create_task(place(store, png_bytes("blue"), "kept"))
+    await asyncio.sleep(0)
+
+    cancelled.cancel()
+
+    assert (await kept).name == "kept.png"
+
+
+async def test_broken_store_is_reported_with_its_location(host: Host) -> None:
+    store = host.store()
+    assert store.free_bytes() > 0
+    host.break_down()
+
+    with pytest.raises(DiskFailed, match=store.location):
+        store.free_bytes()
+    with pytest.raises(DiskFailed, match=f"{store.location}: No such file"):
+        await place(store, png_bytes())

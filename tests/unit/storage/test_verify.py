@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import zlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from batch_runner.jobdir.layout import JobFolder
+from batch_runner.models import PlacedFile
+from batch_runner.storage.partial_file import PartialFile
+from batch_runner.storage.placing import Placement, place_all
+from batch_runner.storage.verify import find_damage, missing_files
+
+
+def png_bytes() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), "red").save(file, "PNG")
+    return file.getvalue()
+
+
+def place(folder: JobFolder, data: bytes) -> PlacedFile:
+    part = PartialFile(folder, max_bytes=1_000_000)
+    part.write(data)
+    placement = Placement(part, "card")
+    place_all(folder, [placement])
+    return placement.outcome()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> JobFolder:
+    made = JobFolder(tmp_path / "out")
+    made.prepare()
+    return made
+
+
+def test_unchanged_file_has_no_damage(folder: JobFolder) -> None:
+    placed = place(folder, png_bytes())
+
+    assert find_damage(folder, placed) is None
+    assert find_damage(folder, placed, deep=True) is None
+
+
+def test_damage_is_described_in_a_sentence(folder: JobFolder) -> None:
+    placed = place(folder, png_bytes())
+    path = folder.root / "card.png"
+
+    path.write_bytes(png_bytes()[:-1])
+    assert (
+        find_damage(folder, placed)
+        == f"card.png has {placed.size - 1} bytes, expected {placed.size}"
+    )
+
+    path.write_bytes(b"x" * placed.size)
+    assert find_damage(folder, placed) == "card.png has been changed"
+
+    path.unlink()
+    assert find_damage(folder, placed) == "card.png is missing"
+
+
+def test_symlink_in_place_of_a_file_counts_as_missing(folder: JobFolder, tmp_path: Path) -> None:
+    placed = place(folder, png_bytes())
+    (folder.root / "card.png").rename(tmp_path / "moved.png")
+    (folder.root / "card.png").symlink_to(tmp_path / "moved.png")
+
+    assert find_damage(folder, placed) == "card.png is missing"
+
+
+def test_file_of_an_unknown_type_is_damaged(
+    folder: JobFolder,
+) -> None:
+    data = b"<html>busy</html>"
+    (folder.root / "card.png").write_bytes(data)
+    placed = PlacedFile(
+        name="card.png",
+        size=len(data),
+        sha256=hashlib.sha256(data).hexdigest(),
+        media_type="image/png",
+    )
+
+    assert "no known image or video type" in (find_damage(folder, placed) or "")
+
+
+def test_undecodable_pixels_are_found_only_by_deep(folder: JobFolder) -> None:
+    data = png_bytes()
+    at = data.index(b"IDAT")
+    length = int.from_bytes(data[at - 4 : at])
+    content = b"IDAT" + bytes(length)  # structure closes, pixels do not
+    checked = content + zlib.crc32(content).to_bytes(4)
+    broken = data[:at] + checked + data[at + len(checked) :]
+    placed = place(folder, broken)
+
+    assert find_damage(folder, placed) is None
+    assert "cannot be decoded" in (find_damage(folder, placed, deep=True) or "")
+
+
+def test_missing_files_are_named(folder: JobFolder) -> None:
+    placed = place(folder, png_bytes())
+
+    assert missing_files(folder, [placed, replace(placed, name="gone.png")]) == ["gone.png"]

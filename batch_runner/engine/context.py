@@ -22,7 +22,7 @@ from batch_runner.errors import ApiError, Failure, IllegalTransition, JournalCon
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import Change, Journal
-from batch_runner.journal.sqlite.queries import PendingItem
+from batch_runner.journal.records import PendingItem
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers import Provider
 from batch_runner.ratelimit.base import RateLimiter
@@ -142,7 +142,7 @@ class Shift:
     def commit_soon(self, change: Change) -> None:
         """Queue a change that need not be waited for: a crash before it repeats a free step."""
         self.tally.moved(change.event)
-        self.journal.record(change, patient=True).add_done_callback(self._look_at)
+        self.journal.record(change, deferrable=True).add_done_callback(self._look_at)
 
     def _look_at(self, future: asyncio.Future[None]) -> None:
         if not future.cancelled() and (error := future.exception()) is not None:

@@ -28,8 +28,8 @@ from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.engine.uploads import with_uploads
 from batch_runner.errors import ApiError, Failure, JournalConflict, JournalError
 from batch_runner.journal import Change
-from batch_runner.journal.sqlite.queries import PendingItem
-from batch_runner.journal.sqlite.transitions import TaskIdTaken, held_instead
+from batch_runner.journal.base import TaskIdTaken, held_instead
+from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight
 

@@ -19,7 +19,7 @@ from batch_runner.engine.context import Shift
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError
 from batch_runner.journal import Change
-from batch_runner.journal.sqlite.queries import PendingItem
+from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import UPLOAD_MARK, InputFile
 

@@ -21,7 +21,7 @@ from batch_runner.errors import FolderRefused, JournalUnreadable, JournalVersion
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.layout import JobFolder, Lock, Marker
 from batch_runner.journal import Change, Journal
-from batch_runner.journal.sqlite.transitions import TaskIdTaken, held_instead
+from batch_runner.journal.base import TaskIdTaken, held_instead
 from batch_runner.lifecycle import FILE_GONE, Event, ItemStatus
 from batch_runner.models import REHEARSAL
 from batch_runner.registry.known_jobs import KnownJob, refuse_unmounted
@@ -131,7 +131,7 @@ def _trusted(
     if identity is not None:
         check_owner(job, folder, identity)
     journal.migrate(folder.journal)
-    journal.settle_place(folder.journal)
+    journal.record_location(folder.journal)
     if said is None:
         marker.write(job["id"], job["name"])
     witness.begin(journal.last_event)
@@ -187,7 +187,7 @@ def _new(folder: JobFolder, identity: JobIdentity, wall_clock: Callable[[], floa
 
 
 def _check_place(journal: Journal, folder: JobFolder, *, known: bool) -> None:
-    if not journal.at_home(folder.journal, known=known):
+    if not journal.is_original_location(folder.journal, known=known):
         raise JournalUnreadable(
             f"{folder.journal} is a copy of the journal in {_first_home(journal, folder)}: two "
             "runs would pay for the same items. Nothing was sent. Ways out: go on with that one; "

@@ -1,38 +1,61 @@
-"""The journal: one SQLite file a job, and the only place that speaks SQL.
+"""The journal: the record of one job, in one SQLite file.
 
-Theory of operation
-    One connection, owned by one thread (`commit.GroupCommit`). Changes that wait together are
-    committed together, with `synchronous=FULL`: when `Journal.record` has been awaited, the change
-    survives a power cut. `journal_mode=TRUNCATE` keeps everything in one file, so there is no
-    second file whose loss would forget what was paid.
+One connection, owned by one thread (`group_commit`). Changes that wait together are committed
+together, with `synchronous=FULL`: when `record` has been awaited, the change survives a power cut.
+`journal_mode=TRUNCATE` keeps everything in one file, so that no second file can get lost and take
+paid task ids with it.
 
-    `items` holds where each item stands, `events` how it came there; both are written in one
-    transaction. `lifecycle.TRANSITIONS` is the only source of legal moves: each statement names the
-    statuses its event may leave, and an event that finds no such row raises and changes nothing.
+`items` has the current status of each item, `events` its history; both are written in one
+transaction. `lifecycle.TRANSITIONS` is the only source of legal moves: each statement names the
+statuses that its event may leave, and an event that finds no such row raises and changes nothing.
 
-    kill -9 at any moment: the transaction in progress is rolled back by the next opening.
+After kill -9 at any moment, the next opening rolls back the transaction in progress.
 """
 
-from batch_runner.journal.records import EventRow, ItemRow, RunRow
-from batch_runner.journal.sqlite.diff import ItemSummary, ManifestDiff
-from batch_runner.journal.sqlite.item_import import ItemImport
-from batch_runner.journal.sqlite.journal import Imported, Journal, Recovered
+from batch_runner.journal.base import (
+    Change,
+    EventHistory,
+    Imported,
+    JobStore,
+    JournalReader,
+    ManifestDiff,
+    Recovered,
+    RunJournal,
+    TaskIdTaken,
+    held_instead,
+)
+from batch_runner.journal.item_import import ItemImport
+from batch_runner.journal.records import (
+    EventRow,
+    ItemRow,
+    ItemSummary,
+    JobRow,
+    PendingItem,
+    RunRow,
+)
+from batch_runner.journal.sqlite.journal import Journal
 from batch_runner.journal.sqlite.migrations import current_words
-from batch_runner.journal.sqlite.reader import JobRow, JournalReader
-from batch_runner.journal.sqlite.transitions import Change
+from batch_runner.journal.sqlite.reader import open_reader
 
 __all__ = [
     "Change",
+    "EventHistory",
     "EventRow",
     "Imported",
     "ItemImport",
     "ItemRow",
     "ItemSummary",
     "JobRow",
+    "JobStore",
     "Journal",
     "JournalReader",
     "ManifestDiff",
+    "PendingItem",
     "Recovered",
+    "RunJournal",
     "RunRow",
+    "TaskIdTaken",
     "current_words",
+    "held_instead",
+    "open_reader",
 ]

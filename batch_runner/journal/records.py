@@ -1,26 +1,17 @@
-"""Rows of the journal as values."""
+"""What is read from a journal, as values. Times are wall clock; None: not yet."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import InputFile, PlacedFile
-
-ITEM_COLUMNS = (
-    "rowid AS row, key, position, import_number, id, name, status, attempt, attempts, task_id, "
-    "prompt, workflow, params, variables, inputs, source, not_before, reason, message, files, "
-    "started_at, submitted_at, completed_at, done_at"
-)
+from batch_runner.models import InputFile, ItemSpec, PlacedFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow:
-    """One item as the journal knows it. Times are seconds since the epoch, None: not yet."""
+    """One item as the journal knows it."""
 
     row: int  # its number in the journal
     key: str
@@ -50,7 +41,7 @@ class ItemRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventRow:
-    """One thing that happened to an item."""
+    """One event of an item."""
 
     seq: int
     at: float
@@ -64,9 +55,9 @@ class EventRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRow:
-    """One run and the counts of what it did.
+    """One run and its figures.
 
-    `samples` holds one row a minute: seconds since start, creates, polls, 429s, in flight.
+    `samples` has one row a minute: seconds since start, submissions, polls, 429s, in flight.
     """
 
     run: int
@@ -83,81 +74,57 @@ class RunRow:
     samples: list[list[float]] = field(default_factory=list)
 
 
-def item_of(row: sqlite3.Row, current: int) -> ItemRow:
-    """Return the item in `row`; `current` is the job's import number."""
-    return ItemRow(
-        row=row["row"],
-        key=row["key"],
-        position=row["position"],
-        listed=row["import_number"] == current,
-        id=row["id"],
-        name=row["name"],
-        status=ItemStatus(row["status"]),
-        attempt=row["attempt"],
-        attempts=row["attempts"],
-        task_id=row["task_id"],
-        prompt=row["prompt"],
-        workflow=row["workflow"],
-        params=json.loads(row["params"]),
-        variables=json.loads(row["variables"]),
-        inputs=inputs_of(row["inputs"]),
-        source=row["source"],
-        not_before=row["not_before"],
-        reason=row["reason"],
-        message=row["message"],
-        files=files_of(row["files"]),
-        started_at=row["started_at"],
-        submitted_at=row["submitted_at"],
-        completed_at=row["completed_at"],
-        done_at=row["done_at"],
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRow:
+    """The job of a journal."""
+
+    id: str
+    name: str
+    provider: str
+    origin: str
+    folder: str
+    created_at: float
+    manifest: str
+    price: str | None  # of one submission, as in the manifest
 
 
-def inputs_of(text: str) -> tuple[InputFile, ...]:
-    """Return the input files stored as JSON."""
-    if text == "[]":
-        return ()
-    return tuple(
-        InputFile(path=Path(one["path"]), sha256=one["sha256"]) for one in json.loads(text)
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingItem:
+    """An item that is to be submitted."""
+
+    key: str
+    position: int
+    id: str
+    name: str
+    workflow: str
+    params: dict[str, Any]
+    inputs: tuple[InputFile, ...]
+    attempt: int
+    attempts: int
+    not_before: float | None
+    started_at: float | None  # when its latest submission started
 
 
-def files_of(text: str) -> tuple[PlacedFile, ...]:
-    """Return the placed files stored as JSON."""
-    return () if text == "[]" else tuple(PlacedFile(**one) for one in json.loads(text))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """One item of a manifest compared with the journal; `status` None: the item is new.
+
+    `row` is its number in the journal; for a new item, that of an earlier one with its id or name.
+    """
+
+    spec: ItemSpec
+    status: ItemStatus | None
+    row: int | None
+    files: tuple[PlacedFile, ...] = ()
 
 
-def event_of(row: sqlite3.Row) -> EventRow:
-    """Return the event in `row`."""
-    return EventRow(
-        seq=row["seq"],
-        at=row["at"],
-        key=row["key"],
-        event=row["event"],
-        attempt=row["attempt"],
-        task_id=row["task_id"],
-        reason=row["reason"],
-        message=row["message"],
-    )
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemSummary:
+    """What `plan` prints of one item of the journal."""
 
-
-def run_of(row: sqlite3.Row) -> RunRow:
-    """Return the run in `row`."""
-    values = {name: row[name] for name in RunRow.__dataclass_fields__}
-    values["samples"] = json.loads(values["samples"])
-    return RunRow(**values)
-
-
-_COUNTS = """
-SELECT status, count(*) FROM items
-WHERE import_number = (SELECT import_number FROM job)
-   OR status IN ('submitting', 'submitted', 'downloading', 'held', 'download_pending')
-GROUP BY status
-"""
-
-
-def count_by_status(connection: sqlite3.Connection) -> dict[ItemStatus, int]:
-    """Return how many items stand where; unlisted ones count while money hangs on them."""
-    counts = dict.fromkeys(ItemStatus, 0)
-    counts.update((ItemStatus(row[0]), row[1]) for row in connection.execute(_COUNTS))
-    return counts
+    id: str
+    name: str
+    status: ItemStatus
+    reason: str | None
+    message: str | None
+    files: tuple[PlacedFile, ...]

@@ -14,7 +14,7 @@ from statistics import median
 from typing import NamedTuple
 
 from batch_runner.jobdir.layout import JobFolder, lock_owner
-from batch_runner.journal import EventRow, ItemRow, JournalReader, RunRow
+from batch_runner.journal import EventRow, ItemRow, JournalReader, RunRow, open_reader
 from batch_runner.lifecycle import UNDERWAY, Event, ItemStatus
 from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.settings import Polling
@@ -70,14 +70,14 @@ def take_snapshot(journal: Path, *, now: float | None = None) -> JobSnapshot:
         JournalUnreadable: the journal cannot be read.
     """
     now = time.time() if now is None else now
-    with JournalReader(journal) as reader:
+    with open_reader(journal) as reader:
         counts, runs = reader.counts(), reader.runs()
         run = runs[-1] if runs else None
         began = run.started_at if run else now
         whole, lately = (_counted(reader, since) for since in (began, max(began, now - LATELY)))
         rate = lately.sent / max(1.0, min(LATELY, now - began))
         held = tuple(islice(reader.items(ItemStatus.HELD), HELD))
-        troubles, known = reader.latest_troubles(ERRORS + HELD, began), {item.key for item in held}
+        troubles, known = reader.recent_errors(ERRORS + HELD, began), {item.key for item in held}
         finishes = _finishes_a_second(reader, max(began, now - _FINISHING), now)
         return JobSnapshot(
             at=now,
@@ -125,7 +125,7 @@ class _Counted(NamedTuple):
 
 
 def _counted(reader: JournalReader, since: float) -> _Counted:
-    happened = reader.happened(since)
+    happened = reader.event_counts(since)
     sent = sum(n for event, _, n, _ in happened if event == Event.SUBMIT_STARTED)
     unpaid = sum(n for event, _, n, _ in happened if event in _UNPAID)
     limited = sum(
@@ -136,7 +136,9 @@ def _counted(reader: JournalReader, since: float) -> _Counted:
 
 def _finishes_a_second(reader: JournalReader, since: float, now: float) -> float | None:
     """Return how fast tasks come to their end; None while too few have."""
-    ends = [one for one in reader.happened(since) if one[0] in (Event.PLACED, Event.TASK_FAILED)]
+    ends = [
+        one for one in reader.event_counts(since) if one[0] in (Event.PLACED, Event.TASK_FAILED)
+    ]
     count = sum(n for _, _, n, _ in ends)
     if count < _FEW:
         return None

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from batch_runner.engine.deadline import seconds_left
 from batch_runner.jobdir.layout import JobFolder, lock_owner
-from batch_runner.journal import Imported, ItemSummary, Journal, JournalReader, ManifestDiff
+from batch_runner.journal import Imported, ItemSummary, Journal, ManifestDiff, open_reader
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.polling.workflow_model import WorkflowModel
@@ -134,9 +134,9 @@ def make_plan(specs: Iterable[ItemSpec], folder: JobFolder, settings: Settings) 
             survey.new(spec, None)
         spent = 0
     else:
-        with JournalReader(folder.journal) as reader:
+        with open_reader(folder.journal) as reader:
             survey = PlanBuilder(task_seconds(reader.learned()))
-            _compare(survey, specs, reader.comparison(), folder)
+            _compare(survey, specs, reader.diff(), folder)
             spent = reader.spent()
     plan, limits = survey.plan, settings.limits
     plan.outlook = outlook(survey.submissions, spent=spent, task=survey.mean_task(), limits=limits)

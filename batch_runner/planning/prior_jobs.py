@@ -15,7 +15,7 @@ from pathlib import Path
 from batch_runner.errors import JournalError
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import JobIdentity, same_service
-from batch_runner.journal import JournalReader
+from batch_runner.journal import open_reader
 from batch_runner.models import ItemSpec
 from batch_runner.registry.known_jobs import job_folders
 
@@ -51,7 +51,7 @@ def paid_elsewhere(
 
 def _paid_in(folder: Path, keys: list[str], identity: JobIdentity) -> int:
     try:
-        with JournalReader(JobFolder(folder).journal, oldest=1) as reader:
+        with open_reader(JobFolder(folder).journal, oldest=1) as reader:
             job = reader.job()
             same = same_service(job.provider, job.origin, identity)
             return reader.paid_among(keys) if same else 0

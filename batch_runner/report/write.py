@@ -16,7 +16,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from batch_runner.journal import JournalReader
+from batch_runner.journal import JournalReader, open_reader
 from batch_runner.report.files import write_script
 from batch_runner.report.items import detail_data, item_data
 from batch_runner.report.overview import Overview
@@ -57,7 +57,7 @@ def write_report(
     report = folder / REPORT
     with (
         _uncollected(),
-        JournalReader(folder / JOURNAL) as reader,  # first: without a journal nothing is made
+        open_reader(folder / JOURNAL) as reader,  # first: without a journal nothing is made
         Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails,
     ):
         overview = Overview(reader, now=time.time() if now is None else now)
@@ -108,7 +108,7 @@ def _write_items(
     reader: JournalReader, overview: Overview, thumbnails: Thumbnails, report: Path
 ) -> dict[str, list[str]]:
     """Write what the page needs of the items, and sum them up; return the names of the files."""
-    courses = reader.courses(EVENTS_SHOWN)
+    courses = reader.history(EVENTS_SHOWN)
     # A line that was taken out of the manifest before it cost anything is not worth a place.
     shown = (item for item in reader.items() if item.listed or item.attempt or item.files)
     sheet, details = Shards(report, "items"), Shards(report, "details")

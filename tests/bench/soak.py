@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.journal import JournalReader
+from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Limits, Settings
 from batch_runner.units import Rate
@@ -162,7 +162,7 @@ def audit(
 ) -> None:
     """Hold what the service saw and what stands on the disk against the journal."""
     folder = JobFolder(path.parent / "out" / "cards")
-    with JournalReader(folder.journal) as reader:
+    with open_reader(folder.journal) as reader:
         counts = reader.counts()
     done, held = counts.get(ItemStatus.DONE, 0), counts.get(ItemStatus.HELD, 0)
     verify = [*_rows.FAST, "verify", str(path)]

@@ -26,7 +26,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from batch_runner.jobdir.open import JobIdentity, open_job
-from batch_runner.journal.sqlite.transitions import Change, Move, apply_all
+from batch_runner.journal import Change
+from batch_runner.journal.sqlite.transitions import Move, apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile

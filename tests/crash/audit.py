@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.journal import EventRow, ItemRow, JournalReader
+from batch_runner.journal import EventRow, ItemRow, open_reader
 from batch_runner.lifecycle import SETTLED, Event, ItemStatus
 from batch_runner.settings import Limits
 from batch_runner.storage.verify import find_damage
@@ -61,9 +61,9 @@ def read_books(
     for task in service.ledger:
         paid[task.item].append(task)
     ids_given = Counter(task.id for task in service.ledger)
-    with JournalReader(folder.journal) as reader:
+    with open_reader(folder.journal) as reader:
         rows = list(reader.items())
-        courses = reader.courses(MOST_EVENTS).of([row.key for row in rows])
+        courses = reader.history(MOST_EVENTS).of([row.key for row in rows])
     return Books(
         folder=folder,
         rows=rows,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from batch_runner.errors import JournalError
-from batch_runner.journal.sqlite.group_commit import PATIENCE, PendingOperation, commit_batch
+from batch_runner.journal.sqlite.group_commit import DEFER_SECONDS, PendingOperation, commit_batch
 from tests.crash.crash import CrashPoint
 
 T = TypeVar("T")
@@ -45,15 +45,15 @@ class InlineCommitter:
         return bool(self._queue) or self._on_its_way
 
     def submit(
-        self, operation: Callable[[sqlite3.Connection], T], *, patient: bool = False
+        self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
     ) -> asyncio.Future[T]:
-        """Queue `operation` for the next batch, which a patient one alone begins later."""
+        """Queue `operation` for the next batch, which a deferrable one alone begins later."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.append(PendingOperation(operation, future))
         if not self._on_its_way:
-            self._on_its_way = not patient
-            loop.call_later(PATIENCE if patient else SYNC, self._next_batch)
+            self._on_its_way = not deferrable
+            loop.call_later(DEFER_SECONDS if deferrable else SYNC, self._next_batch)
         return future
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.journal import JournalReader
+from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.storage.verify import find_damage
 
@@ -151,7 +151,7 @@ class Night:
 
     def _audit(self, ledger: dict[str, list[dict[str, object]]]) -> list[str]:
         folder, found = JobFolder(self.out), []
-        with JournalReader(folder.journal) as reader:
+        with open_reader(folder.journal) as reader:
             items = list(reader.items())
             held = {row.prompt for row in items if row.status is ItemStatus.HELD}
             ids = {event.task_id for row in items for event in reader.events(row.key)}

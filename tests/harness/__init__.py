@@ -21,7 +21,7 @@ from batch_runner.engine.context import Shift
 from batch_runner.engine.run import RunSummary, make_shift, work
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import JobIdentity, open_job
-from batch_runner.journal import ItemRow, JournalReader
+from batch_runner.journal import ItemRow, open_reader
 from batch_runner.journal.sqlite.group_commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
@@ -112,7 +112,7 @@ def _hold_the_clock_for(shift: Shift) -> None:
 
 def rows(root: Path) -> list[ItemRow]:
     """Return what the journal says of every item."""
-    with JournalReader(JobFolder(root).journal) as reader:
+    with open_reader(JobFolder(root).journal) as reader:
         return list(reader.items())
 
 

@@ -20,7 +20,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.journal import JournalReader
+from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import link_new, replace_file
@@ -54,7 +54,7 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path,
     folder = job_folder(manifest, output, rehearse=rehearse)
     notes = _notes(picks)
     names = notes.keys()
-    with JournalReader(folder.journal) as reader:
+    with open_reader(folder.journal) as reader:
         chosen = [one for one in reader.items(ItemStatus.DONE) if _names_of(one) & names]
     if not chosen:
         raise UsageError(f"no item that is done is named in {picks}; nothing was copied")

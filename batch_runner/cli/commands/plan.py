@@ -68,7 +68,7 @@ def command(
 def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Blocker]:
     """Yield what a run would be refused for: key, address, another job's folder."""
     from batch_runner.jobdir.open import check_owner
-    from batch_runner.journal import JournalReader
+    from batch_runner.journal import open_reader
     from batch_runner.planning.plan import Blocker
     from batch_runner.planning.prior_jobs import paid_elsewhere
 
@@ -83,7 +83,7 @@ def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
         if found is not None:
             yield Blocker("elsewhere", asdict(found))
     if folder.journal.exists():
-        with JournalReader(folder.journal) as reader:
+        with open_reader(folder.journal) as reader:
             job = asdict(reader.job())
         try:
             check_owner(job, folder, identity)

@@ -19,8 +19,8 @@ from batch_runner.cli.options import (
     say_json,
 )
 from batch_runner.errors import UsageError
-from batch_runner.journal import Change, JournalReader
-from batch_runner.journal.sqlite.transitions import TaskIdTaken
+from batch_runner.journal import Change, JournalReader, open_reader
+from batch_runner.journal.base import TaskIdTaken
 from batch_runner.lifecycle import (
     FILE_DAMAGED,
     FILE_GONE,
@@ -87,7 +87,7 @@ def command(
 
 
 def _show(folder: JobFolder, *, as_json: bool) -> int:
-    with JournalReader(folder.journal) as reader:
+    with open_reader(folder.journal) as reader:
         held = list(reader.items(ItemStatus.HELD))
         # They are `submitted` again as soon as somebody has opened the job.
         paid = reader.items(ItemStatus.DOWNLOAD_PENDING, ItemStatus.SUBMITTED)
@@ -151,7 +151,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
     if (decision == "attach") != (task_id is not None):
         raise UsageError("attach wants a TASK_ID, and nothing else does")
     with open_job(folder.root, None, state=state_folder()) as job:
-        with JournalReader(folder.journal) as reader:
+        with open_reader(folder.journal) as reader:
             undecided = list(reader.items(ItemStatus.HELD))
             if name != "all":
                 undecided += _in_doubt(reader, name)

@@ -15,7 +15,7 @@ from batch_runner.cli.options import (
     say_either,
 )
 from batch_runner.errors import UsageError
-from batch_runner.journal import Change, JournalReader
+from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.util.text import counted, printable
 from batch_runner.util.xdg import state_folder
@@ -58,7 +58,7 @@ def command(
     from batch_runner.jobdir.open import open_job
 
     with open_job(folder.root, None, state=state_folder()) as job:
-        with JournalReader(folder.journal) as reader:
+        with open_reader(folder.journal) as reader:
             failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DROPPED))
         meant = [item for item in failed if _meant(item, items, reason)]
         _refuse_unknown(items, meant)

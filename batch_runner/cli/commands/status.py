@@ -23,7 +23,7 @@ from batch_runner.cli.options import (
     say_either,
     say_json,
 )
-from batch_runner.journal import JournalReader
+from batch_runner.journal import JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.util.locale import reader_language, status_word, wording
 from batch_runner.util.text import counted, date_time, fitted, printable, time_of_day
@@ -77,7 +77,7 @@ def command(
     folder = folder_of(loaded, output, rehearse=rehearse)
     if watch:
         return _watch(folder.journal, loaded.settings.limits.rate, as_json=as_json)
-    with JournalReader(folder.journal) as reader:
+    with open_reader(folder.journal) as reader:
         if as_json:
             for item in reader.items():
                 say_json(_object(item))

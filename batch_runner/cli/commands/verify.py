@@ -18,7 +18,7 @@ from batch_runner.cli.options import (
     say_either,
     say_json,
 )
-from batch_runner.journal import Change, JournalReader
+from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
 from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import truncate_file_name
@@ -67,7 +67,7 @@ def command(
     folder = folder_of(loaded, output, rehearse=rehearse)
     whole = 0
     damaged: list[ItemRow] = []
-    with JournalReader(folder.journal) as reader:
+    with open_reader(folder.journal) as reader:
         now = reader.compared(loaded.items(), loaded.fingerprint())
         total = _say_new(now, loaded, as_json=as_json) if now and now.new else 0
         for item in reader.items():

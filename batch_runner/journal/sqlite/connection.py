@@ -1,4 +1,4 @@
-"""The SQLite file itself: how it is opened, checked, and told from a copy."""
+"""Open and check the SQLite file; tell it from a copy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BUSY_SECONDS = 60.0
 
 
 class Transaction:
-    """A durable transaction on a connection that no committer holds."""
+    """A durable transaction on a connection that no committer owns."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -38,7 +38,7 @@ class Transaction:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise JournalError where SQLite cannot read."""
+    """Raise JournalError for the errors of SQLite."""
     try:
         yield
     except sqlite3.Error as error:
@@ -60,7 +60,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 @contextmanager
 def closed_on_error(connection: sqlite3.Connection) -> Iterator[None]:
-    """Close `connection` if the block raises: nobody else will."""
+    """Close `connection` if the block raises."""
     try:
         yield
     except BaseException:
@@ -74,14 +74,14 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     Raises:
         JournalUnreadable: it is damaged or has no job.
     """
-    verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
-    if verdict != "ok":
-        raise JournalUnreadable(f"the journal {path} is damaged: {verdict}")
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise JournalUnreadable(f"the journal {path} is damaged: {found}")
     if connection.execute("SELECT count(*) FROM job").fetchone()[0] != 1:
         raise JournalUnreadable(f"the journal {path} names no job")
 
 
-def place_of(path: Path) -> tuple[str, str]:
+def location_of(path: Path) -> tuple[str, str]:
     """Return the output folder (real path) and the file's device:inode."""
     stat = path.stat()
     return os.path.realpath(path.parent.parent), f"{stat.st_dev}:{stat.st_ino}"

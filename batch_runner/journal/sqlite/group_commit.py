@@ -1,9 +1,9 @@
-"""Group commit: one thread owns the connection, and what waits together is committed together.
+"""Group commit: one thread owns the connection, and operations that wait together share a commit.
 
-While one batch is on its way to the disk the next one gathers, and for a few milliseconds more: a
-commit costs its process as much as dozens of changes do, so at full pace larger batches save most.
-A change that comes alone, with no commit just before it, is as fast as the disk allows. What nobody
-waits for is patient: it goes with the next change that is not, and soon by itself.
+While one batch is being committed the next one gathers, and for some milliseconds more: a commit
+costs as much processor time as dozens of changes, so larger batches save most. An operation that
+comes alone, with no commit just before it, is committed at once. Nobody waits for a deferrable
+operation: it shares the commit of the next other one, or is committed after a moment.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ Operation = Callable[[sqlite3.Connection], Any]
 
 T = TypeVar("T")
 
-#: At most this many operations share a transaction, so that no waiter waits for ever.
+#: At most this many operations share a transaction, so that every wait ends.
 LARGEST_BATCH = 512
-#: Seconds from the end of a commit to the next one, at least. At full pace 5 ms took a sixth off
-#: the processor time of an item, and nothing off the pace; 8 ms began to slow it.
+#: Least seconds from the end of a commit to the next one. At full speed 5 ms save a sixth of the
+#: processor time of an item and cost no throughput; 8 ms begin to cost some.
 PAUSE = 0.005
-#: Seconds that a patient operation waits for others to go with.
-PATIENCE = 0.5
+#: Seconds that a deferrable operation waits for another one.
+DEFER_SECONDS = 0.5
 
 
 class Committer(Protocol):
-    """Runs operations in durable transactions, in the order they came."""
+    """Executes operations in durable transactions, in their order."""
 
     def submit(
-        self, operation: Callable[[sqlite3.Connection], T], *, patient: bool = False
+        self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
     ) -> asyncio.Future[T]:
         """Queue `operation`; the future is done when its transaction is on the disk.
 
-        A `patient` one may wait a moment, to go with the next one that is not.
+        A `deferrable` one may wait a moment to share another one's commit.
         """
         ...
 
     @property
     def busy(self) -> bool:
-        """Say whether something is on its way to the disk."""
+        """Return whether something is being committed."""
         ...
 
     def close(self) -> None:
-        """Finish what is queued, then stop."""
+        """Commit what is queued, then stop."""
         ...
 
 
 class PendingOperation:
-    """One operation and the future that tells its outcome."""
+    """An operation, its outcome, and the future that waits for it."""
 
     __slots__ = ("error", "future", "operation", "result")
 
@@ -66,7 +66,7 @@ class PendingOperation:
         self.error: Exception | None = None
 
     def settle(self) -> None:
-        """Tell the waiter, unless it has gone."""
+        """Complete the future, unless it was cancelled."""
         if self.future.cancelled():
             return
         if self.error is not None:
@@ -76,46 +76,46 @@ class PendingOperation:
 
 
 def commit_batch(connection: sqlite3.Connection, batch: list[PendingOperation]) -> None:
-    """Run every operation of `batch` in one transaction and note each outcome.
+    """Execute every operation of `batch` in one transaction and store each outcome in it.
 
-    An operation that raises `IllegalTransition` or `JournalError` has changed nothing and does not
-    disturb its neighbours. A failure of SQLite itself fails the whole batch: nothing of it is kept.
+    An operation that raises `IllegalTransition` or `JournalError` has changed nothing, and the
+    others are kept. An error of SQLite fails the whole batch: nothing of it is kept.
     """
     try:
         connection.execute("BEGIN IMMEDIATE")
-        for moves, group in groupby(batch, lambda queued: isinstance(queued.operation, Move)):
+        for moves, group in groupby(batch, lambda one: isinstance(one.operation, Move)):
             if moves:
-                _move(connection, list(group))
+                _apply_moves(connection, list(group))
             else:
-                _operate(connection, group)
+                _execute(connection, group)
         connection.execute("COMMIT")
     except sqlite3.Error as error:
         _roll_back(connection)
-        for queued in batch:
-            queued.error = JournalError(f"the journal cannot be written: {error}")
+        for pending in batch:
+            pending.error = JournalError(f"the journal cannot be written: {error}")
     except BaseException as error:
         _roll_back(connection)
-        _refuse(batch, error)
+        _fail_all(batch, error)
         raise
 
 
-def _move(connection: sqlite3.Connection, group: list[PendingOperation]) -> None:
-    errors = apply_all(connection, [cast("Move", queued.operation) for queued in group])
-    for queued, error in zip(group, errors, strict=True):
-        queued.error = error
+def _apply_moves(connection: sqlite3.Connection, group: list[PendingOperation]) -> None:
+    errors = apply_all(connection, [cast("Move", pending.operation) for pending in group])
+    for pending, error in zip(group, errors, strict=True):
+        pending.error = error
 
 
-def _operate(connection: sqlite3.Connection, group: Iterable[PendingOperation]) -> None:
-    for queued in group:
+def _execute(connection: sqlite3.Connection, group: Iterable[PendingOperation]) -> None:
+    for pending in group:
         try:
-            queued.result = queued.operation(connection)
+            pending.result = pending.operation(connection)
         except (IllegalTransition, JournalError) as error:
-            queued.error = error
+            pending.error = error
 
 
-def _refuse(batch: list[PendingOperation], error: BaseException) -> None:
-    for queued in batch:
-        queued.error = JournalError(f"the journal stopped: {error!r}")
+def _fail_all(batch: list[PendingOperation], error: BaseException) -> None:
+    for pending in batch:
+        pending.error = JournalError(f"the journal stopped: {error!r}")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:
@@ -127,10 +127,10 @@ def _roll_back(connection: sqlite3.Connection) -> None:
 
 
 class GroupCommit:
-    """The thread that owns the connection during a run.
+    """The committer with a thread, which owns the connection during a run.
 
-    Made inside the running event loop. `after_commit` runs in the thread after each transaction
-    that is on the disk and before its waiters are told. `pause` is in seconds.
+    Create it inside the running event loop. `after_commit` is called in the thread after each
+    transaction, before its futures are completed. `pause` is in seconds.
     """
 
     def __init__(
@@ -146,63 +146,62 @@ class GroupCommit:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[PendingOperation] = deque()
         self._wake = threading.Event()
-        self._will_wake = False  # at the end of this round of the loop
+        self._will_wake = False  # in this iteration of the loop
         self._closing = threading.Event()
         self._unsettled = 0
-        self._patient: list[PendingOperation] = []  # not queued yet
-        self._alarm: asyncio.TimerHandle | None = None  # when they will be
+        self._deferred: list[PendingOperation] = []  # not queued yet
+        self._timer: asyncio.TimerHandle | None = None  # that queues them
         self._broken: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="journal", daemon=True)
         self._thread.start()
 
     @property
     def busy(self) -> bool:
-        """Say whether something is on its way to the disk; what waits patiently is not yet."""
+        """Return whether something is being committed; deferred operations are not yet."""
         return self._unsettled > 0
 
     def submit(
-        self, operation: Callable[[sqlite3.Connection], T], *, patient: bool = False
+        self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
     ) -> asyncio.Future[T]:
         """Queue `operation`; the future is done when its transaction is on the disk.
 
-        A `patient` one goes with what comes next, or after `PATIENCE`.
+        A `deferrable` one is committed with the next other one, or after `DEFER_SECONDS`.
 
         Raises (through the future):
             JournalError: SQLite could not commit; nothing of the batch was kept.
             IllegalTransition: the operation asked for an illegal move; it changed nothing.
         """
         future: asyncio.Future[T] = self._loop.create_future()
-        self._patient.append(PendingOperation(operation, future))
-        if not patient:
-            self._send_off()
-        elif self._alarm is None:
-            self._alarm = self._loop.call_later(PATIENCE, self._send_off)
+        self._deferred.append(PendingOperation(operation, future))
+        if not deferrable:
+            self._queue_all()
+        elif self._timer is None:
+            self._timer = self._loop.call_later(DEFER_SECONDS, self._queue_all)
         return future
 
-    def _send_off(self) -> None:
-        """Queue all that has waited, in its order, and wake the thread."""
-        self._line_up()
-        if not self._will_wake:  # what else comes in this round of the loop goes with it
+    def _queue_all(self) -> None:
+        self._queue_deferred()
+        if not self._will_wake:  # what this iteration still submits shares the commit
             self._will_wake = True
-            self._loop.call_soon(self._rouse)
+            self._loop.call_soon(self._wake_thread)
 
-    def _line_up(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
-        self._unsettled += len(self._patient)
-        self._queue.extend(self._patient)
-        self._patient.clear()
+    def _queue_deferred(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._unsettled += len(self._deferred)
+        self._queue.extend(self._deferred)
+        self._deferred.clear()
 
-    def _rouse(self) -> None:
-        # Always, also when it seems to be at work: it may just have seen the queue empty.
+    def _wake_thread(self) -> None:
+        # Also when the thread seems to be working: it may just have seen an empty queue.
         self._will_wake = False
         self._wake.set()
 
     def close(self) -> None:
-        """Finish what is queued, then stop the thread. Blocks; nothing may be submitted after."""
-        self._line_up()
-        self._closing.set()  # before the wake: the thread looks at it after each
+        """Commit what is queued, then stop the thread. Blocks; nothing may be submitted after."""
+        self._queue_deferred()
+        self._closing.set()  # first: the thread checks it after each wake
         self._wake.set()
         self._thread.join()
 
@@ -224,13 +223,13 @@ class GroupCommit:
                 commit_batch(self._connection, batch)
                 self._after_commit()
             else:
-                _refuse(batch, self._broken)
-        except Exception as error:  # noqa: BLE001  the thread lives on, to tell those who come later
+                _fail_all(batch, self._broken)
+        except Exception as error:  # noqa: BLE001  later submissions must be told
             self._broken = error
         finally:
             self._loop.call_soon_threadsafe(self._settle, batch)
 
     def _settle(self, batch: list[PendingOperation]) -> None:
         self._unsettled -= len(batch)
-        for queued in batch:
-            queued.settle()
+        for pending in batch:
+            pending.settle()

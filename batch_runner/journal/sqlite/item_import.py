@@ -1,118 +1,30 @@
-"""The manifest's list on its way into the items: page by page, one statement for each kind of row.
+"""Import a manifest's items: page by page, one statement for each kind of row.
 
-An item that is known and has not changed is read and not written. So `items.import_number` stays
+An item that is known and has not changed is read but not written. So `items.import_number` stays
 from import to import, and is raised (for every listed item) only when an item is unlisted.
 """
 
 from __future__ import annotations
 
-import json
-import pickle
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
-from typing import Any
+from collections.abc import Iterable
 
+from batch_runner.journal.item_import import COLUMNS, Row
 from batch_runner.lifecycle import Event
-from batch_runner.models import InputFile, ItemSpec
-from batch_runner.util.text import json_text
 
-Row = tuple[Any, ...]
-
-#: Items brought in together.
-PAGE = 500
-#: Bytes of a checked list that are held until it is brought in; a longer one is made once more.
-HELD_BYTES = 64_000_000
-
-#: Columns that the manifest decides, in the order of a row.
-COLUMNS = (
-    "key",
-    "position",
-    "id",
-    "name",
-    "attempts",
-    "prompt",
-    "workflow",
-    "params",
-    "variables",
-    "inputs",
-    "source",
-)
-#: Those that may change while the item stays the same: all but what its identity is made of.
+#: Columns that may change while the key stays the same.
 _CHANGING = ("position", "id", "attempts", "variables", "inputs", "source", "prompt")
 _NAME = "CASE WHEN status IN ('done', 'download_pending') THEN items.name ELSE new.name END"
 
 
-class ItemImport:
-    """The items of one manifest, checked before anything is made of them."""
-
-    def __init__(
-        self, specs: Callable[[], Iterable[ItemSpec]], *, held_bytes: int = HELD_BYTES
-    ) -> None:
-        """`specs` goes through the manifest; what it raises comes from `check` or `pages`."""
-        self._specs = specs
-        self._held_bytes = held_bytes
-        self._held: list[bytes] | None = None
-        self._held_as: str | None = None
-
-    def check(self, fingerprint: str | None = None) -> None:
-        """Go through all items, so that every mistake is raised before anything is made.
-
-        `fingerprint` is the list's just before.
-        """
-        held: list[bytes] = []
-        size = 0
-        for page in pages_of(self._specs()):
-            if size <= self._held_bytes:
-                held.append(pickle.dumps(page, pickle.HIGHEST_PROTOCOL))
-                size += len(held[-1])
-        if size <= self._held_bytes:
-            self._held, self._held_as = held, fingerprint
-
-    def pages(self, fingerprint: str | None = None) -> Iterator[list[Row]]:
-        """Yield the rows of all items, as checked while the list still has that fingerprint."""
-        if self._held is None or fingerprint != self._held_as:
-            return pages_of(self._specs())
-        return (pickle.loads(page) for page in self._held)  # noqa: S301  our own, from this memory
-
-
-def pages_of(specs: Iterable[ItemSpec]) -> Iterator[list[Row]]:
-    """Yield the rows of `specs`, page by page."""
-    rows = map(_row, specs)
-    while page := list(islice(rows, PAGE)):
-        yield page
-
-
-def _row(spec: ItemSpec) -> Row:
-    return (
-        spec.key,
-        spec.position,
-        spec.id,
-        spec.name,
-        spec.attempts,
-        spec.prompt,
-        spec.workflow,
-        json_text(spec.params),
-        json_text(spec.variables),
-        _inputs_text(spec.files),
-        spec.source,
-    )
-
-
-def _inputs_text(files: tuple[InputFile, ...]) -> str:
-    if not files:
-        return "[]"
-    return json.dumps([{"path": str(one.path), "sha256": one.sha256} for one in files])
-
-
 def unchanged(connection: sqlite3.Connection, fingerprint: str | None) -> bool:
-    """Say whether the list of this fingerprint is the one that was brought in last."""
+    """Return whether the manifest of this fingerprint is the one imported last; None: unknown."""
     query = "SELECT 1 FROM last_import JOIN job USING (import_number) WHERE fingerprint = ?"
     return connection.execute(query, (fingerprint,)).fetchone() is not None
 
 
 def remember(connection: sqlite3.Connection, fingerprint: str | None) -> None:
-    """Note the fingerprint of the list that was brought in, inside the caller's transaction."""
+    """Store the fingerprint of the imported manifest, inside the caller's transaction."""
     connection.execute("DELETE FROM last_import")
     if fingerprint is not None:
         query = "INSERT INTO last_import SELECT ?, import_number FROM job"
@@ -120,7 +32,7 @@ def remember(connection: sqlite3.Connection, fingerprint: str | None) -> None:
 
 
 def listed_and_other(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return how many items are listed, and how many are not any more."""
+    """Return how many items are listed, and how many no longer are."""
     query = (
         "SELECT ifnull(sum(import_number = (SELECT import_number FROM job)), 0), "
         "count(*) FROM items"
@@ -129,10 +41,10 @@ def listed_and_other(connection: sqlite3.Connection) -> tuple[int, int]:
     return listed, known - listed
 
 
-def bring_in(connection: sqlite3.Connection, pages: Iterable[list[Row]], at: float) -> None:
-    """List the items of `pages` inside the caller's transaction.
+def import_pages(connection: sqlite3.Connection, pages: Iterable[list[Row]], at: float) -> None:
+    """Import the items of `pages` inside the caller's transaction.
 
-    New ones are inserted, each with its event; known ones keep all but what the manifest decides.
+    New ones are inserted, each with an event; known ones take over what the manifest decides.
     """
     current = _import_number(connection)
     if not _listed(connection, current):
@@ -141,9 +53,9 @@ def bring_in(connection: sqlite3.Connection, pages: Iterable[list[Row]], at: flo
         connection.execute(statement)
     values = {"import_number": current, "at": at, "event": Event.LISTED.value}
     for page in pages:
-        # Two rows of one identity: such a list is refused at its end.
-        connection.executemany(_TAKE, {row[0]: row for row in page}.values())
-        for statement in _BRING_IN:
+        # A key may come twice in a page: the manifest's end raises that.
+        connection.executemany(_INSERT_NEW, {row[0]: row for row in page}.values())
+        for statement in _IMPORT:
             connection.execute(statement, values)
     if _listed(connection, current) > connection.execute(_COUNT_SEEN).fetchone()[0]:
         current += 1
@@ -165,11 +77,11 @@ _PREPARE = (
     f"CREATE TEMP TABLE IF NOT EXISTS new (row INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
     "CREATE TEMP TABLE IF NOT EXISTS seen (row INTEGER PRIMARY KEY)",  # of items
 )
-_TAKE = (
+_INSERT_NEW = (
     f"INSERT INTO temp.new ({', '.join(COLUMNS)}) "  # noqa: S608  names of ours
     f"VALUES ({', '.join('?' * len(COLUMNS))})"
 )
-_BRING_IN = (
+_IMPORT = (
     "UPDATE items SET import_number = :import_number, "  # noqa: S608  names of ours
     f"name = {_NAME}, {', '.join(f'{name} = new.{name}' for name in _CHANGING)} "
     "FROM temp.new AS new WHERE items.key = new.key AND (items.import_number <> :import_number "

@@ -1,32 +1,14 @@
-"""What a run asks of the journal, and keeps in it besides moves; run by the committer."""
+"""The statements of a run except item events; the committer executes them."""
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass
 from typing import Any
 
-from batch_runner.journal.records import inputs_of
-from batch_runner.models import InFlight, InputFile
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PendingItem:
-    """An item that waits for its create."""
-
-    key: str
-    position: int
-    id: str
-    name: str
-    workflow: str
-    params: dict[str, Any]
-    inputs: tuple[InputFile, ...]
-    attempt: int
-    attempts: int
-    not_before: float | None
-    started_at: float | None  # when its latest create left
-
+from batch_runner.journal.records import PendingItem
+from batch_runner.journal.sqlite.rows import inputs_of
+from batch_runner.models import InFlight
 
 _PAGE = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
@@ -38,7 +20,7 @@ _ONE = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
 FROM items WHERE key = ?
 """
-# What is no longer listed gets no further attempt.
+# An unlisted item gets no further attempt.
 _IN_FLIGHT = """
 SELECT key, task_id, workflow, name, attempt, submitted_at,
     CASE import_number WHEN (SELECT import_number FROM job) THEN attempts ELSE attempt END
@@ -55,17 +37,16 @@ _REMEMBER_UPLOAD = "INSERT OR REPLACE INTO uploads (sha256, value, at) VALUES (?
 
 
 def waiting(connection: sqlite3.Connection, after: int, limit: int) -> list[PendingItem]:
-    """Return up to `limit` listed items that wait for a create, beyond position `after`."""
+    """Return up to `limit` listed pending items at positions beyond `after`."""
     return [_waiting(row) for row in connection.execute(_PAGE, (after, limit)).fetchall()]
 
 
 def waiting_one(connection: sqlite3.Connection, key: str) -> PendingItem:
-    """Return one item that waits for a create."""
     return _waiting(connection.execute(_ONE, (key,)).fetchone())
 
 
 def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[InFlight]:
-    """Return up to `limit` paid items whose task is not finished, with keys beyond `after`."""
+    """Return up to `limit` submitted items with keys beyond `after`."""
     rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
     return [InFlight(**dict(row)) for row in rows]
 
@@ -73,9 +54,9 @@ def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[In
 def upload_value(
     connection: sqlite3.Connection, sha256: str, since: float, now: float
 ) -> str | None:
-    """Return what the service gave back for a file of this content; None: not since then.
+    """Return the upload result for a file of this content; None: missing or older than `since`.
 
-    What lies after `now` was noted by a clock that was ahead, nobody knows when.
+    A result from after `now` was stored when the clock was ahead, and counts as missing.
     """
     query = "SELECT value FROM uploads WHERE sha256 = ? AND at BETWEEN ? AND ?"
     row = connection.execute(query, (sha256, since, now)).fetchone()
@@ -83,12 +64,10 @@ def upload_value(
 
 
 def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at: float) -> None:
-    """Keep what the service gave back for a file of this content."""
     connection.execute(_REMEMBER_UPLOAD, (sha256, value, at))
 
 
 def note_run(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:
-    """Keep the figures of a run: creates, polls, limited, retries, weather."""
     values = {**figures, "samples": json.dumps(figures["samples"]), "run": run}
     connection.execute(_NOTE_RUN, values)
 

@@ -1,9 +1,8 @@
-"""Moves of items as SQL: the status, what the event brings along, and its row in `events`.
+"""Events as SQL: the item's new status, the columns that the event sets, and its row in `events`.
 
-One at a time each move costs several statements, and each statement hands the interpreter lock to
-and fro. Many at a time (a run at full pace) they go as one statement for all moves of a kind, their
-values as JSON; if one of them is not legal, that kind is done again one by one, so that
-each learns its own outcome.
+One at a time, each event costs several statements, and each statement hands over the interpreter
+lock. So several events of one kind are written by one statement, with their values as JSON; if one
+of them is illegal, it is undone and they are written one by one, each with its own outcome.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from batch_runner.errors import IllegalTransition, JournalError
+from batch_runner.journal.base import Change, TaskIdTaken
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, advance, sources
 from batch_runner.models import PlacedFile
 from batch_runner.util.text import json_text
@@ -23,20 +23,7 @@ from batch_runner.util.text import json_text
 _FILE_FIELDS = tuple(field.name for field in fields(PlacedFile))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
-    """What happened to an item. Only the fields that belong to the event are written."""
-
-    key: str
-    event: Event
-    task_id: str | None = None
-    reason: str | None = None  # short word for grouping
-    message: str | None = None  # one sentence for people
-    not_before: float | None = None  # wall clock
-    files: tuple[PlacedFile, ...] = ()
-
-
-#: What each event sets besides the status; `attempt` counts creates that may have cost money.
+#: What each event sets besides the status; `attempt` counts submissions that may cost money.
 _SETS: dict[Event, str] = {
     Event.UPLOAD_FAILED: "reason = :reason, message = :message",
     Event.UPLOAD_REJECTED: "reason = :reason, message = :message, completed_at = :at",
@@ -102,7 +89,7 @@ _ROWS = """(
 
 
 def _group_statement(event: Event) -> str:
-    # The plus keeps the planner from walking all items of a status: keys are looked up.
+    # The plus keeps SQLite from scanning all items of a status instead of looking up keys.
     alone = _statement(event).replace("AND status", "AND +status")
     changes, condition = re.sub(r":(\w+)", r"new_\1", alone).split(" WHERE ")
     return f"{changes} FROM {_ROWS} WHERE {condition}"
@@ -114,30 +101,28 @@ INSERT INTO events (at, key, event, attempt, task_id, reason, message)
 SELECT new_at, key, :event, attempt, task_id, new_reason, new_message
 FROM {_ROWS} CROSS JOIN items ON key = new_key
 """  # noqa: S608  names of ours
-#: Fewer moves of a kind than this go one by one.
+#: Fewer moves of a kind than this are written one by one.
 _FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change and its moment, on its way into the journal."""
+    """A change and its time (wall clock), as an operation of the committer."""
 
     change: Change
     at: float
 
     def __call__(self, connection: sqlite3.Connection) -> None:
-        """Make it alone."""
         apply(connection, self.change, self.at)
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Moves that belong together: all of them happen, or none."""
+    """Moves of which all are made or none."""
 
     moves: tuple[Move, ...]
 
     def __call__(self, connection: sqlite3.Connection) -> None:
-        """Make them in their order."""
         connection.execute("SAVEPOINT together")
         try:
             for move in self.moves:
@@ -150,10 +135,9 @@ class Moves:
 
 
 def apply_all(connection: sqlite3.Connection, moves: Sequence[Move]) -> list[Exception | None]:
-    """Make many moves inside the caller's transaction; return what was wrong with each.
+    """Make many moves inside the caller's transaction; return the error of each, None if legal.
 
-    The moves of one item happen in their order. A wrong one changes nothing and does not disturb
-    the others.
+    The moves of one item are made in their order. An illegal one changes nothing.
     """
     errors: list[Exception | None] = [None] * len(moves)
     for event, numbers in _kinds(moves):
@@ -164,7 +148,7 @@ def apply_all(connection: sqlite3.Connection, moves: Sequence[Move]) -> list[Exc
 
 
 def _kinds(moves: Sequence[Move]) -> Iterable[tuple[Event, list[int]]]:
-    """Return the moves by kind, as numbers; no item is twice in a group, later moves are later."""
+    """Return the indices of the moves by event; an item's later moves are in later groups."""
     earlier: Counter[str] = Counter()
     groups: dict[tuple[int, Event], list[int]] = {}
     for number, move in enumerate(moves):
@@ -175,20 +159,20 @@ def _kinds(moves: Sequence[Move]) -> Iterable[tuple[Event, list[int]]]:
 
 
 def _apply_group(connection: sqlite3.Connection, event: Event, moves: list[Move]) -> bool:
-    """Make moves of one kind at once; False: not all were legal, and nothing has changed."""
+    """Make moves of one kind at once; return False, and change nothing, if one is illegal."""
     rows = json_text([_values(move.change, move.at) for move in moves])
     values = {"rows": rows, "event": event.value}
     connection.execute("SAVEPOINT kind")
     try:
-        whole = connection.execute(_GROUP_UPDATES[event], values).rowcount == len(moves)
-        if whole:
+        complete = connection.execute(_GROUP_UPDATES[event], values).rowcount == len(moves)
+        if complete:
             connection.execute(_GROUP_INSERT, values)
     except sqlite3.IntegrityError:  # a task id that belongs to another item
-        whole = False
-    if not whole:
+        complete = False
+    if not complete:
         connection.execute("ROLLBACK TO kind")
     connection.execute("RELEASE kind")
-    return whole
+    return complete
 
 
 def _error_of(connection: sqlite3.Connection, move: Move) -> Exception | None:
@@ -203,8 +187,9 @@ def apply(connection: sqlite3.Connection, change: Change, at: float) -> None:
     """Move one item and append its event, inside the caller's transaction.
 
     Raises:
-        IllegalTransition: the item does not stand where this event may find it.
-        JournalError: no such item, or the task id belongs to another item.
+        IllegalTransition: the item's status does not allow the event.
+        TaskIdTaken: the task id belongs to another item.
+        JournalError: there is no such item.
     """
     values = {"event": change.event.value, **_values(change, at)}
     if change.task_id is not None:
@@ -246,13 +231,3 @@ def _explain(connection: sqlite3.Connection, change: Change) -> None:
         raise JournalError(f"the journal has no item {change.key}")
     advance(ItemStatus(row[0]), change.event)
     raise IllegalTransition(f"{change.event.value} changed nothing for item {change.key}")
-
-
-class TaskIdTaken(JournalError):
-    """The service gave one task id to two items."""
-
-
-def held_instead(change: Change, error: TaskIdTaken) -> Change:
-    """Return what becomes of a create whose task id is another item's: a person decides."""
-    event, reason = Event.SUBMIT_UNANSWERED, "duplicate-task-id"
-    return Change(key=change.key, event=event, reason=reason, message=str(error))

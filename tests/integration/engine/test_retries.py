@@ -12,7 +12,7 @@ from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.engine.run import RunSummary
 from batch_runner.errors import ApiError, Failure
 from batch_runner.jobdir.layout import JobFolder
-from batch_runner.journal import JournalReader
+from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import TaskReport
 from tests.harness import rows, run_job, simulated_service, some_items, some_settings, statuses
@@ -35,7 +35,7 @@ async def a_night(root: Path, *faults: str, count: int = 60) -> tuple[RunSummary
 
 
 def retries_of(root: Path) -> int:
-    with JournalReader(JobFolder(root).journal) as reader:
+    with open_reader(JobFolder(root).journal) as reader:
         return reader.runs()[-1].retries
 
 

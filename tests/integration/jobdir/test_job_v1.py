@@ -28,7 +28,7 @@ import tests
 from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
-from batch_runner.journal import Journal, JournalReader
+from batch_runner.journal import Journal, open_reader
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.migrations import STEPS, migrate
 from batch_runner.lifecycle import ItemStatus
@@ -392,5 +392,5 @@ def test_prior_payments_are_found_in_a_journal_of_version_1(job: Path, out: Path
     paid = stored("SELECT key FROM items WHERE status NOT IN ('pending', 'refused')")
     keys = [str(key) for (key,) in stored("SELECT key FROM items")]
 
-    with JournalReader(JobFolder(out).journal, oldest=1) as reader:
+    with open_reader(JobFolder(out).journal, oldest=1) as reader:
         assert reader.paid_among(keys) == len(paid)

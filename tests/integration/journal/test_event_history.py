@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.journal import JournalReader
+from batch_runner.journal import JournalReader, open_reader
 from tests.harness.stored_job import Night, an_item
 
 
@@ -19,7 +19,7 @@ def night(tmp_path: Path) -> Iterator[Night]:
 
 
 def journal_of(night: Night) -> JournalReader:
-    return JournalReader(night.folder / ".batch/journal.sqlite")
+    return open_reader(night.folder / ".batch/journal.sqlite")
 
 
 def test_events_are_found_by_item_the_oldest_first(night: Night) -> None:
@@ -29,7 +29,7 @@ def test_events_are_found_by_item_the_oldest_first(night: Night) -> None:
     night.held(items[0])
 
     with journal_of(night) as reader:
-        found = reader.courses(100).of([items[0].key, items[1].key, "none"])
+        found = reader.history(100).of([items[0].key, items[1].key, "none"])
         one_by_one = {item.key: reader.events(item.key) for item in items[:2]}
 
     assert {key: [event.event for event in course] for key, course in found.items()} == {
@@ -49,7 +49,7 @@ def test_only_the_newest_are_looked_through(
     night.held(items[0])
 
     with journal_of(night) as reader:
-        found = reader.courses(3).of([item.key for item in items])
+        found = reader.history(3).of([item.key for item in items])
 
     assert {key: [event.event for event in course] for key, course in found.items()} == {
         items[0].key: ["submit_started", "submit_unanswered"],
@@ -62,14 +62,14 @@ def test_a_run_may_write_meanwhile(night: Night) -> None:
     night.list(*items)
 
     with journal_of(night) as reader:
-        courses = reader.courses(100)
+        courses = reader.history(100)
         night.held(items[0])
         before = courses.of([items[0].key])
-        after = reader.courses(100).of([items[0].key])
+        after = reader.history(100).of([items[0].key])
 
     assert [len(found[items[0].key]) for found in (before, after)] == [1, 3]
 
 
 def test_a_journal_without_events_has_no_courses(night: Night) -> None:
     with journal_of(night) as reader:
-        assert reader.courses(100).of(["none"]) == {}
+        assert reader.history(100).of(["none"]) == {}

@@ -84,7 +84,7 @@ def test_what_nobody_waits_for_goes_with_the_next_change_or_soon_by_itself(
             journal = GroupCommit(connection, lambda: commits.append(0), pause=0.0)
             # Long enough for a machine that is busy with something else meanwhile.
             monkeypatch.setattr(commit, "PATIENCE", PATIENCE)
-            together = journal.submit(_read, patient=True)
+            together = journal.submit(_read, deferrable=True)
             await asyncio.sleep(0.01)
             assert not journal.busy
             assert not together.done()
@@ -94,10 +94,10 @@ def test_what_nobody_waits_for_goes_with_the_next_change_or_soon_by_itself(
             await asyncio.sleep(0.01)  # the thread sleeps again
             monkeypatch.setattr(commit, "PATIENCE", 0.01)
             async with asyncio.timeout(PATIENCE):
-                await journal.submit(_read, patient=True)
+                await journal.submit(_read, deferrable=True)
             monkeypatch.setattr(commit, "PATIENCE", PATIENCE)
             alone = len(commits)
-            left = journal.submit(_read, patient=True)
+            left = journal.submit(_read, deferrable=True)
             journal.close()
             await left
             return [after_one, alone, len(commits), int(journal.busy)]

@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import pytest
 
-from batch_runner.journal import ItemImport, Journal, JournalReader
-from batch_runner.journal.sqlite.item_import import PAGE
+from batch_runner.journal import ItemImport, Journal, open_reader
+from batch_runner.journal.item_import import PAGE
 from batch_runner.models import ItemSpec
 from tests.harness import an_item, some_items
 
@@ -38,7 +38,7 @@ def import_number(path: Path) -> int:
 
 
 def listed(path: Path) -> list[str]:
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         return [row.id for row in reader.items() if row.listed]
 
 
@@ -110,7 +110,7 @@ def test_what_the_manifest_says_anew_is_taken_over(journal: Journal, path: Path)
 
     journal.import_items(new)
 
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         one, other = reader.items()
     assert (one.id, one.source, one.attempts, one.variables) == (
         "item-1",
@@ -119,7 +119,7 @@ def test_what_the_manifest_says_anew_is_taken_over(journal: Journal, path: Path)
         {"a": "b"},
     )
     assert (other.id, other.name, other.prompt) == ("first", "first", "other")
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         assert sum(len(reader.events(item.key)) for item in reader.items()) == 2
 
 
@@ -133,7 +133,7 @@ def test_a_list_of_the_same_fingerprint_is_not_gone_through(journal: Journal, pa
 
     assert (imported.new, imported.known, imported.unlisted) == (0, 3, 0)
     assert content(path) == before
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         assert (reader.job().manifest, reader.job().price) == ("b.yaml", "1 CNY")
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from batch_runner.errors import IllegalTransition, JournalError, JournalUnreadable
-from batch_runner.journal import Change, EventRow, ItemRow, Journal, JournalReader
+from batch_runner.journal import Change, EventRow, ItemRow, Journal, open_reader
+from batch_runner.journal.base import TaskIdTaken
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.group_commit import LARGEST_BATCH, PendingOperation, commit_batch
-from batch_runner.journal.sqlite.journal import TaskIdTaken
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import ItemSpec, PlacedFile
 from tests.harness import an_item, some_items
@@ -45,9 +45,9 @@ class BatchEachTurn:
         return bool(self._batch)
 
     def submit(
-        self, operation: Callable[[sqlite3.Connection], Any], *, patient: bool = False
+        self, operation: Callable[[sqlite3.Connection], Any], *, deferrable: bool = False
     ) -> asyncio.Future[Any]:
-        assert not patient
+        assert not deferrable
         loop = asyncio.get_running_loop()
         if not self._batch:
             loop.call_soon(self._commit)
@@ -90,12 +90,12 @@ def apply(journal: Journal, *events: Event, number: int = 0) -> None:
 
 
 def items(path: Path) -> list[ItemRow]:
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         return list(reader.items())
 
 
 def events(path: Path, number: int = 0) -> list[EventRow]:
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         return reader.events(key(number))
 
 
@@ -104,7 +104,7 @@ def statuses(path: Path) -> list[ItemStatus]:
 
 
 def test_a_new_journal_knows_its_job_and_no_item(journal: Journal, path: Path) -> None:
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         job = reader.job()
 
         assert (job.name, job.provider, job.origin) == ("cards", "baicai", "http://service")
@@ -175,7 +175,7 @@ def test_what_is_unlisted_counts_only_while_money_hangs_on_it(journal: Journal, 
 
     assert journal.counts_now()[ItemStatus.PENDING] == 1
     assert journal.counts_now()[ItemStatus.HELD] == 1
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         assert reader.counts() == journal.counts_now()
         assert len(list(reader.items())) == 3
 
@@ -194,7 +194,7 @@ def test_an_import_that_breaks_off_changes_nothing(journal: Journal, path: Path)
     journal.tell_high_water()
 
     assert [row.id for row in items(path)] == ["item-0"]
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         assert reader.job().manifest == ""
     assert told == [1]
 
@@ -498,7 +498,7 @@ async def test_a_reader_in_the_middle_of_a_list_does_not_stop_a_writer(
     journal.import_items(some_items(1200))
     journal.start()
 
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         rows = reader.items()
         next(rows)
         await journal.record(Change(key=key(1199), event=Event.SUBMIT_STARTED))
@@ -532,7 +532,7 @@ def test_a_run_leaves_its_figures(journal: Journal, path: Path) -> None:
     number = journal.begin_run(pid=7, host="here")
     journal.end_run(number, figures, exit_code=0, message="all done")
 
-    with JournalReader(path) as reader:
+    with open_reader(path) as reader:
         run = reader.runs()[0]
     assert (run.run, run.pid, run.exit_code, run.message) == (1, 7, 0, "all done")
     assert (run.submissions, run.polls, run.samples) == (2, 9, [[60, 2, 9, 1, 2]])
@@ -570,9 +570,9 @@ def test_a_copy_is_told_from_the_journal_that_was_moved(tmp_path: Path, path: Pa
     path.parent.parent.rename(tmp_path / "moved")
 
     with closing(Journal.open(copied)) as journal:
-        assert not journal.at_home(copied, known=True)
+        assert not journal.is_original_location(copied, known=True)
     with closing(Journal.open(moved)) as journal:
-        assert journal.at_home(moved, known=False)
+        assert journal.is_original_location(moved, known=False)
 
 
 def test_another_file_in_the_same_place_is_believed_where_its_job_is_known(path: Path) -> None:
@@ -581,8 +581,8 @@ def test_another_file_in_the_same_place_is_believed_where_its_job_is_known(path:
     path.write_bytes(path.with_name("first").read_bytes())
 
     with closing(Journal.open(path)) as journal:
-        assert not journal.at_home(path, known=False)
-        assert journal.at_home(path, known=True)
+        assert not journal.is_original_location(path, known=False)
+        assert journal.is_original_location(path, known=True)
 
 
 @pytest.mark.parametrize(
@@ -599,7 +599,7 @@ def test_a_journal_that_cannot_be_trusted_is_refused(path: Path, damage: str) ->
 def test_a_reader_refuses_it_too(path: Path, damage: str) -> None:
     _damage(path, damage)
 
-    with pytest.raises(JournalUnreadable, match=r"journal\.sqlite"), JournalReader(path) as reader:
+    with pytest.raises(JournalUnreadable, match=r"journal\.sqlite"), open_reader(path) as reader:
         list(reader.items())
 
 
@@ -629,5 +629,5 @@ def _sql(path: Path, statement: str) -> None:
 
 
 def test_a_journal_is_not_made_where_there_is_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="cannot be made"):
+    with pytest.raises(JournalError, match="cannot be created"):
         Journal.create(tmp_path / "none" / "journal.sqlite", job="j", provider="p", origin="o")

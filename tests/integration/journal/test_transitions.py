@@ -15,8 +15,9 @@ from PIL import Image
 from batch_runner.errors import FileRejected, IllegalTransition, JournalError
 from batch_runner.jobdir.layout import JobFolder
 from batch_runner.journal import Change, Journal
+from batch_runner.journal.base import TaskIdTaken
 from batch_runner.journal.sqlite.connection import connect
-from batch_runner.journal.sqlite.transitions import Move, Moves, TaskIdTaken, apply_all
+from batch_runner.journal.sqlite.transitions import Move, Moves, apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile

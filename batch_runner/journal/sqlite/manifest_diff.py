@@ -1,8 +1,8 @@
-"""A listing beside the journal: what stands where, what took whose place, what is not listed.
+"""Compare a manifest's items with the journal: existing, replaced, removed.
 
-Streamed: of each item the journal knows, two bits are kept. What an item is called is looked up
-only for new ones, in a table of names in a temporary file of SQLite's own, made when first wanted;
-the journal has no index for it, and a run pays nothing for one.
+Streamed: two bits of memory for each item of the journal. Ids and names are looked up only for new
+items, in a temporary table that is filled when it is first needed: an index in the journal would
+slow every run down.
 """
 
 from __future__ import annotations
@@ -10,63 +10,36 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 
-from batch_runner.journal.records import files_of
+from batch_runner.journal.records import Difference, ItemSummary
+from batch_runner.journal.sqlite.rows import files_of
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemSpec, PlacedFile
+from batch_runner.models import ItemSpec
 
-#: Items looked up together, and rows of names copied together: each a short read transaction.
+#: Items looked up, and names copied, in one short read transaction.
 PAGE, NAMES = 500, 20_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """One listed item beside the journal: `status` None means new. `files` if done.
-
-    `row` is its number in the journal; of a new item, that of an earlier one with its id or name.
-    """
-
-    spec: ItemSpec
-    status: ItemStatus | None
-    row: int | None
-    files: tuple[PlacedFile, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemSummary:
-    """What is told of one item that the journal knows."""
-
-    id: str
-    name: str
-    status: ItemStatus
-    reason: str | None
-    message: str | None
-    files: tuple[PlacedFile, ...]
-
-
-class ManifestDiff:
-    """One pass of a listing over the journal, and what is known when it is through."""
+class SqliteManifestDiff:
+    """See `base.ManifestDiff`."""
 
     def __init__(self, read: Callable[..., list[sqlite3.Row]]) -> None:
-        """Compare with the journal that `read(query, values)` reads."""
+        """`read(query, values)` returns the rows of one statement."""
         self._read = read
         self._last = int(read("SELECT ifnull(max(rowid), 0) AS n FROM items")[0]["n"])
         totals = read(_TOTALS)[0]
         self._total, self._listed_before = int(totals["n"]), int(totals["listed"])
-        self._listed = bytearray(self._last // 8 + 1)  # a bit for each row
+        self._listed = bytearray(self._last // 8 + 1)  # one bit per row
         self._namesakes = bytearray(self._last // 8 + 1)
         self._listed_again = False
         self._named = False
-        self._standing: Counter[ItemStatus | None] = Counter()
+        self._counts: Counter[ItemStatus | None] = Counter()
 
-    def go_through(self, specs: Iterable[ItemSpec]) -> None:
-        """Take all of `specs`, so that it is known what they are beside the journal."""
-        self._standing = Counter(each.status for each in self.differences(specs))
+    def compare(self, specs: Iterable[ItemSpec]) -> None:
+        self._counts = Counter(each.status for each in self.differences(specs))
 
     def differences(self, specs: Iterable[ItemSpec]) -> Iterator[Difference]:
-        """Yield each of `specs` with where it stands."""
         specs = iter(specs)
         while page := list(islice(specs, PAGE)):
             rows = {row["key"]: row for row in self._rows(page)}
@@ -74,41 +47,33 @@ class ManifestDiff:
                 yield self._known(spec, row) if (row := rows.get(spec.key)) else self._new(spec)
 
     def lists(self, row: int) -> bool:
-        """Say whether an item is listed: by the specs that are through, or by a run since."""
         return row > self._last or _bit(self._listed, row)
 
     @property
     def new(self) -> int:
-        """Return how many of those gone through the journal does not know."""
-        return self._standing[None]
+        return self._counts[None]
 
     @property
     def done(self) -> bool:
-        """Say whether all of those gone through are done."""
-        return self._standing.total() == self._standing[ItemStatus.DONE]
+        return self._counts.total() == self._counts[ItemStatus.DONE]
 
     @property
     def other(self) -> bool:
-        """Say whether those gone through are other items than the last import listed."""
         left_out = _number(self._listed).bit_count() < self._listed_before
         return bool(self.new) or self._listed_again or left_out
 
     def replaced(self, row: int | None) -> bool:
-        """Say whether an earlier item is listed no more; asked when all specs are through."""
         return row is not None and not _bit(self._listed, row)
 
     @property
     def changed(self) -> int:
-        """Return how many items are listed no more and have a new one of their id or name."""
         return (_number(self._namesakes) & ~_number(self._listed)).bit_count()
 
     @property
     def unlisted(self) -> int:
-        """Return how many other items are listed no more."""
         return self._total - _number(self._listed).bit_count() - self.changed
 
     def unlisted_rows(self) -> Iterator[int]:
-        """Yield the numbers of those other items."""
         left = ~(_number(self._listed) | _number(self._namesakes)) & (2 << self._last) - 2
         while left:
             row = (left & -left).bit_length() - 1
@@ -116,8 +81,7 @@ class ManifestDiff:
             yield row
 
     def standing(self, row: int) -> ItemSummary:
-        """Return what the journal says of one item."""
-        found = self._read(_STANDING, (row,))[0]
+        found = self._read(_SUMMARY, (row,))[0]
         return ItemSummary(
             id=found["id"],
             name=found["name"],
@@ -159,7 +123,7 @@ class ManifestDiff:
 
 
 def _set_bit(bits: bytearray, row: int) -> None:
-    if row >> 3 < len(bits):  # else a run has added it since
+    if row >> 3 < len(bits):  # else a run has added it meanwhile
         bits[row >> 3] |= 1 << (row & 7)
 
 
@@ -174,7 +138,7 @@ def _number(bits: bytearray) -> int:
 _LISTED = "import_number = (SELECT import_number FROM job)"
 _TOTALS = f"SELECT count(*) AS n, ifnull(sum({_LISTED}), 0) AS listed FROM items"  # noqa: S608
 _KNOWN = f"SELECT rowid AS row, key, status, files, {_LISTED} AS listed FROM items"  # noqa: S608
-_STANDING = "SELECT id, name, status, reason, message, files FROM items WHERE rowid = ?"
+_SUMMARY = "SELECT id, name, status, reason, message, files FROM items WHERE rowid = ?"
 _COPY_NAMES = (
     "INSERT INTO temp.named SELECT rowid, import_number, id, name FROM items "
     "WHERE rowid > ? AND rowid <= ?"

@@ -1,0 +1,97 @@
+"""Rows of SQLite as records."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+from batch_runner.journal.records import EventRow, ItemRow, RunRow
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import InputFile, PlacedFile
+
+ITEM_COLUMNS = (
+    "rowid AS row, key, position, import_number, id, name, status, attempt, attempts, task_id, "
+    "prompt, workflow, params, variables, inputs, source, not_before, reason, message, files, "
+    "started_at, submitted_at, completed_at, done_at"
+)
+
+
+def item_of(row: sqlite3.Row, current: int) -> ItemRow:
+    """Return the item in `row`; `current` is the job's import number."""
+    return ItemRow(
+        row=row["row"],
+        key=row["key"],
+        position=row["position"],
+        listed=row["import_number"] == current,
+        id=row["id"],
+        name=row["name"],
+        status=ItemStatus(row["status"]),
+        attempt=row["attempt"],
+        attempts=row["attempts"],
+        task_id=row["task_id"],
+        prompt=row["prompt"],
+        workflow=row["workflow"],
+        params=json.loads(row["params"]),
+        variables=json.loads(row["variables"]),
+        inputs=inputs_of(row["inputs"]),
+        source=row["source"],
+        not_before=row["not_before"],
+        reason=row["reason"],
+        message=row["message"],
+        files=files_of(row["files"]),
+        started_at=row["started_at"],
+        submitted_at=row["submitted_at"],
+        completed_at=row["completed_at"],
+        done_at=row["done_at"],
+    )
+
+
+def inputs_of(text: str) -> tuple[InputFile, ...]:
+    """Return the input files stored as JSON."""
+    if text == "[]":
+        return ()
+    return tuple(
+        InputFile(path=Path(one["path"]), sha256=one["sha256"]) for one in json.loads(text)
+    )
+
+
+def files_of(text: str) -> tuple[PlacedFile, ...]:
+    """Return the placed files stored as JSON."""
+    return () if text == "[]" else tuple(PlacedFile(**one) for one in json.loads(text))
+
+
+def event_of(row: sqlite3.Row) -> EventRow:
+    """Return the event in `row`."""
+    return EventRow(
+        seq=row["seq"],
+        at=row["at"],
+        key=row["key"],
+        event=row["event"],
+        attempt=row["attempt"],
+        task_id=row["task_id"],
+        reason=row["reason"],
+        message=row["message"],
+    )
+
+
+def run_of(row: sqlite3.Row) -> RunRow:
+    """Return the run in `row`."""
+    values = {name: row[name] for name in RunRow.__dataclass_fields__}
+    values["samples"] = json.loads(values["samples"])
+    return RunRow(**values)
+
+
+_COUNTS = """
+SELECT status, count(*) FROM items
+WHERE import_number = (SELECT import_number FROM job)
+   OR status IN ('submitting', 'submitted', 'downloading', 'held', 'download_pending')
+GROUP BY status
+"""
+
+
+def count_by_status(connection: sqlite3.Connection) -> dict[ItemStatus, int]:
+    """Return how many items stand where; unlisted ones count while money hangs on them."""
+    counts = dict.fromkeys(ItemStatus, 0)
+    counts.update((ItemStatus(row[0]), row[1]) for row in connection.execute(_COUNTS))
+    return counts

@@ -1,0 +1,98 @@
+"""The calls of a run: operations for the committer, each with a future."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from batch_runner.errors import JournalError
+from batch_runner.journal.base import Change
+from batch_runner.journal.records import PendingItem
+from batch_runner.journal.sqlite import queries
+from batch_runner.journal.sqlite.connection import translated
+from batch_runner.journal.sqlite.group_commit import Committer, GroupCommit
+from batch_runner.journal.sqlite.transitions import Move, Moves
+from batch_runner.models import InFlight
+
+
+class SqliteRunJournal:
+    """See `base.RunJournal`; `start` and `stop` are the beginning and the end of a run."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self._connection = connection
+        self._wall_clock = wall_clock
+        self._committer: Committer | None = None
+        self._tell_last_event: Callable[[int], None] = lambda last_event: None
+        self._told = 0
+
+    def start(self, committer: Callable[..., Committer] = GroupCommit) -> None:
+        self._committer = committer(self._connection, self.tell_high_water)
+
+    def stop(self) -> None:
+        if self._committer is not None:
+            self._committer.close()
+            self._committer = None
+
+    @property
+    def busy(self) -> bool:
+        """Return whether a change is being committed."""
+        return self._committer is not None and self._committer.busy
+
+    def watch_high_water(self, tell: Callable[[int], None]) -> None:
+        self._tell_last_event = tell
+        self.tell_high_water()
+
+    def tell_high_water(self) -> None:
+        # Read, not counted: what was counted may have been rolled back.
+        if not self._connection.in_transaction and (last := self.last_event) != self._told:
+            self._tell_last_event(last)
+            self._told = last
+
+    @property
+    def last_event(self) -> int:
+        with translated():
+            row = self._connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()
+        return int(row[0])
+
+    def record(
+        self, change: Change, *further: Change, deferrable: bool = False
+    ) -> asyncio.Future[None]:
+        at = self._wall_clock()
+        first = Move(change, at)
+        together = Moves((first, *(Move(one, at) for one in further))) if further else first
+        return self._queue(together, deferrable=deferrable)
+
+    def waiting(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:
+        return self._queue(lambda connection: queries.waiting(connection, after, limit))
+
+    def waiting_one(self, key: str) -> asyncio.Future[PendingItem]:
+        return self._queue(lambda connection: queries.waiting_one(connection, key))
+
+    def in_flight(self, after: str, limit: int) -> asyncio.Future[list[InFlight]]:
+        return self._queue(lambda connection: queries.in_flight(connection, after, limit))
+
+    def upload_value(self, sha256: str, since: float) -> asyncio.Future[str | None]:
+        now = self._wall_clock()
+        return self._queue(lambda connection: queries.upload_value(connection, sha256, since, now))
+
+    def remember_upload(self, sha256: str, value: str) -> asyncio.Future[None]:
+        at = self._wall_clock()
+        return self._queue(
+            lambda connection: queries.remember_upload(connection, sha256, value, at)
+        )
+
+    def note_run(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
+        kept = {**figures, "samples": list(figures["samples"])}  # the run adds to its own list
+        return self._queue(lambda connection: queries.note_run(connection, run, kept))
+
+    def _queue(
+        self, operation: Callable[[sqlite3.Connection], Any], *, deferrable: bool = False
+    ) -> asyncio.Future[Any]:
+        if self._committer is None:
+            raise JournalError("the journal has not been started")
+        return self._committer.submit(operation, deferrable=deferrable)

@@ -16,8 +16,8 @@ import click
 from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
-from batch_runner.jobdir.layout import JobFolder
-from batch_runner.jobdir.open import JobIdentity
+from batch_runner.jobdir.identity import JobIdentity
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Service
@@ -107,7 +107,7 @@ def _look_into(folder: JobFolder) -> None:
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise folder.refused(error) from error
+            raise folder.output_folder_error(error) from error
 
 
 def job_folder(manifest_path: Path, output: Path | None, *, rehearse: bool = False) -> JobFolder:

@@ -20,7 +20,7 @@ from batch_runner.engine.retry_policy import Budget, Call, RetryDecision, backof
 from batch_runner.engine.stats import RunStats
 from batch_runner.errors import ApiError, Failure, IllegalTransition, JournalConflict, JournalError
 from batch_runner.jobdir.fallback_log import FallbackLog
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.records import PendingItem
 from batch_runner.polling.scheduler import PollScheduler
@@ -183,7 +183,7 @@ class Shift:
         try:
             self.emergency.append(entry)
         except OSError as problem:
-            log.error("%s cannot be written either: %s", self.folder.emergency, problem)
+            log.error("%s cannot be written either: %s", self.folder.fallback_log, problem)
         self.journal_failed(error)
 
     def heed_breaker(self, last: str) -> None:

@@ -168,7 +168,7 @@ def make_shift(
         settings=settings,
         journal=journal,
         folder=job.folder,
-        emergency=job.emergency,
+        emergency=job.fallback_log,
         provider=provider,
         gate=gate,
         limiter=LocalRateLimiter(limits.rate, gate=gate, clock=clock, random=chance),

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 
 #: Log files kept.
 KEPT = 30
@@ -44,7 +44,7 @@ def run_log(folder: JobFolder, *, secret: str, quiet: bool) -> Iterator[None]:
     try:
         handlers = [_file_handler(folder, secret), _stderr_handler(secret, quiet=quiet)]
     except OSError as error:
-        raise folder.refused(error) from error
+        raise folder.output_folder_error(error) from error
     level = root.level
     root.setLevel(logging.INFO)
     for handler in handlers:

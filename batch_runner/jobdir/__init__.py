@@ -1,1 +1,1 @@
-"""The output folder of a job: paths, lock, identity, recovery."""
+"""The output folder of one job: paths, lock, marker, integrity, recovery."""

@@ -1,4 +1,8 @@
-"""What is kept when the journal cannot be written: the outcomes of creates, each maybe paid for."""
+"""Outcomes of submissions that the journal could not store, kept for the next run.
+
+Each of them may have been paid for. The file's blocks are allocated and the file is open before
+they are needed: it works on a full disk, and without a free file descriptor.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +12,39 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import current_words
 from batch_runner.util.fs import write_all
 
-#: Bytes of the file that are there before they are needed: a full disk has no more.
-EMERGENCY_BYTES = 65536
+#: Bytes allocated in advance: a few hundred entries.
+RESERVED_BYTES = 65536
 
 
 class FallbackLog:
-    """Outcomes of creates that the journal could not take, kept for the next run.
-
-    Its blocks are on the disk and the file is open before they are needed: a full disk and a
-    process out of descriptors still take the ids.
-    """
+    """The fallback log of a job folder."""
 
     def __init__(self, folder: JobFolder) -> None:
-        self._path = folder.emergency
+        self._path = folder.fallback_log
         self._old_path = folder.old_fallback_log
         self._descriptor: int | None = None
 
     def reserve(self) -> None:
-        """Make the file with room for a few hundred entries, and hold it open."""
+        """Allocate the file's space and keep the file open."""
         descriptor = self._open()
-        held = os.lseek(descriptor, 0, os.SEEK_END)
-        if held < EMERGENCY_BYTES:
-            write_all(descriptor, b"\n" * (EMERGENCY_BYTES - held))
+        size = os.lseek(descriptor, 0, os.SEEK_END)
+        if size < RESERVED_BYTES:
+            write_all(descriptor, b"\n" * (RESERVED_BYTES - size))
             os.fsync(descriptor)
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Keep one entry, on the disk when this returns.
+        """Append one entry, which is on the disk when this returns.
 
         Raises:
-            OSError: not even this could be written.
+            OSError: it could not be written.
         """
-        line = b"\n" + json.dumps(entry).encode() + b"\n"  # the line before may be torn
+        line = b"\n" + json.dumps(entry).encode() + b"\n"  # the previous line may be torn
         descriptor = self._open()
-        if not os.fstat(descriptor).st_nlink:  # removed: nobody would look into it
+        if not os.fstat(descriptor).st_nlink:  # removed: no run would read it
             self.close()
             descriptor = self._open()
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -60,24 +60,24 @@ class FallbackLog:
         return self._descriptor
 
     def close(self) -> None:
-        """Close the file; may be called twice."""
+        """Close the file. May be called twice; `append` opens it again."""
         if self._descriptor is not None:
             descriptor, self._descriptor = self._descriptor, None
             os.close(descriptor)
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """Return what was kept, oldest first; a torn last line is passed over."""
-        yield from map(current_words, _entries_of(self._old_path))
-        yield from _entries_of(self._path)
+        """Yield the entries, oldest first, without torn lines."""
+        yield from map(current_words, _read_entries(self._old_path))
+        yield from _read_entries(self._path)
 
     def clear(self) -> None:
-        """Forget what was kept: the journal has it now."""
+        """Remove the file, once the journal has its entries."""
         self.close()
         self._path.unlink(missing_ok=True)
         self._old_path.unlink(missing_ok=True)
 
 
-def _entries_of(path: Path) -> Iterator[dict[str, Any]]:
+def _read_entries(path: Path) -> Iterator[dict[str, Any]]:
     if not path.exists():
         return
     for line in path.read_bytes().strip(b"\n").splitlines():

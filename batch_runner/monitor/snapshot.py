@@ -13,7 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from batch_runner.jobdir.layout import JobFolder, lock_owner
+from batch_runner.jobdir.lock import lock_owner
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import EventRow, ItemRow, JournalReader, RunRow, open_reader
 from batch_runner.lifecycle import UNDERWAY, Event, ItemStatus
 from batch_runner.polling.workflow_model import WorkflowModel

@@ -13,8 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch_runner.engine.deadline import seconds_left
-from batch_runner.jobdir.layout import JobFolder, lock_owner
-from batch_runner.journal import Imported, ItemSummary, Journal, ManifestDiff, open_reader
+from batch_runner.jobdir.lock import lock_owner
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal import (
+    Imported,
+    ItemSummary,
+    Journal,
+    ManifestDiff,
+    open_reader,
+)
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.polling.workflow_model import WorkflowModel

@@ -13,8 +13,8 @@ from itertools import islice
 from pathlib import Path
 
 from batch_runner.errors import JournalError
-from batch_runner.jobdir.layout import JobFolder
-from batch_runner.jobdir.open import JobIdentity, same_service
+from batch_runner.jobdir.identity import JobIdentity, same_service
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.models import ItemSpec
 from batch_runner.registry.known_jobs import job_folders

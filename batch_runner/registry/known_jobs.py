@@ -1,15 +1,12 @@
-"""What this machine knows of a job outside of its folder: how far its journal has come.
+"""This user's record of the jobs on this host: one small file per job, named by its id.
 
-A folder tells by its marker that its journal is an older copy; nothing in it tells that the whole
-folder is one: a backup put back, or the one of two copies that was left behind. What the newer one
-paid for would be paid for again. So each job has a small file among the user's own, named by the
-job's id, with the number of the last event that this machine has seen in its journal. It is held
-while the job is, so that of two copies only one is at work.
+The marker in a folder shows that its journal is an older copy. Only a record outside of the folder
+shows that the whole folder is one: a restored backup, or the copy that was left behind. What the
+newer one has paid for would be paid for again. The record also names the folder and the mount
+point of its disk: while that is not mounted, a new job in the empty folder would pay for everything
+again. The file is locked while the job is, so that only one of two copies can run.
 
-The file names the folder, too, and where its disk is mounted: while that is not, the folder's place
-is empty, and a new job there would pay for all of it again.
-
-It helps where it can: without a home, or where it cannot be written, a run goes on without it.
+The record is optional: without a home, or where it cannot be written, a run continues without it.
 """
 
 from __future__ import annotations
@@ -23,108 +20,111 @@ from pathlib import Path
 
 from batch_runner.errors import FolderRefused, JobLocked
 
-_DIGITS = 15
+_DIGITS = 15  # a fixed width, so that the number can be overwritten in place
 _START = re.compile(rb'\{"events": "(\d{15})"')
 _OFFSET = len('{"events": "')
 
 
 class KnownJob:
-    """The file of one job, held until it is closed."""
+    """The record of one job, which stays open until `close`; before `open` there is none."""
 
     def __init__(self, root: Path) -> None:
-        """Of the job in the folder `root`; nothing is held yet."""
-        self._root = Path(os.path.realpath(root))  # however it was spelled
+        self._root = Path(os.path.realpath(root))
         self._descriptor: int | None = None
 
-    def open(self, state: Path, job: str) -> None:
-        """Open the file of the job with the id `job` among what this machine keeps in `state`."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        if not job.isalnum():  # of a journal that somebody else made
+    def open(self, state: Path, job_id: str) -> None:
+        """Open the record in the state directory, or create it."""
+        if not job_id.isalnum():  # from a journal that this program did not write
             return
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with suppress(OSError):
             (state / "jobs").mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._descriptor = os.open(state / "jobs" / f"{job}.json", flags, 0o600)
+            self._descriptor = os.open(state / "jobs" / f"{job_id}.json", flags, 0o600)
 
-    def hold(self) -> None:
-        """Hold the job.
+    def lock(self) -> None:
+        """Lock the job.
 
         Raises:
-            JobLocked: a copy of it is at work.
+            JobLocked: a run has a copy of it.
         """
         if self._descriptor is None:
             return
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            said = os.pread(self._descriptor, 8192, 0)
-            where = _read(said, "folder") or "its folder is not named"
-            raise JobLocked(f"another run of the job in {self._root} is at work: {where}") from None
+            record = os.pread(self._descriptor, 8192, 0)
+            other = _field(record, "folder") or "an unknown folder"
+            raise JobLocked(
+                f"another run has a copy of the job in {self._root}: it runs in {other}"
+            ) from None
         except OSError:  # a file system without locks
             return
 
     @property
-    def seen(self) -> int:
-        """Return the number of the last event that was seen, 0 for none."""
+    def last_event(self) -> int:
+        """Return the number of the last event that was recorded, 0 if none was."""
         if self._descriptor is None:
             return 0
         match = _START.match(os.pread(self._descriptor, _OFFSET + _DIGITS + 1, 0))
         return int(match[1]) if match else 0
 
-    def begin(self, events: int) -> None:
-        """Note that the job lies where it was opened, and has come to this event."""
+    def update(self, last_event: int) -> None:
+        """Write the record: the job's folder, its mount point, and its last event."""
         if self._descriptor is not None:
-            number = f"{events:0{_DIGITS}d}"
-            mount = str(_mount_of(self._root))
-            text = json.dumps({"events": number, "folder": str(self._root), "mount": mount}) + "\n"
+            record = {
+                "events": f"{last_event:0{_DIGITS}d}",
+                "folder": str(self._root),
+                "mount": str(_mount_of(self._root)),
+            }
+            content = f"{json.dumps(record)}\n".encode()
             with suppress(OSError):
-                os.pwrite(self._descriptor, text.encode(), 0)
-                os.ftruncate(self._descriptor, len(text.encode()))
+                os.pwrite(self._descriptor, content, 0)
+                os.ftruncate(self._descriptor, len(content))
 
-    def raise_to(self, events: int) -> None:
-        """Note that the journal holds `events` events on the disk; not synced."""
+    def set_last_event(self, number: int) -> None:
+        """Record the number of the journal's last event, after its commit. Not synced."""
         if self._descriptor is not None:
             with suppress(OSError):
-                os.pwrite(self._descriptor, f"{events:0{_DIGITS}d}".encode(), _OFFSET)
+                os.pwrite(self._descriptor, f"{number:0{_DIGITS}d}".encode(), _OFFSET)
 
     def close(self) -> None:
-        """Let the job go."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def job_folders(state: Path) -> list[Path]:
-    """Return the folders of the jobs that this machine knows, the latest first."""
+    """Return the folders of the known jobs, the most recently used first."""
     found = []
-    for path in _files(state):
+    for path in _records(state):
         with suppress(OSError):
-            if folder := _read(path.read_bytes(), "folder"):
+            if folder := _field(path.read_bytes(), "folder"):
                 found.append((path.stat().st_mtime, folder))
     return [Path(folder) for _, folder in sorted(found, reverse=True)]
 
 
-def refuse_unmounted(state: Path, root: Path) -> None:
-    """Refuse to begin a job where one was whose disk is not there now.
+def check_mounted(state: Path, root: Path) -> None:
+    """Check that no known job is in `root` on a disk that is not mounted.
 
     Raises:
-        FolderRefused: the file system that held it is not mounted.
+        FolderRefused: there is one.
     """
-    for path in _files(state):
+    for path in _records(state):
         with suppress(OSError):
-            said = path.read_bytes()
-            if _read(said, "folder") == os.path.realpath(root):
-                mount = _read(said, "mount")
+            record = path.read_bytes()
+            if _field(record, "folder") == os.path.realpath(root):
+                mount = _field(record, "mount")
                 if mount is not None and not os.path.ismount(mount):
                     raise FolderRefused(
-                        f"{root} has a job on the disk of {mount}, and that is not mounted. "
-                        f"Nothing was sent. If a new job is to begin here, remove {path}"
+                        f"the job in {root} is on {mount}, which is not mounted. Nothing was "
+                        f"sent. Mount it; or, to start a new job here, remove {path}"
                     )
 
 
-def _files(state: Path) -> list[Path]:
+def _records(state: Path) -> list[Path]:
     try:
         return sorted((state / "jobs").glob("*.json"))
-    except OSError:  # somebody else's
+    except OSError:  # no permission
         return []
 
 
@@ -134,8 +134,9 @@ def _mount_of(path: Path) -> Path:
     return path
 
 
-def _read(said: bytes, name: str) -> str | None:
+def _field(record: bytes, name: str) -> str | None:
+    """Return a field of a record, None if it has none or is damaged."""
     try:
-        return str(json.loads(said)[name])
+        return str(json.loads(record)[name])
     except (ValueError, KeyError, TypeError, RecursionError):
         return None

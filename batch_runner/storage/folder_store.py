@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from batch_runner.errors import DiskFailed
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import FilePlacer

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.util.fs import file_sha256, link_new, truncate_file_name, write_all
 
 #: Bytes of a download that are kept in memory before they are written to disk.

@@ -15,7 +15,7 @@ from typing import Any
 
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile, disk_failed
 from batch_runner.util.fs import sync_folder

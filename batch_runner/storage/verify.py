@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch_runner import media
 from batch_runner.errors import FileRejected
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.util.fs import file_sha256
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Limits, Settings

@@ -25,7 +25,8 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from batch_runner.jobdir.open import JobIdentity, open_job
+from batch_runner.jobdir.identity import JobIdentity
+from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.journal.sqlite.transitions import Move, apply_all
 from batch_runner.lifecycle import Event

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.base import FileStore
 from batch_runner.storage.folder_store import FolderStore

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import EventRow, ItemRow, open_reader
 from batch_runner.lifecycle import SETTLED, Event, ItemStatus
 from batch_runner.settings import Limits

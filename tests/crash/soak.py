@@ -26,7 +26,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.storage.verify import find_damage

@@ -19,8 +19,9 @@ from pydantic import SecretStr
 
 from batch_runner.engine.context import Shift
 from batch_runner.engine.run import RunSummary, make_shift, work
-from batch_runner.jobdir.layout import JobFolder
-from batch_runner.jobdir.open import JobIdentity, open_job
+from batch_runner.jobdir.identity import JobIdentity
+from batch_runner.jobdir.open import open_job
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import ItemRow, open_reader
 from batch_runner.journal.sqlite.group_commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus

@@ -19,7 +19,7 @@ from batch_runner.cli.options import (
     say_either,
 )
 from batch_runner.errors import UsageError
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.storage.verify import find_damage

@@ -22,7 +22,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.cli.settings import effective_settings, settings_flags
 from batch_runner.errors import FolderRefused, UsageError
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def command(
 
 def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Blocker]:
     """Yield what a run would be refused for: key, address, another job's folder."""
-    from batch_runner.jobdir.open import check_owner
+    from batch_runner.jobdir.identity import check_owner
     from batch_runner.journal import open_reader
     from batch_runner.planning.plan import Blocker
     from batch_runner.planning.prior_jobs import paid_elsewhere

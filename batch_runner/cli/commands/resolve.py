@@ -35,7 +35,7 @@ from batch_runner.util.xdg import state_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.jobdir.layout import JobFolder
+    from batch_runner.jobdir.paths import JobFolder
     from batch_runner.journal import ItemRow
 
 

@@ -29,7 +29,7 @@ from batch_runner.util.xdg import state_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.jobdir.layout import JobFolder
+    from batch_runner.jobdir.paths import JobFolder
     from batch_runner.journal import ItemRow, ManifestDiff
     from batch_runner.manifest import Manifest
 
@@ -129,7 +129,7 @@ def _let_fetch(folder: JobFolder, items: list[ItemRow]) -> None:
     aside = folder.batch / "damaged"
     with open_job(folder.root, None, state=state_folder()) as job:
         aside.mkdir(exist_ok=True, mode=0o700)
-        count = job.refetched  # those that were missing
+        count = job.requeued  # those that were missing
         for item in items:
             if job.journal.status_of(item.key) is not ItemStatus.DONE:
                 continue

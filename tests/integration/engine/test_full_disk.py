@@ -121,7 +121,9 @@ async def test_an_id_kept_aside_that_another_item_has_leaves_its_item_held(tmp_p
             job.journal.apply(Change(key=item.key, event=Event.SUBMIT_STARTED))
         confirmed = Change(key=first.key, event=Event.SUBMIT_CONFIRMED, task_id="a" * 32)
         job.journal.apply(confirmed)
-        job.emergency.append({"key": second.key, "event": "submit_confirmed", "task_id": "a" * 32})
+        job.fallback_log.append(
+            {"key": second.key, "event": "submit_confirmed", "task_id": "a" * 32}
+        )
 
     with open_job(root, IDENTITY):
         pass

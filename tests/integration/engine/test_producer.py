@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode
 from batch_runner.jobdir.fallback_log import FallbackLog
-from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.providers.http import Http

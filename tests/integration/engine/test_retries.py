@@ -11,7 +11,7 @@ from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode, StopReason
 from batch_runner.engine.run import RunSummary
 from batch_runner.errors import ApiError, Failure
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import TaskReport

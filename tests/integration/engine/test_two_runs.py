@@ -11,8 +11,8 @@ import pytest
 from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode
 from batch_runner.jobdir.fallback_log import FallbackLog
-from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
 from tests.harness import (
@@ -79,7 +79,7 @@ async def test_an_id_that_a_person_has_replaced_meanwhile_is_kept_aside(tmp_path
 
     (row,) = rows(tmp_path)
     assert row.task_id == other
-    assert created.id in JobFolder(tmp_path).emergency.read_text()
+    assert created.id in JobFolder(tmp_path).fallback_log.read_text()
 
 
 def test_what_is_kept_aside_stands_where_the_next_run_looks(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_what_is_kept_aside_stands_where_the_next_run_looks(tmp_path: Path) -> N
     folder.prepare()
     with closing(FallbackLog(folder)) as mine:
         mine.reserve()
-        folder.emergency.unlink()  # as another run does that has taken it in
+        folder.fallback_log.unlink()  # as another run does that has taken it in
         mine.append({"key": "k"})
 
     assert list(FallbackLog(folder).entries()) == [{"key": "k"}]

@@ -26,8 +26,8 @@ import pytest
 
 import tests
 from batch_runner.errors import JournalError, JournalUnreadable
-from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Journal, open_reader
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.migrations import STEPS, migrate
@@ -170,7 +170,7 @@ def test_opening_brings_in_the_fallback_log(job: Path, out: Path) -> None:
     for _ in range(2):  # the second finds nothing left to do
         with open_job(out, None, state=state_of(job)) as opened:
             assert [(opened.journal.spent_now(),)] == stored("SELECT sum(attempt) FROM items")
-            assert list(opened.emergency.entries()) == []
+            assert list(opened.fallback_log.entries()) == []
             assert status_by_id(out) == expected_after_opening()
 
     confirmed, unanswered, cut = (row for row in rows(out) if row.id.startswith("submitting"))

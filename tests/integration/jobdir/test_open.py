@@ -1,5 +1,3 @@
-"""What stands on the disk goes wrong under a run, or has before: it ends in words, not a trace."""
-
 from __future__ import annotations
 
 import contextlib
@@ -18,8 +16,8 @@ from batch_runner.engine.context import Shift
 from batch_runner.engine.control import ExitCode
 from batch_runner.errors import FolderRefused, JournalUnreadable
 from batch_runner.integrations.log_files import run_log
-from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import REHEARSAL
@@ -41,33 +39,33 @@ async def when_some_are_done(shift: Shift) -> None:
         await anyio.sleep(0.1)
 
 
-async def test_a_journal_that_is_cut_off_under_a_run_stops_it(tmp_path: Path) -> None:
-    async def cut(shift: Shift) -> None:
+async def test_truncated_journal_stops_the_run(tmp_path: Path) -> None:
+    async def truncate(shift: Shift) -> None:
         await when_some_are_done(shift)
-        between_two_commits = sqlite3.connect(shift.folder.journal, isolation_level=None)
-        with contextlib.closing(between_two_commits):
-            # A commit at work would make the file long again, with holes that only a check finds.
-            between_two_commits.execute("BEGIN EXCLUSIVE")
+        connection = sqlite3.connect(shift.folder.journal, isolation_level=None)
+        with contextlib.closing(connection):
+            # Between two commits: one in progress would extend the file again, with holes.
+            connection.execute("BEGIN EXCLUSIVE")
             os.truncate(shift.folder.journal, 8192)
         await anyio.sleep_forever()
 
     async with simulated_service(service_time="1") as simulator:
-        summary = await run_job(tmp_path, simulator, some_items(80), beside=[cut])
-        created = submissions_per_prompt(simulator).total()
+        summary = await run_job(tmp_path, simulator, some_items(80), beside=[truncate])
+        submitted = submissions_per_prompt(simulator).total()
         with pytest.raises(JournalUnreadable):
             await run_job(tmp_path, simulator, some_items(80))
 
     assert summary.exit_code is ExitCode.STOPPED
     assert summary.stop is not None
-    assert created == submissions_per_prompt(simulator).total() < 80
+    assert submitted == submissions_per_prompt(simulator).total() < 80
 
 
-async def test_a_folder_that_is_removed_under_a_run_stops_it(tmp_path: Path) -> None:
+async def test_removed_folder_stops_the_run(tmp_path: Path) -> None:
     root = tmp_path / "out"
 
     async def remove(shift: Shift) -> None:
         await when_some_are_done(shift)
-        while root.exists():  # a file may be placed there between its list and its end
+        while root.exists():  # the run may add a file in the meantime
             shutil.rmtree(root, ignore_errors=True)
         await anyio.sleep_forever()
 
@@ -79,14 +77,12 @@ async def test_a_folder_that_is_removed_under_a_run_stops_it(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("origin", ["https://service.example", REHEARSAL])
-def test_another_file_in_the_place_of_the_journal_is_a_copy_where_money_hangs_on_it(
-    tmp_path: Path, origin: str
-) -> None:
+def test_replaced_journal_file_is_refused_if_paid(tmp_path: Path, origin: str) -> None:
     identity = dataclasses.replace(IDENTITY, origin=origin)
     journal = JobFolder(tmp_path / "out").journal
     with open_job(tmp_path / "out", identity, state=tmp_path / "state"):
         pass
-    journal.rename(tmp_path / "first")  # keeps its number from the second
+    journal.rename(tmp_path / "first")  # so that its copy gets another inode
     shutil.copy(tmp_path / "first", journal)
 
     refused = contextlib.nullcontext() if origin == REHEARSAL else pytest.raises(JournalUnreadable)
@@ -94,14 +90,14 @@ def test_another_file_in_the_place_of_the_journal_is_a_copy_where_money_hangs_on
         pass
 
 
-def test_a_job_whose_disk_is_not_mounted_is_not_begun_anew(tmp_path: Path) -> None:
+def test_job_on_an_unmounted_disk_is_not_started_again(tmp_path: Path) -> None:
     root, state = tmp_path / "disk" / "out", tmp_path / "state"
     with open_job(root, IDENTITY, state=state):
         pass
     (file,) = (state / "jobs").iterdir()
-    said = json.loads(file.read_text())
-    file.write_text(json.dumps({**said, "mount": str(root.parent)}))
-    with open_job(root, IDENTITY):  # while its folder is there, nothing is asked
+    record = json.loads(file.read_text())
+    file.write_text(json.dumps(record | {"mount": str(root.parent)}))
+    with open_job(root, IDENTITY):  # not checked while the folder is there
         pass
     root.rename(tmp_path / "elsewhere")
 
@@ -111,15 +107,15 @@ def test_a_job_whose_disk_is_not_mounted_is_not_begun_anew(tmp_path: Path) -> No
     assert not root.exists()
 
 
-@pytest.mark.parametrize("taken", ["lock", "fallback.jsonl"])
-def test_a_folder_whose_files_cannot_be_opened_is_refused(tmp_path: Path, taken: str) -> None:
-    (tmp_path / ".batch" / taken).mkdir(parents=True)
+@pytest.mark.parametrize("name", ["lock", "fallback.jsonl"])
+def test_folder_in_place_of_a_file_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".batch" / name).mkdir(parents=True)
 
     with pytest.raises(FolderRefused, match="cannot be used"), open_job(tmp_path, IDENTITY):
         pass
 
 
-def test_a_log_that_cannot_be_made_refuses_the_folder(tmp_path: Path) -> None:
+def test_folder_whose_log_cannot_be_created_is_refused(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.prepare()
     folder.logs.rmdir()
@@ -131,12 +127,12 @@ def test_a_log_that_cannot_be_made_refuses_the_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("ahead", "asked", "done"),
     [
-        pytest.param(0, 3600, 0, id="asked-for-by-the-service"),
-        pytest.param(8 * 3600, 60, 1, id="noted-while-the-clock-was-hours-ahead"),
-        pytest.param(365 * 86400, 60, 1, id="noted-while-it-was-a-year-ahead"),
+        pytest.param(0, 3600, 0, id="asked-by-the-service"),
+        pytest.param(8 * 3600, 60, 1, id="clock-was-hours-ahead"),
+        pytest.param(365 * 86400, 60, 1, id="clock-was-a-year-ahead"),
     ],
 )
-async def test_an_item_is_kept_back_no_longer_than_was_asked_for(
+async def test_item_waits_no_longer_than_the_service_asked(
     tmp_path: Path, ahead: float, asked: float, done: int
 ) -> None:
     (item,) = some_items(1)

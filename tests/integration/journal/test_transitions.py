@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from batch_runner.errors import FileRejected, IllegalTransition, JournalError
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import TaskIdTaken
 from batch_runner.journal.sqlite.connection import connect

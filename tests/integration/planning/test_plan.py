@@ -16,8 +16,10 @@ import pytest
 
 from batch_runner.cli import command
 from batch_runner.cli.plan_text import obstacle_text
-from batch_runner.jobdir.layout import JobFolder, Lock
-from batch_runner.jobdir.open import JobIdentity, OpenJob, open_job
+from batch_runner.jobdir.identity import JobIdentity
+from batch_runner.jobdir.lock import Lock
+from batch_runner.jobdir.open import OpenJob, open_job
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load

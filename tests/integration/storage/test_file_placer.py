@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import FilePlacer, Placement
 from tests.harness.stored_job import png_bytes

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from batch_runner.errors import DiskFailed, FileRejected
-from batch_runner.jobdir.layout import JobFolder
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile, supports_unnamed_files
 from batch_runner.storage.placing import Placement, place_all

@@ -1,0 +1,50 @@
+"""Which job a folder belongs to, and which service it was paid at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from batch_runner.errors import FolderRefused
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.util.text import printable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobIdentity:
+    """A job's name, its provider, and the address of the service."""
+
+    job: str
+    provider: str
+    origin: str  # scheme://host[:port], or models.REHEARSAL
+
+
+def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: JobIdentity) -> None:
+    """Check that `job`, the row in the folder's journal, is the job that `identity` names.
+
+    Raises:
+        FolderRefused: it is another job, or a job for another service.
+    """
+    if job["name"] != identity.job or job["provider"] != identity.provider:
+        raise FolderRefused(
+            f'{folder.root} belongs to the job "{printable(job["name"])}" ({job["provider"]}), '
+            f'not to "{identity.job}" ({identity.provider}); choose another folder with --output'
+        )
+    if _host(job["origin"]) != _host(identity.origin):
+        raise FolderRefused(
+            f"{folder.root} contains a job for {job['origin']}, but the configured service is "
+            f"{identity.origin}; choose another folder with --output"
+        )
+
+
+def same_service(provider: str, origin: str, identity: JobIdentity) -> bool:
+    """Return whether a job of this provider and origin pays the service that `identity` names."""
+    return provider == identity.provider and _host(origin) == _host(identity.origin)
+
+
+def _host(origin: str) -> str:
+    """Return the host, one name for every local address: ports of local services change."""
+    host = urlsplit(origin).hostname or origin
+    return "localhost" if host in ("127.0.0.1", "localhost", "::1") else host

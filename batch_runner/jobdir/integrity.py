@@ -1,0 +1,117 @@
+"""Is this the journal we think it is? A copy or an older backup would pay for items again."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from batch_runner.errors import JournalUnreadable, JournalVersionMismatch
+from batch_runner.jobdir.identity import JobIdentity
+from batch_runner.jobdir.marker import MarkerRecord
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal import Journal
+from batch_runner.registry.known_jobs import KnownJob
+from batch_runner.util.fs import sync_folder
+
+_WAYS_OUT = (
+    "Nothing was sent, because items that were paid for would be paid for again. Ways out: restore "
+    "the right journal (the newest backup of the whole folder); or use another output folder; or, "
+    "if you accept that everything in it may be paid for again, remove {files}"
+)
+
+
+def open_journal(
+    folder: JobFolder,
+    identity: JobIdentity | None,
+    marker: MarkerRecord | None,
+    wall_clock: Callable[[], float],
+) -> Journal:
+    """Open the folder's journal; create it if `identity` is given and there has never been one.
+
+    Raises:
+        JournalUnreadable: it is missing, empty or damaged.
+    """
+    if identity is not None and marker is None and is_uninitialised(folder.journal):
+        return _create_journal(folder, identity, wall_clock)
+    try:
+        return Journal.open(folder.journal, wall_clock=wall_clock)
+    except JournalVersionMismatch:
+        raise
+    except JournalUnreadable as error:
+        # A damaged journal would be refused again after the marker was removed.
+        damaged = () if is_uninitialised(folder.journal) else (folder.journal,)
+        raise JournalUnreadable(f"{error}. {_ways_out(folder, *damaged)}") from error
+
+
+def is_uninitialised(journal: Path) -> bool:
+    """Return whether a journal is missing or had no commit; its marker follows its first one."""
+    return not journal.exists() or journal.stat().st_size == 0
+
+
+def _create_journal(
+    folder: JobFolder, identity: JobIdentity, wall_clock: Callable[[], float]
+) -> Journal:
+    for remnant in folder.batch.glob("journal.sqlite*"):
+        remnant.unlink()
+    journal = Journal.create(
+        folder.journal,
+        job=identity.job,
+        provider=identity.provider,
+        origin=identity.origin,
+        wall_clock=wall_clock,
+    )
+    sync_folder(folder.batch)
+    return journal
+
+
+def check_location(journal: Journal, folder: JobFolder, *, known: bool) -> None:
+    """Check that the journal is no copy; `known` says that this host has seen it there before.
+
+    Raises:
+        JournalUnreadable: it is a copy.
+    """
+    if not journal.is_original_location(folder.journal, known=known):
+        raise JournalUnreadable(
+            f"{folder.journal} is a copy of the journal in {_original_location(journal, folder)}: "
+            "two runs would pay for the same items. Nothing was sent. Ways out: continue with the "
+            "original; or use another output folder; or, if this copy is to replace it, remove "
+            f"{folder.marker}"
+        )
+
+
+def _original_location(journal: Journal, folder: JobFolder) -> str:
+    recorded = str(journal.job()["folder"])
+    if recorded == os.path.realpath(folder.root):
+        return "this folder on another host, or from before a backup was restored"
+    return recorded
+
+
+def check_last_event(
+    journal: Journal, folder: JobFolder, marker: MarkerRecord, known_job: KnownJob
+) -> None:
+    """Check that the journal has every event that the marker and the registry know of.
+
+    Raises:
+        JournalUnreadable: it is older, or the journal of another job.
+    """
+    if marker.job_id != journal.job()["id"]:
+        raise JournalUnreadable(
+            f"{folder.journal} is not this folder's journal: {folder.marker.name} has the id of "
+            f"another job. {_ways_out(folder)}"
+        )
+    if journal.last_event < marker.last_event:
+        raise JournalUnreadable(
+            f"{folder.journal} is an older copy: its last event is {journal.last_event}, but this "
+            f"folder has reached event {marker.last_event}. {_ways_out(folder)}"
+        )
+    if journal.last_event < known_job.last_event:
+        raise JournalUnreadable(
+            f"{folder.root} is an older copy of this job: its last event is {journal.last_event}, "
+            f"but the job has reached event {known_job.last_event} on this host. "
+            f"{_ways_out(folder)}"
+        )
+
+
+def _ways_out(folder: JobFolder, *damaged: Path) -> str:
+    return _WAYS_OUT.format(files=" and ".join(map(str, (folder.marker, *damaged))))

@@ -1,0 +1,103 @@
+"""The output folder of one job: what lies where.
+
+::
+
+    OUT/*.png …                 verified files, and nothing else
+    OUT/index.html              the report
+    OUT/.batch-job.json         the marker: the job's id, and the last event of its journal
+    OUT/.batch/journal.sqlite   the journal
+    OUT/.batch/lock             locked by the run that has the job, which it names
+    OUT/.batch/fallback.jsonl   outcomes of submissions that the journal could not store
+    OUT/.batch/logs/            one log per run
+    OUT/.batch/parts/           incomplete downloads
+"""
+
+from __future__ import annotations
+
+import functools
+import secrets
+import shutil
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch_runner.errors import FolderRefused
+from batch_runner.util.fs import sync_folder
+
+
+@dataclass(frozen=True)
+class JobFolder:
+    """The paths of one job's output folder."""
+
+    root: Path
+
+    @functools.cached_property
+    def batch(self) -> Path:
+        """Return the folder for everything that is not a result."""
+        return self.root / ".batch"
+
+    @functools.cached_property
+    def journal(self) -> Path:
+        return self.batch / "journal.sqlite"
+
+    @functools.cached_property
+    def lock(self) -> Path:
+        return self.batch / "lock"
+
+    @functools.cached_property
+    def parts(self) -> Path:
+        return self.batch / "parts"
+
+    @functools.cached_property
+    def logs(self) -> Path:
+        return self.batch / "logs"
+
+    @functools.cached_property
+    def marker(self) -> Path:
+        return self.root / ".batch-job.json"
+
+    @functools.cached_property
+    def fallback_log(self) -> Path:
+        return self.batch / "fallback.jsonl"
+
+    @functools.cached_property
+    def old_fallback_log(self) -> Path:
+        """Return where programs of journal version 1 kept the fallback log."""
+        return self.batch / "emergency.jsonl"
+
+    def has_job(self) -> bool:
+        return self.journal.exists() or self.marker.exists()
+
+    def prepare(self) -> None:
+        """Create the folders, readable by their owner only, and check that they are writable.
+
+        Raises:
+            FolderRefused: a file or a link is in the way, or a folder is not writable.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            for folder in (self.batch, self.parts, self.logs):
+                folder.mkdir(exist_ok=True, mode=0o700)
+                if not stat.S_ISDIR(folder.lstat().st_mode):
+                    raise FolderRefused(f"{folder} is a symbolic link; remove it")
+            probe = self.parts / f"probe-{secrets.token_hex(4)}"
+            probe.touch(mode=0o600)
+            probe.unlink()
+            for folder in (self.batch, self.root, self.root.parent):
+                sync_folder(folder)
+        except OSError as error:
+            raise self.output_folder_error(error) from error
+
+    def output_folder_error(self, error: OSError) -> FolderRefused:
+        return FolderRefused(
+            f"the output folder {self.root} cannot be used: {error.strerror or error}; "
+            "choose another with --output or `output: {folder: …}`"
+        )
+
+    def clear_parts(self) -> None:
+        """Remove the incomplete downloads of a killed run."""
+        for part in self.parts.iterdir():
+            part.unlink(missing_ok=True)
+
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self.batch).free

@@ -1,0 +1,83 @@
+"""Continue from where earlier runs stopped, however they ended."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from batch_runner.jobdir.fallback_log import FallbackLog
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal import Change, Journal
+from batch_runner.journal.base import TaskIdTaken, held_instead
+from batch_runner.lifecycle import FILE_GONE, Event, ItemStatus
+from batch_runner.util.text import replace_lone_surrogates
+
+
+def recover(folder: JobFolder, journal: Journal, fallback_log: FallbackLog) -> int:
+    """Put every item where this run can continue; return the number of `requeue_missing_files`."""
+    folder.clear_parts()
+    replay_fallback_log(fallback_log, journal)
+    journal.recover()
+    requeued = requeue_missing_files(folder, journal)
+    journal.tell_high_water()
+    return requeued
+
+
+def replay_fallback_log(fallback_log: FallbackLog, journal: Journal) -> None:
+    """Move the outcomes that an earlier run could not journal into the journal."""
+    for entry in fallback_log.entries():
+        status = journal.status_of(str(entry.get("key")))
+        if (change := _parse_entry(entry, status)) is None:
+            continue
+        try:
+            journal.apply(change)
+        except TaskIdTaken as error:
+            if status is ItemStatus.SUBMITTING:  # otherwise it is held already
+                journal.apply(held_instead(change, error))
+    fallback_log.clear()
+
+
+def _parse_entry(entry: dict[str, Any], status: ItemStatus | None) -> Change | None:
+    """Return the change that an entry means for an item of this status, None if none."""
+    try:
+        event = Event(str(entry.get("event")))
+    except ValueError:
+        return None
+    if status is ItemStatus.HELD and event is Event.SUBMIT_CONFIRMED:
+        event = Event.ATTACHED
+    elif status is not ItemStatus.SUBMITTING:
+        return None
+
+    def text(name: str) -> str | None:
+        value = entry.get(name)
+        return replace_lone_surrogates(value) if isinstance(value, str) else None
+
+    return Change(
+        key=str(entry["key"]),
+        event=event,
+        task_id=text("task_id"),
+        reason=text("reason"),
+        message=text("message"),
+    )
+
+
+def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:
+    """Have the missing files of done items downloaded again, which is free; return how many items.
+
+    One listing of the folder instead of one `stat` per file; only names that are not in it, such
+    as another Unicode form of an accent, are looked up one by one.
+    """
+    with os.scandir(folder.root) as entries:
+        listed = {entry.name for entry in entries}
+    incomplete = []
+    for key, names in journal.placed():
+        if not listed.issuperset(names):
+            missing = [name for name in names if not os.path.lexists(folder.root / name)]
+            if missing:
+                incomplete.append((key, missing))
+    for key, missing in incomplete:
+        message = f"missing on disk: {', '.join(missing)}; downloaded again, not paid again"
+        event = Event.FILE_MISSING
+        journal.apply(Change(key=key, event=event, reason=FILE_GONE, message=message))
+        journal.apply(Change(key=key, event=Event.DOWNLOAD_RESUMED))
+    return len(incomplete)

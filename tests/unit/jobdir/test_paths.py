@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from batch_runner.errors import FolderRefused
+from batch_runner.jobdir.paths import JobFolder
+
+
+def test_folders_are_private_to_their_owner(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "deep" / "out")
+
+    folder.prepare()
+    folder.prepare()
+
+    for path in (folder.root, folder.batch, folder.parts, folder.logs):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
+    assert list(folder.parts.iterdir()) == []
+
+
+def test_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("not a folder")
+
+    with pytest.raises(FolderRefused, match=r"out cannot be used: File exists; choose another"):
+        JobFolder(tmp_path / "out").prepare()
+
+
+def test_link_in_place_of_the_batch_folder_is_refused(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "out")
+    folder.root.mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    folder.batch.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(FolderRefused, match="is a symbolic link; remove it"):
+        folder.prepare()
+
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_clear_parts_removes_only_incomplete_files(folder: JobFolder) -> None:
+    (folder.parts / "a.part").write_bytes(b"half")
+    (folder.root / "card.png").write_bytes(b"complete")
+
+    folder.clear_parts()
+
+    assert list(folder.parts.iterdir()) == []
+    assert (folder.root / "card.png").read_bytes() == b"complete"

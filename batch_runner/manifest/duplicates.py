@@ -1,41 +1,33 @@
-"""No two items alike: what a million identities, ids and names cost when only compared.
+"""Find items with the same key, id or file name among a million, in little memory.
 
-Eight bytes of each are kept, sorted into bins, and compared bin by bin at the end. Only when two of
-them agree is the job gone through once more, to say which two items they are of; that also clears
-up a chance agreement.
+Only an 8-byte hash of each key, id and name is kept. When two hashes are equal, the items are made
+once more to name the two and to rule out a collision.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import NamedTuple
 
 from batch_runner.manifest.diagnostics import Diagnostics, Location
 from batch_runner.manifest.filenames import folded
 from batch_runner.models import ItemSpec
 
-#: Bins of hashes, a power of two: a set of one bin of a million items is 4,000 numbers.
-_BINS = 256
-
 
 class DuplicateDetector:
-    """Notes what must differ between items."""
+    """Records what must differ between items."""
 
     def __init__(self, *, requests: bool = True) -> None:
-        self._requests = requests  # whether two items that send the same are a mistake
-        self._keys, self._ids, self._names = _bins(), _bins(), _bins()
+        self._requests = requests  # whether two items with the same request are an error
+        self._keys, self._ids, self._names = array("q"), array("q"), array("q")
 
-    def note(self, spec: ItemSpec) -> None:
-        """Remember one item."""
+    def add(self, spec: ItemSpec) -> None:
         if self._requests:
-            number = hash(spec.key)
-            self._keys[number % _BINS].append(number)
-        number = hash(spec.id)
-        self._ids[number % _BINS].append(number)
-        number = hash(folded(spec.name))
-        self._names[number % _BINS].append(number)
+            self._keys.append(hash(spec.key))
+        self._ids.append(hash(spec.id))
+        self._names.append(hash(folded(spec.name)))
 
     def report_repeated(
         self, again: Iterable[tuple[Location, ItemSpec]], report: Diagnostics
@@ -67,17 +59,8 @@ class _Met(NamedTuple):
     name: str
 
 
-def _bins() -> list[array[int]]:
-    return [array("q") for _ in range(_BINS)]
-
-
-def _repeated(bins: list[array[int]]) -> set[int]:
-    """Return the hashes that are there twice."""
-    found: set[int] = set()
-    for one in bins:
-        if len(set(one)) < len(one):
-            found |= {number for number, count in Counter(one).items() if count > 1}
-    return found
+def _repeated(hashes: array[int]) -> set[int]:
+    return {one for one, following in pairwise(sorted(hashes)) if one == following}
 
 
 def _same_request(place: Location, spec: ItemSpec, other: _Met, report: Diagnostics) -> None:

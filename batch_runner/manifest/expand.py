@@ -72,7 +72,7 @@ class Items:
         """
         unique = DuplicateDetector(requests=requests)
         for _, spec in self._placed(report, limit):
-            unique.note(spec)
+            unique.add(spec)
             yield spec
         unique.report_repeated(self._placed(Diagnostics(), limit), report)
 

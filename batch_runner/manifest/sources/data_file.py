@@ -20,7 +20,6 @@ from batch_runner.manifest.variables import check_value
 #: Longest line of a data file, in bytes.
 MAX_LINE = 1_000_000
 
-_NESTED = (dict, list)
 _NOT_NAME = re.compile(r"\W+")
 
 
@@ -83,10 +82,7 @@ class Rows:
         self, place: Location, variables: dict[str, Any], report: Diagnostics
     ) -> Entry | None:
         for value in variables.values():
-            if type(value) is str:
-                if "{" in value or ":" in value or len(value) > 1000:
-                    check_value(value, place, report)
-            elif type(value) in _NESTED and not check_value(value, place, report):
+            if not check_value(value, place, report):
                 return None
         own_id = variables.pop("id", None)
         if own_id is not None:
@@ -227,13 +223,6 @@ def _lines(path: Path) -> Iterator[str]:
 
 
 def _parse(line: str) -> Any:
-    try:
-        value, end = _read(line)
-        # With as many colons as names, no name is there twice.
-        if line[end:] in _ENDS and "\\u" not in line and line.count(":") == len(value):
-            return value
-    except (TypeError, ValueError):
-        pass
     value = _decode(line)
     if "\\u" in line:
         # Half of a surrogate pair can be written in JSON and sent nowhere.
@@ -252,6 +241,4 @@ def _no_constant(word: str) -> float:
     raise ValueError(f"{word} is not a number that can be sent")
 
 
-_ENDS = ("\n", "")
-_read = json.JSONDecoder(parse_constant=_no_constant).raw_decode
 _decode = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant).decode

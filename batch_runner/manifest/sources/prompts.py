@@ -17,7 +17,7 @@ from batch_runner.manifest.templates.request import (
 from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_value, check_variable
-from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence, is_broken, plain
+from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, is_broken, plain
 
 _OWN_KEYS = frozenset(Prompt.model_fields)
 
@@ -54,15 +54,7 @@ class Prompts:
         if not self._node.items:
             report.add(place, "prompts: wanted at least one prompt", hint=_LIST)
         for number, node in enumerate(self._node.items, start=1):
-            text = node.value if type(node) is Scalar else None
-            if (
-                type(text) is str
-                and not is_blank(text)
-                and "{" not in text
-                and len(text) <= MAX_TEXT
-            ):
-                yield Entry(Location(self._label, node.line, node.column), {"prompt": text})
-            elif entry := self._entry(node, f"prompts[{number}]", report):
+            if entry := self._entry(node, f"prompts[{number}]", report):
                 yield entry
 
     def _entry(self, node: Node, item: str, report: Diagnostics) -> Entry | None:

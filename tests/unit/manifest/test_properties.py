@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -215,3 +216,9 @@ def outcome(source: str, scope: dict[str, Any]) -> str:
 def test_a_random_template_renders_or_is_refused(source: str) -> None:
     scope = {"x": [1, 2], "y": {"z": "v"}, "seed": lambda name="": 7, "pick": lambda of: of[0]}
     assert isinstance(outcome(source, scope), str)
+
+
+@often
+@given(st.text(st.characters(codec="ascii"), max_size=40))
+def test_slug_of_ascii_text_is_its_lower_case_words(text: str) -> None:
+    assert slug(text) == "-".join(re.findall(r"[a-z0-9]+", text.replace("'", "").lower()))

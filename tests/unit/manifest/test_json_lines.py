@@ -1,9 +1,8 @@
-"""The quick ways mean the same as the long ones: JSON lines, slugs."""
+"""Lines of a JSONL file are read as strictly as `json` with hooks against duplicates and NaN."""
 
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch_runner.manifest.diagnostics import Diagnostics
-from batch_runner.manifest.filenames import slug
 from batch_runner.manifest.sources.data_file import Rows
 
 often = settings(max_examples=200, deadline=None)
@@ -31,8 +29,6 @@ values = st.recursive(
 )
 
 
-# --- JSON lines ---------------------------------------------------------------------------------
-
 names = st.sampled_from(["a", "b", "c:d", 'q"', "é", "\\u0061"])
 inner_json = values.map(json.dumps) | st.sampled_from(
     ['"a:b"', '{"a":1,"a":2}', "NaN", "1e400", '"\\ud83d"', '"x', "[", '"\\u00e9"', " 1 "]
@@ -46,7 +42,7 @@ json_lines = st.builds(
 
 
 def strictly(line: str) -> dict[str, Any] | None:
-    """Return the row as the long way reads it, None when it is refused."""
+    """Return the row as strict JSON, None when it is refused."""
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         if len(dict(pairs)) < len(pairs):
@@ -67,7 +63,7 @@ def strictly(line: str) -> dict[str, Any] | None:
 
 @often
 @given(json_lines)
-def test_a_json_line_is_read_as_strictly_as_ever(line: str) -> None:
+def test_json_line_is_read_strictly(line: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rows.jsonl"
         path.write_bytes(line.encode())
@@ -76,12 +72,3 @@ def test_a_json_line_is_read_as_strictly_as_ever(line: str) -> None:
 
     wanted = strictly(line)
     assert json.dumps(rows) == json.dumps([] if wanted is None else [wanted])
-
-
-# --- slugs --------------------------------------------------------------------------------------
-
-
-@often
-@given(st.text(st.characters(codec="ascii"), max_size=40))
-def test_the_slug_of_ascii_is_its_words_in_lower_case(text: str) -> None:
-    assert slug(text) == "-".join(re.findall(r"[a-z0-9]+", text.replace("'", "").lower()))

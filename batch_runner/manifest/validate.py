@@ -19,6 +19,7 @@ from batch_runner.manifest.diagnostics import (
 )
 from batch_runner.manifest.schema_types import kind
 from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
+from batch_runner.settings import RENAMED_SETTINGS
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -99,6 +100,15 @@ def _add(
         place = Location(label, found.line, found.column)
         report.add(place, f"the key {missing} is missing", item=item, hint=hint)
         return
+    if error["type"] == "extra_forbidden" and isinstance(found, Mapping) and len(steps) == 1:
+        renamed = [(*steps, name) for name in found.keys if _new_name((*steps, name))]
+        for path in renamed:
+            key = key_of(node, path)
+            message = f"there is no key {shown('.'.join(map(str, path)))}"
+            place = Location(label, key.line, key.column)
+            report.add(place, message, item=item, hint=f"renamed to {_new_name(path)}")
+        if renamed:
+            return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
     message, hint = _words(error, model, steps)
     report.add(Location(label, at.line, at.column), message, item=item, hint=hint)
@@ -120,6 +130,8 @@ def _words(
         case "extra_forbidden":
             if looks_secret(f"{name}:"):
                 return "this looks like a key, which no manifest may hold", KEY_HINT
+            if new_name := _new_name(steps):
+                return f"there is no key {shown(name)}", f"renamed to {new_name}"
             known = _known_keys(model, steps[:-1])
             listed = "known here: " + ", ".join(known)
             return f"there is no key {shown(name)}", did_you_mean(name, known, otherwise=listed)
@@ -135,6 +147,11 @@ def _words(
     if wanted:
         return f"{_subject(steps)}wanted {wanted}, this is {seen}", _hint(error["type"], value)
     return f"{_subject(steps)}{error['msg'][0].lower()}{error['msg'][1:]}", None
+
+
+def _new_name(steps: tuple[int | str, ...]) -> str | None:
+    """Return the present name of the setting at `steps`, None when it was not renamed."""
+    return RENAMED_SETTINGS.get(".".join(map(str, steps)))
 
 
 def _wanted(what: str, context: dict[str, Any]) -> str | None:

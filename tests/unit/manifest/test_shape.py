@@ -8,7 +8,7 @@ import pytest
 
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
-from batch_runner.settings import Limits
+from batch_runner.settings import RENAMED_SETTINGS, Limits
 from batch_runner.units import Price, Rate
 from tests.unit.manifest.helpers import HEAD, place, problems_of, the_problem, write
 
@@ -87,6 +87,17 @@ def test_a_misspelt_key_is_not_reported_as_missing_as_well(tmp_path: Path) -> No
     problem = the_problem(tmp_path, text)
 
     assert problem.hint == "did you mean workflow?"
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_SETTINGS.items())
+def test_renamed_setting_is_refused_with_its_new_name(tmp_path: Path, old: str, new: str) -> None:
+    block, name = old.split(".")
+
+    problem = the_problem(tmp_path, GOOD + f"{block}:\n  {name}: 3\n")
+
+    assert place(problem) == (GOOD.count("\n") + 2, 3)
+    assert name in problem.message
+    assert problem.hint == f"renamed to {new}"
 
 
 @pytest.mark.parametrize("line", ["api_key: sk-not-for-the-log", "baicai: {token: abcdefgh}"])

@@ -139,7 +139,7 @@ def did_you_mean(word: str, options: Iterable[str], *, otherwise: str | None = N
     return f"did you mean {found}?" if found else otherwise
 
 
-def shown(value: object, *, width: int = 60) -> str:
+def excerpt(value: object, *, width: int = 60) -> str:
     """Return a value as it may stand in a message: short, one line, no control characters."""
     text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(value))
     return text if len(text) <= width else text[: width - 1] + "…"
@@ -155,9 +155,9 @@ def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
         line=place.line,
         column=place.column,
         message=finding.message,
-        item=shown(finding.item) if finding.item is not None else None,
+        item=excerpt(finding.item) if finding.item is not None else None,
         hint=finding.hint,
-        source_line=shown(source_line, width=LINE_WIDTH) if source_line is not None else None,
+        source_line=excerpt(source_line, width=LINE_WIDTH) if source_line is not None else None,
     )
 
 

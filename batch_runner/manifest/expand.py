@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from batch_runner.manifest import filenames as names
-from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
+from batch_runner.manifest import filenames
+from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.duplicates import DuplicateDetector
 from batch_runner.manifest.input_files import InputRefusedError, Inputs
 from batch_runner.manifest.schema_types import is_blank
@@ -31,12 +31,12 @@ class ExpansionContext:
     """All that the items of one job have in common."""
 
     provider: str
-    recipe: RequestTemplate
+    request: RequestTemplate
     base: Scope  # variables by default, but for the prompt
     default_prompt: LocatedTemplate | None
     files: dict[str, LocatedTemplate]
     combinations: list[Combination]
-    draws: bool  # whether any template calls seed() or pick()
+    uses_random: bool  # whether any template calls seed() or pick()
 
 
 class _ItemFailedError(Exception):
@@ -53,15 +53,15 @@ class Items:
 
     def __init__(
         self,
-        blueprint: ExpansionContext,
+        context: ExpansionContext,
         entries: Callable[[Diagnostics], Iterator[Entry]],
         inputs: Inputs,
     ) -> None:
-        self._blueprint = blueprint
+        self._context = context
         self._entries = entries
         self._inputs = inputs
-        self._draws = blueprint.draws
-        self._files_use_id = any("id" in one.template.uses for one in blueprint.files.values())
+        self._uses_random = context.uses_random
+        self._files_use_id = any("id" in one.template.uses for one in context.files.values())
 
     def checked(
         self, report: Diagnostics, *, limit: int | None = None, requests: bool = True
@@ -70,11 +70,11 @@ class Items:
 
         `limit` is the number of items looked at; without `requests` two items may send the same.
         """
-        unique = DuplicateDetector(requests=requests)
+        duplicates = DuplicateDetector(requests=requests)
         for _, spec in self._placed(report, limit):
-            unique.add(spec)
+            duplicates.add(spec)
             yield spec
-        unique.report_repeated(self._placed(Diagnostics(), limit), report)
+        duplicates.report_repeated(self._placed(Diagnostics(), limit), report)
 
     def _placed(
         self, report: Diagnostics, limit: int | None
@@ -82,13 +82,13 @@ class Items:
         """Yield items with their places: entry by entry, in it by combination, in it by try."""
         position = 0
         for entry in self._entries(report):
-            recipe = entry.recipe or self._blueprint.recipe
-            for combination in self._blueprint.combinations:
-                for n in range(1, recipe.repeat + 1):
+            request = entry.request or self._context.request
+            for combination in self._context.combinations:
+                for n in range(1, request.repeat + 1):
                     if position == limit:
                         return
                     try:
-                        yield entry.place, self._item(entry, recipe, combination, n, position)
+                        yield entry.place, self._item(entry, request, combination, n, position)
                     except (RenderFailedError, _ItemFailedError) as error:
                         self._report_failed(error, entry, combination, report)
                     position += 1
@@ -109,25 +109,30 @@ class Items:
         report.add(place, str(error), item=item or None, hint=hint)
 
     def _item(
-        self, entry: Entry, recipe: RequestTemplate, combination: Combination, n: int, position: int
+        self,
+        entry: Entry,
+        request: RequestTemplate,
+        combination: Combination,
+        n: int,
+        position: int,
     ) -> ItemSpec:
-        scope, files = self._scope(entry, recipe, combination, n)
-        workflow = recipe.workflow.template.render(scope)
-        params = fill(recipe.params, scope)
+        scope, files = self._scope(entry, request, combination, n)
+        workflow = request.workflow.template.render(scope)
+        params = fill(request.params, scope)
         prompt = _prompt(scope, params, entry)
-        content = _content([self._blueprint.provider, workflow, params], entry)
+        content = _content([self._context.provider, workflow, params], entry)
         # The first try is the item as it was before anyone asked for a second: raising `repeat`
         # later pays for the new tries only.
         plain_key = _digest(content)
         key = plain_key if n == 1 else _digest(f"{content}#{n}")
         if "id" not in scope:
             scope["id"] = _id(entry, combination, scope, plain_key)
-        item_id, name = scope["id"], names.without_ending(recipe.name.template.render(scope))
-        if recipe.repeat > 1:
+        item_id, name = scope["id"], filenames.without_ending(request.name.template.render(scope))
+        if request.repeat > 1:
             item_id = f"{item_id}-{n}"
-            name = name if "n" in recipe.name.template.uses else f"{name}-{n}"
-        if reason := names.refusal(name):
-            raise _ItemFailedError(*_bad_name(name, reason, entry, recipe))
+            name = name if "n" in request.name.template.uses else f"{name}-{n}"
+        if reason := filenames.refusal(name):
+            raise _ItemFailedError(*_bad_name(name, reason, entry, request))
         return ItemSpec(
             key=key,
             position=position,
@@ -136,31 +141,31 @@ class Items:
             prompt=prompt,
             workflow=workflow,
             params=params,
-            variables=_told(entry, combination, n if recipe.repeat > 1 else None),
+            variables=_shown_variables(entry, combination, n if request.repeat > 1 else None),
             files=files,
-            attempts=recipe.attempts,
+            attempts=request.attempts,
             source=f"{entry.place.path}:{entry.place.line}",
         )
 
     def _scope(
-        self, entry: Entry, recipe: RequestTemplate, combination: Combination, n: int
+        self, entry: Entry, request: RequestTemplate, combination: Combination, n: int
     ) -> tuple[Scope, tuple[InputFile, ...]]:
         """Return everything that this item's templates can name, and its input files."""
-        blueprint = self._blueprint
-        scope: Scope = {**blueprint.base, **entry.variables, **combination.values}
+        context = self._context
+        scope: Scope = {**context.base, **entry.variables, **combination.values}
         scope["n"] = n
         scope[IDS] = combination.ids
-        if self._draws:
+        if self._uses_random:
             draw = ItemRandom([entry.id, entry.variables, combination.values, n])
             scope["seed"], scope["pick"] = draw.seed, draw.pick
         template = entry.prompt
         if template is None and "prompt" not in scope:
-            template = blueprint.default_prompt
-        uses = recipe.uses | template.template.uses if template else recipe.uses
+            template = context.default_prompt
+        uses = request.uses | template.template.uses if template else request.uses
         if "id" in uses or self._files_use_id:
             scope["id"] = _early_id(entry, combination, scope)
         files: list[InputFile] = []
-        for name, path in blueprint.files.items():
+        for name, path in context.files.items():
             if name in uses:
                 files.append(self._input(path, scope))
                 scope[name] = UPLOAD_MARK + files[-1].sha256
@@ -208,7 +213,7 @@ def _id(entry: Entry, combination: Combination, scope: Scope, digest: str) -> st
     own = digest[:ID_DIGITS]
     if combination.label:
         own = f"{combination.label}-{own}"
-    words = names.slug(text)
+    words = filenames.slug(text)
     return f"{words}-{own}" if words else own
 
 
@@ -218,14 +223,18 @@ def _early_id(entry: Entry, combination: Combination, scope: Scope) -> str:
     return _id(entry, combination, scope, _digest(own))
 
 
-_TOLD = (str, int, float)
+_SHOWN_TYPES = (str, int, float)
 
 
-def _told(entry: Entry, combination: Combination, n: int | None) -> dict[str, str]:
+def _shown_variables(entry: Entry, combination: Combination, n: int | None) -> dict[str, str]:
     """Return the variables that tell an item from its siblings, as the report shows them."""
     told = dict(combination.ids)
     for name, value in entry.variables.items():
-        if isinstance(value, _TOLD) and name != "prompt" and len(text := str(value)) <= SHORT:
+        if (
+            isinstance(value, _SHOWN_TYPES)
+            and name != "prompt"
+            and len(text := str(value)) <= SHORT
+        ):
             told[name] = text
     if n is not None:
         told["n"] = str(n)
@@ -233,9 +242,9 @@ def _told(entry: Entry, combination: Combination, n: int | None) -> dict[str, st
 
 
 def _bad_name(
-    name: str, reason: str, entry: Entry, recipe: RequestTemplate
+    name: str, reason: str, entry: Entry, request: RequestTemplate
 ) -> tuple[str, Location, str | None]:
-    message = f"its file cannot be called {shown(name)!r}: {reason}"
-    if "{{" in recipe.name.template.source and entry.id is None:
+    message = f"its file cannot be called {excerpt(name)!r}: {reason}"
+    if "{{" in request.name.template.source and entry.id is None:
         return message, entry.place, "give the item an id, or use {{ value | slug }} in output.name"
     return message, entry.place, "use letters, digits, - and _"

@@ -10,8 +10,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from batch_runner.manifest import filenames as names
-from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, shown
+from batch_runner.manifest import filenames
+from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, excerpt
 from batch_runner.manifest.expand import ExpansionContext, Items
 from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.input_files import Inputs
@@ -19,7 +19,7 @@ from batch_runner.manifest.manifest import Manifest
 from batch_runner.manifest.schema import SETTINGS_BLOCKS, Document
 from batch_runner.manifest.sources.all import Sources
 from batch_runner.manifest.templates.compiler import Compiler
-from batch_runner.manifest.templates.request import PlacedCompiler, RequestTemplate
+from batch_runner.manifest.templates.request import LocatingCompiler, RequestTemplate
 from batch_runner.manifest.templates.sandbox import MARKERS, StandIn
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_variable
@@ -28,7 +28,7 @@ from batch_runner.manifest.yaml.reader import read_document
 from batch_runner.settings import Settings
 
 #: Items that are looked at for further mistakes when the manifest has some already.
-LOOKED_AT = 10_000
+CHECKED_AFTER_ERRORS = 10_000
 
 # Stand in for what is missing or wrong and reported, so that the rest can be checked.
 _PLACEHOLDERS: dict[str, Any] = {"workflow": "unknown", "params": {"unknown": {}}}
@@ -73,10 +73,10 @@ class _Loader:
         self._check_workflows()
         job = self._job()
         compiler = self._compiler()
-        recipe = self._recipe(compiler)
-        items = self._items(job, recipe, compiler)
+        request = self._request(compiler)
+        items = self._items(job, request, compiler)
         if self._report:
-            self._look_at(items, alike=bool(compiler.unknown))
+            self._check_items(items, alike=bool(compiler.unknown))
         self._report.raise_if_any()
         return Manifest(
             path=self._path,
@@ -92,16 +92,16 @@ class _Loader:
             data=None if document.files else sources.data,
         )
 
-    def _compiler(self) -> PlacedCompiler:
+    def _compiler(self) -> LocatingCompiler:
         matrix = self._sources.matrix
-        return PlacedCompiler(
+        return LocatingCompiler(
             Compiler(frozenset(matrix.names if matrix else ())),
             self._sources.variables(),
             self._label,
             self._report,
         )
 
-    def _recipe(self, compiler: PlacedCompiler) -> RequestTemplate:
+    def _request(self, compiler: LocatingCompiler) -> RequestTemplate:
         document = self._document
         workflow = compiler.compile(document.workflow, self._place("workflow"))
         written = self._root.items.get("params", Mapping(1, 1))
@@ -116,7 +116,7 @@ class _Loader:
             repeat=document.repeat,
         )
 
-    def _items(self, job: str, recipe: RequestTemplate, compiler: PlacedCompiler) -> Items:
+    def _items(self, job: str, request: RequestTemplate, compiler: LocatingCompiler) -> Items:
         document, sources = self._document, self._sources
         files = {
             name: compiler.compile(path, self._place("files", name))
@@ -128,29 +128,29 @@ class _Loader:
         if default is not None:
             place = self._place("defaults", "prompt")
             default_prompt = compiler.compile(str(default), place)
-        sources.read_prompts(recipe, compiler, self._report)
+        sources.read_prompts(request, compiler, self._report)
         self._check_used(compiler)
         # What is unknown is reported; with something in its place the items can be looked at.
         stand_ins = dict.fromkeys(compiler.unknown, StandIn("unknown"))
-        blueprint = ExpansionContext(
+        context = ExpansionContext(
             provider=document.provider,
-            recipe=recipe,
+            request=request,
             base={**stand_ins, **defaults, "job": job},
             default_prompt=default_prompt,
             files=files,
             combinations=sources.combinations,
-            draws=bool(compiler.used & {"seed", "pick"}),
+            uses_random=bool(compiler.used & {"seed", "pick"}),
         )
-        return Items(blueprint, sources.entries, Inputs(self._folder))
+        return Items(context, sources.entries, Inputs(self._folder))
 
     def _job(self) -> str:
         """Return the job's name: as given, or that of the file."""
         if self._document.job is not None:
             return self._document.job
         stem = self._path.name.removesuffix(".yaml").removesuffix(".yml")
-        reason = names.refusal(stem)
+        reason = filenames.refusal(stem)
         if reason and "job" not in self._wrong:
-            message = f"this file's name cannot be the job's, {shown(stem)!r}: {reason}"
+            message = f"this file's name cannot be the job's, {excerpt(stem)!r}: {reason}"
             self._report.add(Location(self._label), message, hint="write job: and another name")
         return "job" if reason else stem
 
@@ -160,7 +160,7 @@ class _Loader:
             return
         self._report.add(
             self._place("provider"),
-            f"there is no provider {shown(provider)}",
+            f"there is no provider {excerpt(provider)}",
             hint=did_you_mean(provider, providers, otherwise="known: " + ", ".join(providers)),
         )
 
@@ -173,7 +173,7 @@ class _Loader:
         for name in document.files:
             check_variable(name, None, self._place("files", name), self._report)
             if name in document.defaults:
-                message = f"{shown(name)} is a file here and a variable under defaults as well"
+                message = f"{excerpt(name)} is a file here and a variable under defaults as well"
                 self._report.add(self._place("files", name), message, hint="rename one of them")
         self._sources.check_names(self._report)
 
@@ -184,16 +184,16 @@ class _Loader:
             if own.value != job and _is_slip(own.value, job):
                 self._report.add(
                     Location(self._label, own.line, own.column),
-                    f"this workflow is called nearly like the job's: {shown(own.value)}",
+                    f"this workflow is called nearly like the job's: {excerpt(own.value)}",
                     hint=f"did you mean {job}?",
                 )
 
-    def _check_used(self, compiler: PlacedCompiler) -> None:
+    def _check_used(self, compiler: LocatingCompiler) -> None:
         """Report what was written to be sent and is sent nowhere."""
         used, document, sources = compiler.used, self._document, self._sources
         for name in document.files:
             if name not in used:
-                message = f"the file {shown(name)} is used nowhere, so it would not be sent"
+                message = f"the file {excerpt(name)} is used nowhere, so it would not be sent"
                 hint = f'write "{{{{ {name} }}}}" where params want the file'
                 self._report.add(self._place("files", name), message, hint=hint)
         if "params" in self._wrong or used & {"seed", "pick"}:
@@ -206,17 +206,17 @@ class _Loader:
             )
         for name in sources.matrix.own_names if sources.matrix else ():
             if name not in used:
-                message = f"the matrix variable {shown(name)} is used in no template"
+                message = f"the matrix variable {excerpt(name)} is used in no template"
                 self._report.add(
                     self._place("matrix", name),
                     f"{message}, so its values would make no difference",
                     hint=f'write "{{{{ {name} }}}}" in params or in a prompt',
                 )
 
-    def _look_at(self, items: Items, *, alike: bool) -> None:
+    def _check_items(self, items: Items, *, alike: bool) -> None:
         """Look for further mistakes; `alike` items are not compared by what they would send."""
         alike = alike or bool(self._wrong & {"params", "workflow"})
-        for _ in items.checked(self._report, limit=LOOKED_AT, requests=not alike):
+        for _ in items.checked(self._report, limit=CHECKED_AFTER_ERRORS, requests=not alike):
             if self._report.full:
                 return
 

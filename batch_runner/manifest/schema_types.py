@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandle
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from batch_runner.manifest import filenames as names
+from batch_runner.manifest import filenames
 
 #: Variables that every item has, and functions; nothing else may be called like that.
 RESERVED = frozenset({"id", "n", "job", "seed", "pick", "range", "loop", "self"})
@@ -86,7 +86,7 @@ def _id(value: Any) -> Any:
 
 
 def _job(name: str) -> str:
-    if reason := names.refusal(name):
+    if reason := filenames.refusal(name):
         raise ValueError(f"a job's name is also a folder's: {reason}")
     return name
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 
 from batch_runner.manifest.templates.sandbox import MARKERS
-from batch_runner.manifest.yaml.scalars import meaning
+from batch_runner.manifest.yaml.scalars import resolve_scalar
 
 WORKFLOW = "year_of_the_horse_greeting_card"
 FIELD = "6.text"
@@ -89,7 +89,7 @@ _UNQUOTED = re.compile(r"[^\W\d_](?:(?![:#]\s|\s#|:$|\s$)[^\x00-\x1f\x7f-\x9f\u2
 
 def _scalar(text: str) -> str:
     """Return a text as YAML, without quotes where they are not needed."""
-    if _UNQUOTED.fullmatch(text) and meaning(text) == text:
+    if _UNQUOTED.fullmatch(text) and resolve_scalar(text) == text:
         return text
     # JSON would write an emoji as a pair of escapes, which is not YAML.
     quoted = json.dumps(text, ensure_ascii=False)

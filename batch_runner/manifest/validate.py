@@ -14,8 +14,8 @@ from batch_runner.manifest.diagnostics import (
     Location,
     closest,
     did_you_mean,
+    excerpt,
     looks_secret,
-    shown,
 )
 from batch_runner.manifest.schema_types import kind
 from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
@@ -96,7 +96,7 @@ def _add(
             return  # said where the unknown key stands
         hint = f"write for example {_EXAMPLES[missing]}" if missing in _EXAMPLES else None
         if misspelt:
-            hint = f"is it meant by {shown(misspelt)}?"
+            hint = f"is it meant by {excerpt(misspelt)}?"
         place = Location(label, found.line, found.column)
         report.add(place, f"the key {missing} is missing", item=item, hint=hint)
         return
@@ -104,7 +104,7 @@ def _add(
         renamed = [(*steps, name) for name in found.keys if _new_name((*steps, name))]
         for path in renamed:
             key = key_of(node, path)
-            message = f"there is no key {shown('.'.join(map(str, path)))}"
+            message = f"there is no key {excerpt('.'.join(map(str, path)))}"
             place = Location(label, key.line, key.column)
             report.add(place, message, item=item, hint=f"renamed to {_new_name(path)}")
         if renamed:
@@ -131,17 +131,17 @@ def _words(
             if looks_secret(f"{name}:"):
                 return "this looks like a key, which no manifest may hold", KEY_HINT
             if new_name := _new_name(steps):
-                return f"there is no key {shown(name)}", f"renamed to {new_name}"
+                return f"there is no key {excerpt(name)}", f"renamed to {new_name}"
             known = _known_keys(model, steps[:-1])
             listed = "known here: " + ", ".join(known)
-            return f"there is no key {shown(name)}", did_you_mean(name, known, otherwise=listed)
+            return f"there is no key {excerpt(name)}", did_you_mean(name, known, otherwise=listed)
         case "value_error":
             words = str(context["error"])
             return f"{_subject(steps)}{words}{_seen(words, value)}", None
         case "literal_error":
-            return f"{_subject(steps)}wanted {context['expected']}, this is {shown(value)}", None
+            return f"{_subject(steps)}wanted {context['expected']}, this is {excerpt(value)}", None
     wanted = _wanted(error["type"], context)
-    seen = shown(value) if isinstance(value, str | int | float) else kind(value)
+    seen = excerpt(value) if isinstance(value, str | int | float) else kind(value)
     if value in ([], {}) or not seen.strip():
         seen = "empty"
     if wanted:
@@ -189,13 +189,13 @@ def _hint(what: str, value: object) -> str | None:
 def _subject(steps: tuple[int | str, ...]) -> str:
     """Return the dotted name of the value, with a colon."""
     words = [str(step) for step in steps if isinstance(step, str)]
-    return f"{shown('.'.join(words))}: " if words else ""
+    return f"{excerpt('.'.join(words))}: " if words else ""
 
 
 def _seen(words: str, value: object) -> str:
     if "this is" in words or not isinstance(value, str | int | float) or not str(value).strip():
         return ""
-    return f", this is {shown(value)}"
+    return f", this is {excerpt(value)}"
 
 
 def _known_keys(model: type[BaseModel], steps: tuple[int | str, ...]) -> list[str]:

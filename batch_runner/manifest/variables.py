@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.schema_types import variable_refusal
 from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.yaml.syntax_errors import MAX_DEPTH
@@ -21,7 +21,7 @@ def check_name(name: str, place: Location, report: Diagnostics) -> bool:
     """Say whether a variable can be called this; report it when it cannot."""
     reason = variable_refusal(name)
     if reason:
-        report.add(place, f"{shown(name)} cannot be a variable: {reason}", hint="rename it")
+        report.add(place, f"{excerpt(name)} cannot be a variable: {reason}", hint="rename it")
     return reason is None
 
 
@@ -49,7 +49,7 @@ def _check_text(value: str, place: Location, report: Diagnostics, item: str | No
     if MARKERS.search(value):
         report.add(
             report.locate(place, "{"),
-            f"this value would be sent with its brackets: {shown(value)}",
+            f"this value would be sent with its brackets: {excerpt(value)}",
             item=item,
             hint="templates belong into params, prompts, files, output.name or defaults.prompt",
         )

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.schema import Document, Prompt
 from batch_runner.manifest.sources.data_file import Rows
 from batch_runner.manifest.sources.matrix import Combination, Matrix
 from batch_runner.manifest.sources.prompts import Entry, Prompts
-from batch_runner.manifest.templates.request import PlacedCompiler, RequestTemplate
+from batch_runner.manifest.templates.request import LocatingCompiler, RequestTemplate
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence
 
 #: Variables that every item has.
-ALWAYS = frozenset({"id", "n", "job"})
+BUILT_IN = frozenset({"id", "n", "job"})
 
 # Keys of a prompt that are no variables; `name` is one as well.
-_WISHES = Prompt.model_fields.keys() - {"prompt", "name"}
+_OWN_SETTINGS = Prompt.model_fields.keys() - {"prompt", "name"}
 
 _NO_COMBINATION = [Combination({}, {}, "")]
 
@@ -53,7 +53,7 @@ class Sources:
 
     def variables(self) -> frozenset[str] | None:
         """Return every variable that some item has, None when the rows may bring any."""
-        known = {*ALWAYS, *self._document.defaults, *self._document.files}
+        known = {*BUILT_IN, *self._document.defaults, *self._document.files}
         known |= {name for entry in self._own_variables() for name in entry}
         if self.matrix:
             known.update(self.matrix.names)
@@ -65,13 +65,13 @@ class Sources:
         return frozenset(known)
 
     def read_prompts(
-        self, recipe: RequestTemplate, compiler: PlacedCompiler, report: Diagnostics
+        self, request: RequestTemplate, compiler: LocatingCompiler, report: Diagnostics
     ) -> None:
         """Check the prompts, all of them; from now on `entries` has them."""
         node = self._root.items.get("prompts")
         if node is None:
             return
-        self._prompts = Prompts(node, recipe, compiler, self._label)
+        self._prompts = Prompts(node, request, compiler, self._label)
         for _ in self._prompts.entries(report):
             pass
 
@@ -113,11 +113,13 @@ class Sources:
         places = {name: self._place(self._root.items["items_from"]) for name in columns}
         for entry in self._mappings():
             own = entry.keys.items()
-            places.update({name: self._place(key) for name, key in own if name not in _WISHES})
+            places.update(
+                {name: self._place(key) for name, key in own if name not in _OWN_SETTINGS}
+            )
         if self._root.items.get("prompts") is not None:
             places.setdefault("prompt", self._place(self._root.items["prompts"]))
         for name in places.keys() & names:
-            message = f"{shown(name)} is a variable here and in the matrix as well"
+            message = f"{excerpt(name)} is a variable here and in the matrix as well"
             report.add(places[name], message, hint="rename one of them")
 
     def _own_variables(self) -> Iterator[set[str]]:
@@ -126,7 +128,7 @@ class Sources:
             yield {"prompt"}
         for entry in self._mappings():
             if "prompt" in entry.items:  # without it, it is a text with a colon in it
-                yield entry.items.keys() - _WISHES
+                yield entry.items.keys() - _OWN_SETTINGS
 
     def _mappings(self) -> Iterator[Mapping]:
         node = self._root.items.get("prompts")

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.schema_types import is_blank, kind, variable_refusal
 from batch_runner.manifest.sources.prompts import Entry
 from batch_runner.manifest.variables import check_value
@@ -146,8 +146,8 @@ class Rows:
             reason = None if name == "id" else variable_refusal(name)
             if reason or names.count(name) > 1:
                 good = False
-                text = f"{shown(column)!r} cannot be a column: {reason}"
-                twice = f"there are two columns {shown(name)}"
+                text = f"{excerpt(column)!r} cannot be a column: {reason}"
+                twice = f"there are two columns {excerpt(name)}"
                 report.add(Location(self._label), text if reason else twice, hint="rename it")
         return good
 
@@ -179,10 +179,10 @@ class Rows:
     def _check_names(self, names: set[str], place: Location, report: Diagnostics) -> None:
         for name in names:
             if reason := variable_refusal(name):
-                message = f"{shown(name)!r} cannot be a variable: {reason}"
+                message = f"{excerpt(name)!r} cannot be a variable: {reason}"
                 report.add(place, message, hint="rename it")
             elif name in self._taken:
-                message = f"{shown(name)} is a variable here and in the matrix as well"
+                message = f"{excerpt(name)} is a variable here and in the matrix as well"
                 report.add(place, message, hint="rename one of them")
 
 

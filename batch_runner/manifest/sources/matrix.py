@@ -13,7 +13,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, excerpt
 from batch_runner.manifest.filenames import slug
 from batch_runner.manifest.templates.random_values import canonical
 from batch_runner.manifest.variables import check_name, check_variable
@@ -104,7 +104,7 @@ class Matrix:
             if value_id in variable.ids:
                 self._report.add(
                     self._place(item),
-                    f"{name} has two values with the id {shown(value_id)}",
+                    f"{name} has two values with the id {excerpt(value_id)}",
                     hint="leave one out, or give each an id: {id: …, text: …}",
                 )
                 continue
@@ -121,7 +121,7 @@ class Matrix:
             if variable is None:
                 self._report.add(
                     self._place(node.keys[name]),
-                    f"exclude names {shown(name)}, which is not in the matrix",
+                    f"exclude names {excerpt(name)}, which is not in the matrix",
                     hint=did_you_mean(name, self._variables),
                 )
                 return {}
@@ -129,7 +129,7 @@ class Matrix:
             if index is None:
                 self._report.add(
                     self._place(value),
-                    f"{name} has no value {shown(plain(value))} to exclude",
+                    f"{name} has no value {excerpt(plain(value))} to exclude",
                     hint=did_you_mean(
                         str(plain(value)), [*variable.ids, *map(str, variable.values)]
                     ),

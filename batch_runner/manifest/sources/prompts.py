@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, closest, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, closest, excerpt
 from batch_runner.manifest.schema import Prompt
 from batch_runner.manifest.schema_types import is_blank, kind
 from batch_runner.manifest.templates.request import (
     LocatedTemplate,
-    PlacedCompiler,
+    LocatingCompiler,
     RequestTemplate,
-    overlaid,
+    merge_params,
 )
 from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.validate import check
@@ -29,17 +29,17 @@ class Entry(NamedTuple):
     variables: dict[str, Any]
     id: str | None = None
     prompt: LocatedTemplate | None = None  # a template; the prompts of rows are plain variables
-    recipe: RequestTemplate | None = None
+    request: RequestTemplate | None = None
 
 
 class Prompts:
     """The list `prompts`: checked and read anew at every pass, for it may be long."""
 
     def __init__(
-        self, node: Node, recipe: RequestTemplate, compiler: PlacedCompiler, label: str
+        self, node: Node, request: RequestTemplate, compiler: LocatingCompiler, label: str
     ) -> None:
         self._node = node
-        self._recipe = recipe
+        self._request = request
         self._compiler = compiler
         self._label = label
 
@@ -65,7 +65,7 @@ class Prompts:
             return self._mapping(node, item, report)
         value = plain(node)
         if not isinstance(value, str):
-            hint = f'write "{shown(value)}" in quotes if it is the prompt'
+            hint = f'write "{excerpt(value)}" in quotes if it is the prompt'
             report.add(
                 place,
                 f"wanted text or a mapping with a prompt, this is {kind(value)}",
@@ -95,9 +95,9 @@ class Prompts:
                 return None
             report.add(
                 place,
-                f"the colon after {shown(key)!r} makes a mapping of this prompt",
+                f"the colon after {excerpt(key)!r} makes a mapping of this prompt",
                 item=item,
-                hint=f'put the whole text in quotes: "{shown(key)}: …"',
+                hint=f'put the whole text in quotes: "{excerpt(key)}: …"',
             )
             return None
         own, wrong = check(
@@ -114,25 +114,25 @@ class Prompts:
         entry = self._text(own.prompt, Location(self._label, text.line, text.column), item, report)
         if entry is None:
             return None
-        recipe = self._own_recipe(own, node)
+        request = self._own_request(own, node)
         self._check_misspelt(node, item, report)
         for key in ("workflow", "params", "attempts", "repeat"):
             variables.pop(key, None)
-        return Entry(place, variables, own.id, entry.prompt, recipe)
+        return Entry(place, variables, own.id, entry.prompt, request)
 
     def _check_misspelt(self, node: Mapping, item: str, report: Diagnostics) -> None:
         """Report a variable that no template uses and that reads like a key with a typo."""
         for name in node.items.keys() - _OWN_KEYS - self._compiler.used:
             if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
                 place = self._compiler.place(node.keys[name])
-                message = f"no template uses the variable {shown(name)}"
+                message = f"no template uses the variable {excerpt(name)}"
                 report.add(place, message, item=item, hint=f"did you mean {meant}?")
 
-    def _own_recipe(self, own: Prompt, node: Mapping) -> RequestTemplate | None:
-        """Return the job's recipe with what the entry wants otherwise, None when nothing."""
+    def _own_request(self, own: Prompt, node: Mapping) -> RequestTemplate | None:
+        """Return the job's request with what the entry wants otherwise, None when nothing."""
         if not node.items.keys() & {"workflow", "params", "name", "attempts", "repeat"}:
             return None
-        base = self._recipe
+        base = self._request
         workflow = name = None
         if own.workflow is not None:
             place = self._compiler.place(node.items["workflow"])
@@ -144,7 +144,7 @@ class Prompts:
         above = node.items.get("params")
         if isinstance(above, Mapping):
             # Another workflow has other nodes: the job's params would go to the wrong ones.
-            written = above if workflow else overlaid(base.written, above)
+            written = above if workflow else merge_params(base.written, above)
             params, uses = self._compiler.compile_tree(written)
         workflow = workflow or base.workflow
         return RequestTemplate(

@@ -19,8 +19,8 @@ from jinja2.visitor import NodeTransformer
 from batch_runner.manifest.diagnostics import did_you_mean
 from batch_runner.manifest.templates.sandbox import (
     MARKERS,
+    MAX_ITERATIONS,
     MAX_TEXT,
-    MAX_TURNS,
     MissingValueError,
     Sandbox,
     TemplateRefusedError,
@@ -102,7 +102,7 @@ class Compiler:
         compiled = self._sandbox.from_string(tree)
 
         def render(scope: Scope) -> Any:
-            self._sandbox.turns_left = MAX_TURNS
+            self._sandbox.iterations_left = MAX_ITERATIONS
             context = compiled.new_context(scope)
             pieces: list[str] = []
             length = 0

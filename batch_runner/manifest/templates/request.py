@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, excerpt
 from batch_runner.manifest.templates.compiler import Compiler, Template
 from batch_runner.manifest.templates.sandbox import FUNCTIONS, MARKERS, TemplateRefusedError
 from batch_runner.manifest.variables import check_value
@@ -33,7 +33,7 @@ class RequestTemplate:
     repeat: int
 
 
-class PlacedCompiler:
+class LocatingCompiler:
     """Compiles the templates of one file, with every refusal at its place.
 
     `known` are the variables that some item has; None means that any name may be one.
@@ -74,11 +74,11 @@ class PlacedCompiler:
     ) -> None:
         self.unknown.add(name)
         if self._report.full:
-            self._report.add(place, f"there is no variable {shown(name)}", item=item)
+            self._report.add(place, f"there is no variable {excerpt(name)}", item=item)
             return
         self._report.add(
             self._report.locate(place, name),
-            f"there is no variable {shown(name)}",
+            f"there is no variable {excerpt(name)}",
             item=item,
             hint=did_you_mean(name, known, otherwise="known here: " + ", ".join(sorted(known))),
         )
@@ -102,7 +102,7 @@ class PlacedCompiler:
         return template
 
 
-def overlaid(base: Node, above: Mapping) -> Mapping:
+def merge_params(base: Node, above: Mapping) -> Mapping:
     """Return params with an entry's fields laid over them, node by node and field by field."""
     merged = Mapping(above.line, above.column)
     if isinstance(base, Mapping):

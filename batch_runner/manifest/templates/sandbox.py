@@ -26,7 +26,7 @@ from batch_runner.manifest.filenames import slug
 #: Longest text that a template may make, in characters, and longest template.
 MAX_TEXT = 64_000
 #: Turns of all loops of one template together, and the longest range.
-MAX_TURNS = 10_000
+MAX_ITERATIONS = 10_000
 #: Deepest nesting of an expression.
 MAX_NESTING = 60
 
@@ -120,7 +120,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
             keep_trailing_newline=True,
             optimized=False,  # constant expressions would be computed while compiling
         )
-        self.turns_left = MAX_TURNS
+        self.iterations_left = MAX_ITERATIONS
         self.filters = {name: self.filters[name] for name in _KEPT_FILTERS}
         self.filters.update(slug=slug, join=_join, replace=_replace, round=_round)
         self.globals = {"range": _range, "_each": self._each}
@@ -161,9 +161,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _each(self, values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
-            self.turns_left -= 1
-            if self.turns_left < 0:
-                raise TemplateRuntimeError(f"the loops take over {MAX_TURNS} turns")
+            self.iterations_left -= 1
+            if self.iterations_left < 0:
+                raise TemplateRuntimeError(f"the loops take over {MAX_ITERATIONS} turns")
             yield value
 
 
@@ -255,8 +255,8 @@ def _listed(words: Iterable[str]) -> str:
 
 def _range(*arguments: int) -> range:
     numbers = range(*arguments)
-    if len(numbers) > MAX_TURNS:
-        raise TemplateRuntimeError(f"range() has over {MAX_TURNS} numbers")
+    if len(numbers) > MAX_ITERATIONS:
+        raise TemplateRuntimeError(f"range() has over {MAX_ITERATIONS} numbers")
     return numbers
 
 

@@ -20,9 +20,9 @@ from typing import Any
 
 import yaml
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, shown
+from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.yaml.nodes import BROKEN, Mapping, Node, Scalar, Sequence
-from batch_runner.manifest.yaml.scalars import AmbiguousScalar, meaning
+from batch_runner.manifest.yaml.scalars import AmbiguousScalar, resolve_scalar
 from batch_runner.manifest.yaml.syntax_errors import (
     BROKEN_TAG,
     MAX_DEPTH,
@@ -212,14 +212,14 @@ class _Builder:
             if event.implicit[0] and event.value == "<<":
                 self._refuse(event, "<< is a merge key, and a manifest has none", _REPEAT)
         elif event.implicit[0]:
-            node.value = self._meaning(event)
+            node.value = self._resolve(event)
         self._put(node)
 
-    def _meaning(self, event: Any) -> Any:
+    def _resolve(self, event: Any) -> Any:
         """Return the value of an unquoted scalar."""
         if not event.value and event.start_mark.index == self._key_end:
             return self._cut_by_comma(event)
-        value = meaning(event.value)
+        value = resolve_scalar(event.value)
         if isinstance(value, AmbiguousScalar):
             self._refuse(event, value.message, value.hint)
             return BROKEN
@@ -235,7 +235,7 @@ class _Builder:
         at = key.value
         end = event.start_mark
         place = Location(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
-        message = f"{shown(at)!r} has no colon: inside {{ }} a comma ends the text before it"
+        message = f"{excerpt(at)!r} has no colon: inside {{ }} a comma ends the text before it"
         self._report.add(place, message, hint="put the text with the comma in quotes")
         return BROKEN
 
@@ -291,7 +291,7 @@ class _Builder:
         if key.value in parent.items:
             self._report.add(
                 Location(self._label, key.line, key.column),
-                f"the key {shown(key.value)} is here twice, first in line "
+                f"the key {excerpt(key.value)} is here twice, first in line "
                 f"{parent.keys[key.value].line}",
                 hint="keep one of them",
             )
@@ -303,7 +303,7 @@ class _Builder:
         if event.anchor is not None:
             self._refuse(event, f"&{event.anchor} is an anchor, and a manifest has none", _REPEAT)
         if event.tag is not None:
-            self._refuse(event, f"the tag {shown(event.tag)} has no meaning here", "leave it out")
+            self._refuse(event, f"the tag {excerpt(event.tag)} has no meaning here", "leave it out")
 
     def _refuse(self, event: Any, message: str, hint: str | None) -> None:
         self._report.add(Location(self._label, *_at(event)), message, hint=hint)

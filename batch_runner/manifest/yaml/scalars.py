@@ -30,7 +30,7 @@ _BASED = re.compile(r"0x[0-9a-fA-F]+|0o[0-7]+")
 _DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+][0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
-_BENT: tuple[tuple[re.Pattern[str], str], ...] = (
+_AMBIGUOUS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"[-+]?0[0-9_]+"), "an octal number to some YAML programs, a decimal to others"),
     (re.compile(r"[-+]?0b[01_]+"), "a binary number to some YAML programs, text to others"),
     (
@@ -61,7 +61,7 @@ class AmbiguousScalar:
     hint: str
 
 
-def meaning(text: str) -> str | int | float | bool | AmbiguousScalar | None:
+def resolve_scalar(text: str) -> str | int | float | bool | AmbiguousScalar | None:
     """Return what an unquoted scalar means, or why it is refused."""
     if text and text[0] not in _STARTERS:
         return text
@@ -75,7 +75,7 @@ def meaning(text: str) -> str | int | float | bool | AmbiguousScalar | None:
         return AmbiguousScalar(
             f"{text} is not a number that can be sent", f'write "{text}" for the text'
         )
-    for pattern, why in _BENT:
+    for pattern, why in _AMBIGUOUS:
         # A decimal with a signed exponent is the one that both sides read alike.
         if pattern.fullmatch(text) and not _DECIMAL.fullmatch(text):
             return AmbiguousScalar(f"{text} is {why}", _otherwise(text))

@@ -16,7 +16,7 @@ from batch_runner.manifest import load
 from batch_runner.manifest.filenames import folded, refusal, slug
 from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
 from batch_runner.manifest.templates.sandbox import TemplateRefusedError
-from batch_runner.manifest.yaml.scalars import AmbiguousScalar, meaning
+from batch_runner.manifest.yaml.scalars import AmbiguousScalar, resolve_scalar
 from batch_runner.models import ItemSpec
 from tests.unit.manifest.helpers import problems_of
 
@@ -123,7 +123,7 @@ def test_a_slug_is_a_good_name_or_empty(text: str) -> None:
 @often
 @given(st.text(st.sampled_from("0123456789:-_.eExobnyNofT =~+"), max_size=12))
 def test_a_scalar_is_read_as_it_is_or_refused(text: str) -> None:
-    found = meaning(text)
+    found = resolve_scalar(text)
 
     assert isinstance(found, AmbiguousScalar | str | int | float | bool | None)
     assert not isinstance(found, str) or found == text

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_runner.manifest.yaml.scalars import AmbiguousScalar, meaning
+from batch_runner.manifest.yaml.scalars import AmbiguousScalar, resolve_scalar
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ from batch_runner.manifest.yaml.scalars import AmbiguousScalar, meaning
     ],
 )
 def test_a_plain_scalar_means_what_yaml_1_2_says(text: str, value: object) -> None:
-    found = meaning(text)
+    found = resolve_scalar(text)
 
     assert found == value
     assert type(found) is type(value)
@@ -51,7 +51,7 @@ def test_a_plain_scalar_means_what_yaml_1_2_says(text: str, value: object) -> No
     ],
 )
 def test_a_scalar_that_programs_read_differently_is_bent(text: str) -> None:
-    found = meaning(text)
+    found = resolve_scalar(text)
 
     assert isinstance(found, AmbiguousScalar)
     assert "quotes" in found.hint or "for the text" in found.hint

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batch_runner.cli.options import say_either
-from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.engine.summary import ExitCode, StopReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from batch_runner.engine.context import Shift
+    from batch_runner.engine.context import Run
 
 #: Seconds that creates on the wire still have after the second signal.
 GRACE = 1.0
@@ -36,7 +36,7 @@ def noted_signals() -> Iterator[list[signal.Signals]]:
             signal.signal(name, handler)
 
 
-async def watch_signals(shift: Shift, noted: list[signal.Signals]) -> None:
+async def watch_signals(run: Run, noted: list[signal.Signals]) -> None:
     """Leave at the first SIGINT or SIGTERM, abort at the second; `noted` are those of before.
 
     At SIGHUP, too: the terminal has gone. Not if it was ignored when we came, as under `nohup`.
@@ -52,7 +52,7 @@ async def watch_signals(shift: Shift, noted: list[signal.Signals]) -> None:
                     "正在停止：等待已发出的请求；再按一次立即中止",
                     error=True,
                 )
-                shift.control.leave(
+                run.state.control.shut_down(
                     StopReason("signal", f"stopped by {number.name}", ExitCode.STOPPED)
                 )
             else:

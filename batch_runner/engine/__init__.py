@@ -1,1 +1,1 @@
-"""One run of a job: producer, pollers, fetchers."""
+"""One run: submit items, poll their tasks, download their files. Start to read at `run`."""

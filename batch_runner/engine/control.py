@@ -1,97 +1,79 @@
-"""Whether a run goes on: who stopped it, why, and what may still be finished.
+"""Whether a run continues: who stopped it, why, and what is still finished.
 
-Two steps. *Stop creating*: nothing new is paid for, what is paid is still collected (the spend
-cap, a refused key, an empty account, a full disk, a service in trouble). *Leave*: after the
-creates on the wire have been answered and journalled, the run ends; what is in flight is collected
-by the next one (a signal, the deadline).
+A run is stopped in two steps. *Stop submitting*: nothing new is paid for, what has been paid is
+still polled and downloaded (spend cap, rejected API key, empty account, full disk, failing
+service). *Shut down*: when the submissions that were sent have been answered and journaled, the run
+ends; what is in flight is left to the next run (signal, deadline).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from enum import IntEnum
 
 import anyio
 
-
-class ExitCode(IntEnum):
-    """Exit codes of the command, as the help texts explain them."""
-
-    DONE = 0  #: every item is done
-    INCOMPLETE = 1  #: nothing more to do by itself; some items failed, were refused, or are held
-    USAGE = 2  #: the command or the manifest is wrong; nothing was sent
-    STOPPED = 3  #: stopped early; the next run goes on
-    UNAVAILABLE = 4  #: the service will not work for us: key, balance, outage
-    LOCKED = 5  #: another run holds the job
-    BUG = 70  #: a mistake of this program
-    INTERRUPTED = 130  #: aborted by SIGINT
-    TERMINATED = 143  #: aborted by SIGTERM
-
-
-@dataclass(frozen=True, slots=True)
-class StopReason:
-    """Why a run stopped early: a short word, a sentence, and the exit code it asks for."""
-
-    reason: str
-    message: str
-    exit_code: ExitCode
+from batch_runner.engine.summary import ExitCode, StopReason
 
 
 class Control:
-    """The switch of one run."""
+    """The stop switch of one run."""
 
     def __init__(self) -> None:
-        self.stop: StopReason | None = None  #: the first reason wins
-        self.leaving = False
-        self._creating: set[anyio.CancelScope] = set()
-        self._collecting: anyio.CancelScope | None = None
-        self._creates_over = False
+        self.stop: StopReason | None = None  #: the first reason is kept
+        self.shutting_down = False
+        self._submitting_scopes: set[anyio.CancelScope] = set()
+        self._shutdown_scope: anyio.CancelScope | None = None
+        self._submissions_finished = False
 
     @property
-    def creating(self) -> bool:
-        """Say whether new creates may leave."""
+    def submitting(self) -> bool:
+        """Return whether new submissions may be sent."""
         return self.stop is None
 
-    def stop_creating(self, stop: StopReason) -> None:
-        """Let nothing new be paid for; creates on the wire are waited for."""
+    def stop_submitting(self, stop: StopReason) -> None:
+        """Send no new submission; those that were sent are waited for."""
         if self.stop is None:
             self.stop = stop
-        for scope in self._creating:
+        for scope in self._submitting_scopes:
             scope.cancel()
 
-    def leave(self, stop: StopReason) -> None:
-        """End the run as soon as the creates on the wire are journalled."""
-        self.stop_creating(stop)
-        self.leaving = True
-        self._release()
+    def stop_for_retry_after(self, seconds: float) -> None:
+        """Stop submitting: the service wants a longer pause than a run makes."""
+        message = f"the service asks to wait {seconds:.0f} s; the rest is left to the next run"
+        self.stop_submitting(StopReason("limited", message, ExitCode.STOPPED))
+
+    def shut_down(self, stop: StopReason) -> None:
+        """End the run as soon as the submissions that were sent are journaled."""
+        self.stop_submitting(stop)
+        self.shutting_down = True
+        self._cancel_if_due()
 
     def submissions_finished(self) -> None:
-        """Note that no create is on the wire any more, nor ever will be."""
-        self._creates_over = True
-        self._release()
+        """Record that every submission has been answered, and that no more will be sent."""
+        self._submissions_finished = True
+        self._cancel_if_due()
 
-    def _release(self) -> None:
-        if self.leaving and self._creates_over and self._collecting is not None:
-            self._collecting.cancel()
+    def _cancel_if_due(self) -> None:
+        if self.shutting_down and self._submissions_finished and self._shutdown_scope is not None:
+            self._shutdown_scope.cancel()
 
     @contextmanager
-    def while_creating(self) -> Iterator[None]:
-        """Cut a wait short when creating stops."""
+    def cancel_on_stop(self) -> Iterator[None]:
+        """Cancel the block when submitting stops."""
         with anyio.CancelScope() as scope:
-            self._creating.add(scope)
-            if not self.creating:
+            self._submitting_scopes.add(scope)
+            if not self.submitting:
                 scope.cancel()
             try:
                 yield
             finally:
-                self._creating.discard(scope)
+                self._submitting_scopes.discard(scope)
 
     @contextmanager
-    def while_collecting(self) -> Iterator[None]:
-        """Cut the collecting short when the run leaves."""
+    def cancel_on_shutdown(self) -> Iterator[None]:
+        """Cancel the block when the run shuts down and no submission is unanswered."""
         with anyio.CancelScope() as scope:
-            self._collecting = scope
-            self._release()
+            self._shutdown_scope = scope
+            self._cancel_if_due()
             yield

@@ -8,7 +8,7 @@ from batch_runner.settings import Limits
 
 
 def seconds_left(limits: Limits, now: datetime | None = None) -> float | None:
-    """Return the seconds from `now` (local time) to the end of a run, None for no end."""
+    """Return the seconds from `now` (local time) to the end of a run, None if it has none."""
     ends = []
     if limits.run_for is not None:
         ends.append(limits.run_for)
@@ -18,10 +18,10 @@ def seconds_left(limits: Limits, now: datetime | None = None) -> float | None:
 
 
 def _until(clock: str, now: datetime) -> float:
-    """Return the seconds to the next time that clocks show `clock`; zones may change meanwhile."""
+    """Return the seconds until local clocks next show `clock`; the UTC offset may change."""
     hour, minute = (int(part) for part in clock.split(":"))
     today = now.replace(tzinfo=None, hour=hour, minute=minute, second=0, microsecond=0)
-    # Where an hour comes twice, clocks show it twice; `fold` is which of the two is meant.
+    # When clocks are set back, a time of day comes twice; `fold` tells the two apart.
     moments = (
         (today + timedelta(days=day)).replace(fold=fold) for day in (0, 1) for fold in (0, 1)
     )

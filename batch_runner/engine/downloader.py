@@ -1,29 +1,23 @@
-"""Third stage: bring the files of completed tasks home, verify and place them.
+"""Third stage: download the files of completed tasks, verify them and store them.
 
-On the disk: `downloading` (for a moment still `submitted`) until every file of the item stands
-verified and synced under its final name; only then `done`. A crash in between fetches again, which
-is free, and finds its own files.
-What cannot be had in this run stays `download_pending` with its id: it is paid, and every later
-run tries.
+In the journal: `downloading` (for a moment still `submitted`) until every file of the item is
+verified and synced under its final name; only then `done`. A crash in between downloads again,
+which is free, and finds the files that were placed. What cannot be downloaded in this run becomes
+`download_pending` and keeps its task id: it is paid, and every later run tries again.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
-from batch_runner.errors import (
-    ApiError,
-    DiskFailed,
-    Failure,
-    FileRejected,
-    JournalError,
-)
+from batch_runner.engine.summary import ExitCode, StopReason
+from batch_runner.errors import ApiError, DiskFailed, Failure, FileRejected, JournalError
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight, PlacedFile
@@ -31,74 +25,125 @@ from batch_runner.models import InFlight, PlacedFile
 log = logging.getLogger(__name__)
 
 
-async def fetch(shift: Shift, finished: MemoryObjectReceiveStream[InFlight]) -> None:
-    """Carry each completed task to its files until no more will come."""
-    async with finished:
-        async for task in finished:
+class Downloader:
+    """Downloads results; every coroutine of the pool runs `download_tasks` of one object."""
+
+    def __init__(self, run: Run) -> None:
+        context, state = run.context, run.state
+        self._retries = context.settings.retries
+        self._longest_pause_in_all = context.settings.timeouts.task
+        self._provider = context.provider
+        self._gate = context.gate
+        self._files = context.files
+        self._clock = context.clock
+        self._stats = state.stats
+        self._control = state.control
+        self._breaker = state.breaker
+        self._recorder = run.recorder
+        self._failures = run.failures
+        self._paused_since: float | None = None  # loop time; None: the last download worked
+
+    async def download_tasks(self, completed: MemoryObjectReceiveStream[InFlight]) -> None:
+        """Download one completed task after the other until no more will come."""
+        async with completed:
+            async for task in completed:
+                try:
+                    await self._download_with_retries(task)
+                except JournalError as error:
+                    self._recorder.journal_failed(error)
+
+    async def _download_with_retries(self, task: InFlight) -> None:
+        urls: list[str] = []
+        problem: Exception | None = None
+        tries = pauses = 0
+        while tries < self._retries.max_tries:
+            tries += 1
             try:
-                await _carry(shift, task)
-            except JournalError as error:
-                shift.journal_failed(error)
-
-
-async def _carry(shift: Shift, task: InFlight) -> None:
-    urls: list[str] = []
-    problem: Exception | None = None
-    tries = pauses = 0
-    while tries < shift.settings.retries.max_tries:
-        tries += 1
-        try:
-            urls = urls or await _result(shift, task)
-            await _bring(shift, task, urls)
-        except (ApiError, FileRejected) as error:
-            problem = error
-            verdict, wait = _after(shift, error, tries + pauses)
-            if verdict is RetryDecision.STOP:  # the run leaves, and the next one fetches
-                return
-            if verdict is RetryDecision.FAIL_ITEM:
-                break
-            if verdict is RetryDecision.PAUSE:  # waiting our turn uses nothing up but time
-                if shift.fetches_paused_too_long():
+                urls = urls or await self._result_urls(task)
+                await self._download_and_save(task, urls)
+            except (ApiError, FileRejected) as error:
+                problem = error
+                decision, delay = self._decide_retry(error, tries + pauses)
+                if decision is RetryDecision.STOP:  # the run shuts down, the next one downloads
+                    return
+                if decision is RetryDecision.FAIL_ITEM:
                     break
-                tries, pauses = tries - 1, pauses + 1
-            # Only a file that was cut off, or must wait, is asked for at the same address again.
-            urls = urls if verdict in (RetryDecision.AGAIN, RetryDecision.PAUSE) else []
-            if tries < shift.settings.retries.max_tries:
-                await anyio.sleep(wait)
-        except DiskFailed as error:
-            shift.control.stop_creating(StopReason("disk", str(error), ExitCode.STOPPED))
-            await _unfetched(shift, task, "disk", str(error))
-            return
-        else:
-            return
-    await _unfetched(shift, task, _reason(problem), str(problem))
+                if decision is RetryDecision.PAUSE:  # does not count as a try
+                    if self._paused_too_long():
+                        break
+                    tries, pauses = tries - 1, pauses + 1
+                # The same URL is used again only if a download was cut off or has to wait.
+                same_url = decision in (RetryDecision.AGAIN, RetryDecision.PAUSE)
+                urls = urls if same_url else []
+                if tries < self._retries.max_tries:
+                    await anyio.sleep(delay)
+            except DiskFailed as error:
+                self._control.stop_submitting(StopReason("disk", str(error), ExitCode.STOPPED))
+                await self._record_failure(task, "disk", str(error))
+                return
+            else:
+                return
+        await self._record_failure(task, _reason(problem), str(problem))
 
+    async def _result_urls(self, task: InFlight) -> list[str]:
+        await self._gate.wait()
+        try:
+            urls = await self._provider.result(task.task_id)
+        except ApiError as error:
+            error.add_note("result")
+            raise
+        self._failures.call_succeeded()
+        return urls
 
-async def _result(shift: Shift, task: InFlight) -> list[str]:
-    await shift.gate.wait()
-    try:
-        urls = await shift.provider.result(task.task_id)
-    except ApiError as error:
-        error.add_note("result")
-        raise
-    shift.heard()
-    return urls
+    async def _download_and_save(self, task: InFlight, urls: list[str]) -> None:
+        """Download and store every file of a task, then record it as done."""
+        files = [self._files.new_file() for _ in urls]
+        try:
+            for url, file in zip(urls, files, strict=True):
+                file.length_known = await self._provider.download(url, file.write)
+                self._paused_since = None
+            with anyio.CancelScope(shield=True):  # what is stored is recorded
+                names = output_names(task.name, len(urls))
+                placed = [await file.place(name) for file, name in zip(files, names, strict=True)]
+                await self._record_done(task, placed)
+        finally:
+            for file in files:
+                file.discard()
 
+    async def _record_done(self, task: InFlight, placed: Sequence[PlacedFile]) -> None:
+        await self._recorder.record(Change(key=task.key, event=Event.PLACED, files=tuple(placed)))
+        if not task.inherited:
+            self._breaker.downloaded()
 
-async def _bring(shift: Shift, task: InFlight, urls: list[str]) -> None:
-    """Fetch and place every file of a task, then journal it as done."""
-    files = [shift.files.new_file() for _ in urls]
-    try:
-        for url, file in zip(urls, files, strict=True):
-            file.length_known = await shift.provider.download(url, file.write)
-            shift.fetches_paused_since = None
-        with anyio.CancelScope(shield=True):
-            names = output_names(task.name, len(urls))
-            placed = [await file.place(name) for file, name in zip(files, names, strict=True)]
-            await _done(shift, task, placed)
-    finally:
-        for file in files:
-            file.discard()
+    def _decide_retry(
+        self, error: ApiError | FileRejected, tries: int
+    ) -> tuple[RetryDecision, float]:
+        """Return what to do after a failed try, and after how many seconds."""
+        if isinstance(error, FileRejected):
+            log.info("%s", error)
+            self._stats.last_problem = str(error)
+            return RetryDecision.REFRESH_URL, self._failures.retry_delay(str(error), tries)
+        call = Call.QUERY if "result" in getattr(error, "__notes__", ()) else Call.DOWNLOAD
+        decision, delay = self._failures.handle(error, call, tries)
+        if decision is RetryDecision.STOP and error.failure is Failure.LOCAL:
+            return RetryDecision.FAIL_ITEM, 0.0
+        if decision is RetryDecision.PAUSE and call is Call.DOWNLOAD:
+            return decision, min(self._retries.longest_pause, max(delay, error.retry_after or 0.0))
+        return decision, delay
+
+    def _paused_too_long(self) -> bool:
+        """Return whether downloads have only been told to wait for longer than a task may take."""
+        now = self._clock.monotonic()
+        if self._paused_since is None:
+            self._paused_since = now
+        return now - self._paused_since > self._longest_pause_in_all
+
+    async def _record_failure(self, task: InFlight, reason: str, message: str) -> None:
+        if not task.inherited:  # a task of an earlier run says nothing about the service now
+            self._breaker.download_failed()
+            self._failures.check_breaker(message)
+        change = Change(key=task.key, event=Event.DOWNLOAD_FAILED, reason=reason, message=message)
+        await self._recorder.record(change)
 
 
 def output_names(name: str, count: int) -> list[str]:
@@ -106,40 +151,7 @@ def output_names(name: str, count: int) -> list[str]:
     return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
 
 
-async def _done(shift: Shift, task: InFlight, placed: list[PlacedFile]) -> None:
-    await shift.commit(Change(key=task.key, event=Event.PLACED, files=tuple(placed)))
-    if not task.inherited:
-        shift.breaker.fetched()
-
-
-def _after(shift: Shift, error: ApiError | FileRejected, tries: int) -> tuple[RetryDecision, float]:
-    """Return what a failed try means and the seconds to wait."""
-    if isinstance(error, FileRejected):
-        log.info("%s", error)
-        shift.tally.last_problem = str(error)
-        return RetryDecision.REFRESH_URL, shift.wait(str(error), tries)
-    call = Call.QUERY if "result" in getattr(error, "__notes__", ()) else Call.DOWNLOAD
-    verdict, wait = shift.failed_call(error, call, tries)
-    if verdict is RetryDecision.STOP and error.failure is Failure.LOCAL:
-        shift.control.stop_creating(StopReason("local", str(error), ExitCode.STOPPED))
-        return RetryDecision.FAIL_ITEM, 0.0
-    if verdict is RetryDecision.PAUSE and call is Call.QUERY:
-        shift.limited_query(error)
-    elif verdict is RetryDecision.PAUSE:
-        longest = shift.settings.retries.longest_pause
-        return verdict, min(longest, max(wait, error.retry_after or 0.0))
-    return verdict, wait
-
-
 def _reason(problem: Exception | None) -> str:
     if isinstance(problem, ApiError):
         return f"http-{problem.status}" if problem.status else problem.failure.value
     return "bad-file"
-
-
-async def _unfetched(shift: Shift, task: InFlight, reason: str, message: str) -> None:
-    if not task.inherited:  # what was lost long ago says nothing of what is paid for now
-        shift.breaker.unfetched()
-        shift.heed_breaker(message)
-    change = Change(key=task.key, event=Event.DOWNLOAD_FAILED, reason=reason, message=message)
-    await shift.commit(change)

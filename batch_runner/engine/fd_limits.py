@@ -1,8 +1,8 @@
-"""Open files: each connection and each file on its way is one, and systems allow a process so many.
+"""The limit of open files: each connection and each file being downloaded needs a descriptor.
 
-A process that has used them up cannot even commit, because SQLite opens its journal file anew for
-each transaction. So the limit is raised as far as is allowed and needed, and what is not set by the
-operator keeps within it.
+A process without free descriptors cannot even commit, because SQLite opens its rollback journal for
+each transaction. So the soft limit is raised as far as needed and allowed, and settings that the
+operator left at their defaults are reduced to fit.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ import resource
 
 from batch_runner.settings import Settings
 
-#: Of a process that does nothing yet: streams, lock, journal, marker, log, the loop's own.
+#: Descriptors of an idle run: streams, lock, journal, marker, log, event loop.
 _OWN = 32
-#: Of a create or a look (a connection), and of a fetch (two connections and a file).
+#: Descriptors of a submission or poll (a connection), and of a download (two and a file).
 _OF_REQUEST, _OF_DOWNLOAD = 1, 3
 
 
 def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:
-    """Raise the soft limit if need be; return settings whose defaults keep within it.
+    """Raise the soft limit if necessary; return settings whose defaults fit into it.
 
-    `both_ends`: the service is acted in this process, which then holds each connection twice.
+    `both_ends`: the simulator runs in this process, so each connection needs two descriptors.
     """
     needed = _OWN + _OF_REQUEST * (settings.concurrent_submissions + settings.pollers)
     needed += _OF_DOWNLOAD * settings.downloaders
@@ -30,20 +30,20 @@ def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:
 
 
 def _raise_to(needed: int) -> int:
-    """Return how many files may be open, after asking for as many as are needed."""
+    """Raise the soft limit to `needed` if possible; return how many files may be open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return needed
     wanted = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), hard))
-    except (OSError, ValueError):  # a system with a limit of its own below the one it tells
+    except (OSError, ValueError):  # some systems have a lower limit than the one they report
         return soft
     return max(soft, wanted)
 
 
 def _within(settings: Settings, allowed: int) -> Settings:
-    """Return settings in which what was not set takes an equal part of what is allowed."""
+    """Return settings whose defaults are reduced to equal parts of `allowed`."""
     part = max(1, (allowed - _OWN) // (2 * _OF_REQUEST + _OF_DOWNLOAD))
     limits, polling, downloads = settings.limits, settings.polling, settings.downloads
     submissions = limits.concurrent_submissions or min(settings.concurrent_submissions, part)

@@ -1,11 +1,12 @@
-"""Second stage: a pool of coroutines that ask for the status of paid tasks.
+"""Second stage: a pool of coroutines that poll the tasks in flight.
 
-What to ask about next, and when, comes from one schedule; a poller only asks, and says what it
-heard. Only COMPLETED, FAILED and CANCELED are ends. Nothing else is: not a word we do not know, not
-one 404, not silence; and a task that takes too long for this run is left to the next, never given
-up, because it is paid.
+The scheduler decides which task is polled next and when; a poller sends the request and reports the
+response. Only COMPLETED, FAILED and CANCELED are final. Nothing else is: not an unknown status, not
+one 404, not a missing response. A task that takes too long for this run is left to the next one and
+never given up, because it is paid.
 
-On the disk: a look writes nothing. The end of a task does, and a crash before that looks again.
+In the journal: a poll writes nothing. The end of a task is written, and a crash before that polls
+again.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import logging
 
 from anyio.streams.memory import MemoryObjectSendStream
 
-from batch_runner.engine.context import Shift
+from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal import Change
@@ -24,122 +25,124 @@ from batch_runner.models import InFlight, TaskReport, TaskState
 log = logging.getLogger(__name__)
 
 
-async def poll(shift: Shift, finished: MemoryObjectSendStream[InFlight]) -> None:
-    """Look at one due task after the other until no more will come; pass on the completed ones."""
-    async with finished:
-        while (task := await shift.schedule.next()) is not None:
-            report = await _look(shift, task)
-            if report is None:
-                continue
-            if report.state is TaskState.COMPLETED:
-                _completed(shift, task)
-                await finished.send(task)
-            elif report.state.final:
-                await _failed(shift, task, report)
-            else:
-                _still_running(shift, task, report)
+class Poller:
+    """Polls tasks; every coroutine of the pool runs `poll_tasks` of one object."""
 
+    def __init__(self, run: Run) -> None:
+        context, state = run.context, run.state
+        self._timeouts = context.settings.timeouts
+        self._shortest = context.settings.polling.shortest
+        self._journal = context.journal
+        self._provider = context.provider
+        self._scheduler = context.scheduler
+        self._clock = context.clock
+        self._stats = state.stats
+        self._control = state.control
+        self._breaker = state.breaker
+        self._in_flight = state.in_flight_slots
+        self._retry_queue = state.retry_queue
+        self._recorder = run.recorder
+        self._failures = run.failures
+        self._unknown_since: dict[str, float] = {}  # task id → loop time of the first 404
+        self._unknown_statuses_logged: set[str] = set()
 
-async def _look(shift: Shift, task: InFlight) -> TaskReport | None:
-    """Ask once; None when the question got no answer, and the schedule knows when to ask again."""
-    shift.tally.polls += 1
-    try:
-        report = await shift.provider.status(task.task_id)
-    except ApiError as error:
-        await _missed(shift, task, error)
-        return None
-    shift.heard()
-    shift.unknown_since.pop(task.task_id, None)
-    return report
+    async def poll_tasks(self, completed: MemoryObjectSendStream[InFlight]) -> None:
+        """Poll one due task after the other until none is left; pass on the completed ones."""
+        async with completed:
+            while (task := await self._scheduler.next()) is not None:
+                report = await self._poll_once(task)
+                if report is None:
+                    continue
+                if report.state is TaskState.COMPLETED:
+                    self._task_completed(task)
+                    await completed.send(task)
+                elif report.state.final:
+                    await self._task_failed(task, report)
+                else:
+                    self._still_running(task, report)
 
+    async def _poll_once(self, task: InFlight) -> TaskReport | None:
+        """Return the report, None if the poll failed; then the task is scheduled again."""
+        self._stats.polls += 1
+        try:
+            report = await self._provider.status(task.task_id)
+        except ApiError as error:
+            await self._poll_failed(task, error)
+            return None
+        self._failures.call_succeeded()
+        self._unknown_since.pop(task.task_id, None)
+        return report
 
-async def _missed(shift: Shift, task: InFlight, error: ApiError) -> None:
-    verdict, wait = shift.failed_call(error, Call.QUERY, 1)
-    if verdict is RetryDecision.PAUSE:
-        shift.limited_query(error)
-    if verdict is RetryDecision.RETRY_UNKNOWN and _unknown_for_too_long(shift, task):
-        shift.schedule.forget(task)
-        await _give_up(shift, task, error)
-        return
-    if shift.clock() - task.since > shift.settings.timeouts.task:
-        _leave(shift, task)
-        return
-    shift.schedule.missed(task, max(wait, shift.settings.polling.shortest))
+    async def _poll_failed(self, task: InFlight, error: ApiError) -> None:
+        decision, delay = self._failures.handle(error, Call.QUERY, 1)
+        if decision is RetryDecision.RETRY_UNKNOWN and self._unknown_for_too_long(task):
+            self._scheduler.forget(task)
+            await self._task_unknown(task, error)
+        elif self._takes_too_long(task):
+            self._abandon_for_this_run(task)
+        else:
+            self._scheduler.missed(task, max(delay, self._shortest))
 
+    def _unknown_for_too_long(self, task: InFlight) -> bool:
+        now = self._clock.monotonic()
+        return now - self._unknown_since.setdefault(task.task_id, now) > self._timeouts.unknown
 
-def _unknown_for_too_long(shift: Shift, task: InFlight) -> bool:
-    since = shift.unknown_since.setdefault(task.task_id, shift.clock())
-    return shift.clock() - since > shift.settings.timeouts.unknown
+    def _takes_too_long(self, task: InFlight) -> bool:
+        return self._clock.monotonic() - task.since > self._timeouts.task
 
+    async def _task_unknown(self, task: InFlight, error: ApiError) -> None:
+        """Stop polling a task that the service does not know; later runs ask again."""
+        change = Change(
+            key=task.key,
+            event=Event.TASK_UNKNOWN,
+            reason=TASK_FORGOTTEN,
+            message=f"paid, but the service does not know task {task.task_id}: {error}",
+        )
+        await self._recorder.try_record(change)
+        self._in_flight.release()
 
-async def _give_up(shift: Shift, task: InFlight, error: ApiError) -> None:
-    """Let the service's not knowing stand for this run; the id is kept and asked for again."""
-    change = Change(
-        key=task.key,
-        event=Event.TASK_UNKNOWN,
-        reason=TASK_FORGOTTEN,
-        message=f"paid, but the service tells nothing of task {task.task_id}: {error}",
-    )
-    await _commit(shift, change)
-    shift.slots.give_back()
+    def _task_completed(self, task: InFlight) -> None:
+        self._scheduler.finished(task)
+        self._recorder.record_later(Change(key=task.key, event=Event.TASK_COMPLETED))
+        self._in_flight.release()
 
+    async def _task_failed(self, task: InFlight, report: TaskReport) -> None:
+        """Record the failure, and let the item be submitted again if its attempts allow it."""
+        self._scheduler.finished(task)
+        detail = f": {report.message}" if report.message else ""
+        message = f"the service says {report.word}{detail}"
+        reason = f"service-{report.state.value}"
+        failed = Change(key=task.key, event=Event.TASK_FAILED, reason=reason, message=message)
+        if not task.inherited:  # a task of an earlier run says nothing about the service now
+            self._breaker.task_failed()
+            self._failures.check_breaker(message)
+        if task.attempt < task.attempts:
+            # In one commit: after a crash between two, the further attempt would be forgotten.
+            retried = Change(key=task.key, event=Event.RETRIED)
+            if await self._recorder.try_record(failed, retried) and self._control.submitting:
+                await self._queue_retry(task)  # if not submitting, the next run does it
+        else:
+            await self._recorder.try_record(failed)
+        self._in_flight.release()
 
-def _completed(shift: Shift, task: InFlight) -> None:
-    shift.schedule.finished(task)
-    shift.commit_soon(Change(key=task.key, event=Event.TASK_COMPLETED))
-    shift.slots.give_back()
+    async def _queue_retry(self, task: InFlight) -> None:
+        try:
+            self._retry_queue.append(await self._journal.waiting_one(task.key))
+        except JournalError as error:
+            self._recorder.journal_failed(error)
 
+    def _still_running(self, task: InFlight, report: TaskReport) -> None:
+        unknown = report.state is TaskState.UNKNOWN_WORD
+        if unknown and report.word not in self._unknown_statuses_logged:
+            self._unknown_statuses_logged.add(report.word)
+            log.warning("unknown task status %r, assumed to be running", report.word)
+        if self._takes_too_long(task):
+            self._abandon_for_this_run(task)
+        else:
+            self._scheduler.running(task, report)
 
-async def _failed(shift: Shift, task: InFlight, report: TaskReport) -> None:
-    """Journal the service's giving up, and let the item wait again if its attempts allow."""
-    shift.schedule.finished(task)
-    word = report.state.value
-    message = f"the service says {report.word}" + (f": {report.message}" if report.message else "")
-    failed = Change(
-        key=task.key, event=Event.TASK_FAILED, reason=f"service-{word}", message=message
-    )
-    if not task.inherited:  # what was paid for long ago says nothing of what is paid for now
-        shift.breaker.failed()
-        shift.heed_breaker(message)
-    if task.attempt < task.attempts:
-        # In one commit: after a crash between the two, nobody would know what is owed.
-        owed = await _commit(shift, failed, Change(key=task.key, event=Event.RETRIED))
-        if owed and shift.control.creating:  # else the next run makes the attempt
-            await _again(shift, task)
-    else:
-        await _commit(shift, failed)
-    shift.slots.give_back()
-
-
-async def _again(shift: Shift, task: InFlight) -> None:
-    """Let the producer have an item for its next attempt."""
-    try:
-        shift.again.append(await shift.journal.waiting_one(task.key))
-    except JournalError as error:
-        shift.journal_failed(error)
-
-
-async def _commit(shift: Shift, *changes: Change) -> bool:
-    try:
-        await shift.commit(*changes)
-    except JournalError as error:
-        shift.journal_failed(error)
-        return False
-    return True
-
-
-def _still_running(shift: Shift, task: InFlight, report: TaskReport) -> None:
-    if report.state is TaskState.UNKNOWN_WORD and report.word not in shift.strange_words:
-        shift.strange_words.add(report.word)
-        log.warning("the service says %r, taken as still running", report.word)
-    if shift.clock() - task.since > shift.settings.timeouts.task:
-        _leave(shift, task)
-    else:
-        shift.schedule.running(task, report)
-
-
-def _leave(shift: Shift, task: InFlight) -> None:
-    """Stop asking in this run: it is paid, so the next run goes on asking."""
-    log.warning("task %s is not finished in time; left to the next run", task.task_id)
-    shift.schedule.forget(task)
-    shift.slots.give_back()
+    def _abandon_for_this_run(self, task: InFlight) -> None:
+        """Stop polling in this run: the task is paid, so the next run continues."""
+        log.warning("task %s is not finished in time; left to the next run", task.task_id)
+        self._scheduler.forget(task)
+        self._in_flight.release()

@@ -1,8 +1,8 @@
-"""Whether again: what each failure means for each kind of call, as one table without I/O.
+"""What each failure means for each kind of call, as one table without I/O.
 
-A *retry* sends the same request again and costs nothing. Whether a create may be sent again is the
-one question that costs money, so its column is the strict one: only what provably was not
-accepted is sent again; what may have been accepted is held for a person.
+A *retry* sends the same request again and costs nothing. Whether a submission may be sent again is
+the one question that costs money, so its column is the strict one: it is sent again only if it
+certainly was not accepted; if it may have been accepted, the item is held for the user.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ class Call(StrEnum):
 class RetryDecision(StrEnum):
     """What to do about a failed call."""
 
-    AGAIN = "again"  #: the same request, after a back-off
-    PAUSE = "pause"  #: everyone waits, then the same request; uses up nothing
-    HELD = "held"  #: it may have been paid: a person decides
-    REJECTED = "rejected"  #: not paid, and never again by itself
-    STOP = "stop"  #: no more creates in this run; the item stays as it is
-    RETRY_UNKNOWN = "retry-unknown"  #: ask again for a while, and keep the id whatever comes
-    REFRESH_URL = "refresh-url"  #: ask the service for the result again, then fetch again
-    FAIL_ITEM = "fail-item"  #: the item cannot be sent like this
+    AGAIN = "again"  #: send the same request after a back-off
+    PAUSE = "pause"  #: everybody waits, then send the same request; counts as no try
+    HELD = "held"  #: it may have been paid: the user decides
+    REJECTED = "rejected"  #: not paid, and not sent again without the user
+    STOP = "stop"  #: no more submissions in this run; the item stays as it is
+    RETRY_UNKNOWN = "retry-unknown"  #: ask again for a while, and keep the task id in any case
+    REFRESH_URL = "refresh-url"  #: ask for the result URLs again, then download again
+    FAIL_ITEM = "fail-item"  #: this item cannot be submitted or downloaded
 
     @property
     def sends_again(self) -> bool:
-        """Say whether the same request goes out once more."""
+        """Return whether the request is sent once more."""
         return self in (
             RetryDecision.AGAIN,
             RetryDecision.PAUSE,
@@ -46,21 +46,21 @@ class RetryDecision(StrEnum):
         )
 
 
-_V = RetryDecision
+_D = RetryDecision
 
 TABLE: dict[Failure, dict[Call, RetryDecision]] = {
-    failure: dict(zip(Call, verdicts, strict=True))
-    for failure, verdicts in {
+    failure: dict(zip(Call, decisions, strict=True))
+    for failure, decisions in {
         #                     submit      query        download   upload
-        Failure.UNSENT: (_V.AGAIN, _V.AGAIN, _V.AGAIN, _V.AGAIN),
-        Failure.NO_RESPONSE: (_V.HELD, _V.AGAIN, _V.AGAIN, _V.AGAIN),
-        Failure.AMBIGUOUS: (_V.HELD, _V.AGAIN, _V.AGAIN, _V.AGAIN),
-        Failure.LIMITED: (_V.PAUSE, _V.PAUSE, _V.PAUSE, _V.PAUSE),
-        Failure.REJECTED: (_V.REJECTED, _V.RETRY_UNKNOWN, _V.REFRESH_URL, _V.FAIL_ITEM),
-        Failure.NOT_FOUND: (_V.REJECTED, _V.RETRY_UNKNOWN, _V.REFRESH_URL, _V.FAIL_ITEM),
-        Failure.FORBIDDEN: (_V.STOP, _V.STOP, _V.REFRESH_URL, _V.STOP),
-        Failure.REDIRECTED: (_V.REJECTED, _V.RETRY_UNKNOWN, _V.REFRESH_URL, _V.FAIL_ITEM),
-        Failure.LOCAL: (_V.STOP, _V.PAUSE, _V.STOP, _V.PAUSE),
+        Failure.UNSENT: (_D.AGAIN, _D.AGAIN, _D.AGAIN, _D.AGAIN),
+        Failure.NO_RESPONSE: (_D.HELD, _D.AGAIN, _D.AGAIN, _D.AGAIN),
+        Failure.AMBIGUOUS: (_D.HELD, _D.AGAIN, _D.AGAIN, _D.AGAIN),
+        Failure.LIMITED: (_D.PAUSE, _D.PAUSE, _D.PAUSE, _D.PAUSE),
+        Failure.REJECTED: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
+        Failure.NOT_FOUND: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
+        Failure.FORBIDDEN: (_D.STOP, _D.STOP, _D.REFRESH_URL, _D.STOP),
+        Failure.REDIRECTED: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
+        Failure.LOCAL: (_D.STOP, _D.PAUSE, _D.STOP, _D.PAUSE),
     }.items()
 }
 
@@ -71,25 +71,25 @@ def decide(failure: Failure, call: Call) -> RetryDecision:
 
 
 def backoff(tries: int, retries: Retries, random: random.Random) -> float:
-    """Return seconds to wait after the `tries`-th failure (from 1): full jitter, capped."""
+    """Return the seconds to wait after the `tries`-th failure (from 1): full jitter, capped."""
     longest = min(retries.cap, retries.base * 2.0 ** min(tries, 30))
     return random.uniform(0, longest)
 
 
-class Budget:
-    """What a run may owe in retries: each costs 1, and each answer that helps pays back 0.1."""
+class RetryBudget:
+    """Limits the retries of a run: each costs 1, and each successful call gives back 0.1."""
 
     def __init__(self, size: float) -> None:
         self._size = size
         self._left = float(size)
 
     def take(self) -> bool:
-        """Pay for one retry; False when nothing is left."""
+        """Pay for one retry; return False if nothing is left."""
         if self._left < 1:
             return False
         self._left -= 1
         return True
 
     def succeeded(self) -> None:
-        """Pay a little back."""
+        """Give a little back."""
         self._left = min(self._size, self._left + 0.1)

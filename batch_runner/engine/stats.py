@@ -1,4 +1,4 @@
-"""What happened in a run so far, counted once; every display and file of figures reads it."""
+"""What has happened in a run so far; every display and metrics file reads it."""
 
 from __future__ import annotations
 
@@ -7,31 +7,29 @@ from typing import Any
 
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, sources
 
-#: Rows of `samples` kept: a minute each, two days.
-MOST_WEATHER = 2880
+#: Most rows of `samples`: two days, one per minute.
+MOST_SAMPLES = 2880
 
 
 @dataclass
 class RunStats:
-    """Counts of one run, and where the job's items stand."""
+    """Counts of one run, and how many items of the job have which status."""
 
     counts: dict[ItemStatus, int] = field(default_factory=lambda: dict.fromkeys(ItemStatus, 0))
-    spent: int = 0  #: creates of the whole job that must be assumed paid
-    promised: int = 0  #: creates that may leave, and are not yet counted in `spent`
-    paid: int = 0  #: those of this run
-    submissions: int = (
-        0  #: create requests of this run, with those that were refused or answered 429
-    )
+    spent: int = 0  #: submissions of the whole job that must be assumed paid
+    reserved: int = 0  #: submissions that may be sent and are not yet counted in `spent`
+    paid: int = 0  #: submissions of this run that must be assumed paid
+    submissions: int = 0  #: of this run, including those that were rejected or answered 429
     polls: int = 0
-    limited: int = 0  #: answers 429
+    limited: int = 0  #: 429 responses
     retries: int = 0  #: requests sent again
-    started_at: float = 0.0  #: loop time
+    started_at: float = 0.0  #: event loop time
     last_problem: str = ""
-    tried_again: str = ""  #: the last problem after which a request was, or will be, sent again
+    last_retried: str = ""  #: the last problem after which a request is sent again
     samples: list[list[float]] = field(default_factory=list)
 
-    def moved(self, event: Event) -> None:
-        """Count one move of a run: of an event's sources, the first is where a run has it from."""
+    def apply(self, event: Event) -> None:
+        """Count one event; of the statuses it may leave, a run only has the first."""
         origin = sources(event)[0]
         self.counts[origin] -= 1
         self.counts[TRANSITIONS[origin][event]] += 1
@@ -44,9 +42,9 @@ class RunStats:
             self.paid -= 1
 
     @property
-    def undecided(self) -> int:
-        """Return the number of creates on their way, which may turn out not to be paid."""
-        return self.promised + self.counts[ItemStatus.SUBMITTING]
+    def unconfirmed(self) -> int:
+        """Return the number of submissions being sent, which may turn out not to be paid."""
+        return self.reserved + self.counts[ItemStatus.SUBMITTING]
 
     @property
     def in_flight(self) -> int:
@@ -54,14 +52,14 @@ class RunStats:
         return self.counts[ItemStatus.SUBMITTED]
 
     def sample(self, now: float) -> None:
-        """Add a row: seconds since start, creates, polls, 429s, in flight."""
-        if len(self.samples) < MOST_WEATHER:
+        """Add a row: seconds since the start, submissions, polls, 429s, tasks in flight."""
+        if len(self.samples) < MOST_SAMPLES:
             elapsed = round(now - self.started_at, 1)
             row: list[float] = [elapsed, self.submissions, self.polls, self.limited, self.in_flight]
             self.samples.append(row)
 
     def figures(self) -> dict[str, Any]:
-        """Return what the journal keeps of a run."""
+        """Return what the journal stores of a run."""
         return {
             "submissions": self.paid,
             "polls": self.polls,

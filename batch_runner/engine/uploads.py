@@ -1,10 +1,10 @@
-"""Input files: each content is sent to the service once, and its answer kept for later runs.
+"""Input files: each content is uploaded once, and what the service returns is kept for later runs.
 
-One after the other, in the items' order: two items with the same photo must not send it twice. An
-upload costs nothing, so it is not waited for when creating stops.
+Files are uploaded one after the other, in the order of the items: two items with the same photo
+must not upload it twice. An upload costs nothing, so it is cancelled when submitting stops.
 
-How long the service knows an upload is not documented, so what is older than `uploads.reuse_for`
-is sent again, which costs nothing.
+How long the service keeps an upload is not documented, so what is older than `uploads.reuse_for` is
+uploaded again.
 """
 
 from __future__ import annotations
@@ -15,99 +15,117 @@ from typing import Any
 
 import anyio
 
-from batch_runner.engine.context import Shift
+from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
-from batch_runner.errors import ApiError
+from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal import Change
 from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import UPLOAD_MARK, InputFile
 
 
-async def with_uploads(shift: Shift, item: PendingItem) -> dict[str, Any] | None:
-    """Return the params with what the service gave back for each input file.
+class Uploader:
+    """Uploads the input files of items before they are submitted."""
 
-    None when a file cannot be uploaded: the item is refused, or left waiting if creating stopped.
-    """
-    if not item.inputs:
-        return item.params
-    text = json.dumps(item.params, ensure_ascii=False)
-    for file in item.inputs:
-        value = await _uploaded(shift, item, file)
-        if value is None:
-            return None
-        text = text.replace(UPLOAD_MARK + file.sha256, json.dumps(value, ensure_ascii=False)[1:-1])
-    params: dict[str, Any] = json.loads(text)
-    return params
+    def __init__(self, run: Run) -> None:
+        context = run.context
+        self._settings = context.settings
+        self._journal = context.journal
+        self._provider = context.provider
+        self._gate = context.gate
+        self._clock = context.clock
+        self._offload = context.offload
+        self._control = run.state.control
+        self._breaker = run.state.breaker
+        self._recorder = run.recorder
+        self._failures = run.failures
 
+    async def resolve_params(self, item: PendingItem) -> dict[str, Any] | None:
+        """Return the params with what the service returned for each input file.
 
-async def _uploaded(shift: Shift, item: PendingItem, file: InputFile) -> str | None:
-    since = shift.wall_clock() - shift.settings.uploads.reuse_for
-    if (known := await shift.journal.upload_value(file.sha256, since)) is not None:
-        return known
-    try:
-        content = await shift.offload(file.path.read_bytes)
-    except OSError as error:
-        await _refuse(shift, item, f"{file.path} cannot be read: {error.strerror}")
-        return None
-    if hashlib.sha256(content).hexdigest() != file.sha256:
-        # Sent like this, the item would not be the one that was planned and may be paid for.
-        await _refuse(shift, item, f"{file.path} has changed since the manifest was read")
-        return None
-    return await _upload(shift, item, file, content)
-
-
-async def _upload(shift: Shift, item: PendingItem, file: InputFile, content: bytes) -> str | None:
-    known: str | None = None
-    tries = failures = 0
-    while known is None and shift.control.creating:
-        with shift.control.while_creating():
-            await shift.gate.wait()
-        if not shift.control.creating:
-            break
-        tries += 1
+        None if a file cannot be uploaded: the item is rejected, or stays pending for a later run.
+        """
+        if not item.inputs:
+            return item.params
         try:
-            known = await shift.provider.upload(file.path.name, content)
-        except ApiError as error:
-            verdict, wait = shift.failed_call(error, Call.UPLOAD, tries)
-            if verdict is RetryDecision.PAUSE:
-                shift.limited_upload(error, wait)
-                continue
-            if verdict is RetryDecision.STOP:
+            return await self._with_uploads(item)
+        except JournalError as error:
+            self._recorder.journal_failed(error)
+            return None
+
+    async def _with_uploads(self, item: PendingItem) -> dict[str, Any] | None:
+        text = json.dumps(item.params, ensure_ascii=False)
+        for file in item.inputs:
+            value = await self._uploaded(item, file)
+            if value is None:
+                return None
+            literal = json.dumps(value, ensure_ascii=False)[1:-1]
+            text = text.replace(UPLOAD_MARK + file.sha256, literal)
+        params: dict[str, Any] = json.loads(text)
+        return params
+
+    async def _uploaded(self, item: PendingItem, file: InputFile) -> str | None:
+        since = self._clock.wall() - self._settings.uploads.reuse_for
+        if (known := await self._journal.upload_value(file.sha256, since)) is not None:
+            return known
+        try:
+            content = await self._offload(file.path.read_bytes)
+        except OSError as error:
+            await self._reject(item, f"{file.path} cannot be read: {error.strerror}")
+            return None
+        if hashlib.sha256(content).hexdigest() != file.sha256:
+            # It would not be the item that was planned, and may have been paid for.
+            await self._reject(item, f"{file.path} has changed since the manifest was read")
+            return None
+        return await self._upload(item, file, content)
+
+    async def _upload(self, item: PendingItem, file: InputFile, content: bytes) -> str | None:
+        tries = failures = 0
+        while self._control.submitting:
+            with self._control.cancel_on_stop():
+                await self._gate.wait()
+            if not self._control.submitting:
                 break
-            failures += 1
-            if verdict is RetryDecision.FAIL_ITEM:
-                await _refuse(shift, item, str(error))
-                shift.breaker.refused()
-                shift.heed_breaker(str(error))
-                return None
-            if failures >= shift.settings.retries.max_tries:
-                await _leave(shift, item, str(error))
-                return None
-            with shift.control.while_creating():
-                await anyio.sleep(wait)
+            tries += 1
+            try:
+                value = await self._provider.upload(file.path.name, content)
+            except ApiError as error:
+                decision, delay = self._failures.handle(error, Call.UPLOAD, tries)
+                if decision is RetryDecision.PAUSE:  # uses up no try
+                    continue
+                if decision is RetryDecision.STOP:
+                    break
+                failures += 1
+                if await self._given_up(item, error, decision, failures):
+                    break
+                with self._control.cancel_on_stop():
+                    await anyio.sleep(delay)
+            else:
+                self._failures.call_succeeded()
+                self._breaker.upload_accepted()
+                await self._journal.remember_upload(file.sha256, value)
+                return value
+        return None
+
+    async def _given_up(
+        self, item: PendingItem, error: ApiError, decision: RetryDecision, failures: int
+    ) -> bool:
+        """Record why the item is not submitted, if its file is not uploaded again in this run."""
+        if decision is RetryDecision.FAIL_ITEM:
+            await self._reject(item, str(error))
+            self._breaker.rejected()
+        elif failures >= self._settings.retries.max_tries:
+            await self._record(item, Event.UPLOAD_FAILED, str(error))
+            self._breaker.upload_failed()
         else:
-            shift.heard()
-            shift.breaker.uploaded()
-            await shift.journal.remember_upload(file.sha256, known)
-    return known
+            return False
+        self._failures.check_breaker(str(error))
+        return True
 
+    async def _reject(self, item: PendingItem, message: str) -> None:
+        await self._record(item, Event.UPLOAD_REJECTED, message)
 
-async def _refuse(shift: Shift, item: PendingItem, message: str) -> None:
-    """Mark the item refused: without its file it cannot be sent."""
-    await _explain(shift, item, Event.SUBMIT_REJECTED, message)
-
-
-async def _leave(shift: Shift, item: PendingItem, message: str) -> None:
-    """Leave the item to the next run; where that comes upon one after the other, stop creating."""
-    await _explain(shift, item, Event.SUBMIT_UNSENT, message)
-    shift.breaker.upload_failed()
-    shift.heed_breaker(message)
-
-
-async def _explain(shift: Shift, item: PendingItem, event: Event, message: str) -> None:
-    """Journal why an item was not sent. Nothing was created."""
-    unsent = Change(key=item.key, event=event, reason="upload", message=message)
-    # In one commit: between the two it would look as if it had been sent.
-    await shift.commit(Change(key=item.key, event=Event.SUBMIT_STARTED), unsent)
-    shift.tally.submissions -= 1  # there was no request
+    async def _record(self, item: PendingItem, event: Event, message: str) -> None:
+        await self._recorder.record(
+            Change(key=item.key, event=event, reason="upload", message=message)
+        )

@@ -10,7 +10,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from batch_runner.engine.run import RunSummary
+from batch_runner.engine.summary import RunSummary
 from batch_runner.manifest import OnFinish
 
 log = logging.getLogger(__name__)

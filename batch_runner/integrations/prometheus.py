@@ -8,7 +8,7 @@ from pathlib import Path
 
 import anyio
 
-from batch_runner.engine.context import Shift
+from batch_runner.engine.context import Run
 from batch_runner.util.fs import replace_file
 
 log = logging.getLogger(__name__)
@@ -19,58 +19,58 @@ EVERY = 60.0
 SHARES = (0.5, 0.9)
 
 
-def metrics_text(shift: Shift) -> str:
+def metrics_text(run: Run) -> str:
     """Return the run's figures in the text format; `folder` tells one job's from another's."""
-    tally, stop = shift.tally, shift.control.stop
+    stats, stop = run.state.stats, run.state.control.stop
     families: list[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]] = [
         (
             *("items", "gauge", "Items by status."),
-            [({"status": status.value}, count) for status, count in tally.counts.items()],
+            [({"status": status.value}, count) for status, count in stats.counts.items()],
         ),
         (
             *("task_seconds", "gauge", "Seconds in which this share of a workflow's tasks ended."),
-            _durations(shift),
+            _durations(run),
         ),
     ]
     for name, kind, text, value in (
-        ("creates_total", "counter", "Create requests of this run.", tally.submissions),
-        ("polls_total", "counter", "Status requests of this run.", tally.polls),
-        ("limited_total", "counter", "Answers 429 of this run.", tally.limited),
-        ("retries_total", "counter", "Requests sent again in this run.", tally.retries),
-        ("paid_creates", "gauge", "Creates of the job assumed paid.", tally.spent),
-        ("rate", "gauge", "Creates a second allowed now.", shift.limiter.rate_now),
+        ("creates_total", "counter", "Create requests of this run.", stats.submissions),
+        ("polls_total", "counter", "Status requests of this run.", stats.polls),
+        ("limited_total", "counter", "Answers 429 of this run.", stats.limited),
+        ("retries_total", "counter", "Requests sent again in this run.", stats.retries),
+        ("paid_creates", "gauge", "Creates of the job assumed paid.", stats.spent),
+        ("rate", "gauge", "Creates a second allowed now.", run.context.limiter.rate_now),
         ("stopping", "gauge", "1 when the run ends early.", stop is not None),
-        ("written_seconds", "gauge", "When this was written, Unix time.", shift.wall_clock()),
+        ("written_seconds", "gauge", "When this was written, Unix time.", run.context.clock.wall()),
     ):
         families.append((name, kind, text, [({}, float(value))]))
-    folder = {"folder": str(shift.folder.root)}
+    folder = {"folder": str(run.context.folder.root)}
     return "".join(_family(*family, folder) for family in families)
 
 
-def write_metrics(path: Path, shift: Shift) -> None:
+def write_metrics(path: Path, run: Run) -> None:
     """Put the figures in `path`, whole or not at all.
 
     Raises:
         OSError: it cannot be written; what was there is as it was.
     """
     with replace_file(path, durable=False) as out:
-        out.write(metrics_text(shift).encode("utf-8", "replace"))
+        out.write(metrics_text(run).encode("utf-8", "replace"))
 
 
-async def keep_metrics(shift: Shift, *, path: Path) -> None:
+async def keep_metrics(run: Run, *, path: Path) -> None:
     """Write the figures every minute, and once more at the end; a failure is a warning."""
     warned = False
     try:
         while True:
-            warned = _try_to_write(path, shift, warned=warned)
+            warned = _try_to_write(path, run, warned=warned)
             await anyio.sleep(EVERY)
     finally:
-        _try_to_write(path, shift, warned=warned)
+        _try_to_write(path, run, warned=warned)
 
 
-def _try_to_write(path: Path, shift: Shift, *, warned: bool) -> bool:
+def _try_to_write(path: Path, run: Run, *, warned: bool) -> bool:
     try:
-        write_metrics(path, shift)
+        write_metrics(path, run)
     except OSError as error:
         if not warned:
             log.warning("the metrics cannot be written: %s", error)
@@ -78,10 +78,10 @@ def _try_to_write(path: Path, shift: Shift, *, warned: bool) -> bool:
     return warned
 
 
-def _durations(shift: Shift) -> Iterable[tuple[dict[str, str], float]]:
-    for workflow in shift.schedule.learned():
+def _durations(run: Run) -> Iterable[tuple[dict[str, str], float]]:
+    for workflow in run.context.scheduler.learned():
         for share in SHARES:
-            if (seconds := shift.schedule.typical(workflow, share)) is not None:
+            if (seconds := run.context.scheduler.typical(workflow, share)) is not None:
                 yield {"workflow": workflow, "share": f"{share:g}"}, seconds
 
 

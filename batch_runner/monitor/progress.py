@@ -20,8 +20,8 @@ from typing import Any, TextIO
 import anyio
 import anyio.to_thread
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.run import RunSummary
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import RunSummary
 from batch_runner.errors import JournalError
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.monitor.dashboard import REST, is_terminal, live_picture, picture, rate_state_text
@@ -70,19 +70,19 @@ class RunProgress:
     problem: str  # the last one
 
 
-def facts_of(shift: Shift) -> RunProgress:
+def facts_of(run: Run) -> RunProgress:
     """Return how the run stands now."""
-    tally = shift.tally
-    rate = shift.limiter.rate_now
+    stats = run.state.stats
+    rate = run.context.limiter.rate_now
     return RunProgress(
-        **_counted(tally.counts),
-        submissions=tally.paid,
-        polls=tally.polls,
-        limited=tally.limited,
+        **_counted(stats.counts),
+        submissions=stats.paid,
+        polls=stats.polls,
+        limited=stats.limited,
         rate=round(rate, 3),
-        eta=_eta(shift, tally.counts[ItemStatus.PENDING], rate),
-        state=_rate_state(shift),
-        problem=printable(tally.last_problem, 120),
+        eta=_eta(run, stats.counts[ItemStatus.PENDING], rate),
+        state=_rate_state(run),
+        problem=printable(stats.last_problem, 120),
     )
 
 
@@ -110,21 +110,25 @@ def _counted(counts: Any) -> dict[str, int]:
     }
 
 
-def _eta(shift: Shift, pending: int, rate: float) -> float | None:
+def _eta(run: Run, pending: int, rate: float) -> float | None:
     """Return the seconds until all is finished: as creates go, or as tasks finish, the longer."""
-    in_flight, held = shift.schedule.eta(), len(shift.schedule)
+    in_flight, held = run.context.scheduler.eta(), len(run.context.scheduler)
     if in_flight is None or (pending and not held):
         return None
     each = in_flight / max(1, held)
     return round(max(pending / rate, (pending + held) * each), 1)
 
 
-def _rate_state(shift: Shift) -> str:
-    if (stop := shift.control.stop) is not None:
+def _rate_state(run: Run) -> str:
+    if (stop := run.state.control.stop) is not None:
         return f"stopping: {stop.reason}"
-    if shift.gate.closed_for(shift.clock()) > 0:
+    if run.context.gate.closed_for(run.context.clock.monotonic()) > 0:
         return "paused by the service"
-    return "fair" if shift.limiter.rate_now >= shift.settings.limits.rate.per_second else "slowed"
+    return (
+        "fair"
+        if run.context.limiter.rate_now >= run.context.settings.limits.rate.per_second
+        else "slowed"
+    )
 
 
 def line_of(facts: RunProgress, language: Language = "en") -> str:
@@ -155,31 +159,31 @@ def line_of(facts: RunProgress, language: Language = "en") -> str:
     return " · ".join(parts)
 
 
-async def watch_progress(shift: Shift, *, quiet: bool, as_json: bool) -> None:
+async def watch_progress(run: Run, *, quiet: bool, as_json: bool) -> None:
     """Show the run until it ends; that nobody can look any more does not end it."""
     if quiet and not as_json:
         return
     try:
-        await _watch(shift, as_json=as_json)
+        await _watch(run, as_json=as_json)
     except Exception:
         log.exception("the display has failed; the run goes on")
 
 
-async def _watch(shift: Shift, *, as_json: bool) -> None:
+async def _watch(run: Run, *, as_json: bool) -> None:
     if as_json:
-        await _print_lines(shift, lambda facts: _write(sys.stdout, _json_line(facts)))
+        await _print_lines(run, lambda facts: _write(sys.stdout, _json_line(facts)))
     elif is_terminal(sys.stderr):
-        await _live(shift)
+        await _live(run)
     else:
         language = reader_language(sys.stderr)
-        await _print_lines(shift, lambda facts: _write(sys.stderr, line_of(facts, language)))
+        await _print_lines(run, lambda facts: _write(sys.stderr, line_of(facts, language)))
 
 
-async def _print_lines(shift: Shift, show: Callable[[RunProgress], None]) -> None:
+async def _print_lines(run: Run, show: Callable[[RunProgress], None]) -> None:
     due = LineThrottle()
     while True:
-        facts = facts_of(shift)
-        if due.is_due(shift.clock(), facts.state):
+        facts = facts_of(run)
+        if due.is_due(run.context.clock.monotonic(), facts.state):
             show(facts)
         await anyio.sleep(TICK)
 
@@ -200,16 +204,16 @@ class LineThrottle:
         return True
 
 
-async def _live(shift: Shift) -> None:
+async def _live(run: Run) -> None:
     options: dict[str, Any] = {"language": reader_language(sys.stderr)}
-    tally, problem = shift.tally, _Problem()
+    stats, problem = run.state.stats, _Problem()
     with live_picture(sys.stderr, screen=False) as show:
         while True:
             with contextlib.suppress(JournalError, OSError):
-                look = await anyio.to_thread.run_sync(take_snapshot, shift.folder.journal)
-                look = replace(look, submissions=tally.paid, limited=tally.limited)
-                options |= {"state": _rate_state(shift), "problem": problem.now(shift)}
-                show(functools.partial(picture, look, shift.settings.limits.rate, **options))
+                look = await anyio.to_thread.run_sync(take_snapshot, run.context.folder.journal)
+                look = replace(look, submissions=stats.paid, limited=stats.limited)
+                options |= {"state": _rate_state(run), "problem": problem.now(run)}
+                show(functools.partial(picture, look, run.context.settings.limits.rate, **options))
             await anyio.sleep(PICTURE_EVERY)
 
 
@@ -219,12 +223,12 @@ class _Problem:
     def __init__(self) -> None:
         self._retries, self._at = 0, 0.0
 
-    def now(self, shift: Shift) -> str:
+    def now(self, run: Run) -> str:
         """Return the problem of the present, or nothing."""
-        if shift.tally.retries != self._retries:
-            self._retries, self._at = shift.tally.retries, shift.clock()
-        recent = self._retries and shift.clock() - self._at < PROBLEM_FOR
-        return printable(shift.tally.tried_again) if recent else ""
+        if run.state.stats.retries != self._retries:
+            self._retries, self._at = run.state.stats.retries, run.context.clock.monotonic()
+        recent = self._retries and run.context.clock.monotonic() - self._at < PROBLEM_FOR
+        return printable(run.state.stats.last_retried) if recent else ""
 
 
 def _json_line(facts: RunProgress) -> str:

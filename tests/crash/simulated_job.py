@@ -10,8 +10,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch_runner.engine.control import ExitCode
-from batch_runner.engine.run import RunSummary, make_shift, work
+from batch_runner.engine.build import build_run
+from batch_runner.engine.run import execute
+from batch_runner.engine.summary import ExitCode, RunSummary
 from batch_runner.jobdir.open import OpenJob, open_job
 from batch_runner.journal import Change, ItemRow
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
@@ -209,7 +210,7 @@ class Night:
     async def _work(
         self, job: OpenJob, crash: CrashPoint, plan: RunPlan, settings: Settings
     ) -> RunSummary:
-        shift = make_shift(
+        run = build_run(
             job,
             settings,
             self._service,
@@ -219,7 +220,7 @@ class Night:
             offload=InlineOffload(crash),
         )
         committer = functools.partial(InlineCommitter, crash=crash, full_from=plan.full_from)
-        return await work(shift, committer=committer)
+        return await execute(run, start_journal=functools.partial(job.journal.start, committer))
 
     def _let_a_person_decide(self) -> None:
         """Look at the job in the morning: some items are resolved, retried, or lose their file."""

@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from batch_runner import media
-from batch_runner.engine import downloader as fetcher
-from batch_runner.engine import producer
 from batch_runner.engine import run as runs
-from batch_runner.engine.context import Shift
+from batch_runner.engine.admission import Admission
+from batch_runner.engine.context import Run
+from batch_runner.engine.downloader import Downloader
+from batch_runner.engine.producer import Producer
+from batch_runner.engine.recorder import Recorder
 from batch_runner.engine.retry_policy import TABLE, Call, RetryDecision
 from batch_runner.errors import Failure
 from batch_runner.journal import Change
 from batch_runner.journal.sqlite import journal
 from batch_runner.lifecycle import Event
-from batch_runner.models import InFlight
+from batch_runner.models import InFlight, PlacedFile
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from tests.crash.__main__ import play
 from tests.crash.simulated_job import Trace
@@ -90,17 +92,19 @@ def unclear_answers_count_as_refused(patch: pytest.MonkeyPatch) -> None:
 def task_ids_are_thrown_away(patch: pytest.MonkeyPatch) -> None:
     """The task id of a create is not journalled."""
 
-    async def broken(shift: Shift, change: Change) -> bool:
+    async def broken(recorder: Recorder, change: Change) -> bool:
         if change.task_id is None:
-            shift.commit_soon(change)
+            recorder.record_later(change)
         return True
 
-    patch.setattr(producer, "_settle", broken)
+    patch.setattr(Recorder, "record_outcome", broken)
 
 
 def nothing_is_kept_aside(patch: pytest.MonkeyPatch) -> None:
     """A task id that the journal does not take is not written anywhere else."""
-    patch.setattr(Shift, "keep_outcome", lambda shift, change, error: shift.journal_failed(error))
+    patch.setattr(
+        Recorder, "write_fallback", lambda recorder, change, error: recorder.journal_failed(error)
+    )
 
 
 def files_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
@@ -110,46 +114,46 @@ def files_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
 
 def placed_files_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     """The journal says done and not which files."""
-    real = fetcher._done
+    real = Downloader._record_done
 
-    async def broken(shift: Shift, task: InFlight, placed: list[object]) -> None:
-        await real(shift, task, [])
+    async def broken(downloader: Downloader, task: InFlight, placed: list[PlacedFile]) -> None:
+        await real(downloader, task, [])
 
-    patch.setattr(fetcher, "_done", broken)
+    patch.setattr(Downloader, "_record_done", broken)
 
 
 def paid_tasks_are_not_taken_over(patch: pytest.MonkeyPatch) -> None:
     """A run looks after its own tasks only."""
 
-    async def broken(shift: Shift) -> None:
+    async def broken(run: Run) -> None:
         return None
 
-    patch.setattr(runs, "_take_over", broken)
+    patch.setattr(runs, "resume_in_flight", broken)
 
 
 def every_failed_create_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     """Whether a create may be sent again is not asked."""
 
-    async def broken(shift: Shift, item: object, error: object, tries: int) -> bool:
+    async def broken(producer: Producer, error: object, tries: int) -> bool:
         return True
 
-    patch.setattr(producer, "_try_again", broken)
+    patch.setattr(Producer, "_may_send_again", broken)
 
 
 def owed_attempts_are_a_commit_of_their_own(patch: pytest.MonkeyPatch) -> None:
     """That a task has failed is on the disk before its item waits for its next attempt."""
-    together = Shift.commit
+    together = Recorder.record
 
-    async def broken(shift: Shift, *changes: Change) -> None:
+    async def broken(recorder: Recorder, *changes: Change) -> None:
         for change in changes:
-            await together(shift, change)
+            await together(recorder, change)
 
-    patch.setattr(Shift, "commit", broken)
+    patch.setattr(Recorder, "record", broken)
 
 
 def the_cap_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
     """However many have been paid for, another one may be."""
-    patch.setattr(producer, "_at_cap", lambda shift: False)
+    patch.setattr(Admission, "_at_cap", lambda admission: False)
 
 
 def tokens_are_free(patch: pytest.MonkeyPatch) -> None:

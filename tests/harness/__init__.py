@@ -17,8 +17,10 @@ from pathlib import Path
 from anyio.to_thread import current_default_thread_limiter
 from pydantic import SecretStr
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.run import RunSummary, make_shift, work
+from batch_runner.engine.build import build_run
+from batch_runner.engine.context import Run
+from batch_runner.engine.run import BackgroundTask, execute
+from batch_runner.engine.summary import RunSummary
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
@@ -90,25 +92,29 @@ async def run_job(
     settings: Settings | None = None,
     *,
     deadline: float | None = None,
-    beside: Sequence[object] = (),
+    background_tasks: Sequence[BackgroundTask] = (),
 ) -> RunSummary:
     """Carry `items` as far as one run does."""
     settings = settings or some_settings()
     with open_job(root, IDENTITY) as job:
         job.journal.import_items(items)
         async with open_provider(service_at(simulator), settings) as provider:
-            shift = make_shift(job, settings, provider, deadline=deadline, seed=1)
-            _hold_the_clock_for(shift)
+            run = build_run(job, settings, provider, deadline=deadline, seed=1)
+            _hold_the_clock_for(run)
             # Commits take real time, in which the clock stands still: no pause between them.
             eager = functools.partial(GroupCommit, pause=0.0)
-            return await work(shift, beside=beside, committer=eager)  # type: ignore[arg-type]
+            return await execute(
+                run,
+                background_tasks=background_tasks,
+                start_journal=functools.partial(job.journal.start, eager),
+            )
 
 
-def _hold_the_clock_for(shift: Shift) -> None:
+def _hold_the_clock_for(run: Run) -> None:
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
         threads = current_default_thread_limiter()
-        loop.never_jump_while(lambda: threads.borrowed_tokens > 0 or shift.journal.busy)
+        loop.never_jump_while(lambda: threads.borrowed_tokens > 0 or run.context.journal.busy)
 
 
 def rows(root: Path) -> list[ItemRow]:

@@ -28,7 +28,7 @@ from batch_runner.cli.options import (
     service_of,
 )
 from batch_runner.cli.settings import effective_settings, settings_flags
-from batch_runner.engine.control import ExitCode
+from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
 from batch_runner.util.locale import reader_language, stop_word, wording
 from batch_runner.util.xdg import state_folder
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from signal import Signals
 
-    from batch_runner.engine.control import StopReason
-    from batch_runner.engine.run import Beside, RunSummary
+    from batch_runner.engine.run import BackgroundTask
+    from batch_runner.engine.summary import RunSummary, StopReason
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
@@ -203,21 +203,24 @@ async def _work(job: OpenJob, night: RunOptions, noted: list[Signals]) -> RunSum
     from batch_runner.cli.signals import watch_signals
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room
-    from batch_runner.engine.run import run
+    from batch_runner.engine.run import run_job
     from batch_runner.integrations.prometheus import keep_metrics
     from batch_runner.monitor.progress import watch_progress
 
     display = functools.partial(watch_progress, quiet=night.quiet, as_json=night.as_json)
-    beside: list[Beside] = [functools.partial(watch_signals, noted=noted), display]
+    background_tasks: list[BackgroundTask] = [
+        functools.partial(watch_signals, noted=noted),
+        display,
+    ]
     if night.metrics is not None:
-        beside.append(functools.partial(keep_metrics, path=night.metrics))
+        background_tasks.append(functools.partial(keep_metrics, path=night.metrics))
     async with _service(job, night) as reachable:
-        return await run(
+        return await run_job(
             job,
             make_room(night.settings, both_ends=night.service is None),
             reachable,
             deadline=seconds_left(night.settings.limits),
-            beside=beside,
+            background_tasks=background_tasks,
         )
 
 

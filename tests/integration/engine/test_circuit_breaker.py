@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.engine.control import ExitCode
+from batch_runner.engine.summary import ExitCode
 from batch_runner.lifecycle import ItemStatus
 from tests.harness import (
     an_item,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from batch_runner.engine.context import Shift
+from batch_runner.engine.context import Run
 from tests.harness import run_job, simulated_service, some_items, some_settings
 
 pytestmark = pytest.mark.anyio
@@ -20,8 +20,8 @@ async def test_once_the_limit_is_used_creates_leave_a_little_after_their_tokens(
 ) -> None:
     lags: list[float] = []
 
-    async def note(shift: Shift) -> None:
-        align, submit = shift.limiter.align, shift.provider.submit
+    async def note(run: Run) -> None:
+        align, submit = run.context.limiter.align, run.context.provider.submit
         tokens: dict[object, float] = {}  # by the coroutine that sends
 
         async def noted_align(acquired_at: float) -> None:
@@ -29,15 +29,19 @@ async def test_once_the_limit_is_used_creates_leave_a_little_after_their_tokens(
             await align(acquired_at)
 
         async def noted_submit(workflow: str, params: dict[str, Any]) -> str:
-            lags.append(shift.clock() - tokens.pop(asyncio.current_task(), -math.inf))
+            lags.append(
+                run.context.clock.monotonic() - tokens.pop(asyncio.current_task(), -math.inf)
+            )
             return await submit(workflow, params)
 
-        shift.limiter.align = noted_align  # type: ignore[method-assign]
-        shift.provider.submit = noted_submit  # type: ignore[method-assign]
+        run.context.limiter.align = noted_align  # type: ignore[method-assign]
+        run.context.provider.submit = noted_submit  # type: ignore[method-assign]
 
     settings = some_settings(rate="60/s", in_flight=200)
     async with simulated_service(service_time="1") as simulator:
-        await run_job(tmp_path / "out", simulator, some_items(100), settings, beside=[note])
+        await run_job(
+            tmp_path / "out", simulator, some_items(100), settings, background_tasks=[note]
+        )
 
     assert len(lags) == 100
     assert 0.0099 < min(lags[65:]) <= max(lags) < 1

@@ -12,8 +12,8 @@ from typing import IO
 import anyio
 import pytest
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import ExitCode
 from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
@@ -57,13 +57,13 @@ async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, l
     settings = some_settings(rate="1000/s", in_flight=120, concurrent_submissions=120)
     async with simulated_service(latency=5) as simulator:
 
-        async def fill_up(shift: Shift) -> None:
+        async def fill_up(run: Run) -> None:
             while len(simulator.ledger.submissions) < 120:  # noqa: ASYNC110  the service's side
                 await anyio.sleep(0.1)
-            await shift.journal._queue(no_more_pages)
+            await run.context.journal._queue(no_more_pages)
 
         with contextlib.suppress(OSError), said_to(log) as said:
-            stopped = await run_job(root, simulator, items, settings, beside=[fill_up])
+            stopped = await run_job(root, simulator, items, settings, background_tasks=[fill_up])
             told = said.getvalue() if log == "read" else "kept aside"  # type: ignore[attr-defined]
         aside = (root / ".batch" / "fallback.jsonl").read_text()
         again = await run_job(root, simulator, items)
@@ -95,14 +95,14 @@ async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path:
     root, items = tmp_path / "out", some_items(60)
     async with simulated_service("delay:create:every=1", service_time="uniform:1,2") as simulator:
 
-        async def fail_once(shift: Shift) -> None:
-            await shift.journal._queue(no_completions)
-            while not shift.control.leaving:  # noqa: ASYNC110  any of the stages may notice
+        async def fail_once(run: Run) -> None:
+            await run.context.journal._queue(no_completions)
+            while not run.state.control.shutting_down:  # noqa: ASYNC110  any of the stages may notice
                 await anyio.sleep(0.01)
-            await shift.journal._queue(completions)
+            await run.context.journal._queue(completions)
 
         stopped = await run_job(
-            root, simulator, items, some_settings(rate="5/s"), beside=[fail_once]
+            root, simulator, items, some_settings(rate="5/s"), background_tasks=[fail_once]
         )
         again = await run_job(root, simulator, items)
 

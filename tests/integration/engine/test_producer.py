@@ -10,8 +10,8 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import ExitCode
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
@@ -62,14 +62,14 @@ async def test_no_create_rides_a_connection_that_another_has_used() -> None:
 async def test_a_bug_beside_the_creates_makes_no_paid_id_disappear(tmp_path: Path) -> None:
     """Whatever cancels the stages: a create on the wire is waited for, and its id is kept."""
 
-    async def break_down(shift: Shift) -> None:
-        while shift.tally.counts[ItemStatus.SUBMITTING] < 8:  # noqa: ASYNC110  the service's side
+    async def break_down(run: Run) -> None:
+        while run.state.stats.counts[ItemStatus.SUBMITTING] < 8:  # noqa: ASYNC110  the service's side
             await anyio.sleep(0.1)
         raise RuntimeError("a bug")
 
     async with simulated_service(latency=5, service_time="60") as simulator:
         with pytest.raises(ExceptionGroup):
-            await run_job(tmp_path, simulator, some_items(8), beside=[break_down])
+            await run_job(tmp_path, simulator, some_items(8), background_tasks=[break_down])
         stood = statuses(tmp_path)
         await run_job(tmp_path, simulator, some_items(8))
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode, StopReason
-from batch_runner.engine.run import RunSummary
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import ExitCode, RunSummary, StopReason
 from batch_runner.errors import ApiError, Failure
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
@@ -24,13 +23,13 @@ async def a_night(root: Path, *faults: str, count: int = 60) -> tuple[RunSummary
     """Carry items against a service with faults; return what was told to be tried again, too."""
     told: list[str] = []
 
-    async def listen(shift: Shift) -> None:
+    async def listen(run: Run) -> None:
         while True:
-            told.append(shift.tally.tried_again)
+            told.append(run.state.stats.last_retried)
             await anyio.sleep(0.2)
 
     async with simulated_service(*faults, service_time="uniform:1,3") as simulator:
-        summary = await run_job(root, simulator, some_items(count), beside=[listen])
+        summary = await run_job(root, simulator, some_items(count), background_tasks=[listen])
     return summary, [one for one in dict.fromkeys(told) if one]
 
 
@@ -39,7 +38,7 @@ def retries_of(root: Path) -> int:
         return reader.runs()[-1].retries
 
 
-async def test_what_is_refused_or_held_is_not_tried_again(tmp_path: Path) -> None:
+async def test_what_is_refused_or_held_is_not_last_retried(tmp_path: Path) -> None:
     """Not counted, not told, and not paid for from the budget of retries."""
     faults = ("moderation:create:every=3", "lose_answer:create:every=20")
 
@@ -76,12 +75,12 @@ async def test_waiting_our_turn_uses_up_no_retries(tmp_path: Path) -> None:
 
     async with simulated_service("limited:status:times=10") as simulator:
 
-        async def look(shift: Shift) -> None:
-            while shift.tally.limited < 10:  # noqa: ASYNC110  the service's side
+        async def look(run: Run) -> None:
+            while run.state.stats.limited < 10:  # noqa: ASYNC110  the service's side
                 await anyio.sleep(0.1)
-            left.append(shift.budget.take())
+            left.append(run.state.budget.take())
 
-        await run_job(tmp_path, simulator, some_items(12), settings, beside=[look])
+        await run_job(tmp_path, simulator, some_items(12), settings, background_tasks=[look])
 
     assert statuses(tmp_path) == {ItemStatus.DONE: 12}
     assert left == [True]
@@ -120,16 +119,18 @@ async def test_one_429_to_a_file_long_after_the_last_file_is_waited_out(tmp_path
 
 
 async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: Path) -> None:
-    async def run_out(shift: Shift) -> None:
+    async def run_out(run: Run) -> None:
         async def download(url: str, receive: object) -> bool:
             raise ApiError("GET file: too many open files", failure=Failure.LOCAL)
 
-        shift.provider.download = download  # type: ignore[method-assign]
+        run.context.provider.download = download  # type: ignore[method-assign]
         await anyio.sleep_forever()
 
     async with simulated_service() as simulator:
         settings = some_settings(rate="1/s")
-        stopped = await run_job(tmp_path, simulator, some_items(60), settings, beside=[run_out])
+        stopped = await run_job(
+            tmp_path, simulator, some_items(60), settings, background_tasks=[run_out]
+        )
         shown = [row for row in rows(tmp_path) if row.status is ItemStatus.DOWNLOAD_PENDING]
         after = await run_job(tmp_path, simulator, some_items(60))
 
@@ -144,19 +145,19 @@ async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: 
 async def test_a_machine_out_of_descriptors_is_not_taken_for_a_service_that_is_limited(
     tmp_path: Path,
 ) -> None:
-    async def run_out(shift: Shift) -> None:
-        status, left = shift.provider.status, iter(range(30))
+    async def run_out(run: Run) -> None:
+        status, left = run.context.provider.status, iter(range(30))
 
         async def ask(task_id: str) -> TaskReport:
             if next(left, None) is not None:
                 raise ApiError("status: too many open files", failure=Failure.LOCAL)
             return await status(task_id)
 
-        shift.provider.status = ask  # type: ignore[method-assign]
+        run.context.provider.status = ask  # type: ignore[method-assign]
         await anyio.sleep_forever()
 
     async with simulated_service(service_time="uniform:1,3") as simulator:
-        summary = await run_job(tmp_path, simulator, some_items(20), beside=[run_out])
+        summary = await run_job(tmp_path, simulator, some_items(20), background_tasks=[run_out])
 
     assert summary.limited == 0
     assert summary.counts[ItemStatus.DONE] == 20

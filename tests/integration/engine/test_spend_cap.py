@@ -7,8 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.lifecycle import ItemStatus
 from tests.harness import (
     check_invariants,
@@ -86,13 +86,13 @@ async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path, p
     """It costs nothing, and the next run sends it again."""
     items = with_photo(some_items(3), photo, CONTENT)
 
-    async def stop(shift: Shift) -> None:
+    async def stop(run: Run) -> None:
         await anyio.sleep(5)
-        shift.control.stop_creating(StopReason("signal", "stopped", ExitCode.STOPPED))
+        run.state.control.stop_submitting(StopReason("signal", "stopped", ExitCode.STOPPED))
         await anyio.sleep_forever()
 
     async with simulated_service("hang:upload:times=1") as simulator:
-        stopped = await run_job(tmp_path / "out", simulator, items, beside=[stop])
+        stopped = await run_job(tmp_path / "out", simulator, items, background_tasks=[stop])
         again = await run_job(tmp_path / "out", simulator, items)
 
     assert stopped.seconds < 20  # of virtual time; an upload may take 300

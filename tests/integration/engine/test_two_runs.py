@@ -8,8 +8,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import ExitCode
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
@@ -32,16 +32,16 @@ pytestmark = pytest.mark.anyio
 async def test_ids_that_come_back_after_another_run_held_their_items_are_kept(
     tmp_path: Path,
 ) -> None:
-    async def another(shift: Shift) -> None:
-        while shift.tally.counts[ItemStatus.SUBMITTING] < 5:  # noqa: ASYNC110  on the wire
+    async def another(run: Run) -> None:
+        while run.state.stats.counts[ItemStatus.SUBMITTING] < 5:  # noqa: ASYNC110  on the wire
             await anyio.sleep(0.01)
-        (shift.folder.batch / "lock").unlink()
+        (run.context.folder.batch / "lock").unlink()
         with open_job(tmp_path, IDENTITY):  # takes what is on the wire for cut off
             pass
         await anyio.sleep_forever()
 
     async with simulated_service("delay:create:seconds=3", service_time="1") as simulator:
-        first = await run_job(tmp_path, simulator, some_items(20), beside=[another])
+        first = await run_job(tmp_path, simulator, some_items(20), background_tasks=[another])
         created, held = (
             submissions_per_prompt(simulator).total(),
             statuses(tmp_path)[ItemStatus.HELD],
@@ -62,10 +62,10 @@ async def test_ids_that_come_back_after_another_run_held_their_items_are_kept(
 async def test_an_id_that_a_person_has_replaced_meanwhile_is_kept_aside(tmp_path: Path) -> None:
     other = "f" * 32
 
-    async def another(shift: Shift) -> None:
-        while shift.tally.counts[ItemStatus.SUBMITTING] < 1:  # noqa: ASYNC110  on the wire
+    async def another(run: Run) -> None:
+        while run.state.stats.counts[ItemStatus.SUBMITTING] < 1:  # noqa: ASYNC110  on the wire
             await anyio.sleep(0.01)
-        (shift.folder.batch / "lock").unlink()
+        (run.context.folder.batch / "lock").unlink()
         with open_job(tmp_path, IDENTITY) as job:
             (key,) = [row.key for row in rows(tmp_path)]
             job.journal.apply(Change(key=key, event=Event.RESUBMITTED))
@@ -74,7 +74,7 @@ async def test_an_id_that_a_person_has_replaced_meanwhile_is_kept_aside(tmp_path
         await anyio.sleep_forever()
 
     async with simulated_service("delay:create:seconds=3") as simulator:
-        await run_job(tmp_path, simulator, some_items(1), beside=[another])
+        await run_job(tmp_path, simulator, some_items(1), background_tasks=[another])
         (created,) = simulator.ledger.submissions
 
     (row,) = rows(tmp_path)

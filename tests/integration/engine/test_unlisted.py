@@ -7,8 +7,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode, StopReason
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.lifecycle import ItemStatus
 from tests.harness import (
     rows,
@@ -23,9 +23,9 @@ from tests.harness import (
 pytestmark = pytest.mark.anyio
 
 
-async def leave_soon(shift: Shift) -> None:
+async def leave_soon(run: Run) -> None:
     await anyio.sleep(2)
-    shift.control.leave(StopReason("signal", "stopped", ExitCode.STOPPED))
+    run.state.control.shut_down(StopReason("signal", "stopped", ExitCode.STOPPED))
     await anyio.sleep_forever()
 
 
@@ -33,7 +33,7 @@ async def test_an_item_that_is_no_longer_listed_gets_no_further_attempt(tmp_path
     one, other = some_items(2, attempts=2)
 
     async with simulated_service("fail:create:match=horse 1", service_time="30") as simulator:
-        await run_job(tmp_path, simulator, [one, other], beside=[leave_soon])
+        await run_job(tmp_path, simulator, [one, other], background_tasks=[leave_soon])
         summary = await run_job(tmp_path, simulator, [one])
 
     assert submissions_per_prompt(simulator) == {"horse 0": 1, "horse 1": 1}

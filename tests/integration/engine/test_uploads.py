@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.engine.control import ExitCode
+from batch_runner.engine.summary import ExitCode
 from batch_runner.jobdir.open import open_job
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Settings
@@ -162,7 +162,7 @@ async def test_an_item_whose_photo_is_not_the_planned_one_is_refused_and_not_pai
 
 
 @pytest.mark.parametrize("fault", ["http:upload:status=503:times=2", "reset:upload:times=2"])
-async def test_an_upload_is_tried_again_because_it_costs_nothing(
+async def test_an_upload_is_last_retried_because_it_costs_nothing(
     tmp_path: Path, photo: Path, fault: str
 ) -> None:
     root = tmp_path / "out"

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from batch_runner.engine.control import ExitCode
-from batch_runner.engine.run import RunSummary
+from batch_runner.engine.summary import ExitCode, RunSummary
 from batch_runner.integrations.notify import tell
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest import OnFinish

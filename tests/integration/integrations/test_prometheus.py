@@ -11,8 +11,8 @@ import anyio
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import ExitCode
 from batch_runner.integrations.prometheus import keep_metrics
 from tests.harness import run_job, simulated_service, some_items
 
@@ -40,7 +40,7 @@ async def test_the_figures_at_the_end_are_those_of_the_run(tmp_path: Path) -> No
 
     async with simulated_service(*faults) as simulator:
         summary = await run_job(
-            root, simulator, items, beside=[functools.partial(keep_metrics, path=path)]
+            root, simulator, items, background_tasks=[functools.partial(keep_metrics, path=path)]
         )
 
     found = samples(path)
@@ -65,19 +65,19 @@ async def test_the_file_is_whole_at_every_moment_and_new_every_minute(tmp_path: 
     path = tmp_path / "batch.prom"
     seen: list[tuple[float, int]] = []
 
-    async def watch(shift: Shift) -> None:
+    async def watch(run: Run) -> None:
         while True:
             await anyio.sleep(5)
             assert samples(path)["batch_runner_items", "done"] >= 0
             if not seen or seen[-1][1] != path.stat().st_ino:  # another file under the name
-                seen.append((shift.clock(), path.stat().st_ino))
+                seen.append((run.context.clock.monotonic(), path.stat().st_ino))
 
     async with simulated_service(service_time="uniform:200,300") as simulator:
         await run_job(
             tmp_path / "out",
             simulator,
             some_items(3),
-            beside=[functools.partial(keep_metrics, path=path), watch],
+            background_tasks=[functools.partial(keep_metrics, path=path), watch],
         )
 
     gaps = [later - earlier for (earlier, _), (later, _) in itertools.pairwise(seen)]
@@ -92,7 +92,7 @@ async def test_a_file_that_cannot_be_written_does_not_fail_the_run(
     keep = functools.partial(keep_metrics, path=path)
 
     async with simulated_service(service_time="uniform:100,200") as simulator:
-        summary = await run_job(tmp_path / "out", simulator, some_items(3), beside=[keep])
+        summary = await run_job(tmp_path / "out", simulator, some_items(3), background_tasks=[keep])
 
     assert summary.exit_code is ExitCode.DONE
     assert len([one for one in caplog.messages if "the metrics cannot be written" in one]) == 1

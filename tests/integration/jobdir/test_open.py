@@ -12,8 +12,8 @@ from pathlib import Path
 import anyio
 import pytest
 
-from batch_runner.engine.context import Shift
-from batch_runner.engine.control import ExitCode
+from batch_runner.engine.context import Run
+from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import FolderRefused, JournalUnreadable
 from batch_runner.integrations.log_files import run_log
 from batch_runner.jobdir.open import open_job
@@ -34,23 +34,23 @@ from tests.harness import (
 pytestmark = pytest.mark.anyio
 
 
-async def when_some_are_done(shift: Shift) -> None:
-    while shift.tally.counts[ItemStatus.DONE] < 5:  # noqa: ASYNC110  the service's side
+async def when_some_are_done(run: Run) -> None:
+    while run.state.stats.counts[ItemStatus.DONE] < 5:  # noqa: ASYNC110  the service's side
         await anyio.sleep(0.1)
 
 
-async def test_truncated_journal_stops_the_run(tmp_path: Path) -> None:
-    async def truncate(shift: Shift) -> None:
-        await when_some_are_done(shift)
-        connection = sqlite3.connect(shift.folder.journal, isolation_level=None)
-        with contextlib.closing(connection):
-            # Between two commits: one in progress would extend the file again, with holes.
-            connection.execute("BEGIN EXCLUSIVE")
-            os.truncate(shift.folder.journal, 8192)
+async def test_a_journal_that_is_cut_off_under_a_run_stops_it(tmp_path: Path) -> None:
+    async def cut(run: Run) -> None:
+        await when_some_are_done(run)
+        between_two_commits = sqlite3.connect(run.context.folder.journal, isolation_level=None)
+        with contextlib.closing(between_two_commits):
+            # A commit at work would make the file long again, with holes that only a check finds.
+            between_two_commits.execute("BEGIN EXCLUSIVE")
+            os.truncate(run.context.folder.journal, 8192)
         await anyio.sleep_forever()
 
     async with simulated_service(service_time="1") as simulator:
-        summary = await run_job(tmp_path, simulator, some_items(80), beside=[truncate])
+        summary = await run_job(tmp_path, simulator, some_items(80), background_tasks=[cut])
         submitted = submissions_per_prompt(simulator).total()
         with pytest.raises(JournalUnreadable):
             await run_job(tmp_path, simulator, some_items(80))
@@ -63,14 +63,14 @@ async def test_truncated_journal_stops_the_run(tmp_path: Path) -> None:
 async def test_removed_folder_stops_the_run(tmp_path: Path) -> None:
     root = tmp_path / "out"
 
-    async def remove(shift: Shift) -> None:
-        await when_some_are_done(shift)
-        while root.exists():  # the run may add a file in the meantime
+    async def remove(run: Run) -> None:
+        await when_some_are_done(run)
+        while root.exists():  # a file may be placed there between its list and its end
             shutil.rmtree(root, ignore_errors=True)
         await anyio.sleep_forever()
 
     async with simulated_service(service_time="1") as simulator:
-        summary = await run_job(root, simulator, some_items(80), beside=[remove])
+        summary = await run_job(root, simulator, some_items(80), background_tasks=[remove])
 
     assert summary.exit_code is ExitCode.STOPPED
     assert submissions_per_prompt(simulator).total() < 80

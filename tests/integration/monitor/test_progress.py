@@ -14,7 +14,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from batch_runner.engine.context import Shift
+from batch_runner.engine.context import Run
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.monitor.dashboard import picture
 from batch_runner.monitor.progress import (
@@ -41,14 +41,14 @@ async def looks_during(
     """Return what a run of `count` items says of itself, and its journal of it, all along."""
     found: list[tuple[RunProgress, JobSnapshot]] = []
 
-    async def look(shift: Shift) -> None:
+    async def look(run: Run) -> None:
         while True:
-            now = await anyio.to_thread.run_sync(take_snapshot, shift.folder.journal)
-            found.append((facts_of(shift), now))
+            now = await anyio.to_thread.run_sync(take_snapshot, run.context.folder.journal)
+            found.append((facts_of(run), now))
             await anyio.sleep(1)
 
     async with simulated_service(*faults) as simulator:
-        await run_job(root, simulator, some_items(count), beside=[look])
+        await run_job(root, simulator, some_items(count), background_tasks=[look])
     found.append((found[-1][0], take_snapshot(root / ".batch" / "journal.sqlite")))
     return found
 
@@ -127,7 +127,7 @@ async def test_without_a_terminal_there_is_a_line_a_minute_and_one_for_a_change(
     async with simulated_service(
         "limited:create:after=3:times=1", service_time="300s"
     ) as simulator:
-        summary = await run_job(tmp_path, simulator, some_items(12), beside=[watching])
+        summary = await run_job(tmp_path, simulator, some_items(12), background_tasks=[watching])
 
     lines = stream.getvalue().splitlines()
     minutes = int(summary.seconds // 60)
@@ -144,7 +144,7 @@ class Terminal(io.StringIO):
 
 
 @anyio_mark
-async def test_on_a_terminal_the_picture_tells_what_is_being_tried_again(
+async def test_on_a_terminal_the_picture_tells_what_is_being_last_retried(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     terminal = Terminal()
@@ -154,7 +154,7 @@ async def test_on_a_terminal_the_picture_tells_what_is_being_tried_again(
     monkeypatch.setenv("LINES", "24")
     watching = functools.partial(watch_progress, quiet=False, as_json=False)
 
-    async def warn(_: Shift) -> None:
+    async def warn(_: Run) -> None:
         await anyio.sleep(5)
         logging.getLogger("batch_runner").warning("a warning")
 
@@ -162,7 +162,7 @@ async def test_on_a_terminal_the_picture_tells_what_is_being_tried_again(
     logging.getLogger().addHandler(handler)
     request.addfinalizer(lambda: logging.getLogger().removeHandler(handler))
     async with simulated_service("http:status:times=3", service_time="30s") as simulator:
-        await run_job(tmp_path, simulator, some_items(5), beside=[watching, warn])
+        await run_job(tmp_path, simulator, some_items(5), background_tasks=[watching, warn])
 
     shown = terminal.getvalue()
     assert "5 in flight" in shown
@@ -182,7 +182,7 @@ async def test_json_is_not_translated(tmp_path: Path, monkeypatch: pytest.Monkey
 
     async with simulated_service() as simulator:
         watching = functools.partial(watch_progress, quiet=True, as_json=True)
-        await run_job(tmp_path, simulator, some_items(3), beside=[watching])
+        await run_job(tmp_path, simulator, some_items(3), background_tasks=[watching])
 
     first = json.loads(stream.getvalue().splitlines()[0])
     assert first["event"] == "progress"

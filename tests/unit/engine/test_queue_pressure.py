@@ -1,52 +1,57 @@
-"""How many items wait for the place of each task in flight: what makes an end seen late dear."""
+"""How many items wait for each in-flight slot: the more, the more a late poll costs."""
 
 from __future__ import annotations
 
 import pytest
 
-from batch_runner.engine.context import Slots
-from batch_runner.engine.control import Control, ExitCode, StopReason
-from batch_runner.engine.run import _behind
+from batch_runner.engine.build import queue_pressure
+from batch_runner.engine.circuit_breaker import CircuitBreaker
+from batch_runner.engine.control import Control
+from batch_runner.engine.outage import OutageMonitor
+from batch_runner.engine.retry_policy import RetryBudget
+from batch_runner.engine.slots import Slots
+from batch_runner.engine.state import RunState
 from batch_runner.engine.stats import RunStats
+from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.lifecycle import ItemStatus
 
 
 @pytest.fixture
-def slots() -> Slots:
-    """Return ten places, all taken."""
-    made = Slots(10)
+def state() -> RunState:
+    """Return a run with ten slots, all in use; fifty items are pending, thirty are paid for."""
+    made = RunState(
+        stats=RunStats(spent=30),
+        control=Control(),
+        breaker=CircuitBreaker(),
+        budget=RetryBudget(1),
+        outage=OutageMonitor(0.0, first_contact=1.0, outage=1.0),
+        in_flight_slots=Slots(10),
+        submission_slots=Slots(1),
+    )
+    made.stats.counts[ItemStatus.PENDING] = 50
     for _ in range(10):
-        made.take_anyway()
+        made.in_flight_slots.force_acquire()
     return made
 
 
-@pytest.fixture
-def tally() -> RunStats:
-    """Return the counts of a job of which fifty items wait and thirty are paid for."""
-    made = RunStats(spent=30)
-    made.counts[ItemStatus.PENDING] = 50
-    return made
+def test_full_slots_share_all_pending_items(state: RunState) -> None:
+    assert queue_pressure(state, None) == 5.0
 
 
-def test_all_that_wait_are_behind_those_who_have_a_place(slots: Slots, tally: RunStats) -> None:
-    assert _behind(slots, tally, Control(), None) == 5.0
+def test_free_slot_means_no_pressure(state: RunState) -> None:
+    state.in_flight_slots.release()
+
+    assert queue_pressure(state, None) == 0.0
 
 
-def test_nobody_is_behind_while_there_are_places(slots: Slots, tally: RunStats) -> None:
-    slots.give_back()
-
-    assert _behind(slots, tally, Control(), None) == 0.0
-
-
-@pytest.mark.parametrize(("cap", "behind"), [(30, 0.0), (40, 1.0), (1000, 5.0), (20, 0.0)])
-def test_what_the_spend_cap_keeps_out_is_not_behind(
-    slots: Slots, tally: RunStats, cap: int, behind: float
+@pytest.mark.parametrize(("cap", "pressure"), [(30, 0.0), (40, 1.0), (1000, 5.0), (20, 0.0)])
+def test_items_beyond_the_spend_cap_do_not_count(
+    state: RunState, cap: int, pressure: float
 ) -> None:
-    assert _behind(slots, tally, Control(), cap) == behind
+    assert queue_pressure(state, cap) == pressure
 
 
-def test_nobody_is_behind_once_creating_has_stopped(slots: Slots, tally: RunStats) -> None:
-    control = Control()
-    control.stop_creating(StopReason("cap", "enough", ExitCode.STOPPED))
+def test_stopped_submitting_means_no_pressure(state: RunState) -> None:
+    state.control.stop_submitting(StopReason("cap", "enough", ExitCode.STOPPED))
 
-    assert _behind(slots, tally, control, None) == 0.0
+    assert queue_pressure(state, None) == 0.0

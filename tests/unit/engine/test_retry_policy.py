@@ -4,18 +4,25 @@ import random
 
 import pytest
 
-from batch_runner.engine.retry_policy import TABLE, Budget, Call, RetryDecision, backoff, decide
+from batch_runner.engine.retry_policy import (
+    TABLE,
+    Call,
+    RetryBudget,
+    RetryDecision,
+    backoff,
+    decide,
+)
 from batch_runner.errors import Failure
 from batch_runner.providers.classify import classify
 from batch_runner.settings import Retries
 
 CELLS = [
-    # nothing left this machine
+    # certainly not sent
     (Failure.UNSENT, Call.SUBMIT, RetryDecision.AGAIN),
     (Failure.UNSENT, Call.QUERY, RetryDecision.AGAIN),
     (Failure.UNSENT, Call.DOWNLOAD, RetryDecision.AGAIN),
     (Failure.UNSENT, Call.UPLOAD, RetryDecision.AGAIN),
-    # bytes may have left, no readable answer came
+    # may have been sent, no readable response
     (Failure.NO_RESPONSE, Call.SUBMIT, RetryDecision.HELD),
     (Failure.NO_RESPONSE, Call.QUERY, RetryDecision.AGAIN),
     (Failure.NO_RESPONSE, Call.DOWNLOAD, RetryDecision.AGAIN),
@@ -40,7 +47,7 @@ CELLS = [
     (Failure.NOT_FOUND, Call.QUERY, RetryDecision.RETRY_UNKNOWN),
     (Failure.NOT_FOUND, Call.DOWNLOAD, RetryDecision.REFRESH_URL),
     (Failure.NOT_FOUND, Call.UPLOAD, RetryDecision.FAIL_ITEM),
-    # 401, 403, an empty account; a file's host says 403 of an address that has expired
+    # 401, 403, empty account; a file host answers 403 for an expired URL
     (Failure.FORBIDDEN, Call.SUBMIT, RetryDecision.STOP),
     (Failure.FORBIDDEN, Call.QUERY, RetryDecision.STOP),
     (Failure.FORBIDDEN, Call.DOWNLOAD, RetryDecision.REFRESH_URL),
@@ -59,16 +66,16 @@ CELLS = [
 
 
 @pytest.mark.parametrize(
-    ("failure", "call", "verdict"),
+    ("failure", "call", "decision"),
     [pytest.param(*cell, id=f"{cell[0]}-{cell[1]}-{cell[2]}") for cell in CELLS],
 )
-def test_each_failure_of_each_call_has_one_verdict(
-    failure: Failure, call: Call, verdict: RetryDecision
+def test_each_failure_of_each_call_has_one_decision(
+    failure: Failure, call: Call, decision: RetryDecision
 ) -> None:
-    assert decide(failure, call) is verdict
+    assert decide(failure, call) is decision
 
 
-def test_the_table_has_no_cell_that_is_not_written_out_above() -> None:
+def test_every_cell_of_the_table_is_listed_here() -> None:
     assert {(failure, call) for failure, calls in TABLE.items() for call in calls} == {
         (failure, call) for failure, call, _ in CELLS
     }
@@ -119,29 +126,27 @@ def test_the_table_has_no_cell_that_is_not_written_out_above() -> None:
         pytest.param(101, None, "", Failure.NO_RESPONSE, id="101"),
     ],
 )
-def test_an_answer_is_told_by_its_status_code_and_words(
+def test_response_is_classified_by_status_code_and_text(
     status: int, code: str | None, message: str, failure: Failure | None
 ) -> None:
     assert classify(status, code, message) is failure
 
 
 @pytest.mark.parametrize("status", [409, 503, 404])
-def test_a_status_that_the_operator_knows_to_mean_not_accepted_is_come_back_to(
+def test_not_accepted_status_is_classified_as_limited(
     status: int,
 ) -> None:
     assert classify(status, None, unsent={409, 503, 404}) is Failure.LIMITED
 
 
-def test_a_success_stays_one_whatever_the_operator_lists() -> None:
+def test_success_is_never_classified_as_not_accepted() -> None:
     assert classify(200, "0", unsent={200}) is None
 
 
 @pytest.mark.parametrize(
     ("tries", "longest"), [(1, 1.0), (2, 2.0), (5, 16.0), (6, 30.0), (1000, 30.0)]
 )
-def test_a_back_off_is_anything_up_to_a_bound_that_doubles_to_the_cap(
-    tries: int, longest: float
-) -> None:
+def test_backoff_is_uniform_up_to_a_doubling_bound(tries: int, longest: float) -> None:
     retries = Retries.model_validate({"base": "500ms", "cap": "30s"})
 
     waits = [backoff(tries, retries, random.Random(seed)) for seed in range(400)]
@@ -150,14 +155,14 @@ def test_a_back_off_is_anything_up_to_a_bound_that_doubles_to_the_cap(
     assert longest * 0.95 < max(waits) <= longest
 
 
-def test_retries_end_when_the_budget_is_spent() -> None:
-    budget = Budget(3)
+def test_spent_budget_allows_no_retry() -> None:
+    budget = RetryBudget(3)
 
     assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
 
 
-def test_ten_successes_pay_for_one_more_retry() -> None:
-    budget = Budget(1)
+def test_ten_successes_allow_one_more_retry() -> None:
+    budget = RetryBudget(1)
     budget.take()
 
     for _ in range(9):
@@ -170,8 +175,8 @@ def test_ten_successes_pay_for_one_more_retry() -> None:
     assert not budget.take()
 
 
-def test_successes_save_up_no_more_than_the_size_of_the_budget() -> None:
-    budget = Budget(2)
+def test_budget_never_exceeds_its_size() -> None:
+    budget = RetryBudget(2)
 
     for _ in range(1000):
         budget.succeeded()

@@ -1,0 +1,122 @@
+"""Assemble a run from its job, its settings and the service it talks to."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio.to_thread
+
+from batch_runner.engine.circuit_breaker import CircuitBreaker
+from batch_runner.engine.clock import Clock
+from batch_runner.engine.context import Run, RunContext
+from batch_runner.engine.control import Control
+from batch_runner.engine.failures import FailureHandler
+from batch_runner.engine.outage import OutageMonitor
+from batch_runner.engine.recorder import Recorder
+from batch_runner.engine.retry_policy import RetryBudget
+from batch_runner.engine.slots import Slots
+from batch_runner.engine.state import RunState
+from batch_runner.engine.stats import RunStats
+from batch_runner.jobdir.open import OpenJob
+from batch_runner.journal import Journal
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.polling.scheduler import PollScheduler
+from batch_runner.providers.base import Provider
+from batch_runner.ratelimit.limiter import LocalRateLimiter
+from batch_runner.ratelimit.pause_gate import PauseGate
+from batch_runner.settings import Settings
+from batch_runner.storage.folder_store import FolderStore
+
+
+def build_run(
+    job: OpenJob,
+    settings: Settings,
+    provider: Provider,
+    *,
+    deadline: float | None = None,
+    seed: int | None = None,
+    wall_clock: Callable[[], float] = time.time,
+    offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync,
+) -> Run:
+    """Assemble a run, inside the running event loop; `deadline` is in seconds from now."""
+    clock = Clock(
+        monotonic=asyncio.get_running_loop().time,
+        wall=wall_clock,
+        random=random.Random(seed),  # noqa: S311  jitter, not secrecy
+    )
+    state = _build_state(job.journal, settings, clock)
+    gate = PauseGate(clock.monotonic)
+    limits = settings.limits
+    context = RunContext(
+        settings=settings,
+        folder=job.folder,
+        journal=job.journal,
+        provider=provider,
+        limiter=LocalRateLimiter(
+            limits.rate, gate=gate, clock=clock.monotonic, random=clock.random
+        ),
+        gate=gate,
+        scheduler=PollScheduler(
+            settings.polling,
+            limits.poll_rate,
+            gate=gate,
+            clock=clock.monotonic,
+            random=clock.random,
+            learned=job.journal.learned(),
+            behind=functools.partial(queue_pressure, state, limits.max_submissions),
+        ),
+        files=FolderStore(
+            job.folder,
+            max_bytes=settings.downloads.max_bytes,
+            offload=offload,
+            clock=clock.monotonic,
+        ),
+        clock=clock,
+        offload=offload,
+        deadline=None if deadline is None else clock.monotonic() + deadline,
+        repeats_attempts=job.journal.most_attempts() > 1,
+    )
+    return Run(
+        context=context,
+        state=state,
+        recorder=Recorder(job.journal, job.fallback_log, state.stats, state.control),
+        failures=FailureHandler(
+            state,
+            retries=settings.retries,
+            clock=clock,
+            gate=gate,
+            scheduler=context.scheduler,
+        ),
+    )
+
+
+def _build_state(journal: Journal, settings: Settings, clock: Clock) -> RunState:
+    now, limits, timeouts = clock.monotonic(), settings.limits, settings.timeouts
+    return RunState(
+        stats=RunStats(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now),
+        control=Control(),
+        breaker=CircuitBreaker(limits.in_flight),
+        budget=RetryBudget(settings.retries.budget),
+        outage=OutageMonitor(now, first_contact=timeouts.first_contact, outage=timeouts.outage),
+        in_flight_slots=Slots(limits.in_flight),
+        submission_slots=Slots(settings.concurrent_submissions),
+    )
+
+
+def queue_pressure(state: RunState, cap: int | None) -> float:
+    """Return how many items wait for each in-flight slot, 0 while slots are free.
+
+    `cap` is the spend cap: items beyond it do not wait.
+    """
+    slots, stats = state.in_flight_slots, state.stats
+    if slots.in_use < slots.size or not state.control.submitting:
+        return 0.0
+    waiting = stats.counts[ItemStatus.PENDING]
+    if cap is not None:
+        waiting = min(waiting, cap - stats.spent)
+    return max(0, waiting) / slots.size

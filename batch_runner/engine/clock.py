@@ -1,0 +1,16 @@
+"""Time and chance of a run, in one object so that a test can decide both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Two clocks and a source of random numbers."""
+
+    monotonic: Callable[[], float]  #: event loop time, for everything that is waited for
+    wall: Callable[[], float]  #: seconds since the epoch
+    random: Random  #: for jitter

@@ -1,0 +1,117 @@
+"""What a failed call means for the run: retry, pause, stop; and after how many seconds."""
+
+from __future__ import annotations
+
+import logging
+
+from batch_runner.engine.clock import Clock
+from batch_runner.engine.retry_policy import Call, RetryDecision, backoff, decide
+from batch_runner.engine.state import RunState
+from batch_runner.engine.summary import ExitCode, StopReason
+from batch_runner.errors import ApiError, Failure
+from batch_runner.polling.scheduler import PollScheduler
+from batch_runner.ratelimit.pause_gate import PauseGate
+from batch_runner.settings import Retries
+
+log = logging.getLogger(__name__)
+
+
+class FailureHandler:
+    """Turns each failed call into a decision, and slows down or stops the run where it must."""
+
+    def __init__(
+        self,
+        state: RunState,
+        *,
+        retries: Retries,
+        clock: Clock,
+        gate: PauseGate,
+        scheduler: PollScheduler,
+    ) -> None:
+        self._retries = retries
+        self._clock = clock
+        self._gate = gate
+        self._scheduler = scheduler
+        self._stats = state.stats
+        self._control = state.control
+        self._breaker = state.breaker
+        self._budget = state.budget
+        self._outage = state.outage
+
+    def call_succeeded(self) -> None:
+        """Record that the service answered a call."""
+        self._outage.record_response(self._clock.monotonic())
+        self._budget.succeeded()
+
+    def handle(self, error: ApiError, call: Call, tries: int) -> tuple[RetryDecision, float]:
+        """Record a failed call; return what to do, and the seconds before it is sent again."""
+        decision = decide(error.failure, call)
+        self._stats.last_problem = str(error)
+        log.info("%s", error)
+        self._watch_for_outage(error, call)
+        if decision is RetryDecision.STOP:
+            self._stop(error, call)
+        if not decision.sends_again:
+            return decision, 0.0
+        delay = self.retry_delay(str(error), tries, free=decision is RetryDecision.PAUSE)
+        if decision is RetryDecision.PAUSE:
+            self._pause(error, call, delay)
+        return decision, delay
+
+    def retry_delay(self, problem: str, tries: int, *, free: bool = False) -> float:
+        """Return the seconds before a request is sent again because of `problem`.
+
+        Unless it is `free`, it is paid for from the retry budget.
+        """
+        self._stats.retries += 1
+        self._stats.last_retried = problem
+        quick = free or self._budget.take()
+        return backoff(tries, self._retries, self._clock.random) if quick else self._retries.cap
+
+    def check_breaker(self, last: str) -> None:
+        """Stop submitting if the circuit breaker is open; `last` is the last problem."""
+        if (reason := self._breaker.tripped) is not None:
+            message = f"{reason}; the last: {last}"
+            self._control.stop_submitting(StopReason("breaker", message, ExitCode.UNAVAILABLE))
+
+    def _watch_for_outage(self, error: ApiError, call: Call) -> None:
+        if call is Call.DOWNLOAD:  # often another host
+            return
+        now = self._clock.monotonic()
+        if error.status is not None and error.failure not in (Failure.UNSENT, Failure.LOCAL):
+            self._outage.record_response(now)
+        elif self._outage.expired(now):
+            message = f"the service cannot be reached: {error}"
+            self._control.shut_down(StopReason("outage", message, ExitCode.UNAVAILABLE))
+
+    def _stop(self, error: ApiError, call: Call) -> None:
+        if error.failure is not Failure.FORBIDDEN:
+            self._control.stop_submitting(StopReason("local", str(error), ExitCode.STOPPED))
+            return
+        stop = StopReason("forbidden", str(error), ExitCode.UNAVAILABLE)
+        if call is Call.QUERY:
+            self._control.shut_down(stop)
+        else:
+            self._control.stop_submitting(stop)
+
+    def _pause(self, error: ApiError, call: Call, delay: float) -> None:
+        """Let everybody wait; of a submission the limiter is told, a download waits alone."""
+        if call is Call.QUERY:
+            self._pause_queries(error)
+        elif call is Call.UPLOAD:
+            self._pause_uploads(error, delay)
+
+    def _pause_queries(self, error: ApiError) -> None:
+        if error.failure is not Failure.LIMITED:  # this machine lacks something, not the service
+            self._gate.close(self._retries.base)
+            return
+        self._stats.limited += 1
+        self._scheduler.limited(min(error.retry_after or 0.0, self._retries.longest_pause) or None)
+
+    def _pause_uploads(self, error: ApiError, delay: float) -> None:
+        """Pause everybody; it says nothing about the rate of submissions."""
+        self._stats.limited += error.failure is Failure.LIMITED
+        longest = self._retries.longest_pause
+        if error.retry_after is not None and error.retry_after > longest:
+            self._control.stop_for_retry_after(error.retry_after)
+        self._gate.close(max(delay, min(error.retry_after or 0.0, longest)))

@@ -1,0 +1,37 @@
+"""A counting semaphore that may be exceeded and whose releases can be waited for."""
+
+from __future__ import annotations
+
+import anyio
+
+
+class Slots:
+    """A number of slots; tasks of earlier runs may exceed it."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.in_use = 0
+        self._released: anyio.Event | None = None  # exists while somebody waits
+
+    async def acquire(self) -> None:
+        """Wait for a free slot and take it."""
+        while self.in_use >= self.size:
+            await self.wait_for_release()
+        self.in_use += 1
+
+    def force_acquire(self) -> None:
+        """Take a slot even if none is free."""
+        self.in_use += 1
+
+    def release(self) -> None:
+        """Free a slot and wake everybody who waits."""
+        self.in_use -= 1
+        if self._released is not None:
+            self._released.set()
+            self._released = None
+
+    async def wait_for_release(self) -> None:
+        """Wait until the next slot is released."""
+        if self._released is None:
+            self._released = anyio.Event()
+        await self._released.wait()

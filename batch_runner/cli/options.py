@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
-import os
-import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
-from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import PROVIDERS
-from batch_runner.settings import Service
 from batch_runner.util.locale import encodable, reader_language, wording
 from batch_runner.util.text import printable
 
@@ -28,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from batch_runner.manifest import Manifest
+    from batch_runner.settings import Service
 
 
 class FolderType(click.Path):
@@ -135,101 +131,6 @@ def folder_of(manifest: Manifest, output: Path | None, *, rehearse: bool = False
             )
         )
     return folder
-
-
-def service_of(manifest: Manifest) -> Service:
-    """Return where the service is and the key, from the environment.
-
-    Raises:
-        UsageError: no key, or an address that cannot be right.
-    """
-    known = PROVIDERS[manifest.provider]
-    variable = f"{known.prefix}_BASE_URL"
-    base_url = os.environ.get(variable, "").strip() or known.base_url
-    check_address(base_url, variable)
-    return Service(
-        provider=manifest.provider,
-        base_url=base_url,
-        key=SecretStr(_key(known.prefix)),
-        trust_env=os.environ.get("BATCH_RUNNER_TRUST_ENV") == "1",
-    )
-
-
-def check_address(base_url: str, variable: str) -> None:
-    """Refuse an address of a service that cannot be right, or that holds a secret.
-
-    Raises:
-        UsageError: it is such a one.
-    """
-    try:
-        parts = urlsplit(base_url)
-        _ = parts.port
-    except ValueError as error:
-        raise UsageError(f"{variable} is no address: {error}") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{variable} must begin with http:// or https:// and name a host")
-    if not _may_be_a_host(parts.hostname):
-        raise UsageError(f"{variable} names {printable(parts.hostname, 80)!r}, which is no host")
-    if parts.username or parts.password:
-        raise UsageError(f"{variable} must not hold a user name or password")
-    if parts.query or parts.fragment:
-        raise UsageError(f"{variable} must not hold a query or fragment")
-    for known in PROVIDERS.values():
-        if parts.hostname == known.mixed_up_with:
-            raise UsageError(
-                f"{variable} names {known.mixed_up_with}, where the documents are; the service is "
-                f"at {known.base_url}: mind the letters"
-            )
-
-
-def _may_be_a_host(name: str) -> bool:
-    """Say whether this is a name or an address as the connection will read it."""
-    if ":" in name or name.rpartition(".")[2].isdigit():  # so ends only an address
-        try:
-            ipaddress.ip_address(name.partition("%")[0])
-        except ValueError:
-            return False
-        return True
-    try:
-        labels = name.encode("idna").decode().removesuffix(".").split(".")
-    except UnicodeError:
-        return False
-    return all(_LABEL.fullmatch(one) for one in labels)
-
-
-_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
-
-
-def _key(prefix: str) -> str:
-    name = f"{prefix}_API_KEY"
-    key = os.environ.get(name) or _key_from_file(name)
-    if not key:
-        raise UsageError(
-            wording(
-                reader_language(sys.stderr),
-                f"no key: set {name}, or {name}_FILE to a file that holds it "
-                "(or try `run --rehearse`, which needs none)",
-                f"没有密钥：请设置 {name}，或让 {name}_FILE 指向存放密钥的文件"
-                "（也可以先试 `run --rehearse`，不需要密钥）",
-            )
-        )
-    key = key.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise UsageError(f"{name} holds characters that no key has (blanks, line breaks, …)")
-    return key
-
-
-def _key_from_file(name: str) -> str | None:
-    places = [os.environ.get(f"{name}_FILE")]
-    if credentials := os.environ.get("CREDENTIALS_DIRECTORY"):
-        places.append(str(Path(credentials) / name))
-    for place in places:
-        if place and (Path(place).exists() or place == places[0]):
-            try:
-                return Path(place).read_text("utf-8").strip()
-            except (OSError, UnicodeDecodeError) as error:
-                raise UsageError(f"the key cannot be read from {place}: {error}") from None
-    return None
 
 
 def identity_of(manifest: Manifest, service: Service | None) -> JobIdentity:

@@ -1,6 +1,6 @@
-"""What knows one service. The rest of the program knows items, tasks and money."""
+"""One module per service. The rest of the program knows items, tasks and money."""
 
 from batch_runner.providers.base import Provider
-from batch_runner.providers.registry import PROVIDERS, open_provider
+from batch_runner.providers.catalog import PROVIDERS, ProviderInfo, open_provider
 
-__all__ = ["PROVIDERS", "Provider", "open_provider"]
+__all__ = ["PROVIDERS", "Provider", "ProviderInfo", "open_provider"]

@@ -1,8 +1,8 @@
 """The Baicai Infer cloud: hosted ComfyUI workflows behind create, status, result, upload.
 
-Reading is tolerant (a code as number or text, `data` as object or array, four shapes of result),
-writing is exact. What nothing documents (a limit, a price, an idempotency key, how long an id or
-an address lives) is not assumed here.
+Responses are read tolerantly (a code as number or text, `data` as object or array, four shapes of
+result); requests are written exactly. What the service does not document (limits, prices, an
+idempotency key, how long a task id or URL lives) is not assumed.
 """
 
 from __future__ import annotations
@@ -19,11 +19,16 @@ import aiohttp
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers.base import Receiver
-from batch_runner.providers.classify import classify, without_quotes
+from batch_runner.providers.classify import classify
 from batch_runner.providers.http import Answer, Http
 from batch_runner.settings import Retries
 from batch_runner.util.text import json_text, printable, replace_lone_surrogates
 
+#: Says in a message that the account is empty, whatever the code: the code is not documented.
+_ACCOUNT_EMPTY = re.compile(
+    r"余额|欠费|insufficient\s+(balance|credit|fund|quota)|balance\s+(is\s+)?(not\s+enough|too\s+low)",
+    re.IGNORECASE,
+)
 _STATES = {
     "PENDING": TaskState.PENDING,
     "RUNNING": TaskState.RUNNING,
@@ -35,15 +40,15 @@ _STATES = {
 
 
 class Baicai:
-    """The service's calls; see `Provider` for what each promises."""
+    """The calls of the service; `Provider` documents them."""
 
     def __init__(self, http: Http, retries: Retries, *, task_id: re.Pattern[str]) -> None:
         self._http = http
         self._task_id = task_id
-        self._unsent = frozenset(retries.not_accepted_statuses)
+        self._not_accepted = frozenset(retries.not_accepted_statuses)
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
-        """Send one create request and return the id of the task (32 hex digits)."""
+        """Send one submission and return the task id (32 hex digits)."""
         body = json_text({"workflowId": workflow, "params": params})
         answer = await self._http.create("/v1/comfyui/create", body.encode())
         candidate = _candidate(answer.body)
@@ -52,14 +57,14 @@ class Baicai:
         if isinstance(task_id, str) and self._task_id.fullmatch(task_id):
             return task_id
         raise ApiError(
-            "create: the answer holds no usable task id",
+            "create: the response holds no valid task id",
             failure=Failure.NO_RESPONSE,
             status=answer.status,
             candidate=candidate,
         )
 
     async def status(self, task_id: str) -> TaskReport:
-        """Ask where a task stands; a word we do not know means still running."""
+        """Return the task's status; an unknown word means that it is still running."""
         answer = await self._http.query(f"/v1/comfyui/tasks/{task_id}/status")
         report = _first(self._data(answer, "status"))
         word = report.get("status")
@@ -72,19 +77,19 @@ class Baicai:
         )
 
     async def result(self, task_id: str) -> list[str]:
-        """Ask for the addresses of a finished task's files."""
+        """Return the URLs of a finished task's files."""
         answer = await self._http.query(f"/v1/comfyui/tasks/{task_id}/result")
         urls = _urls(self._data(answer, "result"))
         if not urls:
             raise ApiError(
-                "result: the task is said to be completed, but no file is named",
+                "result: the service says COMPLETED but names no file",
                 failure=Failure.NO_RESPONSE,
                 status=answer.status,
             )
         return [_absolute(self._http.base_url + "/", url) for url in urls]
 
     async def upload(self, name: str, content: bytes) -> str:
-        """Send a file and return its `fullPath`, which stands for it in params."""
+        """Upload a file and return its `fullPath`, which stands for it in params."""
         form = aiohttp.FormData()
         form.add_field("file", content, filename=name)
         answer = await self._http.upload("/v1/resources/upload", form)
@@ -92,36 +97,39 @@ class Baicai:
         if isinstance(full_path, str) and full_path:
             return full_path
         raise ApiError(
-            "upload: the answer holds no fullPath",
+            "upload: the response holds no fullPath",
             failure=Failure.NO_RESPONSE,
             status=answer.status,
         )
 
     async def download(self, url: str, receive: Receiver) -> bool:
-        """Fetch a file from wherever it is, without the key."""
+        """Download a file from any host, without the key."""
         return await self._http.download(url, receive)
 
     def _data(
         self, answer: Answer, call: str, *, sent: str | None = None, candidate: str | None = None
     ) -> Any:
-        """Return `data` of a successful answer.
+        """Return `data` of a successful response.
 
-        `sent` is the text that a call sent which an empty account fails; None for a query.
+        `sent` is the request's text; None for a query, which an empty account does not affect.
 
         Raises:
-            ApiError: the HTTP status or the code says no, or the answer cannot be read.
+            ApiError: the HTTP status or the code reports an error, or the response is unreadable.
         """
         content = _parse(answer.body)
         code = _code(content)
         message = _message(content)
-        told = "" if sent is None else without_quotes(message, sent)
-        unsent = self._unsent if call == "create" else frozenset()
-        failure = classify(answer.status, code, told, unsent=unsent)
+        failure = classify(
+            answer.status,
+            code,
+            account_empty=sent is not None and _says_account_empty(message, sent),
+            not_accepted=self._not_accepted if call == "create" else (),
+        )
         if failure is not None and candidate is not None:
-            # It says no and names a task: only a person can tell which of the two is true.
+            # It reports an error and names a task: only a person can find out which is true.
             failure = Failure.NO_RESPONSE
         if failure is None and content.get("data") is None:
-            failure, message = Failure.NO_RESPONSE, "the answer cannot be read"
+            failure, message = Failure.NO_RESPONSE, "the response cannot be read"
         if failure is None:
             return content["data"]
         said = f": {message}" if message else ""
@@ -136,11 +144,17 @@ class Baicai:
         )
 
 
+def _says_account_empty(message: str, sent: str) -> bool:
+    """Return whether the service says so itself: a rejection often quotes the prompt, `sent`."""
+    found = [match[0] for match in _ACCOUNT_EMPTY.finditer(message)]
+    return bool(found) and not any(words in sent for words in found)
+
+
 def _parse(body: bytes) -> dict[str, Any]:
     try:
         text = body.removeprefix(codecs.BOM_UTF8).decode(errors="replace")
         content = json.loads(text)
-        if "\\ud" in text or "\\uD" in text:  # half of a pair can be written here, and nowhere else
+        if "\\ud" in text or "\\uD" in text:  # half a surrogate pair, which UTF-8 cannot hold
             content = json.loads(replace_lone_surrogates(json_text(content)))
     except (ValueError, RecursionError):
         return {}
@@ -170,13 +184,13 @@ def _first(data: Any) -> dict[str, Any]:
 
 
 def _candidate(body: bytes) -> str | None:
-    """Return what looks like a task id anywhere in an answer, for a person to try."""
+    """Return what looks like a task id in a response, for the user to try; None without one."""
     found = re.search(rb'"taskId"\s*:\s*"([0-9a-f]{32})"', body)
     return found[1].decode() if found else None
 
 
 def _progress(value: Any) -> float | None:
-    """Return progress as 0..1 from "37", 37 or "37%"; None when it is nonsense."""
+    """Return progress as 0..1 from "37", 37 or "37%"; None if it is not a percentage."""
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return None
     try:
@@ -187,7 +201,7 @@ def _progress(value: Any) -> float | None:
 
 
 def _urls(data: Any) -> list[str]:
-    """Return the addresses in any of the four documented shapes, each once, in order."""
+    """Return the URLs in any of the four documented shapes, in order, without duplicates."""
     found: dict[str, None] = {}
     for part in data if isinstance(data, list) else [data]:
         if not isinstance(part, dict):
@@ -201,7 +215,7 @@ def _urls(data: Any) -> list[str]:
 
 
 def _absolute(base: str, url: str) -> str:
-    """Return `url` as an address; what is none is left as it came, for the fetch to refuse."""
+    """Return `url` as absolute. An invalid one is returned as it is; the download rejects it."""
     if url.startswith(("https://", "http://")):
         return url
     try:

@@ -1,4 +1,4 @@
-"""What a provider must do, and must not."""
+"""The protocol of a provider."""
 
 from __future__ import annotations
 
@@ -11,39 +11,39 @@ Receiver = Callable[[bytes], Awaitable[None] | None]
 
 
 class Provider(Protocol):
-    """One service, as its calls. Every call is one request and raises `ApiError` when it fails.
+    """One service, as its calls. Each call sends one request and raises `ApiError` when it fails.
 
-    Nothing in here tries again: whether a request may be sent again is decided in `retry`, once.
+    No call retries: whether a request may be sent again is decided in one place, the retry policy.
     """
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
-        """Send one create request, at most, and return the id of the task.
+        """Send at most one submission and return the task id.
 
         Raises:
-            ApiError: `failure` says whether it may have been accepted.
+            ApiError: its `failure` says whether the submission may have been accepted.
         """
         ...
 
     async def status(self, task_id: str) -> TaskReport:
-        """Ask where a task stands."""
+        """Return the task's status as the service reports it now."""
         ...
 
     async def result(self, task_id: str) -> list[str]:
-        """Ask for the addresses of a finished task's files: absolute, each once, at least one."""
+        """Return the URLs of a finished task's files: absolute, no duplicates, at least one."""
         ...
 
     async def upload(self, name: str, content: bytes) -> str:
-        """Send a file and return what stands for it in params."""
+        """Upload a file and return the value that stands for it in params."""
         ...
 
     async def download(self, url: str, receive: Receiver) -> bool:
-        """Pass the bytes at `url` to `receive`, whole or raise; without the key.
+        """Pass all bytes at `url` to `receive`. The request does not carry the key.
 
-        Returns whether the answer said where the file ends: without that, one that was cut off
-        may look whole.
+        Returns whether the response told the file's length. Without it, a file that was cut off
+        may look complete.
 
         Raises:
-            ApiError: it could not be had.
-            FileRejected: the address may not be asked.
+            ApiError: the download failed.
+            FileRejected: the URL is not allowed, or the response is no file.
         """
         ...

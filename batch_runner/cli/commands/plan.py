@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +19,11 @@ from batch_runner.cli.options import (
     rehearsal_option,
     say,
     say_json,
-    service_of,
 )
 from batch_runner.cli.settings import effective_settings, settings_flags
 from batch_runner.errors import FolderRefused, UsageError
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.providers.credentials import read_service
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
     from batch_runner.planning.prior_jobs import paid_elsewhere
 
     try:
-        service = None if rehearse else service_of(manifest)
+        service = None if rehearse else read_service(manifest.provider, os.environ)
     except UsageError as error:
         yield Blocker("service", {"message": str(error)})
         return

@@ -155,7 +155,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
             undecided = list(reader.items(ItemStatus.HELD))
             if name != "all":
                 undecided += _in_doubt(reader, name)
-            wanted = PROVIDERS[reader.job().provider].task_id
+            wanted = PROVIDERS[reader.job().provider].task_id_pattern
         if task_id is not None and not wanted.fullmatch(task_id):
             raise UsageError(f"{printable(task_id, 60)!r} is no task id: wanted {wanted.pattern}")
         chosen = _chosen(undecided, name, decision)

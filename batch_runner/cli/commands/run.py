@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -25,11 +26,11 @@ from batch_runner.cli.options import (
     rehearsal_option,
     say,
     say_json,
-    service_of,
 )
 from batch_runner.cli.settings import effective_settings, settings_flags
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
+from batch_runner.providers.credentials import read_service
 from batch_runner.util.locale import reader_language, stop_word, wording
 from batch_runner.util.xdg import state_folder
 
@@ -110,7 +111,7 @@ def command(
             else:
                 say(f"{name} = {value}  ({origin})")
         return 0
-    service = None if rehearse else service_of(loaded)
+    service = None if rehearse else read_service(loaded.provider, os.environ)
     folder = output_folder(loaded, output, rehearse=rehearse)
     try:
         night = RunOptions(
@@ -241,7 +242,11 @@ async def _service(job: OpenJob, night: RunOptions) -> AsyncIterator[Service]:
         state=job.folder.batch / "simulator.jsonl",
     )
     async with Simulator(acted) as simulator:
-        yield Settled(provider="baicai", base_url=simulator.base_url, key=SecretStr("sk-rehearsal"))
+        yield Settled(
+            provider=night.manifest.provider,
+            base_url=simulator.base_url,
+            key=SecretStr("sk-rehearsal"),
+        )
 
 
 def _finish(night: RunOptions, summary: RunSummary) -> None:

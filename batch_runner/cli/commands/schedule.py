@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import click
 
 from batch_runner.cli.options import (
-    check_address,
     examples,
     load_manifest,
     manifest_argument,
@@ -32,7 +31,8 @@ from batch_runner.integrations.autostart import (
     unit_folder,
     unit_name,
 )
-from batch_runner.providers import PROVIDERS
+from batch_runner.providers import PROVIDERS, ProviderInfo
+from batch_runner.providers.credentials import TRUST_ENV_VARIABLE, check_base_url
 from batch_runner.util.locale import reader_language, wording
 from batch_runner.util.text import printable
 
@@ -76,8 +76,8 @@ def command(
     """Print what runs MANIFEST at a time of day, or --install it: a second time replaces it."""
     loaded = load_manifest(manifest)
     effective_settings(loaded, limits_in(os.environ))  # a night that would refuse them is no night
-    prefix = PROVIDERS[loaded.provider].prefix
-    environment = _environment(prefix)
+    provider = PROVIDERS[loaded.provider]
+    environment = _environment(provider)
     key = None if rehearse else _key_path(key_file, loaded.provider)
     timetable = ScheduleEntry(
         job=loaded.job,
@@ -85,7 +85,7 @@ def command(
         command=_command(manifest, output, rehearse=rehearse),
         at=at,
         days=parse_days(days),
-        key=None if key is None else (f"{prefix}_API_KEY", key),
+        key=None if key is None else (provider.key_variable, key),
         environment=environment,
     )
     if systemd:
@@ -123,13 +123,13 @@ def _command(manifest: Path, output: Path | None, *, rehearse: bool) -> list[str
     return command
 
 
-def _environment(prefix: str) -> dict[str, str]:
+def _environment(provider: ProviderInfo) -> dict[str, str]:
     # Neither cron nor systemd knows the shell in which they were set; the cap is among them.
-    names = (*variables(), "BATCH_RUNNER_TRUST_ENV", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    names = (*variables(), TRUST_ENV_VARIABLE, "XDG_CONFIG_HOME", "XDG_STATE_HOME")
     found = {name: text for name in names if (text := os.environ.get(name))}
-    name = f"{prefix}_BASE_URL"
+    name = provider.base_url_variable
     if address := os.environ.get(name, "").strip():
-        check_address(address, name)  # it must not hold a secret
+        check_base_url(address, name)  # it must not hold a secret
         found[name] = address
     return found
 

@@ -1,4 +1,4 @@
-"""What an answer of the service means, from its bytes; no connection is made."""
+"""How responses of the Baicai service are read, from their bytes; no connection is made."""
 
 from __future__ import annotations
 
@@ -16,51 +16,53 @@ from batch_runner.providers.baicai import Baicai
 from batch_runner.providers.http import Answer, Http
 from batch_runner.settings import Retries
 
-FORM = PROVIDERS["baicai"].task_id
+TASK_ID_PATTERN = PROVIDERS["baicai"].task_id_pattern
 TASK = "0123456789abcdef0123456789abcdef"
 OTHER = "f" * 32
 URL = "https://files.example/a.png"
 
 
-class Line:
-    """A connection that gives one answer to whatever is asked."""
+class FixedResponse:
+    """A connection that gives the same response to every request."""
 
     base_url = "https://service.example"
 
     def __init__(self, body: str | bytes, status: int = 200) -> None:
         content = body.encode() if isinstance(body, str) else body
-        self._answer = Answer(status, content, retry_after=7.0)
+        self._response = Answer(status, content, retry_after=7.0)
 
     async def create(self, path: str, body: bytes) -> Answer:
-        return self._answer
+        return self._response
 
     async def query(self, path: str) -> Answer:
-        return self._answer
+        return self._response
 
     async def upload(self, path: str, form: object) -> Answer:
-        return self._answer
+        return self._response
 
 
-def reader(body: str | bytes, status: int = 200, **retries: Any) -> Baicai:
-    return Baicai(cast("Http", Line(body, status)), Retries(**retries), task_id=FORM)
+def provider(body: str | bytes, status: int = 200, **retries: Any) -> Baicai:
+    return Baicai(
+        cast("Http", FixedResponse(body, status)), Retries(**retries), task_id=TASK_ID_PATTERN
+    )
 
 
-def created(body: str | bytes, status: int = 200, **retries: Any) -> str:
-    return asyncio.run(reader(body, status, **retries).submit("workflow", {}))
+def submitted(body: str | bytes, status: int = 200, **retries: Any) -> str:
+    return asyncio.run(provider(body, status, **retries).submit("workflow", {}))
 
 
-def create_error(body: str | bytes, status: int = 200, **retries: Any) -> ApiError:
+def submit_error(body: str | bytes, status: int = 200, **retries: Any) -> ApiError:
     with pytest.raises(ApiError) as caught:
-        created(body, status, **retries)
+        submitted(body, status, **retries)
     return caught.value
 
 
 def reported(data: Any) -> TaskReport:
-    return asyncio.run(reader(json.dumps({"code": 0, "data": data})).status(TASK))
+    return asyncio.run(provider(json.dumps({"code": 0, "data": data})).status(TASK))
 
 
-def addresses(data: Any) -> list[str]:
-    return asyncio.run(reader(json.dumps({"code": 0, "data": data})).result(TASK))
+def urls(data: Any) -> list[str]:
+    return asyncio.run(provider(json.dumps({"code": 0, "data": data})).result(TASK))
 
 
 @pytest.mark.parametrize(
@@ -84,8 +86,8 @@ def addresses(data: Any) -> list[str]:
         ),
     ],
 )
-def test_a_task_id_is_read_from_any_shape_of_success(body: str) -> None:
-    assert created(body) == TASK
+def test_task_id_is_read_from_any_shape_of_success(body: str) -> None:
+    assert submitted(body) == TASK
 
 
 @pytest.mark.parametrize(
@@ -113,12 +115,12 @@ def test_a_task_id_is_read_from_any_shape_of_success(body: str) -> None:
         pytest.param(
             f'{{"code":7,"message":"余额不足","data":{{"taskId":"{TASK}"}}}}',
             TASK,
-            id="poor-and-id",
+            id="account-empty-and-id",
         ),
     ],
 )
-def test_a_success_without_a_usable_id_may_have_been_paid(body: str, candidate: str | None) -> None:
-    error = create_error(body)
+def test_success_without_a_valid_task_id_is_no_response(body: str, candidate: str | None) -> None:
+    error = submit_error(body)
 
     assert error.failure is Failure.NO_RESPONSE
     assert error.candidate == candidate
@@ -139,19 +141,19 @@ def test_a_success_without_a_usable_id_may_have_been_paid(body: str, candidate: 
         pytest.param("", 307, Failure.REDIRECTED, None, id="307"),
     ],
 )
-def test_a_no_is_told_by_status_and_code(
+def test_rejection_is_classified_by_status_and_code(
     body: str, status: int, failure: Failure, code: str | None
 ) -> None:
-    error = create_error(body, status)
+    error = submit_error(body, status)
 
     assert (error.failure, error.code, error.status) == (failure, code, status)
     assert error.retry_after == 7.0
 
 
 @pytest.mark.parametrize("status", [307, 400, 401, 403, 404, 429, 503])
-def test_a_refusal_that_names_a_task_is_held_whatever_its_status(status: int) -> None:
-    """Sent again, or forgotten, it would be a task that was paid for and lost."""
-    error = create_error(f'{{"code":1,"data":{{"taskId":"{TASK}"}}}}', status)
+def test_rejection_that_names_a_task_is_held_at_any_status(status: int) -> None:
+    """Sent again or forgotten, the task would be paid for and lost."""
+    error = submit_error(f'{{"code":1,"data":{{"taskId":"{TASK}"}}}}', status)
 
     assert decide(error.failure, Call.SUBMIT) is RetryDecision.HELD
     assert error.candidate == TASK
@@ -161,47 +163,45 @@ def test_a_refusal_that_names_a_task_is_held_whatever_its_status(status: int) ->
     ("prompt", "failure"),
     [("a bank says 余额不足 in gold", Failure.REJECTED), ("a horse", Failure.FORBIDDEN)],
 )
-def test_a_refusal_that_quotes_the_prompt_says_nothing_of_our_balance(
-    prompt: str, failure: Failure
-) -> None:
+def test_quoted_prompt_is_not_read_as_an_empty_account(prompt: str, failure: Failure) -> None:
     body = json.dumps({"code": 1601, "message": "not allowed: a bank says 余额不足 in gold"})
 
     with pytest.raises(ApiError) as caught:
-        asyncio.run(reader(body, 400).submit("workflow", {"6": {"text": prompt}}))
+        asyncio.run(provider(body, 400).submit("workflow", {"6": {"text": prompt}}))
 
     assert caught.value.failure is failure
 
 
-def test_a_question_about_a_task_is_never_answered_by_our_balance() -> None:
+def test_status_error_is_never_read_as_an_empty_account() -> None:
     body = json.dumps({"code": 1601, "message": "prompt: 余额不足"})
 
     with pytest.raises(ApiError) as caught:
-        asyncio.run(reader(body, 400).status(TASK))
+        asyncio.run(provider(body, 400).status(TASK))
 
     assert caught.value.failure is Failure.REJECTED
 
 
-def test_half_of_a_pair_in_an_answer_is_replaced() -> None:
-    """JSON can spell it, and nothing that keeps or shows it could write it."""
-    error = create_error('{"code":"E\\ud83d\\u001b[31m","message":"\\uD83D no \\ud83d\\udc0e"}')
+def test_half_a_surrogate_pair_in_a_response_is_replaced() -> None:
+    """JSON can express it, but it cannot be written as UTF-8."""
+    error = submit_error('{"code":"E\\ud83d\\u001b[31m","message":"\\uD83D no \\ud83d\\udc0e"}')
     upload = '{"code":0,"data":{"fullPath":"a\\ud83d/\\ud83d\\udc0e.png"}}'
 
     assert error.code == "E\ufffd [31m"
     assert str(error) == "create: HTTP 200, code E\ufffd [31m: \ufffd no 🐎"
-    assert asyncio.run(reader(upload).upload("b.png", b"content")) == "a\ufffd/🐎.png"
+    assert asyncio.run(provider(upload).upload("b.png", b"content")) == "a\ufffd/🐎.png"
 
 
-def test_a_no_says_what_the_service_said_on_one_clean_line() -> None:
+def test_error_shows_the_service_message_on_one_clean_line() -> None:
     body = '{"code":7,"message":"bad \\u001b[31mprompt\\n\\u202etext"}'
 
-    assert str(create_error(body)) == "create: HTTP 200, code 7: bad  [31mprompt text"
+    assert str(submit_error(body)) == "create: HTTP 200, code 7: bad  [31mprompt text"
 
 
-def test_what_the_operator_calls_not_accepted_is_for_creates_only() -> None:
-    assert create_error("", 503, not_accepted_statuses=(503,)).failure is Failure.LIMITED
+def test_not_accepted_statuses_apply_to_submissions_only() -> None:
+    assert submit_error("", 503, not_accepted_statuses=(503,)).failure is Failure.LIMITED
 
     with pytest.raises(ApiError) as caught:
-        asyncio.run(reader("", 503, not_accepted_statuses=(503,)).status(TASK))
+        asyncio.run(provider("", 503, not_accepted_statuses=(503,)).status(TASK))
     assert caught.value.failure is Failure.AMBIGUOUS
 
 
@@ -223,17 +223,17 @@ def test_what_the_operator_calls_not_accepted_is_for_creates_only() -> None:
     ],
 )
 @pytest.mark.parametrize("shape", ["object", "array"])
-def test_a_state_is_a_known_word_or_still_running(word: Any, state: TaskState, shape: str) -> None:
+def test_task_state_is_a_known_word_or_unknown(word: Any, state: TaskState, shape: str) -> None:
     data = {"status": word}
 
     assert reported(data if shape == "object" else [data]).state is state
 
 
-def test_an_unknown_word_is_kept_for_people_short_and_clean() -> None:
+def test_unknown_status_word_is_kept_short_and_printable() -> None:
     assert reported({"status": "WAR\x1b[2JMING" + "x" * 100}).word == "WAR [2JMING" + "x" * 28 + "…"
 
 
-def test_a_failed_task_says_why() -> None:
+def test_failed_task_keeps_the_reason() -> None:
     assert reported({"status": "FAILED", "failReason": "模型崩溃"}).message == "模型崩溃"
 
 
@@ -262,7 +262,7 @@ def test_a_failed_task_says_why() -> None:
     ],
     ids=lambda value: str(value)[:12] or "empty",
 )
-def test_progress_is_a_share_or_nothing(progress: Any, share: float | None) -> None:
+def test_progress_is_a_fraction_or_none(progress: Any, share: float | None) -> None:
     report = reported({"status": "RUNNING", "progress": progress})
 
     assert report.progress == (None if share is None else pytest.approx(share))
@@ -280,14 +280,14 @@ def test_progress_is_a_share_or_nothing(progress: Any, share: float | None) -> N
         pytest.param([None, 7, "x", {"urls": URL}, {"urls": [URL]}], id="among-strange-parts"),
     ],
 )
-def test_an_address_is_read_from_any_shape_of_result(data: Any) -> None:
-    assert addresses(data) == [URL]
+def test_url_is_read_from_any_shape_of_result(data: Any) -> None:
+    assert urls(data) == [URL]
 
 
-def test_several_addresses_keep_their_order() -> None:
+def test_several_urls_keep_their_order() -> None:
     data = [{"urls": ["https://f.example/b.png"]}, {"urls": ["https://f.example/a.png"]}]
 
-    assert addresses(data) == ["https://f.example/b.png", "https://f.example/a.png"]
+    assert urls(data) == ["https://f.example/b.png", "https://f.example/a.png"]
 
 
 @pytest.mark.parametrize(
@@ -300,33 +300,55 @@ def test_several_addresses_keep_their_order() -> None:
         ("https://[not-an-address/a.png", "https://[not-an-address/a.png"),
     ],
 )
-def test_an_address_without_a_host_is_one_of_the_service(url: str, address: str) -> None:
-    assert addresses({"urls": [url]}) == [address]
+def test_relative_url_is_resolved_against_the_service(url: str, address: str) -> None:
+    assert urls({"urls": [url]}) == [address]
 
 
 @pytest.mark.parametrize("data", [{}, [], {"urls": []}, {"urls": None}, "x", {"result": []}])
-def test_a_result_without_an_address_is_asked_for_again(data: Any) -> None:
+def test_result_without_a_url_is_no_response(data: Any) -> None:
     with pytest.raises(ApiError) as caught:
-        addresses(data)
+        urls(data)
 
     assert caught.value.failure is Failure.NO_RESPONSE
 
 
 @pytest.mark.parametrize("shape", ['{"fullPath":"a/b.png"}', '[{"fullPath":"a/b.png"}]'])
-def test_an_upload_gives_back_what_stands_for_the_file(shape: str) -> None:
+def test_upload_returns_the_full_path(shape: str) -> None:
     body = f'{{"code":0,"data":{shape}}}'
-    assert asyncio.run(reader(body).upload("b.png", b"content")) == "a/b.png"
+    assert asyncio.run(provider(body).upload("b.png", b"content")) == "a/b.png"
 
 
 @pytest.mark.parametrize("shape", ["{}", '{"fullPath":""}', '{"fullPath":7}', "[]"])
-def test_an_upload_that_names_no_file_did_not_work(shape: str) -> None:
+def test_upload_without_a_full_path_is_an_error(shape: str) -> None:
     with pytest.raises(ApiError, match="holds no fullPath"):
-        asyncio.run(reader(f'{{"code":0,"data":{shape}}}').upload("b.png", b"content"))
+        asyncio.run(provider(f'{{"code":0,"data":{shape}}}').upload("b.png", b"content"))
 
 
 @pytest.mark.parametrize(
     ("text", "valid"),
     [(TASK, True), (TASK.upper(), False), (TASK[:-1], False), (TASK + "\n", False), ("", False)],
 )
-def test_a_task_id_is_32_lower_case_hex_digits(text: str, valid: bool) -> None:
-    assert (FORM.fullmatch(text) is not None) is valid
+def test_task_id_pattern_is_32_lower_case_hex_digits(text: str, valid: bool) -> None:
+    assert (TASK_ID_PATTERN.fullmatch(text) is not None) is valid
+
+
+@pytest.mark.parametrize(
+    ("message", "failure"),
+    [
+        ("账户余额不足", Failure.FORBIDDEN),
+        ("已欠费", Failure.FORBIDDEN),
+        ("Insufficient  Credits", Failure.FORBIDDEN),
+        ("balance not enough", Failure.FORBIDDEN),
+        ("balance the colours", Failure.REJECTED),
+    ],
+)
+def test_message_about_an_empty_account_is_forbidden(message: str, failure: Failure) -> None:
+    body = json.dumps({"code": 7, "message": message})
+
+    assert submit_error(body).failure is failure
+    assert submit_error(body, 400).failure is failure
+    assert submit_error(body, 503).failure is Failure.AMBIGUOUS
+
+
+def test_success_that_tells_the_balance_is_a_success() -> None:
+    assert submitted(f'{{"code":0,"message":"余额 3 CNY","data":{{"taskId":"{TASK}"}}}}') == TASK

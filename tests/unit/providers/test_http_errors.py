@@ -1,3 +1,5 @@
+"""aiohttp's exceptions and HTTP headers, as the program reads them."""
+
 from __future__ import annotations
 
 import errno
@@ -13,13 +15,14 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from batch_runner.errors import Failure
-from batch_runner.providers.http import _echo_of, _retry_after, plain_url, translate
+from batch_runner.providers.http.client import echo_pattern
+from batch_runner.providers.http.errors import plain_url, retry_after, translate
 
 KEY = "sk-a-key-that-must-not-leak"
 ADDRESS = URL(f"https://service.example/v1/create?signature={KEY}")
 HEADERS = CIMultiDictProxy(CIMultiDict({"Authorization": f"Bearer {KEY}", "X-Secret": KEY}))
 
-#: Every exception of aiohttp's client that proves that nothing was sent.
+#: Exceptions of aiohttp's client that prove that nothing was sent.
 UNSENT = {
     "ClientConnectorError",
     "ClientConnectorDNSError",
@@ -30,8 +33,8 @@ UNSENT = {
     "ClientConnectorCertificateError",
     "ConnectionTimeoutError",
 }
-#: Those that say that the address itself is none.
-REFUSED = {"InvalidURL", "InvalidUrlClientError", "InvalidUrlRedirectClientError"}
+#: Those that report an invalid URL.
+INVALID_URL = {"InvalidURL", "InvalidUrlClientError", "InvalidUrlRedirectClientError"}
 
 CLASSES = [
     kind
@@ -41,7 +44,7 @@ CLASSES = [
 
 
 def raised(kind: type[Exception]) -> Exception:
-    """Return an exception of `kind` as aiohttp makes it, with the key wherever it can hold one."""
+    """Return an exception as aiohttp raises it, with the key wherever it can hold text."""
     connection = ConnectionKey("service.example", 443, True, True, None, None, None)
     if issubclass(kind, aiohttp.ClientConnectorCertificateError):
         return kind(connection, ssl.SSLCertVerificationError("certificate has expired"))
@@ -60,21 +63,21 @@ def raised(kind: type[Exception]) -> Exception:
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_only_what_fails_before_the_connection_stands_was_not_sent(kind: type[Exception]) -> None:
+def test_only_failures_before_the_connection_are_unsent(kind: type[Exception]) -> None:
     name = kind.__name__
-    wanted = (
+    expected = (
         Failure.UNSENT
         if name in UNSENT
         else Failure.REJECTED
-        if name in REFUSED
+        if name in INVALID_URL
         else Failure.NO_RESPONSE
     )
 
-    assert translate(raised(kind), "POST /create").failure is wanted
+    assert translate(raised(kind), "POST /create").failure is expected
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_what_is_said_holds_neither_header_nor_key(kind: type[Exception]) -> None:
+def test_error_texts_hold_neither_headers_nor_key(kind: type[Exception]) -> None:
     error = translate(raised(kind), "POST /create")
 
     said = f"{error!r} {error} {vars(error)}"
@@ -83,11 +86,11 @@ def test_what_is_said_holds_neither_header_nor_key(kind: type[Exception]) -> Non
     assert str(error).startswith("POST /create: ")
 
 
-def test_the_walk_meets_the_exceptions_it_names() -> None:
-    assert {kind.__name__ for kind in CLASSES} >= UNSENT | REFUSED
+def test_aiohttp_still_has_the_listed_exceptions() -> None:
+    assert {kind.__name__ for kind in CLASSES} >= UNSENT | INVALID_URL
 
 
-def test_garbage_instead_of_http_is_no_refusal_although_aiohttp_calls_it_400() -> None:
+def test_invalid_http_is_no_response_though_aiohttp_says_400() -> None:
     error = translate(raised(aiohttp.ClientResponseError), "POST /create")
 
     assert error.failure is Failure.NO_RESPONSE
@@ -103,19 +106,19 @@ def test_garbage_instead_of_http_is_no_refusal_although_aiohttp_calls_it_400() -
         pytest.param(ValueError("no such header"), Failure.NO_RESPONSE, id="unreadable"),
     ],
 )
-def test_what_comes_from_below_aiohttp_is_ambiguous(error: Exception, failure: Failure) -> None:
+def test_errors_from_below_aiohttp_are_no_response(error: Exception, failure: Failure) -> None:
     assert translate(error, "POST /create").failure is failure
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
-def test_a_machine_out_of_descriptors_is_no_fault_of_the_service(number: int) -> None:
+def test_out_of_descriptors_is_a_local_failure(number: int) -> None:
     connection = ConnectionKey("service.example", 443, True, True, None, None, None)
     error = aiohttp.ClientConnectorError(connection, OSError(number, "too many open files"))
 
     assert translate(error, "POST /create").failure is Failure.LOCAL
 
 
-def test_an_unknown_host_is_told_in_words() -> None:
+def test_unknown_host_is_named_as_the_cause() -> None:
     connection = ConnectionKey("service.example", 443, True, True, None, None, None)
     unknown = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
@@ -124,7 +127,7 @@ def test_an_unknown_host_is_told_in_words() -> None:
     assert str(error) == "POST /create: no connection (Name or service not known)"
 
 
-def test_an_expired_certificate_is_told_in_words() -> None:
+def test_expired_certificate_is_named_as_the_cause() -> None:
     error = translate(raised(aiohttp.ClientConnectorCertificateError), "POST /create")
 
     assert "certificate has expired" in str(error)
@@ -142,7 +145,7 @@ NOW = "Mon, 01 Jun 2026 22:00:00 GMT"
         pytest.param("0" * 30 + "5", 5, id="leading-zeros"),
         pytest.param("Mon, 01 Jun 2026 22:01:30 GMT", 90, id="date"),
         pytest.param("Tue, 02 Jun 2026 00:01:30 +0200", 90, id="date-in-another-zone"),
-        pytest.param("Mon, 01 Jun 2026 21:00:00 GMT", 0, id="date-gone-by"),
+        pytest.param("Mon, 01 Jun 2026 21:00:00 GMT", 0, id="date-in-the-past"),
         pytest.param("", None, id="empty"),
         pytest.param("soon", None, id="words"),
         pytest.param("-5", None, id="negative"),
@@ -150,33 +153,33 @@ NOW = "Mon, 01 Jun 2026 22:00:00 GMT"
         pytest.param("1e9", None, id="exponent"),
         pytest.param("nan", None, id="nan"),
         pytest.param("٣", None, id="digits-of-another-script"),
-        pytest.param("Mon, 99 Foo 2026 99:99:99 GMT", None, id="date-that-is-none"),
+        pytest.param("Mon, 99 Foo 2026 99:99:99 GMT", None, id="invalid-date"),
         pytest.param("Mon, 01 Jun 99999 22:00:00 GMT", None, id="year-99999"),
-        pytest.param("Mon, 01 Jun 2026 22:00:00 +9999999999999", None, id="zone-that-is-none"),
+        pytest.param("Mon, 01 Jun 2026 22:00:00 +9999999999999", None, id="invalid-zone"),
         pytest.param("Mon, 01 Jun 2026 22:01:30", None, id="date-without-a-zone"),
     ],
 )
-def test_retry_after_is_seconds_or_a_date_or_nothing(text: str, seconds: float | None) -> None:
-    assert _retry_after({"Retry-After": text, "Date": NOW}) == seconds
+def test_retry_after_accepts_seconds_and_dates(text: str, seconds: float | None) -> None:
+    assert retry_after({"Retry-After": text, "Date": NOW}) == seconds
 
 
 @pytest.mark.parametrize("text", ["9" * 400, "9" * 5000])
-def test_an_absurd_retry_after_is_a_very_long_time_and_no_accident(text: str) -> None:
-    seconds = _retry_after({"Retry-After": text})
+def test_absurd_retry_after_is_a_long_finite_time(text: str) -> None:
+    seconds = retry_after({"Retry-After": text})
 
     assert seconds is not None
     assert seconds > 1e9
 
 
 @pytest.mark.parametrize("date", ["", "yesterday", "Mon, 01 Jun 2026 22:00:00 +9999999999999"])
-def test_a_date_beside_a_date_that_is_none_is_no_accident(date: str) -> None:
+def test_invalid_date_header_disables_a_retry_after_date(date: str) -> None:
     headers = {"Retry-After": "Mon, 01 Jun 2026 22:01:30 GMT", "Date": date}
 
-    assert _retry_after(headers) is None
+    assert retry_after(headers) is None
 
 
-def test_without_a_retry_after_no_time_is_named() -> None:
-    assert _retry_after({"Date": NOW}) is None
+def test_missing_retry_after_is_none() -> None:
+    assert retry_after({"Date": NOW}) is None
 
 
 @pytest.mark.parametrize(
@@ -187,7 +190,7 @@ def test_without_a_retry_after_no_time_is_named() -> None:
         ("https://files.example/a\x1b[2Jb.png", "https://files.example/a [2Jb.png"),
     ],
 )
-def test_an_address_is_shown_without_signature_and_control_characters(url: str, text: str) -> None:
+def test_shown_url_has_no_user_query_or_control_characters(url: str, text: str) -> None:
     assert plain_url(url) == text
 
 
@@ -201,5 +204,5 @@ def test_an_address_is_shown_without_signature_and_control_characters(url: str, 
         (KEY.replace("-", "\\-"), "[key]"),
     ],
 )
-def test_an_answer_that_repeats_the_key_is_read_without_it(said: str, read: str) -> None:
-    assert _echo_of(KEY).sub(b"[key]", said.encode()) == read.encode()
+def test_key_is_removed_from_a_response_that_repeats_it(said: str, read: str) -> None:
+    assert echo_pattern(KEY).sub(b"[key]", said.encode()) == read.encode()

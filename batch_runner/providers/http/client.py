@@ -1,0 +1,219 @@
+"""HTTP client of all providers: three sessions, and the translation of aiohttp's exceptions.
+
+* **Submissions** use a fresh connection each. A pooled one may have died meanwhile; the request
+  would fail after bytes were sent, and its item would be held for nothing.
+* **Queries** (status, result, upload) share pooled connections to the service.
+* **Downloads** go to other hosts, from a session without the key, and not to private addresses
+  unless the service itself has one (see `address_guard`).
+
+The key is sent in the headers of single requests to the service's own origin. No redirect is
+followed with it, and it is removed from responses that repeat it. Errors are raised without their
+cause, whose text would show the headers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+from urllib.parse import urljoin
+
+import aiohttp
+import anyio
+
+from batch_runner.errors import ApiError, Failure, FileRejected
+from batch_runner.providers.base import Receiver
+from batch_runner.providers.http.address_guard import checked_url, is_private_host, public_socket
+from batch_runner.providers.http.errors import (
+    CAUGHT,
+    TooLarge,
+    download_error,
+    plain_url,
+    retry_after,
+    translate,
+)
+from batch_runner.settings import Service, Settings
+
+#: Bytes of an API response, at most.
+ANSWER_BYTES = 1 << 20
+CHUNK_BYTES = 1 << 16
+#: Redirects of one download, at most.
+MAX_REDIRECTS = 3
+#: Seconds a request gets after its timeout to read a response that has already arrived.
+LATE_SECONDS = 0.1
+#: Content-Encoding values that mean "not encoded"; some object stores leave the third behind.
+_NOT_ENCODED = ("", "identity", "aws-chunked")
+#: A shorter key is not searched for in responses: it could be an ordinary word.
+_SHORTEST_KEY = 8
+USER_AGENT = "batch-runner"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response: HTTP status, body, and Retry-After in seconds (None without a usable one)."""
+
+    status: int
+    body: bytes
+    retry_after: float | None
+
+
+class Http:
+    """Connections to one service, open inside an `async with` block."""
+
+    def __init__(self, service: Service, settings: Settings) -> None:
+        self.base_url = service.base_url.rstrip("/")
+        self._service = service
+        self._timeouts = settings.timeouts
+        self._private = service.allow_private
+        key = service.key.get_secret_value()
+        self._authorization = {"Authorization": f"Bearer {key}"}
+        self._key_pattern = echo_pattern(key) if len(key) >= _SHORTEST_KEY else None
+        self._submissions: aiohttp.ClientSession
+        self._queries: aiohttp.ClientSession
+        self._downloads: aiohttp.ClientSession
+
+    async def __aenter__(self) -> Self:
+        self._private = self._private or await is_private_host(self.base_url)
+        guard = None if self._private or self._service.trust_env else public_socket
+        self._submissions = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
+        self._queries = self._session(aiohttp.TCPConnector(limit=0))
+        self._downloads = self._session(
+            aiohttp.TCPConnector(limit=0, socket_factory=guard),
+            idle=self._timeouts.idle,
+            auto_decompress=False,
+        )
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        for session in (self._submissions, self._queries, self._downloads):
+            await session.close()
+
+    def _session(
+        self,
+        connector: aiohttp.TCPConnector,
+        *,
+        idle: float | None = None,
+        auto_decompress: bool = True,
+    ) -> aiohttp.ClientSession:
+        timeout = aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect, sock_read=idle)
+        return aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=auto_decompress,
+            trust_env=self._service.trust_env,
+        )
+
+    async def create(self, path: str, body: bytes) -> Answer:
+        """POST one submission, on a connection of its own."""
+        headers = {**self._authorization, "Content-Type": "application/json"}
+        return await self._request(
+            self._submissions, "POST", path, self._timeouts.submit, headers, data=body
+        )
+
+    async def query(self, path: str) -> Answer:
+        """GET `path` of the API."""
+        return await self._request(
+            self._queries, "GET", path, self._timeouts.status, self._authorization
+        )
+
+    async def upload(self, path: str, form: aiohttp.FormData) -> Answer:
+        """POST a multipart form."""
+        return await self._request(
+            self._queries, "POST", path, self._timeouts.upload, self._authorization, data=form
+        )
+
+    async def _request(
+        self,
+        session: aiohttp.ClientSession,
+        method: str,
+        path: str,
+        seconds: float,
+        headers: Mapping[str, str],
+        data: Any = None,
+    ) -> Answer:
+        loop = asyncio.get_running_loop()
+        limit = asyncio.timeout(None)
+        alarm = loop.call_later(seconds, _expire, loop, limit)
+        try:
+            async with (
+                limit,
+                session.request(
+                    method, self.base_url + path, headers=headers, data=data, allow_redirects=False
+                ) as response,
+            ):
+                body = self._without_key(await _read(response, ANSWER_BYTES))
+                return Answer(response.status, body, retry_after(response.headers))
+        except CAUGHT as error:
+            raise translate(error, f"{method} {path}") from None
+        finally:
+            alarm.cancel()
+
+    async def download(self, url: str, receive: Receiver) -> bool:
+        """GET a file from any host, without the key, following a few checked redirects.
+
+        Returns whether the response told the file's length.
+
+        Raises:
+            ApiError: the download failed.
+            FileRejected: the URL is not allowed.
+        """
+        try:
+            # asyncio's timeout would not wait for the threads that write the received bytes.
+            with anyio.fail_after(self._timeouts.download):
+                for _ in range(MAX_REDIRECTS + 1):
+                    target = await self._download_or_redirect(url, receive)
+                    if isinstance(target, bool):
+                        return target
+                    url = target
+        except CAUGHT as error:
+            raise translate(error, f"GET {plain_url(url)}") from None
+        raise ApiError(f"GET {plain_url(url)}: too many redirects", failure=Failure.REDIRECTED)
+
+    async def _download_or_redirect(self, url: str, receive: Receiver) -> str | bool:
+        """Return a redirect's target; else pass on the bytes and return if the length was told."""
+        address = checked_url(url, allow_private=self._private)
+        async with self._downloads.get(address, allow_redirects=False) as response:
+            location = response.headers.get("Location")
+            if response.status in (301, 302, 303, 307, 308) and location:
+                return urljoin(url, self._without_key(location.encode()).decode())
+            if response.status != 200:
+                raise download_error(response, url)
+            coding = response.headers.get("Content-Encoding", "").strip().lower()
+            if coding not in _NOT_ENCODED:
+                raise FileRejected("the server sent the file compressed, which was not asked for")
+            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                if (waiting := receive(chunk)) is not None:
+                    await waiting
+            chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
+            return chunked or "Content-Length" in response.headers
+
+    def _without_key(self, said: bytes) -> bytes:
+        return said if self._key_pattern is None else self._key_pattern.sub(b"[key]", said)
+
+
+def _expire(loop: asyncio.AbstractEventLoop, limit: asyncio.Timeout) -> None:
+    """Time the request out, but first let the loop read a response that has already arrived.
+
+    A process that was stopped for minutes finds both its timers due and its responses arrived, and
+    the loop would handle the timers first.
+    """
+    limit.reschedule(loop.time() + LATE_SECONDS)
+
+
+def echo_pattern(key: str) -> re.Pattern[bytes]:
+    """Return a pattern that finds the key in a response, also with its letters as JSON escapes."""
+    spellings = (rb"\\?(?:%s|\\u(?i:%04x))" % (re.escape(char.encode()), ord(char)) for char in key)
+    return re.compile(b"".join(spellings))
+
+
+async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
+    chunks = bytearray()
+    while not response.content.at_eof():
+        chunks += await response.content.readany()
+        if len(chunks) > limit:
+            raise TooLarge
+    return bytes(chunks)

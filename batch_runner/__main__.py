@@ -1,4 +1,4 @@
-"""The command `batch-runner`: what stands between the interpreter and the verbs."""
+"""The command `batch-runner`: signal handlers and standard streams, then the command line."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ import sys
 
 
 def main() -> None:
-    """Run the command line and exit with its code."""
+    """Run the command line and exit with its status."""
     _handle_signals()
     _open_closed_streams()
-    from batch_runner.cli import command
+    from batch_runner.cli.main import run_command
 
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    code = command(sys.argv[1:])
+    code = run_command(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            # Nobody reads any more. What was to be kept is kept already.
+            # Nobody reads any more, and the interpreter must not fail at its own flush.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     sys.exit(code)
 
 
 def _handle_signals() -> None:
-    """End at SIGTERM and SIGHUP, and at SIGINT during the first imports; `run` adds its own way.
+    """End at SIGTERM and SIGHUP, and at SIGINT during the first imports. `run` adds its handlers.
 
     PID 1 of a container has no default action: without a handler these signals are lost. A signal
-    that is ignored, as SIGHUP is under `nohup`, stays ignored.
+    that is ignored, as SIGHUP under `nohup`, stays ignored.
     """
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
@@ -38,21 +38,21 @@ def _handle_signals() -> None:
 
 def _end(number: int, _: object) -> None:
     name = signal.Signals(number).name
-    try:  # noqa: SIM105  nothing more is imported before the handlers stand
+    try:  # noqa: SIM105  nothing more is imported before the handlers are set
         os.write(2, f"batch-runner: ended by {name}\n".encode())
     except OSError:
-        pass  # nobody listens; the exit code still tells
-    # An exception could get lost: imports and callbacks swallow some.
+        pass  # nobody reads it; the exit status still tells
+    # Not an exception: imports and callbacks swallow some.
     os._exit(130 if number == signal.SIGINT else 143)
 
 
 def _open_closed_streams() -> None:
-    """Give closed standard streams a descriptor, so that no file of ours gets their number."""
+    """Open closed standard streams on the null device, so that no other file gets their number."""
     for number in (0, 1, 2):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number: this one
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115

@@ -1,12 +1,15 @@
-"""What `run` says before it sends anything, and what it asks whoever sits at the terminal."""
+"""The cost preview that `run` prints before it sends anything, and the question it asks."""
 
 from __future__ import annotations
 
+import os
+import select
 import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from batch_runner.cli.options import identity_of, say
+from batch_runner.cli.options import identity_of
+from batch_runner.cli.output import print_line
 from batch_runner.util.locale import reader_language
 from batch_runner.util.xdg import state_folder
 
@@ -16,75 +19,102 @@ if TYPE_CHECKING:
     from batch_runner.journal import Imported
     from batch_runner.planning.plan import Estimate
 
+#: Seconds to wait for an answer. One typed the next morning is no answer to a question of the
+#: evening before.
+ANSWER_SECONDS = 600.0
+
 
 class Approval(NamedTuple):
-    """What somebody has said yes to: so many creates, of a job of so many items."""
+    """What the user has approved: this many submissions, of a job of this many items."""
 
     submissions: int
     items: int
 
     @classmethod
-    def to(cls, outlook: Estimate, imported: Imported) -> Approval:
-        """Return the yes to what was asked about."""
-        return cls(outlook.submissions, _size(imported))
+    def to(cls, estimate: Estimate, imported: Imported) -> Approval:
+        """Return the approval of an estimate."""
+        return cls(estimate.submissions, _items_ever(imported))
 
 
-def say_if_elsewhere(night: RunOptions) -> None:
-    """Say of a new job that another one has paid for its items, as after a manifest is renamed."""
+def warn_if_paid_elsewhere(options: RunOptions) -> None:
+    """Warn if another job on this host paid for these items, e.g. before the manifest was renamed.
+
+    Meant for a new job only.
+    """
     state = state_folder()
-    if night.service is None or state is None or night.quiet or night.as_json:
+    if options.service is None or state is None or options.quiet or options.as_json:
         return
-    from batch_runner.cli.plan_text import obstacle_text
+    from batch_runner.cli.plan_text import blocker_text
     from batch_runner.planning.plan import Blocker
     from batch_runner.planning.prior_jobs import paid_elsewhere
 
-    identity = identity_of(night.manifest, night.service)
-    found = paid_elsewhere(night.manifest.items(), night.root, state, identity)
+    identity = identity_of(options.manifest, options.service)
+    found = paid_elsewhere(options.manifest.items(), options.root, state, identity)
     if found is not None:
-        obstacle = Blocker("elsewhere", asdict(found))
-        say(obstacle_text(obstacle, reader_language(sys.stderr)), error=True)
+        blocker = Blocker("elsewhere", asdict(found))
+        print_line(blocker_text(blocker, reader_language(sys.stderr)), error=True)
 
 
-def to_be_asked(
-    job: OpenJob, night: RunOptions, imported: Imported, agreed: Approval | None
+def preview_run(
+    job: OpenJob, options: RunOptions, imported: Imported, approval: Approval | None
 ) -> Estimate | None:
-    """Say what the run is about to do; return what somebody is to be asked about, if anything.
+    """Print what the run is about to do; return the estimate to ask about, None to go ahead.
 
-    Whoever has `agreed` to so many creates is not told of them again, nor asked about fewer, unless
-    other items have come in, by this run or another.
+    What has been approved is neither printed nor asked about again, unless this run or another one
+    has added items since.
     """
-    if night.quiet or night.as_json:
+    if options.quiet or options.as_json:
         return None
     from batch_runner.cli.plan_text import head_lines
-    from batch_runner.cli.prompt import is_interactive
     from batch_runner.planning.plan import make_head, must_confirm
 
-    limits, language = night.settings.limits, reader_language(sys.stderr)
-    head = make_head(job.journal, imported, night.manifest.workflows, limits)
-    known = agreed is not None and agreed.items == _size(imported)
-    allowed = agreed.submissions if agreed is not None and known else 0
-    if known and head.outlook.submissions == allowed:
+    limits, language = options.settings.limits, reader_language(sys.stderr)
+    head = make_head(job.journal, imported, options.manifest.workflows, limits)
+    same_items = approval is not None and approval.items == _items_ever(imported)
+    approved = approval.submissions if approval is not None and same_items else 0
+    if same_items and head.outlook.submissions == approved:
         return None
-    for line in head_lines(head, night.manifest.job, limits, language):
-        say(line, error=True)
-    free = night.service is None or head.outlook.submissions <= allowed
-    if free or night.yes or not must_confirm(head.outlook, limits) or not is_interactive():
+    for line in head_lines(head, options.manifest.job, limits, language):
+        print_line(line, error=True)
+    free = options.service is None or head.outlook.submissions <= approved
+    if free or options.yes or not must_confirm(head.outlook, limits) or not is_interactive():
         return None
     return head.outlook
 
 
-def _size(imported: Imported) -> int:
-    """Return how many items the journal has ever been told of."""
+def _items_ever(imported: Imported) -> int:
+    """Return how many items the journal has ever held."""
     return imported.new + imported.known + imported.unlisted
 
 
-def consented(outlook: Estimate) -> bool:
-    """Ask whoever sits at the terminal."""
+def is_approved(estimate: Estimate) -> bool:
+    """Ask on the terminal whether to send the submissions."""
     from batch_runner.cli.plan_text import answered_no_text, question_text
-    from batch_runner.cli.prompt import agreed
 
     language = reader_language(sys.stderr)
-    if agreed(question_text(outlook, language)):
+    if ask(question_text(estimate, language)):
         return True
-    say(answered_no_text(language), error=True)
+    print_line(answered_no_text(language), error=True)
     return False
+
+
+def is_interactive() -> bool:
+    """Return whether there is a terminal to ask and answer on."""
+    if not (sys.stdin and sys.stderr and sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    try:
+        # A background process would be suspended when it reads.
+        return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
+    except OSError:  # a terminal, but not the controlling one
+        return True
+
+
+def ask(question: str, *, seconds: float = ANSWER_SECONDS) -> bool:
+    """Ask on standard error; return whether the answer is yes. Silence is no."""
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    answered, _, _ = select.select([sys.stdin], [], [], seconds)
+    answer = sys.stdin.readline() if answered else ""
+    if not answer.endswith("\n"):
+        sys.stderr.write("\n")
+    return answer.strip().lower() in ("y", "yes", "是", "好")

@@ -1,4 +1,4 @@
-"""What `plan` and the head of `run` say, each sentence in every language it is said in."""
+"""The texts of `plan` and of the preview of `run`, in English and Chinese."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from batch_runner.settings import Limits
     from batch_runner.util.locale import Language
 
-#: Items of a kind that are named in a line.
+#: Items of a kind that a line names.
 NAMES = 3
 
-#: Statuses in the order they are told, those in flight as one.
+#: Statuses in the order of the lines; those in flight count as one.
 _ORDER = (
     ItemStatus.DONE,
     ItemStatus.SUBMITTED,
@@ -32,8 +32,8 @@ _ORDER = (
     ItemStatus.PENDING,
 )
 
-#: What stands in the way, by its kind: English, Chinese.
-_OBSTACLES = {
+#: Text of each kind of blocker: English, Chinese.
+_BLOCKERS = {
     "cap": (
         "the spend cap of {cap} creates leaves out {left_out}",
         "花费上限为 {cap} 次创建，有 {left_out} 项不会创建",
@@ -73,18 +73,18 @@ _OBSTACLES = {
 }
 
 
-def obstacle_text(obstacle: Blocker, language: Language) -> str:
-    """Return one thing that stands in the way as a sentence."""
-    english, chinese = _OBSTACLES[obstacle.kind]
+def blocker_text(blocker: Blocker, language: Language) -> str:
+    """Return a blocker as a sentence."""
+    english, chinese = _BLOCKERS[blocker.kind]
     values = {
         name: duration(value, language=language) if isinstance(value, float) else value
-        for name, value in obstacle.values.items()
+        for name, value in blocker.values.items()
     }
     return printable(wording(language, english, chinese).format(**values), 400)
 
 
 def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits, language: Language) -> list[str]:
-    """Return a plan for people."""
+    """Return the lines that `plan` prints."""
     return [
         wording(
             language,
@@ -93,15 +93,15 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits, language: Lan
         ),
         *_new_lines(plan, language),
         *_standing_lines(plan, language),
-        *_gone_lines(plan, language),
+        *_missing_lines(plan, language),
         outlook_text(plan.outlook, limits, language),
-        *(_in_the_way(obstacle_text(each, language), language) for each in plan.obstacles),
+        *(_blocker_line(blocker_text(each, language), language) for each in plan.obstacles),
         *_first_lines(plan.first, language),
     ]
 
 
 def head_lines(head: RunPreview, job: str, limits: Limits, language: Language) -> list[str]:
-    """Return what a run is about to do, in two or three lines."""
+    """Return the preview of a run, in two or three lines."""
     standing = {**head.counts, ItemStatus.PENDING: head.counts[ItemStatus.PENDING] - head.new}
     parts = [wording(language, f"{head.new} new", f"{head.new} 项新增")] if head.new else []
     parts += [f"{count} {word}" for _, word, count in _grouped(standing, language)]
@@ -114,13 +114,13 @@ def head_lines(head: RunPreview, job: str, limits: Limits, language: Language) -
         line += wording(language, f"; {gone} no longer listed", f"；{gone} 项已不在列表中")
     lines = [line, outlook_text(head.outlook, limits, language)]
     if head.obstacles:
-        told = "; ".join(obstacle_text(each, language) for each in head.obstacles)
-        lines.append(_in_the_way(told, language))
+        told = "; ".join(blocker_text(each, language) for each in head.obstacles)
+        lines.append(_blocker_line(told, language))
     return lines
 
 
 def outlook_text(outlook: Estimate, limits: Limits, language: Language) -> str:
-    """Return what the creates cost and how long they take, as one line."""
+    """Return cost and duration of the submissions, as one line."""
     if not outlook.submissions:
         return wording(language, "nothing to create", "无需创建")
     cost, cost_zh = (f"{comma}{outlook.cost}" if outlook.cost else "" for comma in (", ", "，"))
@@ -146,7 +146,7 @@ def outlook_text(outlook: Estimate, limits: Limits, language: Language) -> str:
 
 
 def question_text(outlook: Estimate, language: Language) -> str:
-    """Return the question that a run asks before it spends more than a little."""
+    """Return the question that a run asks above `limits.confirm_above`."""
     cost, cost_zh = (f"{comma}{outlook.cost}" if outlook.cost else "" for comma in (", ", "，"))
     return wording(
         language,
@@ -156,7 +156,7 @@ def question_text(outlook: Estimate, language: Language) -> str:
 
 
 def answered_no_text(language: Language) -> str:
-    """Return what is said when the answer is no."""
+    """Return the line printed when the answer is no."""
     return wording(
         language,
         "nothing was sent; run again to be asked again, or with --yes",
@@ -181,7 +181,7 @@ def _new_lines(plan: Plan, language: Language) -> list[str]:
 
 
 def _was(spec: ItemSpec, old: ItemSummary, language: Language) -> str:
-    """Return what the earlier item was and what becomes of it, in brackets."""
+    """Return the status of the replaced item and what happens to its files, in brackets."""
     status, name = status_word(old.status, language), printable(old.id, 60)
     files = ", ".join(printable(file.name, 80) for file in old.files)
     if old.id == spec.id:
@@ -204,7 +204,7 @@ def _standing_lines(plan: Plan, language: Language) -> list[str]:
     return lines
 
 
-def _gone_lines(plan: Plan, language: Language) -> list[str]:
+def _missing_lines(plan: Plan, language: Language) -> list[str]:
     lines = []
     if plan.missing:
         names = _ids(plan, "missing", plan.missing, language)
@@ -241,7 +241,7 @@ def _first_lines(first: list[ItemSpec], language: Language) -> list[str]:
 def _grouped(
     counts: dict[ItemStatus, int], language: Language
 ) -> list[tuple[ItemStatus, str, int]]:
-    """Return status, word and count of each group that has any."""
+    """Return status, word and count of each group that is not empty."""
     groups = []
     for status in _ORDER:
         count, word = counts.get(status, 0), status_word(status, language)
@@ -258,7 +258,7 @@ def _ids(plan: Plan, kind: str, count: int, language: Language) -> str:
 
 
 def _named(names: list[str], count: int, language: Language) -> str:
-    """Return the first few names of `count`, and how many more there are."""
+    """Return the first few of `count` names, and how many more there are."""
     told = wording(language, ", ", "、").join(names[:NAMES])
     more = count - min(len(names), NAMES)
     return told + wording(language, f" and {more} more", f" 等另外 {more} 项") if more else told
@@ -268,5 +268,5 @@ def _row(count: int, text: str) -> str:
     return f"  {count:6} {text}"
 
 
-def _in_the_way(text: str, language: Language) -> str:
+def _blocker_line(text: str, language: Language) -> str:
     return wording(language, f"in the way: {text}", f"阻碍：{text}")

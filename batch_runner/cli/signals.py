@@ -1,4 +1,4 @@
-"""First signal: no new creates, then stop. Second: abort."""
+"""Signals during a run. The first one ends submissions and stops the run; the second aborts it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from batch_runner.cli.options import say_either
+from batch_runner.cli.output import say_either
 from batch_runner.engine.summary import ExitCode, StopReason
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from batch_runner.engine.context import Run
 
-#: Seconds that creates on the wire still have after the second signal.
+#: Seconds that submissions being sent still get after the second signal.
 GRACE = 1.0
 
 
 @contextmanager
 def noted_signals() -> Iterator[list[signal.Signals]]:
-    """Note the signals that come before `watch_signals` can; restore the handlers afterwards."""
+    """Collect the signals that arrive before `watch_signals` runs; restore handlers at the end."""
     noted: list[signal.Signals] = []
-    before = {name: signal.getsignal(name) for name in _heeded()}
+    before = {name: signal.getsignal(name) for name in _handled()}
     for name in before:
         signal.signal(name, lambda number, _: noted.append(signal.Signals(number)))
     try:
@@ -37,11 +37,12 @@ def noted_signals() -> Iterator[list[signal.Signals]]:
 
 
 async def watch_signals(run: Run, noted: list[signal.Signals]) -> None:
-    """Leave at the first SIGINT or SIGTERM, abort at the second; `noted` are those of before.
+    """Stop at the first SIGINT, SIGTERM or SIGHUP, abort at the second.
 
-    At SIGHUP, too: the terminal has gone. Not if it was ignored when we came, as under `nohup`.
+    `noted` holds the signals that arrived earlier. SIGHUP is left alone if it was ignored at the
+    start, as under `nohup`.
     """
-    with anyio.open_signal_receiver(*_heeded()) as signals:
+    with anyio.open_signal_receiver(*_handled()) as signals:
         first = True
         while True:
             number = noted.pop(0) if noted else await anext(signals)
@@ -57,12 +58,12 @@ async def watch_signals(run: Run, noted: list[signal.Signals]) -> None:
                 )
             else:
                 code = ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED
-                # Like kill -9, which every step of the journal is made for: creates still on the
-                # wire will be held.
+                # Like kill -9, which the journal survives at any step: submissions still being
+                # sent will be held.
                 asyncio.get_running_loop().call_later(GRACE, os._exit, int(code))
 
 
-def _heeded() -> list[signal.Signals]:
+def _handled() -> list[signal.Signals]:
     names = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         names.append(signal.SIGHUP)

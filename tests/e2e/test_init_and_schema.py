@@ -120,8 +120,8 @@ def test_the_schema_agrees_with_the_program(tmp_path: Path) -> None:
     paths = [tmp_path / f"{name}.yaml" for name in WRONG]
     for path in paths:
         path.write_text(WRONG[path.stem], "utf-8")
-    program = "import sys; from batch_runner.cli import command; " + (
-        "print([command(['plan', path]) for path in sys.argv[1:]])"
+    program = "import sys; from batch_runner.cli.main import run_command; " + (
+        "print([run_command(['plan', path]) for path in sys.argv[1:]])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, *map(str, paths)],

@@ -1,4 +1,4 @@
-"""`export`: copy the files that were chosen on the page, with their prompts."""
+"""`export`: copy the files chosen in the report, with their prompts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_runner.cli.options import (
-    examples,
+    JOURNAL_ERROR,
+    USAGE_ERROR,
+    help_epilog,
     job_folder,
     manifest_argument,
     output_option,
     rehearsal_option,
-    say_either,
 )
+from batch_runner.cli.output import say_either
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
@@ -30,12 +32,21 @@ if TYPE_CHECKING:
     from batch_runner.journal import ItemRow
     from batch_runner.models import PlacedFile
 
-#: What stands beside the pictures.
+#: The file with the prompts, beside the copied files.
 PROMPTS = "prompts.json"
 
 
-@examples("batch-runner export jobs/year_of_the_horse.yaml --picks picks.json --to ~/chosen")
-@click.command("export", short_help="Copy chosen files with their prompts.")
+@help_epilog(
+    "batch-runner export jobs/year_of_the_horse.yaml --picks picks.json --to ~/chosen",
+    "batch-runner export jobs/year_of_the_horse.yaml --picks ids.txt --to ~/chosen",
+    exit_status={
+        "0": "All chosen files were copied, or were there already.",
+        "1": "Some were not copied; each is named.",
+        **USAGE_ERROR,
+        **JOURNAL_ERROR,
+    },
+)
+@click.command("export")
 @manifest_argument
 @output_option
 @rehearsal_option
@@ -43,13 +54,19 @@ PROMPTS = "prompts.json"
     "--picks",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="The choice as the page exports it (JSON), or a list of ids or files, one a line.",
+    help="Picks file exported from the report (JSON), or a list of item ids or file names, one per "
+    "line.",
 )
-@click.option("--to", type=click.Path(path_type=Path), required=True, help="Folder to copy to.")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder to copy to; created if missing.",
+)
 def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to: Path) -> int:
-    """Copy the chosen files of MANIFEST's job, with a prompts.json beside them.
+    """Copy the chosen files of MANIFEST's job and write their prompts to prompts.json.
 
-    Nothing is overwritten: a file that is there already must be the same, or nothing is copied.
+    Nothing is overwritten. If another file has one of the names, nothing is copied.
     """
     folder = job_folder(manifest, output, rehearse=rehearse)
     notes = _notes(picks)
@@ -57,11 +74,11 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path,
     with open_reader(folder.journal) as reader:
         chosen = [one for one in reader.items(ItemStatus.DONE) if _names_of(one) & names]
     if not chosen:
-        raise UsageError(f"no item that is done is named in {picks}; nothing was copied")
+        raise UsageError(f"{picks} names no item that is done; nothing was copied")
     try:
         copied = _copy(folder, chosen, notes, to)
     except OSError as error:
-        raise UsageError(f"{to} cannot be written: {error}") from None
+        raise UsageError(f"cannot write to {to}: {error}") from None
     say_either(f"{counted(copied, 'file')} copied to {to}", f"已复制 {copied} 个文件到 {to}")
     absent = set(names).difference(*map(_names_of, chosen))
     for name in sorted(absent):
@@ -83,15 +100,15 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path,
 
 
 def _notes(picks: Path) -> dict[str, str]:
-    """Return the keys, ids or files that were chosen, each with what was noted about it.
+    """Return the chosen keys, ids or file names, each with its note ("" without one).
 
     Raises:
-        UsageError: the file cannot be read as either form.
+        UsageError: the file has neither of the two forms.
     """
     try:
         text = picks.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{picks} cannot be read: {error}") from None
+        raise UsageError(f"cannot read {picks}: {error}") from None
     names = {line.strip(): "" for line in text.splitlines() if line.strip()}
     if not text.lstrip().startswith(("{", "[")):
         return names
@@ -100,10 +117,10 @@ def _notes(picks: Path) -> dict[str, str]:
         found = content["picks"] if isinstance(content, dict) else content
         favourites = [one for one in found if one.get("favourite", True)]
         return {str(one["key"]): str(one.get("note") or "") for one in favourites}
-    except json.JSONDecodeError:  # an id may begin like that
+    except json.JSONDecodeError:  # a list whose first id begins with a bracket
         return names
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UsageError(f"{picks} is not a choice as the page exports it") from None
+        raise UsageError(f"{picks} is not a picks file exported from the report") from None
 
 
 def _names_of(item: ItemRow) -> set[str]:
@@ -111,12 +128,12 @@ def _names_of(item: ItemRow) -> set[str]:
 
 
 def _is_there(folder: JobFolder, file: PlacedFile) -> bool:
-    # The journal may have been edited: only a plain name stays inside of both folders.
+    # The journal may have been edited: only a plain name stays inside both folders.
     return Path(file.name).name == file.name and find_damage(folder, file) is None
 
 
 def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:
-    """Copy what is whole, all or nothing as far as names in `to` go; return how many files.
+    """Copy the valid files and return how many; nothing if another file has one of the names.
 
     Raises:
         UsageError: another file has one of the names.
@@ -127,10 +144,10 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
     wanted = [file for file in files if not os.path.lexists(to / file.name)]
     for file in files:
         if file not in wanted and find_damage(JobFolder(to), file) is not None:
-            raise UsageError(f"{to / file.name} is another file; nothing was copied")
+            raise UsageError(f"{to / file.name} exists and is another file; nothing was copied")
     prompts = _known_prompts(to / PROMPTS)
     for file in wanted:
-        _copy_whole(folder.root / file.name, to / file.name)
+        _copy_atomically(folder.root / file.name, to / file.name)
     for item in chosen:
         names = [file.name for file in item.files if file in files]
         told = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}
@@ -143,28 +160,30 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
     return len(wanted)
 
 
-def _copy_whole(source: Path, target: Path) -> None:
-    """Copy a file; what breaks off on its way never stands under its name."""
+def _copy_atomically(source: Path, target: Path) -> None:
+    """Copy a file. The target name never holds a part of it."""
     part = target.with_name(f".export.{os.getpid()}")
     try:
-        shutil.copyfile(source, part)  # for whom the umask says, and not for its owner alone
+        shutil.copyfile(source, part)  # readable as the umask says, not by its owner alone
         times = source.stat()
         os.utime(part, ns=(times.st_atime_ns, times.st_mtime_ns))
         if not link_new(part, target):
-            raise FileExistsError(f"{target} is there already")
+            raise FileExistsError(f"{target} exists")
     finally:
         part.unlink(missing_ok=True)
 
 
 def _known_prompts(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the prompts of an earlier export by key, which go on standing there.
+    """Return the prompts of an earlier export by item key, which are kept.
 
     Raises:
-        UsageError: the file there is not an export's.
+        UsageError: the file was not written by an export.
     """
     if not os.path.lexists(path):
         return {}
     try:
         return {str(one["key"]): one for one in json.loads(path.read_text("utf-8"))}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise UsageError(f"{path} is not of an export; nothing was copied") from None
+        raise UsageError(
+            f"{path} exists and was not written by `export`; nothing was copied"
+        ) from None

@@ -1,4 +1,4 @@
-"""`plan`: what a run would do, and what it would cost."""
+"""`plan`: what a run would do and what it would cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_runner.cli.options import (
-    examples,
+    JOURNAL_ERROR,
+    USAGE_ERROR,
+    help_epilog,
     identity_of,
     json_option,
     load_manifest,
@@ -17,10 +19,10 @@ from batch_runner.cli.options import (
     output_folder,
     output_option,
     rehearsal_option,
-    say,
-    say_json,
 )
-from batch_runner.cli.settings import effective_settings, settings_flags
+from batch_runner.cli.output import print_json, print_line
+from batch_runner.cli.settings_flags import given_flags, settings_flags
+from batch_runner.config.resolve import resolve_settings
 from batch_runner.errors import FolderRefused, UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.providers.credentials import read_service
@@ -35,11 +37,17 @@ if TYPE_CHECKING:
     from batch_runner.planning.plan import Blocker, Plan
 
 
-@examples(
+@help_epilog(
     "batch-runner plan jobs/year_of_the_horse.yaml",
+    "batch-runner plan jobs/year_of_the_horse.yaml --rate 2/s --in-flight 50",
     "batch-runner plan jobs/year_of_the_horse.yaml --output out/horse --json",
+    exit_status={
+        "0": "The plan was printed, also if it names something that would stop a run.",
+        **USAGE_ERROR,
+        **JOURNAL_ERROR,
+    },
 )
-@click.command("plan", short_help="Show what a run would do, and what it would cost.")
+@click.command("plan")
 @manifest_argument
 @output_option
 @rehearsal_option
@@ -48,26 +56,29 @@ if TYPE_CHECKING:
 def command(
     manifest: Path, output: Path | None, *, rehearse: bool, as_json: bool, **flags: Any
 ) -> int:
-    """Show what a run of MANIFEST would do and cost. Sends nothing, writes nothing."""
+    """Show what a run of MANIFEST would do, what it would cost and how long it would take.
+
+    Sends nothing and writes nothing.
+    """
     from batch_runner.cli.plan_text import plan_lines
     from batch_runner.planning.plan import make_plan
     from batch_runner.util.locale import reader_language
 
     loaded = load_manifest(manifest)
-    settings, _ = effective_settings(loaded, flags)
+    settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=os.environ)
     folder = JobFolder(output_folder(loaded, output, rehearse=rehearse))
     plan = make_plan(loaded.items(), folder, settings)
-    plan.obstacles += _refusals(loaded, folder, rehearse=rehearse)
+    plan.obstacles += _blockers(loaded, folder, rehearse=rehearse)
     if as_json:
-        say_json(_object(plan, loaded.job, folder))
+        print_json(_json_object(plan, loaded.job, folder))
     else:
         for line in plan_lines(plan, loaded.job, folder.root, settings.limits, reader_language()):
-            say(line)
+            print_line(line)
     return 0
 
 
-def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Blocker]:
-    """Yield what a run would be refused for: key, address, another job's folder."""
+def _blockers(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Blocker]:
+    """Yield what would make a run refuse: key, URL, the folder of another job."""
     from batch_runner.jobdir.identity import check_owner
     from batch_runner.journal import open_reader
     from batch_runner.planning.plan import Blocker
@@ -92,8 +103,8 @@ def _refusals(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
             yield Blocker("folder", {"message": str(error)})
 
 
-def _object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
-    from batch_runner.cli.plan_text import obstacle_text
+def _json_object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
+    from batch_runner.cli.plan_text import blocker_text
 
     outlook = plan.outlook
     return {
@@ -108,24 +119,24 @@ def _object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
         "unlisted": plan.unlisted,
         "submissions": outlook.submissions,
         "left_out_by_cap": outlook.capped,
-        "creates_so_far": outlook.spent,
+        "submissions_so_far": outlook.spent,
         "cost": outlook.cost,
         "seconds": round(outlook.seconds, 3),
-        "seconds_at_this_pace": round(outlook.by_rate, 3),
-        "seconds_with_this_many_in_flight": _rounded(outlook.by_in_flight),
+        "seconds_by_rate": round(outlook.by_rate, 3),
+        "seconds_by_in_flight": _rounded(outlook.by_in_flight),
         "seconds_of_a_task": _rounded(outlook.task),
-        "obstacles": [
-            {"kind": each.kind, "message": obstacle_text(each, "en")} for each in plan.obstacles
+        "blockers": [
+            {"kind": each.kind, "message": blocker_text(each, "en")} for each in plan.obstacles
         ],
         "first": [
             {"id": spec.id, "name": spec.name, "workflowId": spec.workflow, "params": spec.params}
             for spec in plan.first
         ],
         "replacing": [
-            {"id": spec.id, "name": spec.name, "earlier": _standing(old)}
+            {"id": spec.id, "name": spec.name, "earlier": _summary(old)}
             for spec, old in plan.replacing
         ],
-        "named": {kind: [_standing(one) for one in those] for kind, those in plan.named.items()},
+        "named": {kind: [_summary(one) for one in those] for kind, those in plan.named.items()},
     }
 
 
@@ -133,7 +144,7 @@ def _rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 3)
 
 
-def _standing(one: ItemSummary) -> dict[str, Any]:
+def _summary(one: ItemSummary) -> dict[str, Any]:
     return {
         "id": one.id,
         "name": one.name,

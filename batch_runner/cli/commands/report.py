@@ -1,4 +1,4 @@
-"""`report`: write the page about a job."""
+"""`report`: write the report of a job."""
 
 from __future__ import annotations
 
@@ -7,31 +7,44 @@ from typing import TYPE_CHECKING
 import click
 
 from batch_runner.cli.options import (
-    examples,
+    JOURNAL_ERROR,
+    USAGE_ERROR,
+    help_epilog,
     job_folder,
     manifest_argument,
     output_option,
     rehearsal_option,
-    say,
 )
+from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-@examples("batch-runner report jobs/year_of_the_horse.yaml")
-@click.command("report", short_help="Write the page about a job.")
+@help_epilog(
+    "batch-runner report jobs/year_of_the_horse.yaml",
+    "batch-runner report jobs/year_of_the_horse.yaml --rehearse",
+    exit_status={
+        "0": "The report was written; its path is printed.",
+        **USAGE_ERROR,
+        **JOURNAL_ERROR,
+    },
+)
+@click.command("report")
 @manifest_argument
 @output_option
 @rehearsal_option
 def command(manifest: Path, output: Path | None, *, rehearse: bool) -> int:
-    """Write index.html about MANIFEST's job, from its journal; safe beside a run."""
+    """Write the report of MANIFEST's job, index.html in the output folder.
+
+    It is made from the journal, also while a run is working. A run writes it by itself at its end.
+    """
     from batch_runner.report import write_report
 
     folder = job_folder(manifest, output, rehearse=rehearse)
     try:
-        say(str(write_report(folder.root)))
+        print_line(str(write_report(folder.root)))
     except OSError as error:
-        raise UsageError(f"the report cannot be written: {error}") from None
+        raise UsageError(f"cannot write the report: {error}") from None
     return 0

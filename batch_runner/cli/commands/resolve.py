@@ -1,4 +1,4 @@
-"""`resolve`: decide about items whose create was never answered."""
+"""`resolve`: decide about items whose submission was never answered."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_runner.cli.options import (
-    examples,
+    JOURNAL_ERROR,
+    LOCKED,
+    USAGE_ERROR,
+    help_epilog,
     job_folder,
     json_option,
     manifest_argument,
     output_option,
     rehearsal_option,
-    say,
-    say_either,
-    say_json,
 )
+from batch_runner.cli.output import print_json, print_line, say_either
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, JournalReader, open_reader
 from batch_runner.journal.base import TaskIdTaken
@@ -39,13 +40,20 @@ if TYPE_CHECKING:
     from batch_runner.journal import ItemRow
 
 
-@examples(
+@help_epilog(
     "batch-runner resolve jobs/year_of_the_horse.yaml",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 attach TASK_ID",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 resubmit",
     "batch-runner resolve jobs/year_of_the_horse.yaml all drop",
+    exit_status={
+        "0": "The decision was recorded, or no item needs one.",
+        "1": "The items shown need a decision.",
+        **USAGE_ERROR,
+        **JOURNAL_ERROR,
+        **LOCKED,
+    },
 )
-@click.command("resolve", short_help="Decide about items that are held.")
+@click.command("resolve")
 @manifest_argument
 @click.argument("item", required=False, metavar="[ITEM|all]")
 @click.argument("decision", required=False, type=click.Choice(["attach", "resubmit", "drop"]))
@@ -63,20 +71,21 @@ def command(
     rehearse: bool,
     as_json: bool,
 ) -> int:
-    """Show the held items of MANIFEST, or decide about one (or all).
+    """List the held items of MANIFEST, or decide about one of them or all.
 
-    A held item's create left, and its answer was never seen: it may have been paid. Look in the
-    service's own console at the time shown. Then: `attach` the task id found there (nothing is paid
-    again), `resubmit` (it may be paid twice), or `drop` the item.
+    An item is held when it was submitted but no response arrived: it may have been paid for. Look
+    for its task in the service's own console at the time shown. Then decide. `attach TASK_ID` uses
+    the task found there; nothing is paid again. `resubmit` submits the item again; it may be paid
+    twice. `drop` gives the item up.
 
-    By its name, an item can be decided about as well whose files a run could not have, or whose
-    task id was attached and is the wrong one.
+    An item whose files could not be obtained, or that has a wrong task id attached, can be decided
+    about by its name, too.
     """
     folder = job_folder(manifest, output, rehearse=rehearse)
     if item is None:
         return _show(folder, as_json=as_json)
     if decision is None:
-        raise UsageError("say what to do: attach TASK_ID, resubmit, or drop")
+        raise UsageError("a decision is missing: attach TASK_ID, resubmit or drop")
     changed = _decide(folder, item, decision, task_id)
     zh = {"attach": "已填入任务编号", "resubmit": "将重新创建", "drop": "已放弃"}[decision]
     say_either(
@@ -89,7 +98,7 @@ def command(
 def _show(folder: JobFolder, *, as_json: bool) -> int:
     with open_reader(folder.journal) as reader:
         held = list(reader.items(ItemStatus.HELD))
-        # They are `submitted` again as soon as somebody has opened the job.
+        # Opening the job makes every `download_pending` item `submitted` again.
         paid = reader.items(ItemStatus.DOWNLOAD_PENDING, ItemStatus.SUBMITTED)
         forgotten = [item for item in paid if item.reason == TASK_FORGOTTEN]
         undecided = held + forgotten
@@ -97,10 +106,10 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
     names = Counter(item.id for item in undecided)
     for item in undecided:
         if as_json:
-            say_json(_object(item, *windows[item.key]))
+            print_json(_json_object(item, *windows[item.key]))
         else:
             name = item.id if names[item.id] == 1 else f"{item.id} ({item.key})"
-            _say_one(item, name, *windows[item.key])
+            _print_item(item, name, *windows[item.key])
     if not as_json:
         say_either(
             f"{counted(len(held), 'item')} held"
@@ -113,7 +122,7 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
     return 1 if undecided else 0
 
 
-def _object(item: ItemRow, first: float | None, last: float | None) -> dict[str, Any]:
+def _json_object(item: ItemRow, first: float | None, last: float | None) -> dict[str, Any]:
     return {
         "id": item.id,
         "key": item.key,
@@ -127,17 +136,17 @@ def _object(item: ItemRow, first: float | None, last: float | None) -> dict[str,
     }
 
 
-def _say_one(item: ItemRow, name: str, first: float | None, last: float | None) -> None:
+def _print_item(item: ItemRow, name: str, first: float | None, last: float | None) -> None:
     sent, seen, prompt = date_time(first), date_time(last), printable(item.prompt, 120)
     say_either(
         f"{name}  attempt {item.attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
         f"{name}  第 {item.attempt} 次创建，发出于 {sent} 至 {seen}\n    提示词：{prompt}",
     )
-    say(f"    {printable(item.message or '', 200)}")
+    print_line(f"    {printable(item.message or '', 200)}")
 
 
 def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float | None]:
-    """Return when the create can have reached the service: from its start to what was seen last."""
+    """Return when the submission can have reached the service: its start, and the last event."""
     ends = (Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value)
     since = item.started_at or 0.0
     events = (event for event in reader.events(item.key) if event.at >= since)
@@ -149,18 +158,18 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
     from batch_runner.jobdir.open import open_job
 
     if (decision == "attach") != (task_id is not None):
-        raise UsageError("attach wants a TASK_ID, and nothing else does")
+        raise UsageError("`attach` requires TASK_ID; `resubmit` and `drop` take none")
     with open_job(folder.root, None, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
             undecided = list(reader.items(ItemStatus.HELD))
             if name != "all":
                 undecided += _in_doubt(reader, name)
-            wanted = PROVIDERS[reader.job().provider].task_id_pattern
-        if task_id is not None and not wanted.fullmatch(task_id):
-            raise UsageError(f"{printable(task_id, 60)!r} is no task id: wanted {wanted.pattern}")
+            provider = reader.job().provider
+        if task_id is not None and not PROVIDERS[provider].task_id_pattern.fullmatch(task_id):
+            raise UsageError(f"{printable(task_id, 60)!r} is not a task id of {provider}")
         chosen = _chosen(undecided, name, decision)
         if task_id is not None and len(chosen) > 1:
-            raise UsageError("one task id belongs to one item; name the item")
+            raise UsageError("a task id belongs to one item; name the item instead of 'all'")
         for item in chosen:
             try:
                 job.journal.apply(_change(item, decision, task_id))
@@ -170,45 +179,49 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
 
 
 def _in_doubt(reader: JournalReader, name: str) -> list[ItemRow]:
-    """Return those of this name whose task could not be had, or was named by a person.
+    """Return the items of this name whose files were not obtained or whose task id was attached.
 
     They are `submitted`: opening a job makes every `download_pending` item so.
     """
     named = [one for one in reader.items(ItemStatus.SUBMITTED) if name in (one.id, one.key)]
-    return [one for one in named if _cannot_be_had(one) or _was_attached(reader, one)]
+    return [one for one in named if _was_not_obtained(one) or _was_attached(reader, one)]
 
 
-def _cannot_be_had(item: ItemRow) -> bool:
+def _was_not_obtained(item: ItemRow) -> bool:
     return item.reason is not None and item.reason not in (FILE_GONE, FILE_DAMAGED)
 
 
 def _was_attached(reader: JournalReader, item: ItemRow) -> bool:
-    by_a_person = (Event.ATTACHED.value, Event.CORRECTED.value)
-    attached = (one for one in reader.events(item.key) if one.event in by_a_person)
+    by_user = (Event.ATTACHED.value, Event.CORRECTED.value)
+    attached = (one for one in reader.events(item.key) if one.event in by_user)
     return any(one.task_id == item.task_id for one in attached)
 
 
 def _chosen(undecided: list[ItemRow], name: str, decision: str) -> list[ItemRow]:
-    """Return the items that are meant by a name, or by `all`."""
+    """Return the items with this name or key; all of them for `all`."""
     if name == "all" and any(item.id == "all" for item in undecided):
-        raise UsageError("an item of its own is called 'all'; name each by its key (--json)")
+        raise UsageError(
+            "'all' is ambiguous because an item has that id; pass item keys (see --json)"
+        )
     chosen = [item for item in undecided if name in (item.id, item.key, "all")]
     if not chosen and name != "all":
-        raise UsageError(f"no item that waits for a decision is called {printable(name, 60)!r}")
+        raise UsageError(f"no item that needs a decision has the id or key {printable(name, 60)!r}")
     if len(chosen) > 1 and name != "all":
         keys = " or ".join(one.key + ("" if one.listed else " (not listed)") for one in chosen)
-        raise UsageError(f"several are called {printable(name, 60)!r}; name one by its key: {keys}")
+        raise UsageError(
+            f"several items have the id {printable(name, 60)!r}; pass the key of one: {keys}"
+        )
     if decision != "resubmit":
         return chosen
     unlisted = [item.id for item in chosen if not item.listed]
     if unlisted and name != "all":
         raise UsageError(
-            f"{printable(unlisted[0], 60)!r} is no longer listed in the manifest, and would not be "
-            "created: put its line back as it was, or drop it"
+            f"{printable(unlisted[0], 60)!r} is no longer listed in the manifest, so it would not "
+            "be submitted: restore its line in the manifest, or drop it"
         )
     if unlisted:
         names = printable(", ".join(unlisted), 200)
-        say(f"no longer listed, and left as they are: {names}", error=True)
+        print_line(f"no longer listed in the manifest, not changed: {names}", error=True)
     return [item for item in chosen if item.listed]
 
 
@@ -218,5 +231,5 @@ def _change(item: ItemRow, decision: str, task_id: str | None) -> Change:
         return Change(key=item.key, event=event, task_id=task_id)
     if decision == "resubmit":
         return Change(key=item.key, event=Event.RESUBMITTED)
-    message = "given up by the operator"
+    message = "dropped by the user"
     return Change(key=item.key, event=Event.DROPPED, reason="dropped", message=message)

@@ -1,4 +1,4 @@
-"""`retry`: let failed or refused items be created again; each may cost money."""
+"""`retry`: let the next run submit failed or rejected items again; each may cost money."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from batch_runner.cli.options import (
-    examples,
+    JOURNAL_ERROR,
+    LOCKED,
+    USAGE_ERROR,
+    help_epilog,
     job_folder,
     manifest_argument,
     output_option,
     rehearsal_option,
-    say_either,
 )
+from batch_runner.cli.output import say_either
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import Event, ItemStatus
@@ -26,18 +29,26 @@ if TYPE_CHECKING:
     from batch_runner.journal import ItemRow
 
 
-@examples(
+@help_epilog(
     "batch-runner retry jobs/year_of_the_horse.yaml --all",
     "batch-runner retry jobs/year_of_the_horse.yaml --reason service-failed",
     "batch-runner retry jobs/year_of_the_horse.yaml card-7 card-9",
+    exit_status={
+        "0": "The items will be submitted again by the next run.",
+        **USAGE_ERROR,
+        **JOURNAL_ERROR,
+        **LOCKED,
+    },
 )
-@click.command("retry", short_help="Let failed or refused items be created again.")
+@click.command("retry")
 @manifest_argument
 @click.argument("items", nargs=-1, metavar="[ITEM]…")
 @output_option
 @rehearsal_option
-@click.option("--reason", help="Only items that failed for this reason, as `status` names it.")
-@click.option("--all", "everything", is_flag=True, help="All failed and refused items.")
+@click.option(
+    "--reason", help="Only items that failed for this reason, as `status` shows it in brackets."
+)
+@click.option("--all", "everything", is_flag=True, help="All failed and rejected items.")
 def command(
     manifest: Path,
     items: tuple[str, ...],
@@ -47,23 +58,23 @@ def command(
     reason: str | None,
     everything: bool,
 ) -> int:
-    """Let failed or rejected items of MANIFEST be created again by the next run.
+    """Let the next run submit failed or rejected items of MANIFEST again.
 
-    Whether the service charges for a task that failed is not known: each may cost money again.
-    Dropped items are retried only when they are named.
+    Whether the service charges for a failed task is not known: each may cost money again.
+    Dropped items are submitted again only if they are named.
     """
     if not (items or reason or everything):
-        raise UsageError("name items, a --reason, or --all")
+        raise UsageError("name items, or use --reason or --all")
     folder = job_folder(manifest, output, rehearse=rehearse)
     from batch_runner.jobdir.open import open_job
 
     with open_job(folder.root, None, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
             failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DROPPED))
-        meant = [item for item in failed if _meant(item, items, reason)]
-        _refuse_unknown(items, meant)
+        meant = [item for item in failed if _is_chosen(item, items, reason)]
+        _check_names(items, meant)
         if reason and not meant:
-            _refuse_reason(reason, failed)
+            _raise_unknown_reason(reason, failed)
         chosen = [item for item in meant if item.listed]
         for item in chosen:
             job.journal.apply(Change(key=item.key, event=Event.RETRIED))
@@ -81,7 +92,7 @@ def command(
     return 0
 
 
-def _meant(item: ItemRow, names: tuple[str, ...], reason: str | None) -> bool:
+def _is_chosen(item: ItemRow, names: tuple[str, ...], reason: str | None) -> bool:
     if names:
         return item.id in names or item.key in names
     if item.status is ItemStatus.DROPPED:  # the user gave it up: only its name leads back
@@ -89,14 +100,14 @@ def _meant(item: ItemRow, names: tuple[str, ...], reason: str | None) -> bool:
     return reason is None or item.reason == reason
 
 
-def _refuse_reason(reason: str, failed: list[ItemRow]) -> None:
+def _raise_unknown_reason(reason: str, failed: list[ItemRow]) -> None:
     ended = (item for item in failed if item.status is not ItemStatus.DROPPED)
     there = sorted({item.reason for item in ended if item.reason})
-    known = f"the reasons there are: {', '.join(there)}" if there else "nothing has failed"
-    raise UsageError(f"nothing failed for the reason {printable(reason, 60)!r}; {known}")
+    known = f"reasons of this job: {', '.join(there)}" if there else "no item has failed"
+    raise UsageError(f"no item failed for the reason {printable(reason, 60)!r}; {known}")
 
 
-def _refuse_unknown(names: tuple[str, ...], chosen: list[ItemRow]) -> None:
+def _check_names(names: tuple[str, ...], chosen: list[ItemRow]) -> None:
     found = {item.id for item in chosen} | {item.key for item in chosen}
     if unknown := [name for name in names if name not in found]:
         raise UsageError(

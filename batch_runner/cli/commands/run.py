@@ -1,4 +1,4 @@
-"""`run`: carry a manifest to its files."""
+"""`run`: submit, poll and download the items of a manifest."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import anyio
 import click
 from pydantic import SecretStr
 
-from batch_runner.cli.confirm import Approval, consented, say_if_elsewhere, to_be_asked
+from batch_runner.cli.confirm import Approval, is_approved, preview_run, warn_if_paid_elsewhere
 from batch_runner.cli.options import (
-    examples,
+    USAGE_ERROR,
+    help_epilog,
     identity_of,
     json_option,
     load_manifest,
@@ -24,10 +25,10 @@ from batch_runner.cli.options import (
     output_folder,
     output_option,
     rehearsal_option,
-    say,
-    say_json,
 )
-from batch_runner.cli.settings import effective_settings, settings_flags
+from batch_runner.cli.output import print_json, print_line
+from batch_runner.cli.settings_flags import given_flags, settings_flags
+from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
 from batch_runner.providers.credentials import read_service
@@ -46,46 +47,59 @@ if TYPE_CHECKING:
     from batch_runner.settings import Service, Settings
     from batch_runner.util.locale import Language
 
-#: Making of small pictures for the page at the end of a run: part of its time, and seconds at least
-#: and at most. `report` makes the others; until then the page shows the pictures themselves.
-THUMBNAIL_PART, THUMBNAIL_LEAST, THUMBNAIL_MOST = 0.05, 0.5, 15.0
-#: Objects made before the collector of reference cycles looks for some, and how rarely it looks at
-#: older ones. Python's own 700 is for small programs: among the many that a night holds it took a
-#: tenth of the processor time and found next to nothing.
+#: Time for thumbnails at the end of a run: this fraction of its duration, and at least and at most
+#: these seconds. `report` makes the rest; until then the report shows the pictures themselves.
+THUMBNAIL_FRACTION, THUMBNAIL_MIN, THUMBNAIL_MAX = 0.05, 0.5, 15.0
+#: Thresholds of the garbage collector. With Python's own of 700 objects it took a tenth of the
+#: processor time of a long run and found next to nothing.
 GC_THRESHOLDS = (20_000, 20, 20)
-#: Items of a rehearsal that get a card each; more get one plain picture, which costs no drawing.
+#: Up to this many items a rehearsal draws a card for each; above, all get one plain picture of
+#: PLAIN_BYTES bytes, which needs no drawing.
 DRAWN_ITEMS = 1000
 PLAIN_BYTES = 20_000
 
 
-@examples(
+@help_epilog(
     "batch-runner run jobs/year_of_the_horse.yaml --rehearse",
     "batch-runner run jobs/year_of_the_horse.yaml --output out/horse --quiet",
     "batch-runner run jobs/year_of_the_horse.yaml --until 06:30 --max-submissions 300",
+    exit_status={
+        "0": "Every item is done.",
+        "1": "All items were handled, but some failed, were rejected or are held.",
+        **USAGE_ERROR,
+        "3": "Stopped early: signal, deadline, cap, disk, or you said no. Run again to continue.",
+        "4": "The service rejects all requests (key, balance) or cannot be reached.",
+        "5": "Another run is working on the job (with --if-locked skip: 0).",
+        "130, 143": "Ended at once by a signal: before the first submission, or by a second one.",
+    },
 )
-@click.command("run", short_help="Carry every item of a manifest to its files.")
+@click.command("run")
 @manifest_argument
 @output_option
 @rehearsal_option
 @settings_flags
-@click.option("--quiet", is_flag=True, help="Say nothing unless the exit code is not 0.")
+@click.option("--quiet", is_flag=True, help="Print nothing unless the exit status is not 0.")
 @click.option(
     "--yes",
     is_flag=True,
-    help="Do not ask, whatever it costs (else a terminal is asked above limits.confirm_above).",
+    help="Do not ask first, whatever the run costs (default: on a terminal, ask above "
+    "limits.confirm_above).",
 )
-@click.option("--show-config", is_flag=True, help="Print every setting and where it comes from.")
+@click.option(
+    "--show-config", is_flag=True, help="Print every setting and where it comes from, and exit."
+)
 @click.option(
     "--if-locked",
     type=click.Choice(["fail", "skip"]),
     default="fail",
-    help="When another run holds the job: exit 5 (default), or 0 without a word.",
+    help="If another run is working on the job: exit with status 5, or with 0 and no message "
+    "(default: fail).",
 )
 @click.option(
     "--metrics",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Keep a Prometheus text file here, every minute and at the end.",
+    help="Write Prometheus metrics to FILE every minute and at the end (default: none).",
 )
 @json_option
 def command(
@@ -101,40 +115,43 @@ def command(
     as_json: bool,
     **flags: Any,
 ) -> int:
-    """Carry every item of MANIFEST to its files. A second run goes on where the first stopped."""
+    """Run MANIFEST: submit its items, poll their tasks, download and verify the files.
+
+    Run it again to continue: what is done or in flight is not submitted again.
+    """
     loaded = load_manifest(manifest)
-    settings, origins = effective_settings(loaded, flags)
+    settings, origins = resolve_settings(loaded, flags=given_flags(flags), environment=os.environ)
     if show_config:
         for name, (value, origin) in sorted(origins.items()):
             if as_json:
-                say_json({"setting": name, "value": value, "from": origin})
+                print_json({"setting": name, "value": value, "from": origin})
             else:
-                say(f"{name} = {value}  ({origin})")
+                print_line(f"{name} = {value}  ({origin})")
         return 0
     service = None if rehearse else read_service(loaded.provider, os.environ)
     folder = output_folder(loaded, output, rehearse=rehearse)
     try:
-        night = RunOptions(
+        options = RunOptions(
             loaded, settings, service, folder, metrics, quiet=quiet, yes=yes, as_json=as_json
         )
-        summary = _run(night)
+        summary = _run(options)
     except JobLocked:
         if if_locked == "skip":
             return 0
         raise
     if summary is None:
         return int(ExitCode.STOPPED)
-    _finish(night, summary)
+    _finish(options, summary)
     return int(summary.exit_code)
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What one call of `run` is about."""
+    """What one call of `run` was asked to do."""
 
     manifest: Manifest
     settings: Settings
-    service: Service | None  # None: a rehearsal
+    service: Service | None  # None in a rehearsal
     root: Path
     metrics: Path | None
     _: KW_ONLY
@@ -143,46 +160,46 @@ class RunOptions:
     as_json: bool
 
 
-def _run(night: RunOptions) -> RunSummary | None:
-    """Return how the run ended, None when whoever was asked said no.
+def _run(options: RunOptions) -> RunSummary | None:
+    """Return how the run ended; None if the user answered no.
 
-    The job is let go while somebody is asked, so that a run which cron starts then finds it free.
+    The job is not locked while the question is open, so that a run started by cron can do the work.
     """
     from batch_runner.cli.signals import noted_signals
     from batch_runner.journal import ItemImport
 
-    listing = ItemImport(night.manifest.items)
-    if not night.root.joinpath(".batch-job.json").exists():
-        # Every mistake is found before a folder is made.
-        listing.check(night.manifest.fingerprint())
-        say_if_elsewhere(night)
-    agreed: Approval | None = None
+    listing = ItemImport(options.manifest.items)
+    if not options.root.joinpath(".batch-job.json").exists():
+        # Find every mistake before the folder is created.
+        listing.check(options.manifest.fingerprint())
+        warn_if_paid_elsewhere(options)
+    approval: Approval | None = None
     while True:
-        with _opened(night, listing) as (job, imported):
-            asked = to_be_asked(job, night, imported, agreed)
-            if asked is None:
-                gc.freeze()  # what has been imported stays
+        with _open_job(options, listing) as (job, imported):
+            estimate = preview_run(job, options, imported, approval)
+            if estimate is None:
+                gc.freeze()  # imported modules are never garbage
                 gc.set_threshold(*GC_THRESHOLDS)
                 with noted_signals() as noted:
-                    work = functools.partial(_work, job, night, noted)
-                    return anyio.run(work, backend_options={"use_uvloop": _uvloop_there()})
-        if not consented(asked):
+                    start = functools.partial(_run_async, job, options, noted)
+                    return anyio.run(start, backend_options={"use_uvloop": _has_uvloop()})
+        if not is_approved(estimate):
             return None
-        agreed = Approval.to(asked, imported)
-        listing = ItemImport(night.manifest.items)  # what was checked may have changed meanwhile
+        approval = Approval.to(estimate, imported)
+        listing = ItemImport(options.manifest.items)  # the manifest may have changed
 
 
 @contextmanager
-def _opened(night: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJob, Imported]]:
-    """Hold the job, with its list brought in."""
+def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJob, Imported]]:
+    """Lock the job, with the items of its manifest imported."""
     from batch_runner.integrations.log_files import run_log
     from batch_runner.jobdir.open import open_job
 
-    manifest, service = night.manifest, night.service
-    with open_job(night.root, identity_of(manifest, service), state=state_folder()) as job:
+    manifest, service = options.manifest, options.service
+    with open_job(options.root, identity_of(manifest, service), state=state_folder()) as job:
         key = service.key if service else SecretStr("")
-        with run_log(job.folder, secret=key.get_secret_value(), quiet=night.quiet):
-            price = night.settings.limits.price
+        with run_log(job.folder, secret=key.get_secret_value(), quiet=options.quiet):
+            price = options.settings.limits.price
             imported = job.journal.import_items(
                 listing,
                 manifest=str(manifest.path.absolute()),
@@ -192,7 +209,7 @@ def _opened(night: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJob, I
             yield job, imported
 
 
-def _uvloop_there() -> bool:
+def _has_uvloop() -> bool:
     try:
         import uvloop  # noqa: F401
     except ImportError:
@@ -200,7 +217,7 @@ def _uvloop_there() -> bool:
     return True
 
 
-async def _work(job: OpenJob, night: RunOptions, noted: list[Signals]) -> RunSummary:
+async def _run_async(job: OpenJob, options: RunOptions, noted: list[Signals]) -> RunSummary:
     from batch_runner.cli.signals import watch_signals
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room
@@ -208,74 +225,74 @@ async def _work(job: OpenJob, night: RunOptions, noted: list[Signals]) -> RunSum
     from batch_runner.integrations.prometheus import keep_metrics
     from batch_runner.monitor.progress import watch_progress
 
-    display = functools.partial(watch_progress, quiet=night.quiet, as_json=night.as_json)
+    display = functools.partial(watch_progress, quiet=options.quiet, as_json=options.as_json)
     background_tasks: list[BackgroundTask] = [
         functools.partial(watch_signals, noted=noted),
         display,
     ]
-    if night.metrics is not None:
-        background_tasks.append(functools.partial(keep_metrics, path=night.metrics))
-    async with _service(job, night) as reachable:
+    if options.metrics is not None:
+        background_tasks.append(functools.partial(keep_metrics, path=options.metrics))
+    async with _service(job, options) as reachable:
         return await run_job(
             job,
-            make_room(night.settings, both_ends=night.service is None),
+            make_room(options.settings, both_ends=options.service is None),
             reachable,
-            deadline=seconds_left(night.settings.limits),
+            deadline=seconds_left(options.settings.limits),
             background_tasks=background_tasks,
         )
 
 
 @asynccontextmanager
-async def _service(job: OpenJob, night: RunOptions) -> AsyncIterator[Service]:
-    """Yield the service, or a simulator of it for the length of a rehearsal."""
-    if night.service is not None:
-        yield night.service
+async def _service(job: OpenJob, options: RunOptions) -> AsyncIterator[Service]:
+    """Yield the service; in a rehearsal, a simulator that runs until the block ends."""
+    if options.service is not None:
+        yield options.service
         return
-    from batch_runner.settings import Service as Settled
+    from batch_runner.settings import Service as ServiceSettings
     from batch_runner.simulator import Simulator, SimulatorSettings
 
     many = sum(job.journal.counts_now().values()) > DRAWN_ITEMS
-    acted = SimulatorSettings(
+    simulated = SimulatorSettings(
         service_time="uniform:1,3",
         image_bytes=PLAIN_BYTES if many else None,
-        workers=max(16, night.settings.limits.in_flight),  # it is the job that is rehearsed
+        workers=max(16, options.settings.limits.in_flight),  # not the bottleneck
         state=job.folder.batch / "simulator.jsonl",
     )
-    async with Simulator(acted) as simulator:
-        yield Settled(
-            provider=night.manifest.provider,
+    async with Simulator(simulated) as simulator:
+        yield ServiceSettings(
+            provider=options.manifest.provider,
             base_url=simulator.base_url,
             key=SecretStr("sk-rehearsal"),
         )
 
 
-def _finish(night: RunOptions, summary: RunSummary) -> None:
-    """Write the page, say how it went, tell whoever is to be told; none of it fails a run."""
+def _finish(options: RunOptions, summary: RunSummary) -> None:
+    """Write the report, print the summary, send notifications. Never fails the run."""
     from batch_runner.integrations.notify import tell
     from batch_runner.report import verdict_sentence, write_report
 
-    page, language = night.root / "index.html", reader_language()
+    page, language = options.root / "index.html", reader_language()
     try:
-        part = max(THUMBNAIL_LEAST, THUMBNAIL_PART * summary.seconds)
-        page = write_report(night.root, seconds=min(part, THUMBNAIL_MOST))
-    except Exception as error:  # noqa: BLE001  the night is over, and its exit code is to be told
-        say(f"the report could not be written: {error}", error=True)
+        seconds = max(THUMBNAIL_MIN, THUMBNAIL_FRACTION * summary.seconds)
+        page = write_report(options.root, seconds=min(seconds, THUMBNAIL_MAX))
+    except Exception as error:  # noqa: BLE001  the exit status of the run must still be told
+        print_line(f"the report could not be written: {error}", error=True)
     sentence = verdict_sentence(
         summary.counts,
         submissions=summary.spent,
-        price=night.settings.limits.price,
+        price=options.settings.limits.price,
         seconds=summary.seconds,
         stopped=_why_stopped(summary.stop, language) if summary.stop else None,
         language=language,
     )
-    _say_how_it_went(night, summary, sentence, page)
+    _print_summary(options, summary, sentence, page)
     tell(
-        night.manifest.on_finish,
+        options.manifest.on_finish,
         summary,
         sentence,
         report=page,
-        beside=night.manifest.path.absolute().parent,
-        rehearsal=night.service is None,
+        beside=options.manifest.path.absolute().parent,
+        rehearsal=options.service is None,
     )
 
 
@@ -284,19 +301,19 @@ def _why_stopped(stop: StopReason, language: Language) -> str:
     return wording(language, stop.message, told)
 
 
-def _say_how_it_went(night: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
+def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
     from batch_runner.manifest.job_args import target_of
     from batch_runner.monitor.progress import summary_lines
 
-    if night.as_json:
-        say_json(_summary_object(summary, night.root))
-    elif not night.quiet or summary.exit_code:
+    if options.as_json:
+        print_json(_summary_object(summary, options.root))
+    elif not options.quiet or summary.exit_code:
         language = reader_language()
         where = wording(language, f"page: {page}", f"报告页：{page}")
-        manifest = str(night.manifest.path.absolute())
-        target = target_of(manifest, night.root, rehearsal=night.service is None)
-        for line in (sentence, *summary_lines(summary, night.root, target, language), where):
-            say(line, error=night.quiet)
+        manifest = str(options.manifest.path.absolute())
+        target = target_of(manifest, options.root, rehearsal=options.service is None)
+        for line in (sentence, *summary_lines(summary, options.root, target, language), where):
+            print_line(line, error=options.quiet)
 
 
 def _summary_object(summary: RunSummary, folder: Path) -> dict[str, Any]:
@@ -306,8 +323,8 @@ def _summary_object(summary: RunSummary, folder: Path) -> dict[str, Any]:
         "folder": str(folder),
         "items": {status.value: count for status, count in summary.counts.items()},
         "submissions": summary.paid,
-        "create_requests": summary.submissions,
-        "creates_of_job": summary.spent,
+        "submit_requests": summary.submissions,
+        "submissions_of_job": summary.spent,
         "polls": summary.polls,
         "limited": summary.limited,
         "seconds": round(summary.seconds, 3),

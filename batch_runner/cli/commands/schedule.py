@@ -11,15 +11,16 @@ from zoneinfo import ZoneInfo
 import click
 
 from batch_runner.cli.options import (
-    examples,
+    USAGE_ERROR,
+    help_epilog,
     load_manifest,
     manifest_argument,
     output_option,
     rehearsal_option,
-    say,
-    say_either,
 )
-from batch_runner.cli.settings import effective_settings, limits_in, variables
+from batch_runner.cli.output import print_line, say_either
+from batch_runner.config.environment import OUTPUT_VARIABLE, VARIABLES
+from batch_runner.config.resolve import resolve_settings
 from batch_runner.errors import UsageError
 from batch_runner.integrations.autostart import (
     ScheduleEntry,
@@ -32,17 +33,21 @@ from batch_runner.integrations.autostart import (
     unit_name,
 )
 from batch_runner.providers import PROVIDERS, ProviderInfo
-from batch_runner.providers.credentials import TRUST_ENV_VARIABLE, check_base_url
+from batch_runner.providers.credentials import check_base_url
 from batch_runner.util.locale import reader_language, wording
 from batch_runner.util.text import printable
 
 
-@examples(
+@help_epilog(
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30",
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --days mon-fri --install",
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --systemd --install --yes",
+    exit_status={
+        "0": "The lines were printed and, with --install and your consent, installed.",
+        **USAGE_ERROR,
+    },
 )
-@click.command("schedule", short_help="Run a manifest every night, from crontab or systemd.")
+@click.command("schedule")
 @manifest_argument
 @output_option
 @rehearsal_option
@@ -50,17 +55,18 @@ from batch_runner.util.text import printable
     "--at",
     required=True,
     metavar="HH:MM",
-    help="Time by the machine's clock, such as 01:30.",
+    help="Time of day on this machine's clock, such as 01:30.",
 )
-@click.option("--days", default="daily", help="Such as mon-fri, or sat,sun (default daily).")
-@click.option("--systemd", is_flag=True, help="A systemd service and timer in place of crontab.")
+@click.option("--days", default="daily", help="Days, such as mon-fri or sat,sun (default daily).")
+@click.option("--systemd", is_flag=True, help="Use a systemd service and timer (default: crontab).")
 @click.option(
     "--key-file",
     type=click.Path(path_type=Path),
-    help="File that holds the key (default ~/.config/batch-runner/PROVIDER-key).",
+    metavar="FILE",
+    help="File that holds the API key (default ~/.config/batch-runner/PROVIDER-key).",
 )
-@click.option("--install", is_flag=True, help="Put it in place, after showing it and asking.")
-@click.option("--yes", is_flag=True, help="With --install: do not ask.")
+@click.option("--install", is_flag=True, help="Install it, after showing it and asking.")
+@click.option("--yes", is_flag=True, help="With --install: do not ask first.")
 def command(
     manifest: Path,
     output: Path | None,
@@ -73,13 +79,18 @@ def command(
     install: bool,
     yes: bool,
 ) -> int:
-    """Print what runs MANIFEST at a time of day, or --install it: a second time replaces it."""
+    """Print a crontab line that runs MANIFEST at a time of day, or install it.
+
+    The line takes along the settings of this shell, and the key by the name of its file. Installing
+    again replaces the line.
+    """
     loaded = load_manifest(manifest)
-    effective_settings(loaded, limits_in(os.environ))  # a night that would refuse them is no night
+    # Fail now if the scheduled run would reject these settings.
+    resolve_settings(loaded, flags={}, environment=os.environ)
     provider = PROVIDERS[loaded.provider]
     environment = _environment(provider)
     key = None if rehearse else _key_path(key_file, loaded.provider)
-    timetable = ScheduleEntry(
+    entry = ScheduleEntry(
         job=loaded.job,
         manifest=manifest.absolute(),
         command=_command(manifest, output, rehearse=rehearse),
@@ -89,10 +100,10 @@ def command(
         environment=environment,
     )
     if systemd:
-        texts = [f"# {unit_folder() / name}\n{t}" for name, t in systemd_units(timetable).items()]
-        say("\n".join(texts).rstrip("\n"))
+        texts = [f"# {unit_folder() / name}\n{t}" for name, t in systemd_units(entry).items()]
+        print_line("\n".join(texts).rstrip("\n"))
     else:
-        say(f"{timetable.marker}\n{crontab_line(timetable)}")
+        print_line(f"{entry.marker}\n{crontab_line(entry)}")
     say_either(
         f"{at} is by this machine's clock, where it is {_now()}",
         f"{at} 以本机时钟为准，本机现在是 {_now()}",
@@ -107,9 +118,9 @@ def command(
     if key is not None and not _holds_a_key(key):
         _key_is_missing(key, install=install)
     if install:
-        for _ in loaded.items():  # what is wrong with one of them is told now, not at night
+        for _ in loaded.items():  # report invalid items now, not at night
             pass
-        _install(timetable, systemd=systemd, yes=yes)
+        _install(entry, systemd=systemd, yes=yes)
     return 0
 
 
@@ -124,12 +135,13 @@ def _command(manifest: Path, output: Path | None, *, rehearse: bool) -> list[str
 
 
 def _environment(provider: ProviderInfo) -> dict[str, str]:
-    # Neither cron nor systemd knows the shell in which they were set; the cap is among them.
-    names = (*variables(), TRUST_ENV_VARIABLE, "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    # cron and systemd do not see the variables of this shell, and the spending cap is among them.
+    names = [name for name in VARIABLES if name != OUTPUT_VARIABLE]  # that becomes --output
+    names += ["XDG_CONFIG_HOME", "XDG_STATE_HOME"]
     found = {name: text for name in names if (text := os.environ.get(name))}
     name = provider.base_url_variable
     if address := os.environ.get(name, "").strip():
-        check_base_url(address, name)  # it must not hold a secret
+        check_base_url(address, name)  # refuses one that holds a secret
         found[name] = address
     return found
 
@@ -140,7 +152,7 @@ def _key_path(given: Path | None, provider: str) -> Path:
 
 
 def _now() -> str:
-    """Return the time by the machine's clock, whatever zone this shell is in."""
+    """Return the time on the machine's clock, whatever time zone this shell uses."""
     try:
         with Path("/etc/localtime").open("rb") as file:
             here = datetime.now(ZoneInfo.from_file(file))
@@ -158,7 +170,9 @@ def _holds_a_key(path: Path) -> bool:
 
 def _key_is_missing(key: Path, *, install: bool) -> None:
     if install:
-        raise UsageError(f"{key} holds no key: put it there, or name another --key-file")
+        raise UsageError(
+            f"{key} contains no key: put it there, or name another file with --key-file"
+        )
     say_either(
         f"{key} holds no key: put it there, or name its file with --key-file",
         f"{key} 中没有密钥：请把密钥放在那里，或用 --key-file 指定文件",
@@ -166,24 +180,26 @@ def _key_is_missing(key: Path, *, install: bool) -> None:
     )
 
 
-def _install(timetable: ScheduleEntry, *, systemd: bool, yes: bool) -> None:
+def _install(entry: ScheduleEntry, *, systemd: bool, yes: bool) -> None:
     language = reader_language(sys.stderr)
     if not yes:
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
-            raise UsageError("--install asks on a terminal; elsewhere say --yes; nothing changed")
+            raise UsageError(
+                "--install asks on a terminal, and there is none: use --yes. Nothing was changed"
+            )
         place = unit_folder() if systemd else wording(language, "your crontab", "您的 crontab")
         question = wording(language, f"Put this into {place}?", f"写入 {place} 吗？")
         if not click.confirm(question, err=True):
             say_either("nothing was changed", "未作任何改动", error=True)
             return
     if systemd:
-        install_units(timetable)
-        out = f"systemctl --user disable --now {unit_name(timetable.job)}.timer"
+        install_units(entry)
+        out = f"systemctl --user disable --now {unit_name(entry.job)}.timer"
         say_either(
             f"in place. To run while you are logged out: loginctl enable-linger\nout again: {out}",
             f"已写入。若要在注销后也运行：loginctl enable-linger\n撤销：{out}",
             error=True,
         )
     else:
-        install_crontab(timetable)
+        install_crontab(entry)
         say_either("in place. Out again: crontab -e", "已写入。撤销：crontab -e", error=True)

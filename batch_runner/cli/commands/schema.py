@@ -1,4 +1,4 @@
-"""`schema`: JSON Schema of the manifest, for editors."""
+"""`schema`: the JSON Schema of the manifest, for editors."""
 
 from __future__ import annotations
 
@@ -6,17 +6,21 @@ import json
 
 import click
 
-from batch_runner.cli.options import examples, say
+from batch_runner.cli.options import (
+    help_epilog,
+)
+from batch_runner.cli.output import print_line
 
 
-@examples(
+@help_epilog(
     "batch-runner schema > manifest.schema.json",
     "batch-runner schema | python -m json.tool",
+    exit_status={"0": "The schema was printed.", "2": "The command is wrong."},
 )
-@click.command("schema", short_help="Print JSON Schema of the manifest, for editors.")
+@click.command("schema")
 def command() -> int:
-    """Print the manifest's JSON Schema (draft 2020-12)."""
+    """Print the JSON Schema of the manifest (draft 2020-12), for editors."""
     from batch_runner.manifest import python_schema
 
-    say(json.dumps(python_schema(), ensure_ascii=False, indent=2))
+    print_line(json.dumps(python_schema(), ensure_ascii=False, indent=2))
     return 0

@@ -1,4 +1,4 @@
-"""`simulate`: act the service."""
+"""`simulate`: run the service simulator."""
 
 from __future__ import annotations
 
@@ -7,47 +7,118 @@ from typing import Any
 
 import click
 
-from batch_runner.cli.options import examples, say
+from batch_runner.cli.options import (
+    help_epilog,
+)
+from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 
 
-@examples(
+@help_epilog(
     "batch-runner simulate --port 8765",
-    "batch-runner simulate --port 8765 --service-time lognormal:30,0.4 --workers 16",
+    "batch-runner simulate --service-time lognormal:30,0.4 --workers 16",
     "batch-runner simulate --create-limit 5/s --fault lose_answer:create:every=10",
     "batch-runner simulate --faults list",
+    exit_status={
+        "0": "Stopped by SIGINT (Ctrl-C) or SIGTERM, or the faults were listed.",
+        "2": "An option is invalid, or the port is in use.",
+        "130, 143": "Ended by a signal before it was ready.",
+    },
 )
-@click.command("simulate", short_help="Act the service, for trying things out without paying.")
+@click.command("simulate")
 @click.option("--host", default="127.0.0.1", help="Address to listen on (default 127.0.0.1).")
-@click.option("--port", default=8765, help="Port of the API; 0: any (default 8765).")
-@click.option("--files-port", default=0, help="Port of the files, another origin (default any).")
-@click.option("--seed", default=0, help="What chance and pictures are drawn from (default 0).")
-@click.option("--service-time", default="2s", help="2s, uniform:1,3, exp:20, lognormal:30,0.4.")
-@click.option("--workers", default=0, help="Tasks worked on at once; 0: all (default 0).")
-@click.option("--order", default="fifo", help="Which waiting task is next: fifo or random.")
-@click.option("--create-limit", help="Creates above this get 429, such as 5/s:burst=2.")
-@click.option("--variant", "variants", multiple=True, help="A documented reading of the answers.")
-@click.option("--url-life", type=float, help="Seconds until a result URL expires.")
-@click.option("--progress", default="honest", help="honest, none, lying or stuck.")
-@click.option("--outputs", default=1, help="Pictures of one task (default 1).")
-@click.option("--image-bytes", type=int, help="Serve one noise picture of about this size.")
-@click.option("--latency", default="0s", help="How long every answer takes.")
-@click.option("--fault", "faults_one", multiple=True, help="What goes wrong; may be repeated.")
-@click.option("--faults", "faults_text", help="The same, separated by commas; `list` lists them.")
-@click.option("--key", "keys", multiple=True, help="A key that is accepted (default any sk-…).")
 @click.option(
-    "--workflow", "workflows", multiple=True, help="A workflow id it knows (default all)."
+    "--port", default=8765, help="TCP port of the API; 0 takes a free one (default 8765)."
 )
 @click.option(
-    "--state", type=click.Path(path_type=Path), help="File in which tasks survive a restart."
+    "--files-port",
+    default=0,
+    help="TCP port of the result files; 0 takes a free one (default 0).",
+)
+@click.option("--seed", default=0, help="Seed of pictures and random choices (default 0).")
+@click.option(
+    "--service-time",
+    default="2s",
+    metavar="TIME",
+    help="Duration of a task: 2s, or random seconds such as uniform:1,3, exp:20 or "
+    "lognormal:30,0.4 (default 2s).",
+)
+@click.option(
+    "--workers", default=0, help="Tasks worked on at the same time; 0 for all (default 0)."
+)
+@click.option(
+    "--order", default="fifo", help="Which waiting task is next, fifo or random (default fifo)."
+)
+@click.option(
+    "--create-limit",
+    metavar="RATE",
+    help="Answer 429 to submissions above this rate, such as 5/s:burst=2 (default: no limit).",
+)
+@click.option(
+    "--variant",
+    "variants",
+    multiple=True,
+    help="Form of the responses where the service's documents are open; may be repeated.",
+)
+@click.option("--url-life", type=float, help="Seconds until a result URL expires (default: never).")
+@click.option(
+    "--progress",
+    default="honest",
+    help="Progress of a running task: honest, none, lying or stuck (default honest).",
+)
+@click.option("--outputs", default=1, help="Pictures per task (default 1).")
+@click.option(
+    "--image-bytes",
+    type=int,
+    help="Serve one noise picture of about this many bytes (default: a drawn card per task).",
+)
+@click.option(
+    "--latency",
+    default="0s",
+    metavar="TIME",
+    help="Delay of every response, as in --service-time (default 0s).",
+)
+@click.option(
+    "--fault",
+    "faults_one",
+    multiple=True,
+    metavar="FAULT",
+    help="Inject a fault, such as http:status:status=500:times=3; may be repeated (default: none).",
+)
+@click.option(
+    "--faults",
+    "faults_text",
+    metavar="FAULTS",
+    help="Several faults, separated by commas. `--faults list` lists them.",
+)
+@click.option(
+    "--key",
+    "keys",
+    multiple=True,
+    help="API key to accept; may be repeated (default: any that begins with sk-).",
+)
+@click.option(
+    "--workflow",
+    "workflows",
+    multiple=True,
+    help="Workflow id to accept; may be repeated (default: any).",
+)
+@click.option(
+    "--state",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="File that keeps the tasks over a restart (default: memory only).",
 )
 def command(*, faults_one: tuple[str, ...], faults_text: str | None, **options: Any) -> int:
-    """Act the service on this machine, with real pictures, a ledger, and faults on request."""
+    """Run the service simulator on this machine until it is interrupted. Nothing is paid.
+
+    It serves real pictures, lists every request at /_sim/ledger, and injects faults on request.
+    """
     from batch_runner import simulator
 
     if faults_text == "list":
         for name, line in simulator.FAULTS.items():
-            say(f"{name:28} {line}")
+            print_line(f"{name:28} {line}")
         return 0
     faults = (*faults_one, *(faults_text.split(",") if faults_text else ()))
     try:

@@ -1,4 +1,4 @@
-"""`status`: where every item stands; safe beside a run."""
+"""`status`: the status of every item; safe while a run is working."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_runner.cli.options import (
-    examples,
+    JOURNAL_ERROR,
+    USAGE_ERROR,
     folder_of,
+    help_epilog,
     json_option,
     load_manifest,
     manifest_argument,
     output_option,
     rehearsal_option,
-    say,
-    say_either,
-    say_json,
 )
+from batch_runner.cli.output import print_json, print_line, say_either
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.util.locale import reader_language, status_word, wording
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from batch_runner.units import Rate
     from batch_runner.util.locale import Language
 
-#: Seconds between two looks.
+#: Seconds between two snapshots.
 WATCH_SECONDS = 1.0
-#: What a person may want to see by itself.
-_TROUBLE = (
+#: Statuses whose items are listed one by one.
+_LISTED = (
     ItemStatus.HELD,
     ItemStatus.FAILED,
     ItemStatus.REJECTED,
@@ -52,26 +52,32 @@ _TROUBLE = (
 )
 
 
-@examples(
+@help_epilog(
     "batch-runner status jobs/year_of_the_horse.yaml",
     "batch-runner status jobs/year_of_the_horse.yaml --watch",
     "batch-runner status jobs/year_of_the_horse.yaml --json | jq 'select(.status == \"held\")'",
+    exit_status={
+        "0": "Every item is done. With --watch: the run has ended.",
+        "1": "Some items are not done, or the manifest lists new ones.",
+        **USAGE_ERROR,
+        **JOURNAL_ERROR,
+    },
 )
-@click.command("status", short_help="Show where every item stands.")
+@click.command("status")
 @manifest_argument
 @output_option
 @rehearsal_option
-@click.option("--watch", is_flag=True, help="Keep showing how the run goes, until it ends.")
+@click.option("--watch", is_flag=True, help="Show the running job until its run ends.")
 @json_option
 def command(
     manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as_json: bool
 ) -> int:
-    """Show where every item of MANIFEST stands. Reads only, so it may run beside a run.
+    """Show the status of every item of MANIFEST. Reads only: safe while a run is working.
 
-    The items are those of the last run; what the manifest lists by now is told if it differs.
+    The items are those of the last run. If the manifest has changed since, that is said.
 
-    With --watch: what is in flight, pace, time left, 429s, errors and held items, until the run
-    ends; then the exit code is 0.
+    With --watch: tasks in flight, rate, time left, 429 responses, errors and held items, until the
+    run ends.
     """
     loaded = load_manifest(manifest)
     folder = folder_of(loaded, output, rehearse=rehearse)
@@ -80,16 +86,16 @@ def command(
     with open_reader(folder.journal) as reader:
         if as_json:
             for item in reader.items():
-                say_json(_object(item))
+                print_json(_json_object(item))
         else:
-            _tell(reader)
+            _print_items(reader)
         counts = reader.counts()
         done = _done_as_listed_now(reader, loaded)
     return 0 if done and counts[ItemStatus.DONE] == sum(counts.values()) else 1
 
 
 def _done_as_listed_now(reader: JournalReader, manifest: Manifest) -> bool:
-    """Say whether what has changed in the manifest since the last run is done; tell that it has."""
+    """Return whether all items that the manifest lists now are done; print if it has changed."""
     now = reader.compared(manifest.items(), manifest.fingerprint())
     if now is None:
         return True
@@ -105,7 +111,7 @@ def _done_as_listed_now(reader: JournalReader, manifest: Manifest) -> bool:
 
 
 def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:
-    """Show the run at work until it ends."""
+    """Show the running job until its run ends."""
     from batch_runner.monitor.dashboard import is_terminal
 
     if as_json:
@@ -115,15 +121,15 @@ def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:
     else:
         look = _watch_plainly(journal)
     if not as_json:
-        _say_the_end(look)
+        _print_end(look)
     return 0
 
 
-def _looks(journal: Path) -> Iterator[JobSnapshot]:
-    """Yield a look every second, the last one when the run has ended.
+def _snapshots(journal: Path) -> Iterator[JobSnapshot]:
+    """Yield a snapshot every second, the last one when the run has ended.
 
-    Ctrl-C is noted and obeyed between two looks: as an exception in the middle of one it can get
-    lost. A second one is not so patient.
+    Ctrl-C takes effect between two snapshots: as an exception inside one it can get lost. A second
+    Ctrl-C takes effect at once.
     """
     from batch_runner.monitor.snapshot import take_snapshot
 
@@ -152,10 +158,10 @@ def _looks(journal: Path) -> Iterator[JobSnapshot]:
 
 
 def _watch_live(journal: Path, limit: Rate) -> JobSnapshot:
-    """Redraw the picture in place; leave the last one standing, also after Ctrl-C."""
+    """Redraw the dashboard in place; leave the last one on the screen, also after Ctrl-C."""
     from batch_runner.monitor.dashboard import live_picture, picture
 
-    language, looks = reader_language(), _looks(journal)
+    language, looks = reader_language(), _snapshots(journal)
     look = next(looks)
 
     def draw(columns: int, rows: int) -> Text:
@@ -168,30 +174,30 @@ def _watch_live(journal: Path, limit: Rate) -> JobSnapshot:
                 show(draw)
                 look = next(looks)
     finally:
-        say(draw(columns=shutil.get_terminal_size().columns, rows=100).plain)
+        print_line(draw(columns=shutil.get_terminal_size().columns, rows=100).plain)
     return look
 
 
 def _watch_plainly(journal: Path) -> JobSnapshot:
-    """Print a line a minute, at every change of weather, and for every trouble as it comes."""
+    """Print a line a minute, at every change of state, and for every new problem."""
     from batch_runner.monitor.progress import LineThrottle, facts_seen, line_of
 
     language, due, told = reader_language(), LineThrottle(), set[str]()
-    for look in _looks(journal):
+    for look in _snapshots(journal):
         if not look.at_work:
             break
         facts = facts_seen(look)
         if due.is_due(time.monotonic(), facts.state):
-            say(line_of(facts, language))
-        for line in _troubles(look, language):
+            print_line(line_of(facts, language))
+        for line in _problem_lines(look, language):
             if line not in told:
                 told.add(line)
-                say(line)
-    say(line_of(facts_seen(look), language))
+                print_line(line)
+    print_line(line_of(facts_seen(look), language))
     return look
 
 
-def _troubles(look: JobSnapshot, language: Language) -> list[str]:
+def _problem_lines(look: JobSnapshot, language: Language) -> list[str]:
     """Return a line for each held item and each of the last errors."""
     word = status_word(ItemStatus.HELD, language)
     found = [(item.started_at, f"{word} {item.id}", item.message) for item in look.held]
@@ -203,25 +209,25 @@ def _troubles(look: JobSnapshot, language: Language) -> list[str]:
 
 
 def _watch_as_json(journal: Path) -> JobSnapshot:
-    """Print each look as one object a line."""
+    """Print each snapshot as a JSON object on a line."""
     from batch_runner.monitor.progress import facts_seen
 
-    for look in _looks(journal):
-        say_json(
+    for look in _snapshots(journal):
+        print_json(
             {
                 "event": "progress",
                 **asdict(facts_seen(look)),
                 "at_work": look.at_work,
                 "limited_lately": look.limited_lately,
-                "oldest": [_object(item) for item in look.oldest],
-                "held_items": [_object(item) for item in look.held],
+                "oldest": [_json_object(item) for item in look.oldest],
+                "held_items": [_json_object(item) for item in look.held],
                 "errors": [_error(name, event) for name, event in look.errors],
             }
         )
     return look
 
 
-def _say_the_end(look: JobSnapshot) -> None:
+def _print_end(look: JobSnapshot) -> None:
     run = look.run
     if run is None:
         say_either("no run has been made yet", "还没有运行过")
@@ -244,7 +250,7 @@ def _error(name: str, event: EventRow) -> dict[str, Any]:
     return {"id": name, "key": event.key, **told}
 
 
-def _object(item: ItemRow) -> dict[str, Any]:
+def _json_object(item: ItemRow) -> dict[str, Any]:
     return {
         "id": item.id,
         "key": item.key,
@@ -264,11 +270,11 @@ def _object(item: ItemRow) -> dict[str, Any]:
     }
 
 
-def _tell(reader: JournalReader) -> None:
+def _print_items(reader: JournalReader) -> None:
     language = reader_language()
     counts, name, spent = reader.counts(), reader.job().name, reader.spent()
     total = sum(counts.values())
-    say(
+    print_line(
         wording(
             language,
             f"{name}: {counted(total, 'item')}, {counted(spent, 'create')} so far",
@@ -277,9 +283,11 @@ def _tell(reader: JournalReader) -> None:
     )
     for status, count in counts.items():
         if count:
-            say(f"  {count:6} {status_word(status, language)}")
-    for item in reader.items(*_TROUBLE):
+            print_line(f"  {count:6} {status_word(status, language)}")
+    for item in reader.items(*_LISTED):
         why = printable(item.message or item.reason or "", 160)
         if item.message and item.reason:
             why += f"  [{printable(item.reason, 60)}]"
-        say(f"{fitted(status_word(item.status, language), 9)} {printable(item.id, 60)}  {why}")
+        print_line(
+            f"{fitted(status_word(item.status, language), 9)} {printable(item.id, 60)}  {why}"
+        )

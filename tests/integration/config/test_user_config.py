@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.cli import command
-from batch_runner.manifest.user_config import user_config_path
+from batch_runner.cli.main import run_command as command
+from batch_runner.config.user_config import user_config_path
 
 
 @pytest.fixture

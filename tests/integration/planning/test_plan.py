@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from batch_runner.cli import command
-from batch_runner.cli.plan_text import obstacle_text
+from batch_runner.cli.main import run_command as command
+from batch_runner.cli.plan_text import blocker_text
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.lock import Lock
 from batch_runner.jobdir.open import OpenJob, open_job
@@ -121,7 +121,7 @@ def plan(job: Job, capsys: pytest.CaptureFixture[str]) -> Any:
 
 def kinds(plan: Any) -> list[str]:
     """Return what stands in the way."""
-    return [obstacle["kind"] for obstacle in plan["obstacles"]]
+    return [obstacle["kind"] for obstacle in plan["blockers"]]
 
 
 def test_every_item_is_told_by_where_it_stands(job: Job, plan: Any) -> None:
@@ -133,7 +133,7 @@ def test_every_item_is_told_by_where_it_stands(job: Job, plan: Any) -> None:
 
     assert found["standing"] == dict.fromkeys(LIVES, 1)
     assert (found["items"], found["new"], found["in_flight"], found["submissions"]) == (7, 0, 1, 1)
-    assert found["creates_so_far"] == 5
+    assert found["submissions_so_far"] == 5
     assert kinds(found) == ["held"]
     assert [one["id"] for one in found["named"]["held"]] == ["held"]
 
@@ -201,7 +201,7 @@ def test_time_is_the_pace_or_the_slots_whichever_binds(job: Job, plan: Any) -> N
     found = plan("--json")
 
     assert found["seconds_of_a_task"] == 40
-    assert (found["seconds_at_this_pace"], found["seconds_with_this_many_in_flight"]) == (10, 200)
+    assert (found["seconds_by_rate"], found["seconds_by_in_flight"]) == (10, 200)
     assert found["seconds"] == 200
     assert plan("--json", "--in-flight", "1000")["seconds"] == 50
     assert found["cost"] == "12.00 CNY"
@@ -230,7 +230,7 @@ def test_the_run_that_holds_the_job_is_named(job: Job, plan: Any) -> None:
     lock = JobFolder(job.root).batch / "lock"
 
     with Lock(JobFolder(job.root)):
-        (obstacle,) = plan("--json")["obstacles"]
+        (obstacle,) = plan("--json")["blockers"]
 
     assert obstacle["kind"] == "locked"
     assert f"process {os.getpid()} on " in obstacle["message"]
@@ -256,11 +256,11 @@ def test_no_key_or_a_wrong_address_stands_in_the_way_but_not_of_a_rehearsal(
     if value:
         monkeypatch.setenv(variable, value)
 
-    (obstacle,) = plan("--json")["obstacles"]
+    (obstacle,) = plan("--json")["blockers"]
 
     assert obstacle["kind"] == "service"
     assert word in obstacle["message"]
-    assert plan("--json", "--rehearse")["obstacles"] == []
+    assert plan("--json", "--rehearse")["blockers"] == []
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_folder_of_another_service_stands_in_the_way(
     job.live()
     monkeypatch.setenv("BAICAI_BASE_URL", "https://elsewhere.example")
 
-    (obstacle,) = plan("--json")["obstacles"]
+    (obstacle,) = plan("--json")["blockers"]
 
     assert obstacle["kind"] == "folder"
     assert "choose another folder" in obstacle["message"]
@@ -315,8 +315,8 @@ def test_a_folder_that_is_a_file_and_a_lost_journal_stand_in_the_way(
 def test_a_disk_that_is_nearly_full_stands_in_the_way(tmp_path: Path) -> None:
     (obstacle,) = folder_obstacles(JobFolder(tmp_path / "new"), 10**18)
 
-    assert "below 1000000000000 MB nothing is created" in obstacle_text(obstacle, "en")
-    assert "低于 1000000000000 MB" in obstacle_text(obstacle, "zh")
+    assert "below 1000000000000 MB nothing is created" in blocker_text(obstacle, "en")
+    assert "低于 1000000000000 MB" in blocker_text(obstacle, "zh")
 
 
 def test_a_plan_leaves_no_trace(job: Job, plan: Any, tmp_path: Path) -> None:

@@ -1,0 +1,140 @@
+"""The command group, and which exit status an error ends with."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from batch_runner import __version__
+from batch_runner.errors import (
+    BatchRunnerError,
+    JobLocked,
+    JournalError,
+    JournalUnreadable,
+    ManifestError,
+    UsageError,
+)
+from batch_runner.util.locale import reader_language
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Command → what it does, in the order in which a user meets them.
+COMMANDS = {
+    "init": "Write a first manifest that runs.",
+    "run": "Run a manifest, or continue it: submit, poll, download.",
+    "plan": "Show what a run would do and what it would cost.",
+    "status": "Show the status of every item.",
+    "retry": "Let the next run submit failed or rejected items again.",
+    "resolve": "Decide about items that are held.",
+    "report": "Write the report (a static page) of a job.",
+    "verify": "Check every file against what the journal recorded.",
+    "export": "Copy chosen files with their prompts.",
+    "simulate": "Run the service simulator: try things out without paying.",
+    "schedule": "Print or install a crontab line or systemd units.",
+    "schema": "Print the JSON Schema of the manifest, for editors.",
+}
+
+EXIT_STATUS = """\
+\b
+Exit status (each command's own help says which of them it uses and what they mean there):
+  0    Done. For run, status and verify: every item is done.
+  1    Finished, but some items are not done or need a decision.
+  2    The command, a setting or the manifest is wrong. Nothing was sent.
+  3    Stopped early (signal, deadline, cap, disk, or you answered no). The next run continues.
+  4    The service rejects all requests (key, balance) or cannot be reached.
+  5    Another run is working on the job.
+  70   A bug in this program.
+  130, 143  Ended at once by a signal.
+"""
+
+
+class CommandGroup(click.Group):
+    """The commands. Each is imported only when it is called or asked for help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"batch_runner.cli.commands.{name}")
+        found = module.command
+        return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=CommandGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="\b\nExamples:\n"
+    "  batch-runner run jobs/year_of_the_horse.yaml --rehearse\n"
+    "  batch-runner plan jobs/year_of_the_horse.yaml\n"
+    "  batch-runner COMMAND --help\n\n" + EXIT_STATUS,
+)
+@click.version_option(__version__, prog_name="batch-runner")
+def commands() -> None:
+    """Run a list of prompts through a paid image API, unattended and crash-safe.
+
+    Every item ends as a verified file on disk or with a stated reason. A request that may have been
+    paid for is never sent again without your approval.
+    """
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit status. Errors are printed on standard error."""
+    try:
+        result = commands.main(list(arguments), prog_name="batch-runner", standalone_mode=False)
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.Abort:
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BatchRunnerError as error:
+        _print_error(f"batch-runner: {_in_short(error)}{error}")
+        return exit_code_of(error)
+    except BrokenPipeError:
+        return 0
+    except Exception:  # noqa: BLE001  a bug: print all that is known about it
+        import traceback
+
+        _print_error(traceback.format_exc())
+        _print_error("batch-runner: this is a bug in batch-runner; nothing paid for is lost")
+        return 70
+    return result if isinstance(result, int) else 0
+
+
+def exit_code_of(error: BatchRunnerError) -> int:
+    """Return the exit status for an error that ended a command."""
+    if isinstance(error, JobLocked):
+        return 5
+    if isinstance(error, UsageError | JournalUnreadable):
+        return 2
+    return 3 if isinstance(error, JournalError) else 1
+
+
+def _in_short(error: BatchRunnerError) -> str:
+    """Return for a Chinese reader what kind of error it is; the error itself speaks English."""
+    told = {ManifestError: "清单有误，没有发送任何请求", JobLocked: "另一个运行正占用这个任务"}.get(
+        type(error)
+    )
+    return f"{told}：\n" if told and reader_language(sys.stderr) == "zh" else ""
+
+
+def _print_error(text: str) -> None:
+    try:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody reads it; the exit status still tells

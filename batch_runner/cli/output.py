@@ -1,0 +1,29 @@
+"""Printing. A reader that has closed its end is no error."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from typing import Any
+
+from batch_runner.util.locale import encodable, reader_language, wording
+
+
+def print_line(text: str, *, error: bool = False) -> None:
+    """Print a line on standard output, or on standard error."""
+    stream = sys.stderr if error else sys.stdout
+    with contextlib.suppress(OSError, ValueError):
+        stream.write(encodable(text, stream) + "\n")
+        stream.flush()
+
+
+def say_either(en: str, zh: str, *, error: bool = False) -> None:
+    """Print a line in the reader's language."""
+    language = reader_language(sys.stderr if error else sys.stdout)
+    print_line(wording(language, en, zh), error=error)
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object on a line of standard output."""
+    print_line(json.dumps(value, ensure_ascii=True, default=str))

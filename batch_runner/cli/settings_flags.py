@@ -1,0 +1,42 @@
+"""The options that set limits. Which value counts is decided in `config.resolve`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch_runner.config.environment import LIMITS, limit_variable
+from batch_runner.config.resolve import WHOLE_NUMBERS, flag_name
+from batch_runner.settings import Limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HELP = {
+    "rate": "Submissions per second, minute or hour, at most, such as 5/s or 300/min",
+    "in_flight": "Tasks submitted and not finished, at most",
+    "poll_rate": "Status requests per second, at most, such as 10/s",
+    "max_submissions": "Submissions over the whole life of the job, at most: the spending cap",
+    "run_for": "Stop the run after this time, such as 90m or 8h. The next run continues",
+    "until": "Stop the run at this local time of day, such as 06:30. The next run continues",
+}
+
+
+def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add one option per limit; `given_flags` reads them."""
+    for name in reversed(LIMITS):
+        default = getattr(Limits(), name)
+        command = click.option(
+            flag_name(name),
+            name,
+            metavar="N" if name in WHOLE_NUMBERS else "VALUE",
+            help=f"{_HELP[name]} (default {'none' if default is None else default}; "
+            f"env {limit_variable(name)}).",
+        )(command)
+    return command
+
+
+def given_flags(options: dict[str, str | None]) -> dict[str, str]:
+    """Return the options that the command line sets, for `resolve_settings`."""
+    return {name: text for name, text in options.items() if text is not None}

@@ -1,0 +1,1 @@
+"""Where a setting comes from: flag > environment > manifest > user config > default."""

@@ -1,0 +1,74 @@
+"""The environment variables that begin with BATCH_RUNNER_, and the refusal of unknown ones.
+
+A misspelt or renamed variable would otherwise be ignored without a word, and with it, for example,
+the spending cap of a cron job.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from batch_runner.errors import UsageError
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.manifest.diagnostics import closest, excerpt
+from batch_runner.providers.credentials import TRUST_ENV_VARIABLE
+from batch_runner.settings import RENAMED_SETTINGS
+
+PREFIX = "BATCH_RUNNER_"
+OUTPUT_VARIABLE = PREFIX + "OUTPUT"
+
+#: Names of `limits` that a flag and a variable can set.
+LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "run_for", "until")
+
+#: Set for the command in `on_finish`, which may run batch-runner itself.
+ON_FINISH_VARIABLES = frozenset(
+    PREFIX + name
+    for name in (
+        *("VERDICT", "EXIT_CODE", "REPORT", "FOLDER", "REHEARSAL"),
+        *(status.name for status in ItemStatus),
+    )
+)
+#: Set by Kubernetes in every container beside a service that is called batch-runner.
+_KUBERNETES = re.compile(PREFIX + r"(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
+
+
+def limit_variable(name: str) -> str:
+    """Return the variable that sets `limits.name`."""
+    return PREFIX + name.upper()
+
+
+#: The variables that a user may set.
+VARIABLES = (*map(limit_variable, LIMITS), OUTPUT_VARIABLE, TRUST_ENV_VARIABLE)
+
+_RENAMED = {
+    limit_variable(old.removeprefix("limits.")): limit_variable(new.removeprefix("limits."))
+    for old, new in RENAMED_SETTINGS.items()
+    if old.startswith("limits.") and new.removeprefix("limits.") in LIMITS
+}
+
+
+def check_environment(environment: Mapping[str, str]) -> None:
+    """Refuse variables that begin with BATCH_RUNNER_ and mean nothing, whatever their value.
+
+    Raises:
+        UsageError: there are some; names each.
+    """
+    known = {*VARIABLES, *ON_FINISH_VARIABLES}
+    unknown = [
+        name
+        for name in sorted(environment)
+        if name.startswith(PREFIX) and name not in known and not _KUBERNETES.fullmatch(name)
+    ]
+    if unknown:
+        raise UsageError("\n".join(f"{excerpt(name)} {_hint(name)}" for name in unknown))
+
+
+def _hint(name: str) -> str:
+    if name in _RENAMED:
+        return f"was renamed to {_RENAMED[name]}"
+    known = {variable.removeprefix(PREFIX): variable for variable in VARIABLES}
+    found = closest(name.removeprefix(PREFIX), known)  # without the prefix: it makes all alike
+    if found:
+        return f"is not a setting; did you mean {known[found]}?"
+    return f"is not a setting; the variables are {', '.join(VARIABLES)}"

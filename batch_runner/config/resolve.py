@@ -1,0 +1,121 @@
+"""The settings of a run, each from the first place that gives it.
+
+Flag > environment > manifest > user config > default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from batch_runner.config.environment import LIMITS, check_environment, limit_variable
+from batch_runner.config.user_config import read_user_config, user_config_path
+from batch_runner.errors import UsageError
+from batch_runner.manifest import Manifest
+from batch_runner.settings import Limits, Settings
+from batch_runner.util.text import printable
+
+#: Limits that are whole numbers.
+WHOLE_NUMBERS = ("in_flight", "max_submissions")
+
+#: Settings that are derived from a limit unless set: property of `Settings`, and the limit.
+_DERIVED = {
+    "polling.concurrency": ("pollers", "limits.poll_rate"),
+    "downloads.concurrency": ("downloaders", "limits.rate"),
+    "limits.concurrent_submissions": ("concurrent_submissions", "limits.rate"),
+}
+
+#: Dotted name of a setting → its value, and where that comes from.
+Origins = dict[str, tuple[Any, str]]
+
+
+def flag_name(name: str) -> str:
+    """Return the flag that sets `limits.name`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def resolve_settings(
+    manifest: Manifest, *, flags: Mapping[str, str], environment: Mapping[str, str]
+) -> tuple[Settings, Origins]:
+    """Return the settings of a run, and each one's value and origin.
+
+    `flags` maps names of `limits` to their text; those in the environment are read from it. An
+    empty variable counts as not set.
+
+    Raises:
+        UsageError: a flag, a variable or the user config has an invalid value, or a variable is
+            unknown.
+    """
+    check_environment(environment)
+    user = read_user_config(user_config_path(environment))
+    places = {name: at for name, at in user.places.items() if name not in manifest.explicit}
+    settings = _with_defaults_from(user.settings, manifest.settings, places)
+    explicit = {name: f"user config {at}" for name, at in places.items()} | manifest.explicit
+    origins = _origins(settings, explicit)
+    invalid = []
+    for name, text, written, origin in _limits_given(flags, environment):
+        try:
+            limits = _with_limit(settings.limits, name, text)
+        except ValueError as error:
+            invalid.append(f"{written} {printable(text, 80)!r}: {error}")
+            continue
+        settings = settings.model_copy(update={"limits": limits})
+        origins[f"limits.{name}"] = (getattr(limits, name), origin)
+    if invalid:
+        raise UsageError("\n".join(invalid))
+    for dotted, (derived, limit) in _DERIVED.items():
+        if origins[dotted][0] is None:
+            origins[dotted] = (getattr(settings, derived), f"default, from {limit}")
+    return settings, origins
+
+
+def _limits_given(
+    flags: Mapping[str, str], environment: Mapping[str, str]
+) -> Iterable[tuple[str, str, str, str]]:
+    """Yield each given limit: name, text, the flag or variable as the user wrote it, origin."""
+    for name, text in flags.items():
+        yield name, text, flag_name(name), "flag"
+    for name in LIMITS:
+        variable = limit_variable(name)
+        if name not in flags and (text := environment.get(variable, "")):
+            yield name, text, variable, "environment"
+
+
+def _with_defaults_from(user: Settings, settings: Settings, names: Iterable[str]) -> Settings:
+    """Return `settings` with the values of `user` for the named ones ("block.name")."""
+    for dotted in names:
+        block, _, name = dotted.partition(".")
+        value = getattr(getattr(user, block), name)
+        part = getattr(settings, block).model_copy(update={name: value})
+        settings = settings.model_copy(update={block: part})
+    return settings
+
+
+def _with_limit(limits: Limits, name: str, text: str) -> Limits:
+    """Return the limits with one changed.
+
+    Raises:
+        ValueError: the text is invalid; says what is valid.
+    """
+    value: Any = text
+    if name in WHOLE_NUMBERS:
+        if not text.isdecimal():
+            raise ValueError("wanted a whole number above 0")
+        value = int(text)
+    values = {field: getattr(limits, field) for field in limits.model_fields_set} | {name: value}
+    try:
+        return Limits(**values)
+    except ValidationError as error:
+        raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+def _origins(settings: Settings, explicit: Mapping[str, str]) -> Origins:
+    found: Origins = {}
+    for part in Settings.model_fields:
+        block = getattr(settings, part)
+        for name in type(block).model_fields:
+            dotted = f"{part}.{name}"
+            found[dotted] = (getattr(block, name), explicit.get(dotted, "default"))
+    return found

@@ -1,0 +1,83 @@
+"""`--help` and `--version`."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import click
+import pytest
+
+from batch_runner.cli.main import COMMANDS, CommandGroup, commands
+
+NAMES = list(COMMANDS)
+
+
+def command_named(name: str) -> click.Command:
+    assert isinstance(commands, CommandGroup)
+    found = commands.get_command(click.Context(commands), name)
+    assert found is not None
+    return found
+
+
+def help_of(*words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "batch_runner", *words, "--help"], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+def test_group_lists_every_command() -> None:
+    listed = help_of().partition("Commands:\n")[2].partition("\n\n")[0]
+
+    assert [line.split()[0] for line in listed.splitlines()] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_command_help_has_examples_and_its_exit_statuses(name: str) -> None:
+    text = help_of(name)
+    examples = text.partition("Examples:\n")[2].partition("\n\n")[0].splitlines()
+    statuses = text.partition("Exit status:\n")[2].splitlines()
+
+    assert 2 <= len(examples) <= 4
+    assert all(line.strip().startswith(f"batch-runner {name}") for line in examples)
+    codes = [re.match(r" {4}(\d+(?:, \d+)?) ", line)[1] for line in statuses]  # type: ignore[index]
+    assert codes == sorted(codes, key=lambda code: int(code.split(",")[0]))
+    assert {"0", "2", "70", "130, 143"} <= set(codes)
+    assert all(line.endswith(".") for line in statuses)
+
+
+def test_exit_statuses_are_those_of_the_command_itself() -> None:
+    sections = {name: help_of(name).partition("Exit status:\n")[2] for name in NAMES}
+
+    assert "every item is done" in sections["run"].lower()
+    for name in ("init", "simulate", "schema", "schedule"):
+        assert "item" not in sections[name]
+        assert "\n    3 " not in sections[name]
+    assert len(set(sections.values())) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_has_help(name: str) -> None:
+    options = [one for one in command_named(name).params if isinstance(one, click.Option)]
+
+    assert [one.name for one in options if not (one.help or "").endswith(".")] == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_option_with_a_default_names_it(name: str) -> None:
+    options = [one for one in command_named(name).params if isinstance(one, click.Option)]
+    values = [one for one in options if not one.is_flag and not one.required]
+    named = ("default", "may be repeated", "Only items", "separated by commas")
+
+    assert [one.name for one in values if not any(word in (one.help or "") for word in named)] == []
+
+
+def test_version_is_printed() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "batch_runner", "--version"], capture_output=True, text=True
+    )
+
+    assert (done.returncode, done.stdout) == (0, "batch-runner, version 0.1.0\n")

@@ -15,7 +15,7 @@ from batch_runner.errors import UsageError
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import REHEARSAL
-from batch_runner.providers import PROVIDERS
+from batch_runner.providers import KEY_VARIABLES, PROVIDERS
 from batch_runner.util.locale import reader_language, wording
 from batch_runner.util.text import printable
 
@@ -93,7 +93,7 @@ def load_manifest(path: Path) -> Manifest:
     from batch_runner.manifest import load
 
     check_environment(os.environ)
-    return load(path, providers=PROVIDERS)
+    return load(path, providers=PROVIDERS, key_variable=KEY_VARIABLES)
 
 
 def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = False) -> Path:

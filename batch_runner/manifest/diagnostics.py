@@ -25,12 +25,6 @@ _SECRET = re.compile(
     r"""^[^#]*?(?<![\w-])["']?[\w-]*(?:key|token|secret|password)["']?\s*:|\bsk-[\w-]{6,}""",
     re.IGNORECASE,
 )
-#: What is said of a key where none belongs.
-KEY_HINT = (
-    "remove the line; give the key as BAICAI_API_KEY, or in a file of its own that "
-    "BAICAI_API_KEY_FILE names"
-)
-
 _UNPRINTABLE = re.compile(f"[{CONTROLS}]")
 
 
@@ -56,7 +50,11 @@ class _Finding:
 class Diagnostics:
     """Collects problems, so that one pass tells all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, key_variable: str = "PROVIDER_API_KEY") -> None:
+        #: Hint for an API key where none belongs; `key_variable` may hold it.
+        self.key_hint = (
+            f"remove the line; set {key_variable}, or {key_variable}_FILE to a file with the key"
+        )
         self._findings: dict[tuple[str, int, int, str], _Finding] = {}
         self._more = 0
 

@@ -34,15 +34,21 @@ CHECKED_AFTER_ERRORS = 10_000
 _PLACEHOLDERS: dict[str, Any] = {"workflow": "unknown", "params": {"unknown": {}}}
 
 
-def load(path: Path, *, providers: Collection[str] | None = None) -> Manifest:
+def load(
+    path: Path,
+    *,
+    providers: Collection[str] | None = None,
+    key_variable: str = "PROVIDER_API_KEY",
+) -> Manifest:
     """Return the manifest of a file, checked in everything but its items.
 
-    `providers` are the names that `provider` may have; None accepts any.
+    `providers` are the names that `provider` may have; None accepts any. `key_variable` is the
+    environment variable of the API key, for hints.
 
     Raises:
         ManifestError: with every problem that was found.
     """
-    report = Diagnostics()
+    report = Diagnostics(key_variable=key_variable)
     read_as = fingerprint(str(path), [path])
     root = read_document(path, str(path), report)
     if root is None:

@@ -9,7 +9,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from batch_runner.manifest.diagnostics import (
-    KEY_HINT,
     Diagnostics,
     Location,
     closest,
@@ -110,7 +109,7 @@ def _add(
         if renamed:
             return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
-    message, hint = _words(error, model, steps)
+    message, hint = _words(error, model, steps, report.key_hint)
     report.add(Location(label, at.line, at.column), message, item=item, hint=hint)
 
 
@@ -121,7 +120,7 @@ def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None
 
 
 def _words(
-    error: ErrorDetails, model: type[BaseModel], steps: tuple[int | str, ...]
+    error: ErrorDetails, model: type[BaseModel], steps: tuple[int | str, ...], key_hint: str
 ) -> tuple[str, str | None]:
     name = str(steps[-1]) if steps else ""
     value = error["input"]
@@ -129,7 +128,7 @@ def _words(
     match error["type"]:
         case "extra_forbidden":
             if looks_secret(f"{name}:"):
-                return "this looks like a key, which no manifest may hold", KEY_HINT
+                return "this looks like a key, which no manifest may hold", key_hint
             if new_name := _new_name(steps):
                 return f"there is no key {excerpt(name)}", f"renamed to {new_name}"
             known = _known_keys(model, steps[:-1])

@@ -51,6 +51,10 @@ PROVIDERS = {
 }
 
 
+#: The variables that may hold a key, for hints where the provider is not known.
+KEY_VARIABLES = " or ".join(info.key_variable for info in PROVIDERS.values())
+
+
 def open_provider(service: Service, settings: Settings) -> AbstractAsyncContextManager[Provider]:
     """Return a context manager that opens the connections of the service's provider."""
     return PROVIDERS[service.provider].factory(service, settings)

@@ -162,6 +162,7 @@ def test_a_key_is_refused_and_not_shown(
     said = refused(manifest, capsys)
 
     assert f"{config}:2:1: this looks like a key" in said
+    assert "set BAICAI_API_KEY, or BAICAI_API_KEY_FILE to a file" in said
     assert "hunter22" not in said
 
 

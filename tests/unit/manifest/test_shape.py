@@ -110,8 +110,10 @@ def test_a_key_in_a_manifest_is_refused_without_being_shown(tmp_path: Path, line
 
 
 def test_a_key_in_a_manifest_is_pointed_to_where_it_belongs(tmp_path: Path) -> None:
-    problem = the_problem(tmp_path, GOOD + "api_key: sk-not-for-the-log\n")
+    with pytest.raises(ManifestError) as caught:
+        load(write(tmp_path, GOOD + "api_key: sk-not-for-the-log\n"), key_variable="BAICAI_API_KEY")
 
+    (problem,) = caught.value.problems
     assert "looks like a key" in problem.message
     assert "BAICAI_API_KEY" in (problem.hint or "")
     assert problem.source_line is None

@@ -1,7 +1,7 @@
-"""Every number the program uses: name, unit, default, meaning; frozen, passed by argument.
+"""Every setting: name, unit, default and meaning.
 
-The same models check the manifest's blocks, the environment and the flags, so a setting has one
-spelling and one meaning. In code every duration is a float of seconds.
+The same models validate the manifest, the user config, the environment and the flags. In code a
+duration is a float of seconds.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ from batch_runner.units import (
     DURATION_PATTERN,
     PRICE_PATTERN,
     RATE_PATTERN,
+    SIZE_PATTERN,
     Price,
     Rate,
     parse_clock,
     parse_duration,
     parse_price,
     parse_rate,
+    parse_size,
     parse_threshold,
 )
 
@@ -42,8 +44,8 @@ RENAMED_SETTINGS: dict[str, str] = {
     "fetching.free_bytes": "downloads.free_bytes",
 }
 
-#: Seconds of a rate that may be under way by default, and how many requests that is at most.
-_UNDER_WAY, _MOST_AT_ONCE = 0.5, 64
+#: Default concurrency: the requests of this many seconds at the rate limit, and at most so many.
+_CONCURRENT_SECONDS, _MAX_CONCURRENT = 0.5, 64
 
 Duration = Annotated[
     float,
@@ -94,108 +96,159 @@ ClockField = Annotated[
     BeforeValidator(parse_clock),
     WithJsonSchema({"type": "string", "pattern": CLOCK_PATTERN, "examples": ["06:30"]}),
 ]
+SizeField = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": SIZE_PATTERN},
+                {"type": "integer", "minimum": 1},
+            ],
+            "examples": ["200 MB", "2 GiB"],
+        }
+    ),
+]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 
 class Block(BaseModel):
-    """A block of settings: frozen, unknown names refused."""
+    """A block of settings: immutable, unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Limits(Block):
-    """How fast, how much, how long: the operator's limits."""
+    """Rates, cost and duration of a run."""
 
-    rate: RateField = Field(default=Rate(1, 1), description="Create requests: at most this rate.")
-    in_flight: Count = Field(
-        default=20, description="Tasks submitted and not finished, at most; bounds what waits."
+    rate: RateField = Field(
+        default=Rate(1, 1), description="Submissions, at most this rate, such as 5/s or 300/min."
     )
+    in_flight: Count = Field(default=20, description="Tasks submitted and not finished, at most.")
     poll_rate: RateField = Field(
-        default=Rate(10, 1), description="Status requests: at most this rate."
+        default=Rate(10, 1), description="Status requests, at most this rate, such as 10/s."
     )
     max_submissions: Count | None = Field(
-        default=None, description="Creates over the whole life of the job, at most: the spend cap."
+        default=None,
+        description="Submissions over the whole life of the job, at most: the spending cap. "
+        "Default: no cap.",
     )
-    price: PriceField | None = Field(default=None, description="What one create costs.")
+    price: PriceField | None = Field(
+        default=None,
+        description="Price of one submission, such as 0.12 CNY, for estimates. Default: unknown.",
+    )
     concurrent_submissions: Count | None = Field(
         default=None,
-        description="Submissions at the same time, at most; bounds how many items a crash holds. "
-        "Default: half a second of limits.rate, from 16 to 64.",
+        description="Submissions being sent at the same time, at most; a crash holds no more items "
+        "than that. Default: half a second of limits.rate, from 16 to 64.",
     )
     confirm_above: ThresholdField | None = Field(
         default=None,
         description="On a terminal, ask before a run that costs more: a cost such as 50 CNY, or a "
-        "number of creates. Default: 50 in the price's currency; without a price, 500 creates.",
+        "number of submissions. Default: 50 in the currency of limits.price; without a price, 500 "
+        "submissions.",
     )
     run_for: Duration | None = Field(
-        default=None, description="Stop a run after this long; the next run goes on."
+        default=None,
+        description="Stop a run after this time, such as 8h; the next run continues. "
+        "Default: no limit.",
     )
     until: ClockField | None = Field(
-        default=None, description="Stop a run at this time of day (local), in quotes."
+        default=None,
+        description='Stop a run at this local time of day, such as "06:30" (in quotes); the next '
+        "run continues. Default: no limit.",
     )
 
 
 class Timeouts(Block):
-    """How long one thing may take before it counts as lost, in seconds."""
+    """Durations after which something is given up, such as 90s or 10m; a number is seconds."""
 
-    connect: Duration = Field(default=10.0, description="Name look-up, TCP and TLS, each request.")
-    submit: Duration = Field(default=60.0, description="A whole create request.")
-    status: Duration = Field(default=30.0, description="A whole status or result request.")
-    upload: Duration = Field(default=300.0, description="A whole upload.")
-    download: Duration = Field(default=600.0, description="A whole file download.")
-    idle: Duration = Field(default=60.0, description="Silence during a download.")
+    connect: Duration = Field(
+        default=10.0, description="DNS, TCP and TLS of one request. Default: 10s."
+    )
+    submit: Duration = Field(default=60.0, description="One submission. Default: 60s.")
+    status: Duration = Field(
+        default=30.0, description="One status request or result request. Default: 30s."
+    )
+    upload: Duration = Field(default=300.0, description="One upload. Default: 300s.")
+    download: Duration = Field(default=600.0, description="One file download. Default: 600s.")
+    idle: Duration = Field(
+        default=60.0, description="Time without any bytes during a download. Default: 60s."
+    )
     task: Duration = Field(
-        default=7200.0, description="From create to finish; later runs go on asking."
+        default=7200.0,
+        description="Time from submission to the end of a task. After it the run stops polling the "
+        "task; later runs poll it again. Default: 2h.",
     )
     unknown: Duration = Field(
-        default=60.0, description="How long a task may be unknown to the service (404) a run."
+        default=60.0,
+        description="Time for which the service may not know a task (404) before the run stops "
+        "polling it. Default: 60s.",
     )
     first_contact: Duration = Field(
-        default=60.0, description="Give up a run that never reached the service after this long."
+        default=60.0,
+        description="Stop a run that has not reached the service once for this time. Default: 60s.",
     )
     outage: Duration = Field(
-        default=1800.0, description="Give up a run that lost the service for this long."
+        default=1800.0,
+        description="Stop a run that has not reached the service for this time. Default: 30m.",
     )
 
 
 class Polling(Block):
-    """When to ask for a task's status."""
+    """How often the status of tasks is requested."""
 
     concurrency: Count | None = Field(
         default=None,
-        description="Status requests at once. Default: half a second of limits.poll_rate, 8 to 64.",
+        description="Status requests at the same time, at most. Default: half a second of "
+        "limits.poll_rate, from 8 to 64.",
     )
     first: Duration = Field(
         default=2.0,
-        description="Until the first look at a new task, before anything is learned.",
+        description="Delay before the first poll of a task. After ten completed tasks of its "
+        "workflow the learned durations are used. Default: 2s.",
     )
-    shortest: Duration = Field(default=0.2, description="Between two looks at a task, at least.")
+    shortest: Duration = Field(
+        default=0.2, description="Time between two polls of a task, at least. Default: 200ms."
+    )
     longest: Duration = Field(
         default=30.0,
-        description="Between two looks at a task whose turn has come, at most.",
+        description="Time between two polls of a task that the service may be working on, at most. "
+        "Default: 30s.",
     )
     request_cost: Duration = Field(
-        default=0.5, description="Seconds of delay that one status request is worth."
+        default=0.5,
+        description="Detection delay accepted to save one status request. Default: 500ms.",
     )
 
 
 class Retries(Block):
-    """Sending the same request again, which costs nothing."""
+    """Repetition of requests that cost nothing."""
 
-    base: Duration = Field(default=0.5, description="First back-off; doubles, with full jitter.")
-    cap: Duration = Field(default=30.0, description="Longest back-off.")
+    base: Duration = Field(
+        default=0.5,
+        description="Longest wait before the first retry; doubles with each one. The wait is "
+        "random between 0 and that. Default: 500ms.",
+    )
+    cap: Duration = Field(default=30.0, description="Longest wait before a retry. Default: 30s.")
     max_tries: Count = Field(
-        default=6, description="Tries of one result, download or upload a run."
+        default=6,
+        description="Tries of one result request, download or upload per run. Default: 6.",
     )
     budget: Count = Field(
-        default=20, description="Retries that a run may owe; each answer pays back 0.1."
+        default=20,
+        description="Retries in a row that a run may make; each successful request restores a "
+        "tenth of one. Default: 20.",
     )
     longest_pause: Duration = Field(
         default=300.0,
-        description="Longest obeyed Retry-After; for more the rest is left to the next run.",
+        description="Longest Retry-After that a run waits for. If the service asks for more, the "
+        "run stops and the next one continues. Default: 300s.",
     )
     not_accepted_statuses: tuple[int, ...] = Field(
-        default=(), description="HTTP statuses that mean: this create was not accepted."
+        default=(),
+        description="HTTP statuses of a submission that prove that it was not accepted, such as "
+        "503. Such a submission is sent again, not held. Default: none.",
     )
 
 
@@ -203,7 +256,9 @@ class Uploads(Block):
     """Input files."""
 
     reuse_for: Duration = Field(
-        default=86400.0, description="How long an uploaded file is used again before it is resent."
+        default=86400.0,
+        description="Time for which an uploaded file is used again without a new upload. "
+        "Default: 24h.",
     )
 
 
@@ -212,17 +267,22 @@ class Downloads(Block):
 
     concurrency: Count | None = Field(
         default=None,
-        description="Downloads at the same time. Default: half a second of limits.rate, 16 to 64.",
+        description="Downloads at the same time, at most. Default: half a second of limits.rate, "
+        "from 16 to 64.",
     )
-    max_bytes: Count = Field(default=200_000_000, description="Largest file accepted, in bytes.")
-    free_bytes: Count = Field(
+    max_bytes: SizeField = Field(
         default=200_000_000,
-        description="Free disk space below which nothing is submitted, in bytes.",
+        description="Largest file accepted, such as 200 MB; a number is bytes. Default: 200 MB.",
+    )
+    free_bytes: SizeField = Field(
+        default=200_000_000,
+        description="Free disk space below which nothing is submitted, such as 200 MB; a number is "
+        "bytes. Default: 200 MB.",
     )
 
 
 class Settings(Block):
-    """All parts together."""
+    """All settings."""
 
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
@@ -233,35 +293,32 @@ class Settings(Block):
 
     @property
     def pollers(self) -> int:
-        """Return how many coroutines ask for states."""
-        return self.polling.concurrency or _at_once(self.limits.poll_rate, least=8)
+        """Return how many status requests may be sent at the same time."""
+        return self.polling.concurrency or _concurrency(self.limits.poll_rate, least=8)
 
     @property
     def downloaders(self) -> int:
-        """Return how many coroutines download."""
-        return self.downloads.concurrency or _at_once(self.limits.rate, least=16)
+        """Return how many files may be downloaded at the same time."""
+        return self.downloads.concurrency or _concurrency(self.limits.rate, least=16)
 
     @property
     def concurrent_submissions(self) -> int:
         """Return how many submissions may be sent at the same time."""
-        return self.limits.concurrent_submissions or _at_once(self.limits.rate, least=16)
+        return self.limits.concurrent_submissions or _concurrency(self.limits.rate, least=16)
 
 
-def _at_once(rate: Rate, *, least: int) -> int:
-    """Return how many requests must be under way for `rate`, if each takes half a second.
-
-    Whoever asks for a higher rate of a slow service says so; more at once is more to hold.
-    """
-    return max(least, math.ceil(min(_MOST_AT_ONCE, rate.per_second * _UNDER_WAY)))
+def _concurrency(rate: Rate, *, least: int) -> int:
+    """Return the concurrency that reaches `rate` if each request takes half a second."""
+    return max(least, math.ceil(min(_MAX_CONCURRENT, rate.per_second * _CONCURRENT_SECONDS)))
 
 
 class Service(Block):
-    """Where the service is and how we are known there. The key hides itself when shown."""
+    """Where the service is, and the key for it. The key is hidden when this is printed."""
 
     provider: str
     base_url: str
     key: SecretStr
     allow_private: bool = Field(
-        default=False, description="Result URLs may be on loopback or private addresses."
+        default=False, description="Allow downloads from loopback and private addresses."
     )
-    trust_env: bool = Field(default=False, description="Use the proxy of the environment.")
+    trust_env: bool = Field(default=False, description="Use the proxy that the environment names.")

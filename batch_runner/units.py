@@ -7,11 +7,14 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+#: Bytes; more is a mistake.
+_LARGEST_SIZE = 10**15
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = r"\d+(?:\.\d+)?\s*(?:ms|s|min|m|h|d)"
 DURATION_PATTERN = rf"^\s*(?:{_DURATION_PART}\s*)+$"
 RATE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|min|m|h|d)\s*$"
 PRICE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]{3})\s*$"
+SIZE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*((?:[kKmMgGtT]i?)?)[bB]\s*$"
 CLOCK_PATTERN = r"^([01]\d|2[0-3]):([0-5]\d)$"
 
 
@@ -122,6 +125,24 @@ def parse_threshold(value: Any) -> Price | int:
         return parse_price(value)
     except ValueError:
         raise ValueError("wanted a cost such as 50 CNY, or a number of creates") from None
+
+
+def parse_size(value: Any) -> int:
+    """Return bytes for "200 MB", "2 GiB" or a plain number of bytes.
+
+    Raises:
+        ValueError: it is not a size, or less than one byte.
+    """
+    size: float = 0
+    if isinstance(value, int) and not isinstance(value, bool):
+        size = value
+    elif isinstance(value, str) and (match := re.match(SIZE_PATTERN, value)):
+        unit = match[2].lower()
+        step = 1024 if unit.endswith("i") else 1000
+        size = float(match[1]) * step ** " kmgt".index(unit[:1] or " ")
+    if not 1 <= size <= _LARGEST_SIZE:
+        raise ValueError("wanted a size such as 200 MB, or a whole number of bytes above 0")
+    return int(size)
 
 
 def parse_clock(value: Any) -> str:

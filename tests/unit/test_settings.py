@@ -1,3 +1,5 @@
+"""The settings, and the units in which they are written."""
+
 from __future__ import annotations
 
 import math
@@ -6,8 +8,24 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from batch_runner.settings import Limits, Polling, Retries, Service, Settings
-from batch_runner.units import Price, Rate, parse_duration, parse_price, parse_rate, parse_threshold
+from batch_runner.settings import (
+    RENAMED_SETTINGS,
+    Downloads,
+    Limits,
+    Polling,
+    Retries,
+    Service,
+    Settings,
+)
+from batch_runner.units import (
+    Price,
+    Rate,
+    parse_duration,
+    parse_price,
+    parse_rate,
+    parse_size,
+    parse_threshold,
+)
 
 #: More digits than a float can hold.
 ABSURD = 10**400
@@ -30,7 +48,7 @@ ABSURD = 10**400
         (0.25, 0.25),
     ],
 )
-def test_a_duration_is_seconds(value: Any, seconds: float) -> None:
+def test_duration_is_parsed_to_seconds(value: Any, seconds: float) -> None:
     assert parse_duration(value) == pytest.approx(seconds)
 
 
@@ -60,7 +78,7 @@ def test_a_duration_is_seconds(value: Any, seconds: float) -> None:
     ],
     ids=lambda value: str(value)[:12] or "empty",
 )
-def test_what_is_no_duration_above_zero_is_refused(value: Any) -> None:
+def test_invalid_duration_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="wanted a duration"):
         parse_duration(value)
 
@@ -78,7 +96,7 @@ def test_what_is_no_duration_above_zero_is_refused(value: Any) -> None:
         (Rate(3, 1), Rate(3, 1)),
     ],
 )
-def test_a_rate_is_a_count_in_a_time(value: Any, rate: Rate) -> None:
+def test_rate_is_parsed_to_a_count_per_time(value: Any, rate: Rate) -> None:
     assert parse_rate(value) == rate
 
 
@@ -104,7 +122,7 @@ def test_a_rate_is_a_count_in_a_time(value: Any, rate: Rate) -> None:
     ],
     ids=lambda value: str(value)[:12] or "empty",
 )
-def test_what_is_no_rate_above_zero_is_refused(value: Any) -> None:
+def test_invalid_rate_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="wanted a rate"):
         parse_rate(value)
 
@@ -113,12 +131,12 @@ def test_what_is_no_rate_above_zero_is_refused(value: Any) -> None:
     ("rate", "text"),
     [(Rate(5, 1), "5/s"), (Rate(300, 60), "300/min"), (Rate(1, 2), "1/2s")],
 )
-def test_a_rate_is_shown_as_it_may_be_written(rate: Rate, text: str) -> None:
+def test_rate_is_printed_as_it_is_written(rate: Rate, text: str) -> None:
     assert str(rate) == text
     assert parse_rate(text) == rate
 
 
-def test_a_rate_has_a_mean() -> None:
+def test_rate_is_converted_to_per_second() -> None:
     assert Rate(300, 60).per_second == 5
 
 
@@ -131,7 +149,7 @@ def test_a_rate_has_a_mean() -> None:
         (Price(2, "USD"), Price(2, "USD")),
     ],
 )
-def test_a_price_is_an_amount_and_a_currency(value: Any, price: Price) -> None:
+def test_price_is_parsed_to_amount_and_currency(value: Any, price: Price) -> None:
     assert parse_price(value) == price
 
 
@@ -153,7 +171,7 @@ def test_a_price_is_an_amount_and_a_currency(value: Any, price: Price) -> None:
     ],
     ids=lambda value: str(value)[:12] or "empty",
 )
-def test_what_is_no_price_is_refused(value: Any) -> None:
+def test_invalid_price_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="wanted an amount and a currency"):
         parse_price(value)
 
@@ -162,49 +180,110 @@ def test_what_is_no_price_is_refused(value: Any) -> None:
     ("value", "threshold"),
     [("50 CNY", Price(50, "CNY")), (500, 500), (0, 0), ("0 eur", Price(0, "EUR"))],
 )
-def test_a_threshold_is_a_cost_or_a_number_of_creates(value: Any, threshold: Any) -> None:
+def test_threshold_is_a_cost_or_a_number_of_submissions(value: Any, threshold: Any) -> None:
     assert parse_threshold(value) == threshold
     assert Limits.model_validate({"confirm_above": value}).confirm_above == threshold
 
 
 @pytest.mark.parametrize("value", ["50", "", -1, 0.5, math.nan, True, [5]])
-def test_what_is_no_threshold_is_refused(value: Any) -> None:
+def test_invalid_threshold_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="wanted a cost such as 50 CNY, or a number"):
         parse_threshold(value)
 
 
-def test_a_cost_is_told_in_hundredths() -> None:
+@pytest.mark.parametrize(
+    ("value", "size"),
+    [
+        ("200 MB", 200_000_000),
+        ("200mb", 200_000_000),
+        ("1.5 GB", 1_500_000_000),
+        ("2 GiB", 2 * 1024**3),
+        (" 1 TB ", 10**12),
+        ("16 kB", 16_000),
+        ("7 B", 7),
+        (1, 1),
+        (200_000_000, 200_000_000),
+    ],
+)
+def test_size_is_parsed_to_bytes(value: Any, size: int) -> None:
+    assert parse_size(value) == size
+    assert Downloads.model_validate({"max_bytes": value}).max_bytes == size
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "200",
+        "MB",
+        "-1 MB",
+        "0 MB",
+        "0.5 B",
+        "1 iB",
+        "1 PB",
+        "9" * 400 + " MB",
+        0,
+        -1,
+        1.5,
+        True,
+    ],
+    ids=lambda value: str(value)[:12] or "empty",
+)
+def test_invalid_size_is_refused(value: Any) -> None:
+    with pytest.raises(ValueError, match="wanted a size"):
+        parse_size(value)
+
+
+@pytest.mark.parametrize("block", list(Settings.model_fields))
+def test_every_setting_is_described_with_its_default(block: str) -> None:
+    for name, field in type(getattr(Settings(), block)).model_fields.items():
+        assert (field.description or "").endswith("."), name
+        if field.default is None or block != "limits":
+            assert "Default: " in (field.description or ""), name
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED_SETTINGS.items())
+def test_renamed_setting_leads_to_one_that_exists(old: str, new: str) -> None:
+    def exists(dotted: str) -> bool:
+        block, _, name = dotted.partition(".")
+        return name in type(getattr(Settings(), block)).model_fields
+
+    assert exists(new)
+    assert old.startswith("fetching.") or not exists(old)
+
+
+def test_cost_is_printed_with_two_decimals() -> None:
     assert Price(0.12, "CNY").times(24) == "2.88 CNY"
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, 1.5, "20", True, 10**10, math.nan, math.inf, ABSURD])
-def test_a_count_is_a_whole_number_above_zero(value: Any) -> None:
+def test_count_below_one_or_not_whole_is_refused(value: Any) -> None:
     with pytest.raises(ValidationError):
         Limits.model_validate({"in_flight": value})
 
 
 @pytest.mark.parametrize("value", ["6:30", "24:00", "06:60", "06:30 ", "noon", 630, None])
-def test_a_time_of_day_has_four_digits(value: Any) -> None:
+def test_time_of_day_without_four_digits_is_refused(value: Any) -> None:
     with pytest.raises(ValidationError):
         Limits.model_validate({"until": value} if value is not None else {"until": [None]})
 
 
-def test_a_time_of_day_is_kept_as_written() -> None:
+def test_time_of_day_is_kept_as_written() -> None:
     assert Limits.model_validate({"until": "06:30"}).until == "06:30"
 
 
 @pytest.mark.parametrize("block", [Limits, Polling, Retries, Settings])
-def test_a_name_that_is_not_known_is_refused(block: type[Limits]) -> None:
+def test_unknown_name_in_a_block_is_refused(block: type[Limits]) -> None:
     with pytest.raises(ValidationError, match="Extra inputs are not permitted"):
         block.model_validate({"in_fligth": 5})
 
 
-def test_settings_do_not_change_after_they_are_made() -> None:
+def test_settings_are_immutable() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         Settings().limits.in_flight = 5  # type: ignore[misc]
 
 
-def test_the_key_hides_itself_when_the_service_is_shown() -> None:
+def test_key_is_hidden_when_the_service_is_printed() -> None:
     service = Service(provider="baicai", base_url="https://example.org", key=SecretStr("sk-open"))
 
     assert "sk-open" not in f"{service} {service!r} {service.model_dump()} {service.key}"

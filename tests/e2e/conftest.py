@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 KEY = "sk-a-key-that-must-not-leak"
-#: Seconds after which a test is broken, however slow the machine.
+#: Seconds after which a test has failed, however slow the machine.
 PATIENCE = 250.0
 
 
@@ -30,20 +30,20 @@ class Service:
     url: str
 
     def ledger(self) -> dict[str, Any]:
-        """Return what the service did."""
+        """Return what the simulator recorded."""
         with urllib.request.urlopen(f"{self.url}/_sim/ledger") as answer:  # noqa: S310
             content: dict[str, Any] = json.load(answer)
             return content
 
     def set_faults(self, *faults: str) -> None:
-        """Put these faults in the place of those in force."""
+        """Replace the active faults."""
         request = urllib.request.Request(  # noqa: S310
             f"{self.url}/_sim/faults", json.dumps(faults).encode(), method="POST"
         )
         urllib.request.urlopen(request).close()  # noqa: S310
 
     def wait_for(self, what: Callable[[dict[str, Any]], bool]) -> None:
-        """Wait until the ledger shows it."""
+        """Wait until the ledger meets a condition."""
         wait_until(lambda: what(self.ledger()))
 
     def paid(self) -> dict[str, int]:
@@ -55,7 +55,7 @@ class Service:
 
 
 def wait_until(what: Callable[[], bool]) -> None:
-    """Wait until something is true, or fail the test."""
+    """Wait until a condition is true; fail the test after PATIENCE seconds."""
     end = time.monotonic() + PATIENCE
     while not what():
         assert time.monotonic() < end, "it did not happen"
@@ -75,11 +75,11 @@ class Command:
         """Return the output folder."""
         return self.folder / "out"
 
-    def start(self, verb: str, *arguments: str) -> subprocess.Popen[str]:
-        """Start a verb."""
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command."""
         return subprocess.Popen(
             [
-                *(sys.executable, "-m", "batch_runner", verb, str(self.manifest)),
+                *(sys.executable, "-m", "batch_runner", name, str(self.manifest)),
                 *(*arguments, "--output", str(self.out)),
             ],
             env=self.environment,
@@ -89,19 +89,19 @@ class Command:
             text=True,
         )
 
-    def __call__(self, verb: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run a verb to its end."""
-        process = self.start(verb, *arguments)
+    def __call__(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        process = self.start(name, *arguments)
         out, err = process.communicate(timeout=PATIENCE)
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
     def statuses(self) -> dict[str, str]:
-        """Return where each item stands, by id."""
+        """Return the status of each item, by id."""
         lines = self("status", "--json").stdout.splitlines()
         return {row["id"]: row["status"] for row in map(json.loads, lines)}
 
     def pictures(self) -> list[Path]:
-        """Return the files of the output folder, but for the page about them."""
+        """Return the files of the output folder, except the report."""
         files = [path for path in self.out.glob("*.*") if not path.name.startswith(".")]
         return sorted(path for path in files if path.name != "index.html")
 

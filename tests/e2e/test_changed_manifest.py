@@ -1,4 +1,4 @@
-"""`verify` and `status` when the manifest is not, or may not be, what the last run listed."""
+"""`verify` and `status` after the manifest has changed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHANGED = "the manifest has changed since the last run"
 
 
 def write_rows(command: Command, rows: str) -> None:
-    """Let the items come from a CSV file of these rows."""
+    """Take the items from a CSV file with these rows."""
     text = command.manifest.read_text().partition("prompts:\n")[0]
     text = text.removesuffix("items_from: cards.csv\n")
     command.manifest.write_text(text + "items_from: cards.csv\n")
@@ -26,7 +26,7 @@ def write_rows(command: Command, rows: str) -> None:
 
 
 def with_a_photo(command: Command) -> Path:
-    """Let every item send a photo along; return where it lies."""
+    """Add an input file to every item; return its path."""
     photo = command.folder / "photo.png"
     Image.new("RGB", (8, 8)).save(photo)
     text = command.manifest.read_text()
@@ -36,7 +36,7 @@ def with_a_photo(command: Command) -> Path:
 
 
 @pytest.mark.parametrize("rehearsal", [[], ["--rehearse"]])
-def test_what_is_listed_and_was_never_run_is_named_and_counted(
+def test_items_never_run_are_named_and_counted(
     rehearsal: list[str], command: Command, service: Service
 ) -> None:
     write_manifest(command.manifest, 2)
@@ -62,7 +62,7 @@ def test_what_is_listed_and_was_never_run_is_named_and_counted(
     assert (status.returncode, status.stderr) == (0, "")
 
 
-def test_a_row_added_to_the_data_file_counts(command: Command, service: Service) -> None:
+def test_row_added_to_the_data_file_counts_as_new(command: Command, service: Service) -> None:
     write_rows(command, "a,a horse\n")
     command("run")
     write_rows(command, "a,a horse\nb,a mare\n")
@@ -75,9 +75,7 @@ def test_a_row_added_to_the_data_file_counts(command: Command, service: Service)
     assert [json.loads(line)["id"] for line in status.stdout.splitlines()] == ["a"]
 
 
-def test_what_is_no_longer_listed_is_looked_at_while_it_has_files(
-    command: Command, service: Service
-) -> None:
+def test_unlisted_item_with_files_is_still_verified(command: Command, service: Service) -> None:
     command("run", "--max-submissions", "5")
     write_manifest(command.manifest, 3)
 
@@ -87,9 +85,7 @@ def test_what_is_no_longer_listed_is_looked_at_while_it_has_files(
     assert (status.returncode, status.stderr) == (1, f"{CHANGED}; see `plan`\n")
 
 
-def test_what_is_listed_again_is_not_done_because_it_was_left_out(
-    command: Command, service: Service
-) -> None:
+def test_item_listed_again_without_a_file_is_not_done(command: Command, service: Service) -> None:
     command("run", "--max-submissions", "5")
     write_manifest(command.manifest, 5)
     assert command("run").returncode == command("status").returncode == 0
@@ -103,16 +99,14 @@ def test_what_is_listed_again_is_not_done_because_it_was_left_out(
     assert status.stderr == f"{CHANGED}; see `plan`\n"
 
 
-def test_the_same_list_is_the_same_by_another_path_and_with_input_files(
-    command: Command, service: Service
-) -> None:
+def test_unchanged_list_by_another_path_is_the_same(command: Command, service: Service) -> None:
     with_a_photo(command)
     command("run")
 
-    for verb in ("verify", "status"):
+    for name in ("verify", "status"):
         told = subprocess.run(
             [
-                *(sys.executable, "-m", "batch_runner", verb, command.manifest.name),
+                *(sys.executable, "-m", "batch_runner", name, command.manifest.name),
                 "--output",
                 "out",
             ],
@@ -124,7 +118,7 @@ def test_the_same_list_is_the_same_by_another_path_and_with_input_files(
         assert (told.returncode, told.stderr) == (0, "")
 
 
-def test_a_list_that_cannot_be_made_any_more_is_told_as_plan_tells_it(
+def test_invalid_manifest_is_reported_as_plan_reports_it(
     command: Command, service: Service
 ) -> None:
     photo = with_a_photo(command)
@@ -144,7 +138,7 @@ def test_a_list_that_cannot_be_made_any_more_is_told_as_plan_tells_it(
     assert "cards.csv:3" in broken_row[1].stderr
 
 
-def test_neither_writes_to_the_journal(command: Command, service: Service) -> None:
+def test_verify_and_status_write_nothing(command: Command, service: Service) -> None:
     command("run")
     write_manifest(command.manifest, 9)
     before = {path: path.stat().st_mtime_ns for path in command.out.rglob("*")}
@@ -155,7 +149,7 @@ def test_neither_writes_to_the_journal(command: Command, service: Service) -> No
     assert {path: path.stat().st_mtime_ns for path in command.out.rglob("*")} == before
 
 
-def test_both_speak_chinese(command: Command, service: Service) -> None:
+def test_verify_and_status_speak_chinese(command: Command, service: Service) -> None:
     command("run")
     write_manifest(command.manifest, 9)
     command.environment |= {"LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1"}

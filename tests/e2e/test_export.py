@@ -1,4 +1,4 @@
-"""`export` in a subprocess, on a job whose journal was filled by saying what happened."""
+"""`export` in a subprocess, on a job whose journal the test wrote."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def a_placed(path: Path, name: str) -> PlacedFile:
 
 @dataclass
 class Choice:
-    """A finished job, a choice among its items, and a folder to take them to."""
+    """A finished job, a picks file and a folder to copy to."""
 
     night: Night
     manifest: Path
@@ -36,7 +36,7 @@ class Choice:
     to: Path
 
     def done(self, item: ItemSpec, name: str) -> Path:
-        """Say that an item is done, its file under `name` in the output folder."""
+        """Record an item as done, with a file `name` in the output folder."""
         path = self.night.folder / name
         path.write_bytes(png_bytes(item.position))
         placed = a_placed(path, name)
@@ -46,7 +46,7 @@ class Choice:
         return path
 
     def pick(self, *items: ItemSpec) -> None:
-        """Choose as the page exports it."""
+        """Write a picks file as the report exports it."""
         picks = [{"key": one.key, "id": one.id, "favourite": True, "note": ""} for one in items]
         self.picks.write_text(json.dumps({"job": "x", "picks": picks}), "utf-8")
 
@@ -92,7 +92,7 @@ def umask() -> int:
     return mask
 
 
-def test_the_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
+def test_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
     paths = a_finished_night(choice)
     choice.pick(ITEMS[0], ITEMS[1])
 
@@ -111,7 +111,7 @@ def test_the_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
 
 
 @pytest.mark.parametrize("text", ["item-2\n\n item-0 \n", "card-0.png\ncard-2.png\n"])
-def test_a_list_of_ids_or_files_is_a_choice_too(text: str, choice: Choice) -> None:
+def test_list_of_ids_or_file_names_is_accepted(text: str, choice: Choice) -> None:
     a_finished_night(choice)
     choice.picks.write_text(text)
 
@@ -120,7 +120,7 @@ def test_a_list_of_ids_or_files_is_a_choice_too(text: str, choice: Choice) -> No
 
 
 @pytest.mark.parametrize("bracket", ["[red]", "{1}"])
-def test_a_list_whose_first_id_begins_like_json_is_a_list(bracket: str, choice: Choice) -> None:
+def test_list_whose_first_id_looks_like_json_is_a_list(bracket: str, choice: Choice) -> None:
     item = replace(ITEMS[0], id=f"{bracket} horse")
     choice.night.list(item, ITEMS[1])
     choice.done(item, "card-0.png")
@@ -133,7 +133,7 @@ def test_a_list_whose_first_id_begins_like_json_is_a_list(bracket: str, choice: 
     assert [one["id"] for one in choice.prompts()] == [item.id, "item-1"]
 
 
-def test_what_has_a_note_but_is_no_favourite_stays(choice: Choice) -> None:
+def test_item_with_a_note_but_no_favourite_is_not_copied(choice: Choice) -> None:
     a_finished_night(choice)
     picks = [
         {"key": ITEMS[0].key, "favourite": False, "note": "no"},
@@ -147,7 +147,7 @@ def test_what_has_a_note_but_is_no_favourite_stays(choice: Choice) -> None:
     assert told == [("item-1", "yes"), ("item-2", None)]
 
 
-def test_a_second_export_adds_to_the_first(choice: Choice) -> None:
+def test_second_export_adds_to_the_first(choice: Choice) -> None:
     a_finished_night(choice)
     choice.pick(ITEMS[0])
     choice.export()
@@ -170,9 +170,7 @@ def test_a_second_export_adds_to_the_first(choice: Choice) -> None:
         ("prompts.json", "link"),
     ],
 )
-def test_nothing_is_overwritten_and_then_nothing_is_copied(
-    name: str, kind: str, choice: Choice
-) -> None:
+def test_existing_other_file_prevents_every_copy(name: str, kind: str, choice: Choice) -> None:
     a_finished_night(choice)
     choice.pick(*ITEMS)
     choice.to.mkdir(parents=True)
@@ -195,7 +193,7 @@ def test_nothing_is_overwritten_and_then_nothing_is_copied(
     assert kind in ("folder", "dead-link") or place.read_text() == "a letter"
 
 
-def test_a_full_disk_leaves_no_torn_file_and_the_next_export_goes_on(choice: Choice) -> None:
+def test_full_disk_leaves_no_partial_file(choice: Choice) -> None:
     paths = a_finished_night(choice)
     choice.pick(*ITEMS)
 
@@ -209,7 +207,7 @@ def test_a_full_disk_leaves_no_torn_file_and_the_next_export_goes_on(choice: Cho
 
 
 @pytest.mark.parametrize("name", ["../card.png", "/{}/card.png", "a/../../card.png"])
-def test_a_hostile_name_in_the_journal_stays_inside(name: str, choice: Choice) -> None:
+def test_path_in_the_journal_cannot_leave_the_folder(name: str, choice: Choice) -> None:
     outside = choice.night.folder.parent
     name = name.format(outside)
     choice.night.list(*ITEMS[:2])
@@ -230,7 +228,7 @@ def test_a_hostile_name_in_the_journal_stays_inside(name: str, choice: Choice) -
     assert not (choice.to.parent / "card.png").exists()
 
 
-def test_a_strange_but_plain_name_is_copied(choice: Choice) -> None:
+def test_unusual_plain_name_is_copied(choice: Choice) -> None:
     item = replace(ITEMS[0])
     choice.night.list(item)
     choice.done(item, "$(rm -rf) 'x' \u202e马年 %s.png")
@@ -240,7 +238,7 @@ def test_a_strange_but_plain_name_is_copied(choice: Choice) -> None:
     assert len(os.listdir(choice.to)) == 2  # noqa: PTH208  names as the disk has them
 
 
-def test_what_cannot_be_copied_is_told(choice: Choice) -> None:
+def test_files_that_cannot_be_copied_are_named(choice: Choice) -> None:
     paths = a_finished_night(choice)
     paths[0].unlink()
     paths[1].write_bytes(b"half")
@@ -258,7 +256,7 @@ def test_what_cannot_be_copied_is_told(choice: Choice) -> None:
     ["", "{", "[1]", '{"picks": 3}', "no-such-item\n", "\x00\udc80", "[" * 100_000],
     ids=range(7),
 )
-def test_a_choice_that_is_none_is_one_sentence(text: str, choice: Choice) -> None:
+def test_invalid_picks_file_is_one_line_of_error(text: str, choice: Choice) -> None:
     a_finished_night(choice)
     choice.picks.write_text(text, "utf-8", "surrogateescape")
 

@@ -1,4 +1,4 @@
-"""`init` and `schema` in subprocesses: what a newcomer types first."""
+"""`init` and `schema` in subprocesses."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ RIGHT = 'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a horse]\
 WRONG = {
     "no-items": RIGHT.replace("prompts: [a horse]", ""),
     "unknown-key": RIGHT + "limts: {}\n",
-    "a-rate-that-is-none": RIGHT + "limits: {rate: fast}\n",
-    "a-clock-that-is-none": RIGHT + 'limits: {until: "25:00"}\n',
-    "tasks-below-one": RIGHT + "limits: {max_submissions: 0}\n",
-    "a-list-for-params": RIGHT.replace('{"6": {text: "{{ prompt }}"}}', "[1]"),
-    "no-such-moment": RIGHT + "on_finish: {when: never}\n",
-    "a-job-that-is-a-path": RIGHT + "job: ../up\n",
+    "invalid-rate": RIGHT + "limits: {rate: fast}\n",
+    "invalid-time-of-day": RIGHT + 'limits: {until: "25:00"}\n',
+    "submissions-below-one": RIGHT + "limits: {max_submissions: 0}\n",
+    "list-for-params": RIGHT.replace('{"6": {text: "{{ prompt }}"}}', "[1]"),
+    "unknown-moment": RIGHT + "on_finish: {when: never}\n",
+    "job-is-a-path": RIGHT + "job: ../up\n",
     "prompts-as-text": RIGHT.replace("[a horse]", "a horse"),
 }
 
@@ -49,13 +49,13 @@ def answer(manifest: Path, *answers: str) -> tuple[int, str]:
     try:
         while part := os.read(ours, 4096):
             shown += part
-    except OSError:  # the other side has closed
+    except OSError:  # the other end is closed
         pass
     os.close(ours)
     return process.wait(250), shown.decode()
 
 
-def test_a_first_manifest_runs(tmp_path: Path) -> None:
+def test_first_manifest_runs(tmp_path: Path) -> None:
     manifest = tmp_path / "first cards.yaml"
 
     written = run("init", str(manifest), "--workflow", "horses: no", "--field", "22.prompt")
@@ -66,11 +66,11 @@ def test_a_first_manifest_runs(tmp_path: Path) -> None:
     item = next(iter(load(manifest).items()))
     assert item.workflow == "horses: no"
     assert item.params == {"22": {"prompt": item.prompt}}
-    # What it says to type next can be typed.
+    # The printed command works.
     assert f"batch-runner run '{manifest}' --rehearse" in written.stdout
 
 
-def test_questions_are_asked_on_a_terminal_and_the_answers_kept(tmp_path: Path) -> None:
+def test_init_on_a_terminal_uses_the_answers(tmp_path: Path) -> None:
     code, shown = answer(tmp_path / "cards.yaml", "my-workflow", "")
 
     item = next(iter(load(tmp_path / "cards.yaml").items()))
@@ -80,7 +80,7 @@ def test_questions_are_asked_on_a_terminal_and_the_answers_kept(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("kind", ["file", "dead-link", "folder"])
-def test_nothing_is_overwritten(kind: str, tmp_path: Path) -> None:
+def test_init_overwrites_nothing(kind: str, tmp_path: Path) -> None:
     manifest = tmp_path / "cards.yaml"
     if kind == "file":
         manifest.write_text("mine")
@@ -97,7 +97,7 @@ def test_nothing_is_overwritten(kind: str, tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_wrong_answer_writes_nothing(tmp_path: Path) -> None:
+def test_invalid_answer_writes_nothing(tmp_path: Path) -> None:
     code, shown = answer(tmp_path / "cards.yaml", "w", "no dot")
 
     assert code == 2
@@ -105,7 +105,7 @@ def test_a_wrong_answer_writes_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_schema_agrees_with_the_program(tmp_path: Path) -> None:
+def test_schema_agrees_with_the_program(tmp_path: Path) -> None:
     schema = json.loads(run("schema").stdout)
     Draft202012Validator.check_schema(schema)
     validator = Draft202012Validator(schema)
@@ -116,7 +116,7 @@ def test_the_schema_agrees_with_the_program(tmp_path: Path) -> None:
         assert list(validator.iter_errors(yaml.safe_load(path.read_text("utf-8")))) == [], path.name
     for name, text in WRONG.items():
         assert list(validator.iter_errors(yaml.safe_load(text))) != [], name
-    # One process says that all of them are wrong: each is refused by the program as well.
+    # The program refuses each of them, too; one process checks all.
     paths = [tmp_path / f"{name}.yaml" for name in WRONG]
     for path in paths:
         path.write_text(WRONG[path.stem], "utf-8")

@@ -1,4 +1,4 @@
-"""A short piece of the long sweep; `make soak` plays as many nights as it is given time for."""
+"""A short part of the kill sweep that `make soak` runs for longer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.crash.soak import Counts, Night
 
 
 @pytest.mark.parametrize("seed", range(1001, 1005))
-def test_a_night_of_kills_and_faults_loses_nothing_and_pays_nothing_twice(seed: int) -> None:
+def test_kills_and_faults_lose_nothing_and_pay_nothing_twice(seed: int) -> None:
     counts = Counts()
     with tempfile.TemporaryDirectory() as folder:
         found = Night(Path(folder), seed, counts).play()

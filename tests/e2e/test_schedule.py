@@ -1,4 +1,4 @@
-"""`schedule` in subprocesses: what it would put in place, and that cron and systemd can run it."""
+"""`schedule` in subprocesses: its crontab lines and units, and that cron and systemd run them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.cli.commands.run import command as run
+from batch_runner.config.environment import LIMITS, OUTPUT_VARIABLE, VARIABLES, limit_variable
 from batch_runner.errors import UsageError
 from batch_runner.integrations.autostart import (
     ScheduleEntry,
@@ -25,7 +25,7 @@ from batch_runner.integrations.autostart import (
 from tests.e2e.conftest import KEY, PATIENCE, Service, write_manifest
 
 HOSTILE = 'it\'s 100% "new" $HOME; 马年'
-#: As cron's own: what it keeps is what it was given, and without a file it says what cron says.
+#: A crontab program: keeps what it is given, and without a file says what cron says.
 CRONTAB = """#!/bin/sh
 if [ "$1" = -l ]; then
   [ -e "$STORE.broken" ] && { echo "must be privileged" >&2; exit 1; }
@@ -39,7 +39,7 @@ SYSTEMCTL = '#!/bin/sh\necho "$@" >> "$STORE"\n'
 
 
 class Machine:
-    """A home with a job in it, and the outside programs that the test puts on PATH."""
+    """A home directory with a job, and the programs that a test puts on PATH."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -78,7 +78,7 @@ class Machine:
         )
 
     def on_a_terminal(self, answer: str, *more: str) -> str:
-        """Install as a person would, and return what the terminal showed."""
+        """Install on a terminal and return what it showed."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
             self.arguments("--install", *more),
@@ -93,13 +93,13 @@ class Machine:
         try:
             while part := os.read(ours, 4096):
                 shown += part
-        except OSError:  # the other side has closed
+        except OSError:  # the other end is closed
             pass
         os.close(ours)
         assert process.wait(PATIENCE) == 0
         return shown.decode()
 
-    def night(self, line: str) -> subprocess.CompletedProcess[str]:
+    def run_as_cron(self, line: str) -> subprocess.CompletedProcess[str]:
         """Run a line of crontab as cron does: its own rule for %, a bare environment, HOME."""
         command = line.split(maxsplit=5)[5]
         assert len(command.encode()) < 999
@@ -121,7 +121,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_the_installed_line_runs_the_job_as_cron_would(machine: Machine) -> None:
+def test_installed_line_runs_the_job_as_cron_would(machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
 
     done = machine.schedule("--rehearse", "--install", "--yes")
@@ -131,27 +131,25 @@ def test_the_installed_line_runs_the_job_as_cron_would(machine: Machine) -> None
     assert marker == f"# batch-runner: {machine.manifest}"
     assert line.startswith("30 1 * * * ")
     assert done.stdout == f"{marker}\n{line}\n"  # it was shown
-    night = machine.night(line)
-    assert (night.returncode, night.stdout, night.stderr) == (0, "", "")
+    run = machine.run_as_cron(line)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
     out = machine.manifest.parent / "out/cards.rehearsal"
     assert sorted(path.name for path in out.glob("*.png")) == ["card-0.png", "card-1.png"]
 
 
-def test_the_line_finds_the_key_and_the_service_and_tells_neither(
-    machine: Machine, service: Service
-) -> None:
+def test_line_refers_to_the_key_and_does_not_show_it(machine: Machine, service: Service) -> None:
     machine.environment["BAICAI_BASE_URL"] = service.url
 
     done = machine.schedule("--output", str(machine.home / "elsewhere"))
 
     assert KEY not in done.stdout + done.stderr
-    night = machine.night(done.stdout.splitlines()[1])
-    assert (night.returncode, night.stdout, night.stderr) == (0, "", "")
+    run = machine.run_as_cron(done.stdout.splitlines()[1])
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
     assert len(list((machine.home / "elsewhere").glob("*.png"))) == 2
     assert sum(service.paid().values()) == 2
 
 
-def test_what_a_night_would_refuse_is_not_scheduled(machine: Machine) -> None:
+def test_settings_the_run_would_refuse_are_not_scheduled(machine: Machine) -> None:
     machine.environment |= {
         "BATCH_RUNNER_MAX_SUBMISSIONS": "three hundred",
         "BATCH_RUNNER_UNTIL": "6.30",
@@ -165,9 +163,7 @@ def test_what_a_night_would_refuse_is_not_scheduled(machine: Machine) -> None:
     assert not done.stdout
 
 
-def test_the_night_keeps_the_cap_the_user_config_and_the_state_of_this_shell(
-    machine: Machine, service: Service
-) -> None:
+def test_scheduled_command_inherits_env_settings(machine: Machine, service: Service) -> None:
     config, state = machine.home / HOSTILE / "config", machine.home / HOSTILE / "state"
     (config / "batch-runner").mkdir(parents=True)
     (config / "batch-runner/config.yaml").write_text("limits: {price: 0.12 CNY}\n")
@@ -187,26 +183,23 @@ def test_the_night_keeps_the_cap_the_user_config_and_the_state_of_this_shell(
     assert "BATCH_RUNNER_MAX_SUBMISSIONS is 1, as in this shell" in done.stderr
     assert "BATCH_RUNNER_POLL_RATE" not in done.stdout + done.stderr
     line = done.stdout.splitlines()[1]
-    night = machine.night(line)
-    assert night.returncode == 3
-    assert "0.12 CNY" in night.stderr
+    run = machine.run_as_cron(line)
+    assert run.returncode == 3
+    assert "0.12 CNY" in run.stderr
     assert sum(service.paid().values()) == 1
     assert len(list(state.glob("batch-runner/jobs/*.json"))) == 1
-    shown = machine.night(f"{line} --show-config").stdout
+    shown = machine.run_as_cron(f"{line} --show-config").stdout
     assert "limits.rate = 5/s  (environment)" in shown
 
 
 @pytest.mark.parametrize("kind", [(), ("--systemd",)])
-def test_all_that_a_run_takes_from_the_environment_goes_along(
-    kind: tuple[str, ...], machine: Machine
-) -> None:
-    names = ("BATCH_RUNNER_TRUST_ENV", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+def test_every_variable_of_a_run_is_inherited(kind: tuple[str, ...], machine: Machine) -> None:
+    names = (*VARIABLES, "XDG_CONFIG_HOME", "XDG_STATE_HOME")
     read = dict.fromkeys(names, 'it\'s 5% "$x"')
-    limits = {str(one.envvar): one.name for one in run.params if one.envvar}
-    del limits["BATCH_RUNNER_OUTPUT"]  # it goes along as --output
+    del read[OUTPUT_VARIABLE]  # it becomes --output
     good = {"rate": "5/s", "in_flight": "5", "poll_rate": "5/s", "max_submissions": "5"}
     good |= {"run_for": "8h", "until": "06:30"}
-    read |= {variable: good[str(name)] for variable, name in limits.items()}
+    read |= {limit_variable(name): good[name] for name in LIMITS}
     machine.environment |= read
 
     done = machine.schedule(*kind)
@@ -230,7 +223,7 @@ def test_all_that_a_run_takes_from_the_environment_goes_along(
     ],
 )
 @pytest.mark.parametrize("kind", [(), ("--systemd",)])
-def test_an_address_with_a_secret_or_a_line_of_its_own_is_not_put_in_place(
+def test_url_with_a_secret_or_a_line_break_is_refused(
     address: str, kind: tuple[str, ...], machine: Machine
 ) -> None:
     machine.environment["BAICAI_BASE_URL"] = address
@@ -242,7 +235,7 @@ def test_an_address_with_a_secret_or_a_line_of_its_own_is_not_put_in_place(
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_second_install_replaces_its_line_and_no_other(machine: Machine) -> None:
+def test_second_install_replaces_only_its_own_line(machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
     others = "# mine\x0c\nMAILTO=me\n0 0 * * * echo 50\\% \xa0 batch_runner run"
     machine.store.write_text(others)  # without a line's end
@@ -268,7 +261,7 @@ def test_a_second_install_replaces_its_line_and_no_other(machine: Machine) -> No
     assert len(lines) == 4
 
 
-def test_a_crontab_that_cannot_be_read_is_not_written(machine: Machine) -> None:
+def test_unreadable_crontab_is_not_written(machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
     machine.store.write_text("0 0 * * * backup\n")
     machine.store.with_suffix(".broken").touch()
@@ -280,7 +273,7 @@ def test_a_crontab_that_cannot_be_read_is_not_written(machine: Machine) -> None:
     assert machine.store.read_text() == "0 0 * * * backup\n"
 
 
-def test_without_a_terminal_it_does_not_ask_and_does_nothing(machine: Machine) -> None:
+def test_install_without_a_terminal_needs_yes(machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
 
     done = machine.schedule("--install")
@@ -290,7 +283,7 @@ def test_without_a_terminal_it_does_not_ask_and_does_nothing(machine: Machine) -
     assert not machine.store.exists()
 
 
-def test_on_a_terminal_it_shows_and_asks(machine: Machine) -> None:
+def test_install_on_a_terminal_shows_and_asks(machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
 
     refused = machine.on_a_terminal("n\n")
@@ -302,7 +295,7 @@ def test_on_a_terminal_it_shows_and_asks(machine: Machine) -> None:
     assert "30 1 * * *" in machine.store.read_text()
 
 
-def test_a_key_that_is_not_there_is_told_before_the_night(machine: Machine) -> None:
+def test_missing_key_file_is_reported(machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
     machine.key.unlink()
 
@@ -315,7 +308,7 @@ def test_a_key_that_is_not_there_is_told_before_the_night(machine: Machine) -> N
 
 
 @pytest.mark.parametrize("kind", ["empty", "folder"])
-def test_a_key_file_without_a_key_is_told_before_the_night(kind: str, machine: Machine) -> None:
+def test_key_file_without_a_key_is_not_installed(kind: str, machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
     machine.key.write_text("\n")
     if kind == "folder":
@@ -325,11 +318,11 @@ def test_a_key_file_without_a_key_is_told_before_the_night(kind: str, machine: M
     told = machine.schedule("--install", "--yes")
 
     assert told.returncode == 2
-    assert "holds no key" in told.stderr
+    assert "contains no key" in told.stderr
     assert not machine.store.exists()
 
 
-def test_a_list_that_would_be_refused_at_night_is_not_put_in_place(machine: Machine) -> None:
+def test_manifest_with_an_invalid_item_is_not_installed(machine: Machine) -> None:
     machine.has("crontab", CRONTAB)
     text = machine.manifest.read_text()
     machine.manifest.write_text(text.replace("id: card-1", 'id: "-x"'))
@@ -342,9 +335,7 @@ def test_a_list_that_would_be_refused_at_night_is_not_put_in_place(machine: Mach
 
 
 @pytest.mark.parametrize(("flags", "program"), [((), "crontab"), (("--systemd",), "systemctl")])
-def test_a_missing_program_is_one_sentence(
-    flags: tuple[str, ...], program: str, machine: Machine
-) -> None:
+def test_missing_program_is_named(flags: tuple[str, ...], program: str, machine: Machine) -> None:
     done = machine.schedule("--install", "--yes", *flags)
 
     assert done.returncode == 2
@@ -354,7 +345,7 @@ def test_a_missing_program_is_one_sentence(
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
-def test_the_installed_units_are_accepted_and_say_the_very_words(machine: Machine) -> None:
+def test_installed_units_are_valid_and_match_the_line(machine: Machine) -> None:
     machine.has("systemctl", SYSTEMCTL)
     machine.environment["XDG_STATE_HOME"] = HOSTILE
     flags = ("--output", str(machine.home / HOSTILE / "$out"), "--days", "mon-fri")
@@ -386,7 +377,7 @@ def test_the_installed_units_are_accepted_and_say_the_very_words(machine: Machin
     assert KEY not in text
 
 
-def test_units_of_another_manifest_are_left_alone(machine: Machine) -> None:
+def test_units_of_another_manifest_are_not_replaced(machine: Machine) -> None:
     machine.has("systemctl", SYSTEMCTL)
     machine.schedule("--systemd", "--install", "--yes")
     other = machine.home / "cards.yaml"
@@ -402,7 +393,7 @@ def test_units_of_another_manifest_are_left_alone(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("flags", [("--at", "24:00"), ("--at", "1:30"), ("--days", "mon-funday")])
-def test_a_time_that_is_none_is_refused(flags: tuple[str, str], machine: Machine) -> None:
+def test_invalid_time_or_day_is_refused(flags: tuple[str, str], machine: Machine) -> None:
     done = machine.schedule(*flags)
 
     assert done.returncode == 2
@@ -410,7 +401,7 @@ def test_a_time_that_is_none_is_refused(flags: tuple[str, str], machine: Machine
     assert done.stdout == ""
 
 
-def test_the_time_is_the_machines_whatever_zone_the_shell_is_in(machine: Machine) -> None:
+def test_time_is_the_machines_in_any_shell_time_zone(machine: Machine) -> None:
     told = []
     for zone in ("UTC", "Asia/Shanghai"):
         machine.environment["TZ"] = zone
@@ -419,7 +410,7 @@ def test_the_time_is_the_machines_whatever_zone_the_shell_is_in(machine: Machine
     assert told[0] == told[1] != []
 
 
-def a_timetable(*, at: str = "01:30", days: str = "daily", job: str = "cards") -> ScheduleEntry:
+def an_entry(*, at: str = "01:30", days: str = "daily", job: str = "cards") -> ScheduleEntry:
     command = ["/bin/true", "-m", "batch_runner", "run", "/cards.yaml"]
     manifest = Path("/cards.yaml")
     return ScheduleEntry(job=job, manifest=manifest, command=command, at=at, days=parse_days(days))
@@ -439,23 +430,23 @@ def a_timetable(*, at: str = "01:30", days: str = "daily", job: str = "cards") -
         ("08:08", "fri-mon", "8 8 * * 1,5,6,0 ", "OnCalendar=Mon,Fri,Sat,Sun *-*-* 08:08:00\n"),
     ],
 )
-def test_time_and_days_in_both_worlds(at: str, days: str, cron: str, systemd: str) -> None:
-    timetable = a_timetable(at=at, days=days)
+def test_time_and_days_in_crontab_and_systemd(at: str, days: str, cron: str, systemd: str) -> None:
+    entry = an_entry(at=at, days=days)
 
-    assert crontab_line(timetable).startswith(cron)
-    assert systemd in systemd_units(timetable)["batch-runner-cards.timer"]
+    assert crontab_line(entry).startswith(cron)
+    assert systemd in systemd_units(entry)["batch-runner-cards.timer"]
 
 
-def test_jobs_of_different_names_have_different_units() -> None:
+def test_different_job_names_have_different_units() -> None:
     names = [unit_name(job) for job in ("马年", "羊年", "a b", "a-b", "a/b", "cards")]
 
     assert len(set(names)) == len(names)
     assert all(re.fullmatch(r"batch-runner-[A-Za-z0-9_.-]+", name) for name in names)
 
 
-def test_a_line_that_cron_would_cut_is_refused() -> None:
+def test_line_too_long_for_cron_is_refused() -> None:
     long = ["/bin/true", "x" * 1000]
-    timetable = ScheduleEntry(job="cards", manifest=Path("/cards.yaml"), command=long, at="01:30")
+    entry = ScheduleEntry(job="cards", manifest=Path("/cards.yaml"), command=long, at="01:30")
 
     with pytest.raises(UsageError, match="--systemd"):
-        crontab_line(timetable)
+        crontab_line(entry)

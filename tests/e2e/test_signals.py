@@ -1,4 +1,4 @@
-"""Signals that come early: before anything is imported, while it is, and while a run begins."""
+"""Early signals: before and during the imports, and while a run starts."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ sys.argv[1:] = sys.argv[3:]
 from batch_runner.__main__ import main
 main()
 """
-#: What a run imports, from its first module to one that the event loop is already there for.
-MODULES = ["batch_runner.cli", "click", "pydantic", "yaml", "sqlite3", "aiohttp"]
+#: Modules that a run imports, from the first to one that needs the event loop.
+MODULES = ["batch_runner.cli.main", "click", "pydantic", "yaml", "sqlite3", "aiohttp"]
 
 #: Runs a command as the first process of its own PID namespace, as in a container.
 AS_PID_1 = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
@@ -72,7 +72,7 @@ def run_until_import(
 
 @in_both_ways
 @pytest.mark.parametrize("module", MODULES)
-def test_sigterm_while_a_run_begins_lets_it_submit_nothing(
+def test_sigterm_during_the_start_of_a_run_submits_nothing(
     command: Command, service: Service, prefix: list[str], module: str
 ) -> None:
     words = ("run", str(command.manifest), "--output", str(command.out))
@@ -86,15 +86,15 @@ def test_sigterm_while_a_run_begins_lets_it_submit_nothing(
 
 
 @in_both_ways
-@pytest.mark.parametrize("verb", ["plan", "verify"])
+@pytest.mark.parametrize("subcommand", ["plan", "verify"])
 @pytest.mark.parametrize(
     ("name", "module", "code"),
     [("SIGTERM", "yaml", 143), ("SIGHUP", "yaml", 143), ("SIGINT", "click", 130)],
 )
-def test_signal_while_a_command_begins_ends_it(
-    command: Command, prefix: list[str], name: str, module: str, code: int, verb: str
+def test_signal_during_the_start_of_a_command_ends_it(
+    command: Command, prefix: list[str], name: str, module: str, code: int, subcommand: str
 ) -> None:
-    words = (verb, str(command.manifest), "--output", str(command.out))
+    words = (subcommand, str(command.manifest), "--output", str(command.out))
 
     ended = run_until_import(command, prefix, signal.Signals[name], module, *words)
 

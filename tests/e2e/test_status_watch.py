@@ -28,7 +28,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 @dataclass
 class Watch:
-    """A `status --watch` on a pseudo-terminal, and all it has written there."""
+    """A `status --watch` on a pseudo-terminal, and what it has written."""
 
     process: subprocess.Popen[bytes]
     master: int
@@ -83,7 +83,7 @@ def watch(command: Command, *, columns: int = 100, **environment: str) -> Watch:
 
 @pytest.fixture
 def run_at_work(command: Command, service: Service) -> subprocess.Popen[str]:
-    """Start a run with one item held, one refused, and the others for ever in flight."""
+    """Start a run with one item held, one rejected, and the others in flight until it ends."""
     service.set_faults(
         "lose_answer:create:times=1", "moderation:create:after=1:times=1", "hang:status"
     )
@@ -99,7 +99,7 @@ def journal_of(command: Command) -> str:
     return hashlib.sha256(command.out.joinpath(".batch/journal.sqlite").read_bytes()).hexdigest()
 
 
-def test_a_watched_run_shows_itself_and_is_left_alone(
+def test_watch_shows_the_run_and_changes_nothing(
     command: Command, run_at_work: subprocess.Popen[str]
 ) -> None:
     before = journal_of(command)
@@ -123,7 +123,7 @@ def test_a_watched_run_shows_itself_and_is_left_alone(
     assert "exit code 3" in watching.text
 
 
-def test_a_chinese_reader_without_colours_is_shown_the_same(
+def test_watch_in_chinese_and_without_colours(
     command: Command, run_at_work: subprocess.Popen[str]
 ) -> None:
     watching = watch(command, LANG="zh_CN.UTF-8", PYTHONUTF8="1", NO_COLOR="1")
@@ -138,7 +138,7 @@ def test_a_chinese_reader_without_colours_is_shown_the_same(
     run_at_work.communicate(timeout=PATIENCE)
 
 
-def test_the_watch_of_a_killed_run_ends(
+def test_watch_ends_after_the_run_is_killed(
     command: Command, run_at_work: subprocess.Popen[str]
 ) -> None:
     run_at_work.kill()
@@ -151,7 +151,7 @@ def test_the_watch_of_a_killed_run_ends(
 
 
 @pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
-def test_the_watch_of_a_killed_run_ends_although_its_number_is_taken_again(
+def test_watch_of_a_killed_run_ends_though_its_pid_is_reused(
     command: Command, run_at_work: subprocess.Popen[str], host: str
 ) -> None:
     run_at_work.kill()
@@ -168,7 +168,7 @@ def test_the_watch_of_a_killed_run_ends_although_its_number_is_taken_again(
     assert "was killed" in again.stdout
 
 
-def test_without_a_terminal_lines_are_printed(
+def test_watch_without_a_terminal_prints_lines(
     command: Command, run_at_work: subprocess.Popen[str]
 ) -> None:
     process = command.start("status", "--watch")
@@ -186,7 +186,7 @@ def test_without_a_terminal_lines_are_printed(
     assert "exit code 3" in rest
 
 
-def test_what_is_said_is_chinese_and_what_is_read_by_programs_is_not(command: Command) -> None:
+def test_messages_are_chinese_but_json_and_logs_are_not(command: Command) -> None:
     english = command("run", "--json")
     command.environment |= {"LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1"}
 

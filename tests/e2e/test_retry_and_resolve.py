@@ -1,4 +1,4 @@
-"""What a person decides about items: what it does, and what it says that it does."""
+"""`retry`, `resolve` and `verify --fetch`: what they do and what they print."""
 
 from __future__ import annotations
 
@@ -14,45 +14,41 @@ pytestmark = pytest.mark.slow
 
 
 def change_prompts(command: Command) -> None:
-    """Let every line of the manifest ask for something else."""
+    """Change every prompt of the manifest."""
     text = command.manifest.read_text()
     command.manifest.write_text(text.replace("a horse number", "another horse number"))
 
 
-def test_a_reason_that_there_is_none_of_names_those_that_there_are(
+def test_retry_with_an_unknown_reason_names_the_known_ones(
     command: Command, service: Service
 ) -> None:
     service.set_faults("fail:create:times=2")
     command("run")
 
-    told = command("retry", "--reason", "the service says FAILED")
+    done = command("retry", "--reason", "the service says FAILED")
 
-    assert told.returncode == 2
-    assert "the reasons there are: service-failed" in told.stderr
+    assert done.returncode == 2
+    assert "reasons of this job: service-failed" in done.stderr
     assert "[service-failed]" in command("status").stdout
 
 
-def test_what_is_no_longer_listed_is_not_promised_to_be_created_again(
-    command: Command, service: Service
-) -> None:
+def test_retry_skips_items_no_longer_listed(command: Command, service: Service) -> None:
     service.set_faults("moderation:create:times=2")
     command("run")
     change_prompts(command)
     command("run")
     submissions = sum(service.paid().values())
 
-    told = command("retry", "--all")
+    done = command("retry", "--all")
 
-    assert told.returncode == 0
-    assert told.stdout.startswith("0 items will be created again")
-    assert "2 more are no longer listed" in told.stderr
+    assert done.returncode == 0
+    assert done.stdout.startswith("0 items will be created again")
+    assert "2 more are no longer listed" in done.stderr
     assert command("run").returncode == 0
     assert sum(service.paid().values()) == submissions
 
 
-def test_a_held_item_that_is_no_longer_listed_is_not_created_again(
-    command: Command, service: Service
-) -> None:
+def test_resubmit_skips_items_no_longer_listed(command: Command, service: Service) -> None:
     service.set_faults("lose_answer:create:times=2")
     command("run")
     held = [name for name, status in command.statuses().items() if status == "held"]
@@ -70,7 +66,7 @@ def test_a_held_item_that_is_no_longer_listed_is_not_created_again(
     assert command("resolve", "all", "drop").stdout.startswith("2 items: drop")
 
 
-def test_all_means_all_and_never_one_of_that_name(command: Command, service: Service) -> None:
+def test_all_is_refused_when_an_item_has_that_id(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 2)
     command.manifest.write_text(command.manifest.read_text().replace("card-1", "all"))
     nothing_held = command("run").returncode, command("resolve", "all", "drop").returncode
@@ -78,45 +74,43 @@ def test_all_means_all_and_never_one_of_that_name(command: Command, service: Ser
     change_prompts(command)
     command("run")
 
-    told = command("resolve", "all", "drop")
+    done = command("resolve", "all", "drop")
 
     assert nothing_held == (0, 0)
-    assert told.returncode == 2
-    assert "name each by its key" in told.stderr
+    assert done.returncode == 2
+    assert "pass item keys" in done.stderr
     assert command.statuses()["card-0"] == "held"
 
 
-def test_a_task_id_that_another_item_has_is_refused(command: Command, service: Service) -> None:
+def test_task_id_of_another_item_is_refused(command: Command, service: Service) -> None:
     service.set_faults("lose_answer:create:times=1")
     command("run")
     (held,) = [name for name, status in command.statuses().items() if status == "held"]
     other = next(one for one in service.ledger()["submissions"] if one["task_id"])
     taken = [one["task_id"] for one in service.ledger()["submissions"] if one is not other]
 
-    told = command("resolve", held, "attach", taken[-1])
+    done = command("resolve", held, "attach", taken[-1])
 
-    assert told.returncode == 2
-    assert "nothing was changed" in told.stderr
+    assert done.returncode == 2
+    assert "nothing was changed" in done.stderr
 
 
-def test_a_missing_file_counts_among_those_that_will_be_fetched_again(
-    command: Command, service: Service
-) -> None:
+def test_fetch_counts_missing_and_damaged_files(command: Command, service: Service) -> None:
     command("run")
     first, second, *_ = command.pictures()
     first.unlink()
     second.write_bytes(b"edited")
 
-    told = command("verify", "--fetch")
+    done = command("verify", "--fetch")
 
-    assert "2 items will be fetched again" in told.stderr
+    assert "2 items will be fetched again" in done.stderr
     assert command("run").returncode == 0
     assert command("verify").returncode == 0
     assert list(service.paid().values()) == [1] * 8
 
 
 def held_item(command: Command, service: Service) -> tuple[str, str]:
-    """Run until one item is held; return its name and the task id that nobody was told."""
+    """Run until one item is held; return its name and the task id that was never received."""
     write_manifest(command.manifest, 3, more="timeouts: {unknown: 1s}\n")
     service.set_faults("lose_answer:create:times=1")
     command("run")
@@ -131,7 +125,7 @@ def rows_of(command: Command) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("run_between", [False, True])
-def test_a_wrong_task_id_can_be_put_right(
+def test_wrong_task_id_can_be_corrected(
     command: Command, service: Service, run_between: bool
 ) -> None:
     name, lost = held_item(command, service)
@@ -140,15 +134,15 @@ def test_a_wrong_task_id_can_be_put_right(
     if run_between:
         assert command("run").returncode == 1
         assert command.statuses()[name] == "download_pending"
-    told = command("resolve", name, "attach", lost)
+    done = command("resolve", name, "attach", lost)
 
-    assert told.returncode == 0, told.stderr
+    assert done.returncode == 0, done.stderr
     assert command("run").returncode == 0
     assert list(service.paid().values()) == [1] * 3
 
 
 @pytest.mark.parametrize(("decision", "paid"), [("drop", [1, 1, 1]), ("resubmit", [1, 1, 2])])
-def test_what_the_service_has_forgotten_is_decided_about_by_name(
+def test_forgotten_task_is_decided_about_by_item_name(
     command: Command, service: Service, decision: str, paid: list[int]
 ) -> None:
     write_manifest(command.manifest, 3, more="timeouts: {unknown: 1s}\n")
@@ -174,7 +168,7 @@ def test_what_the_service_has_forgotten_is_decided_about_by_name(
     assert sorted(service.paid().values()) == paid
 
 
-def test_what_is_in_flight_is_nobodys_to_decide(command: Command, service: Service) -> None:
+def test_item_in_flight_cannot_be_decided_about(command: Command, service: Service) -> None:
     service.set_faults("word:status")
     process = command.start("run")
     service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
@@ -182,38 +176,38 @@ def test_what_is_in_flight_is_nobodys_to_decide(command: Command, service: Servi
     process.communicate()
     assert "submitted" in command.statuses().values()
 
-    told = command("resolve", "card-0", "resubmit")
+    done = command("resolve", "card-0", "resubmit")
 
-    assert told.returncode == 2
-    assert "no item that waits for a decision" in told.stderr
+    assert done.returncode == 2
+    assert "no item that needs a decision" in done.stderr
 
 
-def test_of_two_items_of_one_name_the_key_tells_which(command: Command, service: Service) -> None:
+def test_two_items_with_one_id_are_told_apart_by_key(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 1)
     service.set_faults("lose_answer:create")
     command("run")
     change_prompts(command)
     command("run")
 
-    told = command("resolve", "card-0", "drop")
-    keys = re.findall(r"[0-9a-f]{32}", told.stderr)
+    done = command("resolve", "card-0", "drop")
+    keys = re.findall(r"[0-9a-f]{32}", done.stderr)
 
-    assert told.returncode == 2
-    assert told.stderr.count("(not listed)") == 1
+    assert done.returncode == 2
+    assert done.stderr.count("(not listed)") == 1
     assert all(key in command("resolve").stdout for key in keys)
     assert [command("resolve", key, "drop").returncode for key in keys] == [0, 0]
 
 
 @pytest.mark.parametrize("decision", [["drop"], ["resubmit"], ["attach", "0" * 32]])
-def test_what_is_done_is_not_decided_about_because_its_picture_was_moved(
+def test_resolve_ignores_done_item_with_moved_file(
     command: Command, service: Service, decision: list[str]
 ) -> None:
     command("run")
     command.pictures()[0].rename(command.folder / "mine.png")
 
-    told = command("resolve", "card-0", *decision)
+    done = command("resolve", "card-0", *decision)
 
-    assert told.returncode == 2
-    assert "no item that waits for a decision" in told.stderr
+    assert done.returncode == 2
+    assert "no item that needs a decision" in done.stderr
     assert command("run").returncode == 0
     assert list(service.paid().values()) == [1] * 8

@@ -1,4 +1,4 @@
-"""The command as its user runs it: exit codes, files, and what was paid."""
+"""The command in subprocesses: exit statuses, files, and what was paid."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from PIL import Image
 from tests.e2e.conftest import KEY, Command, Service, kill, wait_until, write_manifest
 
 
-def test_every_item_becomes_a_picture_and_a_second_run_pays_nothing(
-    command: Command, service: Service
-) -> None:
+def test_run_makes_every_picture_and_rerun_pays_nothing(command: Command, service: Service) -> None:
     first = command("run")
     second = command("run")
 
@@ -34,7 +32,7 @@ def test_every_item_becomes_a_picture_and_a_second_run_pays_nothing(
     assert command("verify").returncode == 0
 
 
-def test_the_create_is_what_the_document_shows(command: Command, service: Service) -> None:
+def test_submission_is_sent_as_documented(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 1)
 
     command("run")
@@ -46,7 +44,7 @@ def test_the_create_is_what_the_document_shows(command: Command, service: Servic
     )
 
 
-def test_a_create_in_flight_at_a_kill_is_held_and_attached(
+def test_submission_cut_by_a_kill_is_held_and_attachable(
     command: Command, service: Service
 ) -> None:
     service.set_faults("hang_late:create:times=1")
@@ -68,7 +66,7 @@ def test_a_create_in_flight_at_a_kill_is_held_and_attached(
 
 
 @pytest.mark.parametrize("fault", ["hang:status", "hang:result", "hang:download"])
-def test_a_kill_after_the_create_loses_nothing(
+def test_kill_after_the_submission_loses_nothing(
     fault: str, command: Command, service: Service
 ) -> None:
     service.set_faults(fault)
@@ -76,7 +74,7 @@ def test_a_kill_after_the_create_loses_nothing(
     counted = {"hang:status": "submissions", "hang:result": "polls", "hang:download": "results"}[
         fault
     ]
-    # Six fetchers: the other two results are asked for when a download has ended.
+    # Six downloads at a time: the other two results are requested after them.
     wanted = 6 if counted == "results" else 8
     service.wait_for(lambda ledger: ledger["totals"][counted] >= wanted)
     kill(process)
@@ -84,14 +82,12 @@ def test_a_kill_after_the_create_loses_nothing(
 
     again = command("run")
 
-    assert again.returncode in (0, 1)  # a create whose answer was not yet journalled is held
+    assert again.returncode in (0, 1)  # a submission whose response was not yet committed is held
     assert set(command.statuses().values()) <= {"done", "held"}
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_the_first_signal_stops_and_the_next_run_goes_on(
-    command: Command, service: Service
-) -> None:
+def test_first_signal_stops_and_the_next_run_continues(command: Command, service: Service) -> None:
     service.set_faults("hang:status")
     process = command.start("run")
     service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
@@ -106,7 +102,7 @@ def test_the_first_signal_stops_and_the_next_run_goes_on(
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_a_second_run_beside_the_first_is_refused(command: Command, service: Service) -> None:
+def test_second_run_beside_the_first_is_refused(command: Command, service: Service) -> None:
     service.set_faults("hang:status")
     process = command.start("run")
     service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
@@ -117,7 +113,7 @@ def test_a_second_run_beside_the_first_is_refused(command: Command, service: Ser
     kill(process)
 
 
-def test_without_its_journal_a_folder_is_refused(command: Command, service: Service) -> None:
+def test_folder_without_its_journal_is_refused(command: Command, service: Service) -> None:
     command("run")
     (command.out / ".batch" / "journal.sqlite").unlink()
 
@@ -128,7 +124,7 @@ def test_without_its_journal_a_folder_is_refused(command: Command, service: Serv
     assert len(service.ledger()["submissions"]) == 8
 
 
-def test_an_older_copy_of_the_journal_is_refused(command: Command, service: Service) -> None:
+def test_older_copy_of_the_journal_is_refused(command: Command, service: Service) -> None:
     service.set_faults("fail:create:times=1")
     command("run")
     journal = command.out / ".batch" / "journal.sqlite"
@@ -171,7 +167,7 @@ def overwrite_a_page(journal: Path) -> None:
         pytest.param(sql("DELETE FROM job"), "names no job", id="without-a-job"),
     ],
 )
-def test_the_last_way_out_that_is_named_is_one(
+def test_last_way_out_in_the_message_works(
     harm: Callable[[Path], None], said: str, command: Command, service: Service
 ) -> None:
     write_manifest(command.manifest, 2)
@@ -188,7 +184,7 @@ def test_the_last_way_out_that_is_named_is_one(
     assert after.returncode == 0, after.stderr
 
 
-def test_newer_journal_is_refused_in_one_sentence(command: Command) -> None:
+def test_newer_journal_is_refused(command: Command) -> None:
     """Nobody is told to remove it: it is neither damaged nor lost."""
     command("run")
     sql("PRAGMA user_version = 99")(command.out / ".batch" / "journal.sqlite")
@@ -201,9 +197,7 @@ def test_newer_journal_is_refused_in_one_sentence(command: Command) -> None:
     assert refused.stderr.count("\n") == 1
 
 
-def test_a_backup_of_the_whole_folder_that_is_older_is_refused(
-    command: Command, service: Service
-) -> None:
+def test_older_backup_of_the_folder_is_refused(command: Command, service: Service) -> None:
     command("run")
     backup = command.folder / "backup"
     shutil.copytree(command.out, backup)
@@ -224,9 +218,7 @@ def test_a_backup_of_the_whole_folder_that_is_older_is_refused(
     assert len(service.ledger()["submissions"]) == 16
 
 
-def test_of_two_copies_the_one_that_was_left_behind_is_refused(
-    command: Command, service: Service
-) -> None:
+def test_copy_that_was_left_behind_is_refused(command: Command, service: Service) -> None:
     command("run")
     other = dataclasses.replace(command, folder=command.folder / "other")
     other.folder.mkdir()
@@ -249,7 +241,7 @@ def test_of_two_copies_the_one_that_was_left_behind_is_refused(
     assert len(service.ledger()["submissions"]) == 12
 
 
-def test_a_new_job_whose_items_another_one_has_paid_for_says_so(
+def test_new_job_warns_if_another_job_paid_for_its_items(
     command: Command, service: Service
 ) -> None:
     command("run")
@@ -271,7 +263,7 @@ def test_a_new_job_whose_items_another_one_has_paid_for_says_so(
 
 
 @pytest.mark.parametrize("state", [None, "/proc/nowhere"])
-def test_a_run_does_without_a_home(command: Command, service: Service, state: str | None) -> None:
+def test_run_works_without_a_home(command: Command, service: Service, state: str | None) -> None:
     del command.environment["XDG_STATE_HOME"]
     if state is not None:
         command.environment["XDG_STATE_HOME"] = state
@@ -281,7 +273,7 @@ def test_a_run_does_without_a_home(command: Command, service: Service, state: st
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_a_copied_folder_is_refused(command: Command, service: Service) -> None:
+def test_copied_folder_is_refused(command: Command, service: Service) -> None:
     command("run")
     shutil.copytree(command.out, command.folder / "copy")
     shutil.move(command.out, command.folder / "original")
@@ -306,7 +298,7 @@ def test_a_copied_folder_is_refused(command: Command, service: Service) -> None:
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_a_deleted_picture_is_fetched_again_and_not_paid_again(
+def test_deleted_picture_is_downloaded_again_without_paying(
     command: Command, service: Service
 ) -> None:
     command("run")
@@ -318,9 +310,7 @@ def test_a_deleted_picture_is_fetched_again_and_not_paid_again(
     assert len(service.ledger()["submissions"]) == 8
 
 
-def test_a_damaged_picture_is_set_aside_and_fetched_again(
-    command: Command, service: Service
-) -> None:
+def test_damaged_picture_is_moved_and_downloaded_again(command: Command, service: Service) -> None:
     command("run")
     (command.out / "card-3.png").write_bytes(b"an edit")
 
@@ -331,7 +321,7 @@ def test_a_damaged_picture_is_set_aside_and_fetched_again(
     assert len(service.ledger()["submissions"]) == 8
 
 
-def test_what_was_set_aside_is_never_overwritten(command: Command, service: Service) -> None:
+def test_moved_damaged_file_is_never_overwritten(command: Command, service: Service) -> None:
     edits = [b"an edit", b"a second one", b"a third one"]
     command("run")
 
@@ -344,7 +334,7 @@ def test_what_was_set_aside_is_never_overwritten(command: Command, service: Serv
     assert sorted(path.read_bytes() for path in aside) == sorted(edits)
 
 
-def test_a_file_that_is_not_ours_is_never_overwritten(command: Command, service: Service) -> None:
+def test_foreign_file_is_never_overwritten(command: Command, service: Service) -> None:
     command.out.mkdir()
     (command.out / "card-3.png").write_text("a letter")
 
@@ -353,9 +343,7 @@ def test_a_file_that_is_not_ours_is_never_overwritten(command: Command, service:
     assert len(list(command.out.glob("card-3~*.png"))) == 1
 
 
-def test_what_the_service_failed_is_created_again_by_a_persons_word_only(
-    command: Command, service: Service
-) -> None:
+def test_failed_item_is_submitted_again_only_by_retry(command: Command, service: Service) -> None:
     service.set_faults("fail:create:times=2")
 
     assert command("run").returncode == 1
@@ -366,7 +354,7 @@ def test_what_the_service_failed_is_created_again_by_a_persons_word_only(
     assert sorted(service.paid().values()) == [1] * 6 + [2] * 2
 
 
-def test_attempts_allow_another_create_by_policy(command: Command, service: Service) -> None:
+def test_attempts_setting_allows_another_submission(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 4, more="attempts: 2\n")
     service.set_faults("fail:create:times=2")
 
@@ -374,14 +362,14 @@ def test_attempts_allow_another_create_by_policy(command: Command, service: Serv
     assert sum(service.paid().values()) == 6
 
 
-def test_the_spend_cap_holds_over_runs(command: Command, service: Service) -> None:
+def test_spending_cap_holds_over_several_runs(command: Command, service: Service) -> None:
     assert command("run", "--max-submissions", "5").returncode == 3
     assert command("run", "--max-submissions", "5").returncode == 3
     assert len(service.ledger()["submissions"]) == 5
     assert command("run").returncode == 0
 
 
-def test_a_refused_key_stops_the_run_and_loses_nothing(command: Command, service: Service) -> None:
+def test_rejected_key_stops_the_run_and_loses_nothing(command: Command, service: Service) -> None:
     service.set_faults("http:create:status=401:after=3")
 
     stopped = command("run")
@@ -395,8 +383,8 @@ def test_a_refused_key_stops_the_run_and_loses_nothing(command: Command, service
 @pytest.mark.parametrize(
     "faults",
     [
-        pytest.param(["garbage:status:times=2", "http:create:status=500:times=1"], id="our-errors"),
-        pytest.param(["echo:create:after=3"], id="it-is-refused-by-name"),
+        pytest.param(["garbage:status:times=2", "http:create:status=500:times=1"], id="errors"),
+        pytest.param(["echo:create:after=3"], id="key-in-the-rejection"),
         pytest.param(
             [
                 "echo:create:status=400:code=0:times=1",
@@ -404,11 +392,13 @@ def test_a_refused_key_stops_the_run_and_loses_nothing(command: Command, service
                 "echo:status:times=2",
                 "echo:result:status=404:code=0:times=2",
             ],
-            id="it-is-in-every-answer",
+            id="key-in-every-response",
         ),
     ],
 )
-def test_the_key_is_nowhere(command: Command, service: Service, faults: list[str]) -> None:
+def test_key_is_in_no_output_and_no_file(
+    command: Command, service: Service, faults: list[str]
+) -> None:
     service.set_faults(*faults)
 
     result = command("run", "--json")
@@ -446,7 +436,7 @@ def test_the_key_is_nowhere(command: Command, service: Service, faults: list[str
         ),
     ],
 )
-def test_a_service_that_cannot_be_right_is_refused_before_anything_is_sent(
+def test_invalid_key_or_url_is_refused_before_sending(
     change: dict[str, str], said: str, command: Command, service: Service
 ) -> None:
     command.environment |= change
@@ -459,13 +449,13 @@ def test_a_service_that_cannot_be_right_is_refused_before_anything_is_sent(
     assert not command.out.exists()
 
 
-def test_quiet_says_nothing_when_all_is_well(command: Command, service: Service) -> None:
+def test_quiet_run_prints_nothing_on_success(command: Command, service: Service) -> None:
     result = command("run", "--quiet")
 
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
-def test_json_ends_with_a_summary(command: Command, service: Service) -> None:
+def test_json_output_ends_with_a_summary(command: Command, service: Service) -> None:
     lines = [json.loads(line) for line in command("run", "--json").stdout.splitlines()]
 
     assert lines[-1]["event"] == "summary"
@@ -481,7 +471,7 @@ def test_plan_sends_and_writes_nothing(command: Command, service: Service) -> No
     assert service.ledger()["totals"]["submissions"] == 0
 
 
-def test_a_port_in_use_is_one_sentence(command: Command, service: Service) -> None:
+def test_simulate_on_a_port_in_use_exits_with_status_2(command: Command, service: Service) -> None:
     port = service.url.rsplit(":", 1)[1]
 
     result = subprocess.run(
@@ -495,7 +485,7 @@ def test_a_port_in_use_is_one_sentence(command: Command, service: Service) -> No
     assert "choose another --port" in result.stderr
 
 
-def test_full_standard_streams_change_nothing(command: Command, service: Service) -> None:
+def test_full_standard_streams_do_not_fail_the_run(command: Command, service: Service) -> None:
     arguments = f"{sys.executable} -m batch_runner run {command.manifest} --output {command.out}"
 
     full = subprocess.run(f"{arguments} >/dev/full 2>&1", shell=True, env=command.environment)  # noqa: S602
@@ -504,7 +494,7 @@ def test_full_standard_streams_change_nothing(command: Command, service: Service
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_a_path_that_is_not_utf_8_is_refused_in_one_sentence(command: Command) -> None:
+def test_output_path_that_is_not_utf_8_is_refused(command: Command) -> None:
     arguments = [sys.executable, "-m", "batch_runner", "run", str(command.manifest), "--output"]
     folder = os.fsencode(command.folder) + b"/\xff"
 
@@ -515,7 +505,7 @@ def test_a_path_that_is_not_utf_8_is_refused_in_one_sentence(command: Command) -
     assert not os.path.lexists(folder)
 
 
-def test_closed_standard_streams_change_nothing(command: Command, service: Service) -> None:
+def test_closed_standard_streams_do_not_fail_the_run(command: Command, service: Service) -> None:
     arguments = f"{sys.executable} -m batch_runner run {command.manifest} --output {command.out}"
 
     closed = subprocess.run(f"{arguments} <&- >&- 2>&-", shell=True, env=command.environment)  # noqa: S602
@@ -525,7 +515,7 @@ def test_closed_standard_streams_change_nothing(command: Command, service: Servi
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_an_unreachable_service_is_given_up_with_nothing_held(
+def test_unreachable_service_ends_the_run_with_nothing_held(
     command: Command, service: Service
 ) -> None:
     write_manifest(command.manifest, 2, more="timeouts: {first_contact: 1s}\n")

@@ -1,4 +1,4 @@
-"""The terminal is closed while a run is at work."""
+"""The terminal is closed while a run is working."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.e2e.conftest import PATIENCE, Command, Service, wait_until
 pytestmark = pytest.mark.slow
 
 
-#: Starts a command that ignores, or heeds, a hang-up: whatever these tests were started with.
+#: Starts a command with SIGHUP ignored or at its default, however the tests were started.
 _START = """
 import os, signal, sys
 signal.signal(signal.SIGHUP, signal.Handlers(int(sys.argv[1])))
@@ -24,11 +24,11 @@ os.execv(sys.argv[2], sys.argv[2:])
 
 
 def started(command: Command, stderr: int, *, under_nohup: bool) -> subprocess.Popen[bytes]:
-    """Start a run that nobody waits for."""
-    heed = signal.SIG_IGN if under_nohup else signal.SIG_DFL
+    """Start a run and return its process."""
+    handler = signal.SIG_IGN if under_nohup else signal.SIG_DFL
     words = [sys.executable, "-m", "batch_runner", "run", str(command.manifest)]
     return subprocess.Popen(
-        [sys.executable, "-c", _START, str(int(heed)), *words, "--output", str(command.out)],
+        [sys.executable, "-c", _START, str(int(handler)), *words, "--output", str(command.out)],
         env={**command.environment, "TERM": "xterm-256color"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -37,7 +37,7 @@ def started(command: Command, stderr: int, *, under_nohup: bool) -> subprocess.P
     )
 
 
-def test_a_run_goes_on_when_nobody_can_look_any_more(command: Command, service: Service) -> None:
+def test_run_continues_after_its_terminal_is_closed(command: Command, service: Service) -> None:
     service.set_faults("word:status")  # still running, until that is taken away
     ours, theirs = pty.openpty()
     process = started(command, theirs, under_nohup=False)
@@ -53,7 +53,7 @@ def test_a_run_goes_on_when_nobody_can_look_any_more(command: Command, service: 
 
 
 @pytest.mark.parametrize(("under_nohup", "code"), [(True, 0), (False, 3)])
-def test_a_hang_up_stops_a_run_unless_it_was_told_to_ignore_it(
+def test_sighup_stops_a_run_unless_it_was_ignored(
     command: Command, service: Service, under_nohup: bool, code: int
 ) -> None:
     service.set_faults("word:status")  # still running, until that is taken away

@@ -1,4 +1,4 @@
-"""What a run says and asks before it sends anything, on a real terminal."""
+"""The preview and the question of a run, on a real terminal."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from tests.e2e.conftest import PATIENCE, Command, Service, write_manifest
 
 
 @pytest.fixture(autouse=True)
-def _dear(command: Command) -> None:
-    """Let the eight creates cost more than is spent without asking."""
+def _expensive(command: Command) -> None:
+    """Make the eight submissions cost more than limits.confirm_above."""
     text = command.manifest.read_text()
     command.manifest.write_text(text.replace("limits: {", "limits: {price: 10 CNY, "))
 
@@ -53,7 +53,7 @@ def on_a_terminal(
     return process.wait(PATIENCE), told.decode()
 
 
-def test_no_sends_nothing_and_yes_goes_on(command: Command, service: Service) -> None:
+def test_answer_no_sends_nothing_and_yes_continues(command: Command, service: Service) -> None:
     refused, told = on_a_terminal(command, "n\n")
 
     assert refused == 3
@@ -70,7 +70,9 @@ def test_no_sends_nothing_and_yes_goes_on(command: Command, service: Service) ->
     assert "[y/N]" not in told
 
 
-def test_while_it_asks_another_run_does_the_work(command: Command, service: Service) -> None:
+def test_another_run_can_work_while_the_question_is_open(
+    command: Command, service: Service
+) -> None:
     others = []
 
     def by_cron() -> None:
@@ -85,9 +87,7 @@ def test_while_it_asks_another_run_does_the_work(command: Command, service: Serv
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_a_run_that_has_begun_meanwhile_is_not_disturbed(
-    command: Command, service: Service
-) -> None:
+def test_answer_is_refused_while_another_run_works(command: Command, service: Service) -> None:
     service.set_faults("word:status")  # still running, until that is taken away
     others = []
 
@@ -105,7 +105,9 @@ def test_a_run_that_has_begun_meanwhile_is_not_disturbed(
     assert list(service.paid().values()) == [1] * 8
 
 
-def test_what_comes_in_while_it_asks_is_asked_about(command: Command, service: Service) -> None:
+def test_items_added_during_the_question_are_asked_about(
+    command: Command, service: Service
+) -> None:
     text = command.manifest.read_text().partition("prompts:\n")[0]
     command.manifest.write_text(text + "items_from: cards.csv\n")
     rows = command.folder / "cards.csv"
@@ -131,9 +133,7 @@ def test_what_comes_in_while_it_asks_is_asked_about(command: Command, service: S
     assert service.ledger()["totals"]["submissions"] == 0
 
 
-def test_what_another_run_brings_in_while_it_asks_is_asked_about(
-    command: Command, service: Service
-) -> None:
+def test_items_another_run_adds_are_asked_about(command: Command, service: Service) -> None:
     text = command.manifest.read_text().partition("prompts:\n")[0]
     command.manifest.write_text(text + "items_from: cards.csv\n")
     rows = command.folder / "cards.csv"
@@ -152,7 +152,7 @@ def test_what_another_run_brings_in_while_it_asks_is_asked_about(
     assert len(service.ledger()["submissions"]) == 1
 
 
-def test_the_end_of_input_is_no(command: Command, service: Service) -> None:
+def test_end_of_input_counts_as_no(command: Command, service: Service) -> None:
     code, _ = on_a_terminal(command, "\x04")
 
     assert code == 3
@@ -160,14 +160,16 @@ def test_the_end_of_input_is_no(command: Command, service: Service) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--yes"], ["--json"], ["--rehearse"]])
-def test_these_never_ask(command: Command, service: Service, arguments: list[str]) -> None:
+def test_yes_json_and_rehearse_never_ask(
+    command: Command, service: Service, arguments: list[str]
+) -> None:
     code, told = on_a_terminal(command, "n\n", *arguments)
 
     assert code == 0
     assert "[y/N]" not in told
 
 
-def test_below_the_threshold_nobody_is_asked(command: Command, service: Service) -> None:
+def test_cost_below_the_threshold_is_not_asked_about(command: Command, service: Service) -> None:
     text = command.manifest.read_text()
     command.manifest.write_text(text.replace("limits: {", "limits: {confirm_above: 80 CNY, "))
 
@@ -178,18 +180,14 @@ def test_below_the_threshold_nobody_is_asked(command: Command, service: Service)
     assert "[y/N]" not in told
 
 
-def test_without_a_terminal_the_head_is_told_and_nobody_is_asked(
-    command: Command, service: Service
-) -> None:
+def test_preview_without_a_terminal_asks_nothing(command: Command, service: Service) -> None:
     result = command("run")
 
     assert result.returncode == 0
     assert result.stderr.startswith("cards: 8 items: 8 new\n8 creates, 80.00 CNY, at least ")
 
 
-def test_the_head_of_a_later_run_counts_what_stands_where(
-    command: Command, service: Service
-) -> None:
+def test_preview_of_a_later_run_counts_statuses(command: Command, service: Service) -> None:
     command("run")
     write_manifest(command.manifest, 6)
     command.manifest.write_text(command.manifest.read_text() + "  - one more horse\n")

@@ -78,7 +78,7 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path,
     try:
         copied = _copy(folder, chosen, notes, to)
     except OSError as error:
-        raise UsageError(f"cannot write to {to}: {error}") from None
+        raise UsageError(f"cannot write to {to}: {error.strerror or error}") from None
     say_either(f"{counted(copied, 'file')} copied to {to}", f"已复制 {copied} 个文件到 {to}")
     absent = set(names).difference(*map(_names_of, chosen))
     for name in sorted(absent):

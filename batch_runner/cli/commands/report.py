@@ -46,5 +46,5 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool) -> int:
     try:
         print_line(str(write_report(folder.root)))
     except OSError as error:
-        raise UsageError(f"cannot write the report: {error}") from None
+        raise UsageError(f"cannot write the report: {error.strerror or error}") from None
     return 0

@@ -115,6 +115,7 @@ class SqliteManifestDiff:
         if self._named:
             return
         self._named = True
+        self._read("DROP TABLE IF EXISTS temp.named")  # of an earlier comparison
         self._read("CREATE TEMP TABLE named (row INTEGER PRIMARY KEY, import_number, id, name)")
         for row in range(0, self._last, NAMES):
             self._read(_COPY_NAMES, (row, min(row + NAMES, self._last)))

@@ -1,4 +1,4 @@
-"""No change waits for ever for the thread of the journal, however the two threads take turns."""
+"""Every operation is committed, however the two threads take turns."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from contextlib import closing
 
 import pytest
 
-from batch_runner.journal.sqlite import group_commit as commit
+from batch_runner.journal.sqlite import group_commit
 from batch_runner.journal.sqlite.group_commit import GroupCommit
 
 #: Seconds after which something hangs, however slow the machine.
-PATIENCE = 250.0
+HANGS = 250.0
 
 
 @pytest.fixture
 def _restless_threads() -> Iterator[None]:
-    """Let the threads take turns within a line of code, as a busy machine does now and then."""
+    """Switch threads within lines of code, as a busy machine sometimes does."""
     usual = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     yield
@@ -31,14 +31,14 @@ def _read(connection: sqlite3.Connection) -> int:
 
 
 @pytest.mark.usefixtures("_restless_threads")
-def test_what_is_queued_as_the_thread_finds_the_queue_empty_is_not_left_there() -> None:
+def test_operation_queued_as_the_thread_goes_idle_is_run() -> None:
     async def work() -> int:
         with closing(
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         ) as connection:
             commits = GroupCommit(connection)
             try:
-                async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+                async with asyncio.timeout(HANGS), asyncio.TaskGroup() as group:
                     tasks = [group.create_task(submit(commits, n)) for n in range(30)]
             finally:
                 commits.close()
@@ -55,13 +55,13 @@ def test_what_is_queued_as_the_thread_finds_the_queue_empty_is_not_left_there() 
     assert asyncio.run(work()) == 30 * 500
 
 
-def test_what_comes_soon_after_a_commit_shares_the_next_one_which_closing_does_not_lose() -> None:
+def test_close_flushes_operations_batched_after_a_commit() -> None:
     async def work() -> tuple[int, int]:
         commits: list[None] = []
         with closing(
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         ) as connection:
-            journal = GroupCommit(connection, lambda: commits.append(None), pause=PATIENCE * 100)
+            journal = GroupCommit(connection, lambda: commits.append(None), pause=HANGS * 100)
             await journal.submit(_read)
             later = []
             for _ in range(10):
@@ -73,7 +73,7 @@ def test_what_comes_soon_after_a_commit_shares_the_next_one_which_closing_does_n
     assert asyncio.run(work()) == (2, 10)
 
 
-def test_what_nobody_waits_for_goes_with_the_next_change_or_soon_by_itself(
+def test_deferred_operation_joins_the_next_or_runs_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def work() -> list[int]:
@@ -82,8 +82,7 @@ def test_what_nobody_waits_for_goes_with_the_next_change_or_soon_by_itself(
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         ) as connection:
             journal = GroupCommit(connection, lambda: commits.append(0), pause=0.0)
-            # Long enough for a machine that is busy with something else meanwhile.
-            monkeypatch.setattr(commit, "PATIENCE", PATIENCE)
+            monkeypatch.setattr(group_commit, "DEFER_SECONDS", HANGS)
             together = journal.submit(_read, deferrable=True)
             await asyncio.sleep(0.01)
             assert not journal.busy
@@ -92,10 +91,10 @@ def test_what_nobody_waits_for_goes_with_the_next_change_or_soon_by_itself(
             assert together.done()
             after_one = len(commits)
             await asyncio.sleep(0.01)  # the thread sleeps again
-            monkeypatch.setattr(commit, "PATIENCE", 0.01)
-            async with asyncio.timeout(PATIENCE):
+            monkeypatch.setattr(group_commit, "DEFER_SECONDS", 0.01)
+            async with asyncio.timeout(HANGS):
                 await journal.submit(_read, deferrable=True)
-            monkeypatch.setattr(commit, "PATIENCE", PATIENCE)
+            monkeypatch.setattr(group_commit, "DEFER_SECONDS", HANGS)
             alone = len(commits)
             left = journal.submit(_read, deferrable=True)
             journal.close()

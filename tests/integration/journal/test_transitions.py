@@ -1,8 +1,7 @@
-"""Moves that share a statement, and files that share a call: each as if it were alone."""
+"""Moves that share a statement have the outcome that each would have alone."""
 
 from __future__ import annotations
 
-import io
 import random
 import sqlite3
 from contextlib import closing
@@ -10,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image
 
-from batch_runner.errors import FileRejected, IllegalTransition, JournalError
-from batch_runner.jobdir.paths import JobFolder
+from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import TaskIdTaken
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.transitions import Move, Moves, apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
-from batch_runner.storage.partial_file import PartialFile
-from batch_runner.storage.placing import Placement, place_all
 from tests.harness import an_item, some_items
 
 ITEMS = 12
@@ -42,7 +37,7 @@ def a_change(dice: random.Random, number: int) -> Change:
     event = dice.choice([event for event in Event if event is not Event.LISTED])
     has_id = event in (Event.SUBMIT_CONFIRMED, Event.ATTACHED)
     return Change(
-        key=key(dice.randrange(ITEMS + 1)),  # one of them unknown
+        key=key(dice.randrange(ITEMS + 1)),  # one of them is unknown
         event=event,
         task_id=f"{number:032x}" if has_id else None,
         reason=dice.choice([None, "why", "马"]),
@@ -61,7 +56,7 @@ def found_in(connection: sqlite3.Connection) -> list[Any]:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_moves_made_together_are_the_moves_made_one_by_one(tmp_path: Path, seed: int) -> None:
+def test_grouped_moves_equal_moves_one_by_one(tmp_path: Path, seed: int) -> None:
     dice = random.Random(seed)
     alone, together = a_journal(tmp_path / "alone"), a_journal(tmp_path / "together")
     with closing(alone), closing(together):
@@ -71,7 +66,7 @@ def test_moves_made_together_are_the_moves_made_one_by_one(tmp_path: Path, seed:
             moves = [*started, *moves]
             wanted = [wrong for move in moves if (wrong := error_of(alone, move))]
             errors = [type(error) for error in apply_all(together, moves) if error]
-            # Other items' moves may have gone before: whose mistake it is stays the same.
+            # The order between items may differ, the errors of each item do not.
             assert sorted(map(str, errors)) == sorted(map(str, wanted))
             assert found_in(together) == found_in(alone)
 
@@ -84,7 +79,7 @@ def error_of(connection: sqlite3.Connection, move: Move) -> type[Exception] | No
     return None
 
 
-def test_items_that_go_to_their_end_together_leave_the_same_history(tmp_path: Path) -> None:
+def test_grouped_moves_to_done_leave_the_same_history(tmp_path: Path) -> None:
     alone, together = a_journal(tmp_path / "alone"), a_journal(tmp_path / "together")
     life = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_COMPLETED, Event.PLACED)
     with closing(alone), closing(together):
@@ -102,7 +97,7 @@ def test_items_that_go_to_their_end_together_leave_the_same_history(tmp_path: Pa
         assert {row[0] for row in placed} == {f"{n:032x}" for n in range(ITEMS)}
 
 
-def test_one_wrong_move_in_a_group_changes_nothing_and_disturbs_nobody(tmp_path: Path) -> None:
+def test_illegal_move_in_a_group_changes_nothing(tmp_path: Path) -> None:
     with closing(a_journal(tmp_path / "journal")) as connection:
         start = [Move(Change(key=key(n), event=Event.SUBMIT_STARTED), 1.0) for n in range(5)]
         assert apply_all(connection, start) == [None] * 5
@@ -118,7 +113,7 @@ def test_one_wrong_move_in_a_group_changes_nothing_and_disturbs_nobody(tmp_path:
 
 
 @pytest.mark.parametrize("later", [key(1), "no-such-item"])
-def test_of_moves_that_belong_together_none_happens_alone(tmp_path: Path, later: str) -> None:
+def test_moves_together_are_all_made_or_none(tmp_path: Path, later: str) -> None:
     first = Move(Change(key=key(0), event=Event.SUBMIT_STARTED), 1.0)
     wrong = Move(Change(key=later, event=Event.PLACED), 1.0)
     right = Move(Change(key=key(0), event=Event.SUBMIT_REJECTED), 1.0)
@@ -133,7 +128,7 @@ def test_of_moves_that_belong_together_none_happens_alone(tmp_path: Path, later:
         assert tuple(row.fetchone()) == ("rejected", 0)
 
 
-def test_a_task_id_given_to_two_items_of_a_group_belongs_to_the_first(tmp_path: Path) -> None:
+def test_task_id_twice_in_a_group_goes_to_the_first_item(tmp_path: Path) -> None:
     with closing(a_journal(tmp_path / "journal")) as connection:
         apply_all(connection, [Move(Change(key=key(n), event=Event.SUBMIT_STARTED), 1.0)
                                for n in range(4)])  # fmt: skip
@@ -147,27 +142,3 @@ def test_a_task_id_given_to_two_items_of_a_group_belongs_to_the_first(tmp_path: 
         assert [type(error) for error in errors if error] == [TaskIdTaken]
         rows = connection.execute("SELECT task_id FROM items ORDER BY key LIMIT 4").fetchall()
         assert [row[0] for row in rows] == ["a" * 32, "b" * 32, None, "c" * 32]
-
-
-def test_a_bad_file_does_not_harm_those_that_are_placed_with_it(tmp_path: Path) -> None:
-    folder = JobFolder(tmp_path / "out")
-    folder.prepare()
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(file, "PNG")
-    good = file.getvalue()
-    placings = []
-    for name, data in (("a", good), ("b", good[:-5]), ("c", good)):
-        part = PartialFile(folder, max_bytes=1_000_000)
-        part.write(data)
-        placings.append(Placement(part, name))
-
-    place_all(folder, placings)
-
-    assert (placings[0].outcome().name, placings[2].outcome().name) == ("a.png", "c.png")
-    with pytest.raises(FileRejected):
-        placings[1].outcome()
-    assert sorted(path.name for path in folder.root.glob("*.*") if path.is_file()) == [
-        "a.png",
-        "c.png",
-    ]
-    assert not list(folder.parts.iterdir())

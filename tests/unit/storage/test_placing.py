@@ -260,3 +260,17 @@ def test_failed_close_does_not_keep_others_from_discard(
     assert len(closed) == 2
     assert set(results(folder)) == {"red.png", "blue.png"}
     assert list(folder.parts.iterdir()) == []
+
+
+def test_damaged_file_does_not_affect_files_placed_with_it(folder: JobFolder) -> None:
+    good = png_bytes()
+    contents = {"a": good, "b": good[:-5], "c": good}
+    placements = [Placement(partial_file(folder, data), name) for name, data in contents.items()]
+
+    place_all(folder, placements)
+
+    assert [placements[n].outcome().name for n in (0, 2)] == ["a.png", "c.png"]
+    with pytest.raises(FileRejected):
+        placements[1].outcome()
+    assert results(folder).keys() == {"a.png", "c.png"}
+    assert not list(folder.parts.iterdir())

@@ -1,0 +1,736 @@
+"""What every journal must do. A second implementation is one more `param` of `host`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import repeat
+from pathlib import Path
+from typing import NoReturn, Protocol
+
+import pytest
+
+from batch_runner.errors import IllegalTransition, JournalError
+from batch_runner.journal import (
+    Change,
+    EventRow,
+    ItemImport,
+    ItemRow,
+    JobStore,
+    Journal,
+    JournalReader,
+    RunJournal,
+    TaskIdTaken,
+    open_reader,
+)
+from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.models import ItemSpec, PlacedFile
+from tests.harness import an_item, some_items
+
+pytestmark = pytest.mark.anyio
+
+NOW = 1_780_000_000.0
+FILE = PlacedFile(name="card-0.png", size=3, sha256="a" * 64, media_type="image/png")
+#: More items than any implementation reads, writes or commits at a time.
+MANY = 1203
+FIGURES = {
+    "submissions": 2,
+    "polls": 9,
+    "limited": 1,
+    "retries": 0,
+    "samples": [[60, 2, 9, 1, 2]],
+}
+
+
+class Store(JobStore, RunJournal, Protocol):
+    """A journal that is open for writing."""
+
+
+class Host(Protocol):
+    """An implementation: one journal of the job `cards`, written at the time NOW."""
+
+    def create(self) -> Store: ...
+
+    def open(self) -> Store: ...
+
+    def reader(self) -> JournalReader: ...
+
+
+class SqliteHost:
+    def __init__(self, root: Path) -> None:
+        self._path = root / ".batch" / "journal.sqlite"
+        self._path.parent.mkdir()
+
+    def create(self) -> Store:
+        return Journal.create(
+            self._path,
+            job="cards",
+            provider="baicai",
+            origin="http://service",
+            wall_clock=lambda: NOW,
+        )
+
+    def open(self) -> Store:
+        return Journal.open(self._path, wall_clock=lambda: NOW)
+
+    def reader(self) -> JournalReader:
+        return open_reader(self._path)
+
+
+@pytest.fixture(params=[SqliteHost])
+def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
+    made: Host = request.param(tmp_path)
+    return made
+
+
+@pytest.fixture
+def journal(host: Host) -> Iterator[Store]:
+    journal = host.create()
+    yield journal
+    journal.close()
+
+
+def key(number: int) -> str:
+    return an_item(number).key
+
+
+def task(number: int) -> str:
+    return key(number)[::-1]
+
+
+def apply(journal: Store, *events: Event, number: int = 0) -> None:
+    """Apply these events to an item, one after the other."""
+    for event in events:
+        task_id = task(number) if event in (Event.SUBMIT_CONFIRMED, Event.ATTACHED) else None
+        journal.apply(Change(key=key(number), event=event, task_id=task_id, reason="because"))
+
+
+def items(host: Host) -> list[ItemRow]:
+    with host.reader() as reader:
+        return list(reader.items())
+
+
+def statuses(host: Host) -> list[ItemStatus]:
+    return [row.status for row in items(host)]
+
+
+def listed(host: Host) -> list[str]:
+    return [row.id for row in items(host) if row.listed]
+
+
+def events(host: Host, number: int = 0) -> list[EventRow]:
+    with host.reader() as reader:
+        return reader.events(key(number))
+
+
+def never() -> NoReturn:
+    raise AssertionError("the manifest was read")
+
+
+def unread() -> Iterator[ItemSpec]:
+    yield never()
+
+
+# The job and its import.
+
+
+def test_new_journal_has_its_job_and_no_items(host: Host, journal: Store) -> None:
+    with host.reader() as reader:
+        job = reader.job()
+        assert (job.name, job.provider, job.origin) == ("cards", "baicai", "http://service")
+        assert (job.created_at, reader.spent(), list(reader.items())) == (NOW, 0, [])
+    assert journal.job()["id"] == job.id
+    assert journal.last_event == 0
+
+
+def test_import_stores_items_in_manifest_order(host: Host, journal: Store) -> None:
+    imported = journal.import_items(reversed(some_items(MANY)), manifest="cards.yaml")
+
+    assert (imported.new, imported.known, imported.unlisted) == (MANY, 0, 0)
+    assert [row.position for row in items(host)] == list(range(MANY))
+    assert set(statuses(host)) == {ItemStatus.PENDING}
+    assert [event.event for event in events(host)] == ["listed"]
+
+
+def test_imported_item_is_read_back_unchanged(host: Host, journal: Store) -> None:
+    journal.import_items([an_item(prompt="马年大吉 \x00 'quoted'", attempts=3)])
+
+    (row,) = items(host)
+    assert (row.prompt, row.attempts, row.attempt) == ("马年大吉 \x00 'quoted'", 3, 0)
+    assert row.params == {"6": {"text": "马年大吉 \x00 'quoted'"}}
+    assert (row.task_id, row.files, row.reason, row.listed) == (None, (), None, True)
+
+
+def test_second_import_keeps_known_and_unlists_missing(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(3))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
+
+    imported = journal.import_items([an_item(0), an_item(2), an_item(3)])
+
+    assert (imported.new, imported.known, imported.unlisted) == (1, 2, 1)
+    assert listed(host) == ["item-0", "item-2", "item-3"]
+    assert items(host)[0].task_id == task(0)
+    assert len(events(host)) == 3
+
+
+def test_item_that_returns_to_the_manifest_is_listed_again(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(2))
+    journal.import_items([an_item(0)])
+
+    journal.import_items(some_items(2))
+
+    assert listed(host) == ["item-0", "item-1"]
+    assert [event.event for event in events(host, 1)] == ["listed"]
+
+
+def test_import_updates_what_the_manifest_decides(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(2))
+    changed = [
+        replace(an_item(1), position=0, source="cards.yaml:2", attempts=4, variables={"a": "b"}),
+        replace(an_item(0), position=1, id="first", name="first", prompt="other"),
+    ]
+
+    journal.import_items(changed)
+
+    one, other = items(host)
+    assert (one.id, one.source, one.attempts) == ("item-1", "cards.yaml:2", 4)
+    assert one.variables == {"a": "b"}
+    assert (other.id, other.name, other.prompt) == ("first", "first", "other")
+    assert (len(events(host, 0)), len(events(host, 1))) == (1, 1)
+
+
+def test_unlisted_items_count_only_while_they_may_cost(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(4))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, number=1)
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, Event.DROPPED, number=2)
+
+    journal.import_items([an_item(0)])
+
+    counts = {status: count for status, count in journal.counts_now().items() if count}
+    assert counts == {ItemStatus.PENDING: 1, ItemStatus.HELD: 1}
+    assert len(items(host)) == 4
+    with host.reader() as reader:
+        assert reader.counts() == journal.counts_now()
+
+
+def test_failed_import_changes_nothing(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1), fingerprint=lambda: "a")
+    told: list[int] = []
+    journal.watch_high_water(told.append)
+
+    def broken() -> Iterator[ItemSpec]:
+        yield from some_items(MANY)
+        raise UnicodeError("the manifest cannot be read")
+
+    with pytest.raises(UnicodeError):
+        journal.import_items(broken(), manifest="other.yaml", fingerprint=lambda: "b")
+    journal.tell_high_water()
+
+    assert listed(host) == ["item-0"]
+    with host.reader() as reader:
+        assert reader.job().manifest == ""
+    assert told == [1]
+    with pytest.raises(AssertionError):
+        journal.import_items(unread(), fingerprint=lambda: "b")
+    journal.import_items(unread(), fingerprint=lambda: "a")
+
+
+def test_unchanged_fingerprint_skips_the_import(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(3), fingerprint=lambda: "a")
+    before = items(host)
+
+    imported = journal.import_items(
+        unread(), manifest="b.yaml", price="1 CNY", fingerprint=lambda: "a"
+    )
+
+    assert (imported.new, imported.known, imported.unlisted) == (0, 3, 0)
+    assert items(host) == before
+    with host.reader() as reader:
+        assert (reader.job().manifest, reader.job().price) == ("b.yaml", "1 CNY")
+        assert reader.compared(unread(), "a") is None
+
+
+@pytest.mark.parametrize("between", ["b", None])
+def test_fingerprint_of_an_earlier_import_is_forgotten(
+    between: str | None, host: Host, journal: Store
+) -> None:
+    journal.import_items(some_items(3), fingerprint=lambda: "a")
+    journal.import_items(some_items(2), fingerprint=lambda: between)
+
+    journal.import_items(some_items(3), fingerprint=lambda: "a")
+
+    assert len(listed(host)) == 3
+
+
+def test_manifest_changed_during_import_is_read_again(journal: Store) -> None:
+    told = iter("abb")
+    journal.import_items(some_items(2), fingerprint=lambda: next(told))
+
+    for mark in "ab":
+        with pytest.raises(AssertionError, match="was read"):
+            journal.import_items(unread(), fingerprint=repeat(mark).__next__)
+
+
+def test_manifest_changed_after_its_check_is_read_again(host: Host, journal: Store) -> None:
+    marks = ["a"]
+    checked = ItemImport(lambda: some_items(2 if marks[-1] == "a" else 3))
+    checked.check(marks[-1])
+    marks.append("b")
+
+    journal.import_items(checked, fingerprint=lambda: marks[-1])
+
+    assert len(listed(host)) == 3
+
+
+# Events.
+
+
+def test_events_lead_an_item_to_done(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_COMPLETED)
+    journal.apply(Change(key=key(0), event=Event.PLACED, files=(FILE,)))
+
+    (row,) = items(host)
+    assert (row.status, row.task_id, row.attempt) == (ItemStatus.DONE, task(0), 1)
+    assert row.files == (FILE,)
+    assert row.started_at == row.submitted_at == row.completed_at == row.done_at == NOW
+    assert [(event.event, event.attempt, event.task_id) for event in events(host)] == [
+        ("listed", 0, None),
+        ("submit_started", 1, None),
+        ("submit_confirmed", 1, task(0)),
+        ("task_completed", 1, task(0)),
+        ("placed", 1, task(0)),
+    ]
+    assert list(journal.placed()) == [(key(0), [FILE.name])]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "spent"),
+    [
+        (Event.SUBMIT_CONFIRMED, ItemStatus.SUBMITTED, 1),
+        (Event.SUBMIT_UNANSWERED, ItemStatus.HELD, 1),
+        (Event.SUBMIT_UNSENT, ItemStatus.PENDING, 0),
+        (Event.SUBMIT_REJECTED, ItemStatus.REJECTED, 0),
+    ],
+)
+def test_submission_counts_as_paid_unless_it_was_refused(
+    host: Host, journal: Store, outcome: Event, status: ItemStatus, spent: int
+) -> None:
+    journal.import_items(some_items(1))
+    apply(journal, Event.SUBMIT_STARTED)
+    assert journal.spent_now() == 1
+
+    apply(journal, outcome)
+
+    assert statuses(host) == [status]
+    assert journal.spent_now() == spent
+    with host.reader() as reader:
+        assert reader.spent() == spent
+        assert reader.paid_among([key(0), "none"]) == spent
+
+
+@pytest.mark.parametrize(
+    ("event", "status"),
+    [
+        (Event.UPLOAD_FAILED, ItemStatus.PENDING),
+        (Event.UPLOAD_REJECTED, ItemStatus.REJECTED),
+    ],
+)
+def test_upload_outcome_counts_no_attempt(
+    host: Host, journal: Store, event: Event, status: ItemStatus
+) -> None:
+    journal.import_items(some_items(1))
+
+    journal.apply(Change(key=key(0), event=event, reason="upload", message="too large"))
+
+    (row,) = items(host)
+    assert (row.status, row.attempt, row.reason, row.message) == (status, 0, "upload", "too large")
+    assert journal.spent_now() == 0
+
+
+def test_dropped_item_stays_paid(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, Event.DROPPED)
+
+    assert statuses(host) == [ItemStatus.DROPPED]
+    assert journal.spent_now() == 1
+    with host.reader() as reader:
+        assert reader.paid_among([key(0)]) == 1
+
+
+def test_new_attempt_forgets_the_task_but_not_its_cost(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_FAILED, Event.RETRIED)
+
+    apply(journal, Event.SUBMIT_STARTED)
+
+    (row,) = items(host)
+    assert (row.task_id, row.attempt, row.reason) == (None, 2, None)
+    assert journal.spent_now() == 2
+
+
+def test_illegal_event_changes_nothing(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+    before = items(host), events(host)
+
+    with pytest.raises(IllegalTransition, match="from pending by placed"):
+        journal.apply(Change(key=key(0), event=Event.PLACED, files=(FILE,)))
+
+    assert (items(host), events(host)) == before
+
+
+def test_event_of_an_unknown_item_is_refused(journal: Store) -> None:
+    with pytest.raises(JournalError, match=f"has no item {key(7)}"):
+        apply(journal, Event.SUBMIT_STARTED, number=7)
+
+
+def test_task_id_of_another_item_is_refused(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(2))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
+    apply(journal, Event.SUBMIT_STARTED, number=1)
+
+    with pytest.raises(TaskIdTaken, match="already belongs to item item-0"):
+        journal.apply(Change(key=key(1), event=Event.SUBMIT_CONFIRMED, task_id=task(0)))
+
+    assert statuses(host) == [ItemStatus.SUBMITTED, ItemStatus.SUBMITTING]
+
+
+# Between runs.
+
+
+def test_recover_lets_a_new_run_continue(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(5))
+    apply(journal, Event.SUBMIT_STARTED, number=1)
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, number=2)
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_COMPLETED, number=3)
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_UNKNOWN, number=4)
+
+    recovered = journal.recover()
+
+    assert (recovered.held, recovered.resumed) == (1, 2)
+    assert statuses(host) == [
+        ItemStatus.PENDING,
+        ItemStatus.HELD,
+        ItemStatus.SUBMITTED,
+        ItemStatus.SUBMITTED,
+        ItemStatus.SUBMITTED,
+    ]
+    held = items(host)[1]
+    assert (held.reason, held.attempt) == ("interrupted", 1)
+    assert "it may have been paid" in (held.message or "")
+
+
+def test_second_recover_changes_nothing(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+    apply(journal, Event.SUBMIT_STARTED)
+    journal.recover()
+    before = events(host)
+
+    recovered = journal.recover()
+
+    assert (recovered.held, recovered.resumed) == (0, 0)
+    assert events(host) == before
+
+
+def test_last_event_is_told_after_each_commit(journal: Store) -> None:
+    journal.import_items(some_items(2))
+    told: list[int] = []
+
+    journal.watch_high_water(told.append)
+    apply(journal, Event.SUBMIT_STARTED)
+    journal.tell_high_water()
+
+    assert told == [2, 3]
+    assert journal.last_event == 3
+
+
+def test_reopened_journal_has_everything(host: Host) -> None:
+    first = host.create()
+    first.import_items(some_items(2, attempts=3))
+    apply(first, Event.SUBMIT_STARTED)
+    first.keep_learned({"cards": "{}"})
+    first.close()
+
+    second = host.open()
+
+    assert second.last_event == 3
+    assert second.status_of(key(0)) is ItemStatus.SUBMITTING
+    assert second.status_of(key(9)) is None
+    assert second.learned() == {"cards": "{}"}
+    assert second.most_attempts() == 3
+    second.close()
+
+
+def test_ended_run_has_its_figures(host: Host, journal: Store) -> None:
+    number = journal.begin_run(pid=7, host="here")
+
+    journal.end_run(number, FIGURES, exit_code=0, message="all done")
+
+    with host.reader() as reader:
+        (run,) = reader.runs()
+    assert (run.run, run.pid, run.exit_code, run.message) == (1, 7, 0, "all done")
+    assert (run.started_at, run.ended_at) == (NOW, NOW)
+    assert (run.submissions, run.polls, run.samples) == (2, 9, [[60, 2, 9, 1, 2]])
+
+
+# The calls of a run.
+
+
+async def test_recorded_change_is_durable_when_awaited(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+    journal.start()
+
+    await journal.record(Change(key=key(0), event=Event.SUBMIT_STARTED))
+
+    assert statuses(host) == [ItemStatus.SUBMITTING]
+    journal.stop()
+
+
+async def test_deferrable_change_is_recorded_without_another(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+    journal.start()
+
+    await journal.record(Change(key=key(0), event=Event.SUBMIT_STARTED), deferrable=True)
+
+    assert statuses(host) == [ItemStatus.SUBMITTING]
+    journal.stop()
+
+
+async def test_many_changes_at_once_are_all_recorded(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(MANY))
+    journal.start()
+    changes = [Change(key=key(number), event=Event.SUBMIT_STARTED) for number in range(MANY)]
+
+    await asyncio.gather(*(journal.record(change) for change in changes))
+
+    assert statuses(host) == [ItemStatus.SUBMITTING] * MANY
+    journal.stop()
+
+
+async def test_cancelled_waiter_does_not_lose_its_change(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+    journal.start()
+
+    journal.record(Change(key=key(0), event=Event.SUBMIT_STARTED)).cancel()
+    journal.stop()
+
+    assert statuses(host) == [ItemStatus.SUBMITTING]
+
+
+async def test_illegal_change_does_not_affect_others(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(3))
+    journal.start()
+    moves = [Event.SUBMIT_STARTED, Event.PLACED, Event.SUBMIT_STARTED]
+    changes = [Change(key=key(number), event=event) for number, event in enumerate(moves)]
+
+    outcomes = await asyncio.gather(
+        *(journal.record(change) for change in changes), return_exceptions=True
+    )
+
+    assert [type(outcome) for outcome in outcomes] == [type(None), IllegalTransition, type(None)]
+    assert statuses(host) == [
+        ItemStatus.SUBMITTING,
+        ItemStatus.PENDING,
+        ItemStatus.SUBMITTING,
+    ]
+    journal.stop()
+
+
+async def test_further_changes_are_all_recorded_or_none(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(1))
+    journal.start()
+    started = Change(key=key(0), event=Event.SUBMIT_STARTED)
+    rejected = Change(key=key(0), event=Event.SUBMIT_REJECTED, reason="x", message="y")
+
+    with pytest.raises(IllegalTransition):
+        await journal.record(started, Change(key=key(0), event=Event.PLACED))
+    assert statuses(host) == [ItemStatus.PENDING]
+    await journal.record(started, rejected)
+
+    assert statuses(host) == [ItemStatus.REJECTED]
+    journal.stop()
+
+
+async def test_second_item_with_a_task_id_is_refused(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(2))
+    for number in range(2):
+        apply(journal, Event.SUBMIT_STARTED, number=number)
+    journal.start()
+    changes = [
+        Change(key=key(number), event=Event.SUBMIT_CONFIRMED, task_id=task(0))
+        for number in range(2)
+    ]
+
+    outcomes = await asyncio.gather(
+        *(journal.record(change) for change in changes), return_exceptions=True
+    )
+
+    assert outcomes[0] is None
+    assert isinstance(outcomes[1], TaskIdTaken)
+    assert statuses(host) == [ItemStatus.SUBMITTED, ItemStatus.SUBMITTING]
+    journal.stop()
+
+
+async def test_run_reads_pending_and_in_flight_items(journal: Store) -> None:
+    journal.import_items(some_items(5))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, number=1)
+    journal.start()
+
+    first = await journal.waiting(after=-1, limit=2)
+    rest = await journal.waiting(after=first[-1].position, limit=10)
+    one = await journal.waiting_one(key(3))
+    in_flight = await journal.in_flight(after="", limit=10)
+
+    assert [item.id for item in (*first, *rest)] == ["item-0", "item-2", "item-3", "item-4"]
+    assert (one.id, one.params) == ("item-3", an_item(3).params)
+    assert [(each.key, each.task_id, each.attempt) for each in in_flight] == [(key(1), task(1), 1)]
+    journal.stop()
+
+
+async def test_unlisted_item_is_not_submitted_again(journal: Store) -> None:
+    journal.import_items(some_items(2, attempts=3))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
+    journal.import_items([])
+    journal.start()
+
+    (task_in_flight,) = await journal.in_flight(after="", limit=10)
+
+    assert await journal.waiting(after=-1, limit=10) == []
+    assert (task_in_flight.attempt, task_in_flight.attempts) == (1, 1)
+    journal.stop()
+
+
+async def test_upload_result_is_reused_until_too_old(journal: Store) -> None:
+    journal.start()
+    assert await journal.upload_value("a" * 64, 0.0) is None
+
+    await journal.remember_upload("a" * 64, "2026/a.png")
+
+    assert await journal.upload_value("a" * 64, NOW) == "2026/a.png"
+    assert await journal.upload_value("a" * 64, NOW + 1) is None
+    journal.stop()
+
+
+async def test_figures_are_kept_during_the_run(host: Host, journal: Store) -> None:
+    number = journal.begin_run(pid=7, host="here")
+    journal.start()
+
+    await journal.note_run(number, FIGURES)
+
+    with host.reader() as reader:
+        (run,) = reader.runs()
+    assert (run.submissions, run.samples, run.ended_at) == (2, [[60, 2, 9, 1, 2]], None)
+    journal.stop()
+
+
+async def test_call_before_start_is_refused(journal: Store) -> None:
+    with pytest.raises(JournalError, match="has not been started"):
+        await journal.waiting(after=-1, limit=10)
+
+
+# Reading beside a run.
+
+
+async def test_reader_does_not_block_a_writer(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(MANY))
+    journal.start()
+
+    with host.reader() as reader:
+        rows = reader.items()
+        next(rows)
+        await journal.record(Change(key=key(MANY - 1), event=Event.SUBMIT_STARTED))
+        last = list(rows)[-1]
+
+    assert last.status is ItemStatus.SUBMITTING
+    journal.stop()
+
+
+def test_items_are_selected_by_status(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(MANY))
+    apply(journal, Event.SUBMIT_STARTED, number=7)
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, number=3)
+
+    with host.reader() as reader:
+        chosen = list(reader.items(ItemStatus.HELD, ItemStatus.SUBMITTING))
+        pending = list(reader.items(ItemStatus.PENDING))
+        one, none = reader.item(key(7)), reader.item("none")
+        oldest = reader.oldest_in_flight(10)
+
+    assert [row.id for row in chosen] == ["item-3", "item-7"]
+    assert len(pending) == MANY - 2
+    assert (one, none) == (chosen[1], None)
+    assert oldest == [chosen[1]]
+
+
+def test_recent_errors_and_counts_are_read_from_events(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(3))
+    life = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
+    apply(journal, *life, Event.TASK_FAILED, number=0)
+    apply(journal, *life, Event.TASK_COMPLETED, number=1)
+    journal.apply(Change(key=key(2), event=Event.SUBMIT_STARTED))
+    journal.apply(Change(key=key(2), event=Event.SUBMIT_UNSENT, reason="http-429"))
+
+    with host.reader() as reader:
+        errors = reader.recent_errors(10, NOW)
+        counts = reader.event_counts(NOW)
+        times = reader.service_times(10)
+        later = reader.recent_errors(10, NOW + 1), reader.event_counts(NOW + 1)
+
+    assert [(name, event.event) for name, event in errors] == [("item-0", "task_failed")]
+    assert ("submit_started", "because", 2, NOW) in counts
+    assert ("submit_unsent", "http-429", 1, NOW) in counts
+    assert times == [0.0]
+    assert later == ([], [])
+
+
+def test_history_groups_the_newest_events_by_item(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(3))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED)
+    keys = [key(0), key(2), "none"]
+
+    with host.reader() as reader:
+        before = reader.history(100)
+        apply(journal, Event.DROPPED)
+        found, newest = before.of(keys), reader.history(3).of(keys)
+        after = reader.history(100).of(keys)
+
+    assert names_of(found) == {
+        key(0): ["listed", "submit_started", "submit_unanswered"],
+        key(2): ["listed"],
+    }
+    assert names_of(newest) == {key(0): ["submit_started", "submit_unanswered", "dropped"]}
+    assert names_of(after)[key(0)][-1] == "dropped"
+    assert after[key(0)] == events(host)
+
+
+def names_of(found: dict[str, list[EventRow]]) -> dict[str, list[str]]:
+    return {each: [event.event for event in rows] for each, rows in found.items()}
+
+
+def test_diff_tells_new_changed_and_unlisted_items(host: Host, journal: Store) -> None:
+    journal.import_items(some_items(4))
+    apply(journal, Event.SUBMIT_STARTED)
+    renewed = replace(an_item(9), id="item-1")  # takes the place of item-1
+    manifest = [an_item(0), renewed, an_item(3), an_item(8)]
+
+    with host.reader() as reader:
+        diff = reader.diff()
+        found = list(diff.differences(manifest))
+        compared = reader.compared(manifest, None)
+        unlisted = [diff.standing(row).id for row in diff.unlisted_rows()]
+
+    assert [one.status for one in found] == [
+        ItemStatus.SUBMITTING,
+        None,
+        ItemStatus.PENDING,
+        None,
+    ]
+    assert compared is not None
+    assert (compared.new, compared.changed, compared.unlisted) == (2, 1, 1)
+    assert (compared.other, compared.done) == (True, False)
+    assert unlisted == ["item-2"]
+    assert diff.replaced(found[1].row)
+    assert found[0].row is not None
+    assert diff.lists(found[0].row)

@@ -1,24 +1,24 @@
-"""Everything raised on purpose, sorted by what the caller should do.
+"""Every exception that is raised on purpose, by what the caller should do.
 
 ::
 
-    * BatchRunnerError           everything raised on purpose
-      x UsageError                 the operator can fix it; nothing was sent (exit 2)
-        + ManifestError              every problem of one manifest, each at its place
-        + FolderRefused              the output folder may not be used like this
+    * BatchRunnerError           every exception raised on purpose
+      x UsageError                 the user can fix it; nothing was sent (exit 2)
+        + ManifestError              every problem of one manifest, each with its location
+        + FolderRefused              the output folder cannot be used like this
       x JobLocked                  another run holds the job (exit 5)
-      x JournalError               the journal could not be read or written
+      x JournalError               the journal could not be read or written (exit 3)
         + JournalUnreadable          missing, damaged, or an older copy (exit 2)
           - JournalVersionMismatch     written by an older or a newer program (exit 2)
-        + Overtaken                  another run is at work on it
-      x ApiError                   one call to the service went wrong; its `failure` says how
-      x FileRejected               the bytes that came are not a whole file
-      x DiskFailed                 this machine cannot store what came
-    * IllegalTransition(RuntimeError)  a move that the lifecycle does not know: a bug of ours
+        + JournalConflict            another run has changed an item of this run
+      x ApiError                   one request to the service failed; its `failure` says how
+      x FileRejected               the downloaded bytes are not a complete, valid file
+      x DiskFailed                 this machine cannot store a file
+    * IllegalTransition(RuntimeError)  an event that the item's status does not allow: a bug
 
-An item's failure is data in the journal, not an exception that climbs. What reaches `run` ends
-the run. Foreign exceptions (aiohttp, sqlite3, yaml, OSError) are translated in the one module that
-owns the library, and their text never carries request headers.
+The failure of an item is data in the journal, not an exception. An exception that reaches `run`
+ends the run. Exceptions of libraries (aiohttp, sqlite3, yaml) and OSError are translated in the
+module that uses the library, and their text never contains request headers.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from batch_runner.util.text import width
 
 
 class BatchRunnerError(Exception):
-    """Everything raised on purpose."""
+    """Every exception raised on purpose."""
 
 
 class UsageError(BatchRunnerError):
-    """The operator can fix it; nothing was sent."""
+    """The user can fix it; nothing was sent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake in an input file, with its place (1-based) and the way out."""
+    """One mistake in an input file, with its location (1-based) and a hint."""
 
     path: str
     line: int
@@ -62,7 +62,7 @@ class Problem:
 
 
 class ManifestError(UsageError):
-    """Every problem of one manifest, each at its place."""
+    """Every problem of one manifest; `more` problems are not listed."""
 
     def __init__(self, problems: list[Problem], *, more: int = 0) -> None:
         self.problems = problems
@@ -74,7 +74,7 @@ class ManifestError(UsageError):
 
 
 class FolderRefused(UsageError):
-    """The output folder may not be used like this."""
+    """The output folder cannot be used like this."""
 
 
 class JobLocked(BatchRunnerError):
@@ -94,33 +94,33 @@ class JournalVersionMismatch(JournalUnreadable):
 
 
 class JournalConflict(JournalError):
-    """The journal has an item elsewhere than this run left it: another run is at work on it."""
+    """An item has another status than this run gave it: another run is working on the job."""
 
 
 class Failure(StrEnum):
-    """How a call to the service went wrong: the rows of the table in `retry`."""
+    """How a request failed; `retry_policy` decides by it. The value may be an item's reason."""
 
-    UNSENT = "unsent"  #: provably nothing left this machine: DNS, refused, TLS, connect timeout
-    NO_RESPONSE = "no-response"  #: bytes may have left, no readable answer came back
+    UNSENT = "unsent"  #: nothing was sent, for certain: DNS, refused, TLS, connect timeout
+    NO_RESPONSE = "no-response"  #: something may have been sent; no readable response
     AMBIGUOUS = (
-        "ambiguous"  #: 408, 409, 425, 5xx: an answer that does not say whether it was accepted
+        "ambiguous"  #: 408, 409, 425, 5xx: a response that leaves open whether it was accepted
     )
-    LIMITED = "limited"  #: 429 or a queue-full code: not accepted, come back later
-    REJECTED = "rejected"  #: other 4xx, or a success status with an error code: not accepted
+    LIMITED = "limited"  #: 429 or a queue-full code: not accepted, try again later
+    REJECTED = "rejected"  #: other 4xx, or an error code in a 2xx: not accepted
     NOT_FOUND = (
-        "not-found"  #: 404 or 410: the service does not know this task or file (yet, any more)
+        "not-found"  #: 404 or 410: this task or file is unknown to the service, now or for ever
     )
-    FORBIDDEN = "forbidden"  #: 401, 403 or a balance code: nothing will be accepted from us
-    REDIRECTED = "redirected"  #: 3xx, never followed with a key
-    LOCAL = "local"  #: this machine is out of something: disk, descriptors
+    FORBIDDEN = "forbidden"  #: 401, 403 or a balance code: nothing will be accepted
+    REDIRECTED = "redirected"  #: 3xx: never followed
+    LOCAL = "local"  #: this machine has run out of disk space, descriptors …
 
 
 class ApiError(BatchRunnerError):
-    """One call to the service went wrong.
+    """One request to the service failed.
 
-    `status` is the HTTP status, `code` the service's own, both None when no answer was read.
-    `retry_after` is in seconds, None when the service named no time. `candidate` is a task id seen
-    in an answer that could otherwise not be trusted.
+    `status` is the HTTP status, `code` the service's own; None: no response was read.
+    `retry_after` is in seconds; None: the service named no time. `candidate` is a task id in a
+    response that is otherwise unreadable; None: there was none.
     """
 
     def __init__(
@@ -142,12 +142,12 @@ class ApiError(BatchRunnerError):
 
 
 class FileRejected(BatchRunnerError):
-    """The bytes that came are not a whole file of a known kind."""
+    """The downloaded bytes are not a complete, valid file."""
 
 
 class DiskFailed(BatchRunnerError):
-    """This machine cannot store what came: full, read-only, out of descriptors."""
+    """This machine cannot store a file: disk full, read-only, out of descriptors."""
 
 
 class IllegalTransition(RuntimeError):
-    """A move that the lifecycle does not know: a bug of ours. Nothing was changed."""
+    """An event that the item's status does not allow: a bug. Nothing was changed."""

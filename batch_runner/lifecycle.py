@@ -1,21 +1,20 @@
-"""An item's life: every status, every event, and the only table of legal moves.
+"""The life of an item: its statuses, its events, and the only table of legal moves.
 
-Rule: whatever changes the status of an item goes through `advance`, and everything about which
-move is legal stands in this file. The journal stores the values of these enums and nothing else.
+Every change of a status goes through `advance`. The journal stores the values of these enums.
 
 ::
 
     pending ──→ submitting ──→ submitted ──→ downloading ──→ done
        ↑            │              │              │
-       ├── unsent ──┤              │              └──→ download_pending   paid; task id kept
-       │            ├──→ held ─┐   └──→ failed      the service gave up (paid or not: unknown)
-       │            │          └──→ dropped         the user gave up; counted as paid
-       │            └──→ rejected                   the service said no; not paid
+       ├── unsent ──┤              ├──────────────┼──→ failed            the service gave up
+       │            │              └──────────────┴──→ download_pending  paid; no files yet
+       │            ├──→ rejected           the service said no; not paid
+       │            └──→ held ──→ dropped   the user gave up; counts as paid
        └── the user, or `attempts`, allows another attempt
 
 `submitting` is committed before the first byte of a submission leaves, and left only when its
-outcome is committed. So a crash leaves at most the submissions on the wire in `submitting`; each
-may have been paid, and recovery makes each of them `held`, for the user to decide.
+outcome is committed. A crash therefore leaves at most the submissions on the wire in `submitting`;
+each may have been paid, so recovery makes it `held`, and the user decides.
 """
 
 from __future__ import annotations
@@ -29,24 +28,22 @@ from batch_runner.errors import IllegalTransition
 class ItemStatus(StrEnum):
     """Where an item stands."""
 
-    PENDING = "pending"  #: waits for its create request
-    SUBMITTING = "submitting"  #: its create may be on the wire
-    SUBMITTED = "submitted"  #: paid; waits for the service to finish its task
-    DOWNLOADING = "downloading"  #: the service has finished; the files are on their way
-    DONE = "done"  #: every file verified and under its final name
-    FAILED = "failed"  #: the service gave up on the task
-    REJECTED = "rejected"  #: the service said no to the create; not paid
-    HELD = "held"  #: a create left and its answer was never seen; waits for a person
-    DOWNLOAD_PENDING = (
-        "download_pending"  #: paid, its files could not be had; waits for the next run
-    )
-    DROPPED = "dropped"  #: given up by the user; counted as paid
+    PENDING = "pending"  #: to be submitted
+    SUBMITTING = "submitting"  #: its submission may be on the wire
+    SUBMITTED = "submitted"  #: paid; the service has not finished its task
+    DOWNLOADING = "downloading"  #: its task is completed; its files are being downloaded
+    DONE = "done"  #: every file is verified and under its final name
+    FAILED = "failed"  #: the service gave up on the task; whether it was paid is unknown
+    REJECTED = "rejected"  #: the service said no; not paid
+    HELD = "held"  #: a submission got no answer and may have been paid; the user decides
+    DOWNLOAD_PENDING = "download_pending"  #: paid, without its files; every run tries again
+    DROPPED = "dropped"  #: given up by the user; counts as paid
 
 
-#: Statuses between a create's start and the files' place: a task, or one that may be, is under way.
+#: Statuses between the start of a submission and the files: there is, or may be, a task.
 UNDERWAY = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING)
 
-#: Statuses that a run ends in when it was stopped early, or when a task outlasted it.
+#: Statuses in which a run leaves items when it is stopped early, or when a task outlasts it.
 UNFINISHED = (
     ItemStatus.PENDING,
     ItemStatus.SUBMITTING,
@@ -56,7 +53,7 @@ UNFINISHED = (
 
 
 class Event(StrEnum):
-    """What can happen to an item. The value is stored in the journal."""
+    """What can happen to an item."""
 
     LISTED = "listed"  # (new) -> pending
     UPLOAD_FAILED = "upload_failed"  # pending -> pending: an input file was not taken; next run
@@ -69,9 +66,7 @@ class Event(StrEnum):
     SUBMIT_INTERRUPTED = "submit_interrupted"  # submitting -> held: found after a crash
     TASK_COMPLETED = "task_completed"  # submitted -> downloading
     TASK_FAILED = "task_failed"  # submitted or downloading -> failed
-    TASK_UNKNOWN = (
-        "task_unknown"  # submitted -> download_pending: unknown to the service for too long
-    )
+    TASK_UNKNOWN = "task_unknown"  # submitted -> download_pending: unknown to the service
     DOWNLOAD_FAILED = "download_failed"  # downloading -> download_pending
     DOWNLOAD_INTERRUPTED = "download_interrupted"  # downloading -> submitted: found after a crash
     DOWNLOAD_RESUMED = "download_resumed"  # download_pending -> submitted: a later run tries again
@@ -80,9 +75,9 @@ class Event(StrEnum):
     RETRIED = "retried"  # failed, rejected or dropped -> pending: may be paid again
     ATTACHED = "attached"  # held -> submitted: the task id was found
     CORRECTED = "corrected"  # submitted -> submitted: another task id was found
-    # By a person, from held; or from submitted, where the task cannot be had.
-    RESUBMITTED = "resubmitted"  # -> pending: it is accepted that it may be paid again
-    DROPPED = "dropped"  # -> dropped: it is given up
+    # By the user, from held; or from submitted, when the task cannot be downloaded.
+    RESUBMITTED = "resubmitted"  # -> pending: may be paid again, as the user accepts
+    DROPPED = "dropped"  # -> dropped
 
 
 _S, _E = ItemStatus, Event
@@ -126,10 +121,10 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
     },
 }
 
-#: The only moves back to a new create: each may cost money again.
+#: The only events that lead to a new submission of what may have been paid.
 PAYS_AGAIN = frozenset({Event.RETRIED, Event.RESUBMITTED})
 
-#: What the start of a run does with an item that an earlier run left behind; None leaves it.
+#: What the start of a run does to an item that an earlier run left in a status; None: nothing.
 RECOVERY: dict[ItemStatus, Event | None] = {
     _S.PENDING: None,
     _S.SUBMITTING: _E.SUBMIT_INTERRUPTED,
@@ -143,13 +138,13 @@ RECOVERY: dict[ItemStatus, Event | None] = {
     _S.HELD: None,
 }
 
-#: Statuses in which the money of the latest create must be assumed spent.
+#: Statuses in which the latest submission must be assumed paid.
 ASSUMED_PAID = frozenset(ItemStatus) - {_S.PENDING, _S.REJECTED}
 
-#: The reason of an unfetched item whose task the service knows no more.
-TASK_FORGOTTEN = "task-unknown"
-#: The reasons of an unfetched item that was done: a file of it is not there, or not whole.
-FILE_GONE, FILE_DAMAGED = "file-missing", "damaged"
+#: The reason of a download_pending item whose task is unknown to the service.
+TASK_UNKNOWN = "task-unknown"
+#: The reasons of a download_pending item that was done: a file is missing, or damaged.
+FILE_MISSING, FILE_DAMAGED = "file-missing", "damaged"
 
 #: Statuses that no run leaves by itself.
 SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REJECTED, _S.HELD, _S.DROPPED})

@@ -19,7 +19,7 @@ from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal import Change
-from batch_runner.lifecycle import TASK_FORGOTTEN, Event
+from batch_runner.lifecycle import TASK_UNKNOWN, Event
 from batch_runner.models import InFlight, TaskReport, TaskState
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ class Poller:
         change = Change(
             key=task.key,
             event=Event.TASK_UNKNOWN,
-            reason=TASK_FORGOTTEN,
+            reason=TASK_UNKNOWN,
             message=f"paid, but the service does not know task {task.task_id}: {error}",
         )
         await self._recorder.try_record(change)

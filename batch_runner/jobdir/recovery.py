@@ -9,7 +9,7 @@ from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import TaskIdTaken, held_instead
-from batch_runner.lifecycle import FILE_GONE, Event, ItemStatus
+from batch_runner.lifecycle import FILE_MISSING, Event, ItemStatus
 from batch_runner.util.text import replace_lone_surrogates
 
 
@@ -78,6 +78,6 @@ def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:
     for key, missing in incomplete:
         message = f"missing on disk: {', '.join(missing)}; downloaded again, not paid again"
         event = Event.FILE_MISSING
-        journal.apply(Change(key=key, event=event, reason=FILE_GONE, message=message))
+        journal.apply(Change(key=key, event=event, reason=FILE_MISSING, message=message))
         journal.apply(Change(key=key, event=Event.DOWNLOAD_RESUMED))
     return len(incomplete)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from batch_runner.journal import ItemRow
-from batch_runner.lifecycle import TASK_FORGOTTEN, ItemStatus
+from batch_runner.lifecycle import TASK_UNKNOWN, ItemStatus
 from batch_runner.util.shell import command_line
 
 #: Items named one by one in a group; the others are in the contact sheet.
@@ -115,7 +115,7 @@ def command_for(
     """
     if status is ItemStatus.DROPPED:
         return command_line("retry", target, *names)
-    if status is ItemStatus.HELD or reason == TASK_FORGOTTEN:
+    if status is ItemStatus.HELD or reason == TASK_UNKNOWN:
         return command_line("resolve", target)
     if status in _RETRIABLE:
         return command_line("retry", target, *(("--reason", reason) if reason else ("--all",)))

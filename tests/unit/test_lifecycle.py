@@ -60,7 +60,7 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
 
 
 @pytest.mark.parametrize("event", list(Event))
-def test_an_event_makes_its_moves_and_no_other(event: Event) -> None:
+def test_event_makes_its_moves_and_no_other(event: Event) -> None:
     moves = [
         (status, TRANSITIONS[status][event])
         for status in ItemStatus
@@ -72,9 +72,7 @@ def test_an_event_makes_its_moves_and_no_other(event: Event) -> None:
 
 @pytest.mark.parametrize("event", list(Event))
 @pytest.mark.parametrize("status", list(ItemStatus))
-def test_a_move_that_is_not_in_the_table_is_refused_by_name(
-    status: ItemStatus, event: Event
-) -> None:
+def test_move_outside_the_table_is_refused(status: ItemStatus, event: Event) -> None:
     legal = dict(MOVES[event])
 
     if status in legal:
@@ -84,13 +82,13 @@ def test_a_move_that_is_not_in_the_table_is_refused_by_name(
         advance(status, event)
 
 
-def test_sources_names_every_status_that_an_event_may_leave() -> None:
+def test_sources_are_the_statuses_an_event_may_leave() -> None:
     assert set(sources(Event.TASK_FAILED)) == {ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING}
     assert sources(Event.PLACED) == (ItemStatus.DOWNLOADING,)
     assert sources(Event.LISTED) == ()
 
 
-def test_every_status_can_be_reached_from_a_new_item() -> None:
+def test_every_status_is_reachable_from_pending() -> None:
     reached, frontier = {ItemStatus.PENDING}, [ItemStatus.PENDING]
     while frontier:
         found = set(TRANSITIONS[frontier.pop()].values()) - reached
@@ -100,9 +98,7 @@ def test_every_status_can_be_reached_from_a_new_item() -> None:
     assert reached == set(ItemStatus)
 
 
-def test_what_is_settled_is_left_only_by_a_person_or_a_policy_or_because_its_file_has_gone() -> (
-    None
-):
+def test_final_statuses_allow_only_retry_resolve_or_file_missing() -> None:
     leaving = {event for status in SETTLED for event in TRANSITIONS[status]}
 
     assert leaving == {
@@ -114,13 +110,13 @@ def test_what_is_settled_is_left_only_by_a_person_or_a_policy_or_because_its_fil
     }
 
 
-def test_a_lost_file_of_a_done_item_never_leads_to_a_new_create_by_itself() -> None:
+def test_missing_file_never_leads_to_a_new_submission() -> None:
     lost = advance(ItemStatus.DONE, Event.FILE_MISSING)
 
     assert TRANSITIONS[lost] == {Event.DOWNLOAD_RESUMED: ItemStatus.SUBMITTED}
 
 
-def test_only_events_that_say_so_lead_from_what_may_be_paid_to_a_new_create() -> None:
+def test_only_pays_again_events_lead_from_paid_to_pending() -> None:
     back = {
         event
         for status in ASSUMED_PAID | SETTLED
@@ -131,32 +127,32 @@ def test_only_events_that_say_so_lead_from_what_may_be_paid_to_a_new_create() ->
     assert back - {Event.SUBMIT_UNSENT} == PAYS_AGAIN
 
 
-def test_the_start_of_a_run_has_a_rule_for_every_status() -> None:
+def test_recovery_has_a_rule_for_every_status() -> None:
     assert set(RECOVERY) == set(ItemStatus)
 
 
-def test_the_start_of_a_run_leaves_no_item_where_only_a_running_process_could_move_it() -> None:
+def test_recovery_leaves_no_item_in_between() -> None:
     for status, event in RECOVERY.items():
         after = status if event is None else advance(status, event)
         assert after in SETTLED | {ItemStatus.PENDING, ItemStatus.SUBMITTED}
 
 
-def test_a_create_that_a_crash_interrupted_waits_for_a_person() -> None:
+def test_interrupted_submission_is_held() -> None:
     event = RECOVERY[ItemStatus.SUBMITTING]
 
     assert event is not None
     assert advance(ItemStatus.SUBMITTING, event) is ItemStatus.HELD
 
 
-def test_the_start_of_a_run_pays_for_nothing_again() -> None:
+def test_recovery_pays_for_nothing_again() -> None:
     assert not PAYS_AGAIN & set(RECOVERY.values())
 
 
-def test_money_is_assumed_unspent_only_before_a_create_and_after_a_refusal() -> None:
+def test_only_pending_and_rejected_are_assumed_unpaid() -> None:
     assert set(ItemStatus) - ASSUMED_PAID == {ItemStatus.PENDING, ItemStatus.REJECTED}
 
 
-def test_the_picture_in_the_module_shows_every_status() -> None:
+def test_docstring_shows_every_status() -> None:
     words = set(re.findall(r"[a-z_]+", (lifecycle.__doc__ or "").partition("::")[2]))
 
     assert {status.value for status in ItemStatus} <= words

@@ -24,8 +24,8 @@ from batch_runner.journal import Change, JournalReader, open_reader
 from batch_runner.journal.base import TaskIdTaken
 from batch_runner.lifecycle import (
     FILE_DAMAGED,
-    FILE_GONE,
-    TASK_FORGOTTEN,
+    FILE_MISSING,
+    TASK_UNKNOWN,
     Event,
     ItemStatus,
 )
@@ -100,7 +100,7 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
         held = list(reader.items(ItemStatus.HELD))
         # Opening the job makes every `download_pending` item `submitted` again.
         paid = reader.items(ItemStatus.DOWNLOAD_PENDING, ItemStatus.SUBMITTED)
-        forgotten = [item for item in paid if item.reason == TASK_FORGOTTEN]
+        forgotten = [item for item in paid if item.reason == TASK_UNKNOWN]
         undecided = held + forgotten
         windows = {item.key: _window(reader, item) for item in undecided}
     names = Counter(item.id for item in undecided)
@@ -188,7 +188,7 @@ def _in_doubt(reader: JournalReader, name: str) -> list[ItemRow]:
 
 
 def _was_not_obtained(item: ItemRow) -> bool:
-    return item.reason is not None and item.reason not in (FILE_GONE, FILE_DAMAGED)
+    return item.reason is not None and item.reason not in (FILE_MISSING, FILE_DAMAGED)
 
 
 def _was_attached(reader: JournalReader, item: ItemRow) -> bool:

@@ -147,7 +147,7 @@ TASK_UNKNOWN = "task-unknown"
 FILE_MISSING, FILE_DAMAGED = "file-missing", "damaged"
 
 #: Statuses that no run leaves by itself.
-SETTLED = frozenset({_S.DONE, _S.FAILED, _S.REJECTED, _S.HELD, _S.DROPPED})
+FINAL = frozenset({_S.DONE, _S.FAILED, _S.REJECTED, _S.HELD, _S.DROPPED})
 
 
 def advance(status: ItemStatus, event: Event) -> ItemStatus:

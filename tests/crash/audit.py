@@ -13,7 +13,7 @@ from pathlib import Path
 
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import EventRow, ItemRow, open_reader
-from batch_runner.lifecycle import SETTLED, Event, ItemStatus
+from batch_runner.lifecycle import FINAL, Event, ItemStatus
 from batch_runner.settings import Limits
 from batch_runner.storage.verify import find_damage
 from tests.bench._windows import most_in
@@ -102,7 +102,7 @@ def violations_at_the_end(books: Books, items: int) -> Iterator[str]:
     if len(books.rows) != items:
         yield f"{items} items were listed, {len(books.rows)} are known"
     for row in books.rows:
-        if row.status not in SETTLED:
+        if row.status not in FINAL:
             yield f"{row.id} is {row.status} after a run without faults"
         known = {event.task_id for event in books.events[row.id]} | books.given_twice
         for task in books.paid.get(row.id, []):

@@ -82,7 +82,7 @@ class InlineCommitter:
             self._after_commit()
             self._crash.step(f"after commit {self._batches}, nobody told")
         for waiting in batch:
-            waiting.settle()
+            waiting.complete()
 
 
 class InlineOffload:

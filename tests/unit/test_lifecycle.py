@@ -8,9 +8,9 @@ from batch_runner import lifecycle
 from batch_runner.errors import IllegalTransition
 from batch_runner.lifecycle import (
     ASSUMED_PAID,
+    FINAL,
     PAYS_AGAIN,
     RECOVERY,
-    SETTLED,
     TRANSITIONS,
     Event,
     ItemStatus,
@@ -18,7 +18,7 @@ from batch_runner.lifecycle import (
     sources,
 )
 
-#: Each event with the only moves it may make; `listed` makes the item and moves none.
+#: Each event with the only moves it may make; `listed` creates the item.
 MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.LISTED: [],
     Event.UPLOAD_FAILED: [(ItemStatus.PENDING, ItemStatus.PENDING)],
@@ -27,7 +27,6 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.SUBMIT_CONFIRMED: [(ItemStatus.SUBMITTING, ItemStatus.SUBMITTED)],
     Event.SUBMIT_UNSENT: [(ItemStatus.SUBMITTING, ItemStatus.PENDING)],
     Event.SUBMIT_REJECTED: [(ItemStatus.SUBMITTING, ItemStatus.REJECTED)],
-    Event.UPLOAD_REJECTED: [(ItemStatus.PENDING, ItemStatus.REJECTED)],
     Event.SUBMIT_UNANSWERED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
     Event.SUBMIT_INTERRUPTED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
     Event.TASK_COMPLETED: [(ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING)],
@@ -99,7 +98,7 @@ def test_every_status_is_reachable_from_pending() -> None:
 
 
 def test_final_statuses_allow_only_retry_resolve_or_file_missing() -> None:
-    leaving = {event for status in SETTLED for event in TRANSITIONS[status]}
+    leaving = {event for status in FINAL for event in TRANSITIONS[status]}
 
     assert leaving == {
         Event.RETRIED,
@@ -119,7 +118,7 @@ def test_missing_file_never_leads_to_a_new_submission() -> None:
 def test_only_pays_again_events_lead_from_paid_to_pending() -> None:
     back = {
         event
-        for status in ASSUMED_PAID | SETTLED
+        for status in ASSUMED_PAID | FINAL
         for event, target in TRANSITIONS[status].items()
         if target is ItemStatus.PENDING
     }
@@ -134,7 +133,7 @@ def test_recovery_has_a_rule_for_every_status() -> None:
 def test_recovery_leaves_no_item_in_between() -> None:
     for status, event in RECOVERY.items():
         after = status if event is None else advance(status, event)
-        assert after in SETTLED | {ItemStatus.PENDING, ItemStatus.SUBMITTED}
+        assert after in FINAL | {ItemStatus.PENDING, ItemStatus.SUBMITTED}
 
 
 def test_interrupted_submission_is_held() -> None:

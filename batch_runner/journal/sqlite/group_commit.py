@@ -65,7 +65,7 @@ class PendingOperation:
         self.result: Any = None
         self.error: Exception | None = None
 
-    def settle(self) -> None:
+    def complete(self) -> None:
         """Complete the future, unless it was cancelled."""
         if self.future.cancelled():
             return
@@ -148,7 +148,7 @@ class GroupCommit:
         self._wake = threading.Event()
         self._will_wake = False  # in this iteration of the loop
         self._closing = threading.Event()
-        self._unsettled = 0
+        self._uncommitted = 0
         self._deferred: list[PendingOperation] = []  # not queued yet
         self._timer: asyncio.TimerHandle | None = None  # that queues them
         self._broken: Exception | None = None
@@ -158,7 +158,7 @@ class GroupCommit:
     @property
     def busy(self) -> bool:
         """Return whether something is being committed; deferred operations are not yet."""
-        return self._unsettled > 0
+        return self._uncommitted > 0
 
     def submit(
         self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
@@ -189,7 +189,7 @@ class GroupCommit:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._unsettled += len(self._deferred)
+        self._uncommitted += len(self._deferred)
         self._queue.extend(self._deferred)
         self._deferred.clear()
 
@@ -227,9 +227,9 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001  later submissions must be told
             self._broken = error
         finally:
-            self._loop.call_soon_threadsafe(self._settle, batch)
+            self._loop.call_soon_threadsafe(self._complete, batch)
 
-    def _settle(self, batch: list[PendingOperation]) -> None:
-        self._unsettled -= len(batch)
+    def _complete(self, batch: list[PendingOperation]) -> None:
+        self._uncommitted -= len(batch)
         for pending in batch:
-            pending.settle()
+            pending.complete()

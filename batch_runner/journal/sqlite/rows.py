@@ -18,7 +18,7 @@ ITEM_COLUMNS = (
 
 
 def item_of(row: sqlite3.Row, current: int) -> ItemRow:
-    """Return the item in `row`; `current` is the job's import number."""
+    """`current` is the job's import number; an item with another one is unlisted."""
     return ItemRow(
         row=row["row"],
         key=row["key"],
@@ -48,7 +48,6 @@ def item_of(row: sqlite3.Row, current: int) -> ItemRow:
 
 
 def inputs_of(text: str) -> tuple[InputFile, ...]:
-    """Return the input files stored as JSON."""
     if text == "[]":
         return ()
     return tuple(
@@ -57,12 +56,10 @@ def inputs_of(text: str) -> tuple[InputFile, ...]:
 
 
 def files_of(text: str) -> tuple[PlacedFile, ...]:
-    """Return the placed files stored as JSON."""
     return () if text == "[]" else tuple(PlacedFile(**one) for one in json.loads(text))
 
 
 def event_of(row: sqlite3.Row) -> EventRow:
-    """Return the event in `row`."""
     return EventRow(
         seq=row["seq"],
         at=row["at"],
@@ -76,7 +73,6 @@ def event_of(row: sqlite3.Row) -> EventRow:
 
 
 def run_of(row: sqlite3.Row) -> RunRow:
-    """Return the run in `row`."""
     values = {name: row[name] for name in RunRow.__dataclass_fields__}
     values["samples"] = json.loads(values["samples"])
     return RunRow(**values)
@@ -91,7 +87,7 @@ GROUP BY status
 
 
 def count_by_status(connection: sqlite3.Connection) -> dict[ItemStatus, int]:
-    """Return how many items stand where; unlisted ones count while money hangs on them."""
+    """Return the number of items by status; unlisted ones count while they may cost money."""
     counts = dict.fromkeys(ItemStatus, 0)
     counts.update((ItemStatus(row[0]), row[1]) for row in connection.execute(_COUNTS))
     return counts

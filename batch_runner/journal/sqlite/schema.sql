@@ -1,43 +1,43 @@
--- The journal of one job. `items` is where each item stands, `events` how it came there;
--- both are written in one transaction. Times are seconds since the epoch (wall clock).
+-- The journal of one job. `items` has the current status of each item, `events` its history; both
+-- are written in one transaction. Times are seconds since the epoch (wall clock).
 
 CREATE TABLE job (
     id          TEXT NOT NULL PRIMARY KEY,  -- 32 hex digits, also in the folder's marker
     name        TEXT NOT NULL,
     provider    TEXT NOT NULL,
     origin      TEXT NOT NULL,              -- scheme://host[:port] of the service, or 'rehearsal'
-    folder      TEXT NOT NULL,              -- absolute path when last used
-    inode       TEXT NOT NULL DEFAULT '',   -- device:inode of this file when last used
+    folder      TEXT NOT NULL,              -- absolute path of the output folder at its last use
+    inode       TEXT NOT NULL DEFAULT '',   -- device:inode of this file at its last use
     created_at  REAL NOT NULL,
     import_number INTEGER NOT NULL DEFAULT 0, -- raised by an import that unlists items
-    manifest    TEXT NOT NULL DEFAULT '',   -- path of the manifest last imported
-    price       TEXT                        -- of one create, as in the manifest: '0.12 CNY'
+    manifest    TEXT NOT NULL DEFAULT '',   -- path of the manifest imported last
+    price       TEXT                        -- of one submission, as in the manifest: '0.12 CNY'
 ) STRICT;
 
 CREATE TABLE items (
-    key         TEXT NOT NULL PRIMARY KEY,  -- identity: 32 hex digits over what is sent
-    position    INTEGER NOT NULL,           -- in the manifest when last listed, from 0
+    key         TEXT NOT NULL PRIMARY KEY,  -- 32 hex digits: hash of what is sent
+    position    INTEGER NOT NULL,           -- in the manifest at its last import, from 0
     import_number INTEGER NOT NULL,         -- equals job.import_number: still in the manifest
     id          TEXT NOT NULL,
     name        TEXT NOT NULL,              -- file name without extension
     status      TEXT NOT NULL,
-    attempt     INTEGER NOT NULL DEFAULT 0, -- creates counted so far; refused and unsent ones are not
-    attempts    INTEGER NOT NULL DEFAULT 1, -- creates allowed without a person's word
-    task_id     TEXT UNIQUE,                -- of the latest accepted create
+    attempt     INTEGER NOT NULL DEFAULT 0, -- submissions so far, without rejected and unsent ones
+    attempts    INTEGER NOT NULL DEFAULT 1, -- submissions allowed without the user's approval
+    task_id     TEXT UNIQUE,                -- of the latest accepted submission
     prompt      TEXT NOT NULL,
     workflow    TEXT NOT NULL,
     params      TEXT NOT NULL,              -- JSON
     variables   TEXT NOT NULL DEFAULT '{}', -- JSON object of strings
     inputs      TEXT NOT NULL DEFAULT '[]', -- JSON array of {"path", "sha256"}
     source      TEXT NOT NULL DEFAULT '',   -- file:line
-    not_before  REAL,                       -- no create before this time
+    not_before  REAL,                       -- no submission before this time
     reason      TEXT,                       -- short word for grouping, e.g. 'http-500', 'moderation'
     message     TEXT,                       -- one sentence for people
     files       TEXT NOT NULL DEFAULT '[]', -- JSON array of {"name","size","sha256","media_type"}
-    started_at  REAL,                       -- the latest create left
-    submitted_at REAL,                      -- its task id was journalled
-    completed_at REAL,                      -- the service's end of it was seen
-    done_at     REAL                        -- its files were in place
+    started_at  REAL,                       -- start of the latest submission
+    submitted_at REAL,                      -- its task id was received
+    completed_at REAL,                      -- a poll found the task's end, or it was rejected
+    done_at     REAL                        -- its files were under their final names
 ) STRICT;
 
 CREATE INDEX items_by_status ON items (status, position);
@@ -55,7 +55,7 @@ CREATE TABLE events (
 
 CREATE TABLE uploads (
     sha256      TEXT NOT NULL PRIMARY KEY,
-    value       TEXT NOT NULL,              -- what the service gave back
+    value       TEXT NOT NULL,              -- the service's name for the file
     at          REAL NOT NULL
 ) STRICT;
 
@@ -69,7 +69,7 @@ CREATE TABLE runs (
     message     TEXT,                       -- why the run stopped early, else empty
     submissions INTEGER NOT NULL DEFAULT 0,
     polls       INTEGER NOT NULL DEFAULT 0,
-    limited     INTEGER NOT NULL DEFAULT 0, -- answers 429
+    limited     INTEGER NOT NULL DEFAULT 0, -- responses 429
     retries     INTEGER NOT NULL DEFAULT 0,
     samples     TEXT NOT NULL DEFAULT '[]'  -- JSON: [seconds, submissions, polls, 429s, in flight] a minute
 ) STRICT;

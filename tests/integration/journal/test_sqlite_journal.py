@@ -61,7 +61,7 @@ class BatchEachTurn:
         commit_batch(self._connection, batch)
         self._after_commit()
         for waiting in batch:
-            waiting.settle()
+            waiting.complete()
 
     def close(self) -> None:
         assert not self._batch

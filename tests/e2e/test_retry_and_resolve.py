@@ -66,6 +66,27 @@ def test_resubmit_skips_items_no_longer_listed(command: Command, service: Servic
     assert command("resolve", "all", "drop").stdout.startswith("2 items: drop")
 
 
+def test_dropped_item_is_retried_only_by_its_name(command: Command, service: Service) -> None:
+    write_manifest(command.manifest, 1)
+    service.set_faults("lose_answer:create")
+    command("run")
+    command("resolve", "card-0", "drop")
+    service.set_faults()
+
+    run, everything = command("run"), command("retry", "--all")
+    by_reason, status = command("retry", "--reason", "dropped"), command("status")
+    paid_before = sum(service.paid().values())
+    named = command("retry", "card-0")
+
+    assert (run.returncode, status.returncode) == (1, 1)
+    assert everything.stdout.startswith("0 items")
+    assert by_reason.returncode == 2
+    assert command.statuses() == {"card-0": "pending"}
+    assert named.returncode == 0
+    assert command("run").returncode == 0
+    assert sum(service.paid().values()) == paid_before + 1
+
+
 def test_all_is_refused_when_an_item_has_that_id(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 2)
     command.manifest.write_text(command.manifest.read_text().replace("card-1", "all"))

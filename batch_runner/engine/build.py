@@ -23,7 +23,7 @@ from batch_runner.engine.slots import Slots
 from batch_runner.engine.state import RunState
 from batch_runner.engine.stats import RunStats
 from batch_runner.jobdir.open import OpenJob
-from batch_runner.journal import Journal
+from batch_runner.journal.base import JobStore
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers.base import Provider
@@ -95,7 +95,7 @@ def build_run(
     )
 
 
-def _build_state(journal: Journal, settings: Settings, clock: Clock) -> RunState:
+def _build_state(journal: JobStore, settings: Settings, clock: Clock) -> RunState:
     now, limits, timeouts = clock.monotonic(), settings.limits, settings.timeouts
     return RunState(
         stats=RunStats(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now),

@@ -11,7 +11,7 @@ from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.recorder import Recorder
 from batch_runner.engine.state import RunState
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import Journal
+from batch_runner.journal.base import OpenJournal
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers.base import Provider
 from batch_runner.ratelimit.base import RateLimiter
@@ -26,7 +26,7 @@ class RunContext:
 
     settings: Settings
     folder: JobFolder
-    journal: Journal
+    journal: OpenJournal
     provider: Provider
     limiter: RateLimiter  #: of submissions
     gate: PauseGate  #: closed by every 429

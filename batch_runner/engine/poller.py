@@ -127,7 +127,7 @@ class Poller:
 
     async def _queue_retry(self, task: InFlight) -> None:
         try:
-            self._retry_queue.append(await self._journal.waiting_one(task.key))
+            self._retry_queue.append(await self._journal.pending_item(task.key))
         except JournalError as error:
             self._recorder.journal_failed(error)
 

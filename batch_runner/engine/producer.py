@@ -76,7 +76,7 @@ class Producer:
         """Yield the pending items in order, then those that get another attempt by policy."""
         after = -1
         yielded: set[tuple[str, int]] = set()  # further attempts that the pages contain
-        while page := await self._recorder.read(self._journal.waiting(after, PAGE)):
+        while page := await self._recorder.read(self._journal.pending_items(after, PAGE)):
             for item in page:
                 if item.attempt:
                     yielded.add((item.key, item.attempt))

@@ -23,8 +23,7 @@ from batch_runner.engine.stats import RunStats
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import IllegalTransition, JournalConflict, JournalError
 from batch_runner.jobdir.fallback_log import FallbackLog
-from batch_runner.journal import Change, Journal
-from batch_runner.journal.base import TaskIdTaken, held_instead
+from batch_runner.journal.base import Change, RunJournal, TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event
 
 T = TypeVar("T")
@@ -36,7 +35,7 @@ class Recorder:
     """Writes events to the journal and counts them."""
 
     def __init__(
-        self, journal: Journal, fallback: FallbackLog, stats: RunStats, control: Control
+        self, journal: RunJournal, fallback: FallbackLog, stats: RunStats, control: Control
     ) -> None:
         self._journal = journal
         self._fallback = fallback

@@ -122,7 +122,7 @@ async def save_figures(run: Run, number: int) -> None:
     while True:
         await anyio.sleep(SAVE_EVERY)
         run.state.stats.sample(run.context.clock.monotonic())
-        future = run.context.journal.note_run(number, run.state.stats.figures())
+        future = run.context.journal.keep_figures(number, run.state.stats.figures())
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
@@ -139,7 +139,7 @@ def finish(run: Run, number: int) -> RunSummary:
             message = control.stop.message if control.stop else ""
             journal.keep_learned(run.context.scheduler.learned())
             journal.end_run(number, stats.figures(), exit_code=code, message=message)
-            journal.tell_high_water()
+            journal.report_last_event()
     except (JournalError, OSError) as error:
         run.recorder.journal_failed(error)
     return RunSummary(

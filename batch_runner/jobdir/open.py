@@ -140,4 +140,4 @@ def _follow_journal(
         marker.set_last_event(number)
         known_job.set_last_event(number)
 
-    journal.watch_high_water(set_last_event)
+    journal.follow_last_event(set_last_event)

@@ -19,7 +19,7 @@ def recover(folder: JobFolder, journal: Journal, fallback_log: FallbackLog) -> i
     replay_fallback_log(fallback_log, journal)
     journal.recover()
     requeued = requeue_missing_files(folder, journal)
-    journal.tell_high_water()
+    journal.report_last_event()
     return requeued
 
 

@@ -52,7 +52,7 @@ def held_instead(change: Change, error: TaskIdTaken) -> Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recovered:
-    """What the start of a run found from an earlier one."""
+    """What `JobStore.recover` changed."""
 
     held: int = 0  # submissions that were in flight when it ended
     resumed: int = 0  # paid items that are polled or downloaded again
@@ -87,11 +87,11 @@ class RunJournal(Protocol):
         """
         ...
 
-    def waiting(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:
+    def pending_items(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:
         """Read up to `limit` listed pending items at positions beyond `after`, in their order."""
         ...
 
-    def waiting_one(self, key: str) -> asyncio.Future[PendingItem]:
+    def pending_item(self, key: str) -> asyncio.Future[PendingItem]:
         """Read one item that is pending again."""
         ...
 
@@ -110,7 +110,7 @@ class RunJournal(Protocol):
         """Keep the upload result for a file of this content."""
         ...
 
-    def note_run(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
+    def keep_figures(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
         """Keep the figures of the run so far: submissions, polls, limited, retries, samples."""
         ...
 
@@ -134,11 +134,13 @@ class JobStore(Protocol):
         """Close the journal. What was queued and not awaited may be lost, as in a crash."""
         ...
 
-    def watch_high_water(self, tell: Callable[[int], None]) -> None:
-        """Call `tell` with the last event's number, now and after each commit that adds one."""
+    def follow_last_event(self, callback: Callable[[int], None]) -> None:
+        """Call `callback` with the last event's number, now and after each commit of an event."""
         ...
 
-    def tell_high_water(self) -> None: ...
+    def report_last_event(self) -> None:
+        """Call that callback if the last event is a new one."""
+        ...
 
     @property
     def last_event(self) -> int:
@@ -211,6 +213,10 @@ class JobStore(Protocol):
     def keep_learned(self, learned: Mapping[str, str]) -> None: ...
 
 
+class OpenJournal(JobStore, RunJournal, Protocol):
+    """A journal that is open for writing."""
+
+
 class EventHistory(Protocol):
     """The newest events of a journal, found by item."""
 
@@ -224,7 +230,6 @@ class ManifestDiff(Protocol):
 
     def compare(self, specs: Iterable[ItemSpec]) -> None:
         """Compare all of `specs`, so that the counts below are known."""
-        ...
 
     def differences(self, specs: Iterable[ItemSpec]) -> Iterator[Difference]:
         """Yield the comparison of each of `specs`."""
@@ -235,9 +240,7 @@ class ManifestDiff(Protocol):
         ...
 
     @property
-    def new(self) -> int:
-        """Return how many of the specs the journal does not have."""
-        ...
+    def new(self) -> int: ...
 
     @property
     def done(self) -> bool:
@@ -280,19 +283,17 @@ class JournalReader(Protocol):
     """
 
     def close(self) -> None: ...
-
     def __enter__(self) -> Self: ...
-
     def __exit__(self, *exception: object) -> None: ...
 
     def job(self) -> JobRow: ...
 
     def counts(self) -> dict[ItemStatus, int]:
-        """Return the number of items by status; unlisted ones count while they may cost money."""
+        """See `JobStore.counts_now`."""
         ...
 
     def spent(self) -> int:
-        """Return how many submissions of this job must be assumed paid."""
+        """See `JobStore.spent_now`."""
         ...
 
     def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
@@ -330,9 +331,7 @@ class JournalReader(Protocol):
         """Return all runs, oldest first."""
         ...
 
-    def learned(self) -> dict[str, str]:
-        """Return what was learned about durations, by workflow."""
-        ...
+    def learned(self) -> dict[str, str]: ...
 
     def history(self, limit: int) -> EventHistory:
         """Return the newest `limit` events, to be found by item."""

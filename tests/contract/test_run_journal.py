@@ -17,10 +17,9 @@ from batch_runner.journal import (
     EventRow,
     ItemImport,
     ItemRow,
-    JobStore,
     Journal,
     JournalReader,
-    RunJournal,
+    OpenJournal,
     TaskIdTaken,
     open_reader,
 )
@@ -43,16 +42,12 @@ FIGURES = {
 }
 
 
-class Store(JobStore, RunJournal, Protocol):
-    """A journal that is open for writing."""
-
-
 class Host(Protocol):
     """An implementation: one journal of the job `cards`, written at the time NOW."""
 
-    def create(self) -> Store: ...
+    def create(self) -> OpenJournal: ...
 
-    def open(self) -> Store: ...
+    def open(self) -> OpenJournal: ...
 
     def reader(self) -> JournalReader: ...
 
@@ -62,7 +57,7 @@ class SqliteHost:
         self._path = root / ".batch" / "journal.sqlite"
         self._path.parent.mkdir()
 
-    def create(self) -> Store:
+    def create(self) -> OpenJournal:
         return Journal.create(
             self._path,
             job="cards",
@@ -71,7 +66,7 @@ class SqliteHost:
             wall_clock=lambda: NOW,
         )
 
-    def open(self) -> Store:
+    def open(self) -> OpenJournal:
         return Journal.open(self._path, wall_clock=lambda: NOW)
 
     def reader(self) -> JournalReader:
@@ -85,7 +80,7 @@ def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
 
 
 @pytest.fixture
-def journal(host: Host) -> Iterator[Store]:
+def journal(host: Host) -> Iterator[OpenJournal]:
     journal = host.create()
     yield journal
     journal.close()
@@ -99,7 +94,7 @@ def task(number: int) -> str:
     return key(number)[::-1]
 
 
-def apply(journal: Store, *events: Event, number: int = 0) -> None:
+def apply(journal: OpenJournal, *events: Event, number: int = 0) -> None:
     """Apply these events to an item, one after the other."""
     for event in events:
         task_id = task(number) if event in (Event.SUBMIT_CONFIRMED, Event.ATTACHED) else None
@@ -135,7 +130,7 @@ def unread() -> Iterator[ItemSpec]:
 # The job and its import.
 
 
-def test_new_journal_has_its_job_and_no_items(host: Host, journal: Store) -> None:
+def test_new_journal_has_its_job_and_no_items(host: Host, journal: OpenJournal) -> None:
     with host.reader() as reader:
         job = reader.job()
         assert (job.name, job.provider, job.origin) == ("cards", "baicai", "http://service")
@@ -144,7 +139,7 @@ def test_new_journal_has_its_job_and_no_items(host: Host, journal: Store) -> Non
     assert journal.last_event == 0
 
 
-def test_import_stores_items_in_manifest_order(host: Host, journal: Store) -> None:
+def test_import_stores_items_in_manifest_order(host: Host, journal: OpenJournal) -> None:
     imported = journal.import_items(reversed(some_items(MANY)), manifest="cards.yaml")
 
     assert (imported.new, imported.known, imported.unlisted) == (MANY, 0, 0)
@@ -153,7 +148,7 @@ def test_import_stores_items_in_manifest_order(host: Host, journal: Store) -> No
     assert [event.event for event in events(host)] == ["listed"]
 
 
-def test_imported_item_is_read_back_unchanged(host: Host, journal: Store) -> None:
+def test_imported_item_is_read_back_unchanged(host: Host, journal: OpenJournal) -> None:
     journal.import_items([an_item(prompt="马年大吉 \x00 'quoted'", attempts=3)])
 
     (row,) = items(host)
@@ -162,7 +157,7 @@ def test_imported_item_is_read_back_unchanged(host: Host, journal: Store) -> Non
     assert (row.task_id, row.files, row.reason, row.listed) == (None, (), None, True)
 
 
-def test_second_import_keeps_known_and_unlists_missing(host: Host, journal: Store) -> None:
+def test_second_import_keeps_known_and_unlists_missing(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(3))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
 
@@ -174,7 +169,7 @@ def test_second_import_keeps_known_and_unlists_missing(host: Host, journal: Stor
     assert len(events(host)) == 3
 
 
-def test_item_that_returns_to_the_manifest_is_listed_again(host: Host, journal: Store) -> None:
+def test_item_back_in_the_manifest_is_listed_again(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(2))
     journal.import_items([an_item(0)])
 
@@ -184,7 +179,7 @@ def test_item_that_returns_to_the_manifest_is_listed_again(host: Host, journal: 
     assert [event.event for event in events(host, 1)] == ["listed"]
 
 
-def test_import_updates_what_the_manifest_decides(host: Host, journal: Store) -> None:
+def test_import_updates_what_the_manifest_decides(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(2))
     changed = [
         replace(an_item(1), position=0, source="cards.yaml:2", attempts=4, variables={"a": "b"}),
@@ -200,7 +195,7 @@ def test_import_updates_what_the_manifest_decides(host: Host, journal: Store) ->
     assert (len(events(host, 0)), len(events(host, 1))) == (1, 1)
 
 
-def test_unlisted_items_count_only_while_they_may_cost(host: Host, journal: Store) -> None:
+def test_unlisted_items_count_only_while_they_may_cost(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(4))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, number=1)
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, Event.DROPPED, number=2)
@@ -214,10 +209,10 @@ def test_unlisted_items_count_only_while_they_may_cost(host: Host, journal: Stor
         assert reader.counts() == journal.counts_now()
 
 
-def test_failed_import_changes_nothing(host: Host, journal: Store) -> None:
+def test_failed_import_changes_nothing(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1), fingerprint=lambda: "a")
     told: list[int] = []
-    journal.watch_high_water(told.append)
+    journal.follow_last_event(told.append)
 
     def broken() -> Iterator[ItemSpec]:
         yield from some_items(MANY)
@@ -225,7 +220,7 @@ def test_failed_import_changes_nothing(host: Host, journal: Store) -> None:
 
     with pytest.raises(UnicodeError):
         journal.import_items(broken(), manifest="other.yaml", fingerprint=lambda: "b")
-    journal.tell_high_water()
+    journal.report_last_event()
 
     assert listed(host) == ["item-0"]
     with host.reader() as reader:
@@ -236,7 +231,7 @@ def test_failed_import_changes_nothing(host: Host, journal: Store) -> None:
     journal.import_items(unread(), fingerprint=lambda: "a")
 
 
-def test_unchanged_fingerprint_skips_the_import(host: Host, journal: Store) -> None:
+def test_unchanged_fingerprint_skips_the_import(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(3), fingerprint=lambda: "a")
     before = items(host)
 
@@ -253,7 +248,7 @@ def test_unchanged_fingerprint_skips_the_import(host: Host, journal: Store) -> N
 
 @pytest.mark.parametrize("between", ["b", None])
 def test_fingerprint_of_an_earlier_import_is_forgotten(
-    between: str | None, host: Host, journal: Store
+    between: str | None, host: Host, journal: OpenJournal
 ) -> None:
     journal.import_items(some_items(3), fingerprint=lambda: "a")
     journal.import_items(some_items(2), fingerprint=lambda: between)
@@ -263,7 +258,7 @@ def test_fingerprint_of_an_earlier_import_is_forgotten(
     assert len(listed(host)) == 3
 
 
-def test_manifest_changed_during_import_is_read_again(journal: Store) -> None:
+def test_manifest_changed_during_import_is_read_again(journal: OpenJournal) -> None:
     told = iter("abb")
     journal.import_items(some_items(2), fingerprint=lambda: next(told))
 
@@ -272,7 +267,7 @@ def test_manifest_changed_during_import_is_read_again(journal: Store) -> None:
             journal.import_items(unread(), fingerprint=repeat(mark).__next__)
 
 
-def test_manifest_changed_after_its_check_is_read_again(host: Host, journal: Store) -> None:
+def test_manifest_changed_after_its_check_is_read_again(host: Host, journal: OpenJournal) -> None:
     marks = ["a"]
     checked = ItemImport(lambda: some_items(2 if marks[-1] == "a" else 3))
     checked.check(marks[-1])
@@ -286,7 +281,7 @@ def test_manifest_changed_after_its_check_is_read_again(host: Host, journal: Sto
 # Events.
 
 
-def test_events_lead_an_item_to_done(host: Host, journal: Store) -> None:
+def test_events_lead_an_item_to_done(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_COMPLETED)
     journal.apply(Change(key=key(0), event=Event.PLACED, files=(FILE,)))
@@ -315,7 +310,7 @@ def test_events_lead_an_item_to_done(host: Host, journal: Store) -> None:
     ],
 )
 def test_submission_counts_as_paid_unless_it_was_refused(
-    host: Host, journal: Store, outcome: Event, status: ItemStatus, spent: int
+    host: Host, journal: OpenJournal, outcome: Event, status: ItemStatus, spent: int
 ) -> None:
     journal.import_items(some_items(1))
     apply(journal, Event.SUBMIT_STARTED)
@@ -338,7 +333,7 @@ def test_submission_counts_as_paid_unless_it_was_refused(
     ],
 )
 def test_upload_outcome_counts_no_attempt(
-    host: Host, journal: Store, event: Event, status: ItemStatus
+    host: Host, journal: OpenJournal, event: Event, status: ItemStatus
 ) -> None:
     journal.import_items(some_items(1))
 
@@ -349,7 +344,7 @@ def test_upload_outcome_counts_no_attempt(
     assert journal.spent_now() == 0
 
 
-def test_dropped_item_stays_paid(host: Host, journal: Store) -> None:
+def test_dropped_item_stays_paid(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
 
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, Event.DROPPED)
@@ -360,7 +355,7 @@ def test_dropped_item_stays_paid(host: Host, journal: Store) -> None:
         assert reader.paid_among([key(0)]) == 1
 
 
-def test_new_attempt_forgets_the_task_but_not_its_cost(host: Host, journal: Store) -> None:
+def test_new_attempt_forgets_the_task_but_not_its_cost(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_FAILED, Event.RETRIED)
 
@@ -371,7 +366,7 @@ def test_new_attempt_forgets_the_task_but_not_its_cost(host: Host, journal: Stor
     assert journal.spent_now() == 2
 
 
-def test_illegal_event_changes_nothing(host: Host, journal: Store) -> None:
+def test_illegal_event_changes_nothing(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
     before = items(host), events(host)
 
@@ -381,12 +376,12 @@ def test_illegal_event_changes_nothing(host: Host, journal: Store) -> None:
     assert (items(host), events(host)) == before
 
 
-def test_event_of_an_unknown_item_is_refused(journal: Store) -> None:
+def test_event_of_an_unknown_item_is_refused(journal: OpenJournal) -> None:
     with pytest.raises(JournalError, match=f"has no item {key(7)}"):
         apply(journal, Event.SUBMIT_STARTED, number=7)
 
 
-def test_task_id_of_another_item_is_refused(host: Host, journal: Store) -> None:
+def test_task_id_of_another_item_is_refused(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(2))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
     apply(journal, Event.SUBMIT_STARTED, number=1)
@@ -400,7 +395,7 @@ def test_task_id_of_another_item_is_refused(host: Host, journal: Store) -> None:
 # Between runs.
 
 
-def test_recover_lets_a_new_run_continue(host: Host, journal: Store) -> None:
+def test_recover_lets_a_new_run_continue(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(5))
     apply(journal, Event.SUBMIT_STARTED, number=1)
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, number=2)
@@ -422,7 +417,7 @@ def test_recover_lets_a_new_run_continue(host: Host, journal: Store) -> None:
     assert "it may have been paid" in (held.message or "")
 
 
-def test_second_recover_changes_nothing(host: Host, journal: Store) -> None:
+def test_second_recover_changes_nothing(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
     apply(journal, Event.SUBMIT_STARTED)
     journal.recover()
@@ -434,13 +429,13 @@ def test_second_recover_changes_nothing(host: Host, journal: Store) -> None:
     assert events(host) == before
 
 
-def test_last_event_is_told_after_each_commit(journal: Store) -> None:
+def test_last_event_is_told_after_each_commit(journal: OpenJournal) -> None:
     journal.import_items(some_items(2))
     told: list[int] = []
 
-    journal.watch_high_water(told.append)
+    journal.follow_last_event(told.append)
     apply(journal, Event.SUBMIT_STARTED)
-    journal.tell_high_water()
+    journal.report_last_event()
 
     assert told == [2, 3]
     assert journal.last_event == 3
@@ -463,7 +458,7 @@ def test_reopened_journal_has_everything(host: Host) -> None:
     second.close()
 
 
-def test_ended_run_has_its_figures(host: Host, journal: Store) -> None:
+def test_ended_run_has_its_figures(host: Host, journal: OpenJournal) -> None:
     number = journal.begin_run(pid=7, host="here")
 
     journal.end_run(number, FIGURES, exit_code=0, message="all done")
@@ -478,7 +473,7 @@ def test_ended_run_has_its_figures(host: Host, journal: Store) -> None:
 # The calls of a run.
 
 
-async def test_recorded_change_is_durable_when_awaited(host: Host, journal: Store) -> None:
+async def test_recorded_change_is_durable_when_awaited(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
     journal.start()
 
@@ -488,7 +483,7 @@ async def test_recorded_change_is_durable_when_awaited(host: Host, journal: Stor
     journal.stop()
 
 
-async def test_deferrable_change_is_recorded_without_another(host: Host, journal: Store) -> None:
+async def test_deferrable_change_is_recorded_alone_too(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
     journal.start()
 
@@ -498,7 +493,7 @@ async def test_deferrable_change_is_recorded_without_another(host: Host, journal
     journal.stop()
 
 
-async def test_many_changes_at_once_are_all_recorded(host: Host, journal: Store) -> None:
+async def test_many_changes_at_once_are_all_recorded(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(MANY))
     journal.start()
     changes = [Change(key=key(number), event=Event.SUBMIT_STARTED) for number in range(MANY)]
@@ -509,7 +504,7 @@ async def test_many_changes_at_once_are_all_recorded(host: Host, journal: Store)
     journal.stop()
 
 
-async def test_cancelled_waiter_does_not_lose_its_change(host: Host, journal: Store) -> None:
+async def test_cancelled_waiter_does_not_lose_its_change(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
     journal.start()
 
@@ -519,7 +514,7 @@ async def test_cancelled_waiter_does_not_lose_its_change(host: Host, journal: St
     assert statuses(host) == [ItemStatus.SUBMITTING]
 
 
-async def test_illegal_change_does_not_affect_others(host: Host, journal: Store) -> None:
+async def test_illegal_change_does_not_affect_others(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(3))
     journal.start()
     moves = [Event.SUBMIT_STARTED, Event.PLACED, Event.SUBMIT_STARTED]
@@ -538,7 +533,7 @@ async def test_illegal_change_does_not_affect_others(host: Host, journal: Store)
     journal.stop()
 
 
-async def test_further_changes_are_all_recorded_or_none(host: Host, journal: Store) -> None:
+async def test_further_changes_are_all_recorded_or_none(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
     journal.start()
     started = Change(key=key(0), event=Event.SUBMIT_STARTED)
@@ -553,7 +548,7 @@ async def test_further_changes_are_all_recorded_or_none(host: Host, journal: Sto
     journal.stop()
 
 
-async def test_second_item_with_a_task_id_is_refused(host: Host, journal: Store) -> None:
+async def test_second_item_with_a_task_id_is_refused(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(2))
     for number in range(2):
         apply(journal, Event.SUBMIT_STARTED, number=number)
@@ -573,14 +568,14 @@ async def test_second_item_with_a_task_id_is_refused(host: Host, journal: Store)
     journal.stop()
 
 
-async def test_run_reads_pending_and_in_flight_items(journal: Store) -> None:
+async def test_run_reads_pending_and_in_flight_items(journal: OpenJournal) -> None:
     journal.import_items(some_items(5))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, number=1)
     journal.start()
 
-    first = await journal.waiting(after=-1, limit=2)
-    rest = await journal.waiting(after=first[-1].position, limit=10)
-    one = await journal.waiting_one(key(3))
+    first = await journal.pending_items(after=-1, limit=2)
+    rest = await journal.pending_items(after=first[-1].position, limit=10)
+    one = await journal.pending_item(key(3))
     in_flight = await journal.in_flight(after="", limit=10)
 
     assert [item.id for item in (*first, *rest)] == ["item-0", "item-2", "item-3", "item-4"]
@@ -589,7 +584,7 @@ async def test_run_reads_pending_and_in_flight_items(journal: Store) -> None:
     journal.stop()
 
 
-async def test_unlisted_item_is_not_submitted_again(journal: Store) -> None:
+async def test_unlisted_item_is_not_submitted_again(journal: OpenJournal) -> None:
     journal.import_items(some_items(2, attempts=3))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
     journal.import_items([])
@@ -597,12 +592,12 @@ async def test_unlisted_item_is_not_submitted_again(journal: Store) -> None:
 
     (task_in_flight,) = await journal.in_flight(after="", limit=10)
 
-    assert await journal.waiting(after=-1, limit=10) == []
+    assert await journal.pending_items(after=-1, limit=10) == []
     assert (task_in_flight.attempt, task_in_flight.attempts) == (1, 1)
     journal.stop()
 
 
-async def test_upload_result_is_reused_until_too_old(journal: Store) -> None:
+async def test_upload_result_is_reused_until_too_old(journal: OpenJournal) -> None:
     journal.start()
     assert await journal.upload_value("a" * 64, 0.0) is None
 
@@ -613,11 +608,11 @@ async def test_upload_result_is_reused_until_too_old(journal: Store) -> None:
     journal.stop()
 
 
-async def test_figures_are_kept_during_the_run(host: Host, journal: Store) -> None:
+async def test_figures_are_kept_during_the_run(host: Host, journal: OpenJournal) -> None:
     number = journal.begin_run(pid=7, host="here")
     journal.start()
 
-    await journal.note_run(number, FIGURES)
+    await journal.keep_figures(number, FIGURES)
 
     with host.reader() as reader:
         (run,) = reader.runs()
@@ -625,15 +620,15 @@ async def test_figures_are_kept_during_the_run(host: Host, journal: Store) -> No
     journal.stop()
 
 
-async def test_call_before_start_is_refused(journal: Store) -> None:
+async def test_call_before_start_is_refused(journal: OpenJournal) -> None:
     with pytest.raises(JournalError, match="has not been started"):
-        await journal.waiting(after=-1, limit=10)
+        await journal.pending_items(after=-1, limit=10)
 
 
 # Reading beside a run.
 
 
-async def test_reader_does_not_block_a_writer(host: Host, journal: Store) -> None:
+async def test_reader_does_not_block_a_writer(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(MANY))
     journal.start()
 
@@ -647,7 +642,7 @@ async def test_reader_does_not_block_a_writer(host: Host, journal: Store) -> Non
     journal.stop()
 
 
-def test_items_are_selected_by_status(host: Host, journal: Store) -> None:
+def test_items_are_selected_by_status(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(MANY))
     apply(journal, Event.SUBMIT_STARTED, number=7)
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, number=3)
@@ -664,7 +659,7 @@ def test_items_are_selected_by_status(host: Host, journal: Store) -> None:
     assert oldest == [chosen[1]]
 
 
-def test_recent_errors_and_counts_are_read_from_events(host: Host, journal: Store) -> None:
+def test_recent_errors_and_counts_are_read_from_events(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(3))
     life = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
     apply(journal, *life, Event.TASK_FAILED, number=0)
@@ -685,7 +680,7 @@ def test_recent_errors_and_counts_are_read_from_events(host: Host, journal: Stor
     assert later == ([], [])
 
 
-def test_history_groups_the_newest_events_by_item(host: Host, journal: Store) -> None:
+def test_history_groups_the_newest_events_by_item(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(3))
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED)
     keys = [key(0), key(2), "none"]
@@ -709,7 +704,7 @@ def names_of(found: dict[str, list[EventRow]]) -> dict[str, list[str]]:
     return {each: [event.event for event in rows] for each, rows in found.items()}
 
 
-def test_diff_tells_new_changed_and_unlisted_items(host: Host, journal: Store) -> None:
+def test_diff_tells_new_changed_and_unlisted_items(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(4))
     apply(journal, Event.SUBMIT_STARTED)
     renewed = replace(an_item(9), id="item-1")  # takes the place of item-1

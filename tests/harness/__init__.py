@@ -18,13 +18,12 @@ from anyio.to_thread import current_default_thread_limiter
 from pydantic import SecretStr
 
 from batch_runner.engine.build import build_run
-from batch_runner.engine.context import Run
 from batch_runner.engine.run import BackgroundTask, execute
 from batch_runner.engine.summary import RunSummary
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import ItemRow, open_reader
+from batch_runner.journal import ItemRow, Journal, open_reader
 from batch_runner.journal.sqlite.group_commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
@@ -100,7 +99,7 @@ async def run_job(
         job.journal.import_items(items)
         async with open_provider(service_at(simulator), settings) as provider:
             run = build_run(job, settings, provider, deadline=deadline, seed=1)
-            _hold_the_clock_for(run)
+            _hold_the_clock_for(job.journal)
             # Commits take real time, in which the clock stands still: no pause between them.
             eager = functools.partial(GroupCommit, pause=0.0)
             return await execute(
@@ -110,11 +109,11 @@ async def run_job(
             )
 
 
-def _hold_the_clock_for(run: Run) -> None:
+def _hold_the_clock_for(journal: Journal) -> None:
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
         threads = current_default_thread_limiter()
-        loop.never_jump_while(lambda: threads.borrowed_tokens > 0 or run.context.journal.busy)
+        loop.never_jump_while(lambda: threads.borrowed_tokens > 0 or journal.busy)
 
 
 def rows(root: Path) -> list[ItemRow]:

@@ -171,7 +171,7 @@ class Journal(SqliteRunJournal):
     def apply(self, change: Change) -> None:
         with self._transaction():
             self._apply(change)
-        self.tell_high_water()
+        self.report_last_event()
 
     def begin_run(self, *, pid: int, host: str) -> int:
         with self._transaction():
@@ -183,7 +183,7 @@ class Journal(SqliteRunJournal):
 
     def end_run(self, run: int, figures: dict[str, Any], *, exit_code: int, message: str) -> None:
         with self._transaction():
-            queries.note_run(self._connection, run, figures)
+            queries.keep_figures(self._connection, run, figures)
             self._connection.execute(
                 "UPDATE runs SET ended_at = ?, exit_code = ?, message = ? WHERE run = ?",
                 (self._wall_clock(), exit_code, message, run),

@@ -36,13 +36,13 @@ UPDATE runs SET submissions = :submissions, polls = :polls, limited = :limited, 
 _REMEMBER_UPLOAD = "INSERT OR REPLACE INTO uploads (sha256, value, at) VALUES (?, ?, ?)"
 
 
-def waiting(connection: sqlite3.Connection, after: int, limit: int) -> list[PendingItem]:
+def pending_items(connection: sqlite3.Connection, after: int, limit: int) -> list[PendingItem]:
     """Return up to `limit` listed pending items at positions beyond `after`."""
-    return [_waiting(row) for row in connection.execute(_PAGE, (after, limit)).fetchall()]
+    return [_pending_item(row) for row in connection.execute(_PAGE, (after, limit)).fetchall()]
 
 
-def waiting_one(connection: sqlite3.Connection, key: str) -> PendingItem:
-    return _waiting(connection.execute(_ONE, (key,)).fetchone())
+def pending_item(connection: sqlite3.Connection, key: str) -> PendingItem:
+    return _pending_item(connection.execute(_ONE, (key,)).fetchone())
 
 
 def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[InFlight]:
@@ -67,12 +67,12 @@ def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at:
     connection.execute(_REMEMBER_UPLOAD, (sha256, value, at))
 
 
-def note_run(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:
+def keep_figures(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:
     values = {**figures, "samples": json.dumps(figures["samples"]), "run": run}
     connection.execute(_NOTE_RUN, values)
 
 
-def _waiting(row: sqlite3.Row) -> PendingItem:
+def _pending_item(row: sqlite3.Row) -> PendingItem:
     return PendingItem(
         key=row["key"],
         position=row["position"],

@@ -27,11 +27,11 @@ class SqliteRunJournal:
         self._connection = connection
         self._wall_clock = wall_clock
         self._committer: Committer | None = None
-        self._tell_last_event: Callable[[int], None] = lambda last_event: None
-        self._told = 0
+        self._on_last_event: Callable[[int], None] = lambda last_event: None
+        self._reported = 0
 
     def start(self, committer: Callable[..., Committer] = GroupCommit) -> None:
-        self._committer = committer(self._connection, self.tell_high_water)
+        self._committer = committer(self._connection, self.report_last_event)
 
     def stop(self) -> None:
         if self._committer is not None:
@@ -43,15 +43,15 @@ class SqliteRunJournal:
         """Return whether a change is being committed."""
         return self._committer is not None and self._committer.busy
 
-    def watch_high_water(self, tell: Callable[[int], None]) -> None:
-        self._tell_last_event = tell
-        self.tell_high_water()
+    def follow_last_event(self, callback: Callable[[int], None]) -> None:
+        self._on_last_event = callback
+        self.report_last_event()
 
-    def tell_high_water(self) -> None:
+    def report_last_event(self) -> None:
         # Read, not counted: what was counted may have been rolled back.
-        if not self._connection.in_transaction and (last := self.last_event) != self._told:
-            self._tell_last_event(last)
-            self._told = last
+        if not self._connection.in_transaction and (last := self.last_event) != self._reported:
+            self._on_last_event(last)
+            self._reported = last
 
     @property
     def last_event(self) -> int:
@@ -67,11 +67,11 @@ class SqliteRunJournal:
         together = Moves((first, *(Move(one, at) for one in further))) if further else first
         return self._queue(together, deferrable=deferrable)
 
-    def waiting(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:
-        return self._queue(lambda connection: queries.waiting(connection, after, limit))
+    def pending_items(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:
+        return self._queue(lambda connection: queries.pending_items(connection, after, limit))
 
-    def waiting_one(self, key: str) -> asyncio.Future[PendingItem]:
-        return self._queue(lambda connection: queries.waiting_one(connection, key))
+    def pending_item(self, key: str) -> asyncio.Future[PendingItem]:
+        return self._queue(lambda connection: queries.pending_item(connection, key))
 
     def in_flight(self, after: str, limit: int) -> asyncio.Future[list[InFlight]]:
         return self._queue(lambda connection: queries.in_flight(connection, after, limit))
@@ -86,9 +86,9 @@ class SqliteRunJournal:
             lambda connection: queries.remember_upload(connection, sha256, value, at)
         )
 
-    def note_run(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
+    def keep_figures(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
         kept = {**figures, "samples": list(figures["samples"])}  # the run adds to its own list
-        return self._queue(lambda connection: queries.note_run(connection, run, kept))
+        return self._queue(lambda connection: queries.keep_figures(connection, run, kept))
 
     def _queue(
         self, operation: Callable[[sqlite3.Connection], Any], *, deferrable: bool = False

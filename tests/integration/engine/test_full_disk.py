@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
@@ -15,7 +15,7 @@ import pytest
 from batch_runner.engine.context import Run
 from batch_runner.engine.summary import ExitCode
 from batch_runner.jobdir.open import open_job
-from batch_runner.journal import Change
+from batch_runner.journal import Change, Journal
 from batch_runner.lifecycle import Event, ItemStatus
 from tests.harness import (
     IDENTITY,
@@ -50,6 +50,11 @@ def said_to(kind: str) -> Iterator[IO[str]]:
         yield words
 
 
+async def execute_in_journal(run: Run, operation: Callable[[sqlite3.Connection], None]) -> None:
+    assert isinstance(run.context.journal, Journal)
+    await run.context.journal._queue(operation)
+
+
 @pytest.mark.parametrize("log", ["read", "closed", "on-the-full-disk"])
 async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, log: str) -> None:
     """The answers of creates arrive when the disk has become full."""
@@ -60,7 +65,7 @@ async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, l
         async def fill_up(run: Run) -> None:
             while len(simulator.ledger.submissions) < 120:  # noqa: ASYNC110  the service's side
                 await anyio.sleep(0.1)
-            await run.context.journal._queue(no_more_pages)
+            await execute_in_journal(run, no_more_pages)
 
         with contextlib.suppress(OSError), said_to(log) as said:
             stopped = await run_job(root, simulator, items, settings, background_tasks=[fill_up])
@@ -96,10 +101,10 @@ async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path:
     async with simulated_service("delay:create:every=1", service_time="uniform:1,2") as simulator:
 
         async def fail_once(run: Run) -> None:
-            await run.context.journal._queue(no_completions)
+            await execute_in_journal(run, no_completions)
             while not run.state.control.shutting_down:  # noqa: ASYNC110  any of the stages may notice
                 await anyio.sleep(0.01)
-            await run.context.journal._queue(completions)
+            await execute_in_journal(run, completions)
 
         stopped = await run_job(
             root, simulator, items, some_settings(rate="5/s"), background_tasks=[fail_once]

@@ -109,7 +109,7 @@ async def test_many_changes_at_once_share_commits(journal: Journal, path: Path) 
         nonlocal syncs
         syncs += 1
 
-    journal.watch_high_water(count_syncs)
+    journal.follow_last_event(count_syncs)
     changes = [Change(key=key(number), event=Event.SUBMIT_STARTED) for number in range(count)]
 
     await asyncio.gather(*(journal.record(change) for change in changes))
@@ -126,7 +126,7 @@ async def test_full_disk_fails_all_waiters_and_keeps_nothing(path: Path) -> None
     journal = Journal(connection)
     journal.import_items(some_items(3))
     told: list[int] = []
-    journal.watch_high_water(told.append)
+    journal.follow_last_event(told.append)
     _fill(connection)
     journal.start(BatchEachTurn)
 
@@ -137,7 +137,7 @@ async def test_full_disk_fails_all_waiters_and_keeps_nothing(path: Path) -> None
         ),
         return_exceptions=True,
     )
-    pending = await journal.waiting(after=-1, limit=10)
+    pending = await journal.pending_items(after=-1, limit=10)
 
     assert [type(outcome) for outcome in outcomes] == [JournalError, JournalError]
     assert len(pending) == 3
@@ -158,7 +158,7 @@ async def test_error_in_the_thread_fails_later_changes(journal: Journal, path: P
         raise OSError(5, "Input/output error")
 
     with pytest.raises(OSError, match="Input/output error"):
-        journal.watch_high_water(break_down)
+        journal.follow_last_event(break_down)
     journal.start()
     first = journal.record(Change(key=key(0), event=Event.SUBMIT_STARTED))
     await first

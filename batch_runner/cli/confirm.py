@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from batch_runner.cli.commands.run import RunOptions
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported
-    from batch_runner.planning.plan import Estimate
+    from batch_runner.planning.estimate import Estimate
 
 #: Seconds to wait for an answer. One typed the next morning is no answer to a question of the
 #: evening before.
@@ -45,13 +45,13 @@ def warn_if_paid_elsewhere(options: RunOptions) -> None:
     if options.service is None or state is None or options.quiet or options.as_json:
         return
     from batch_runner.cli.plan_text import blocker_text
-    from batch_runner.planning.plan import Blocker
-    from batch_runner.planning.prior_jobs import paid_elsewhere
+    from batch_runner.planning.blockers import Blocker
+    from batch_runner.planning.prior_jobs import find_prior_payment
 
     identity = identity_of(options.manifest, options.service)
-    found = paid_elsewhere(options.manifest.items(), options.root, state, identity)
+    found = find_prior_payment(options.manifest.items(), options.root, state, identity)
     if found is not None:
-        blocker = Blocker("elsewhere", asdict(found))
+        blocker = Blocker("prior_payment", asdict(found))
         print_line(blocker_text(blocker, reader_language(sys.stderr)), error=True)
 
 
@@ -66,20 +66,21 @@ def preview_run(
     if options.quiet or options.as_json:
         return None
     from batch_runner.cli.plan_text import head_lines
-    from batch_runner.planning.plan import make_head, must_confirm
+    from batch_runner.planning.estimate import must_confirm
+    from batch_runner.planning.plan import make_preview
 
     limits, language = options.settings.limits, reader_language(sys.stderr)
-    head = make_head(job.journal, imported, options.manifest.workflows, limits)
+    preview = make_preview(job.journal, imported, options.manifest.workflows, limits)
     same_items = approval is not None and approval.items == _items_ever(imported)
     approved = approval.submissions if approval is not None and same_items else 0
-    if same_items and head.outlook.submissions == approved:
+    if same_items and preview.estimate.submissions == approved:
         return None
-    for line in head_lines(head, options.manifest.job, limits, language):
+    for line in head_lines(preview, options.manifest.job, limits, language):
         print_line(line, error=True)
-    free = options.service is None or head.outlook.submissions <= approved
-    if free or options.yes or not must_confirm(head.outlook, limits) or not is_interactive():
+    free = options.service is None or preview.estimate.submissions <= approved
+    if free or options.yes or not must_confirm(preview.estimate, limits) or not is_interactive():
         return None
-    return head.outlook
+    return preview.estimate
 
 
 def _items_ever(imported: Imported) -> int:

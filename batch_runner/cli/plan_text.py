@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
     from batch_runner.journal import ItemSummary
     from batch_runner.models import ItemSpec
-    from batch_runner.planning.plan import Blocker, Estimate, Plan, RunPreview
+    from batch_runner.planning.blockers import Blocker
+    from batch_runner.planning.estimate import Estimate
+    from batch_runner.planning.plan import Plan, RunPreview
     from batch_runner.settings import Limits
     from batch_runner.util.locale import Language
 
@@ -51,7 +53,7 @@ _BLOCKERS = {
         "{held} 项待定，可能已付费：请用 `batch-runner resolve` 决定",
     ),
     "locked": ("another run is at work: {owner}", "另一个运行正在进行：{owner}"),
-    "journal_gone": (
+    "journal_missing": (
         "the journal {journal} is gone, so a run refuses to create anything",
         "日志文件 {journal} 已不存在，运行会拒绝创建任何内容",
     ),
@@ -63,7 +65,7 @@ _BLOCKERS = {
         "only {free} MB of the disk are free; below {wanted} MB nothing is created",
         "磁盘仅剩 {free} MB；低于 {wanted} MB 时不会创建任何内容",
     ),
-    "elsewhere": (
+    "prior_payment": (
         "of the first {of} items, {count} were created already in {folder}; here they are created "
         "and paid for anew",
         "前 {of} 项中有 {count} 项已在 {folder} 中创建过；在这里会重新创建并再次计费",
@@ -94,8 +96,8 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits, language: Lan
         *_new_lines(plan, language),
         *_standing_lines(plan, language),
         *_missing_lines(plan, language),
-        outlook_text(plan.outlook, limits, language),
-        *(_blocker_line(blocker_text(each, language), language) for each in plan.obstacles),
+        outlook_text(plan.estimate, limits, language),
+        *(_blocker_line(blocker_text(each, language), language) for each in plan.blockers),
         *_first_lines(plan.first, language),
     ]
 
@@ -112,9 +114,9 @@ def head_lines(head: RunPreview, job: str, limits: Limits, language: Language) -
     )
     if gone:
         line += wording(language, f"; {gone} no longer listed", f"；{gone} 项已不在列表中")
-    lines = [line, outlook_text(head.outlook, limits, language)]
-    if head.obstacles:
-        told = "; ".join(blocker_text(each, language) for each in head.obstacles)
+    lines = [line, outlook_text(head.estimate, limits, language)]
+    if head.blockers:
+        told = "; ".join(blocker_text(each, language) for each in head.blockers)
         lines.append(_blocker_line(told, language))
     return lines
 
@@ -195,7 +197,7 @@ def _was(spec: ItemSpec, old: ItemSummary, language: Language) -> str:
 
 def _standing_lines(plan: Plan, language: Language) -> list[str]:
     lines = []
-    for status, word, count in _grouped(plan.standing, language):
+    for status, word, count in _grouped(plan.statuses, language):
         named = [printable(one.id, 60) for one in plan.named.get(status.value, ())]
         text = word
         if named:

@@ -1,7 +1,7 @@
-"""A new job whose items another job on this machine has paid for.
+"""Find items of a new job that another job on this host has already paid for.
 
-Its manifest was renamed, or copied and edited. They will be paid for again, and whoever starts it
-should know.
+That is so after a manifest was renamed, or copied and edited. They would be paid for again, so
+whoever starts the job is told.
 """
 
 from __future__ import annotations
@@ -19,41 +19,42 @@ from batch_runner.journal import open_reader
 from batch_runner.models import ItemSpec
 from batch_runner.registry.known_jobs import job_folders
 
-#: Items from the first that are looked for, and other jobs from the latest that are looked into.
-LOOKED_FOR, LOOKED_INTO = 500, 100
+#: Items, from the first, that are looked up, and other jobs, from the latest, that are searched.
+MAX_ITEMS, MAX_JOBS = 500, 100
 
 
 @dataclass(frozen=True, slots=True)
 class PriorPayment:
-    """How many of the first `of` items another job has paid for, and its folder."""
+    """Another job has paid for `count` of the first `of` items."""
 
     count: int
     of: int
-    folder: Path
+    folder: Path  # of the other job
 
 
-def paid_elsewhere(
+def find_prior_payment(
     specs: Iterable[ItemSpec], root: Path, state: Path, identity: JobIdentity
 ) -> PriorPayment | None:
-    """Return the job known in `state`, but for that in `root`, which has paid for most of `specs`.
+    """Return which other job has paid for most of `specs`, None if none has paid for any.
 
-    `identity` tells the service; what was paid to another one does not count.
+    The jobs are those of the registry in `state`, without the one in `root`, and only those that
+    paid the service of `identity`.
     """
-    first = [spec.key for spec in islice(specs, LOOKED_FOR)]
+    keys = [spec.key for spec in islice(specs, MAX_ITEMS)]
     own = Path(os.path.realpath(root))
-    others = [folder for folder in job_folders(state) if folder != own][:LOOKED_INTO]
+    others = [folder for folder in job_folders(state) if folder != own][:MAX_JOBS]
     found = [
-        PriorPayment(_paid_in(folder, first, identity), len(first), folder) for folder in others
+        PriorPayment(_count_paid(folder, keys, identity), len(keys), folder) for folder in others
     ]
     most = max(found, default=None, key=lambda one: one.count)
     return most if most is not None and most.count else None
 
 
-def _paid_in(folder: Path, keys: list[str], identity: JobIdentity) -> int:
+def _count_paid(folder: Path, keys: list[str], identity: JobIdentity) -> int:
     try:
         with open_reader(JobFolder(folder).journal, oldest=1) as reader:
             job = reader.job()
             same = same_service(job.provider, job.origin, identity)
             return reader.paid_among(keys) if same else 0
-    except (JournalError, OSError):  # it has gone, or is somebody else's
+    except (JournalError, OSError):  # removed, or no permission
         return 0

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from batch_runner.journal import ItemSummary
     from batch_runner.manifest import Manifest
-    from batch_runner.planning.plan import Blocker, Plan
+    from batch_runner.planning.blockers import Blocker
+    from batch_runner.planning.plan import Plan
 
 
 @help_epilog(
@@ -68,7 +69,7 @@ def command(
     settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=os.environ)
     folder = JobFolder(output_folder(loaded, output, rehearse=rehearse))
     plan = make_plan(loaded.items(), folder, settings)
-    plan.obstacles += _blockers(loaded, folder, rehearse=rehearse)
+    plan.blockers += _blockers(loaded, folder, rehearse=rehearse)
     if as_json:
         print_json(_json_object(plan, loaded.job, folder))
     else:
@@ -81,8 +82,8 @@ def _blockers(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
     """Yield what would make a run refuse: key, URL, the folder of another job."""
     from batch_runner.jobdir.identity import check_owner
     from batch_runner.journal import open_reader
-    from batch_runner.planning.plan import Blocker
-    from batch_runner.planning.prior_jobs import paid_elsewhere
+    from batch_runner.planning.blockers import Blocker
+    from batch_runner.planning.prior_jobs import find_prior_payment
 
     try:
         service = None if rehearse else read_service(manifest.provider, os.environ)
@@ -91,9 +92,9 @@ def _blockers(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
         return
     identity, state = identity_of(manifest, service), state_folder()
     if service is not None and state is not None and not folder.marker.exists():
-        found = paid_elsewhere(manifest.items(), folder.root, state, identity)
+        found = find_prior_payment(manifest.items(), folder.root, state, identity)
         if found is not None:
-            yield Blocker("elsewhere", asdict(found))
+            yield Blocker("prior_payment", asdict(found))
     if folder.journal.exists():
         with open_reader(folder.journal) as reader:
             job = asdict(reader.job())
@@ -106,7 +107,7 @@ def _blockers(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
 def _json_object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
     from batch_runner.cli.plan_text import blocker_text
 
-    outlook = plan.outlook
+    estimate = plan.estimate
     return {
         "job": job,
         "folder": str(folder.root),
@@ -114,19 +115,19 @@ def _json_object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
         "new": plan.new,
         "changed": plan.changed,
         "in_flight": plan.in_flight,
-        "standing": {status.value: count for status, count in sorted(plan.standing.items())},
+        "standing": {status.value: count for status, count in sorted(plan.statuses.items())},
         "missing_on_disk": plan.missing,
         "unlisted": plan.unlisted,
-        "submissions": outlook.submissions,
-        "left_out_by_cap": outlook.capped,
-        "submissions_so_far": outlook.spent,
-        "cost": outlook.cost,
-        "seconds": round(outlook.seconds, 3),
-        "seconds_by_rate": round(outlook.by_rate, 3),
-        "seconds_by_in_flight": _rounded(outlook.by_in_flight),
-        "seconds_of_a_task": _rounded(outlook.task),
+        "submissions": estimate.submissions,
+        "left_out_by_cap": estimate.capped,
+        "submissions_so_far": estimate.spent,
+        "cost": estimate.cost,
+        "seconds": round(estimate.seconds, 3),
+        "seconds_by_rate": round(estimate.by_rate, 3),
+        "seconds_by_in_flight": _rounded(estimate.by_in_flight),
+        "seconds_of_a_task": _rounded(estimate.task),
         "blockers": [
-            {"kind": each.kind, "message": blocker_text(each, "en")} for each in plan.obstacles
+            {"kind": each.kind, "message": blocker_text(each, "en")} for each in plan.blockers
         ],
         "first": [
             {"id": spec.id, "name": spec.name, "workflowId": spec.workflow, "params": spec.params}

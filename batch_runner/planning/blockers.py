@@ -1,0 +1,62 @@
+"""What would make a run refuse, or leave out some items."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from batch_runner.engine.deadline import seconds_left
+from batch_runner.jobdir.lock import lock_owner
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.planning.estimate import Estimate
+from batch_runner.settings import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Blocker:
+    """A kind of blocker, and the values for its sentence in `cli/plan_text.py`."""
+
+    kind: str
+    values: Mapping[str, object] = field(default_factory=dict)
+
+
+def job_blockers(estimate: Estimate, limits: Limits, *, held: int) -> list[Blocker]:
+    """Return the blockers that limits and `held` items are."""
+    found = []
+    if estimate.capped:
+        kind = "cap" if estimate.submissions else "cap_reached"
+        cap = limits.max_submissions
+        values = {"left_out": estimate.capped, "cap": cap, "spent": estimate.spent}
+        found.append(Blocker(kind, values))
+    left = seconds_left(limits)
+    if left is not None and estimate.submissions and left < estimate.seconds:
+        found.append(Blocker("deadline", {"left": left, "seconds": estimate.seconds}))
+    if held:
+        found.append(Blocker("held", {"held": held}))
+    return found
+
+
+def folder_blockers(folder: JobFolder, free_bytes: int) -> list[Blocker]:
+    """Return the blockers in the output folder, which needs `free_bytes`. Creates no file."""
+    found = []
+    if (owner := lock_owner(folder)) is not None:
+        found.append(Blocker("locked", {"owner": owner}))
+    if folder.marker.exists() and not folder.journal.exists():
+        found.append(Blocker("journal_missing", {"journal": folder.journal}))
+    place = _nearest_existing(folder.root)
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        found.append(Blocker("not_writable", {"folder": folder.root}))
+    elif (free := shutil.disk_usage(place).free) < free_bytes:
+        values = {"free": free // 1_000_000, "wanted": free_bytes // 1_000_000}
+        found.append(Blocker("disk_full", values))
+    return found
+
+
+def _nearest_existing(path: Path) -> Path:
+    """Return the folder itself, or the one in which it would be created."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path

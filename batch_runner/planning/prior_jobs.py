@@ -1,7 +1,7 @@
 """Find items of a new job that another job on this host has already paid for.
 
 That is so after a manifest was renamed, or copied and edited. They would be paid for again, so
-whoever starts the job is told.
+the user is warned.
 """
 
 from __future__ import annotations

@@ -39,18 +39,18 @@ async def when_some_are_done(run: Run) -> None:
         await anyio.sleep(0.1)
 
 
-async def test_a_journal_that_is_cut_off_under_a_run_stops_it(tmp_path: Path) -> None:
-    async def cut(run: Run) -> None:
+async def test_truncated_journal_stops_the_run(tmp_path: Path) -> None:
+    async def truncate(run: Run) -> None:
         await when_some_are_done(run)
-        between_two_commits = sqlite3.connect(run.context.folder.journal, isolation_level=None)
-        with contextlib.closing(between_two_commits):
-            # A commit at work would make the file long again, with holes that only a check finds.
-            between_two_commits.execute("BEGIN EXCLUSIVE")
+        connection = sqlite3.connect(run.context.folder.journal, isolation_level=None)
+        with contextlib.closing(connection):
+            # Between two commits: one in progress would extend the file again, with holes.
+            connection.execute("BEGIN EXCLUSIVE")
             os.truncate(run.context.folder.journal, 8192)
         await anyio.sleep_forever()
 
     async with simulated_service(service_time="1") as simulator:
-        summary = await run_job(tmp_path, simulator, some_items(80), background_tasks=[cut])
+        summary = await run_job(tmp_path, simulator, some_items(80), background_tasks=[truncate])
         submitted = submissions_per_prompt(simulator).total()
         with pytest.raises(JournalUnreadable):
             await run_job(tmp_path, simulator, some_items(80))
@@ -65,7 +65,7 @@ async def test_removed_folder_stops_the_run(tmp_path: Path) -> None:
 
     async def remove(run: Run) -> None:
         await when_some_are_done(run)
-        while root.exists():  # a file may be placed there between its list and its end
+        while root.exists():  # the run may add a file in the meantime
             shutil.rmtree(root, ignore_errors=True)
         await anyio.sleep_forever()
 

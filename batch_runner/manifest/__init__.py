@@ -1,9 +1,9 @@
-"""Manifests: a YAML file in, checked items out; nothing here talks to the service or the journal.
+"""Manifests: read a YAML file and yield validated items, without service or journal.
 
-The way of the data, module by module: `text` reads YAML into `nodes` that know their place,
-`check` holds them against `model`, `sources` finds the entries (`entries`, `rows`, `matrix`),
-`recipe` and `templates` compile what is sent, `items` makes one item after the other, `unique`
-compares them. `report` collects what is wrong on the way.
+In the order of the data: `yaml` reads text into nodes with locations, `validate` checks them
+against `schema`, `sources` yields the entries (prompts, rows, matrix), `templates` compiles what is
+sent, `expand` makes the items one by one, `duplicates` compares them. `diagnostics` collects what
+is wrong.
 """
 
 from batch_runner.manifest.json_schema import python_schema

@@ -1,4 +1,4 @@
-"""Places in input files, and the list of everything that is wrong at them."""
+"""Locations in input files, and the list of problems found in them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import NamedTuple
 from batch_runner.errors import ManifestError, Problem
 from batch_runner.util.text import CONTROLS
 
-#: Problems shown; what comes after them is counted only.
+#: Problems shown; further ones are only counted.
 SHOWN = 50
 
-#: Characters of a source line that are shown; a place further right is shown without its line.
+#: Longest source line shown, in characters; a location further right is shown without its line.
 LINE_WIDTH = 200
 
-#: Lines of a text that are searched for the word a message is about.
+#: Lines that are searched for the word a message is about.
 _SEARCHED = 40
 
 _SECRET = re.compile(
@@ -29,7 +29,7 @@ _UNPRINTABLE = re.compile(f"[{CONTROLS}]")
 
 
 class Location(NamedTuple):
-    """Where something stands: a file as the operator named it, line and column from 1."""
+    """A file as the user named it, line and column from 1."""
 
     path: str
     line: int = 1
@@ -48,7 +48,7 @@ class _Finding:
 
 
 class Diagnostics:
-    """Collects problems, so that one pass tells all of them."""
+    """Collects problems, so that all of them are reported at once."""
 
     def __init__(self, *, key_variable: str = "PROVIDER_API_KEY") -> None:
         #: Hint for an API key where none belongs; `key_variable` may hold it.
@@ -63,13 +63,13 @@ class Diagnostics:
 
     @property
     def full(self) -> bool:
-        """Say whether further problems would only be counted."""
+        """Whether further problems are only counted."""
         return len(self._findings) >= SHOWN
 
     def add(
         self, place: Location, message: str, *, item: str | None = None, hint: str | None = None
     ) -> None:
-        """Note one problem; the same words at the same place count once."""
+        """Record a problem; the same message at the same place is recorded once."""
         known = (place.path, place.line, place.column, message)
         if known in self._findings:
             return
@@ -79,8 +79,8 @@ class Diagnostics:
         self._findings[known] = _Finding(place, message, item, hint)
 
     def locate(self, place: Location, needle: str) -> Location:
-        """Return where a piece of a text stands that begins at `place`, or `place` itself."""
-        if not needle or self.full:  # looking for the place costs a pass over the file
+        """Return where `needle` is in the text that begins at `place`; `place` if not found."""
+        if not needle or self.full:  # searching reads the file once more
             return place
         wanted = range(place.line, place.line + _SEARCHED)
         for number, line in sorted(_read_lines(Path(place.path), set(wanted)).items()):
@@ -90,21 +90,21 @@ class Diagnostics:
         return place
 
     def forget(self, path: str, line: int) -> None:
-        """Drop what was noted about one line."""
+        """Remove the problems of one line."""
         for known in [known for known in self._findings if known[:2] == (path, line)]:
             del self._findings[known]
 
     def raise_if_any(self) -> None:
-        """Raise all that was noted, in the order of the files' lines.
+        """Raise all problems, ordered by file and line.
 
         Raises:
-            ManifestError: something was noted.
+            ManifestError: there is at least one problem.
         """
         if self._findings:
             raise ManifestError(self.problems(), more=self._more)
 
     def problems(self) -> list[Problem]:
-        """Return what was noted, file by file in the order first met, then by place."""
+        """Return all problems, by file in the order of their first problem, then by line."""
         order = {
             path: rank for rank, path in enumerate(dict.fromkeys(key[0] for key in self._findings))
         }
@@ -120,25 +120,25 @@ class Diagnostics:
 
 
 def closest(word: str, options: Iterable[str], *, cutoff: float = 0.65) -> str | None:
-    """Return the option that was probably meant, None when none is as near as `cutoff` (0..1)."""
+    """Return the most similar option, None if no similarity reaches `cutoff` (0..1)."""
     by_folded = {option.casefold(): option for option in options}
     found = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=cutoff)
     return by_folded[found[0]] if found else None
 
 
 def looks_secret(line: str) -> bool:
-    """Say whether a line seems to hold a key, and so must not be shown."""
+    """Return whether a line seems to contain an API key, and so must not be shown."""
     return _SECRET.search(line) is not None
 
 
 def did_you_mean(word: str, options: Iterable[str], *, otherwise: str | None = None) -> str | None:
-    """Return the hint that names the nearest option, or `otherwise`."""
+    """Return a hint with the most similar option, or `otherwise`."""
     found = closest(word, options)
     return f"did you mean {found}?" if found else otherwise
 
 
 def excerpt(value: object, *, width: int = 60) -> str:
-    """Return a value as it may stand in a message: short, one line, no control characters."""
+    """Return a value for use in a message: short, one line, no control characters."""
     text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(value))
     return text if len(text) <= width else text[: width - 1] + "…"
 
@@ -160,7 +160,7 @@ def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
 
 
 def _read_lines(path: Path, wanted: set[int]) -> dict[int, str]:
-    """Return the wanted lines of a file, read once; nothing when it cannot be read."""
+    """Return the wanted lines of a file by number; empty if the file cannot be read."""
     found: dict[int, str] = {}
     last = max(wanted)
     try:

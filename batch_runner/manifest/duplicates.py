@@ -32,27 +32,27 @@ class DuplicateDetector:
     def report_repeated(
         self, again: Iterable[tuple[Location, ItemSpec]], report: Diagnostics
     ) -> None:
-        """Report every item that is like an earlier one; `again` is the job gone through anew."""
+        """Report every item that equals an earlier one; `again` yields all items once more."""
         keys, ids, names = map(_repeated, (self._keys, self._ids, self._names))
         if not (keys or ids or names):
             return
-        met: tuple[dict[str, _Met | None], ...] = ({}, {}, {})  # by key, by id, by folded name
+        seen: tuple[dict[str, _Earlier | None], ...] = ({}, {}, {})  # by key, by id, by folded name
         for place, spec in again:
             texts = (spec.key, spec.id, folded(spec.name))
-            for text, hashes, earlier, say in zip(
-                texts, (keys, ids, names), met, _SAY, strict=True
+            for text, hashes, earlier, add in zip(
+                texts, (keys, ids, names), seen, _REPORTS, strict=True
             ):
                 if hash(text) not in hashes:
                     continue
                 if text in earlier:
-                    say(place, spec, earlier[text] or _Met(place, spec.id, spec.name), report)
+                    add(place, spec, earlier[text] or _Earlier(place, spec.id, spec.name), report)
                     break
-                # What comes when the report is full is only counted.
-                earlier[text] = None if report.full else _Met(place, spec.id, spec.name)
+                # Once `report` is full, further problems are only counted.
+                earlier[text] = None if report.full else _Earlier(place, spec.id, spec.name)
 
 
-class _Met(NamedTuple):
-    """The first of several items that are alike."""
+class _Earlier(NamedTuple):
+    """The first of several items with the same key, id or name."""
 
     place: Location
     id: str
@@ -63,29 +63,29 @@ def _repeated(hashes: array[int]) -> set[int]:
     return {one for one, following in pairwise(sorted(hashes)) if one == following}
 
 
-def _same_request(place: Location, spec: ItemSpec, other: _Met, report: Diagnostics) -> None:
+def _same_request(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
     report.add(
         place,
-        f"this would send the same as {other.id} ({other.place})",
+        f"this item would send the same request as {other.id} ({other.place})",
         item=spec.id,
-        hint="for several tries of one prompt write repeat: 2",
+        hint="to generate the same prompt twice, write repeat: 2",
     )
 
 
-def _same_id(place: Location, spec: ItemSpec, other: _Met, report: Diagnostics) -> None:
+def _same_id(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
     report.add(place, f"the id {spec.id} is already in use ({other.place})", item=spec.id)
 
 
-def _same_name(place: Location, spec: ItemSpec, other: _Met, report: Diagnostics) -> None:
-    hint = "output.name needs a variable that tells them apart"
+def _same_name(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
+    hint = "add a variable to output.name that differs between the two"
     if spec.name != other.name:
-        hint = "on many disks capital letters and ways to write an accent make no difference"
+        hint = "many file systems ignore case and the Unicode form of accents in names"
     report.add(
         place,
-        f"its file would be called {spec.name}, as that of {other.id} ({other.place})",
+        f"the file name {spec.name} is already used by {other.id} ({other.place})",
         item=spec.id,
         hint=hint,
     )
 
 
-_SAY = (_same_request, _same_id, _same_name)
+_REPORTS = (_same_request, _same_id, _same_name)

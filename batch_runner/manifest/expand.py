@@ -1,4 +1,4 @@
-"""From entries to items: variables, texts, identity, id, name; one item at a time."""
+"""Expand entries to items one at a time: variables, request, key, id and file name."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 
 #: Longest variable that the report shows, in characters.
 SHORT = 200
-#: Digits of the identity that make an id of a prompt unlike any other.
+#: Digits of the key in an id that is made from a prompt.
 ID_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpansionContext:
-    """All that the items of one job have in common."""
+    """What the items of one job have in common."""
 
     provider: str
     request: RequestTemplate
-    base: Scope  # variables by default, but for the prompt
+    base: Scope  # default variables, except the prompt
     default_prompt: LocatedTemplate | None
     files: dict[str, LocatedTemplate]
     combinations: list[Combination]
@@ -40,7 +40,7 @@ class ExpansionContext:
 
 
 class _ItemFailedError(Exception):
-    """This item cannot be made; says why, where, and the way out."""
+    """This item is invalid: what is wrong, where, and a hint."""
 
     def __init__(self, message: str, place: Location, hint: str | None = None) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class _ItemFailedError(Exception):
 
 
 class Items:
-    """Goes through entries and combinations and makes the items."""
+    """Expands entries and combinations to items."""
 
     def __init__(
         self,
@@ -66,9 +66,10 @@ class Items:
     def checked(
         self, report: Diagnostics, *, limit: int | None = None, requests: bool = True
     ) -> Iterator[ItemSpec]:
-        """Yield the items that are sound; when all are through, report those that are alike.
+        """Yield the valid items; after the last one, report duplicates.
 
-        `limit` is the number of items looked at; without `requests` two items may send the same.
+        `limit` is the number of items to check; None means all. Without `requests`, two items may
+        send the same request.
         """
         duplicates = DuplicateDetector(requests=requests)
         for _, spec in self._placed(report, limit):
@@ -79,7 +80,7 @@ class Items:
     def _placed(
         self, report: Diagnostics, limit: int | None
     ) -> Iterator[tuple[Location, ItemSpec]]:
-        """Yield items with their places: entry by entry, in it by combination, in it by try."""
+        """Yield items with their locations, in the order of entries, combinations and repeats."""
         position = 0
         for entry in self._entries(report):
             request = entry.request or self._context.request
@@ -121,8 +122,8 @@ class Items:
         params = fill(request.params, scope)
         prompt = _prompt(scope, params, entry)
         content = _content([self._context.provider, workflow, params], entry)
-        # The first try is the item as it was before anyone asked for a second: raising `repeat`
-        # later pays for the new tries only.
+        # The first repeat has the key of an item without `repeat`: raising `repeat` later pays only
+        # for the new ones.
         plain_key = _digest(content)
         key = plain_key if n == 1 else _digest(f"{content}#{n}")
         if "id" not in scope:
@@ -150,7 +151,7 @@ class Items:
     def _scope(
         self, entry: Entry, request: RequestTemplate, combination: Combination, n: int
     ) -> tuple[Scope, tuple[InputFile, ...]]:
-        """Return everything that this item's templates can name, and its input files."""
+        """Return the variables of this item's templates, and its input files."""
         context = self._context
         scope: Scope = {**context.base, **entry.variables, **combination.values}
         scope["n"] = n
@@ -177,20 +178,21 @@ class Items:
         try:
             return self._inputs.get(path.template.render(scope))
         except InputRefusedError as error:
-            hint = f"files lie relative to {path.place.path}"
-            raise _ItemFailedError(f"no input file: {error}", path.place, hint) from None
+            hint = f"paths are relative to the folder of {path.place.path}"
+            raise _ItemFailedError(str(error), path.place, hint) from None
 
 
 def _content(request: list[Any], entry: Entry) -> str:
     """Return what would be sent as canonical JSON, of which an item's key is the hash."""
     try:
         return canonical(request)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise _ItemFailedError(f"this cannot be sent: {error}", entry.place) from None
+    except (TypeError, ValueError, RecursionError):
+        message = "params contain a value that JSON cannot hold, such as infinity"
+        raise _ItemFailedError(message, entry.place) from None
 
 
 def _prompt(scope: Scope, params: Any, entry: Entry) -> str:
-    """Return the text to show for the item, which is also what must not be empty."""
+    """Return the text that is shown for the item: the prompt, or the longest text in params."""
     prompt = scope.get("prompt")
     if not isinstance(prompt, str):
         prompt = longest_text(params)
@@ -204,7 +206,7 @@ def _digest(content: str) -> str:
 
 
 def _id(entry: Entry, combination: Combination, scope: Scope, digest: str) -> str:
-    """Return the item's id: as given, or a name that no other item has a part in."""
+    """Return the item's id: the given one, or a unique one made of its prompt and matrix ids."""
     if entry.id is not None:
         return f"{entry.id}-{combination.label}" if combination.label else entry.id
     if not entry.variables:
@@ -218,7 +220,7 @@ def _id(entry: Entry, combination: Combination, scope: Scope, digest: str) -> st
 
 
 def _early_id(entry: Entry, combination: Combination, scope: Scope) -> str:
-    """Return an id for templates whose own text goes into the identity."""
+    """Return an id that does not depend on the request, for templates in it that use the id."""
     own = canonical([entry.variables, combination.values])
     return _id(entry, combination, scope, _digest(own))
 
@@ -227,7 +229,7 @@ _SHOWN_TYPES = (str, int, float)
 
 
 def _shown_variables(entry: Entry, combination: Combination, n: int | None) -> dict[str, str]:
-    """Return the variables that tell an item from its siblings, as the report shows them."""
+    """Return the variables that the report shows of an item."""
     told = dict(combination.ids)
     for name, value in entry.variables.items():
         if (
@@ -244,7 +246,7 @@ def _shown_variables(entry: Entry, combination: Combination, n: int | None) -> d
 def _bad_name(
     name: str, reason: str, entry: Entry, request: RequestTemplate
 ) -> tuple[str, Location, str | None]:
-    message = f"its file cannot be called {excerpt(name)!r}: {reason}"
+    message = f"the file cannot be named {excerpt(name)!r}: {reason}"
     if "{{" in request.name.template.source and entry.id is None:
         return message, entry.place, "give the item an id, or use {{ value | slug }} in output.name"
     return message, entry.place, "use letters, digits, - and _"

@@ -1,4 +1,4 @@
-"""All that decides which items a manifest makes, in one hash: equal hashes, equal items."""
+"""Hash of everything that decides which items a manifest has: equal hashes, equal items."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from batch_runner.util.fs import file_sha256
 
 
 def fingerprint(label: str, paths: Iterable[Path]) -> str | None:
-    """Return a hash of the files at `paths`, of `label`, and of the program that reads them.
+    """Return a hash of the files at `paths`, of `label`, and of this program's version.
 
-    None when that cannot be told: a file that is a pipe, or cannot be read.
+    Return None if a file cannot be read, or not twice (a pipe).
     """
     parts = [label, *_program()]
     try:
@@ -33,7 +33,7 @@ def fingerprint(label: str, paths: Iterable[Path]) -> str | None:
 
 @cache
 def _program() -> list[str]:
-    """Return what tells this program and its libraries from any other version of them."""
+    """Return versions, sizes and modification times of this program and its libraries."""
     here = Path(__file__).parent
     beside = (models.__file__, settings.__file__, jinja2.__file__, yaml.__file__)
     sources = [*sorted(here.rglob("*.py")), *map(Path, beside)]

@@ -1,4 +1,4 @@
-"""Input files: found, read once, known by their content."""
+"""Find input files and hash their contents."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ class InputRefusedError(ValueError):
 
 
 class Inputs:
-    """Reads input files; one that did not change since is not read again."""
+    """Finds and hashes input files; a file is hashed again only if it has changed."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._known: dict[tuple[str, int, int], InputFile] = {}
 
     def get(self, name: str) -> InputFile:
-        """Return the file of this name, relative to the manifest's folder.
+        """Return the file at the path `name`, relative to the manifest's folder.
 
         Raises:
-            InputRefusedError: there is none, or it cannot be read, or it is empty.
+            InputRefusedError: it does not exist, cannot be read or is empty.
         """
         if not name.strip() or "\0" in name:
-            raise InputRefusedError("the name of the file is empty")
+            raise InputRefusedError("the path of the input file is empty")
         path = self._folder / name
         try:
             state = path.stat()
@@ -34,12 +34,14 @@ class Inputs:
             if key in self._known:
                 return self._known[key]
             if not path.is_file():
-                raise InputRefusedError(f"{name} is not a file")
+                raise InputRefusedError(f"the input file {name} is not a regular file")
             if not state.st_size:
-                raise InputRefusedError(f"{name} is empty")
+                raise InputRefusedError(f"the input file {name} is empty")
             found = InputFile(path=path, sha256=file_sha256(path))
         except OSError as error:
-            reason = "there is no file" if isinstance(error, FileNotFoundError) else error.strerror
-            raise InputRefusedError(f"{reason}: {name}") from None
+            if isinstance(error, FileNotFoundError):
+                raise InputRefusedError(f"the input file {name} does not exist") from None
+            message = f"the input file {name} cannot be read: {error.strerror}"
+            raise InputRefusedError(message) from None
         self._known[key] = found
         return found

@@ -1,4 +1,4 @@
-"""How a job is named on a command line, so that what is told can be copied into a shell."""
+"""Command-line arguments that address a job, for commands that users copy into a shell."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from batch_runner.models import REHEARSAL
 
 
 def target_of(manifest: str | None, folder: Path, *, rehearsal: bool) -> list[str]:
-    """Return the arguments that mean the job of `manifest` in `folder`.
+    """Return the arguments that address the job of `manifest` in `folder`.
 
-    The output folder is named unless the manifest can be read and names it itself.
+    `--output` is left out if the manifest can be read and leads to `folder` itself.
     """
     folder = folder.absolute()
     if rehearsal:

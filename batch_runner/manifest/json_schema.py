@@ -1,4 +1,4 @@
-"""The manifest's language as JSON Schema, for editors that check while one writes."""
+"""JSON Schema of the manifest, for editors that validate while the user types."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batch_runner.units import Price, Rate
 
 
 class _Generator(GenerateJsonSchema):
-    """Shows defaults as one would write them, and none where the default is to have none."""
+    """Writes defaults as a manifest would, and leaves out defaults that are None."""
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         described = super().default_schema(schema)
@@ -27,9 +27,8 @@ class _Generator(GenerateJsonSchema):
 def python_schema() -> dict[str, Any]:
     """Return the schema (draft 2020-12) as plain data.
 
-    It refuses nothing that `load` accepts. What only the text of the file shows (a value that YAML
-    bends), what needs the template language or other files, and what only two items together get
-    wrong, `load` alone can tell.
+    It accepts everything that `load` accepts. Only `load` finds ambiguous YAML values, errors in
+    templates and in other files, and duplicate items.
     """
     schema = Document.model_json_schema(schema_generator=_Generator)
     return {

@@ -1,7 +1,7 @@
-"""Reads a manifest, checks all that can be checked before its items, and puts it together.
+"""Read a manifest and validate everything but its items.
 
-When something is wrong, the items are looked at all the same (the first ones of a long job), so
-that the operator sees every mistake in one go.
+If something is invalid, the items are checked as well (the first ones of a long job), so that the
+user sees every error at once.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from batch_runner.manifest.yaml.nodes import Mapping, Node, follow
 from batch_runner.manifest.yaml.reader import read_document
 from batch_runner.settings import Settings
 
-#: Items that are looked at for further mistakes when the manifest has some already.
+#: Items that are checked for further errors when the manifest has some already.
 CHECKED_AFTER_ERRORS = 10_000
 
-# Stand in for what is missing or wrong and reported, so that the rest can be checked.
+# Used for keys that are missing or invalid (and reported), so that the rest can be checked.
 _PLACEHOLDERS: dict[str, Any] = {"workflow": "unknown", "params": {"unknown": {}}}
 
 
@@ -40,25 +40,25 @@ def load(
     providers: Collection[str] | None = None,
     key_variable: str = "PROVIDER_API_KEY",
 ) -> Manifest:
-    """Return the manifest of a file, checked in everything but its items.
+    """Return the manifest in the file at `path`, validated except for its items.
 
     `providers` are the names that `provider` may have; None accepts any. `key_variable` is the
     environment variable of the API key, for hints.
 
     Raises:
-        ManifestError: with every problem that was found.
+        ManifestError: the manifest is invalid; holds every problem that was found.
     """
     report = Diagnostics(key_variable=key_variable)
     read_as = fingerprint(str(path), [path])
     root = read_document(path, str(path), report)
     if root is None:
         report.raise_if_any()
-        raise AssertionError("a manifest is refused without a reason")
+        raise AssertionError("invalid manifest produced no diagnostics")
     return _Loader(path, root, report).load(providers, read_as)
 
 
 class _Loader:
-    """Puts one manifest together."""
+    """Builds one manifest."""
 
     def __init__(self, path: Path, root: Mapping, report: Diagnostics) -> None:
         self._path = path
@@ -72,7 +72,6 @@ class _Loader:
         self._sources = Sources(self._document, root, self._folder, self._label, report)
 
     def load(self, providers: Collection[str] | None, read_as: str | None) -> Manifest:
-        """Return the manifest, or raise everything that is wrong with it."""
         document, sources = self._document, self._sources
         self._check_provider(providers)
         self._check_variables()
@@ -136,7 +135,7 @@ class _Loader:
             default_prompt = compiler.compile(str(default), place)
         sources.read_prompts(request, compiler, self._report)
         self._check_used(compiler)
-        # What is unknown is reported; with something in its place the items can be looked at.
+        # Unknown variables were reported; with a value for them the items can be checked.
         stand_ins = dict.fromkeys(compiler.unknown, StandIn("unknown"))
         context = ExpansionContext(
             provider=document.provider,
@@ -150,14 +149,16 @@ class _Loader:
         return Items(context, sources.entries, Inputs(self._folder))
 
     def _job(self) -> str:
-        """Return the job's name: as given, or that of the file."""
+        """Return the job's name: the given one, or the name of the file."""
         if self._document.job is not None:
             return self._document.job
         stem = self._path.name.removesuffix(".yaml").removesuffix(".yml")
         reason = filenames.refusal(stem)
         if reason and "job" not in self._wrong:
-            message = f"this file's name cannot be the job's, {excerpt(stem)!r}: {reason}"
-            self._report.add(Location(self._label), message, hint="write job: and another name")
+            message = f"the job cannot be named {excerpt(stem)!r} like this file: {reason}"
+            self._report.add(
+                Location(self._label), message, hint="add a line job: with another name"
+            )
         return "job" if reason else stem
 
     def _check_provider(self, providers: Collection[str] | None) -> None:
@@ -171,7 +172,7 @@ class _Loader:
         )
 
     def _check_variables(self) -> None:
-        """Check the variables of the job's own blocks, and who claims them."""
+        """Check the variables under `defaults` and `files`, and report names used twice."""
         document = self._document
         for name, value in document.defaults.items():
             place = self._place("defaults", name)
@@ -179,28 +180,28 @@ class _Loader:
         for name in document.files:
             check_variable(name, None, self._place("files", name), self._report)
             if name in document.defaults:
-                message = f"{excerpt(name)} is a file here and a variable under defaults as well"
+                message = f"{excerpt(name)} is both a file and a variable under defaults"
                 self._report.add(self._place("files", name), message, hint="rename one of them")
         self._sources.check_names(self._report)
 
     def _check_workflows(self) -> None:
-        """Report a prompt's own workflow that is the job's with a slip of the pen."""
+        """Report a prompt's own workflow that looks like a misspelling of the job's."""
         job = self._document.workflow
         for own in self._sources.own_workflows():
-            if own.value != job and _is_slip(own.value, job):
+            if own.value != job and _is_misspelt(own.value, job):
                 self._report.add(
                     Location(self._label, own.line, own.column),
-                    f"this workflow is called nearly like the job's: {excerpt(own.value)}",
+                    f"the workflow {excerpt(own.value)} looks like a misspelling of the job's",
                     hint=f"did you mean {job}?",
                 )
 
     def _check_used(self, compiler: LocatingCompiler) -> None:
-        """Report what was written to be sent and is sent nowhere."""
+        """Report files, prompts and matrix variables that no template uses."""
         used, document, sources = compiler.used, self._document, self._sources
         for name in document.files:
             if name not in used:
-                message = f"the file {excerpt(name)} is used nowhere, so it would not be sent"
-                hint = f'write "{{{{ {name} }}}}" where params want the file'
+                message = f"no template uses the file {excerpt(name)}, so it would not be sent"
+                hint = f'write "{{{{ {name} }}}}" in params where the file belongs'
                 self._report.add(self._place("files", name), message, hint=hint)
         if "params" in self._wrong or used & {"seed", "pick"}:
             return
@@ -208,19 +209,19 @@ class _Loader:
             self._report.add(
                 self._place("params"),
                 "no template uses the prompts, so they would not be sent",
-                hint='write "{{ prompt }}" where params want the text',
+                hint='write "{{ prompt }}" in params where the text belongs',
             )
         for name in sources.matrix.own_names if sources.matrix else ():
             if name not in used:
-                message = f"the matrix variable {excerpt(name)} is used in no template"
                 self._report.add(
                     self._place("matrix", name),
-                    f"{message}, so its values would make no difference",
+                    f"no template uses the matrix variable {excerpt(name)}, so every one of its "
+                    "values would send the same",
                     hint=f'write "{{{{ {name} }}}}" in params or in a prompt',
                 )
 
     def _check_items(self, items: Items, *, alike: bool) -> None:
-        """Look for further mistakes; `alike` items are not compared by what they would send."""
+        """Check items for further errors; with `alike`, two items may send the same request."""
         alike = alike or bool(self._wrong & {"params", "workflow"})
         for _ in items.checked(self._report, limit=CHECKED_AFTER_ERRORS, requests=not alike):
             if self._report.full:
@@ -231,7 +232,7 @@ class _Loader:
         return frozenset(name for name in named if not MARKERS.search(name))
 
     def _explicit(self) -> dict[str, str]:
-        """Return where the manifest gives which setting."""
+        """Return "file:line" of every setting that the manifest gives, by dotted name."""
         given: dict[str, str] = {}
         for block in (*SETTINGS_BLOCKS, "output", "on_finish"):
             node = self._root.items.get(block)
@@ -247,10 +248,10 @@ class _Loader:
         return Location(self._label, node.line, node.column)
 
 
-def _is_slip(name: str, meant: str) -> bool:
-    """Say whether two names differ by one swapped, doubled or forgotten letter in a long word.
+def _is_misspelt(name: str, meant: str) -> bool:
+    """Return whether two names differ by one swapped, doubled or missing letter in a long word.
 
-    Digits and short words are no slips: card_v1 and card_v2 are two workflows.
+    Digits and short words do not count: card_v1 and card_v2 are two workflows.
     """
     words, wanted = name.split("_"), meant.split("_")
     if len(words) != len(wanted):

@@ -1,4 +1,4 @@
-"""The manifest of one job: read once, checked, ready to be gone through."""
+"""The validated manifest of one job."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from batch_runner.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What a manifest says, over the defaults.
+    """Contents of a manifest, with defaults for what it does not give.
 
-    `explicit` maps the dotted name of every setting that the manifest itself gives to its place,
-    as "file:line". `output_folder` is absolute, and relative names count from the manifest's
-    folder, never from the current one: a job started by cron would otherwise find an empty folder
-    and pay for everything again. `workflows` are those known without going through the items.
+    `explicit` maps the dotted name of every setting that the manifest itself gives to "file:line".
+    `output_folder` is absolute. A relative one starts at the manifest's folder, not the current
+    folder: a job started by cron would otherwise find an empty folder and pay for everything again.
+    `workflows` are those known without expanding the items.
     """
 
     path: Path
@@ -34,21 +34,20 @@ class Manifest:
     workflows: frozenset[str]
     expansion: Items
     read_as: str | None  # fingerprint of the file when it was read
-    data: tuple[Path, ...] | None  # what else decides the items; None: input files too
+    data: tuple[Path, ...] | None  # other files that decide the items; None if input files do
 
     def items(self) -> Iterator[ItemSpec]:
-        """Yield every item, always in the same order, in memory for one of them.
+        """Yield every valid item, always in the same order, without keeping them in memory.
 
         Raises:
-            ManifestError: after the last item, with everything that is wrong with any of them;
-                items that are wrong are not yielded.
+            ManifestError: after the last item, if any item is invalid; holds every problem.
         """
         report = Diagnostics()
         yield from self.expansion.checked(report)
         report.raise_if_any()
 
     def fingerprint(self) -> str | None:
-        """Return a hash that is the same only while the items are, None when that is unknown."""
+        """Return a hash that changes when the items may have changed; None if that is unknown."""
         if self.data is None or fingerprint(str(self.path), [self.path]) != self.read_as:
             return None
         return fingerprint(str(self.path), [self.path, *self.data])

@@ -1,7 +1,7 @@
-"""What may stand in a manifest: models that check it and that describe it to editors.
+"""Pydantic models of a manifest, for validation and for the JSON Schema.
 
-The list of prompts is described here and checked elsewhere (`entries`): there may be a hundred
-thousand of them, and each keeps its place.
+The list of prompts is described here and validated in `sources.prompts`: there may be a hundred
+thousand of them, and each keeps its location.
 """
 
 from __future__ import annotations
@@ -28,38 +28,37 @@ from batch_runner.manifest.schema_types import (
 )
 from batch_runner.settings import Block, Downloads, Limits, Polling, Retries, Timeouts, Uploads
 
-#: The keys that make items; one of them must be there.
+#: The sources of items; at least one is required.
 SOURCES = ("prompts", "matrix", "items_from")
 
-# A key that is left out has no value, and one that is there must have one: only the latter is
-# looked at.
+# Validate given keys only; a key without a value is an error.
 _GIVEN_ONLY = ConfigDict(validate_default=False)
 
 
 class Output(Block):
-    """Where the finished files go, and what they are called."""
+    """Output folder and file names."""
 
     model_config = _GIVEN_ONLY
 
     folder: Given[Folder] = Field(
-        default=None, description="Relative to this manifest; default out/<job>."
+        default=None, description="Output folder, relative to this manifest. Default: out/<job>."
     )
     name: Text = Field(
         default="{{ id }}",
-        description="Template of the file's name, without its ending (one is dropped).",
+        description="Template of the file name; an image extension in it is removed.",
     )
 
 
 class OnFinish(Block):
-    """Whom to tell at the end of a run."""
+    """Notifications at the end of a run."""
 
     model_config = _GIVEN_ONLY
 
     notify: list[Text] = Field(
-        default=[], description="Addresses for apprise: mailto://…, slack://…"
+        default=[], description="Apprise addresses to notify, such as mailto://… or slack://…"
     )
     command: Given[Text] = Field(
-        default=None, description="A command to run, relative to this manifest."
+        default=None, description="Command to run, relative to this manifest."
     )
     when: Literal["always", "trouble"] = Field(
         default="always", description="Always, or only when not every item is done."
@@ -67,7 +66,7 @@ class OnFinish(Block):
 
 
 class Prompt(BaseModel):
-    """One entry of `prompts`: its text, its own variables, and what it wants otherwise."""
+    """One entry of `prompts`: its text, variables and settings."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -75,22 +74,26 @@ class Prompt(BaseModel):
         json_schema_extra={"propertyNames": {"pattern": NAME_PATTERN}},
     )
 
-    prompt: Prose = Field(description="The text; may be a template.")
-    id: Given[Id] = Field(default=None, description="Its name in files, report and commands.")
-    workflow: Given[Text] = Field(default=None, description="Instead of the job's.")
-    params: Given[Params] = Field(
-        default=None, description="Laid over the job's, field by field; alone with a workflow."
+    prompt: Prose = Field(description="Text of the prompt; may be a template.")
+    id: Given[Id] = Field(
+        default=None, description="Name of the item in file names, report and commands."
     )
-    name: Given[Text] = Field(default=None, description="Instead of output.name.")
-    attempts: Given[Attempts] = Field(default=None, description="Instead of the job's.")
-    repeat: Given[Repeat] = Field(default=None, description="Instead of the job's.")
+    workflow: Given[Text] = Field(default=None, description="Replaces the job's.")
+    params: Given[Params] = Field(
+        default=None,
+        description="Fields that are added to the job's or replace them. With a workflow of its "
+        "own, a prompt has only these.",
+    )
+    name: Given[Text] = Field(default=None, description="Replaces output.name.")
+    attempts: Given[Attempts] = Field(default=None, description="Replaces the job's.")
+    repeat: Given[Repeat] = Field(default=None, description="Replaces the job's.")
 
 
 Entries = Annotated[list[Prose | Prompt], Field(min_length=1)]
 
 
 class Matrix(BaseModel):
-    """Every combination of the values of every variable."""
+    """Values of each variable; every combination of them is an item."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -100,45 +103,56 @@ class Matrix(BaseModel):
     __pydantic_extra__: dict[str, Values] = Field(init=False)
 
     exclude: list[Variables] = Field(
-        default=[], description="Combinations that agree with one of these are left out."
+        default=[],
+        description="Combinations to remove: those that have all values of one of these.",
     )
     include: list[Variables] = Field(
         default=[],
-        description="Adds variables to the combinations that agree, or one more combination.",
+        description="Variables that are added to the combinations with the same other values. If "
+        "there are none, one more combination.",
     )
 
 
 class Document(Block):
-    """A manifest of batch-runner: what is to be made, how fast, and where it goes."""
+    """A manifest of batch-runner: one job, its settings and its output."""
 
     model_config = ConfigDict(
         **_GIVEN_ONLY,
         json_schema_extra={"anyOf": [{"required": [source]} for source in SOURCES]},
     )
 
-    job: Given[JobName] = Field(default=None, description="Default: the name of this file.")
-    provider: Text = Field(default="baicai", description="The service that makes the pictures.")
-    workflow: Text = Field(description="The service's id of the workflow; may be a template.")
+    job: Given[JobName] = Field(
+        default=None, description="Name of the job. Default: the name of this file."
+    )
+    provider: Text = Field(default="baicai", description="Service that generates the files.")
+    workflow: Text = Field(description="Id of the workflow at the service; may be a template.")
     params: Params = Field(
-        description="Node, field and value as the workflow wants them; texts may be templates."
+        description="Values by node and field of the workflow; texts may be templates."
     )
     prompts: Given[SkipValidation[Entries]] = Field(
-        default=None, description="One text, or one mapping, for each item."
+        default=None, description="Prompts of the items, each a text or a mapping."
     )
     matrix: Given[Matrix] = None
-    repeat: Repeat = Field(default=1, description="Tries of each item, told apart by {{ n }}.")
+    repeat: Repeat = Field(
+        default=1, description="How often each item is generated; {{ n }} counts from 1."
+    )
     items_from: Given[DataFile] = Field(
-        default=None, description="CSV or JSONL file, relative to this manifest; a row an item."
+        default=None,
+        description="CSV or JSONL file, relative to this manifest; each row is an item.",
     )
     defaults: Variables = Field(
         default={},
-        description="Variables for items without them, and for empty cells of a CSV.",
+        description="Variables of items that do not give them, also for empty cells of a CSV file.",
     )
     files: FileVariables = Field(
-        default={}, description="Input files by variable: templates of paths, uploaded when used."
+        default={},
+        description="Paths of input files by variable (templates); uploaded if a template of the "
+        "item uses them.",
     )
     attempts: Attempts = Field(
-        default=1, description="Creates of an item, counting those after the service's FAILED."
+        default=1,
+        description="Submissions of one item, at most. With more than 1, an item is submitted "
+        "again after the service reports FAILED.",
     )
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
@@ -150,5 +164,5 @@ class Document(Block):
     on_finish: OnFinish = OnFinish()
 
 
-#: The blocks that are settings, by name.
+#: Names of the blocks that are settings.
 SETTINGS_BLOCKS = ("limits", "timeouts", "polling", "retries", "uploads", "downloads")

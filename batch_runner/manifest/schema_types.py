@@ -1,4 +1,4 @@
-"""The kinds of values in a manifest: each with its check and its words for editors."""
+"""Types of values in a manifest, each with its validation and its JSON Schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydantic_core import CoreSchema
 
 from batch_runner.manifest import filenames
 
-#: Variables that every item has, and functions; nothing else may be called like that.
+#: Names that variables cannot have: built-in variables and functions.
 RESERVED = frozenset({"id", "n", "job", "seed", "pick", "range", "loop", "self"})
 KEYWORDS = frozenset(
     [
@@ -20,11 +20,11 @@ KEYWORDS = frozenset(
     ]
 )
 
-#: Tries of one item and attempts of one try: more is a slip of the finger.
+#: Largest `repeat` and `attempts`; more is taken for a typing error.
 MAX_REPEAT = 100_000
 MAX_ATTEMPTS = 100
 
-# A letter of any script or an underscore, then also digits: as near as a pattern can say it.
+# A letter of any script or an underscore, then also digits, as far as a pattern can express it.
 NAME_PATTERN = r"^[^\s\d!-/:-@\[-^`{-~][^\s!-/:-@\[-^`{-~]*$"
 _LINE_PATTERN = r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _FILE_NAME_PATTERN = r'^[^\x00-\x1f\s./\\<>:"|?*-][^\x00-\x1f/\\<>:"|?*]*$'
@@ -33,17 +33,17 @@ _DATA_FILE_PATTERN = (
     r"^[^\x00-\x1f]*\.([cC][sS][vV]|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
 )
 
-# Neither white space nor a mark without width, such as a byte order mark.
+# Neither white space nor a character without width, such as a byte order mark.
 _VISIBLE = re.compile(r"[^\s\u00ad\u200b-\u200f\u2060\ufeff]")
 
 
 def is_blank(text: str) -> bool:
-    """Return whether a text shows nothing."""
+    """Return whether a text has no visible character."""
     return not (text.strip() if text.isascii() else _VISIBLE.search(text))
 
 
 def kind(value: object) -> str:
-    """Return what a value is, in the words of a message."""
+    """Return the type of a value in plain words, for messages."""
     for kinds, word in (
         (bool, "true or false"),
         ((int, float), "a number"),
@@ -57,19 +57,19 @@ def kind(value: object) -> str:
 
 
 def variable_refusal(name: str) -> str | None:
-    """Return why a variable cannot be called this, None when it can."""
+    """Return why a variable cannot have this name, None if it can."""
     if name in RESERVED:
-        return f"{name} is the manifest's own name for something else"
+        return f"{name} is reserved"
     if name in KEYWORDS:
-        return f"{name} is a word of the template language"
+        return f"{name} is a keyword of the template language"
     if not name.isidentifier():
-        return "a variable's name is a letter, then letters, digits and _"
+        return "use a letter, then letters, digits and _"
     return None
 
 
 def _given(value: Any) -> Any:
     if value is None:
-        raise ValueError("there is no value behind this key: give it one, or leave it out")
+        raise ValueError("this key has no value; give it one, or remove it")
     return value
 
 
@@ -87,30 +87,30 @@ def _id(value: Any) -> Any:
 
 def _job(name: str) -> str:
     if reason := filenames.refusal(name):
-        raise ValueError(f"a job's name is also a folder's: {reason}")
+        raise ValueError(f"the job's name is also the name of a folder: {reason}")
     return name
 
 
 def _folder(folder: str) -> str:
     if folder.startswith("~"):
-        raise ValueError("write the folder out: ~ is another one for every user and for cron")
+        raise ValueError('use an absolute path: "~" depends on the user')
     if "{{" in folder or "{%" in folder:
-        raise ValueError("the folder is the same for all items and cannot be a template")
+        raise ValueError("the folder is the same for all items, so it cannot be a template")
     return folder
 
 
 def _data_file(name: str) -> str:
     if not name.lower().endswith((".csv", ".jsonl", ".ndjson")):
-        raise ValueError("wanted a file that ends in .csv or .jsonl")
+        raise ValueError("wanted a file name that ends in .csv, .jsonl or .ndjson")
     return name
 
 
 def _matrix_value(value: Any) -> Any:
     if isinstance(value, dict):
         if "id" not in value:
-            raise ValueError("a mapping in the matrix needs an id, for names and for the report")
+            raise ValueError("a mapping in the matrix needs an id, for file names and the report")
         if not isinstance(value["id"], str | int) or not str(value["id"]).strip():
-            raise ValueError("the id of a matrix value is a short text")
+            raise ValueError("the id of a matrix value must be text or a whole number")
     elif not isinstance(value, str | int | float):
         wanted = "text, a number, true, false or a mapping with an id"
         raise ValueError(f"wanted {wanted}, this is {kind(value)}")
@@ -136,7 +136,7 @@ _MATRIX_VALUE_SCHEMA: dict[str, Any] = {
 
 
 class _NotNull:
-    """Takes null out of the description of a value that may be None only in code."""
+    """Removes null from the JSON Schema of a value that may be None only in code."""
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -147,7 +147,7 @@ class _NotNull:
 
 
 _T = TypeVar("_T")
-#: May be left out, but not left empty: `prompts:` with nothing behind it is a mistake.
+#: The key may be left out, but not left without a value, such as `prompts:` alone.
 Given = Annotated[_T | None, BeforeValidator(_given), _NotNull()]
 
 Line = Annotated[str, Field(strict=True), AfterValidator(_line)]

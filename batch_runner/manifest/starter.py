@@ -1,4 +1,4 @@
-"""The first manifest of someone who has none yet."""
+"""Write a first manifest, for `batch-runner init`."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ PROMPTS = (
 )
 
 _TEXT = """\
-# What is to be made, how fast, and where it goes. Check it: batch-runner plan THIS_FILE
-# Try it for free first: batch-runner run THIS_FILE --rehearse
+# Show what would be sent and what it costs:  batch-runner plan THIS_FILE
+# Try the whole job for free, on this machine: batch-runner run THIS_FILE --rehearse
 
 {job}
 
-# The service's own id of the workflow.
+# Id of the workflow at the service.
 workflow: {workflow}
 
-# What the workflow wants: node, field, value. {{{{ prompt }}}} becomes each text below in turn.
+# Values by node and field of the workflow. {{{{ prompt }}}} is replaced by each prompt below.
 params:
   {node}:
     {field}: "{{{{ prompt }}}}"
 
-# One picture for each line. Put quotes around text with a colon or a # in it.
+# One item for each line. Put quotes around text with a colon or a # in it.
 prompts:
 {prompts}
 
-# How fast, and how much at most. Ask the service what it allows.
+# Limits of this job. Ask the service what it allows.
 limits:
-  rate: 1/s            # create requests, at most
-  in_flight: 20        # tasks waiting at the service, at most
-  # max_submissions: 100         # never create more than this, over all runs
-  # price: 0.12 CNY    # what one picture costs: plan and report then tell the sum
+  rate: 1/s            # submissions, at most
+  in_flight: 20        # tasks submitted and not finished, at most
+  # max_submissions: 100   # submissions over all runs of this job, at most
+  # price: 0.12 CNY        # price of one submission: plan and report then show the cost
 
-# Several pictures of each prompt, or every combination of some words:
+# Generate each prompt several times, or with every combination of some words:
 # repeat: 2
 # matrix:
 #   style: [paper-cut, ink wash]      # then write {{{{ style }}}} in params or prompts
 
-# Where the pictures go, seen from this file, and what they are called:
+# Output folder, relative to this file, and file names:
 # output: {{folder: out/my-job, name: "{{{{ id }}}}"}}
 """
 
@@ -59,9 +59,9 @@ def starter(
     job: str | None = None,
     prompts: Sequence[str] = PROMPTS,
 ) -> str:
-    """Return the text of a manifest that loads, with a comment at each of its parts.
+    """Return the text of a valid manifest with comments.
 
-    `field` is where the prompt goes, as node and field with a dot between them.
+    `field` is where the prompt goes, as NODE.FIELD.
 
     Raises:
         ValueError: `field` has no dot, or there is no prompt.
@@ -71,7 +71,7 @@ def starter(
         raise ValueError(f"wanted a node and a field such as {FIELD}, this is {field}")
     if not any(prompt.strip() for prompt in prompts):
         raise ValueError("wanted at least one prompt")
-    named = "# The job is called like this file, or:\n# job: horse-cards"
+    named = "# The job is named like this file. To give it another name:\n# job: horse-cards"
     if job:
         named = f"job: {_scalar(job)}"
     lines = [f"  - {_scalar(_literal(prompt))}" for prompt in prompts if prompt.strip()]
@@ -88,14 +88,14 @@ _UNQUOTED = re.compile(r"[^\W\d_](?:(?![:#]\s|\s#|:$|\s$)[^\x00-\x1f\x7f-\x9f\u2
 
 
 def _scalar(text: str) -> str:
-    """Return a text as YAML, without quotes where they are not needed."""
+    """Return a text as YAML, with quotes only if needed."""
     if _UNQUOTED.fullmatch(text) and resolve_scalar(text) == text:
         return text
-    # JSON would write an emoji as a pair of escapes, which is not YAML.
+    # JSON would write an emoji as a pair of escapes, which YAML does not have.
     quoted = json.dumps(text, ensure_ascii=False)
     return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
 
 
 def _literal(prompt: str) -> str:
-    """Return a prompt as a template that renders to it."""
+    """Return a template that renders to the prompt."""
     return MARKERS.sub(lambda mark: "{{ '" + mark[0] + "' }}", prompt)

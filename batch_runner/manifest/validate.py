@@ -1,4 +1,4 @@
-"""From pydantic's complaints to ours: each at its place, in the words of the manifest."""
+"""Validate parts of a manifest with pydantic and report its errors in the manifest's words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batch_runner.settings import RENAMED_SETTINGS
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
-#: What a `missing` key's hint shows.
+#: Examples for the hint at a missing key.
 _EXAMPLES = {
     "workflow": "workflow: year_of_the_horse_greeting_card",
     "params": 'params: {"6": {text: "{{ prompt }}"}}',
@@ -39,10 +39,10 @@ def check(
     placeholders: dict[str, Any] | None = None,
     item: str | None = None,
 ) -> tuple[Checked, frozenset[str]]:
-    """Return the checked model and the top-level keys that were wrong, reported and left out.
+    """Return the validated model, and the top-level keys that were invalid and left out.
 
-    Left out keys have their defaults, or the value of `placeholders` where there is no default, so
-    that everything else in the manifest can be looked at as well.
+    Keys that are left out have their defaults, or the value in `placeholders` if there is none, so
+    that the rest of the manifest can be checked as well.
     """
     data = plain(node)
     wrong = {key for key, value in node.items.items() if holds_broken(value)}
@@ -55,7 +55,7 @@ def check(
     rest = {**(placeholders or {}), **plain(node)}
     for error in errors:
         _take_out(rest, error["loc"])
-    for error in _errors(model, rest):  # what was wrong cannot be taken out alone
+    for error in _errors(model, rest):  # the invalid part could not be removed alone
         rest.pop(str(error["loc"][0]), None)
     return model.model_validate({**(placeholders or {}), **rest}), frozenset(wrong)
 
@@ -83,7 +83,7 @@ def _add(
     report: Diagnostics,
     item: str | None,
 ) -> None:
-    """Report one complaint, unless the value was reported already."""
+    """Report one error, unless the value was reported already."""
     steps = error["loc"]
     found = follow(node, steps)
     if is_broken(found):
@@ -92,10 +92,10 @@ def _add(
         missing = str(steps[-1])
         misspelt = _misspelt(missing, model, node)
         if misspelt and model.model_config.get("extra") == "forbid":
-            return  # said where the unknown key stands
+            return  # reported at the unknown key
         hint = f"write for example {_EXAMPLES[missing]}" if missing in _EXAMPLES else None
         if misspelt:
-            hint = f"is it meant by {excerpt(misspelt)}?"
+            hint = f"is {excerpt(misspelt)} a misspelling of it?"
         place = Location(label, found.line, found.column)
         report.add(place, f"the key {missing} is missing", item=item, hint=hint)
         return
@@ -114,7 +114,7 @@ def _add(
 
 
 def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None:
-    """Return the unknown key that was meant for the missing one, None when there is none."""
+    """Return the unknown key that resembles the missing one, None if there is none."""
     unknown = [key for key in node.items if key not in model.model_fields]
     return closest(missing, unknown)
 

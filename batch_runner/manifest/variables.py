@@ -1,4 +1,4 @@
-"""What a variable may be called, and what it may hold."""
+"""Validate names and values of variables."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ from batch_runner.models import UPLOAD_MARK
 
 
 def check_variable(name: str, value: Any, place: Location, report: Diagnostics) -> None:
-    """Report a variable that has a name or a value that it cannot have."""
     check_name(name, place, report)
     check_value(value, place, report)
 
 
 def check_name(name: str, place: Location, report: Diagnostics) -> bool:
-    """Say whether a variable can be called this; report it when it cannot."""
+    """Return whether `name` can be the name of a variable; report it if not."""
     reason = variable_refusal(name)
     if reason:
-        report.add(place, f"{excerpt(name)} cannot be a variable: {reason}", hint="rename it")
+        report.add(place, f"a variable cannot be named {excerpt(name)}: {reason}", hint="rename it")
     return reason is None
 
 
 def check_value(value: Any, place: Location, report: Diagnostics, item: str | None = None) -> bool:
-    """Say whether a value is not nested too deep; report that and every text that is not sound."""
+    """Report every invalid text in a value; return False if it is nested too deep."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         for one in level:
@@ -45,16 +44,16 @@ def check_value(value: Any, place: Location, report: Diagnostics, item: str | No
 
 
 def _check_text(value: str, place: Location, report: Diagnostics, item: str | None) -> None:
-    """Report a text that is too long, or that looks like a template and would be sent as it is."""
+    """Report a text that is too long, or that contains a template and would not be rendered."""
     if MARKERS.search(value):
         report.add(
             report.locate(place, "{"),
-            f"this value would be sent with its brackets: {excerpt(value)}",
+            f"a template is not rendered here: {excerpt(value)}",
             item=item,
-            hint="templates belong into params, prompts, files, output.name or defaults.prompt",
+            hint="templates work in params, prompts, files, output.name and defaults.prompt",
         )
     elif UPLOAD_MARK in value:
-        report.add(place, f"{UPLOAD_MARK} is a mark of the program's own", item=item)
+        report.add(place, f"the text contains {UPLOAD_MARK}, which is reserved", item=item)
     elif len(value) > MAX_TEXT:
-        message = f"the text has {len(value)} characters, and at most {MAX_TEXT} may be"
+        message = f"the text has {len(value)} characters, at most {MAX_TEXT} are allowed"
         report.add(place, message, item=item)

@@ -1,4 +1,4 @@
-"""Where the items of a job come from: its prompts, its data file, its matrix."""
+"""The sources of a job's items: prompts, data file and matrix."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence
 #: Variables that every item has.
 BUILT_IN = frozenset({"id", "n", "job"})
 
-# Keys of a prompt that are no variables; `name` is one as well.
+# Keys of a prompt that are settings; `name` is also a variable.
 _OWN_SETTINGS = Prompt.model_fields.keys() - {"prompt", "name"}
 
 _NO_COMBINATION = [Combination({}, {}, "")]
 
 
 class Sources:
-    """The parts of one manifest that make items.
+    """The sources of one manifest.
 
-    Prompts come before rows, each of them with every combination of the matrix; a matrix alone
-    makes its combinations.
+    Prompts come before rows. Each is combined with every combination of the matrix; a matrix alone
+    gives one item per combination.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Sources:
         self._check_any(report)
 
     def variables(self) -> frozenset[str] | None:
-        """Return every variable that some item has, None when the rows may bring any."""
+        """Return every variable that some item has; None if rows may have any."""
         known = {*BUILT_IN, *self._document.defaults, *self._document.files}
         known |= {name for entry in self._own_variables() for name in entry}
         if self.matrix:
@@ -67,7 +67,7 @@ class Sources:
     def read_prompts(
         self, request: RequestTemplate, compiler: LocatingCompiler, report: Diagnostics
     ) -> None:
-        """Check the prompts, all of them; from now on `entries` has them."""
+        """Check all prompts and add them to `entries`."""
         node = self._root.items.get("prompts")
         if node is None:
             return
@@ -76,7 +76,7 @@ class Sources:
             pass
 
     def entries(self, report: Diagnostics) -> Iterator[Entry]:
-        """Yield every entry in order; report the unsound ones."""
+        """Yield the valid entries in order; report the invalid ones."""
         if self._prompts is not None:
             yield from self._prompts.entries(report)
         if self._rows is not None:
@@ -86,28 +86,27 @@ class Sources:
 
     @property
     def data(self) -> tuple[Path, ...]:
-        """Return the files beside the manifest that hold entries."""
+        """Return the files other than the manifest that contain entries."""
         name = self._document.items_from
         return () if name is None else (self._folder / name,)
 
     @property
     def combinations(self) -> list[Combination]:
-        """Return the matrix's combinations, one empty one without a matrix."""
+        """Return the combinations of the matrix; without a matrix, one empty combination."""
         return self.matrix.combinations if self.matrix else _NO_COMBINATION
 
     def own_workflows(self) -> Iterator[Scalar]:
-        """Yield the workflows that prompts name for themselves."""
+        """Yield the workflows that prompts give for themselves."""
         for entry in self._mappings():
             own = entry.items.get("workflow")
             if isinstance(own, Scalar) and isinstance(own.value, str):
                 yield own
 
     def has_prompts(self) -> bool:
-        """Say whether the manifest lists prompts."""
         return self._prompts is not None
 
     def check_names(self, report: Diagnostics) -> None:
-        """Report a variable that two sources claim."""
+        """Report a variable that two sources define."""
         names = set(self.matrix.names) if self.matrix else set()
         columns = (self._rows.columns() if self._rows else None) or []
         places = {name: self._place(self._root.items["items_from"]) for name in columns}
@@ -119,7 +118,7 @@ class Sources:
         if self._root.items.get("prompts") is not None:
             places.setdefault("prompt", self._place(self._root.items["prompts"]))
         for name in places.keys() & names:
-            message = f"{excerpt(name)} is a variable here and in the matrix as well"
+            message = f"{excerpt(name)} is both a variable here and in the matrix"
             report.add(places[name], message, hint="rename one of them")
 
     def _own_variables(self) -> Iterator[set[str]]:
@@ -127,7 +126,7 @@ class Sources:
         if node is not None:
             yield {"prompt"}
         for entry in self._mappings():
-            if "prompt" in entry.items:  # without it, it is a text with a colon in it
+            if "prompt" in entry.items:  # otherwise it is a text with a colon in it
                 yield entry.items.keys() - _OWN_SETTINGS
 
     def _mappings(self) -> Iterator[Mapping]:
@@ -143,11 +142,11 @@ class Sources:
         report.add(
             Location(self._label, self._root.line, self._root.column),
             "there are no items: prompts, matrix and items_from are all missing",
-            hint="write prompts: and one text a line under it, each after a dash",
+            hint="write prompts: and under it one text a line, each after a dash",
         )
 
     def _data_label(self, name: str) -> str:
-        """Return the data file's name as the operator would write it from where they are."""
+        """Return the data file's path, relative to where the manifest's path is."""
         before, slash, _ = self._label.rpartition("/")
         return name if name.startswith("/") or not slash else f"{before}/{name}"
 

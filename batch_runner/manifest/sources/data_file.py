@@ -1,6 +1,6 @@
-"""Rows of a CSV or JSONL file, one at a time: the columns are variables, `id` is the id.
+"""Read the rows of a CSV or JSONL file as entries: columns are variables, `id` is the id.
 
-The file is never held as a whole: a million rows take no more memory than one.
+Rows are read one at a time; memory does not grow with the file.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOT_NAME = re.compile(r"\W+")
 
 
 class _UnreadableError(Exception):
-    """The file cannot be read further; says why and in which line."""
+    """The file cannot be read further: message, line and hint."""
 
     def __init__(self, message: str, line: int = 1, hint: str | None = None) -> None:
         super().__init__(message)
@@ -45,12 +45,12 @@ class Rows:
     ) -> None:
         self._path = path
         self._taken = taken  # variables of the matrix
-        self._defaults = defaults  # variables that a row may leave to the manifest
+        self._defaults = defaults  # variables that a row may leave empty
         self._label = label
         self._is_csv = path.name.lower().endswith(".csv")
 
     def columns(self) -> list[str] | None:
-        """Return the variables that every row has, None when rows may differ or cannot be read."""
+        """Return the variables of every row; None if rows may differ or cannot be read."""
         if not self._is_csv:
             return None
         try:
@@ -60,7 +60,7 @@ class Rows:
         return [_variable(column) for column in header]
 
     def entries(self, report: Diagnostics) -> Iterator[Entry]:
-        """Yield the rows that are sound; report what is wrong with the others."""
+        """Yield the valid rows; report the invalid ones."""
         count = 0
         try:
             rows = self._csv_rows(report) if self._is_csv else self._json_rows(report)
@@ -76,7 +76,7 @@ class Rows:
             report.add(Location(self._label), f"the file cannot be read: {error.strerror}")
             return
         if not count and not report:
-            report.add(Location(self._label), "there is no row in this file")
+            report.add(Location(self._label), "this file has no rows")
 
     def _entry(
         self, place: Location, variables: dict[str, Any], report: Diagnostics
@@ -88,7 +88,7 @@ class Rows:
         if own_id is not None:
             own_id = str(own_id) if isinstance(own_id, str | int) else ""
             if is_blank(own_id):
-                hint = "fill it in, or drop the column"
+                hint = "fill it in, or remove the column"
                 report.add(place, "the id of this row is empty", hint=hint)
                 return None
         prompt = variables.get("prompt", "none")
@@ -111,7 +111,7 @@ class Rows:
         try:
             for row in reader:
                 if not row or (is_blank(row[0]) and all(map(is_blank, row))):
-                    pass  # spreadsheets write such rows; they are no items
+                    pass  # spreadsheets add blank rows; they are not items
                 elif len(row) == width:
                     variables = dict(zip(names, row, strict=True))
                     for name in may_be_empty:
@@ -119,8 +119,8 @@ class Rows:
                             del variables[name]
                     yield start, variables
                 else:
-                    hint = "a comma inside a field needs quotes around the field"
-                    message = f"this row has {len(row)} fields, and the first line names {width}"
+                    hint = "put a cell that contains the delimiter in quotes"
+                    message = f"number of cells: {len(row)} in this row, {width} in the header"
                     report.add(Location(self._label, start), message, hint=hint)
                 start = reader.line_num + 2
         except csv.Error as error:
@@ -136,7 +136,7 @@ class Rows:
             raise _UnreadableError(f"this is not CSV: {error}") from None
         if not rows or not any(column.strip() for column in rows[0]):
             raise _UnreadableError(
-                "the first line names no columns", hint="write the variables there: name,city"
+                "the first line names no columns", hint="write variables there, such as name,city"
             )
         return rows[0], delimiter
 
@@ -146,7 +146,7 @@ class Rows:
             reason = None if name == "id" else variable_refusal(name)
             if reason or names.count(name) > 1:
                 good = False
-                text = f"{excerpt(column)!r} cannot be a column: {reason}"
+                text = f"a column cannot be named {excerpt(column)!r}: {reason}"
                 twice = f"there are two columns {excerpt(name)}"
                 report.add(Location(self._label), text if reason else twice, hint="rename it")
         return good
@@ -161,7 +161,8 @@ class Rows:
             except (ValueError, RecursionError) as error:
                 if is_blank(line):
                     continue
-                report.add(Location(self._label, number), f"this line is not JSON: {error}")
+                message = f"this line is not JSON: {_json_error(error)}"
+                report.add(Location(self._label, number), message)
                 continue
             if not isinstance(row, dict):
                 message = f"wanted a JSON object, this is {kind(row)}"
@@ -173,16 +174,16 @@ class Rows:
                 continue
             if not good.issuperset(row):
                 self._check_names(row.keys() - good, Location(self._label, number), report)
-                good.update(row)  # said once
+                good.update(row)  # report each name once
             yield number, row
 
     def _check_names(self, names: set[str], place: Location, report: Diagnostics) -> None:
         for name in names:
             if reason := variable_refusal(name):
-                message = f"{excerpt(name)!r} cannot be a variable: {reason}"
+                message = f"a variable cannot be named {excerpt(name)!r}: {reason}"
                 report.add(place, message, hint="rename it")
             elif name in self._taken:
-                message = f"{excerpt(name)} is a variable here and in the matrix as well"
+                message = f"{excerpt(name)} is both a variable here and in the matrix"
                 report.add(place, message, hint="rename one of them")
 
 
@@ -191,15 +192,15 @@ def _is_empty(value: object) -> bool:
 
 
 def _variable(column: str) -> str:
-    """Return a column's name as templates can say it: "First name" becomes First_name."""
+    """Return a column's name as a variable: "First name" becomes First_name."""
     return _NOT_NAME.sub("_", column.strip()).strip("_")
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a UTF-8 file, every line end in them as LF; memory for one line.
+    """Yield the lines of a UTF-8 file one at a time, with LF as line ends.
 
     Raises:
-        _UnreadableError: a line is not UTF-8 or far too long, or there is no such file.
+        _UnreadableError: a line is not UTF-8 or too long, or the file does not exist.
     """
     if not path.is_file():
         raise _UnreadableError("there is no such file")
@@ -208,7 +209,7 @@ def _lines(path: Path) -> Iterator[str]:
         while line := file.readline(MAX_LINE + 1):
             number += 1
             if len(line) > MAX_LINE:
-                raise _UnreadableError(f"this line has over {MAX_LINE} bytes", number)
+                raise _UnreadableError(f"this line has more than {MAX_LINE} bytes", number)
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
@@ -225,20 +226,29 @@ def _lines(path: Path) -> Iterator[str]:
 def _parse(line: str) -> Any:
     value = _decode(line)
     if "\\u" in line:
-        # Half of a surrogate pair can be written in JSON and sent nowhere.
-        json.dumps(value, ensure_ascii=False).encode()
+        # Half of a surrogate pair can be written in JSON, but not sent as UTF-8.
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("half of a pair of \\u escapes is missing") from None
     return value
+
+
+def _json_error(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} (column {error.colno})"
+    return "values are nested too deep" if isinstance(error, RecursionError) else str(error)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        raise ValueError("a name is there twice")
+        raise ValueError("a key is repeated")
     return mapping
 
 
 def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is not a number that can be sent")
+    raise ValueError(f"{word} is not a JSON number")
 
 
 _decode = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant).decode

@@ -1,8 +1,8 @@
-"""Every combination of the matrix, with `exclude` and `include` as in the matrices of CI services.
+"""Combinations of the matrix, with `exclude` and `include` as in the matrices of CI services.
 
-`exclude` takes out the combinations that agree with all that it names. `include` comes after it:
-its variables are added to every combination that agrees with those it shares with the matrix; when
-there is none, it is one more combination.
+`exclude` removes the combinations that have all of its values. `include` comes after it: its new
+variables are added to every combination that has its other values; if there is none, it is added as
+one more combination.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from batch_runner.manifest.templates.random_values import canonical
 from batch_runner.manifest.variables import check_name, check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, is_broken, plain
 
-#: Combinations of one matrix, at most; long lists belong into a file.
+#: Combinations of one matrix, at most; long lists belong in a file.
 MAX_COMBINATIONS = 100_000
 
 
@@ -34,14 +34,14 @@ class Combination:
 
 @dataclass(slots=True)
 class _Variable:
-    """One row of the matrix."""
+    """One variable of the matrix: its values and their ids."""
 
     name: str
     values: list[Any] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
 
     def index_of(self, value: Any) -> int | None:
-        """Return which of the values is meant by a value or an id."""
+        """Return the index of the value that equals `value` or has that id; None if none has."""
         for index, (known, known_id) in enumerate(zip(self.values, self.ids, strict=True)):
             if same(known, value) or value == known_id:
                 return index
@@ -49,12 +49,12 @@ class _Variable:
 
 
 def same(left: Any, right: Any) -> bool:
-    """Compare as YAML does: 1, 1.0 and true are three things."""
+    """Compare as YAML does: 1, 1.0 and true are three different values."""
     return type(left) is type(right) and bool(left == right)
 
 
 def id_of(value: Any) -> str:
-    """Return a matrix value's id: its own, or a slug of it."""
+    """Return the id of a matrix value: the given one, or a slug of the value."""
     if isinstance(value, dict):
         return str(value["id"])
     text = str(value).lower() if isinstance(value, bool) else str(value)
@@ -62,7 +62,7 @@ def id_of(value: Any) -> str:
 
 
 class Matrix:
-    """The matrix of one manifest, checked; `combinations` holds what is left of it."""
+    """The validated matrix of one manifest and its combinations."""
 
     def __init__(self, node: Mapping, label: str, report: Diagnostics) -> None:
         self._label = label
@@ -79,8 +79,12 @@ class Matrix:
         self.combinations: list[Combination] = []
         count = math.prod(len(one.values) for one in self._variables.values())
         if count > MAX_COMBINATIONS:
-            message = f"the matrix has {count} combinations, and at most {MAX_COMBINATIONS} may be"
-            report.add(self._place(node), message, hint="keep long lists in a file: items_from")
+            message = f"the matrix has {count} combinations, at most {MAX_COMBINATIONS} are allowed"
+            report.add(
+                self._place(node),
+                message,
+                hint="put long lists into a file and name it under items_from",
+            )
             return
         excluded = [self._exclusion(entry) for entry in _entries(node, "exclude")]
         self._expand([one for one in excluded if one])
@@ -88,7 +92,7 @@ class Matrix:
         for entry in _entries(node, "include"):
             self._include(entry)
         if count and not self.combinations:
-            report.add(self._place(node), "the matrix has no combination left")
+            report.add(self._place(node), "exclude removes every combination of the matrix")
 
     def _variable(self, name: str, node: Sequence) -> _Variable:
         variable = _Variable(name)
@@ -97,7 +101,7 @@ class Matrix:
                 continue
             value = plain(item)
             if value is None or isinstance(value, list) or value in ("", {}):
-                continue  # reported by the model
+                continue  # reported by the schema
             if isinstance(value, dict) and "id" not in value:
                 continue
             value_id = id_of(value)
@@ -105,7 +109,7 @@ class Matrix:
                 self._report.add(
                     self._place(item),
                     f"{name} has two values with the id {excerpt(value_id)}",
-                    hint="leave one out, or give each an id: {id: …, text: …}",
+                    hint="remove one, or give each an id: {id: …, text: …}",
                 )
                 continue
             check_variable(name, value, self._place(item), self._report)
@@ -114,7 +118,7 @@ class Matrix:
         return variable
 
     def _exclusion(self, node: Mapping) -> dict[str, int]:
-        """Return which value of which variable is meant; empty when that is not known."""
+        """Return the index of the value of each variable; empty if one is unknown."""
         chosen: dict[str, int] = {}
         for name, value in node.items.items():
             variable = self._variables.get(name)
@@ -176,7 +180,7 @@ class Matrix:
             if all(one.ids[name] == ids[name] for name in shared)
         ]
         for one in agreeing:
-            # Not part of the label: what is added follows from the rest.
+            # Not part of the label: added values follow from the others.
             one.values.update({name: values[name] for name in added})
             one.ids.update({name: ids[name] for name in added})
         if not agreeing:

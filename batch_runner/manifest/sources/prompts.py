@@ -1,4 +1,4 @@
-"""The entries of a job before combination: one prompt of the manifest, or one row of a file."""
+"""Entries of a job (a prompt of the manifest, or a row of a file), and the list `prompts`."""
 
 from __future__ import annotations
 
@@ -23,17 +23,19 @@ _OWN_KEYS = frozenset(Prompt.model_fields)
 
 
 class Entry(NamedTuple):
-    """One prompt or row: where it stands, its own variables, what it wants otherwise."""
+    """One prompt or row: its location, its variables, and its own settings."""
 
     place: Location
     variables: dict[str, Any]
     id: str | None = None
-    prompt: LocatedTemplate | None = None  # a template; the prompts of rows are plain variables
+    prompt: LocatedTemplate | None = (
+        None  # set if it is a template; the prompts of rows are variables
+    )
     request: RequestTemplate | None = None
 
 
 class Prompts:
-    """The list `prompts`: checked and read anew at every pass, for it may be long."""
+    """The list `prompts`. It may be long, so each pass checks it again instead of keeping it."""
 
     def __init__(
         self, node: Node, request: RequestTemplate, compiler: LocatingCompiler, label: str
@@ -44,7 +46,7 @@ class Prompts:
         self._label = label
 
     def entries(self, report: Diagnostics) -> Iterator[Entry]:
-        """Yield the entries that are sound; report what is wrong with the others."""
+        """Yield the valid entries; report the invalid ones."""
         place = Location(self._label, self._node.line, self._node.column)
         if not isinstance(self._node, Sequence):
             seen = kind(plain(self._node))
@@ -95,7 +97,7 @@ class Prompts:
                 return None
             report.add(
                 place,
-                f"the colon after {excerpt(key)!r} makes a mapping of this prompt",
+                f"the colon after {excerpt(key)!r} turns this prompt into a mapping",
                 item=item,
                 hint=f'put the whole text in quotes: "{excerpt(key)}: …"',
             )
@@ -121,7 +123,7 @@ class Prompts:
         return Entry(place, variables, own.id, entry.prompt, request)
 
     def _check_misspelt(self, node: Mapping, item: str, report: Diagnostics) -> None:
-        """Report a variable that no template uses and that reads like a key with a typo."""
+        """Report a variable that no template uses and that looks like a misspelt key."""
         for name in node.items.keys() - _OWN_KEYS - self._compiler.used:
             if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
                 place = self._compiler.place(node.keys[name])
@@ -129,7 +131,7 @@ class Prompts:
                 report.add(place, message, item=item, hint=f"did you mean {meant}?")
 
     def _own_request(self, own: Prompt, node: Mapping) -> RequestTemplate | None:
-        """Return the job's request with what the entry wants otherwise, None when nothing."""
+        """Return the job's request with the entry's own settings, None if it has none."""
         if not node.items.keys() & {"workflow", "params", "name", "attempts", "repeat"}:
             return None
         base = self._request
@@ -162,5 +164,5 @@ _LIST = "write one prompt a line, each after a dash: - A horse in falling snow"
 
 
 def _looks_like_text(node: Mapping) -> bool:
-    """Say whether a mapping is a text with a colon in it: one key, no known one."""
+    """Return whether a mapping is a text with a colon in it: one unknown key."""
     return len(node.items) == 1 and not node.items.keys() & _OWN_KEYS

@@ -28,8 +28,8 @@ from batch_runner.manifest.templates.sandbox import (
     refuse_beyond,
 )
 
-#: Everything a template can name: the item's variables, `id`, `n`, `job`, and under `IDS` the ids
-#: of its matrix values.
+#: What a template can use: the item's variables, `id`, `n`, `job`, and under `IDS` the ids of its
+#: matrix values.
 Scope = dict[str, Any]
 Render = Callable[[Scope], Any]
 
@@ -49,7 +49,7 @@ class RenderFailedError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A compiled text: `render` makes its value, `uses` are the names it needs."""
+    """A compiled text: `render` returns its value, `uses` are the names in it."""
 
     render: Render
     uses: frozenset[str] = frozenset()
@@ -65,10 +65,10 @@ class Compiler:
         self._cached = lru_cache(maxsize=1000)(self._compile)
 
     def compile(self, source: str, *, text: bool = False) -> Template:
-        """Return the compiled template; with `text` its value is text whatever it is made of.
+        """Return the compiled template; with `text` its value is always text.
 
         Raises:
-            TemplateRefusedError: it is not a template, or does more than one may.
+            TemplateRefusedError: it is invalid, or uses what templates may not use.
         """
         return self._cached(source, text=text)
 
@@ -76,7 +76,9 @@ class Compiler:
         if not MARKERS.search(source):
             return Template(lambda _: source, source=source)
         if len(source) > MAX_TEXT:
-            raise TemplateRefusedError(f"a template has at most {MAX_TEXT} characters")
+            raise TemplateRefusedError(
+                f"the template has {len(source)} characters, at most {MAX_TEXT} are allowed"
+            )
         try:
             tree = self._sandbox.parse(source)
             refuse_beyond(tree, self._sandbox)
@@ -84,11 +86,13 @@ class Compiler:
             _Bounded(self._matrix).visit(tree)
             render = self._renderer(tree, uses, text=text)
         except TemplateSyntaxError as error:
-            raise TemplateRefusedError(f"this is not a template: {error.message}") from None
-        except (TemplateError, RecursionError, SyntaxError, MemoryError, ValueError) as error:
-            if isinstance(error, TemplateRefusedError):
-                raise
-            raise TemplateRefusedError(f"this is not a template: {error}") from None
+            raise TemplateRefusedError(f"invalid template: {error.message}") from None
+        except TemplateRefusedError:
+            raise
+        except (RecursionError, SyntaxError, MemoryError):
+            raise TemplateRefusedError("the template is nested too deep") from None
+        except (TemplateError, ValueError) as error:
+            raise TemplateRefusedError(f"invalid template: {error}") from None
         return Template(render, uses, source)
 
     def _renderer(self, tree: nodes.Template, uses: frozenset[str], *, text: bool) -> Render:
@@ -111,7 +115,9 @@ class Compiler:
                     pieces.append(piece)
                     length += len(piece)
                     if length > MAX_TEXT:
-                        raise RenderFailedError(f"the text is over {MAX_TEXT} characters")
+                        raise RenderFailedError(
+                            f"the rendered text has more than {MAX_TEXT} characters"
+                        )
                 if expression is None:
                     return "".join(pieces)
                 return _native(context.vars["result"])
@@ -119,15 +125,16 @@ class Compiler:
                 raise
             except MissingValueError as error:
                 raise _missing_value(error, scope, uses) from None
-            except _WHILE_RENDERING as error:
+            except TemplateError as error:
                 raise RenderFailedError(str(error)) from None
+            except _RENDER_ERRORS as error:
+                raise RenderFailedError(f"the template cannot be computed: {error}") from None
 
         return render
 
 
-#: What filters and operators raise when they are given the wrong values.
-_WHILE_RENDERING = (
-    TemplateError,
+#: What filters and operators raise when they are given unsuitable values.
+_RENDER_ERRORS = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -138,7 +145,7 @@ _WHILE_RENDERING = (
 
 
 class _Bounded(NodeTransformer):
-    """Counts the turns of loops, and gives plain matrix values their ids."""
+    """Rewrites loops to count their iterations, and `.id` of plain matrix values to their ids."""
 
     def __init__(self, matrix: frozenset[str]) -> None:
         self._matrix = matrix

@@ -1,7 +1,7 @@
-"""Chance that is the same every night: numbers and picks that belong to an item.
+"""Reproducible random values of an item: seed() and pick().
 
-They are made from what the item says of itself (its own variables, its id if it has one, which try
-it is), not from its place or from the other items: an item added elsewhere changes no picture.
+They are derived from the item's own variables, its given id and its repeat number, not from its
+position or from other items: adding an item changes no other item's result.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import hashlib
 import json
 from typing import Any
 
-#: One more than the largest seed: what every image model accepts.
+from jinja2.exceptions import TemplateRuntimeError
+
+#: One more than the largest seed, which every image model accepts.
 SEEDS = 2**31
 
 canonical = json.JSONEncoder(
@@ -19,7 +21,7 @@ canonical = json.JSONEncoder(
 
 
 class ItemRandom:
-    """The source of chance of one item."""
+    """Random values of one item."""
 
     __slots__ = ("_own",)
 
@@ -27,17 +29,19 @@ class ItemRandom:
         self._own = own
 
     def seed(self, name: str = "") -> int:
-        """Return the item's number from 0 to 2**31 - 1; each name gives another one."""
+        """Return a number from 0 to 2**31 - 1; each `name` gives another one."""
         return self._number("seed", name) % SEEDS
 
     def pick(self, options: Any, name: str = "") -> Any:
         """Return one of the options.
 
-        Each option draws a number and the highest wins: an option added later wins some items
-        and leaves all the others as they are.
+        The option with the highest hash is picked: an option added later is picked for some items,
+        and the picks of the others stay as they are.
         """
         if isinstance(options, str | dict) or not options:
-            raise ValueError("pick wants a list with something in it: pick(['red', 'gold'])")
+            raise TemplateRuntimeError(
+                "pick() needs a list of at least one option, such as pick(['red', 'gold'])"
+            )
         seen: dict[str, int] = {}
         best, winner = -1, None
         for option in options:

@@ -1,4 +1,4 @@
-"""What is sent for an item, and under which name it is kept: the compiled half of a manifest."""
+"""Compile the templates of a manifest: what is sent for an item and how its files are named."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, plain
 
 @dataclass(frozen=True, slots=True)
 class LocatedTemplate:
-    """A template and where it stands."""
+    """A template and its location."""
 
     template: Template
     place: Location
@@ -22,10 +22,10 @@ class LocatedTemplate:
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """How items are made; an entry with wishes of its own has one of its own."""
+    """How items are made from entries; an entry with settings of its own has its own."""
 
     workflow: LocatedTemplate
-    written: Node  # the params as they stand in the manifest
+    written: Node  # the params as written in the manifest
     params: Any  # the same tree as plain values and templates
     uses: frozenset[str]  # the names in workflow and params
     name: LocatedTemplate
@@ -34,9 +34,9 @@ class RequestTemplate:
 
 
 class LocatingCompiler:
-    """Compiles the templates of one file, with every refusal at its place.
+    """Compiles the templates of one file and reports the invalid ones at their location.
 
-    `known` are the variables that some item has; None means that any name may be one.
+    `known` are the variables that some item has; None if any name may be one.
     """
 
     def __init__(
@@ -50,13 +50,12 @@ class LocatingCompiler:
         self.unknown: set[str] = set()  # those that no item has; reported
 
     def place(self, node: Node) -> Location:
-        """Return where a node stands."""
         return Location(self._label, node.line, node.column)
 
     def compile(
         self, source: str, place: Location, *, text: bool = True, item: str | None = None
     ) -> LocatedTemplate:
-        """Return the template; one that is refused is reported and stands for its own text."""
+        """Return the template; an invalid one is reported, and its text is used as it is."""
         try:
             placed = LocatedTemplate(self._compiler.compile(source, text=text), place)
         except TemplateRefusedError as error:
@@ -80,11 +79,11 @@ class LocatingCompiler:
             self._report.locate(place, name),
             f"there is no variable {excerpt(name)}",
             item=item,
-            hint=did_you_mean(name, known, otherwise="known here: " + ", ".join(sorted(known))),
+            hint=did_you_mean(name, known, otherwise="variables here: " + ", ".join(sorted(known))),
         )
 
     def compile_tree(self, node: Node) -> tuple[Any, frozenset[str]]:
-        """Return a tree of values with its templates compiled, and the names they use."""
+        """Return a tree of values with its templates compiled, and the names in them."""
         uses: set[str] = set()
         return self._tree(node, uses), frozenset(uses)
 
@@ -103,7 +102,7 @@ class LocatingCompiler:
 
 
 def merge_params(base: Node, above: Mapping) -> Mapping:
-    """Return params with an entry's fields laid over them, node by node and field by field."""
+    """Return the params `base`, with the fields of `above` added or replaced."""
     merged = Mapping(above.line, above.column)
     if isinstance(base, Mapping):
         merged.items.update(base.items)

@@ -1,10 +1,9 @@
-"""The template language: Jinja2 with everything taken out that could hang, grow or look outside.
+"""The template language: Jinja2 without what could run long, grow large or read Python objects.
 
-Two walls. The first is a list of what may stand in a template (`refuse_beyond`): values, filters,
-conditions, loops, and calls of our own functions; no methods, no macros, no assignments, so that
-nothing can double itself again and again. The second is Jinja2's own sandbox, here with attribute
-access that only ever looks into mappings. What is left is bounded by counting: turns of loops,
-lengths of texts, sizes of powers.
+`refuse_beyond` allows only some syntax: values, filters, conditions, loops, and calls of our own
+functions; no methods, macros or assignments, with which a text could double itself repeatedly.
+Jinja2's own sandbox is the second barrier; here, attributes are read from mappings only. The rest
+is limited by counting: iterations of loops, lengths of texts, sizes of powers.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from jinja2.utils import missing
 from batch_runner.manifest.diagnostics import did_you_mean
 from batch_runner.manifest.filenames import slug
 
-#: Longest text that a template may make, in characters, and longest template.
+#: Longest rendered text and longest template, in characters.
 MAX_TEXT = 64_000
-#: Turns of all loops of one template together, and the longest range.
+#: Iterations of all loops of one template together, and the longest range.
 MAX_ITERATIONS = 10_000
 #: Deepest nesting of an expression.
 MAX_NESTING = 60
@@ -59,7 +58,7 @@ _ALLOWED = (
     nodes.For,
 )
 
-# Left out: what draws lots, what pads or formats to any length, what reads attributes.
+# Without filters that are random, pad or format to any length, or read attributes.
 _KEPT_FILTERS = (
     *("upper", "lower", "title", "capitalize", "trim", "string", "wordcount"),
     *("default", "d", "int", "float", "abs", "max", "min", "length", "count"),
@@ -68,13 +67,13 @@ _KEPT_FILTERS = (
 
 
 class StandIn(str):
-    """The value of a variable that does not exist, which was reported; it has every attribute."""
+    """Value of an unknown variable, which was reported; it has every attribute."""
 
     __slots__ = ()
 
 
 class TemplateRefusedError(ValueError):
-    """This may not stand in a template; `needle` is the part of the text that it is about."""
+    """The template is not allowed; `needle` is the part of its text that the message is about."""
 
     def __init__(self, message: str, *, needle: str = "{{", hint: str | None = None) -> None:
         super().__init__(message)
@@ -96,7 +95,7 @@ class MissingValueError(UndefinedError):
 
 
 class _Missing(StrictUndefined):
-    """What a missing value is until a template uses it; `default` and `is defined` may ask."""
+    """A missing value; the filter `default` and the test `is defined` may use it."""
 
     __slots__ = ()
 
@@ -109,7 +108,7 @@ class _Missing(StrictUndefined):
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """Jinja2, bounded."""
+    """Jinja2 with limits on time, memory and attribute access."""
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
@@ -126,7 +125,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.globals = {"range": _range, "_each": self._each}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """Look into mappings only: no Python object shows its attributes."""
+        """Return an element of a mapping, or an undefined value; attributes are never read."""
         if isinstance(obj, dict) and attribute in obj:
             return obj[attribute]
         if isinstance(obj, StandIn):
@@ -145,16 +144,16 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return self.undefined(obj=obj, name=str(argument))
 
     def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
-        """Compute *, ** and % of numbers; a text repeats within the cap."""
+        """Compute *, ** and % of numbers, and text * number up to the longest text."""
         if not isinstance(left, int | float) or not isinstance(right, int | float):
             sizes = [
                 len(side) if isinstance(side, str | list | tuple) else side
                 for side in (left, right)
             ]
             if operator != "*" or not all(isinstance(size, int) for size in sizes):
-                raise TemplateRuntimeError(f"{operator} is for numbers")
+                raise TemplateRuntimeError(f"{operator} works with numbers only")
             if sizes[0] * sizes[1] > MAX_TEXT:
-                raise TemplateRuntimeError(f"the text is repeated to over {MAX_TEXT} characters")
+                raise TemplateRuntimeError(f"the repeated text has more than {MAX_TEXT} characters")
         elif operator == "**" and (abs(left) > 1_000_000 or abs(right) > 64):
             raise TemplateRuntimeError("the power is too large")
         return super().call_binop(context, operator, left, right)
@@ -163,15 +162,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
         for value in values:
             self.iterations_left -= 1
             if self.iterations_left < 0:
-                raise TemplateRuntimeError(f"the loops take over {MAX_ITERATIONS} turns")
+                raise TemplateRuntimeError(f"the loops have more than {MAX_ITERATIONS} iterations")
             yield value
 
 
 def refuse_beyond(tree: nodes.Template, sandbox: Sandbox) -> None:
-    """Check that a template holds nothing but what is allowed.
+    """Check that a template contains only allowed syntax.
 
     Raises:
-        TemplateRefusedError: it does.
+        TemplateRefusedError: it contains something else.
     """
     level: list[nodes.Node] = [tree]
     for _ in range(MAX_NESTING):
@@ -187,9 +186,9 @@ def _refuse(node: nodes.Node, sandbox: Sandbox) -> None:
     if not isinstance(node, _ALLOWED):
         word = type(node).__name__.lower()
         raise TemplateRefusedError(
-            f"{_STATEMENTS.get(word, word)} cannot be used here",
+            f"{_STATEMENTS.get(word, word)} is not allowed in templates",
             needle="{%",
-            hint="a template has values, filters, if and for",
+            hint="templates may use values, filters, if and for",
         )
     if isinstance(node, nodes.Call):
         _refuse_call(node)
@@ -209,7 +208,7 @@ def _refuse_call(node: nodes.Call) -> None:
     called = node.node
     if isinstance(called, nodes.Getattr):
         raise TemplateRefusedError(
-            f"{called.attr}() is a method, and templates call only {_and(FUNCTIONS)}",
+            f"{called.attr}() is a method; templates may call only {_and(FUNCTIONS)}",
             needle=called.attr,
             hint=f"use a filter: {{{{ value | {called.attr} }}}}"
             if called.attr in _KEPT_FILTERS
@@ -220,7 +219,7 @@ def _refuse_call(node: nodes.Call) -> None:
         raise TemplateRefusedError(
             f"there is no function {name}",
             needle=name,
-            hint=did_you_mean(name, FUNCTIONS, otherwise=f"the functions are {_and(FUNCTIONS)}"),
+            hint=did_you_mean(name, FUNCTIONS, otherwise=f"available functions: {_and(FUNCTIONS)}"),
         )
 
 
@@ -228,10 +227,10 @@ _PRINTABLE = (str, int, float, Undefined)
 
 
 def printable(value: Any) -> Any:
-    """Return a value as it may stand in a text.
+    """Return a value that may be inserted into a text.
 
     Raises:
-        TemplateRuntimeError: it would be printed as something nobody wants in a prompt.
+        TemplateRuntimeError: it is null, a mapping, a list or a function.
     """
     if isinstance(value, _PRINTABLE):
         return value
@@ -240,8 +239,8 @@ def printable(value: Any) -> Any:
     if isinstance(value, dict):
         raise TemplateRuntimeError(f"the value is a mapping with {_and(map(str, value))}")
     if isinstance(value, list | tuple):
-        raise TemplateRuntimeError("the value is a list: use pick() or the filter join")
-    raise TemplateRuntimeError("the value is a function: write its brackets, as in seed()")
+        raise TemplateRuntimeError("the value is a list; use pick() or the filter join")
+    raise TemplateRuntimeError("the value is a function; add parentheses, as in seed()")
 
 
 def _and(words: Iterable[str]) -> str:
@@ -250,27 +249,27 @@ def _and(words: Iterable[str]) -> str:
 
 
 def _listed(words: Iterable[str]) -> str:
-    return "the filters are " + ", ".join(sorted(words))
+    return "available filters: " + ", ".join(sorted(words))
 
 
 def _range(*arguments: int) -> range:
     numbers = range(*arguments)
     if len(numbers) > MAX_ITERATIONS:
-        raise TemplateRuntimeError(f"range() has over {MAX_ITERATIONS} numbers")
+        raise TemplateRuntimeError(f"range() has more than {MAX_ITERATIONS} numbers")
     return numbers
 
 
 def _join(values: Any, between: str = "") -> str:
     words = [str(printable(value)) for value in values]
     if sum(map(len, words)) + len(words) * len(str(between)) > MAX_TEXT:
-        raise TemplateRuntimeError(f"the text is over {MAX_TEXT} characters")
+        raise TemplateRuntimeError(f"the text has more than {MAX_TEXT} characters")
     return str(between).join(words)
 
 
 def _replace(text: Any, old: Any, new: Any) -> str:
     before, old, new = str(text), str(old), str(new)
     if len(before) + before.count(old) * len(new) > MAX_TEXT:
-        raise TemplateRuntimeError(f"the text is over {MAX_TEXT} characters")
+        raise TemplateRuntimeError(f"the text has more than {MAX_TEXT} characters")
     return before.replace(old, new)
 
 
@@ -278,5 +277,5 @@ def _round(number: Any, digits: int = 0) -> float | int:
     return round(float(number), digits) if digits else round(float(number))
 
 
-#: What makes a text a template.
+#: A text that contains one of these is a template.
 MARKERS = re.compile(r"\{[{%#]")

@@ -1,4 +1,4 @@
-"""The YAML document as a tree in which every value knows its place."""
+"""The YAML document as a tree of values with their locations."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class _Broken:
-    """The value of a node whose problem is reported already; nothing more is said about it."""
+    """Value of a node whose problem was reported; nothing more is reported about it."""
 
     def __repr__(self) -> str:
         return "BROKEN"
@@ -17,7 +17,7 @@ BROKEN = _Broken()
 
 
 class Node:
-    """Something in the document; line and column count from 1."""
+    """A value in the document; line and column count from 1."""
 
     __slots__ = ("column", "line")
 
@@ -27,7 +27,7 @@ class Node:
 
 
 class Scalar(Node):
-    """A single value: text, number, truth value, None or `BROKEN`."""
+    """A single value: text, number, boolean, None or `BROKEN`."""
 
     __slots__ = ("value",)
 
@@ -48,7 +48,7 @@ class Sequence(Node):
 
 
 class Mapping(Node):
-    """A mapping; its keys are text as written, `keys` holds where each stands."""
+    """A mapping; its keys are text as written, `keys` holds their locations."""
 
     __slots__ = ("broken", "items", "keys")
 
@@ -56,11 +56,11 @@ class Mapping(Node):
         super().__init__(line, column)
         self.items: dict[str, Node] = {}
         self.keys: dict[str, Scalar] = {}
-        self.broken = False  # one of its keys was no key, and that was reported
+        self.broken = False  # one of its keys was invalid, and that was reported
 
 
 def plain(node: Node) -> Any:
-    """Return the value without its places; broken values become None."""
+    """Return the value without locations; broken values become None."""
     if isinstance(node, Scalar):
         return None if node.value is BROKEN else node.value
     if isinstance(node, Sequence):
@@ -71,14 +71,14 @@ def plain(node: Node) -> Any:
 
 
 def is_broken(node: Node) -> bool:
-    """Say whether the value was reported already."""
+    """Return whether the value was reported as invalid."""
     if isinstance(node, Mapping):
         return node.broken
     return isinstance(node, Scalar) and node.value is BROKEN
 
 
 def holds_broken(node: Node) -> bool:
-    """Say whether anything in the node was reported already."""
+    """Return whether anything in the node was reported as invalid."""
     if isinstance(node, Sequence):
         return any(map(holds_broken, node.items))
     if isinstance(node, Mapping):
@@ -87,7 +87,7 @@ def holds_broken(node: Node) -> bool:
 
 
 def follow(node: Node, steps: Steps[int | str]) -> Node:
-    """Return the node at a path of keys and indexes, or the last one on the way to it."""
+    """Return the node at a path of keys and indexes, or the last existing one on that path."""
     for step in steps:
         if isinstance(node, Mapping) and step in node.items:
             node = node.items[str(step)]
@@ -97,7 +97,7 @@ def follow(node: Node, steps: Steps[int | str]) -> Node:
 
 
 def key_of(node: Node, steps: Steps[int | str]) -> Node:
-    """Return where the last key of a path is written, or the node itself if it is not a key."""
+    """Return the node of the last key of a path, or of its value if it is not a key."""
     parent = follow(node, steps[:-1])
     if isinstance(parent, Mapping) and str(steps[-1]) in parent.keys:
         return parent.keys[str(steps[-1])]

@@ -1,14 +1,14 @@
-"""The only module that reads YAML: bytes in, a tree of placed values out.
+"""Read YAML text into a tree of values with locations; the only module that does.
 
-The parser's events are taken one by one, because building first and checking later is not safe: a
-hundred thousand nested brackets end the C loader with a segmentation fault, and a page of aliases
-unfolds to gigabytes. So depth, size and the refused features are checked as the events pass, and
-the tree (see `nodes`) is built by a loop, not by recursion.
+The parser's events are processed one by one, because checking after building is not safe: a hundred
+thousand nested brackets crash the C loader with a segmentation fault, and a page of aliases expands
+to gigabytes. Depth, size and refused features are therefore checked for each event, and the tree
+(see `nodes`) is built without recursion.
 
-Refused, each at its place and without stopping at the first: anchors, aliases, merge keys, tags, a
-second document, duplicate keys, control characters, values that YAML 1.1 and 1.2 read differently.
-A syntax error ends the parse; `repair` takes the mistake out and reads on, so that one forgotten
-quote does not hide nine other mistakes.
+Refused, each at its location: anchors, aliases, merge keys, tags, a second document, duplicate
+keys, control characters, and values that YAML 1.1 and 1.2 read differently. A syntax error ends
+parsing; `repair` removes it and the text is parsed again, so that one missing quote does not hide
+other errors.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from batch_runner.manifest.yaml.syntax_errors import (
 MAX_BYTES = 64_000_000
 MAX_NODES = 2_000_000
 
-#: Syntax errors that are repaired and read past, before the rest is given up.
+#: Syntax errors that are repaired before parsing is given up.
 MAX_REPAIRS = 20
-#: Characters of a text that is read again after a repair; a longer one takes too long.
+#: Longest text that is parsed again after a repair, in characters; longer ones take too long.
 MAX_REPAIRED = 5_000_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-# NEL and the Unicode separators are line ends to YAML and to nobody else: with them, the line
-# numbers of the messages would not be those of the editor.
+# NEL and the Unicode separators are line ends in YAML, but not in editors: the line numbers of
+# messages would be wrong.
 _FORBIDDEN = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]|\r(?!\n)"
 )
@@ -51,19 +51,19 @@ _PLAIN = b"\t\n" + bytes(range(32, 127))
 
 
 def read_document(path: Path, label: str, report: Diagnostics) -> Mapping | None:
-    """Return the manifest's top mapping, None when there is nothing to go on with."""
+    """Return the manifest's top mapping, None if there is none (and that was reported)."""
     text = read_text(path, label, report)
     if text is None:
         return None
     if not text.strip():
         report.add(
-            Location(label), "the file is empty", hint="batch-runner init writes a first one"
+            Location(label), "the file is empty", hint="batch-runner init writes a first manifest"
         )
         return None
     root = parse(text, label, report)
     if root is None:
         if not report:
-            report.add(Location(label), "there is nothing in this file but comments")
+            report.add(Location(label), "the file contains only comments")
         return None
     if not isinstance(root, Mapping):
         kind = "a list" if isinstance(root, Sequence) else "text"
@@ -77,12 +77,13 @@ def read_document(path: Path, label: str, report: Diagnostics) -> Mapping | None
 
 
 def read_text(path: Path, label: str, report: Diagnostics) -> str | None:
-    """Return the file's text, None when it is no readable file of acceptable text."""
+    """Return the file's text, None if it cannot be read or is not valid text."""
     try:
         if not path.is_file():
             what = "this is a folder" if path.is_dir() else "there is no such file"
             report.add(
-                Location(label), what if path.is_dir() or not path.exists() else "not a file"
+                Location(label),
+                what if path.is_dir() or not path.exists() else "this is not a regular file",
             )
             return None
         with path.open("rb") as file:
@@ -94,15 +95,15 @@ def read_text(path: Path, label: str, report: Diagnostics) -> str | None:
     if len(data) > MAX_BYTES:
         report.add(
             Location(label),
-            f"the file is over {MAX_BYTES // 1_000_000} MB",
-            hint="keep long lists in a CSV or JSONL file and name it under items_from",
+            f"the file is larger than {MAX_BYTES // 1_000_000} MB",
+            hint="put long lists into a CSV or JSONL file and name it under items_from",
         )
         return None
     return decode(data, label, report)
 
 
 def decode(data: bytes, label: str, report: Diagnostics) -> str | None:
-    """Return UTF-8 bytes as text, None when they are not or hold control characters."""
+    """Return UTF-8 bytes as text, None if they are not UTF-8 or contain control characters."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -113,19 +114,19 @@ def decode(data: bytes, label: str, report: Diagnostics) -> str | None:
             hint="save the file with the encoding UTF-8",
         )
         return None
-    suspect = data.translate(None, _PLAIN)  # nothing is left of most files, and that is quick
+    suspect = data.translate(None, _PLAIN)  # quick: empty for most files
     marks = list(_FORBIDDEN.finditer(text))[:MAX_REPAIRS] if suspect else []
     for mark in marks:
         report.add(
             _place(label, text, mark.start()),
-            f"the control character U+{ord(mark[0][0]):04X} cannot stand in a manifest",
+            f"the control character U+{ord(mark[0][0]):04X} is not allowed in a manifest",
             hint=f'remove it, or write it as "\\u{ord(mark[0][0]):04x}" in double quotes',
         )
     return None if marks else text
 
 
 def parse(text: str, label: str, report: Diagnostics) -> Node | None:
-    """Return the document as a tree; None when nothing can be made of it."""
+    """Return the document as a tree; None if it cannot be parsed."""
     for _ in range(MAX_REPAIRS):
         builder = _Builder(text, label, report)
         try:
@@ -133,9 +134,9 @@ def parse(text: str, label: str, report: Diagnostics) -> Node | None:
         except yaml.YAMLError as error:
             mistake = explain(error, text)
             if report and was_repaired(text, mistake.line):
-                return None  # the first complaint about this line stands
+                return None  # the first error of this line was reported
             place = Location(label, mistake.line, mistake.column)
-            report.forget(label, mistake.line)  # a line misread has further, imaginary problems
+            report.forget(label, mistake.line)  # further problems of a misread line are false
             report.add(place, mistake.message, hint=mistake.hint)
             repaired = repair(text, mistake)
             if repaired is None or len(text) > MAX_REPAIRED:
@@ -150,11 +151,11 @@ def _place(label: str, text: str, index: int) -> Location:
 
 
 class _TooMuchError(Exception):
-    """The rest of the document is not looked at."""
+    """A limit was exceeded; the rest of the document is not read."""
 
 
 class _Builder:
-    """Builds the tree from events; one is made for each reading of a text."""
+    """Builds the tree from the parser's events; a new one is used for each text."""
 
     def __init__(self, text: str, label: str, report: Diagnostics) -> None:
         self._text = text
@@ -163,18 +164,18 @@ class _Builder:
         self._report = report
         self._root: Node | None = None
         self._open: list[Sequence | Mapping] = []
-        self._key: list[Scalar | None] = []  # the key that waits for its value, one per open node
+        self._key: list[Scalar | None] = []  # key whose value comes next, one per open node
         self._key_end = -1  # where the last key ends in the text
         self._documents = 0
 
     def build(self, events: Iterator[Any]) -> Node | None:
-        """Return the root; None when a limit was passed or the document is empty."""
+        """Return the root; None if a limit was exceeded or the document is empty."""
         nodes = 0
         try:
             for event in events:
                 nodes += 1
                 if nodes > MAX_NODES:
-                    self._stop(event, f"there are over {MAX_NODES} values in this file")
+                    self._stop(event, f"the file has more than {MAX_NODES} values")
                 self._take(event)
         except _TooMuchError:
             return None
@@ -192,17 +193,17 @@ class _Builder:
             self._open.pop()
             self._key.pop()
         elif kind is yaml.AliasEvent:
-            self._refuse(event, f"*{event.anchor} is an alias, and a manifest has none", _REPEAT)
+            self._refuse(event, f"*{event.anchor} is an alias, which manifests cannot use", _REPEAT)
             self._put(Scalar(*_at(event), BROKEN))
         elif kind is yaml.DocumentStartEvent:
             self._documents += 1
             if self._documents > 1:
-                self._stop(event, "a second document starts here; a manifest is one")
+                self._stop(event, "a second document starts here; a manifest is one document")
 
     def _scalar(self, event: Any) -> None:
         mark = event.start_mark
         node = Scalar(mark.line + 1, mark.column + 1, event.value)
-        if event.tag == BROKEN_TAG and self._report:  # put there by a repair
+        if event.tag == BROKEN_TAG and self._report:  # written by a repair
             node.value = BROKEN
         elif event.anchor is not None or event.tag is not None:
             self._refuse_extras(event)
@@ -210,7 +211,7 @@ class _Builder:
         elif self._is_key_next():
             self._key_end = event.end_mark.index
             if event.implicit[0] and event.value == "<<":
-                self._refuse(event, "<< is a merge key, and a manifest has none", _REPEAT)
+                self._refuse(event, "<< is a merge key, which manifests cannot use", _REPEAT)
         elif event.implicit[0]:
             node.value = self._resolve(event)
         self._put(node)
@@ -228,19 +229,19 @@ class _Builder:
         return value
 
     def _cut_by_comma(self, event: Any) -> Any:
-        """Refuse `{text: A horse, in snow}`: to YAML that is a second key without a value."""
+        """Refuse `{text: A horse, in snow}`: in YAML, "in snow" is a second key without a value."""
         key = self._key[-1]
         if key is None or key.value is BROKEN:
             return BROKEN
         at = key.value
         end = event.start_mark
         place = Location(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
-        message = f"{excerpt(at)!r} has no colon: inside {{ }} a comma ends the text before it"
+        message = f"{excerpt(at)!r} is read as a key: inside {{ }} a comma ends the text before it"
         self._report.add(place, message, hint="put the text with the comma in quotes")
         return BROKEN
 
     def _check_comment(self, event: Any) -> None:
-        """Refuse text cut short by what looks like a part of it: "Horse #1 in the snow"."""
+        """Refuse text that a comment seems to cut short: "Horse #1 in the snow"."""
         end = event.end_mark.index
         rest = _CUT_SHORT.match(self._text, end)
         if rest:
@@ -291,7 +292,7 @@ class _Builder:
         if key.value in parent.items:
             self._report.add(
                 Location(self._label, key.line, key.column),
-                f"the key {excerpt(key.value)} is here twice, first in line "
+                f"the key {excerpt(key.value)} is repeated; it is also in line "
                 f"{parent.keys[key.value].line}",
                 hint="keep one of them",
             )
@@ -301,9 +302,11 @@ class _Builder:
 
     def _refuse_extras(self, event: Any) -> None:
         if event.anchor is not None:
-            self._refuse(event, f"&{event.anchor} is an anchor, and a manifest has none", _REPEAT)
+            self._refuse(
+                event, f"&{event.anchor} is an anchor, which manifests cannot use", _REPEAT
+            )
         if event.tag is not None:
-            self._refuse(event, f"the tag {excerpt(event.tag)} has no meaning here", "leave it out")
+            self._refuse(event, f"the tag {excerpt(event.tag)} is not supported", "remove it")
 
     def _refuse(self, event: Any, message: str, hint: str | None) -> None:
         self._report.add(Location(self._label, *_at(event)), message, hint=hint)

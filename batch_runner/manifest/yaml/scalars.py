@@ -1,4 +1,4 @@
-"""What an unquoted YAML value means: the YAML 1.2 core schema, and nothing that 1.1 bends."""
+"""Resolve unquoted YAML values by the YAML 1.2 core schema; refuse what 1.1 reads differently."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-#: Digits of a number that is read as one; more is a mistake or an attack.
+#: Longest number, in characters; more is a mistake or an attack.
 MAX_DIGITS = 300
 
 _WORDS: dict[str, bool | None] = {
@@ -22,7 +22,7 @@ _TRUTH_1_1 = frozenset(
     for spelling in (word, word.capitalize(), word.upper())
 )
 
-#: A text that starts with none of these can only be text.
+#: A value that starts with none of these is text.
 _STARTERS = frozenset("+-.0123456789~nNyYtTfFoO=")
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)")
@@ -55,14 +55,14 @@ _AMBIGUOUS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 @dataclass(frozen=True, slots=True)
 class AmbiguousScalar:
-    """A value that would not mean the same to every YAML program, and what to write instead."""
+    """Problem of a value that YAML programs read differently, and what to write instead."""
 
     message: str
     hint: str
 
 
 def resolve_scalar(text: str) -> str | int | float | bool | AmbiguousScalar | None:
-    """Return what an unquoted scalar means, or why it is refused."""
+    """Return the value of an unquoted scalar, or why it is refused."""
     if text and text[0] not in _STARTERS:
         return text
     if text in _WORDS:
@@ -73,10 +73,10 @@ def resolve_scalar(text: str) -> str | int | float | bool | AmbiguousScalar | No
         return AmbiguousScalar(why, f'write "{text}" in quotes for the text, or {truth}')
     if _INFINITE.fullmatch(text):
         return AmbiguousScalar(
-            f"{text} is not a number that can be sent", f'write "{text}" for the text'
+            f"{text} is not a number that can be sent", f'write "{text}" in quotes for the text'
         )
     for pattern, why in _AMBIGUOUS:
-        # A decimal with a signed exponent is the one that both sides read alike.
+        # YAML 1.1 and 1.2 agree on a decimal with a signed exponent.
         if pattern.fullmatch(text) and not _DECIMAL.fullmatch(text):
             return AmbiguousScalar(f"{text} is {why}", _otherwise(text))
     return _number(text)
@@ -97,13 +97,13 @@ def _number(text: str) -> str | int | float | AmbiguousScalar:
     value = float(text)
     if math.isinf(value):
         return AmbiguousScalar(
-            f"{text} is too large a number", f'write "{text}" in quotes for the text'
+            f"the number {text} is too large", f'write "{text}" in quotes for the text'
         )
     return value
 
 
 def _otherwise(text: str) -> str:
-    """Return the hint: quotes for the text, and the number where there is one to offer."""
+    """Return the hint: quotes for the text, and the number if there is one."""
     quoted = f'write "{text}" in quotes for the text'
     try:
         number = float(text)

@@ -1,17 +1,18 @@
-"""What a YAML syntax error means to a person, and how to read on behind it."""
+"""Explain YAML syntax errors, and remove them so that the rest can be checked."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A syntax error: its place (from 1), what is wrong, the way out.
+    """A syntax error: line and column (from 1), message and hint.
 
-    `harmless` is the line as it can be read past, where that is known.
+    `repair` is what `repair()` replaces in the line: its value, its tabs, or nothing (None).
+    `harmless` is the repaired line itself, if known.
     """
 
     line: int
@@ -19,11 +20,12 @@ class Mistake:
     message: str
     hint: str | None
     harmless: str | None = None
+    repair: Literal["value", "tabs"] | None = None
 
 
-#: Lists and mappings inside one another, at most.
+#: Deepest nesting of lists and mappings.
 MAX_DEPTH = 64
-#: Marks a value that `repair` has taken out.
+#: Tag of a value that `repair` has replaced.
 BROKEN_TAG = "!batch-runner-broken"
 
 _QUOTES = "put the text in quotes"
@@ -31,7 +33,7 @@ _INDENT = "lines that belong together start in the same column; text with : or #
 
 
 def explain(error: Any, text: str) -> Mistake:
-    """Return the parser's complaint in the words of someone who writes manifests."""
+    """Return the parser's error in the words of someone who writes manifests."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     words = str(getattr(error, "problem", None) or error)
     context = getattr(error, "context_mark", None)
@@ -44,7 +46,7 @@ def explain(error: Any, text: str) -> Mistake:
             "a quote is opened here and never closed",
             "close it, or put the text in quotes of the other kind",
         )
-    if "expected ':'" in words and context:  # the complaint comes lines later
+    if "expected ':'" in words and context:  # the parser reports it lines later
         line, column = context.line + 1, context.column + 1
         source = _line(text, line)
         if (mistake := _bad_colon(line, source)) is not None:
@@ -52,45 +54,57 @@ def explain(error: Any, text: str) -> Mistake:
     if "mapping values are not allowed" in words:
         if (mistake := _without_colon(text, line, column)) is not None:
             return mistake
-        return Mistake(line, column, "a colon and a space inside text need quotes", _quoted(source))
+        return Mistake(
+            line,
+            column,
+            "text that contains a colon and a space needs quotes",
+            _quoted(source),
+            repair="value",
+        )
     if "cannot start any token" in words:
         return _bad_start(line, column, source)
     if (found := _ENTRY.match(source)) and found["value"].startswith("{{"):
-        return Mistake(line, column, "a value that starts with {{ needs quotes", _quoted(source))
+        message = "a value that starts with {{ needs quotes"
+        return Mistake(line, column, message, _quoted(source), repair="value")
     message, hint = _known(words)
+    fix: Literal["value"] | None = "value" if "escape" in words else None
     if " #" in source and hint is not None:
         hint += "; a # after a space starts a comment"
-    return Mistake(line, column, message, hint)
+    return Mistake(line, column, message, hint, repair=fix)
 
 
 def _known(words: str) -> tuple[str, str | None]:
     for pattern, message, hint in (
-        ("expected ':'", "this line has no colon and belongs to no text", _INDENT),
-        ("expected key", "this line is not in line with the keys around it", _INDENT),
-        ("expected '-'", "this line is not in line with the list around it", _INDENT),
+        ("expected ':'", "this line has no colon and does not continue a text", _INDENT),
+        ("expected key", "this line starts in another column than the keys around it", _INDENT),
+        ("expected '-'", "this line starts in another column than the list around it", _INDENT),
         ("expected ',' or ']'", "a [ is not closed, or a comma is missing", _QUOTES),
         ("expected ',' or '}'", "a { is not closed, or a comma is missing", _QUOTES),
         ("expected node content", "a value is missing or a bracket is not closed", _QUOTES),
         (
             "Unicode character escape",
-            "no such character in a YAML escape",
-            "write the sign itself: emoji are no pairs of \\u escapes in YAML",
+            "this \\u escape is not a character in YAML",
+            "write the character itself; YAML has no pairs of \\u escapes",
         ),
-        ("unknown escape character", "no such escape after \\", "double it, or use single quotes"),
+        (
+            "unknown escape character",
+            "YAML has no such escape after \\",
+            "double the \\, or use single quotes",
+        ),
         ("nesting depth", f"values are nested more than {MAX_DEPTH} deep", None),
         ("unexpected end of stream", "the file ends in the middle of something", None),
         ("block sequence entries are not allowed", "a list cannot start here", _INDENT),
     ):
         if pattern in words:
             return message, hint
-    return f"this is not YAML: {words}", _INDENT
+    return f"invalid YAML: {words}", _INDENT
 
 
 def _without_colon(text: str, line: int, column: int) -> Mistake | None:
-    """Return the mistake of an earlier line that was taken for the beginning of this one's text."""
+    """Return the mistake in an earlier line that the parser took for the start of this text."""
     source = _line(text, line)
     if _PAIR.search(source[: column - 1]):
-        return None  # it is this line's second colon
+        return None  # this line has two colons
     before = text.split("\n", line - 1)[: line - 1]
     number = next((n for n in range(line - 1, 0, -1) if _says_something(before[n - 1])), None)
     if number is None:
@@ -106,14 +120,14 @@ def _without_colon(text: str, line: int, column: int) -> Mistake | None:
 
 
 def _bad_colon(line: int, source: str) -> Mistake | None:
-    """Return the mistake of a line whose colon is none to YAML."""
+    """Return the mistake of a line whose colon YAML does not accept."""
     found = _TIGHT.match(source)
     if found is None:
         return None
     head, key, value = found["head"], found["key"], found["value"].strip()
     what = "a space is missing after the colon"
     if found["wide"]:
-        what = "YAML does not know the colon ："
+        what = "YAML does not accept the colon ："
     written = f"{key}: {value}" if value else f"{key}:"
     harmless = f"{head}{key}: {BROKEN_TAG} x" if value else f"{head}{key}:"
     column = len(head) + len(key) + 1
@@ -133,12 +147,13 @@ def _bad_start(line: int, column: int, source: str) -> Mistake:
     indent = _indent(source)
     if sign == "\t" or "\t" in indent:
         at = indent.find("\t") + 1 if "\t" in indent else column
-        return Mistake(line, at, "a tab indents this line", "indent with spaces")
-    return Mistake(line, column, f"text cannot start with {sign!r}", _quoted(source))
+        return Mistake(line, at, "this line is indented with a tab", "use spaces", repair="tabs")
+    message = f"text cannot start with {sign!r}"
+    return Mistake(line, column, message, _quoted(source), repair="value")
 
 
 def _quoted(source: str) -> str:
-    """Return the hint that shows the line as it should be written."""
+    """Return a hint that shows the value in quotes."""
     found = _ENTRY.match(source)
     value = found["value"].strip() if found and BROKEN_TAG not in source else ""
     if not value or len(value) > 60 or (value[0] in "\"'[|>{" and value[:2] != "{{"):
@@ -152,8 +167,7 @@ def _quoted(source: str) -> str:
 _ENTRY = re.compile(r"(?P<head>[ \t]*(?:- +)*(?:[^\s:#\"'\[{-][^:#]*: +|(?<=- )))(?P<value>.*)")
 
 
-#: A key whose colon has no space behind it, or is a full-width one. `http://`, `16:9` and `C:` are
-#: no keys.
+#: A key whose colon has no space after it, or is full-width; not `http://`, `16:9` and `C:`.
 _TIGHT = re.compile(
     r"(?P<head>[ \t]*(?:- +)*)(?P<key>[A-Za-z_][A-Za-z0-9_-]+)"
     r"(?:(?P<colon>:)(?=[^\s/])|(?P<wide>：))(?P<value>.*)"
@@ -162,19 +176,19 @@ _PAIR = re.compile(r":(?= |$)")
 
 
 def repair(text: str, mistake: Mistake) -> str | None:
-    """Return the text with the mistaken line made harmless; None when that is not safe.
+    """Return the text with the invalid line repaired; None if that is not safe.
 
-    Only mistakes that sit inside one line are taken out, so that no second complaint follows from
-    the first: the value of a key or of a list entry, and a tab.
+    Only mistakes inside one line are repaired, so that no second error follows from the first: the
+    value of a key or list entry, and tabs.
     """
     lines = text.split("\n")
     source = lines[mistake.line - 1] if mistake.line <= len(lines) else ""
     if mistake.harmless is not None:
         changed = mistake.harmless
-    elif mistake.message.startswith("a tab"):
+    elif mistake.repair == "tabs":
         indent = _indent(source)
         changed = indent.replace("\t", "  ") + source.lstrip()
-    elif mistake.message.startswith(("a colon", "text cannot", "a value that starts", "no such")):
+    elif mistake.repair == "value":
         found = _ENTRY.match(source)
         if not found:
             return None
@@ -188,7 +202,7 @@ def repair(text: str, mistake: Mistake) -> str | None:
 
 
 def was_repaired(text: str, line: int) -> bool:
-    """Say whether something was taken out of this line."""
+    """Return whether this line was repaired."""
     return BROKEN_TAG in _line(text, line)
 
 

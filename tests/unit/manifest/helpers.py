@@ -1,4 +1,4 @@
-"""Short ways to write a manifest and to ask what became of it."""
+"""Helpers to write a manifest and to read its items and problems."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from batch_runner.errors import ManifestError, Problem
 from batch_runner.manifest import load
 from batch_runner.models import ItemSpec
 
-#: The head of a manifest that lacks only its items.
+#: A manifest without items.
 HEAD = 'workflow: cards\nparams: {"6": {text: "{{ prompt }}"}}\n'
 
 
@@ -24,7 +24,7 @@ def items_of(path: Path) -> list[ItemSpec]:
 
 
 def problems_of(path: Path) -> list[Problem]:
-    """Return everything that is wrong, whether loading or going through the items told it."""
+    """Return every problem of loading the manifest and expanding its items."""
     try:
         items_of(path)
     except ManifestError as error:
@@ -33,7 +33,7 @@ def problems_of(path: Path) -> list[Problem]:
 
 
 def the_problem(folder: Path, text: str | bytes) -> Problem:
-    """Return the only problem of a manifest; more or fewer fail the test."""
+    """Return the only problem of a manifest; fail if there are more or none."""
     problems = problems_of(write(folder, text))
     assert len(problems) == 1, "\n".join(map(str, problems)) or "no problem was found"
     return problems[0]

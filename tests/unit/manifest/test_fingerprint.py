@@ -1,4 +1,4 @@
-"""A fingerprint that is the same promises the same items; one that is None promises nothing."""
+"""Equal fingerprints mean equal items; None means unknown."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_the_same_files_have_the_same_fingerprint(path: Path) -> None:
+def test_same_files_have_same_fingerprint(path: Path) -> None:
     mark = load(path).fingerprint()
     os.utime(path, (1, 1))
 
@@ -28,7 +28,7 @@ def test_the_same_files_have_the_same_fingerprint(path: Path) -> None:
     assert load(path).fingerprint() == mark
 
 
-def test_another_row_or_line_makes_another_one(path: Path) -> None:
+def test_changed_row_or_line_changes_fingerprint(path: Path) -> None:
     marks = [load(path).fingerprint()]
     path.with_name("rows.jsonl").write_text('{"name": "a"}\n{"name": "c"}\n')
     marks.append(load(path).fingerprint())
@@ -39,21 +39,21 @@ def test_another_row_or_line_makes_another_one(path: Path) -> None:
     assert len(set(marks)) == 3
 
 
-def test_what_is_written_after_the_manifest_was_read_is_not_what_was_read(path: Path) -> None:
+def test_manifest_changed_after_reading_has_no_fingerprint(path: Path) -> None:
     manifest = load(path)
     path.write_text(HEAD + "attempts: 2\n")
 
     assert manifest.fingerprint() is None
 
 
-def test_with_input_files_nothing_can_be_told(path: Path) -> None:
+def test_manifest_with_input_files_has_no_fingerprint(path: Path) -> None:
     path.with_name("horse.png").write_bytes(b"a horse")
     path.write_text(HEAD.replace("name }}", "photo }} {{ name }}") + "files: {photo: horse.png}\n")
 
     assert load(path).fingerprint() is None
 
 
-def test_a_data_file_that_has_gone_has_no_fingerprint(path: Path) -> None:
+def test_missing_data_file_has_no_fingerprint(path: Path) -> None:
     manifest = load(path)
     path.with_name("rows.jsonl").unlink()
 

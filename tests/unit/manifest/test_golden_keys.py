@@ -1,6 +1,6 @@
-"""Identities as they have been from the first day: a changed one pays for a picture again.
+"""Keys that must never change: a changed key pays for the item again.
 
-When a test fails here, the code is wrong, not the table.
+When a test here fails, the code is wrong, not the table.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ KEYS: dict[str, list[str]] = {
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_an_identity_stays_what_it_was(tmp_path: Path, name: str) -> None:
+def test_golden_keys_do_not_change(tmp_path: Path, name: str) -> None:
     write(tmp_path, ROWS, "rows.jsonl")
     write(tmp_path, TABLE, "table.csv")
     write(tmp_path, b"a photo of ann", "ann.jpg")

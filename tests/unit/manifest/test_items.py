@@ -1,4 +1,4 @@
-"""Identity, ids, names, tries, chance, input files."""
+"""Keys, ids, names, repeats, random values and input files of items."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def keys(folder: Path, text: str) -> dict[str, str]:
     return {item.prompt: item.key for item in items_of(write(folder, text))}
 
 
-def test_an_item_is_what_the_manifest_says(tmp_path: Path) -> None:
+def test_item_has_all_values_of_the_manifest(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "prompts:\n  - A horse in snow\nattempts: 2\n")
 
     (item,) = items_of(path)
@@ -32,7 +32,7 @@ def test_an_item_is_what_the_manifest_says(tmp_path: Path) -> None:
     assert item.id == item.name == f"a-horse-in-snow-{item.key[:6]}"
 
 
-def test_identity_is_the_hash_of_what_would_be_sent(tmp_path: Path) -> None:
+def test_key_is_hash_of_request(tmp_path: Path) -> None:
     """Written out, because a change of it pays for every picture of every job again."""
     content = '["baicai","cards",{"6":{"text":"\\u9a6c"}}]'
 
@@ -41,7 +41,7 @@ def test_identity_is_the_hash_of_what_would_be_sent(tmp_path: Path) -> None:
     assert item.key == hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def test_identity_does_not_depend_on_place_names_or_speed(tmp_path: Path) -> None:
+def test_key_ignores_position_names_and_limits(tmp_path: Path) -> None:
     before = keys(tmp_path, HEAD + "prompts: [a, b]\n")
 
     after = keys(
@@ -64,7 +64,7 @@ def test_identity_does_not_depend_on_place_names_or_speed(tmp_path: Path) -> Non
         pytest.param('}}" }', '}}."}', id="text"),
     ],
 )
-def test_identity_changes_with_anything_that_is_sent(tmp_path: Path, old: str, new: str) -> None:
+def test_key_changes_with_every_part_of_the_request(tmp_path: Path, old: str, new: str) -> None:
     text = "provider: baicai\n" + HEAD.replace('}}"}', '}}" }') + "prompts: [a]\n"
 
     (before,) = items_of(write(tmp_path, text))
@@ -73,7 +73,7 @@ def test_identity_changes_with_anything_that_is_sent(tmp_path: Path, old: str, n
     assert before.key != after.key
 
 
-def test_more_tries_leave_the_first_one_paid(tmp_path: Path) -> None:
+def test_raised_repeat_keeps_existing_keys(tmp_path: Path) -> None:
     (once,) = items_of(write(tmp_path, HEAD + "prompts: [a]\n"))
 
     tries = items_of(write(tmp_path, HEAD + "prompts: [a]\nrepeat: 3\n"))
@@ -84,7 +84,7 @@ def test_more_tries_leave_the_first_one_paid(tmp_path: Path) -> None:
     assert [one.name for one in tries] == [one.id for one in tries]
 
 
-def test_the_number_of_the_try_is_appended_unless_the_name_has_it(tmp_path: Path) -> None:
+def test_repeat_number_is_appended_unless_in_name(tmp_path: Path) -> None:
     text = HEAD + "prompts: [{prompt: a, id: x}]\nrepeat: 2\noutput: {name: NAME}\n"
 
     appended = items_of(write(tmp_path, text.replace("NAME", '"c-{{ id }}"')))
@@ -104,9 +104,7 @@ def test_the_number_of_the_try_is_appended_unless_the_name_has_it(tmp_path: Path
         ("a.b", "a.b"),
     ],
 )
-def test_the_ending_of_a_name_is_that_of_the_file_that_comes(
-    tmp_path: Path, wanted: str, name: str
-) -> None:
+def test_image_extension_in_name_is_removed(tmp_path: Path, wanted: str, name: str) -> None:
     text = f'{HEAD}prompts: [{{prompt: a, id: x}}]\noutput: {{name: "{wanted}"}}\n'
 
     (once,) = items_of(write(tmp_path, text))
@@ -116,7 +114,7 @@ def test_the_ending_of_a_name_is_that_of_the_file_that_comes(
     assert [item.name for item in twice] == [f"{name}-1", f"{name}-2"]
 
 
-def test_an_entry_can_have_everything_its_own_way(tmp_path: Path) -> None:
+def test_prompt_overrides_every_setting_of_the_job(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         """\
@@ -143,7 +141,7 @@ prompts:
     assert load(path).workflows == {"cards", "dogs"}
 
 
-def test_defaults_stand_in_for_missing_variables(tmp_path: Path) -> None:
+def test_defaults_fill_missing_variables(tmp_path: Path) -> None:
     text = HEAD.replace("{{ prompt }}", "{{ prompt }} in {{ style }}")
     path = write(
         tmp_path, text + "defaults: {style: ink}\nprompts: [a, {prompt: b, style: clay}]\n"
@@ -152,7 +150,7 @@ def test_defaults_stand_in_for_missing_variables(tmp_path: Path) -> None:
     assert [item.params["6"]["text"] for item in items_of(path)] == ["a in ink", "b in clay"]
 
 
-def test_a_prompt_by_default_is_a_template(tmp_path: Path) -> None:
+def test_default_prompt_is_a_template(tmp_path: Path) -> None:
     text = HEAD + 'defaults: {prompt: "a {{ animal }}"}\nmatrix: {animal: [horse, dog]}\n'
 
     items = items_of(write(tmp_path, text))
@@ -160,7 +158,7 @@ def test_a_prompt_by_default_is_a_template(tmp_path: Path) -> None:
     assert [(item.prompt, item.id) for item in items] == [("a horse", "horse"), ("a dog", "dog")]
 
 
-def test_short_variables_are_told_to_the_report(tmp_path: Path) -> None:
+def test_report_gets_short_variables_only(tmp_path: Path) -> None:
     text = f"prompts: [{{prompt: p, city: Rome, long: {'x' * 201}, count: 3}}]\nrepeat: 2\n"
 
     first, _ = items_of(write(tmp_path, HEAD + text))
@@ -168,7 +166,7 @@ def test_short_variables_are_told_to_the_report(tmp_path: Path) -> None:
     assert first.variables == {"city": "Rome", "count": "3", "n": "1"}
 
 
-def test_without_a_prompt_the_longest_text_is_shown(tmp_path: Path) -> None:
+def test_longest_text_is_shown_without_a_prompt(tmp_path: Path) -> None:
     params = '{"6": {a: short, b: [{c: "a much longer {{ x }}"}]}}'
     path = write(tmp_path, f"workflow: w\nparams: {params}\nmatrix: {{x: [text]}}\n")
 
@@ -178,16 +176,16 @@ def test_without_a_prompt_the_longest_text_is_shown(tmp_path: Path) -> None:
 # --- what is refused of items -------------------------------------------------------------------
 
 
-def test_two_items_that_send_the_same_are_a_mistake(tmp_path: Path) -> None:
+def test_items_with_equal_requests_are_refused(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, HEAD + "prompts:\n  - a\n  - b\n  - {prompt: a, id: again}\n")
 
     assert place(problem) == (6, 5)
     assert problem.item == "again"
     assert ":4)" in problem.message
-    assert problem.hint == "for several tries of one prompt write repeat: 2"
+    assert problem.hint == "to generate the same prompt twice, write repeat: 2"
 
 
-def test_an_id_is_given_once(tmp_path: Path) -> None:
+def test_repeated_id_is_refused(tmp_path: Path) -> None:
     text = HEAD + "prompts:\n  - {prompt: a, id: x}\n  - {prompt: b, id: x}\n"
 
     problem = the_problem(tmp_path, text)
@@ -204,21 +202,21 @@ def test_an_id_is_given_once(tmp_path: Path) -> None:
         pytest.param("cafe\N{COMBINING ACUTE ACCENT}", "caf\u00e9", id="unicode-form"),
     ],
 )
-def test_names_that_some_disk_takes_for_one_collide(tmp_path: Path, one: str, other: str) -> None:
+def test_names_equal_on_some_file_system_are_refused(tmp_path: Path, one: str, other: str) -> None:
     text = f"prompts:\n  - {{prompt: a, id: {one}}}\n  - {{prompt: b, id: {other}}}\n"
 
     problem = the_problem(tmp_path, HEAD + text)
 
     assert place(problem) == (5, 5)
-    assert "its file would be called" in problem.message
-    assert "many disks" in (problem.hint or "")
+    assert "is already used by" in problem.message
+    assert "many file systems" in (problem.hint or "")
 
 
-def test_a_name_template_that_tells_nobody_apart_collides(tmp_path: Path) -> None:
+def test_name_template_without_variable_is_refused(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, HEAD + "prompts: [a, b]\noutput: {name: card}\n")
 
-    assert "its file would be called card" in problem.message
-    assert problem.hint == "output.name needs a variable that tells them apart"
+    assert "the file name card is already used" in problem.message
+    assert problem.hint == "add a variable to output.name that differs between the two"
 
 
 @pytest.mark.parametrize(
@@ -240,9 +238,7 @@ def test_a_name_template_that_tells_nobody_apart_collides(tmp_path: Path) -> Non
         ("马" * 83, "257 bytes"),
     ],
 )
-def test_a_file_name_that_no_folder_should_have_is_refused(
-    tmp_path: Path, name: str, message: str
-) -> None:
+def test_unsafe_file_name_is_refused(tmp_path: Path, name: str, message: str) -> None:
     (problem,) = problems_of(write(tmp_path, f'{HEAD}prompts: [{{prompt: a, id: "{name}"}}]\n'))
 
     assert message in problem.message
@@ -250,25 +246,25 @@ def test_a_file_name_that_no_folder_should_have_is_refused(
 
 
 @pytest.mark.parametrize("name", ["x" * 247, "马" * 82, "a b", "a.b", "café", "console"])
-def test_a_file_name_that_every_folder_can_have_is_kept(tmp_path: Path, name: str) -> None:
+def test_safe_file_name_is_kept(tmp_path: Path, name: str) -> None:
     (item,) = items_of(write(tmp_path, f'{HEAD}prompts: [{{prompt: a, id: "{name}"}}]\n'))
 
     assert item.name == name
 
 
-def test_a_prompt_over_the_cap_is_refused(tmp_path: Path) -> None:
+def test_too_long_prompt_is_refused(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, f"{HEAD}prompts: [{'x' * 64_001}]\n")
 
-    assert "64001 characters, and at most 64000" in problem.message
+    assert "64001 characters, at most 64000" in problem.message
 
 
-def test_a_prompt_that_renders_to_nothing_is_empty(tmp_path: Path) -> None:
+def test_prompt_that_renders_empty_is_refused(tmp_path: Path) -> None:
     text = HEAD + "prompts: [{prompt: \"{{ '' if n else 'x' }}\", id: x}]\n"
 
     assert the_problem(tmp_path, text).message == "the prompt is empty"
 
 
-def test_prompts_that_no_template_uses_are_refused(tmp_path: Path) -> None:
+def test_unused_prompts_are_refused(tmp_path: Path) -> None:
     text = "workflow: w\nparams: {'6': {text: always the same}}\nprompts: [a]\n"
 
     problem = the_problem(tmp_path, text)
@@ -277,7 +273,7 @@ def test_prompts_that_no_template_uses_are_refused(tmp_path: Path) -> None:
     assert "no template uses the prompts" in problem.message
 
 
-def test_items_that_are_wrong_are_left_out_and_the_rest_is_yielded(tmp_path: Path) -> None:
+def test_invalid_items_are_left_out_of_the_iteration(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "prompts: [a, {prompt: b, id: CON}, c]\n")
     seen: list[tuple[int, str]] = []
 
@@ -303,7 +299,7 @@ def drawn(folder: Path, prompts: str) -> dict[str, object]:
     return {item.prompt + item.variables["n"]: item.params for item in items}
 
 
-def test_chance_belongs_to_the_item(tmp_path: Path) -> None:
+def test_random_values_are_stable_per_item(tmp_path: Path) -> None:
     before = drawn(tmp_path, "[a, b, c]")
 
     after = drawn(tmp_path, "[new, c, b, a]")
@@ -311,7 +307,7 @@ def test_chance_belongs_to_the_item(tmp_path: Path) -> None:
     assert {name: after[name] for name in before} == before
 
 
-def test_seeds_differ_between_items_tries_and_names(tmp_path: Path) -> None:
+def test_seeds_differ_by_item_repeat_and_name(tmp_path: Path) -> None:
     prompts = ", ".join(f"p{number}" for number in range(50))
     text = CHANCE.replace('"{{ seed() }}"', '"{{ seed() }}", other: "{{ seed(\'x\') }}"')
     items = items_of(write(tmp_path, f"{text}prompts: [{prompts}]\nrepeat: 2\n"))
@@ -322,7 +318,7 @@ def test_seeds_differ_between_items_tries_and_names(tmp_path: Path) -> None:
     assert all(type(seed) is int and 0 <= seed < 2**31 for seed in seeds)
 
 
-def test_an_option_added_later_takes_over_some_picks_and_leaves_the_others(tmp_path: Path) -> None:
+def test_added_option_keeps_other_picks(tmp_path: Path) -> None:
     prompts = "[" + ", ".join(f"p{number}" for number in range(100)) + "]"
     picks = {}
     for colours in ("[red, gold, green]", "[red, blue, gold, green]"):
@@ -345,7 +341,7 @@ PHOTO = (
 )
 
 
-def test_an_input_file_is_known_by_its_content(tmp_path: Path) -> None:
+def test_input_file_is_identified_by_its_hash(tmp_path: Path) -> None:
     write(tmp_path, b"anna's photo", "photos/anna.jpg")
     write(tmp_path, b"bo's photo", "photos/bo.jpg")
     digest = hashlib.sha256(b"anna's photo").hexdigest()
@@ -358,7 +354,7 @@ def test_an_input_file_is_known_by_its_content(tmp_path: Path) -> None:
     assert bo.files != anna.files
 
 
-def test_another_content_is_another_item_and_another_name_is_not(tmp_path: Path) -> None:
+def test_input_content_changes_key_but_path_does_not(tmp_path: Path) -> None:
     for name in ("anna", "bo"):
         write(tmp_path, b"one photo", f"photos/{name}.jpg")
     before = keys(tmp_path, PHOTO)
@@ -373,11 +369,11 @@ def test_another_content_is_another_item_and_another_name_is_not(tmp_path: Path)
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        pytest.param(None, "there is no file: photos/bo.jpg", id="missing"),
+        pytest.param(None, "the input file photos/bo.jpg does not exist", id="missing"),
         pytest.param(b"", "photos/bo.jpg is empty", id="empty"),
     ],
 )
-def test_an_input_file_that_cannot_be_sent_is_refused(
+def test_unusable_input_file_is_refused(
     tmp_path: Path, content: bytes | None, message: str
 ) -> None:
     write(tmp_path, b"anna's photo", "photos/anna.jpg")
@@ -390,8 +386,10 @@ def test_an_input_file_that_cannot_be_sent_is_refused(
     assert message in problem.message
 
 
-def test_a_folder_is_no_input_file(tmp_path: Path) -> None:
+def test_folder_as_input_file_is_refused(tmp_path: Path) -> None:
     write(tmp_path, b"anna's photo", "photos/anna.jpg")
     (tmp_path / "photos/bo.jpg").mkdir()
 
-    assert "photos/bo.jpg is not a file" in the_problem(tmp_path, PHOTO).message
+    assert (
+        "the input file photos/bo.jpg is not a regular file" in the_problem(tmp_path, PHOTO).message
+    )

@@ -1,4 +1,4 @@
-"""Many mistakes in one file: each is told once, at its place, and none tells another twice."""
+"""Many errors in one file: each is reported once, at its location."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ output: {folder: elsewhere}
 """
 
 
-def test_every_mistake_of_a_file_is_told_at_its_place(tmp_path: Path) -> None:
+def test_every_error_is_reported_at_its_location(tmp_path: Path) -> None:
     problems = problems_of(write(tmp_path, BROKEN))
 
     assert [(one.line, one.column) for one in problems] == [
@@ -37,7 +37,7 @@ def test_every_mistake_of_a_file_is_told_at_its_place(tmp_path: Path) -> None:
     assert all(one.source_line for one in problems)
 
 
-def test_an_empty_value_is_called_empty(tmp_path: Path) -> None:
+def test_empty_value_is_reported_as_empty(tmp_path: Path) -> None:
     prompt = the_problem(tmp_path, HEAD + 'prompts: [{prompt: " ", id: x}]\n')
     values = the_problem(tmp_path, HEAD.replace("prompt", "style") + "matrix: {style: []}\n")
 
@@ -45,7 +45,7 @@ def test_an_empty_value_is_called_empty(tmp_path: Path) -> None:
     assert values.message == "matrix.style: wanted something in it, this is empty"
 
 
-def test_an_unknown_variable_is_told_once_and_the_items_are_still_looked_at(tmp_path: Path) -> None:
+def test_unknown_variable_is_reported_once_besides_items(tmp_path: Path) -> None:
     text = HEAD.replace("{{ prompt }}", "{{ prompt }} {{ colour.id }} {{ (size.text) }}")
     prompts = "prompts: [{prompt: a, id: one}, {prompt: b, id: two}, {prompt: c, id: ../up}]\n"
 
@@ -54,16 +54,16 @@ def test_an_unknown_variable_is_told_once_and_the_items_are_still_looked_at(tmp_
     assert [one.message.split(":")[0] for one in problems] == [
         "there is no variable colour",
         "there is no variable size",
-        "its file cannot be called '../up'",
+        "the file cannot be named '../up'",
     ]
 
 
-def test_a_text_over_the_cap_is_refused_wherever_it_stands(tmp_path: Path) -> None:
+def test_too_long_text_is_refused_everywhere(tmp_path: Path) -> None:
     long = "y" * 64_001
     head = HEAD.replace("text:", f"big: {long}, text:")
 
     in_params = the_problem(tmp_path, head + "prompts: [a]\n")
     in_a_list = the_problem(tmp_path, f"{HEAD}prompts: [{{prompt: a, colours: [red, {long}]}}]\n")
 
-    assert "64001 characters, and at most 64000" in in_params.message
-    assert "64001 characters, and at most 64000" in in_a_list.message
+    assert "64001 characters, at most 64000" in in_params.message
+    assert "64001 characters, at most 64000" in in_a_list.message

@@ -13,13 +13,13 @@ def texts(path: Path) -> list[str]:
     return [item.params["6"]["text"] for item in items_of(path)]
 
 
-def test_every_combination_comes_once_the_last_variable_fastest(tmp_path: Path) -> None:
+def test_matrix_varies_last_variable_fastest(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "matrix: {animal: [horse, dog], style: [ink, clay]}\n")
 
     assert texts(path) == ["horse in ink", "horse in clay", "dog in ink", "dog in clay"]
 
 
-def test_ids_are_joined_in_the_order_of_the_matrix(tmp_path: Path) -> None:
+def test_matrix_ids_are_joined_in_order(tmp_path: Path) -> None:
     matrix = "matrix: {animal: [A Horse!, {id: d, text: dog}], style: [3, true]}\n"
     path = write(tmp_path, HEAD.replace("{{ animal }}", "{{ animal.id }}") + matrix)
 
@@ -29,7 +29,7 @@ def test_ids_are_joined_in_the_order_of_the_matrix(tmp_path: Path) -> None:
     assert items[0].variables == {"animal": "a-horse", "style": "3"}
 
 
-def test_a_value_keeps_its_type_in_params(tmp_path: Path) -> None:
+def test_matrix_value_keeps_its_type_in_params(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         'workflow: w\nparams: {"6": {steps: "{{ steps }}", hd: "{{ hd }}", t: x}}\n'
@@ -49,7 +49,7 @@ def test_a_value_keeps_its_type_in_params(tmp_path: Path) -> None:
         pytest.param("[]", 4, id="none"),
     ],
 )
-def test_exclude_takes_out_what_agrees_with_all_it_names(
+def test_exclude_removes_combinations_with_all_its_values(
     tmp_path: Path, exclude: str, left: list[str] | int
 ) -> None:
     matrix = f"matrix: {{animal: [horse, dog], style: [ink, clay], exclude: {exclude}}}\n"
@@ -59,14 +59,14 @@ def test_exclude_takes_out_what_agrees_with_all_it_names(
     assert (len(found) if isinstance(left, int) else found) == left
 
 
-def test_exclude_may_name_a_value_by_its_id(tmp_path: Path) -> None:
+def test_exclude_accepts_the_id_of_a_value(tmp_path: Path) -> None:
     matrix = "{animal: [{id: h, text: x}, dog], style: [Ink Wash], exclude: [{animal: h}]}"
     path = write(tmp_path, f"{HEAD}matrix: {matrix}\n")
 
     assert texts(path) == ["dog in Ink Wash"]
 
 
-def test_include_adds_to_the_combinations_that_agree(tmp_path: Path) -> None:
+def test_include_extends_matching_combinations(tmp_path: Path) -> None:
     head = 'workflow: w\nparams: {"6": {text: "{{ animal }} {{ extra | default(\'-\') }}"}}\n'
     path = write(
         tmp_path, head + "matrix: {animal: [horse, dog], include: [{animal: dog, extra: bone}]}\n"
@@ -76,7 +76,7 @@ def test_include_adds_to_the_combinations_that_agree(tmp_path: Path) -> None:
     assert [item.id for item in items_of(path)] == ["horse", "dog"]
 
 
-def test_include_without_a_match_is_one_more_combination(tmp_path: Path) -> None:
+def test_include_without_match_adds_a_combination(tmp_path: Path) -> None:
     matrix = "{animal: [horse], style: [ink], include: [{animal: cat, style: oil}]}"
     path = write(tmp_path, f"{HEAD}matrix: {matrix}\n")
 
@@ -84,13 +84,13 @@ def test_include_without_a_match_is_one_more_combination(tmp_path: Path) -> None
     assert [item.id for item in items_of(path)] == ["horse-ink", "cat-oil"]
 
 
-def test_includes_alone_are_combinations(tmp_path: Path) -> None:
+def test_matrix_of_includes_only(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "matrix: {include: [{animal: a, style: b}]}\n")
 
     assert texts(path) == ["a in b"]
 
 
-def test_an_included_combination_that_lacks_a_variable_is_refused(tmp_path: Path) -> None:
+def test_include_that_lacks_a_used_variable_is_refused(tmp_path: Path) -> None:
     matrix = "matrix: {animal: [horse], style: [ink], include: [{animal: cat}]}\n"
 
     problem = the_problem(tmp_path, HEAD + matrix)
@@ -99,7 +99,7 @@ def test_an_included_combination_that_lacks_a_variable_is_refused(tmp_path: Path
     assert problem.item == "cat"
 
 
-def test_prompts_meet_every_combination(tmp_path: Path) -> None:
+def test_prompts_are_combined_with_the_matrix(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\n'
@@ -121,12 +121,16 @@ def test_prompts_meet_every_combination(tmp_path: Path) -> None:
         pytest.param("{animal: [a], style: [i, I]}", 34, "two values with the id i", "id", id="id"),
         pytest.param("{animal: [a], style: []}", 30, "something in it", None, id="no-values"),
         pytest.param("{animal: [a], style: ink}", 30, "wanted a list", None, id="no-list"),
-        pytest.param("{animal: [a], style: [no]}", 31, "no is false", "quotes", id="bent"),
+        pytest.param("{animal: [a], style: [no]}", 31, "no is false", "quotes", id="ambiguous"),
         pytest.param("{animal: [a], style: [[i]]}", 31, "this is a list", None, id="list"),
         pytest.param("{animal: [a], style: [{t: i}]}", 31, "needs an id", None, id="no-id"),
-        pytest.param("{animal: [a], style: ['{{ x }}']}", 32, "with its", "prompts", id="t"),
-        pytest.param("{animal: [a], style: [i], id: [x]}", 35, "id cannot be", "rename", id="name"),
-        pytest.param("{animal: [a], style: [i], odd: [x]}", 40, "in no template", "odd", id="odd"),
+        pytest.param(
+            "{animal: [a], style: ['{{ x }}']}", 32, "not rendered here", "prompts", id="t"
+        ),
+        pytest.param(
+            "{animal: [a], style: [i], id: [x]}", 35, "cannot be named id", "rename", id="name"
+        ),
+        pytest.param("{animal: [a], style: [i], odd: [x]}", 40, "variable odd", "odd", id="odd"),
         pytest.param(
             "{animal: [a], style: [i], exclude: [{stile: i}]}",
             46,
@@ -144,13 +148,13 @@ def test_prompts_meet_every_combination(tmp_path: Path) -> None:
         pytest.param(
             "{animal: [a], style: [i], exclude: [{style: i}]}",
             9,
-            "no combination left",
+            "exclude removes every combination",
             None,
             id="nothing-left",
         ),
     ],
 )
-def test_a_wrong_matrix_is_refused_at_its_place(
+def test_invalid_matrix_is_refused_at_its_location(
     tmp_path: Path, matrix: str, column: int, message: str, hint: str | None
 ) -> None:
     found = problems_of(write(tmp_path, f"{HEAD}matrix: {matrix}\n"))
@@ -160,7 +164,7 @@ def test_a_wrong_matrix_is_refused_at_its_place(
     assert problem.hint is None if hint is None else hint in (problem.hint or "")
 
 
-def test_a_matrix_of_millions_is_refused_before_it_is_made(tmp_path: Path) -> None:
+def test_huge_matrix_is_refused_without_expanding(tmp_path: Path) -> None:
     names = [f"v{number}" for number in range(10)]
     params = " ".join(f"{{{{ {name} }}}}" for name in names)
     matrix = ", ".join(f"{name}: [{', '.join('abcdefghij')}]" for name in names)
@@ -171,11 +175,11 @@ def test_a_matrix_of_millions_is_refused_before_it_is_made(tmp_path: Path) -> No
     assert "10000000000 combinations" in problem.message
 
 
-def test_a_variable_in_the_matrix_and_in_a_prompt_is_refused(tmp_path: Path) -> None:
+def test_variable_in_matrix_and_prompt_is_refused(tmp_path: Path) -> None:
     head = HEAD.replace("{{ animal }}", "{{ prompt }}")
     text = head + "matrix: {style: [ink]}\nprompts: [{prompt: a, style: clay}]\n"
 
     problem = the_problem(tmp_path, text)
 
     assert place(problem) == (4, 23)
-    assert "in the matrix as well" in problem.message
+    assert "and in the matrix" in problem.message

@@ -1,4 +1,4 @@
-"""Laws that hold for every manifest, and texts of every kind that must neither hang nor crash."""
+"""Properties of every manifest, and random input that must neither hang nor crash."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def by_prompt(items: list[ItemSpec]) -> dict[str, tuple[str, str, dict[str, Any]
 
 @quick
 @given(prompts, st.integers(1, 4))
-def test_a_prompt_makes_as_many_items_as_repeat_says_in_order(texts: list[str], n: int) -> None:
+def test_prompts_repeat_in_order(texts: list[str], n: int) -> None:
     items = expand(a_job(prompts=texts, repeat=n))
 
     assert [item.prompt for item in items] == [text for text in texts for _ in range(n)]
@@ -59,9 +59,7 @@ def test_a_prompt_makes_as_many_items_as_repeat_says_in_order(texts: list[str], 
 
 @quick
 @given(st.dictionaries(words, st.integers(1, 3), min_size=1, max_size=4), st.data())
-def test_a_matrix_makes_the_product_less_what_is_excluded(
-    sizes: dict[str, int], data: st.DataObject
-) -> None:
+def test_matrix_is_the_product_without_excluded(sizes: dict[str, int], data: st.DataObject) -> None:
     sizes = {f"v{number}": size for number, size in enumerate(sizes.values())}
     matrix: dict[str, Any] = {
         name: [f"{name} {value}" for value in range(size)] for name, size in sizes.items()
@@ -84,7 +82,7 @@ def test_a_matrix_makes_the_product_less_what_is_excluded(
 
 @quick
 @given(prompts, st.randoms(use_true_random=False))
-def test_identity_and_name_outlive_reordering_and_insertion(texts: list[str], chance: Any) -> None:
+def test_key_and_name_survive_reordering_and_insertion(texts: list[str], chance: Any) -> None:
     job = a_job(params={"6": {"text": "{{ prompt }}", "seed": "{{ seed() }}"}})
     before = {
         item.prompt: (item.key, item.name, item.params)
@@ -103,7 +101,7 @@ def test_identity_and_name_outlive_reordering_and_insertion(texts: list[str], ch
 
 @quick
 @given(prompts)
-def test_names_are_safe_and_unlike_each_other(texts: list[str]) -> None:
+def test_names_are_safe_and_distinct(texts: list[str]) -> None:
     items = expand(a_job(prompts=texts))
 
     assert all(refusal(item.name) is None for item in items)
@@ -112,7 +110,7 @@ def test_names_are_safe_and_unlike_each_other(texts: list[str]) -> None:
 
 @often
 @given(st.text(max_size=200))
-def test_a_slug_is_a_good_name_or_empty(text: str) -> None:
+def test_slug_is_a_valid_name_or_empty(text: str) -> None:
     made = slug(text)
 
     assert len(made) <= 40
@@ -122,7 +120,7 @@ def test_a_slug_is_a_good_name_or_empty(text: str) -> None:
 
 @often
 @given(st.text(st.sampled_from("0123456789:-_.eExobnyNofT =~+"), max_size=12))
-def test_a_scalar_is_read_as_it_is_or_refused(text: str) -> None:
+def test_scalar_is_read_unchanged_or_refused(text: str) -> None:
     found = resolve_scalar(text)
 
     assert isinstance(found, AmbiguousScalar | str | int | float | bool | None)
@@ -169,7 +167,7 @@ def is_accepted_or_refused(text: bytes, name: str = "job.yaml") -> None:
 
 @often
 @given(st.lists(yaml_pieces, max_size=25).map("".join))
-def test_a_random_text_is_accepted_or_refused(text: str) -> None:
+def test_random_text_is_accepted_or_refused(text: str) -> None:
     is_accepted_or_refused(text.encode())
 
 
@@ -181,7 +179,7 @@ def test_random_bytes_are_accepted_or_refused(data: bytes) -> None:
 
 @often
 @given(st.dictionaries(keys, json_values, max_size=6), st.booleans())
-def test_a_random_structure_is_accepted_or_refused(data: dict[str, Any], sound: bool) -> None:
+def test_random_structure_is_accepted_or_refused(data: dict[str, Any], sound: bool) -> None:
     job = {**a_job(prompts=["a"]), **data} if sound else data
     is_accepted_or_refused(
         json.dumps(job, ensure_ascii=False, default=str).encode("utf-8", "replace")
@@ -191,7 +189,7 @@ def test_a_random_structure_is_accepted_or_refused(data: dict[str, Any], sound: 
 @quick
 @given(st.text(st.sampled_from('a,"\n\r;\t é{:') | st.characters(codec="utf-8"), max_size=60))
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
-def test_a_random_data_file_is_accepted_or_refused(name: str, text: str) -> None:
+def test_random_data_file_is_accepted_or_refused(name: str, text: str) -> None:
     is_accepted_or_refused(("a,b\n" * (name == "rows.csv") + text).encode("utf-8", "replace"), name)
 
 
@@ -213,7 +211,7 @@ def outcome(source: str, scope: dict[str, Any]) -> str:
 
 @often
 @given(st.lists(template_pieces, max_size=20).map("".join))
-def test_a_random_template_renders_or_is_refused(source: str) -> None:
+def test_random_template_renders_or_is_refused(source: str) -> None:
     scope = {"x": [1, 2], "y": {"z": "v"}, "seed": lambda name="": 7, "pick": lambda of: of[0]}
     assert isinstance(outcome(source, scope), str)
 

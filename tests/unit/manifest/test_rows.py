@@ -1,4 +1,4 @@
-"""Items from CSV and JSONL: columns are variables, and mistakes name the file and the line."""
+"""Items from CSV and JSONL files: columns are variables, errors name file and line."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def texts(path: Path) -> list[str]:
         pytest.param('name,city\n"Anna","Rome"\n\n\nBo,"Ürümqi"\n', id="quotes-and-empty-lines"),
     ],
 )
-def test_a_csv_row_is_an_item(tmp_path: Path, rows: str) -> None:
+def test_csv_row_is_an_item(tmp_path: Path, rows: str) -> None:
     assert texts(from_csv(tmp_path, rows)) == ["Anna of Rome", "Bo of Ürümqi"]
 
 
@@ -113,7 +113,7 @@ def test_blank_jsonl_line_is_no_item(tmp_path: Path, blank: str) -> None:
 @pytest.mark.parametrize(
     "row", ["{}", '{"name": ""}', '{"name": " ", "city": null}', '{"name": "\\u200b"}']
 )
-def test_empty_jsonl_row_is_a_mistake(tmp_path: Path, row: str) -> None:
+def test_empty_jsonl_row_is_refused(tmp_path: Path, row: str) -> None:
     head = 'workflow: w\nparams: {"6": {text: a horse}}\n'
 
     (problem,) = problems_of(from_jsonl(tmp_path, f'{{"name": "Anna"}}\n\n{row}\n', head))
@@ -122,7 +122,7 @@ def test_empty_jsonl_row_is_a_mistake(tmp_path: Path, row: str) -> None:
     assert problem.line == 3
 
 
-def test_a_quoted_field_may_go_over_lines(tmp_path: Path) -> None:
+def test_quoted_csv_cell_spans_lines(tmp_path: Path) -> None:
     path = from_csv(tmp_path, 'name,city\n"An\nna","a ""b"", c"\nBo,Rome\n')
 
     items = items_of(path)
@@ -132,9 +132,7 @@ def test_a_quoted_field_may_go_over_lines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("inside", "end"), [("\r\n", "\r\n"), ("\n", "\r\n"), ("\r", "\n")])
-def test_an_item_is_the_same_whatever_line_ends_its_file_is_saved_with(
-    inside: str, end: str, tmp_path: Path
-) -> None:
+def test_line_ends_of_data_file_do_not_change_items(inside: str, end: str, tmp_path: Path) -> None:
     def keys(inside: str, end: str) -> list[str]:
         rows = ["name,city", f'"An{inside}{inside}na",Rome', f'Bo,"Rome{inside}"', ""]
         return [item.key for item in items_of(from_csv(tmp_path, end.join(rows)))]
@@ -142,7 +140,7 @@ def test_an_item_is_the_same_whatever_line_ends_its_file_is_saved_with(
     assert keys(inside, end) == keys("\n", "\n")
 
 
-def test_a_jsonl_row_is_an_item_and_keeps_types(tmp_path: Path) -> None:
+def test_jsonl_row_keeps_types(tmp_path: Path) -> None:
     rows = '{"name": "Anna", "city": {"n": 1}, "steps": 20}\n\n{"name": "Bo", "city": "x"}\n'
     head = 'workflow: w\nparams: {"6": {t: "{{ name }}", c: "{{ city }}"}}\n'
 
@@ -154,13 +152,13 @@ def test_a_jsonl_row_is_an_item_and_keeps_types(tmp_path: Path) -> None:
     ]
 
 
-def test_a_column_id_is_the_id(tmp_path: Path) -> None:
+def test_id_column_gives_the_id(tmp_path: Path) -> None:
     path = from_csv(tmp_path, "id,name,city\n7,Anna,Rome\nbo,Bo,Rome\n")
 
     assert [item.id for item in items_of(path)] == ["7", "bo"]
 
 
-def test_without_a_column_id_the_first_column_and_the_identity_name_the_item(
+def test_id_without_column_is_first_cell_and_key(
     tmp_path: Path,
 ) -> None:
     (item,) = items_of(from_csv(tmp_path, "name,city\nAnna Lee,Rome\n"))
@@ -169,7 +167,7 @@ def test_without_a_column_id_the_first_column_and_the_identity_name_the_item(
     assert item.variables == {"name": "Anna Lee", "city": "Rome"}
 
 
-def test_a_column_prompt_is_the_prompt(tmp_path: Path) -> None:
+def test_prompt_column_gives_the_prompt(tmp_path: Path) -> None:
     head = HEAD.replace("{{ name }} of {{ city }}", "{{ prompt }}")
 
     (item,) = items_of(from_csv(tmp_path, "prompt\nA horse\n", head))
@@ -177,13 +175,13 @@ def test_a_column_prompt_is_the_prompt(tmp_path: Path) -> None:
     assert item.prompt == "A horse"
 
 
-def test_a_column_with_spaces_is_written_with_underscores(tmp_path: Path) -> None:
+def test_spaces_in_column_names_become_underscores(tmp_path: Path) -> None:
     head = HEAD.replace("{{ city }}", "{{ Home_town }}")
 
     assert texts(from_csv(tmp_path, "name,Home town\nAnna,Rome\n", head)) == ["Anna of Rome"]
 
 
-def test_rows_meet_the_matrix_and_follow_the_prompts(tmp_path: Path) -> None:
+def test_rows_follow_prompts_and_use_the_matrix(tmp_path: Path) -> None:
     head = 'workflow: w\nparams: {"6": {text: "{{ prompt }} {{ style }}"}}\n'
     head += "prompts: [first]\nmatrix: {style: [ink, clay]}\n"
 
@@ -195,30 +193,36 @@ def test_rows_meet_the_matrix_and_follow_the_prompts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rows", "line", "message"),
     [
-        pytest.param("name,city\nAnna\n", 2, "1 fields, and the first line names 2", id="few"),
-        pytest.param("name,city\nA,B\n\nA,B,C\n", 4, "3 fields", id="many"),
+        pytest.param(
+            "name,city\nAnna\n", 2, "number of cells: 1 in this row, 2 in the header", id="few"
+        ),
+        pytest.param(
+            "name,city\nA,B\n\nA,B,C\n", 4, "number of cells: 3 in this row, 2 in", id="many"
+        ),
         pytest.param('name,city\nA,"B\n', 2, "not CSV: unexpected end", id="open-quote"),
         pytest.param('name,city\nA,"B"C\n', 2, "not CSV", id="text-after-quote"),
         pytest.param("name,name,city\nA,B,C\n", 1, "two columns name", id="columns-alike"),
-        pytest.param("name,city,n\nA,B,1\n", 1, "'n' cannot be a column", id="reserved"),
-        pytest.param("name,city,\nA,B,1\n", 1, "cannot be a column", id="nameless"),
+        pytest.param("name,city,n\nA,B,1\n", 1, "a column cannot be named 'n'", id="reserved"),
+        pytest.param("name,city,\nA,B,1\n", 1, "a column cannot be named", id="nameless"),
         pytest.param("", 1, "names no columns", id="empty"),
-        pytest.param("name,city\n", 1, "no row in this file", id="no-rows"),
-        pytest.param("name,city\n,\n ,\n", 1, "no row in this file", id="blank-rows"),
+        pytest.param("name,city\n", 1, "has no rows", id="no-rows"),
+        pytest.param("name,city\n,\n ,\n", 1, "has no rows", id="blank-rows"),
         pytest.param(b"name,city\nA,B\nA,caf\xe9\n", 3, "0xe9 in this line is not", id="latin"),
         pytest.param("id,name,city\n ,A,B\n", 2, "the id of this row is empty", id="blank-id"),
         pytest.param("id,name,city\n1,A,B\n1,C,D\n", 3, "the id 1 is already in use", id="ids"),
-        pytest.param("name,city\nA,B\nA,B\n", 3, "would send the same as a-", id="alike"),
-        pytest.param("id,name,city\na/b,A,B\n", 2, "a slash leads", id="bad-name"),
-        pytest.param("name,city\n{{ x }},B\n", 2, "sent with its brackets", id="template"),
+        pytest.param("name,city\nA,B\nA,B\n", 3, "would send the same request as a-", id="alike"),
+        pytest.param("id,name,city\na/b,A,B\n", 2, "it contains a slash", id="bad-name"),
+        pytest.param("name,city\n{{ x }},B\n", 2, "a template is not rendered here", id="template"),
         pytest.param(f"name,city\n{'x' * 64001},B\n", 2, "at most 64000", id="long"),
-        pytest.param(f"name,city\nA,{'x' * 1_000_001}\n", 2, "over 1000000 bytes", id="endless"),
+        pytest.param(
+            f"name,city\nA,{'x' * 1_000_001}\n", 2, "more than 1000000 bytes", id="endless"
+        ),
         pytest.param("prompt,name,city\n ,A,B\n", 2, "prompt of this row is empty", id="prompt"),
         pytest.param("prompt,name,city\n\u200b,A,B\n", 2, "prompt of this row is", id="no-width"),
         pytest.param("id,name,city\n\ufeff,A,B\n", 2, "id of this row is empty", id="bom-id"),
     ],
 )
-def test_a_mistake_in_a_csv_file_names_the_file_and_the_line(
+def test_csv_error_names_file_and_line(
     tmp_path: Path, rows: str | bytes, line: int, message: str
 ) -> None:
     found = problems_of(from_csv(tmp_path, rows))
@@ -233,20 +237,20 @@ def test_a_mistake_in_a_csv_file_names_the_file_and_the_line(
         pytest.param("{", "not JSON", id="half"),
         pytest.param("[1]", "wanted a JSON object, this is a list", id="list"),
         pytest.param("null", "this is nothing", id="null"),
-        pytest.param('{"name": "A", "name": "B", "city": "C"}', "there twice", id="twice"),
-        pytest.param('{"name": NaN, "city": "C"}', "NaN is not a number", id="nan"),
+        pytest.param('{"name": "A", "name": "B", "city": "C"}', "a key is repeated", id="twice"),
+        pytest.param('{"name": NaN, "city": "C"}', "NaN is not a JSON number", id="nan"),
         pytest.param('{"name": "\\ud800", "city": "C"}', "not JSON", id="surrogate"),
         pytest.param("[" * 100_000, "not JSON", id="deep"),
-        pytest.param('{"na me": 1, "name": "A", "city": "C"}', "cannot be a variable", id="name"),
+        pytest.param(
+            '{"na me": 1, "name": "A", "city": "C"}', "a variable cannot be named", id="name"
+        ),
         pytest.param('{"id": "", "name": "A", "city": "C"}', "id of this row", id="id"),
         pytest.param('{"name": "A", "prompt": 3, "city": "C"}', "wanted text", id="number"),
         pytest.param('{"name": "A"}', "{{ city }} has no value here", id="missing"),
         pytest.param('{"name": "A", "city": null}', "empty (null)", id="null-value"),
     ],
 )
-def test_a_mistake_in_a_jsonl_file_names_the_file_and_the_line(
-    tmp_path: Path, row: str, message: str
-) -> None:
+def test_jsonl_error_names_file_and_line(tmp_path: Path, row: str, message: str) -> None:
     path = from_jsonl(tmp_path, '{"name": "fine", "city": "x"}\n' + row + "\n")
 
     found = problems_of(path)
@@ -256,30 +260,30 @@ def test_a_mistake_in_a_jsonl_file_names_the_file_and_the_line(
 
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl"])
-def test_a_variable_in_the_matrix_and_in_a_row_is_refused(tmp_path: Path, name: str) -> None:
+def test_variable_in_matrix_and_row_is_refused(tmp_path: Path, name: str) -> None:
     rows = {"rows.csv": "name,city\nA,B\n", "rows.jsonl": '{"name": "A", "city": "B"}\n'}
     write(tmp_path, rows[name], name)
 
     found = problems_of(write(tmp_path, f"{HEAD}items_from: {name}\nmatrix: {{city: [C]}}\n"))
 
-    assert [one.message for one in found] == ["city is a variable here and in the matrix as well"]
+    assert [one.message for one in found] == ["city is both a variable here and in the matrix"]
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_missing_data_file_is_named(tmp_path: Path) -> None:
     (problem,) = problems_of(write(tmp_path, HEAD + "items_from: data/rows.csv\n"))
 
     assert problem.path == str(tmp_path / "data/rows.csv")
     assert problem.message == "there is no such file"
 
 
-def test_an_unknown_column_is_shown_in_the_manifest(tmp_path: Path) -> None:
+def test_unknown_column_is_reported_in_the_manifest(tmp_path: Path) -> None:
     (problem,) = problems_of(from_csv(tmp_path, "name,town,cty\nA,B,C\n"))
 
     assert problem.path == str(tmp_path / "job.yaml")
     assert problem.hint == "did you mean cty?"
 
 
-def test_all_rows_are_looked_at_before_anything_is_said(tmp_path: Path) -> None:
+def test_all_rows_are_checked_before_reporting(tmp_path: Path) -> None:
     path = from_csv(tmp_path, "name,city\nA\nB,C\nD\n{{ e }},F\n")
 
     assert [problem.line for problem in problems_of(path)] == [2, 4, 5]
@@ -301,17 +305,15 @@ def test_rows_are_read_one_at_a_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        pytest.param('["{{ y }}"]', "would be sent with its brackets", id="template"),
-        pytest.param('{"a": ["batch-runner-upload:00"]}', "a mark of the program's own", id="mark"),
-        pytest.param(f'[["{"z" * 64_001}"]]', "at most 64000 may be", id="long"),
+        pytest.param('["{{ y }}"]', "a template is not rendered here", id="template"),
+        pytest.param('{"a": ["batch-runner-upload:00"]}', "which is reserved", id="mark"),
+        pytest.param(f'[["{"z" * 64_001}"]]', "at most 64000 are allowed", id="long"),
         pytest.param("[" * 70 + "]" * 70, "nested more than 64 deep", id="deep"),
         pytest.param("[" * 900 + "]" * 900, "nested more than 64 deep", id="very-deep"),
         pytest.param("[" * 90_000 + "]" * 90_000, "not JSON", id="far-too-deep"),
     ],
 )
-def test_what_lies_inside_a_value_is_checked_as_well(
-    tmp_path: Path, value: str, message: str
-) -> None:
+def test_nested_values_of_rows_are_checked(tmp_path: Path, value: str, message: str) -> None:
     write(tmp_path, f'{{"x": "a"}}\n{{"x": {value}}}\n', "rows.jsonl")
 
     problem = the_problem(
@@ -323,7 +325,7 @@ def test_what_lies_inside_a_value_is_checked_as_well(
     assert message in problem.message
 
 
-def test_an_empty_cell_leaves_the_variable_to_the_defaults(tmp_path: Path) -> None:
+def test_empty_cell_uses_the_default(tmp_path: Path) -> None:
     head = HEAD + "defaults: {city: Paris}\n"
 
     assert texts(from_csv(tmp_path, "name,city\nAnna,Rome\nBo,\nCy,  \n", head)) == [
@@ -334,7 +336,7 @@ def test_an_empty_cell_leaves_the_variable_to_the_defaults(tmp_path: Path) -> No
     assert texts(from_csv(tmp_path, "name,city\nAnna,\n")) == ["Anna of "]
 
 
-def test_an_empty_prompt_is_that_of_the_defaults(tmp_path: Path) -> None:
+def test_empty_prompt_cell_uses_the_default_prompt(tmp_path: Path) -> None:
     head = (
         'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\ndefaults: {prompt: "for {{ name }}"}\n'
     )

@@ -33,7 +33,7 @@ from batch_runner.manifest.yaml.scalars import AmbiguousScalar, resolve_scalar
         ("0.12 CNY", "0.12 CNY"),
     ],
 )
-def test_a_plain_scalar_means_what_yaml_1_2_says(text: str, value: object) -> None:
+def test_plain_scalar_is_read_as_yaml_1_2(text: str, value: object) -> None:
     found = resolve_scalar(text)
 
     assert found == value
@@ -50,7 +50,7 @@ def test_a_plain_scalar_means_what_yaml_1_2_says(text: str, value: object) -> No
         "=",
     ],
 )
-def test_a_scalar_that_programs_read_differently_is_bent(text: str) -> None:
+def test_ambiguous_scalar_is_refused(text: str) -> None:
     found = resolve_scalar(text)
 
     assert isinstance(found, AmbiguousScalar)

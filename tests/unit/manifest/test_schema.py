@@ -1,4 +1,4 @@
-"""The schema and the program agree: on what is right, and on what a schema can see to be wrong."""
+"""The JSON Schema and the loader accept the same manifests, as far as a schema can tell."""
 
 from __future__ import annotations
 
@@ -107,32 +107,32 @@ def _with_text_keys(data: Any) -> Any:
     return [_with_text_keys(value) for value in data] if isinstance(data, list) else data
 
 
-def test_the_schema_is_a_schema() -> None:
+def test_json_schema_is_valid() -> None:
     Draft202012Validator.check_schema(python_schema())
 
     assert python_schema()["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
-def test_the_jobs_of_this_repository_are_right_to_both(path: Path) -> None:
+def test_example_jobs_are_valid(path: Path) -> None:
     assert complaints(path.read_text()) == []
     assert problems_of(path) == []
 
 
 @pytest.mark.parametrize("name", RIGHT)
-def test_what_is_right_is_right_to_both(tmp_path: Path, name: str) -> None:
+def test_valid_manifest_passes_loader_and_schema(tmp_path: Path, name: str) -> None:
     assert complaints(RIGHT[name]) == []
     assert problems_of(write(tmp_path, RIGHT[name])) == []
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_wrong_to_both(tmp_path: Path, name: str) -> None:
+def test_invalid_manifest_fails_loader_and_schema(tmp_path: Path, name: str) -> None:
     assert complaints(WRONG[name]) != []
     with pytest.raises(ManifestError):
         load(write(tmp_path, WRONG[name]))
 
 
-def test_every_key_is_described() -> None:
+def test_every_schema_key_has_a_description() -> None:
     def described(schema: dict[str, Any]) -> list[str]:
         blocks = [schema, *schema["$defs"].values()]
         return [
@@ -145,7 +145,7 @@ def test_every_key_is_described() -> None:
     assert described(python_schema()) == []
 
 
-def test_defaults_are_shown_as_one_would_write_them() -> None:
+def test_schema_defaults_are_written_as_in_a_manifest() -> None:
     limits = python_schema()["$defs"]["Limits"]["properties"]
 
     assert limits["rate"]["default"] == "1/s"

@@ -1,4 +1,4 @@
-"""Keys and values: what is refused before any item is looked at."""
+"""Keys and values that are refused before any item is expanded."""
 
 from __future__ import annotations
 
@@ -38,21 +38,27 @@ GOOD = HEAD + "prompts: [a horse]\n"
         pytest.param("repeat: 0", 9, "at least 1", None, id="no-repeat"),
         pytest.param("repeat: yes", 9, "yes is true", 'write "yes"', id="truth-as-number"),
         pytest.param("attempts: 101", 11, "at most 100", None, id="too-many-attempts"),
-        pytest.param("job: a/b", 6, "a slash leads to another", None, id="job-with-slash"),
+        pytest.param("job: a/b", 6, "it contains a slash", None, id="job-with-slash"),
         pytest.param("job: 12", 6, "wanted text, this is 12", 'write "12"', id="job-as-number"),
         pytest.param("provider: baicia", 11, "no provider baicia", "mean baicai?", id="provider"),
-        pytest.param("output: {folder: ~/x}", 18, "write the folder out", None, id="home-folder"),
+        pytest.param("output: {folder: ~/x}", 18, "use an absolute path", None, id="home-folder"),
         pytest.param("output: {folder: ''}", 18, "this is empty", None, id="no-folder"),
-        pytest.param("output: {name: '{{ id }'}", 17, "not a template", None, id="open-template"),
-        pytest.param("items_from: rows.xlsx", 13, ".csv or .jsonl", None, id="spreadsheet"),
+        pytest.param("output: {name: '{{ id }'}", 17, "invalid template", None, id="open-template"),
+        pytest.param(
+            "items_from: rows.xlsx", 13, ".csv, .jsonl or .ndjson", None, id="spreadsheet"
+        ),
         pytest.param("on_finish: {when: never}", 19, "'always' or 'trouble'", None, id="when"),
-        pytest.param("matrix:", 8, "no value behind this key", None, id="empty-block"),
-        pytest.param("defaults: {if: 1}", 16, "if cannot be a variable", "rename", id="keyword"),
-        pytest.param("defaults: {a b: 1}", 17, "a b cannot be a variable", "rename", id="spaces"),
-        pytest.param("files: {f: a.jpg}", 12, "the file f is used nowhere", "{{ f }}", id="file"),
+        pytest.param("matrix:", 8, "this key has no value", None, id="empty-block"),
+        pytest.param(
+            "defaults: {if: 1}", 16, "a variable cannot be named if", "rename", id="keyword"
+        ),
+        pytest.param(
+            "defaults: {a b: 1}", 17, "a variable cannot be named a b", "rename", id="spaces"
+        ),
+        pytest.param("files: {f: a.jpg}", 12, "no template uses the file f", "{{ f }}", id="file"),
     ],
 )
-def test_a_wrong_key_or_value_is_refused_at_its_place(
+def test_invalid_key_or_value_is_refused_at_its_location(
     tmp_path: Path, line: str, column: int, message: str, hint: str | None
 ) -> None:
     path = write(tmp_path, GOOD + line + "\n")
@@ -75,13 +81,13 @@ def test_a_wrong_key_or_value_is_refused_at_its_place(
         pytest.param("workflow: w\nparams: {'6': {}}", "there are no items", id="items"),
     ],
 )
-def test_what_must_be_there_is_asked_for(tmp_path: Path, text: str, message: str) -> None:
+def test_missing_required_key_is_reported(tmp_path: Path, text: str, message: str) -> None:
     found = problems_of(write(tmp_path, text))
 
     assert any(message in problem.message and problem.hint for problem in found)
 
 
-def test_a_misspelt_key_is_not_reported_as_missing_as_well(tmp_path: Path) -> None:
+def test_misspelt_key_is_not_also_reported_missing(tmp_path: Path) -> None:
     text = "workflw: w\nparams: {'6': {t: '{{ prompt }}'}}\nprompts: [a]"
 
     problem = the_problem(tmp_path, text)
@@ -101,7 +107,7 @@ def test_renamed_setting_is_refused_with_its_new_name(tmp_path: Path, old: str, 
 
 
 @pytest.mark.parametrize("line", ["api_key: sk-not-for-the-log", "baicai: {token: abcdefgh}"])
-def test_a_key_in_a_manifest_is_refused_without_being_shown(tmp_path: Path, line: str) -> None:
+def test_api_key_in_manifest_is_refused_and_hidden(tmp_path: Path, line: str) -> None:
     with pytest.raises(ManifestError) as caught:
         load(write(tmp_path, GOOD + line + "\n"))
 
@@ -109,7 +115,7 @@ def test_a_key_in_a_manifest_is_refused_without_being_shown(tmp_path: Path, line
     assert "abcdefgh" not in str(caught.value)
 
 
-def test_a_key_in_a_manifest_is_pointed_to_where_it_belongs(tmp_path: Path) -> None:
+def test_api_key_in_manifest_hint_names_the_variable(tmp_path: Path) -> None:
     with pytest.raises(ManifestError) as caught:
         load(write(tmp_path, GOOD + "api_key: sk-not-for-the-log\n"), key_variable="BAICAI_API_KEY")
 
@@ -119,7 +125,7 @@ def test_a_key_in_a_manifest_is_pointed_to_where_it_belongs(tmp_path: Path) -> N
     assert problem.source_line is None
 
 
-def test_ten_mistakes_are_ten_messages_each_at_its_place(tmp_path: Path) -> None:
+def test_ten_errors_give_ten_messages(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         """\
@@ -157,7 +163,7 @@ prompts:
     assert all(problem.path == str(path) for problem in caught.value.problems)
 
 
-def test_settings_of_the_manifest_lie_over_the_defaults(tmp_path: Path) -> None:
+def test_manifest_settings_override_defaults(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         GOOD
@@ -173,7 +179,7 @@ def test_settings_of_the_manifest_lie_over_the_defaults(tmp_path: Path) -> None:
     assert manifest.settings.retries.max_tries == 2
 
 
-def test_what_the_manifest_sets_is_known_by_its_line(tmp_path: Path) -> None:
+def test_explicit_settings_have_their_lines(tmp_path: Path) -> None:
     path = write(tmp_path, GOOD + "limits: {rate: 5/s,\n  max_submissions: 3}\n")
 
     assert load(path).explicit == {
@@ -182,7 +188,7 @@ def test_what_the_manifest_sets_is_known_by_its_line(tmp_path: Path) -> None:
     }
 
 
-def test_the_output_folder_counts_from_the_manifest(
+def test_output_folder_is_relative_to_manifest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "jobs").mkdir()
@@ -195,7 +201,7 @@ def test_the_output_folder_counts_from_the_manifest(
     assert load(named).output_folder.resolve() == tmp_path / "made"
 
 
-def test_a_relative_manifest_has_an_absolute_folder(
+def test_relative_manifest_has_absolute_output_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write(tmp_path, GOOD)
@@ -208,11 +214,11 @@ def test_a_relative_manifest_has_an_absolute_folder(
 
 
 @pytest.mark.parametrize("name", [".hidden.yaml", "con.yaml", "-x.yaml"])
-def test_a_file_name_that_no_folder_can_have_needs_a_job_name(tmp_path: Path, name: str) -> None:
+def test_manifest_with_unsafe_name_needs_a_job_name(tmp_path: Path, name: str) -> None:
     (problem,) = problems_of(write(tmp_path, GOOD, name))
     named = load(write(tmp_path, GOOD + "job: cards\n", name))
 
-    assert problem.hint == "write job: and another name"
+    assert problem.hint == "add a line job: with another name"
     assert named.job == "cards"
 
 
@@ -220,9 +226,7 @@ def test_a_file_name_that_no_folder_can_have_needs_a_job_name(tmp_path: Path, na
     ("own", "refused"),
     [("horse_crad", True), ("hose_card", True), ("horse_card2", False), ("dog_card", False)],
 )
-def test_only_a_slip_of_the_pen_in_a_workflow_is_refused(
-    tmp_path: Path, own: str, refused: bool
-) -> None:
+def test_only_misspelt_workflow_is_refused(tmp_path: Path, own: str, refused: bool) -> None:
     prompts = f"prompts: [a, {{prompt: b, workflow: {own}}}]\n"
     path = write(tmp_path, HEAD.replace("cards", "horse_card") + prompts)
 
@@ -232,7 +236,7 @@ def test_only_a_slip_of_the_pen_in_a_workflow_is_refused(
     assert all(problem.hint == "did you mean horse_card?" for problem in found)
 
 
-def test_an_own_key_with_a_typo_is_not_taken_for_a_variable(tmp_path: Path) -> None:
+def test_misspelt_prompt_key_is_no_variable(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, HEAD + "prompts: [{prompt: a, atempts: 2}]\n")
 
     assert place(problem) == (3, 23)

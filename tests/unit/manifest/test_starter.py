@@ -8,14 +8,14 @@ from batch_runner.manifest import load, starter
 from tests.unit.manifest.helpers import items_of, write
 
 
-def test_the_first_manifest_loads_as_it_is(tmp_path: Path) -> None:
+def test_starter_manifest_loads(tmp_path: Path) -> None:
     items = items_of(write(tmp_path, starter()))
 
     assert len(items) == 3
     assert items[0].params == {"6": {"text": items[0].prompt}}
 
 
-def test_the_first_manifest_has_what_was_asked_for(tmp_path: Path) -> None:
+def test_starter_manifest_has_the_given_values(tmp_path: Path) -> None:
     path = write(
         tmp_path, starter(workflow="w", field="22.prompt", job="马年", prompts=["a horse"])
     )
@@ -36,7 +36,7 @@ AWKWARD = [
 
 
 @pytest.mark.parametrize("prompt", AWKWARD, ids=ascii)
-def test_a_prompt_of_any_kind_comes_out_as_it_went_in(tmp_path: Path, prompt: str) -> None:
+def test_starter_keeps_every_prompt_unchanged(tmp_path: Path, prompt: str) -> None:
     (item, _) = items_of(write(tmp_path, starter(prompts=[prompt, "another"])))
 
     assert item.prompt == prompt
@@ -46,7 +46,7 @@ def test_a_prompt_of_any_kind_comes_out_as_it_went_in(tmp_path: Path, prompt: st
     ("field", "prompts", "message"),
     [("6", ["a"], "a node and a field"), ("6.text", [" "], "at least one prompt")],
 )
-def test_a_starter_that_could_not_load_is_not_made(
+def test_invalid_starter_arguments_are_refused(
     field: str, prompts: list[str], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):

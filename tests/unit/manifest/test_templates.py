@@ -1,4 +1,4 @@
-"""The template language: what it can say, and that nothing in it hangs, grows or looks outside."""
+"""The template language: what it renders, and what it refuses as unsafe."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ def render(source: str, *, text: bool = False) -> Any:
         pytest.param("line\n", "line\n", id="line-end-kept"),
     ],
 )
-def test_a_template_says_what_it_should(source: str, value: object) -> None:
+def test_template_renders_value_and_type(source: str, value: object) -> None:
     found = render(source)
 
     assert found == value
     assert type(found) is type(value)
 
 
-def test_a_text_stays_text_where_text_is_wanted() -> None:
+def test_text_template_renders_to_text() -> None:
     assert render("{{ count }}", text=True) == "3"
     assert render("{{ count + 1 }}", text=True) == "4"
 
@@ -84,16 +84,14 @@ def test_a_text_stays_text_where_text_is_wanted() -> None:
         pytest.param("{{ greeting['txt'] }}", "greeting has no txt", "text?", id="element"),
         pytest.param("{{ count.id }}", "count has no id", "write {{ count }}", id="id-of-variable"),
         pytest.param("Hi {{ greeting }}", "a mapping with id, text", None, id="mapping"),
-        pytest.param("Hi {{ colours }}", "is a list: use pick()", None, id="list"),
+        pytest.param("Hi {{ colours }}", "is a list; use pick()", None, id="list"),
         pytest.param("Hi {{ nothing }}", "empty (null)", None, id="null"),
-        pytest.param("{{ seed }}", "write its brackets", None, id="function"),
+        pytest.param("{{ seed }}", "add parentheses", None, id="function"),
         pytest.param("{{ 1 / 0 }}", "division by zero", None, id="division"),
-        pytest.param("{{ pick([]) }}", "pick wants a list", None, id="pick-of-nothing"),
+        pytest.param("{{ pick([]) }}", "pick() needs a list", None, id="pick-of-nothing"),
     ],
 )
-def test_a_value_that_cannot_be_told_fails_the_item(
-    source: str, message: str, hint: str | None
-) -> None:
+def test_unusable_value_fails_rendering(source: str, message: str, hint: str | None) -> None:
     with pytest.raises(RenderFailedError, match=r".") as caught:
         render(source)
 
@@ -140,19 +138,19 @@ def test_a_value_that_cannot_be_told_fails_the_item(
         pytest.param("{{ }}", id="nothing"),
     ],
 )
-def test_what_could_hang_grow_or_look_outside_is_refused(source: str) -> None:
+def test_unsafe_template_is_refused(source: str) -> None:
     with pytest.raises((TemplateRefusedError, RenderFailedError)):
         render(source)
 
 
-def test_a_method_is_refused_with_the_filter_to_use() -> None:
+def test_method_call_hint_names_the_filter() -> None:
     with pytest.raises(TemplateRefusedError) as caught:
         render("{{ name.upper() }}")
 
     assert caught.value.hint == "use a filter: {{ value | upper }}"
 
 
-def test_an_unknown_variable_is_shown_at_its_word(tmp_path: Path) -> None:
+def test_unknown_variable_is_reported_at_its_position(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + 'prompts:\n  - a horse\n  - "{{ prompt }} and {{ promt }}"\n')
 
     (problem,) = problems_of(path)
@@ -162,7 +160,7 @@ def test_an_unknown_variable_is_shown_at_its_word(tmp_path: Path) -> None:
     assert problem.hint == "did you mean prompt?"
 
 
-def test_a_variable_that_only_others_have_is_missed_at_the_item(tmp_path: Path) -> None:
+def test_variable_missing_in_one_item_is_reported_there(tmp_path: Path) -> None:
     text = HEAD.replace("{{ prompt }}", "{{ prompt }} in {{ style }}")
     path = write(tmp_path, text + "prompts:\n  - {prompt: a, style: ink}\n  - {prompt: b, id: b}\n")
 
@@ -173,7 +171,7 @@ def test_a_variable_that_only_others_have_is_missed_at_the_item(tmp_path: Path) 
     assert problem.hint == "give this item its own style, or all of them one under defaults"
 
 
-def test_templates_work_at_any_depth_and_leave_other_values_alone(tmp_path: Path) -> None:
+def test_templates_render_at_any_depth_of_params(tmp_path: Path) -> None:
     params = '{"1": {a: [{b: "{{ prompt }}!"}, 2, true, null], c: 1.5}}'
     path = write(tmp_path, f"workflow: w\nparams: {params}\nprompts: [hi]\n")
 
@@ -182,7 +180,7 @@ def test_templates_work_at_any_depth_and_leave_other_values_alone(tmp_path: Path
     assert item.params == {"1": {"a": [{"b": "hi!"}, 2, True, None], "c": 1.5}}
 
 
-def test_a_workflow_may_be_a_template(tmp_path: Path) -> None:
+def test_workflow_may_be_a_template(tmp_path: Path) -> None:
     head = HEAD.replace("cards", '"{{ kind }}_card"')
     path = write(tmp_path, head + "prompts: [a]\nmatrix: {kind: [horse, dog]}\n")
 

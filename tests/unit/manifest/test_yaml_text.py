@@ -1,4 +1,4 @@
-"""What is refused while the YAML is read: each mistake at its place, none hiding another."""
+"""What is refused while YAML is read: each error at its location, none hiding another."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, the_
 
 
 @pytest.mark.parametrize("depth", [66, 999, 1001, 200_000])
-def test_lists_in_lists_end_the_reading_wherever_the_library_stops(
-    tmp_path: Path, depth: int
-) -> None:
+def test_deep_nesting_is_refused_at_any_depth(tmp_path: Path, depth: int) -> None:
     """Newer libraries count themselves, and stop at a thousand before ours has seen the first."""
     (problem,) = problems_of(write(tmp_path, "a: " + "[" * depth))
 
@@ -26,7 +24,7 @@ def test_lists_in_lists_end_the_reading_wherever_the_library_stops(
     ("text", "at", "message", "hint"),
     [
         pytest.param("", (1, 1), "empty", "init", id="empty"),
-        pytest.param("# only words\n", (1, 1), "nothing in this file", None, id="comments-only"),
+        pytest.param("# only words\n", (1, 1), "only comments", None, id="comments-only"),
         pytest.param("- a\n- b\n", (1, 1), "this is a list", "workflow:", id="list"),
         pytest.param("just text\n", (1, 1), "this is text", "workflow:", id="text"),
         pytest.param(b"a: caf\xe9\n", (1, 7), "0xe9 is not UTF-8", "UTF-8", id="latin-1"),
@@ -41,7 +39,7 @@ def test_lists_in_lists_end_the_reading_wherever_the_library_stops(
         pytest.param("a: 1\n---\nb: 2\n", (2, 1), "second document", None, id="two-documents"),
     ],
 )
-def test_a_text_that_is_no_manifest_is_one_problem(
+def test_text_without_manifest_is_one_problem(
     tmp_path: Path, text: str | bytes, at: tuple[int, int], message: str, hint: str | None
 ) -> None:
     found = {place(problem): problem for problem in problems_of(write(tmp_path, text))}
@@ -57,11 +55,11 @@ def test_a_text_that_is_no_manifest_is_one_problem(
         pytest.param("prompts: [&x a]", 11, "&x is an anchor", "write the values", id="anchor"),
         pytest.param("prompts: [*x]", 11, "*x is an alias", "write the values", id="alias"),
         pytest.param("<<: {prompts: [a]}", 1, "merge key", "write the values", id="merge-key"),
-        pytest.param("prompts: [!!str a]", 11, "no meaning here", "leave it out", id="tag"),
+        pytest.param("prompts: [!!str a]", 11, "not supported", "remove it", id="tag"),
         pytest.param("prompts: {{ x }}", 11, "cannot be a key", "template", id="bare-template"),
     ],
 )
-def test_yaml_beyond_plain_values_is_refused(
+def test_advanced_yaml_features_are_refused(
     tmp_path: Path, line: str, column: int, message: str, hint: str
 ) -> None:
     found = problems_of(write(tmp_path, HEAD + line + "\n"))
@@ -85,10 +83,18 @@ def test_yaml_beyond_plain_values_is_refused(
         pytest.param("1_000", 5, "a number to some", 'write "1_000"', id="underscore"),
         pytest.param("Horse #1 in snow", 11, "starts a comment", "quotes", id="hash"),
         pytest.param("a: b: c", 9, "colon", '"b: c"', id="two-colons"),
-        pytest.param("Dark: a horse", 5, "'Dark' makes a mapping", '"Dark: …"', id="one-colon"),
+        pytest.param(
+            "Dark: a horse",
+            5,
+            "'Dark' turns this prompt into a mapping",
+            '"Dark: …"',
+            id="one-colon",
+        ),
         pytest.param("@home", 5, "cannot start with '@'", '"@home"', id="at-sign"),
         pytest.param("{{ x }} horse", 13, "starts with {{", '"{{ x }} horse"', id="template"),
-        pytest.param("{prompt: a, in snow}", 17, "no colon", "quotes", id="comma-in-braces"),
+        pytest.param(
+            "{prompt: a, in snow}", 17, "a comma ends the text", "quotes", id="comma-in-braces"
+        ),
         pytest.param("2026", 5, "this is a number", 'write "2026"', id="number"),
         pytest.param("true", 5, "true or false", 'write "True"', id="truth"),
         pytest.param("~", 5, "this is nothing", "quotes", id="null"),
@@ -100,7 +106,7 @@ def test_yaml_beyond_plain_values_is_refused(
         pytest.param("{prompt: \u200b}", 14, "the prompt is empty", None, id="mapping"),
     ],
 )
-def test_a_prompt_that_yaml_would_bend_or_cut_is_refused(
+def test_prompt_that_yaml_changes_is_refused(
     tmp_path: Path, prompt: str, column: int, message: str, hint: str | None
 ) -> None:
     problem = the_problem(tmp_path, f"{HEAD}prompts:\n  - {prompt}\n  - a good one\n")
@@ -142,27 +148,27 @@ REST = 'params: {"6": {text: "{{ prompt }}"}}\nprompts: [a]\n'
         pytest.param(f"job cards\n{HEAD}prompts: [a]\n", (1, 1), "no colon", "job: …", id="none"),
         pytest.param(
             f"{HEAD}prompts:\n  - a horse\n    in snow: white\n",
-            *((5, 12), "a colon and a space inside text", "quotes"),
+            *((5, 12), "a colon and a space needs quotes", "quotes"),
             id="text-over-two-lines",
         ),
         pytest.param(
             f"{HEAD}prompts:\n  - 16:9 wide shot\n    standing: proudly\n",
-            *((5, 13), "a colon and a space inside text", "quotes"),
+            *((5, 13), "a colon and a space needs quotes", "quotes"),
             id="ratio",
         ),
         pytest.param(
             f"{HEAD}prompts:\n  - 风格：油画，一匹马\n    背景: 草地\n",
-            *((5, 7), "a colon and a space inside text", "quotes"),
+            *((5, 7), "a colon and a space needs quotes", "quotes"),
             id="wide-in-text",
         ),
         pytest.param(
             f"{HEAD}prompts:\n  - http://a.example\n    b: c\n",
-            *((5, 6), "a colon and a space inside text", "quotes"),
+            *((5, 6), "a colon and a space needs quotes", "quotes"),
             id="address",
         ),
     ],
 )
-def test_a_colon_that_is_none_is_told_where_it_stands(
+def test_invalid_colon_is_reported_at_its_position(
     tmp_path: Path, text: str, at: tuple[int, int], message: str, hint: str
 ) -> None:
     problem = the_problem(tmp_path, text)
@@ -173,7 +179,7 @@ def test_a_colon_that_is_none_is_told_where_it_stands(
     assert problem.source_line == text.splitlines()[at[0] - 1]
 
 
-def test_what_a_repair_put_in_is_never_shown(tmp_path: Path) -> None:
+def test_repaired_text_is_never_shown(tmp_path: Path) -> None:
     """The line after one that was repaired may still not be understood."""
     text = f"{HEAD}prompts:\n  - a: b: c\n    d\n  e: f\n   g:h: i\n  - @x\n"
 
@@ -183,22 +189,22 @@ def test_what_a_repair_put_in_is_never_shown(tmp_path: Path) -> None:
     assert "broken" not in "\n".join(map(str, found))
 
 
-def test_a_tab_is_shown_where_it_stands(tmp_path: Path) -> None:
+def test_tab_is_reported_at_its_position(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, f"{HEAD}prompts:\n\t- a\n")
 
     assert place(problem) == (4, 1)
-    assert problem.message == "a tab indents this line"
-    assert problem.hint == "indent with spaces"
+    assert problem.message == "this line is indented with a tab"
+    assert problem.hint == "use spaces"
 
 
-def test_a_key_that_is_there_twice_names_the_first(tmp_path: Path) -> None:
+def test_repeated_key_names_the_first_line(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, f"{HEAD}prompts: [a]\nworkflow: other\n")
 
     assert place(problem) == (4, 1)
-    assert "twice, first in line 1" in problem.message
+    assert "repeated; it is also in line 1" in problem.message
 
 
-def test_a_syntax_error_hides_no_other_mistake(tmp_path: Path) -> None:
+def test_syntax_error_hides_no_other_error(tmp_path: Path) -> None:
     text = f"{HEAD}prompts:\n  - a: b: c\n  - no\n  - x: y: z\nlimits: {{rate: fast}}\n"
 
     found = problems_of(write(tmp_path, text))
@@ -206,13 +212,13 @@ def test_a_syntax_error_hides_no_other_mistake(tmp_path: Path) -> None:
     assert [problem.line for problem in found] == [4, 5, 6, 7]
 
 
-def test_a_comment_after_a_space_is_a_comment(tmp_path: Path) -> None:
+def test_comment_after_space_is_a_comment(tmp_path: Path) -> None:
     path = write(tmp_path, f"{HEAD}prompts:\n  - a horse # the best one\n")
 
     assert [item.prompt for item in items_of(path)] == ["a horse"]
 
 
-def test_yaml_has_its_meaning_of_1_2(tmp_path: Path) -> None:
+def test_yaml_is_read_as_version_1_2(tmp_path: Path) -> None:
     values = "{a: 0x1F, b: 0o17, c: -3, d: .5, e: True, f: 1.5e+3, g: ~, h: 3d, i: 'no'}"
     path = write(tmp_path, f"workflow: w\nparams: {{'6': {values}}}\nprompts: [p]\n")
     path.write_text(path.read_text().replace("i: 'no'", "i: 'no', p: '{{ prompt }}'"))
@@ -225,7 +231,7 @@ def test_yaml_has_its_meaning_of_1_2(tmp_path: Path) -> None:
     }
 
 
-def test_a_node_number_needs_no_quotes_as_a_key(tmp_path: Path) -> None:
+def test_number_as_key_is_text(tmp_path: Path) -> None:
     path = write(tmp_path, "workflow: w\nparams: {6: {text: '{{ prompt }}'}}\nprompts: [p]\n")
 
     (item,) = items_of(path)
@@ -240,7 +246,7 @@ def test_a_node_number_needs_no_quotes_as_a_key(tmp_path: Path) -> None:
         pytest.param(lambda path: path.mkdir(), "this is a folder", id="folder"),
     ],
 )
-def test_a_path_that_is_no_file_is_said_so(tmp_path: Path, make: object, message: str) -> None:
+def test_path_without_regular_file_is_reported(tmp_path: Path, make: object, message: str) -> None:
     path = tmp_path / "job.yaml"
     make(path)  # type: ignore[operator]
 
@@ -250,13 +256,13 @@ def test_a_path_that_is_no_file_is_said_so(tmp_path: Path, make: object, message
     assert message in problem.message
 
 
-def test_control_characters_do_not_reach_the_terminal(tmp_path: Path) -> None:
+def test_control_characters_are_replaced_in_messages(tmp_path: Path) -> None:
     (problem,) = problems_of(write(tmp_path, "a: \x1b[31mred\n"))
 
     assert "\x1b" not in str(problem)
 
 
-def test_an_endless_list_of_mistakes_is_cut_and_counted(tmp_path: Path) -> None:
+def test_many_problems_are_cut_and_counted(tmp_path: Path) -> None:
     path = write(tmp_path, HEAD + "prompts:\n" + "  - no\n" * 60)
 
     with pytest.raises(ManifestError) as caught:
@@ -266,7 +272,7 @@ def test_an_endless_list_of_mistakes_is_cut_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["? ? |\n", "? [a]\n: b\n", "{[a]: b, {c}}", "? {a}\n"])
-def test_a_key_that_is_no_text_is_refused(tmp_path: Path, text: str) -> None:
+def test_key_that_is_not_text_is_refused(tmp_path: Path, text: str) -> None:
     found = problems_of(write(tmp_path, text))
 
     assert "a list or mapping cannot be a key" in [problem.message for problem in found]

@@ -1,4 +1,4 @@
-"""Values with a unit as people write them: durations, rates, prices, times of day."""
+"""Parse values with a unit: durations, rates, prices, sizes, times of day."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-#: Bytes; more is a mistake.
+#: Largest size in bytes; more is a mistake.
 _LARGEST_SIZE = 10**15
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = r"\d+(?:\.\d+)?\s*(?:ms|s|min|m|h|d)"
@@ -19,7 +19,7 @@ CLOCK_PATTERN = r"^([01]\d|2[0-3]):([0-5]\d)$"
 
 
 def _as_float(value: int | float) -> float:
-    """Return `value` as a float; a whole number too large for one is infinite, not an accident."""
+    """Return `value` as a float; infinity for a whole number that is too large for one."""
     try:
         return float(value)
     except OverflowError:
@@ -48,14 +48,13 @@ def parse_duration(value: Any) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` in any `seconds`."""
+    """At most `count` requests in any period of `seconds`."""
 
     count: float
     seconds: float
 
     @property
     def per_second(self) -> float:
-        """Return the mean rate."""
         return self.count / self.seconds
 
     def __str__(self) -> str:
@@ -64,7 +63,7 @@ class Rate:
 
 
 def parse_rate(value: Any) -> Rate:
-    """Return the rate for "5/s", "300/min", "1/2s" or a plain number a second.
+    """Return the rate for "5/s", "300/min", "1/2s" or a plain number per second.
 
     Raises:
         ValueError: it is not a rate, or not a finite number above zero.
@@ -85,7 +84,7 @@ def parse_rate(value: Any) -> Rate:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What one create costs, for estimates and reports; the service is never asked."""
+    """Price of one submission, for estimates and reports; the service is never asked."""
 
     amount: float
     currency: str
@@ -94,7 +93,7 @@ class Price:
         return f"{self.amount:g} {self.currency}"
 
     def times(self, count: int) -> str:
-        """Return the cost of `count` creates as text."""
+        """Return the cost of `count` submissions as text."""
         return f"{self.amount * count:.2f} {self.currency}"
 
 
@@ -117,14 +116,14 @@ def parse_threshold(value: Any) -> Price | int:
     """Return the amount for "50 CNY", or the count for a plain number.
 
     Raises:
-        ValueError: it is neither an amount and a currency nor a whole number of creates.
+        ValueError: it is neither an amount and a currency nor a whole number of submissions.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value
     try:
         return parse_price(value)
     except ValueError:
-        raise ValueError("wanted a cost such as 50 CNY, or a number of creates") from None
+        raise ValueError("wanted a cost such as 50 CNY, or a number of submissions") from None
 
 
 def parse_size(value: Any) -> int:
@@ -146,7 +145,7 @@ def parse_size(value: Any) -> int:
 
 
 def parse_clock(value: Any) -> str:
-    """Return a time of day such as "06:30" as it is.
+    """Return a time of day such as "06:30" unchanged.
 
     Raises:
         ValueError: it is not HH:MM.

@@ -230,17 +230,17 @@ _SHOWN_TYPES = (str, int, float)
 
 def _shown_variables(entry: Entry, combination: Combination, n: int | None) -> dict[str, str]:
     """Return the variables that the report shows of an item."""
-    told = dict(combination.ids)
+    shown = dict(combination.ids)
     for name, value in entry.variables.items():
         if (
             isinstance(value, _SHOWN_TYPES)
             and name != "prompt"
             and len(text := str(value)) <= SHORT
         ):
-            told[name] = text
+            shown[name] = text
     if n is not None:
-        told["n"] = str(n)
-    return told
+        shown["n"] = str(n)
+    return shown
 
 
 def _bad_name(

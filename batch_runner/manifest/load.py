@@ -81,7 +81,7 @@ class _Loader:
         request = self._request(compiler)
         items = self._items(job, request, compiler)
         if self._report:
-            self._check_items(items, alike=bool(compiler.unknown))
+            self._check_items(items, allow_duplicates=bool(compiler.unknown))
         self._report.raise_if_any()
         return Manifest(
             path=self._path,
@@ -220,10 +220,12 @@ class _Loader:
                     hint=f'write "{{{{ {name} }}}}" in params or in a prompt',
                 )
 
-    def _check_items(self, items: Items, *, alike: bool) -> None:
-        """Check items for further errors; with `alike`, two items may send the same request."""
-        alike = alike or bool(self._wrong & {"params", "workflow"})
-        for _ in items.checked(self._report, limit=CHECKED_AFTER_ERRORS, requests=not alike):
+    def _check_items(self, items: Items, *, allow_duplicates: bool) -> None:
+        """Check items for further errors; `allow_duplicates` lets two send the same request."""
+        allow_duplicates = allow_duplicates or bool(self._wrong & {"params", "workflow"})
+        for _ in items.checked(
+            self._report, limit=CHECKED_AFTER_ERRORS, requests=not allow_duplicates
+        ):
             if self._report.full:
                 return
 

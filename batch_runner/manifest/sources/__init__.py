@@ -1,1 +1,1 @@
-"""Where items come from."""
+"""Read entries from prompts, data files and the matrix."""

@@ -28,9 +28,7 @@ class Entry(NamedTuple):
     place: Location
     variables: dict[str, Any]
     id: str | None = None
-    prompt: LocatedTemplate | None = (
-        None  # set if it is a template; the prompts of rows are variables
-    )
+    prompt: LocatedTemplate | None = None  # None if it is plain text
     request: RequestTemplate | None = None
 
 

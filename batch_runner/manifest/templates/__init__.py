@@ -1,1 +1,1 @@
-"""Templates of a request."""
+"""Templates in params, prompts, input files and file names."""

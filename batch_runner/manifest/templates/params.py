@@ -1,4 +1,4 @@
-"""Params: a tree of values in which templates stand where an item's own values go."""
+"""Fill params: a tree of values and templates, with a value for each template of an item."""
 
 from __future__ import annotations
 

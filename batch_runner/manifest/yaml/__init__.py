@@ -1,1 +1,1 @@
-"""YAML with positions."""
+"""Read YAML into values with locations."""

@@ -45,7 +45,7 @@ def test_csv_row_is_an_item(tmp_path: Path, rows: str) -> None:
     assert texts(from_csv(tmp_path, rows)) == ["Anna of Rome", "Bo of Ürümqi"]
 
 
-#: Texts that show nothing: white space of several scripts, and marks without width.
+#: Texts without a visible character: white space, and characters without width.
 BLANKS = ["", " ", "\t", "\u3000", "\u00a0", "\u2003", "\ufeff", "\u200b"]
 
 

@@ -33,7 +33,7 @@ def test_item_has_all_values_of_the_manifest(tmp_path: Path) -> None:
 
 
 def test_key_is_hash_of_request(tmp_path: Path) -> None:
-    """Written out, because a change of it pays for every picture of every job again."""
+    """The hash is computed here again: if it changed, every item would be paid for again."""
     content = '["baicai","cards",{"6":{"text":"\\u9a6c"}}]'
 
     (item,) = items_of(write(tmp_path, HEAD + "prompts: [马]\n"))

@@ -13,7 +13,7 @@ from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, the_
 
 @pytest.mark.parametrize("depth", [66, 999, 1001, 200_000])
 def test_deep_nesting_is_refused_at_any_depth(tmp_path: Path, depth: int) -> None:
-    """Newer libraries count themselves, and stop at a thousand before ours has seen the first."""
+    """Newer libraries have a limit of their own, which applies before ours."""
     (problem,) = problems_of(write(tmp_path, "a: " + "[" * depth))
 
     assert "more than 64 deep" in problem.message
@@ -180,7 +180,7 @@ def test_invalid_colon_is_reported_at_its_position(
 
 
 def test_repaired_text_is_never_shown(tmp_path: Path) -> None:
-    """The line after one that was repaired may still not be understood."""
+    """The line after a repaired one may be invalid, too."""
     text = f"{HEAD}prompts:\n  - a: b: c\n    d\n  e: f\n   g:h: i\n  - @x\n"
 
     found = problems_of(write(tmp_path, text))

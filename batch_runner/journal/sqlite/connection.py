@@ -1,4 +1,4 @@
-"""Open and check the SQLite file; tell it from a copy."""
+"""Open and check the SQLite file; find its location, by which a copy is recognised."""
 
 from __future__ import annotations
 

@@ -224,7 +224,7 @@ class GroupCommit:
                 self._after_commit()
             else:
                 _fail_all(batch, self._broken)
-        except Exception as error:  # noqa: BLE001  later submissions must be told
+        except Exception as error:  # noqa: BLE001  the thread goes on, to fail later operations
             self._broken = error
         finally:
             self._loop.call_soon_threadsafe(self._complete, batch)

@@ -1,7 +1,7 @@
-"""A job folder that the program of journal version 1 left behind is opened and finished.
+"""A job folder written by the program of journal version 1 is migrated and finished.
 
-`tests/fixtures/make_job_v1.py` wrote it and tells what is in it. The names of its items begin with
-the status that each has in it, in the words of version 1.
+`tests/fixtures/make_job_v1.py` wrote it and says what is in it. The name of each item begins with
+its status, in the words of version 1.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from tests.e2e.conftest import KEY, PATIENCE, Command, Service
 from tests.harness import rows
 
 STORED = Path(tests.__file__).parent / "fixtures" / "job-v1"
-#: All that version 1 wrote into the journal, word for word: never to be changed.
+#: The words in the stored journal: never to be changed.
 STATUSES_V1 = {
     *("pending", "submitting", "submitted", "fetching", "done"),
     *("failed", "refused", "held", "unfetched"),
@@ -48,11 +48,11 @@ EVENTS_V1 = {
     *("attached", "corrected", "resubmitted", "dropped"),
 }
 
-#: Where an opening leaves the items whose names begin so; nothing is sent for it.
+#: The status after opening, by the beginning of the item's name; nothing is sent for it.
 OPENED = {
     "pending": ItemStatus.PENDING,
     "submitting-confirmed": ItemStatus.SUBMITTED,  # its task id is in the fallback log
-    "submitting-unanswered": ItemStatus.HELD,  # that it got no answer is in the fallback log
+    "submitting-unanswered": ItemStatus.HELD,  # as the fallback log says
     "submitting-cut": ItemStatus.HELD,
     "submitted": ItemStatus.SUBMITTED,
     "fetching": ItemStatus.SUBMITTED,
@@ -63,19 +63,19 @@ OPENED = {
     "refused": ItemStatus.REJECTED,
     "held": ItemStatus.HELD,
 }
-#: Where a run that nothing disturbs leaves those that an opening leaves there.
+#: The status after a run without faults, by the status after opening.
 FINISHED = {ItemStatus.PENDING: ItemStatus.DONE, ItemStatus.SUBMITTED: ItemStatus.DONE}
 
 
 @pytest.fixture
 def job(tmp_path: Path) -> Path:
-    """Copy what is stored and return the folder; the journal in it is a copy, so it is refused."""
+    """Return a copy of the stored folder; its journal is refused as a copy."""
     return shutil.copytree(STORED, tmp_path / "job")
 
 
 @pytest.fixture
 def out(job: Path) -> Path:
-    """Return the copied output folder, accepted as documented: by removing its marker."""
+    """Return the copied output folder, accepted as documented, by removing its marker."""
     folder = JobFolder(job / "out")
     folder.marker.unlink()
     return folder.root
@@ -103,7 +103,7 @@ def service(job: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def command(job: Path, service: Service) -> Command:
-    """Return the command line for the copied job."""
+    """Return the command line of the copied job."""
     environment = {
         "XDG_STATE_HOME": str(job / "state"),
         "XDG_CONFIG_HOME": str(job / "config"),
@@ -120,14 +120,14 @@ def state_of(job: Path) -> Path:
 
 
 def stored(query: str) -> list[tuple[str | int, ...]]:
-    """Ask the stored journal."""
+    """Return the rows of a query on the stored journal."""
     journal = JobFolder(STORED / "out").journal
     with closing(sqlite3.connect(f"file:{journal}?immutable=1", uri=True)) as connection:
         return connection.execute(query).fetchall()
 
 
 def expected_after_opening() -> dict[str, ItemStatus]:
-    """Return where an opening leaves each stored item, by id."""
+    """Return the status of each stored item after opening, by id."""
     names = [str(name) for (name,) in stored("SELECT id FROM items")]
     return {
         name: next(status for start, status in OPENED.items() if name.startswith(start))
@@ -147,7 +147,7 @@ def test_every_status_and_event_of_version_1_is_stored() -> None:
 
 @pytest.mark.slow
 def test_run_submits_only_pending_items(out: Path, service: Service, command: Command) -> None:
-    """Nothing is sent for items that are done, held, submitted or have ended in another way."""
+    """Nothing is sent for items that are done, held, submitted or otherwise ended."""
     opened = expected_after_opening()
     before = Counter(service.paid())
 
@@ -166,7 +166,7 @@ def test_run_submits_only_pending_items(out: Path, service: Service, command: Co
     }
 
 
-def test_opening_brings_in_the_fallback_log(job: Path, out: Path) -> None:
+def test_opening_replays_the_fallback_log(job: Path, out: Path) -> None:
     for _ in range(2):  # the second finds nothing left to do
         with open_job(out, None, state=state_of(job)) as opened:
             assert [(opened.journal.spent_now(),)] == stored("SELECT sum(attempt) FROM items")
@@ -178,6 +178,27 @@ def test_opening_brings_in_the_fallback_log(job: Path, out: Path) -> None:
     assert confirmed.task_id in (job / "simulator.jsonl").read_text()
     assert (unanswered.task_id, unanswered.reason) == (None, "no-response")
     assert (cut.task_id, cut.reason) == (None, "interrupted")
+
+
+def test_old_words_in_the_fallback_log_are_translated(job: Path, out: Path) -> None:
+    """Both logs are replayed: that of version 1, and that of a run since the migration."""
+    folder = JobFolder(out)
+    cut, confirmed = (
+        stored(f"SELECT key FROM items WHERE id = '{name}'")[0][0]  # noqa: S608  constants
+        for name in ("submitting-cut", "submitting-confirmed")
+    )
+    rejected = {"key": cut, "event": "submit_refused", "reason": "refused", "message": "no"}
+    unanswered = {"key": confirmed, "event": "submit_unanswered", "reason": "no-response"}
+    folder.old_fallback_log.write_text(json.dumps(rejected) + "\n")
+    folder.fallback_log.write_text(json.dumps(unanswered) + "\n")
+
+    with open_job(out, None, state=state_of(job)):
+        pass
+
+    ended = {row.id: (row.status, row.reason) for row in rows(out)}
+    assert ended["submitting-cut"] == (ItemStatus.REJECTED, "rejected")
+    assert ended["submitting-confirmed"] == (ItemStatus.HELD, "no-response")
+    assert not folder.old_fallback_log.exists()
 
 
 def test_copy_with_its_marker_is_refused_and_unchanged(job: Path) -> None:
@@ -230,7 +251,7 @@ def test_decisions_migrate_the_journal(
 
 
 def put_in_place(folder: JobFolder) -> None:
-    """Let the journal say that it has always been where it is now, as if it were no copy."""
+    """Record the present location in the journal, as if it were no copy."""
     stat = folder.journal.stat()
     place = (os.path.realpath(folder.root), f"{stat.st_dev}:{stat.st_ino}")
     with closing(sqlite3.connect(folder.journal)) as journal:
@@ -239,7 +260,7 @@ def put_in_place(folder: JobFolder) -> None:
 
 
 @pytest.mark.parametrize("events_lost", [0, 1])
-def test_state_record_tells_an_older_copy(job: Path, events_lost: int) -> None:
+def test_state_record_reveals_an_older_copy(job: Path, events_lost: int) -> None:
     folder = JobFolder(job / "out")
     put_in_place(folder)
     (record,) = state_of(job).rglob("*.json")
@@ -259,7 +280,7 @@ def test_state_record_tells_an_older_copy(job: Path, events_lost: int) -> None:
 
 
 def cut_off_a_commit(journal: Path, scratch: Path) -> None:
-    """Leave `journal` as a power cut in the middle of a commit does: half written, to be undone."""
+    """Leave `journal` as a power cut during a commit does, with a rollback journal."""
     shutil.copy(journal, scratch)
     with closing(sqlite3.connect(scratch, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = TRUNCATE")
@@ -270,7 +291,7 @@ def cut_off_a_commit(journal: Path, scratch: Path) -> None:
             shutil.copy(f"{scratch}{suffix}", f"{journal}{suffix}")
 
 
-def test_commit_that_was_cut_off_is_undone(job: Path, out: Path, tmp_path: Path) -> None:
+def test_interrupted_commit_is_rolled_back(job: Path, out: Path, tmp_path: Path) -> None:
     journal = JobFolder(out).journal
     whole = journal.read_bytes()
     cut_off_a_commit(journal, tmp_path / "scratch.sqlite")
@@ -335,7 +356,7 @@ def test_migration_killed_at_any_statement_can_be_repeated(
     assert sql_of(journal) != before
 
 
-def test_kill_in_the_middle_of_a_migration_is_undone_by_open(job: Path, out: Path) -> None:
+def test_opening_repeats_a_killed_migration(job: Path, out: Path) -> None:
     journal = JobFolder(out).journal
     assert forked(migrate_until, journal, len(STEPS[1])) == -signal.SIGKILL
 

@@ -1,4 +1,4 @@
-"""A night in which all that is paid for comes to nothing: it stops being paid for."""
+"""When results are lost or the service is silent, submitting pauses or stops."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("fault", ["fail", "missing"])
-async def test_no_more_is_paid_for_when_nothing_comes_of_it(tmp_path: Path, fault: str) -> None:
+async def test_lost_results_stop_submitting(tmp_path: Path, fault: str) -> None:
     root, settings = tmp_path / "out", some_settings(in_flight=10)
 
     async with simulated_service(fault) as simulator:
@@ -38,11 +38,9 @@ async def test_no_more_is_paid_for_when_nothing_comes_of_it(tmp_path: Path, faul
 
 
 @pytest.mark.parametrize("fault", ["missing:download:match=lost", "fail:create:match=lost"])
-async def test_what_earlier_runs_paid_for_in_vain_does_not_stop_the_next_ones(
-    tmp_path: Path, fault: str
-) -> None:
+async def test_lost_results_of_earlier_runs_stop_nothing(tmp_path: Path, fault: str) -> None:
     root, settings = tmp_path / "out", some_settings(in_flight=30)
-    less = some_settings(rate="10/min", in_flight=20)  # fewer than come to nothing
+    less = some_settings(rate="10/min", in_flight=20)  # fewer than are lost
     lost = [an_item(number, prompt=f"lost {number}") for number in range(30)]
     items = [*lost, *(an_item(number) for number in range(30, 70))]
 
@@ -55,10 +53,10 @@ async def test_what_earlier_runs_paid_for_in_vain_does_not_stop_the_next_ones(
     assert check_invariants(root, simulator) == []
 
 
-async def test_a_service_that_falls_silent_for_a_while_is_tried_by_one_create_at_a_time(
+async def test_silent_service_gets_one_submission_at_a_time(
     tmp_path: Path,
 ) -> None:
-    """What was on the wire is held; the rest waits until it works again."""
+    """Unanswered submissions are held; the rest wait until the service answers again."""
     root = tmp_path / "out"
 
     async with simulated_service(
@@ -68,6 +66,6 @@ async def test_a_service_that_falls_silent_for_a_while_is_tried_by_one_create_at
 
     assert summary.stop is None
     assert statuses(root) == {ItemStatus.DONE: 97, ItemStatus.HELD: 23}
-    # Sixteen on the wire, four in the place of the first of them; then one at a time.
+    # Sixteen at the same time, four after the first of them timed out; then one at a time.
     silent = sorted(task.created for task in simulator.ledger.submissions)[30:53]
     assert min(later - earlier for earlier, later in pairwise(silent[19:])) > 60

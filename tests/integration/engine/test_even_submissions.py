@@ -1,4 +1,4 @@
-"""A run at a pace where commits would bunch its creates: they leave in step with their tokens."""
+"""At a rate where commits would bunch submissions, they are aligned with their tokens."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.harness import run_job, simulated_service, some_items, some_settings
 pytestmark = pytest.mark.anyio
 
 
-async def test_once_the_limit_is_used_creates_leave_a_little_after_their_tokens(
+async def test_submissions_at_the_limit_are_aligned(
     tmp_path: Path,
 ) -> None:
     lags: list[float] = []

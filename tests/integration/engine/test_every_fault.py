@@ -1,4 +1,4 @@
-"""Every fault of the acted service, on every call it can befall: nothing lost or paid twice."""
+"""Every fault of the simulator on every call: nothing is lost, nothing is paid twice."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CASES = [
     for call in parse_fault(name).calls
     if call != "upload"
 ]
-#: Nights with these never end for some items, however often one runs: that is what they say.
+#: Statuses that no run changes without the user.
 FINAL = {ItemStatus.DONE, ItemStatus.HELD, ItemStatus.FAILED, ItemStatus.REJECTED}
 
 
 @pytest.mark.parametrize("fault", CASES)
-async def test_a_night_with_a_fault_and_one_without(fault: str, tmp_path: Path) -> None:
-    """Every second such call goes wrong in the first run, none in the second."""
+async def test_run_with_a_fault_and_one_without(fault: str, tmp_path: Path) -> None:
+    """Every second such call fails in the first run, none in the second."""
     root = tmp_path / "out"
     items = some_items(6)
     async with simulated_service(fault) as simulator:

@@ -1,4 +1,4 @@
-"""The journal's disk fills up while creates are on the wire: no paid id is lost."""
+"""The journal's disk fills up while submissions are being sent: no task id is lost."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def no_more_pages(connection: sqlite3.Connection) -> None:
 
 
 @contextlib.contextmanager
-def said_to(kind: str) -> Iterator[IO[str]]:
-    """Stand for standard error: read by somebody, closed, or a log on the disk that is full."""
+def standard_error(kind: str) -> Iterator[IO[str]]:
+    """Replace standard error: readable, closed, or a log file on the full disk."""
     with contextlib.ExitStack() as stack:
-        words: IO[str] = io.StringIO()
+        stream: IO[str] = io.StringIO()
         if kind == "on-the-full-disk":
-            words = stack.enter_context(Path("/dev/full").open("w", buffering=1))
+            stream = stack.enter_context(Path("/dev/full").open("w", buffering=1))
         elif kind == "closed":
-            words.close()
-        stack.enter_context(contextlib.redirect_stderr(words))
-        yield words
+            stream.close()
+        stack.enter_context(contextlib.redirect_stderr(stream))
+        yield stream
 
 
 async def execute_in_journal(run: Run, operation: Callable[[sqlite3.Connection], None]) -> None:
@@ -56,55 +56,55 @@ async def execute_in_journal(run: Run, operation: Callable[[sqlite3.Connection],
 
 
 @pytest.mark.parametrize("log", ["read", "closed", "on-the-full-disk"])
-async def test_ids_that_the_journal_cannot_take_are_kept_aside(tmp_path: Path, log: str) -> None:
-    """The answers of creates arrive when the disk has become full."""
+async def test_task_ids_go_to_the_fallback_log_on_a_full_disk(tmp_path: Path, log: str) -> None:
+    """The responses to submissions arrive when the disk is full."""
     root, items = tmp_path / "out", some_items(120)
     settings = some_settings(rate="1000/s", in_flight=120, concurrent_submissions=120)
     async with simulated_service(latency=5) as simulator:
 
         async def fill_up(run: Run) -> None:
-            while len(simulator.ledger.submissions) < 120:  # noqa: ASYNC110  the service's side
+            while len(simulator.ledger.submissions) < 120:  # noqa: ASYNC110  on the service's side
                 await anyio.sleep(0.1)
             await execute_in_journal(run, no_more_pages)
 
-        with contextlib.suppress(OSError), said_to(log) as said:
+        with contextlib.suppress(OSError), standard_error(log) as stderr:
             stopped = await run_job(root, simulator, items, settings, background_tasks=[fill_up])
-            told = said.getvalue() if log == "read" else "kept aside"  # type: ignore[attr-defined]
-        aside = (root / ".batch" / "fallback.jsonl").read_text()
+            written = stderr.getvalue() if log == "read" else "kept aside"  # type: ignore[attr-defined]
+        fallback = (root / ".batch" / "fallback.jsonl").read_text()
         again = await run_job(root, simulator, items)
 
     assert stopped.exit_code is ExitCode.STOPPED
-    assert '"task_id"' in aside
-    assert "kept aside" in told
+    assert '"task_id"' in fallback
+    assert "kept aside" in written
     assert again.exit_code is ExitCode.DONE
     assert statuses(root) == {ItemStatus.DONE: 120}
     assert check_invariants(root, simulator) == []
     assert set(submissions_per_prompt(simulator).values()) == {1}
 
 
-def no_completions(connection: sqlite3.Connection) -> None:
-    """Let SQLite fail whatever says that a task is completed."""
+def reject_completions(connection: sqlite3.Connection) -> None:
+    """Let SQLite fail for every task_completed event."""
     connection.execute(
         "CREATE TEMP TRIGGER full BEFORE INSERT ON main.events WHEN NEW.event = 'task_completed' "
         "BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
     )
 
 
-def completions(connection: sqlite3.Connection) -> None:
-    """Let it take them again."""
+def accept_completions(connection: sqlite3.Connection) -> None:
+    """Undo `reject_completions`."""
     connection.execute("DROP TRIGGER full")
 
 
-async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path: Path) -> None:
-    """What comes after the lost move does not fit; that is no mistake of the program's."""
+async def test_briefly_failing_journal_shuts_the_run_down(tmp_path: Path) -> None:
+    """The events after a lost one are illegal transitions, which must not look like a defect."""
     root, items = tmp_path / "out", some_items(60)
     async with simulated_service("delay:create:every=1", service_time="uniform:1,2") as simulator:
 
         async def fail_once(run: Run) -> None:
-            await execute_in_journal(run, no_completions)
+            await execute_in_journal(run, reject_completions)
             while not run.state.control.shutting_down:  # noqa: ASYNC110  any of the stages may notice
                 await anyio.sleep(0.01)
-            await execute_in_journal(run, completions)
+            await execute_in_journal(run, accept_completions)
 
         stopped = await run_job(
             root, simulator, items, some_settings(rate="5/s"), background_tasks=[fail_once]
@@ -117,8 +117,8 @@ async def test_a_journal_that_fails_for_a_moment_ends_the_run_in_order(tmp_path:
     assert set(submissions_per_prompt(simulator).values()) == {1}
 
 
-async def test_an_id_kept_aside_that_another_item_has_leaves_its_item_held(tmp_path: Path) -> None:
-    """The service gave one id twice, and the journal could not take the second."""
+async def test_duplicate_task_id_in_the_fallback_log_is_held(tmp_path: Path) -> None:
+    """The service gave one task id twice, and the journal did not take the second."""
     root, (first, second) = tmp_path / "out", some_items(2)
     with open_job(root, IDENTITY) as job:
         job.journal.import_items([first, second])

@@ -1,4 +1,4 @@
-"""What must be so before a create leaves, and what becomes of those on the wire."""
+"""What must hold before a submission is sent, and what happens to those being sent."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from tests.harness import (
 pytestmark = pytest.mark.anyio
 
 
-async def test_no_create_rides_a_connection_that_another_has_used() -> None:
-    """One that has died meanwhile would fail after bytes left, and hold an item for nothing."""
+async def test_submissions_do_not_reuse_connections() -> None:
+    """A stale connection would fail after bytes were sent, and hold an item needlessly."""
     connections = 0
 
     async def answer(come: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
@@ -59,8 +59,8 @@ async def test_no_create_rides_a_connection_that_another_has_used() -> None:
     assert connections == 3
 
 
-async def test_a_bug_beside_the_creates_makes_no_paid_id_disappear(tmp_path: Path) -> None:
-    """Whatever cancels the stages: a create on the wire is waited for, and its id is kept."""
+async def test_crashing_background_task_loses_no_task_id(tmp_path: Path) -> None:
+    """Whatever cancels the stages, a submission being sent is waited for and recorded."""
 
     async def break_down(run: Run) -> None:
         while run.state.stats.counts[ItemStatus.SUBMITTING] < 8:  # noqa: ASYNC110  the service's side
@@ -70,15 +70,15 @@ async def test_a_bug_beside_the_creates_makes_no_paid_id_disappear(tmp_path: Pat
     async with simulated_service(latency=5, service_time="60") as simulator:
         with pytest.raises(ExceptionGroup):
             await run_job(tmp_path, simulator, some_items(8), background_tasks=[break_down])
-        stood = statuses(tmp_path)
+        after_crash = statuses(tmp_path)
         await run_job(tmp_path, simulator, some_items(8))
 
-    assert stood == {ItemStatus.SUBMITTED: 8}
+    assert after_crash == {ItemStatus.SUBMITTED: 8}
     assert set(submissions_per_prompt(simulator).values()) == {1}
     assert check_invariants(tmp_path, simulator) == []
 
 
-async def test_no_create_leaves_that_could_not_finish_before_the_deadline(tmp_path: Path) -> None:
+async def test_nothing_is_submitted_too_late_for_the_deadline(tmp_path: Path) -> None:
     items = some_items(40)
 
     async with simulated_service(service_time="30") as simulator:
@@ -92,7 +92,7 @@ async def test_no_create_leaves_that_could_not_finish_before_the_deadline(tmp_pa
     assert late.seconds < 10
 
 
-async def test_a_service_that_asks_for_an_hour_gets_it_from_the_next_runs(tmp_path: Path) -> None:
+async def test_long_retry_after_is_kept_by_the_next_run(tmp_path: Path) -> None:
     async with simulated_service("limited:create:times=1:retry_after=3600") as simulator:
         first = await run_job(tmp_path, simulator, some_items(3))
         (kept,) = [row for row in rows(tmp_path) if row.not_before is not None]
@@ -105,7 +105,7 @@ async def test_a_service_that_asks_for_an_hour_gets_it_from_the_next_runs(tmp_pa
     assert kept.prompt not in submissions_per_prompt(simulator)
 
 
-async def test_no_create_leaves_for_a_file_that_has_no_room(tmp_path: Path) -> None:
+async def test_nothing_is_submitted_without_free_disk_space(tmp_path: Path) -> None:
     settings = some_settings()
     downloads = settings.downloads.model_copy(update={"free_bytes": 1 << 60})
     settings = settings.model_copy(update={"downloads": downloads})
@@ -118,15 +118,15 @@ async def test_no_create_leaves_for_a_file_that_has_no_room(tmp_path: Path) -> N
     assert submissions_per_prompt(simulator).total() == 0
 
 
-def test_an_id_kept_aside_finds_its_item_although_that_is_held_by_now(tmp_path: Path) -> None:
+def test_fallback_log_attaches_a_task_id_to_a_held_item(tmp_path: Path) -> None:
     (item,) = some_items(1)
     with open_job(tmp_path, IDENTITY) as job:
         job.journal.import_items([item])
         for event in (Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED):
             job.journal.apply(Change(key=item.key, event=event, reason="lost", message="lost"))
-    aside = FallbackLog(JobFolder(tmp_path))
-    aside.append({"key": item.key, "event": "submit_confirmed", "task_id": "a" * 32})
-    aside.close()
+    fallback = FallbackLog(JobFolder(tmp_path))
+    fallback.append({"key": item.key, "event": "submit_confirmed", "task_id": "a" * 32})
+    fallback.close()
 
     with open_job(tmp_path, IDENTITY):
         pass

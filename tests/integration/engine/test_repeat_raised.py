@@ -1,7 +1,6 @@
-"""More tries of items that are paid: the first try is the known item, its picture keeps its name.
+"""`repeat` is raised for an item that has been paid: the first repeat is the known item.
 
-The manifest calls the tries x-1, x-2; so do the journal and the report from the next listing on,
-whatever the finished file is called: a file on disk is never renamed.
+Manifest, journal and report call the repeats x-1, x-2; the finished file keeps the name it has.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from tests.unit.manifest.helpers import HEAD, items_of, write
 PROMPTS = "prompts: [{prompt: a horse, id: x}]\n"
 
 
-async def two_nights(tmp_path: Path, first: str, second: str) -> int:
-    """Return how many creates were paid in both nights together."""
+async def two_runs(tmp_path: Path, first: str, second: str) -> int:
+    """Return how many submissions were paid in both runs together."""
     async with simulated_service() as simulator:
         for manifest in (first, second):
             items = items_of(write(tmp_path, manifest))
@@ -26,11 +25,11 @@ async def two_nights(tmp_path: Path, first: str, second: str) -> int:
         return sum(submissions_per_prompt(simulator).values())
 
 
-def test_a_paid_item_becomes_the_first_of_its_tries_and_keeps_its_file(tmp_path: Path) -> None:
+def test_raised_repeat_keeps_the_paid_item_and_its_file(tmp_path: Path) -> None:
     once = HEAD + PROMPTS
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        submissions = runner.run(two_nights(tmp_path, once, once + "repeat: 2\n"))
+        submissions = runner.run(two_runs(tmp_path, once, once + "repeat: 2\n"))
 
     assert submissions == 2
     assert {row.id: (row.name, row.status) for row in rows(tmp_path / "out")} == {
@@ -40,11 +39,11 @@ def test_a_paid_item_becomes_the_first_of_its_tries_and_keeps_its_file(tmp_path:
     assert sorted(path.stem for path in (tmp_path / "out").glob("x*")) == ["x", "x-2"]
 
 
-def test_fewer_tries_pay_nothing_and_leave_every_picture(tmp_path: Path) -> None:
+def test_lowered_repeat_pays_nothing_and_keeps_all_files(tmp_path: Path) -> None:
     once = HEAD + PROMPTS
 
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
-        submissions = runner.run(two_nights(tmp_path, once + "repeat: 2\n", once))
+        submissions = runner.run(two_runs(tmp_path, once + "repeat: 2\n", once))
 
     assert submissions == 2
     assert sorted(path.stem for path in (tmp_path / "out").glob("x*")) == ["x-1", "x-2"]

@@ -1,4 +1,4 @@
-"""A retry is a request that is sent again; nothing else counts as one, or is paid for as one."""
+"""A retry is a request that is sent again; nothing else counts as one or uses up the budget."""
 
 from __future__ import annotations
 
@@ -19,18 +19,20 @@ from tests.harness import rows, run_job, simulated_service, some_items, some_set
 pytestmark = pytest.mark.anyio
 
 
-async def a_night(root: Path, *faults: str, count: int = 60) -> tuple[RunSummary, list[str]]:
-    """Carry items against a service with faults; return what was told to be tried again, too."""
-    told: list[str] = []
+async def run_with_faults(
+    root: Path, *faults: str, count: int = 60
+) -> tuple[RunSummary, list[str]]:
+    """Return the summary, and the problems that were shown as being retried."""
+    shown_problems: list[str] = []
 
     async def listen(run: Run) -> None:
         while True:
-            told.append(run.state.stats.last_retried)
+            shown_problems.append(run.state.stats.last_retried)
             await anyio.sleep(0.2)
 
     async with simulated_service(*faults, service_time="uniform:1,3") as simulator:
         summary = await run_job(root, simulator, some_items(count), background_tasks=[listen])
-    return summary, [one for one in dict.fromkeys(told) if one]
+    return summary, [one for one in dict.fromkeys(shown_problems) if one]
 
 
 def retries_of(root: Path) -> int:
@@ -38,36 +40,36 @@ def retries_of(root: Path) -> int:
         return reader.runs()[-1].retries
 
 
-async def test_what_is_refused_or_held_is_not_last_retried(tmp_path: Path) -> None:
-    """Not counted, not told, and not paid for from the budget of retries."""
+async def test_rejected_and_held_items_are_not_retried(tmp_path: Path) -> None:
+    """Neither counted nor shown as retries, nor taken from the retry budget."""
     faults = ("moderation:create:every=3", "lose_answer:create:every=20")
 
-    _, told = await a_night(tmp_path, *faults)
+    _, shown_problems = await run_with_faults(tmp_path, *faults)
 
     stood = statuses(tmp_path)
     assert stood[ItemStatus.REJECTED] >= 20
     assert stood[ItemStatus.HELD] >= 2
     assert retries_of(tmp_path) == 0
-    assert told == []
+    assert shown_problems == []
 
 
-async def test_retries_after_many_refusals_are_as_quick_as_ever(tmp_path: Path) -> None:
-    refusing = "moderation:create:every=2"
+async def test_rejections_use_up_no_retry_budget(tmp_path: Path) -> None:
+    rejecting = "moderation:create:every=2"
     failing = "http:status:rate=0.1"
 
-    alone, _ = await a_night(tmp_path / "alone", failing)
-    beside, told = await a_night(tmp_path / "beside", failing, refusing)
+    alone, _ = await run_with_faults(tmp_path / "alone", failing)
+    beside, shown_problems = await run_with_faults(tmp_path / "beside", failing, rejecting)
 
     assert statuses(tmp_path / "beside")[ItemStatus.REJECTED] == 30
     assert (
         beside.seconds < alone.seconds + 5
     )  # of virtual time; without its budget a retry takes 30
-    assert all("503" in one for one in told)
+    assert all("503" in one for one in shown_problems)
     assert retries_of(tmp_path / "beside") > 0
 
 
-async def test_waiting_our_turn_uses_up_no_retries(tmp_path: Path) -> None:
-    """A 429 pauses everyone once; what fails afterwards is still tried again soon."""
+async def test_429s_use_up_no_retry_budget(tmp_path: Path) -> None:
+    """A 429 pauses everybody once; what fails afterwards is still retried soon."""
     settings = some_settings()
     retries = settings.retries.model_copy(update={"budget": 3})
     settings = settings.model_copy(update={"retries": retries})
@@ -75,22 +77,22 @@ async def test_waiting_our_turn_uses_up_no_retries(tmp_path: Path) -> None:
 
     async with simulated_service("limited:status:times=10") as simulator:
 
-        async def look(run: Run) -> None:
+        async def take_from_budget(run: Run) -> None:
             while run.state.stats.limited < 10:  # noqa: ASYNC110  the service's side
                 await anyio.sleep(0.1)
             left.append(run.state.budget.take())
 
-        await run_job(tmp_path, simulator, some_items(12), settings, background_tasks=[look])
+        await run_job(
+            tmp_path, simulator, some_items(12), settings, background_tasks=[take_from_budget]
+        )
 
     assert statuses(tmp_path) == {ItemStatus.DONE: 12}
     assert left == [True]
 
 
 @pytest.mark.parametrize("call", ["status", "result", "download"])
-async def test_a_service_that_only_says_wait_does_not_hold_a_run_for_ever(
-    tmp_path: Path, call: str
-) -> None:
-    """After `timeouts.task` it is left to the next run, which asks again for free."""
+async def test_endless_429s_end_the_run_after_the_task_timeout(tmp_path: Path, call: str) -> None:
+    """After `timeouts.task` the task is left to the next run."""
     settings = some_settings()
     timeouts = settings.timeouts.model_copy(update={"task": 120.0})
     settings = settings.model_copy(update={"timeouts": timeouts})
@@ -106,8 +108,8 @@ async def test_a_service_that_only_says_wait_does_not_hold_a_run_for_ever(
     assert len(simulator.ledger.submissions) == 2
 
 
-async def test_one_429_to_a_file_long_after_the_last_file_is_waited_out(tmp_path: Path) -> None:
-    """How long files have been told to wait counts from the first such word, not the last file."""
+async def test_download_pause_counts_from_its_first_429(tmp_path: Path) -> None:
+    """It does not count from the last download, which may be long ago."""
     settings = some_settings(rate="1/200s")
     timeouts = settings.timeouts.model_copy(update={"task": 120.0})
     settings = settings.model_copy(update={"timeouts": timeouts})
@@ -118,7 +120,7 @@ async def test_one_429_to_a_file_long_after_the_last_file_is_waited_out(tmp_path
     assert summary.counts[ItemStatus.DONE] == 2
 
 
-async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: Path) -> None:
+async def test_missing_descriptors_stop_submitting(tmp_path: Path) -> None:
     async def run_out(run: Run) -> None:
         async def download(url: str, receive: object) -> bool:
             raise ApiError("GET file: too many open files", failure=Failure.LOCAL)
@@ -142,7 +144,7 @@ async def test_a_machine_out_of_descriptors_stops_paying_and_says_why(tmp_path: 
     assert len(simulator.ledger.submissions) == 60
 
 
-async def test_a_machine_out_of_descriptors_is_not_taken_for_a_service_that_is_limited(
+async def test_missing_descriptors_do_not_count_as_429(
     tmp_path: Path,
 ) -> None:
     async def run_out(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""The spend cap and the pace hold whatever keeps a create back: uploads, refusals, a wide line."""
+"""Spend cap and rate hold whatever delays submissions: uploads, rejections, concurrency."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("rate", ["20/s", "500/s"])
-async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, rate: str) -> None:
+async def test_nothing_is_submitted_beyond_the_cap(tmp_path: Path, rate: str) -> None:
     settings = some_settings(rate=rate, max_submissions=5)
 
     async with simulated_service() as simulator:
@@ -46,7 +46,7 @@ async def test_no_create_leaves_beyond_the_cap(tmp_path: Path, rate: str) -> Non
     assert check_invariants(tmp_path, simulator) == []
 
 
-async def test_the_cap_holds_while_items_wait_for_an_upload(tmp_path: Path, photo: Path) -> None:
+async def test_cap_holds_while_items_wait_for_uploads(tmp_path: Path, photo: Path) -> None:
     settings = some_settings(rate="5/s", max_submissions=3)
     items = with_photo(some_items(40), photo, CONTENT)
 
@@ -57,7 +57,7 @@ async def test_the_cap_holds_while_items_wait_for_an_upload(tmp_path: Path, phot
 
 
 @pytest.mark.parametrize("fault", ["limited:create:times=4", "moderation:create:times=4"])
-async def test_what_was_not_paid_leaves_its_place_under_the_cap_to_others(
+async def test_unpaid_submissions_free_their_place_under_the_cap(
     tmp_path: Path, fault: str
 ) -> None:
     settings = some_settings(rate="50/s", max_submissions=5)
@@ -69,9 +69,7 @@ async def test_what_was_not_paid_leaves_its_place_under_the_cap_to_others(
     assert statuses(tmp_path)[ItemStatus.DONE] == 5
 
 
-async def test_creates_that_waited_for_an_upload_leave_at_the_pace(
-    tmp_path: Path, photo: Path
-) -> None:
+async def test_submissions_after_a_long_upload_keep_the_rate(tmp_path: Path, photo: Path) -> None:
     items = with_photo(some_items(20), photo, CONTENT)
 
     async with simulated_service("delay:upload:seconds=10") as simulator:
@@ -82,8 +80,8 @@ async def test_creates_that_waited_for_an_upload_leave_at_the_pace(
     assert max(sum(one <= at < one + 1 for at in moments) for one in moments) <= 3
 
 
-async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path, photo: Path) -> None:
-    """It costs nothing, and the next run sends it again."""
+async def test_upload_is_cancelled_when_submitting_stops(tmp_path: Path, photo: Path) -> None:
+    """An upload costs nothing, and the next run sends it again."""
     items = with_photo(some_items(3), photo, CONTENT)
 
     async def stop(run: Run) -> None:
@@ -103,9 +101,7 @@ async def test_an_upload_is_not_waited_for_when_creating_stops(tmp_path: Path, p
 @pytest.mark.parametrize(
     "fault", ["limited:upload:retry_after=20", "moderation:upload", "http:upload:status=503"]
 )
-async def test_at_the_cap_nothing_is_uploaded_and_no_item_is_touched(
-    tmp_path: Path, photo: Path, fault: str
-) -> None:
+async def test_nothing_is_uploaded_at_the_cap(tmp_path: Path, photo: Path, fault: str) -> None:
     items = some_items(6)
 
     async with simulated_service() as simulator:
@@ -122,9 +118,7 @@ async def test_at_the_cap_nothing_is_uploaded_and_no_item_is_touched(
     assert simulator.ledger.uploads == []
 
 
-async def test_an_upload_that_is_asked_to_wait_for_long_is_left_to_the_next_run(
-    tmp_path: Path, photo: Path
-) -> None:
+async def test_upload_with_a_long_retry_after_is_left(tmp_path: Path, photo: Path) -> None:
     items = with_photo(some_items(3), photo, CONTENT)
 
     async with simulated_service("limited:upload:retry_after=86400") as simulator:
@@ -135,7 +129,7 @@ async def test_an_upload_that_is_asked_to_wait_for_long_is_left_to_the_next_run(
     assert summary.counts[ItemStatus.PENDING] == 3
 
 
-async def test_uploads_that_are_all_refused_stop_the_run(tmp_path: Path, photo: Path) -> None:
+async def test_rejected_uploads_in_a_row_stop_submitting(tmp_path: Path, photo: Path) -> None:
     items = with_photo(some_items(80), photo, CONTENT)
 
     async with simulated_service("moderation:upload") as simulator:
@@ -146,11 +140,9 @@ async def test_uploads_that_are_all_refused_stop_the_run(tmp_path: Path, photo: 
     assert summary.counts[ItemStatus.REJECTED] == 25
 
 
-async def test_a_key_that_is_refused_at_the_last_try_of_an_upload_refuses_no_item(
-    tmp_path: Path, photo: Path
-) -> None:
+async def test_invalid_key_during_an_upload_rejects_no_item(tmp_path: Path, photo: Path) -> None:
     settings = some_settings()
-    retries = settings.retries.model_copy(update={"tries": 1})
+    retries = settings.retries.model_copy(update={"max_tries": 1})
     settings = settings.model_copy(update={"retries": retries})
     items = with_photo(some_items(3), photo, CONTENT)
 

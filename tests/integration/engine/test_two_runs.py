@@ -1,4 +1,4 @@
-"""Two runs at work on one journal, where a lock does not keep them apart."""
+"""Two runs work on one journal, where the lock does not work."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from tests.harness import (
 pytestmark = pytest.mark.anyio
 
 
-async def test_ids_that_come_back_after_another_run_held_their_items_are_kept(
+async def test_task_ids_are_attached_to_items_held_meanwhile(
     tmp_path: Path,
 ) -> None:
     async def another(run: Run) -> None:
-        while run.state.stats.counts[ItemStatus.SUBMITTING] < 5:  # noqa: ASYNC110  on the wire
+        while run.state.stats.counts[ItemStatus.SUBMITTING] < 5:  # noqa: ASYNC110  being sent
             await anyio.sleep(0.01)
         (run.context.folder.batch / "lock").unlink()
-        with open_job(tmp_path, IDENTITY):  # takes what is on the wire for cut off
+        with open_job(tmp_path, IDENTITY):  # holds what is being submitted
             pass
         await anyio.sleep_forever()
 
@@ -59,11 +59,11 @@ async def test_ids_that_come_back_after_another_run_held_their_items_are_kept(
     assert check_invariants(tmp_path, simulator) == []
 
 
-async def test_an_id_that_a_person_has_replaced_meanwhile_is_kept_aside(tmp_path: Path) -> None:
+async def test_task_id_of_a_resubmitted_item_goes_to_the_fallback(tmp_path: Path) -> None:
     other = "f" * 32
 
     async def another(run: Run) -> None:
-        while run.state.stats.counts[ItemStatus.SUBMITTING] < 1:  # noqa: ASYNC110  on the wire
+        while run.state.stats.counts[ItemStatus.SUBMITTING] < 1:  # noqa: ASYNC110  being sent
             await anyio.sleep(0.01)
         (run.context.folder.batch / "lock").unlink()
         with open_job(tmp_path, IDENTITY) as job:
@@ -82,12 +82,12 @@ async def test_an_id_that_a_person_has_replaced_meanwhile_is_kept_aside(tmp_path
     assert created.id in JobFolder(tmp_path).fallback_log.read_text()
 
 
-def test_what_is_kept_aside_stands_where_the_next_run_looks(tmp_path: Path) -> None:
+def test_fallback_log_is_recreated_when_it_was_removed(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path)
     folder.prepare()
-    with closing(FallbackLog(folder)) as mine:
-        mine.reserve()
-        folder.fallback_log.unlink()  # as another run does that has taken it in
-        mine.append({"key": "k"})
+    with closing(FallbackLog(folder)) as log:
+        log.reserve()
+        folder.fallback_log.unlink()  # as another run does after it has read it
+        log.append({"key": "k"})
 
     assert list(FallbackLog(folder).entries()) == [{"key": "k"}]

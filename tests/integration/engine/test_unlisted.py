@@ -1,4 +1,4 @@
-"""Items whose line is no longer in the manifest: what was paid is fetched, nothing new is paid."""
+"""Items no longer in the manifest: paid ones are downloaded, nothing new is paid for."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from tests.harness import (
 pytestmark = pytest.mark.anyio
 
 
-async def leave_soon(run: Run) -> None:
+async def shut_down_soon(run: Run) -> None:
     await anyio.sleep(2)
     run.state.control.shut_down(StopReason("signal", "stopped", ExitCode.STOPPED))
     await anyio.sleep_forever()
 
 
-async def test_an_item_that_is_no_longer_listed_gets_no_further_attempt(tmp_path: Path) -> None:
+async def test_unlisted_item_gets_no_further_attempt(tmp_path: Path) -> None:
     one, other = some_items(2, attempts=2)
 
     async with simulated_service("fail:create:match=horse 1", service_time="30") as simulator:
-        await run_job(tmp_path, simulator, [one, other], background_tasks=[leave_soon])
+        await run_job(tmp_path, simulator, [one, other], background_tasks=[shut_down_soon])
         summary = await run_job(tmp_path, simulator, [one])
 
     assert submissions_per_prompt(simulator) == {"horse 0": 1, "horse 1": 1}
@@ -41,7 +41,7 @@ async def test_an_item_that_is_no_longer_listed_gets_no_further_attempt(tmp_path
     assert summary.paid == 0
 
 
-async def test_an_item_that_was_never_created_is_not_when_it_is_no_longer_listed(
+async def test_unlisted_pending_item_is_not_submitted(
     tmp_path: Path,
 ) -> None:
     items = some_items(6)
@@ -54,7 +54,7 @@ async def test_an_item_that_was_never_created_is_not_when_it_is_no_longer_listed
     assert [row.status for row in rows(tmp_path) if not row.listed] == [ItemStatus.PENDING] * 3
 
 
-async def test_an_attempt_that_a_stopped_run_could_not_make_is_made_by_the_next(
+async def test_attempt_of_a_stopped_run_is_made_by_the_next(
     tmp_path: Path,
 ) -> None:
     items = some_items(3, attempts=2)

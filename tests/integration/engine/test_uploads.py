@@ -1,4 +1,4 @@
-"""Input files: what is sent to the service, how often, and what becomes of an item without one."""
+"""Input files: what is uploaded, how often, and what happens to an item without its file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from batch_runner.engine.summary import ExitCode
+from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
+from batch_runner.journal import JournalReader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Settings
 from tests.harness import (
@@ -26,14 +28,19 @@ from tests.harness import (
 pytestmark = pytest.mark.anyio
 
 
-def that_trusts_uploads_for(seconds: float) -> Settings:
+def settings_that_reuse_uploads_for(seconds: float) -> Settings:
     settings = some_settings()
     uploads = settings.uploads.model_copy(update={"reuse_for": seconds})
     return settings.model_copy(update={"uploads": uploads})
 
 
-def become(photo: Path, now: bytes | None) -> None:
-    photo.unlink() if now is None else photo.write_bytes(now)
+def change(photo: Path, content: bytes | None) -> None:
+    photo.unlink() if content is None else photo.write_bytes(content)
+
+
+def events_of(root: Path, key: str) -> list[str]:
+    with JournalReader(JobFolder(root).journal) as reader:
+        return [event.event for event in reader.events(key)]
 
 
 @pytest.fixture
@@ -43,7 +50,7 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
-async def test_a_photo_is_sent_once_for_all_its_items_and_runs(tmp_path: Path, photo: Path) -> None:
+async def test_photo_is_uploaded_once_for_all_items_and_runs(tmp_path: Path, photo: Path) -> None:
     root = tmp_path / "out"
     items = with_photo(some_items(6), photo, b"a wedding")
 
@@ -61,16 +68,17 @@ async def test_a_photo_is_sent_once_for_all_its_items_and_runs(tmp_path: Path, p
 
 
 @pytest.mark.parametrize("fault", ["http:upload:status=503", "reset:upload", "html:upload"])
-async def test_items_whose_photo_the_service_does_not_take_now_wait_for_the_next_run(
+async def test_failed_upload_leaves_the_item_pending(
     tmp_path: Path, photo: Path, fault: str
 ) -> None:
-    """An upload costs nothing: only a plain no makes an item one that cannot be sent."""
+    """An upload costs nothing: only a rejected one rejects its item."""
     root = tmp_path / "out"
     items = with_photo(some_items(60), photo, b"a wedding")
 
     async with simulated_service(fault) as simulator:
         failed = await run_job(root, simulator, items)
         tried = [row for row in rows(root) if row.reason == "upload"]
+        events = [events_of(root, row.key) for row in tried]
         simulator.set_faults()
         after = await run_job(root, simulator, items)
 
@@ -81,11 +89,12 @@ async def test_items_whose_photo_the_service_does_not_take_now_wait_for_the_next
     assert failed.submissions == 0
     assert len(tried) <= 5
     assert all("upload" in (row.message or "") for row in tried)
+    assert all("submit_started" not in failed_events for failed_events in events)
     assert after.counts[ItemStatus.DONE] == 60
     assert check_invariants(root, simulator) == []
 
 
-async def test_an_upload_that_is_refused_fails_its_item_alone(tmp_path: Path, photo: Path) -> None:
+async def test_rejected_upload_rejects_only_its_item(tmp_path: Path, photo: Path) -> None:
     root = tmp_path / "out"
     items = with_photo(some_items(4), photo, b"a wedding")
 
@@ -95,10 +104,8 @@ async def test_an_upload_that_is_refused_fails_its_item_alone(tmp_path: Path, ph
     assert statuses(root) == {ItemStatus.REJECTED: 1, ItemStatus.DONE: 3}
 
 
-async def test_an_upload_that_is_limited_waits_its_turn_and_fails_no_item(
-    tmp_path: Path, photo: Path
-) -> None:
-    """A 429 uses nothing up, and the time it asks for is kept by everyone."""
+async def test_limited_upload_waits_and_fails_no_item(tmp_path: Path, photo: Path) -> None:
+    """A 429 counts as no try, and everybody waits as long as it asks."""
     root = tmp_path / "out"
     items = with_photo(some_items(2), photo, b"a wedding")
 
@@ -110,10 +117,8 @@ async def test_an_upload_that_is_limited_waits_its_turn_and_fails_no_item(
     assert summary.seconds > 8 * 20  # of virtual time
 
 
-async def test_an_upload_that_the_service_may_have_forgotten_is_sent_again(
-    tmp_path: Path, photo: Path
-) -> None:
-    root, settings = tmp_path / "out", that_trusts_uploads_for(0.001)
+async def test_old_upload_is_sent_again(tmp_path: Path, photo: Path) -> None:
+    root, settings = tmp_path / "out", settings_that_reuse_uploads_for(0.001)
     items = with_photo(some_items(2), photo, b"a wedding")
 
     async with simulated_service() as simulator:
@@ -124,9 +129,7 @@ async def test_an_upload_that_the_service_may_have_forgotten_is_sent_again(
     assert statuses(root) == {ItemStatus.DONE: 2}
 
 
-async def test_an_upload_that_was_noted_while_the_clock_was_ahead_is_sent_again(
-    tmp_path: Path, photo: Path
-) -> None:
+async def test_upload_stored_in_the_future_is_sent_again(tmp_path: Path, photo: Path) -> None:
     root = tmp_path / "out"
     items = with_photo(some_items(1), photo, b"a wedding")
     with open_job(root, IDENTITY, wall_clock=lambda: time.time() + 365 * 86400) as job:
@@ -141,30 +144,29 @@ async def test_an_upload_that_was_noted_while_the_clock_was_ahead_is_sent_again(
 
 
 @pytest.mark.parametrize(
-    ("now", "says"), [(b"another wedding", "has changed"), (None, "cannot be read")]
+    ("content", "message"), [(b"another wedding", "has changed"), (None, "cannot be read")]
 )
-async def test_an_item_whose_photo_is_not_the_planned_one_is_refused_and_not_paid(
-    tmp_path: Path, photo: Path, now: bytes | None, says: str
+async def test_changed_photo_rejects_the_item_unpaid(
+    tmp_path: Path, photo: Path, content: bytes | None, message: str
 ) -> None:
     root = tmp_path / "out"
     items = with_photo(some_items(1), photo, b"a wedding") + some_items(2)[1:]
-    become(photo, now)
+    change(photo, content)
 
     async with simulated_service() as simulator:
         await run_job(root, simulator, items)
 
-    refused = next(row for row in rows(root) if row.status is ItemStatus.REJECTED)
-    assert refused.reason == "upload"
-    assert says in (refused.message or "")
-    assert refused.attempt == 0
+    rejected = next(row for row in rows(root) if row.status is ItemStatus.REJECTED)
+    assert rejected.reason == "upload"
+    assert message in (rejected.message or "")
+    assert rejected.attempt == 0
+    assert events_of(root, rejected.key) == ["listed", "upload_rejected"]
     assert len(simulator.ledger.submissions) == 1
     assert simulator.ledger.uploads == []
 
 
 @pytest.mark.parametrize("fault", ["http:upload:status=503:times=2", "reset:upload:times=2"])
-async def test_an_upload_is_last_retried_because_it_costs_nothing(
-    tmp_path: Path, photo: Path, fault: str
-) -> None:
+async def test_failed_upload_is_retried(tmp_path: Path, photo: Path, fault: str) -> None:
     root = tmp_path / "out"
 
     async with simulated_service(fault) as simulator:

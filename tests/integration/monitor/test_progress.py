@@ -144,7 +144,7 @@ class Terminal(io.StringIO):
 
 
 @anyio_mark
-async def test_on_a_terminal_the_picture_tells_what_is_being_last_retried(
+async def test_on_a_terminal_the_picture_tells_what_is_being_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     terminal = Terminal()

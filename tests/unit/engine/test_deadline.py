@@ -14,7 +14,7 @@ HOUR = 3600
 
 @pytest.fixture(autouse=True)
 def _berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Live where clocks change: forward on 29 March 2026, back on 25 October."""
+    """Use a time zone whose clocks change: forward on 29 March 2026, back on 25 October."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", "Europe/Berlin")
         time.tzset()
@@ -30,7 +30,7 @@ def limits(**values: object) -> Limits:
     return Limits.model_validate(values)
 
 
-def test_without_limits_there_is_no_end() -> None:
+def test_no_limits_mean_no_end() -> None:
     assert seconds_left(limits()) is None
 
 
@@ -45,11 +45,11 @@ def test_run_for_counts_from_the_start() -> None:
         pytest.param("2026-06-01 06:00", 0.5, id="later-today"),
         pytest.param("2026-06-01 06:30", 24, id="exactly-now-means-tomorrow"),
         pytest.param("2026-12-31 06:31", 24 - 1 / 60, id="over-the-new-year"),
-        pytest.param("2026-03-28 22:30", 7, id="the-night-that-loses-an-hour"),
-        pytest.param("2026-10-24 22:30", 9, id="the-night-that-gains-an-hour"),
+        pytest.param("2026-03-28 22:30", 7, id="clocks-set-forward"),
+        pytest.param("2026-10-24 22:30", 9, id="clocks-set-back"),
     ],
 )
-def test_until_is_the_next_time_that_clocks_show_it(now: str, hours: float) -> None:
+def test_until_is_the_next_such_time_of_day(now: str, hours: float) -> None:
     assert seconds_left(limits(until="06:30"), local(now)) == pytest.approx(hours * HOUR)
 
 
@@ -62,14 +62,12 @@ def test_until_is_the_next_time_that_clocks_show_it(now: str, hours: float) -> N
         pytest.param("2026-10-25 01:50+00:00", "02:30", 24 * 60 - 20, id="after-both"),
     ],
 )
-def test_in_the_hour_that_comes_twice_the_next_one_is_meant(
-    now: str, until: str, minutes: float
-) -> None:
+def test_until_in_a_repeated_hour_is_the_next_one(now: str, until: str, minutes: float) -> None:
     assert seconds_left(limits(until=until), local(now)) == pytest.approx(minutes * 60)
 
 
 @pytest.mark.parametrize(("run_for", "hours"), [("2h", 2), ("20h", 8)])
-def test_what_comes_first_ends_the_run(run_for: str, hours: float) -> None:
+def test_earlier_of_both_limits_ends_the_run(run_for: str, hours: float) -> None:
     both = limits(run_for=run_for, until="06:30")
 
     assert seconds_left(both, local("2026-06-01 22:30")) == hours * HOUR

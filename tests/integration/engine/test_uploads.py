@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from batch_runner.engine.summary import ExitCode
-from batch_runner.jobdir.layout import JobFolder
 from batch_runner.jobdir.open import open_job
-from batch_runner.journal import JournalReader
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Settings
 from tests.harness import (
@@ -39,7 +39,7 @@ def change(photo: Path, content: bytes | None) -> None:
 
 
 def events_of(root: Path, key: str) -> list[str]:
-    with JournalReader(JobFolder(root).journal) as reader:
+    with open_reader(JobFolder(root).journal) as reader:
         return [event.event for event in reader.events(key)]
 
 

@@ -1,4 +1,4 @@
-"""Play many nights: `python -m tests.crash --seeds N --from S`, or `--seconds T`."""
+"""Simulate many jobs: `python -m tests.crash --seeds N --from S`, or `--seconds T`."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.crash.simulated_job import Trace, night
+from tests.crash.simulated_job import SimulatedJob, Trace
 
-#: A disk in memory, where there is one: a simulated crash needs no real one.
-_MEMORY = Path("/dev/shm")  # noqa: S108  every night makes a folder of its own in it
+#: A file system in memory, where there is one: a simulated crash needs no real disk.
+_MEMORY = Path("/dev/shm")  # noqa: S108  every job has a folder of its own in it
 
 
-def play(seed: int) -> Trace:
-    """Play one night in a folder that is gone afterwards."""
+def simulate(seed: int) -> Trace:
+    """Simulate one job in a folder that is removed afterwards."""
     home = _MEMORY if _MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(prefix="night-", dir=home) as folder:
-        return night(seed, Path(folder, "out"))
+    with tempfile.TemporaryDirectory(prefix="simulated-job-", dir=home) as folder:
+        return SimulatedJob(seed, Path(folder, "out")).simulate()
 
 
 def main() -> int:
-    """Play the nights that were asked for; return 1 when any broke a promise."""
+    """Simulate the requested jobs; return 1 if any broke a promise."""
     arguments = _arguments()
     logging.disable()
     sums: Counter[str] = Counter()
     for seed in _seeds(arguments):
-        with contextlib.redirect_stderr(io.StringIO()):  # a full disk is told to standard error
-            trace = play(seed)
+        with contextlib.redirect_stderr(io.StringIO()):  # a full disk is reported to standard error
+            trace = simulate(seed)
         sums.update(
-            nights=1,
+            jobs=1,
             runs=trace.runs,
             crashes=trace.crashes,
             faults=trace.faults,
@@ -46,8 +46,8 @@ def main() -> int:
         if trace.violations or arguments.trace:
             _show(trace)
     print(
-        f"{sums['nights']} nights, {sums['runs']} runs, {sums['crashes']} crashes, "
-        f"{sums['faults']} faults, {sums['submissions']} creates audited, "
+        f"{sums['jobs']} jobs, {sums['runs']} runs, {sums['crashes']} crashes, "
+        f"{sums['faults']} faults, {sums['submissions']} submissions audited, "
         f"{sums['violations']} violations"
     )
     return 1 if sums["violations"] else 0
@@ -55,10 +55,10 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.crash", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1000, help="how many nights")
+    parser.add_argument("--seeds", type=int, default=1000, help="how many jobs")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
-    parser.add_argument("--seconds", type=float, help="as many nights as fit in this time instead")
-    parser.add_argument("--trace", action="store_true", help="print the trace of every night")
+    parser.add_argument("--seconds", type=float, help="as many jobs as fit in this time instead")
+    parser.add_argument("--trace", action="store_true", help="print the trace of every job")
     return parser.parse_args()
 
 
@@ -73,7 +73,7 @@ def _seeds(arguments: argparse.Namespace) -> Iterator[int]:
 
 
 def _show(trace: Trace) -> None:
-    print(f"--- night {trace.seed}")
+    print(f"--- seed {trace.seed}")
     for line in trace.lines:
         print(line)
     for violation in trace.violations:

@@ -1,6 +1,6 @@
-"""What must be true after every run of a night, whatever happened in it.
+"""What must be true after every run of a simulated job, whatever happened in it.
 
-Read from outside: the journal's file, the folder, and the ledger of the service.
+Read from outside: the journal file, the folder, and the service's ledger.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from batch_runner.lifecycle import FINAL, Event, ItemStatus
 from batch_runner.settings import Limits
 from batch_runner.storage.verify import find_damage
 from tests.bench._windows import most_in
-from tests.crash.service import ActedService, PaidTask
+from tests.crash.service import PaidTask, SimulatedService
 
 _UNSEEN = frozenset({Event.SUBMIT_UNANSWERED.value, Event.SUBMIT_INTERRUPTED.value})
-#: More events than any night has.
+#: More events than any simulated job has.
 MOST_EVENTS = 100_000
 _NAMED = (
     ItemStatus.HELD,
@@ -33,27 +33,27 @@ _NAMED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Books:
-    """Everything that is known of one job, by item."""
+    """Everything that is known about one job, by item."""
 
     folder: JobFolder
     rows: list[ItemRow]
     events: dict[str, list[EventRow]]  # by item id
     paid: dict[str, list[PaidTask]]  # by item id
     given_twice: frozenset[str]  # task ids
-    approved: Counter[str]  # new creates that a person allowed, by item id
-    left_out: frozenset[str]  # ids that some run did not find in its list
-    removed: frozenset[str]  # names of files that a person removed and no run has looked for since
+    approved: Counter[str]  # new submissions that the user allowed, by item id
+    left_out: frozenset[str]  # ids that were not listed in some run
+    removed: frozenset[str]  # files that the user removed and no run has noticed yet
 
 
 def read_books(
     root: Path,
-    service: ActedService,
+    service: SimulatedService,
     *,
     approved: Counter[str],
     left_out: set[str],
     removed: set[str],
 ) -> Books | None:
-    """Return the books of the job at `root`, None when its journal was never finished."""
+    """Return the books of the job at `root`, None if it has no complete journal."""
     folder = JobFolder(root)
     if not folder.marker.exists():
         return None
@@ -77,7 +77,7 @@ def read_books(
 
 
 def violations(books: Books) -> Iterator[str]:
-    """Yield every promise that is broken, after any run."""
+    """Yield every promise that is broken after a run."""
     for row in books.rows:
         paid = books.paid.get(row.id, [])
         yield from _paid_twice(books, row, paid)
@@ -88,13 +88,14 @@ def violations(books: Books) -> Iterator[str]:
             yield f"{row.id} is {row.status} without a reason"
 
 
-def beyond_limits(limits: Limits, paid: int, left: Sequence[float]) -> Iterator[str]:
-    """Yield the limits that a run has not kept: `left` are the moments of its creates."""
+def beyond_limits(limits: Limits, paid: int, sent_at: Sequence[float]) -> Iterator[str]:
+    """Yield the limits that a run has exceeded; `sent_at` are the times of its submissions."""
     if limits.max_submissions is not None and paid > limits.max_submissions:
-        yield f"{paid} creates were paid for, {limits.max_submissions} were allowed"
-    most = most_in(left, limits.rate.seconds)
+        yield f"{paid} submissions were paid for, {limits.max_submissions} were allowed"
+    most = most_in(sent_at, limits.rate.seconds)
     if most > limits.rate.count + 1:
-        yield f"{most} creates left within {limits.rate.seconds:g} s, {limits.rate.count:g} may"
+        seconds, allowed = limits.rate.seconds, limits.rate.count
+        yield f"{most} submissions were sent within {seconds:g} s, {allowed:g} were allowed"
 
 
 def violations_at_the_end(books: Books, items: int) -> Iterator[str]:
@@ -110,11 +111,11 @@ def violations_at_the_end(books: Books, items: int) -> Iterator[str]:
                 yield f"{row.id} forgot task {task.id}, whose id the runner had read"
     named = {file.name for row in books.rows for file in row.files}
     there = {path.name for path in books.folder.root.iterdir() if not path.name.startswith(".")}
-    # An item given up half-way may leave a whole file behind; any other file is a stranger.
-    halfway = tuple(row.name for row in books.rows if row.status is not ItemStatus.DONE)
+    # An item given up between two files may leave a complete one; any other file is unknown.
+    unfinished = tuple(row.name for row in books.rows if row.status is not ItemStatus.DONE)
     for name in sorted(there - named):
-        if not name.startswith(halfway):
-            yield f"{name} stands there, and no item has it"
+        if not name.startswith(unfinished):
+            yield f"{name} belongs to no item"
 
 
 def _paid_twice(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
@@ -127,7 +128,7 @@ def _paid_twice(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[st
 
 
 def _lost_ids(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
-    """Hold each id against the item's events: there, or its create is known to be unanswered."""
+    """Compare each task id with the item's events: recorded, or its submission is unanswered."""
     events = books.events[row.id]
     known = {event.task_id for event in events}
     lost = [task.id for task in paid if task.id not in known]
@@ -141,14 +142,14 @@ def _lost_attempt(books: Books, row: ItemRow) -> Iterator[str]:
         return
     ended_by_service = books.events[row.id][-1].event == Event.TASK_FAILED.value
     if ended_by_service and row.attempt < row.attempts:
-        yield f"{row.id} has failed for good after attempt {row.attempt} of {row.attempts}"
+        yield f"{row.id} has finally failed after attempt {row.attempt} of {row.attempts}"
 
 
 def _broken_done(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
     if row.status is not ItemStatus.DONE:
         return
-    # An id given twice is known to the service as the later task, whichever item knows it: if the
-    # second answer was lost in a crash, nobody can tell that its files are not this item's.
+    # A task id given twice is the later task for the service, whichever item has it: if the second
+    # response was lost in a crash, nobody can know that its files are not this item's.
     known = paid if row.task_id not in books.given_twice else itertools.chain(*books.paid.values())
     wanted = [task.hashes for task in known if task.id == row.task_id]
     files = {file.sha256 for file in row.files}

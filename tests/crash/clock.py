@@ -1,8 +1,8 @@
-"""An event loop that lives in virtual time: when nothing is ready, the next timer is now.
+"""An event loop in virtual time: when nothing is ready, the clock jumps to the next timer.
 
-Unlike `tests.clock` it waits for nothing outside: no sockets, no threads. So an hour takes
-as long as what happens in it, and a loop with nothing left to wait for has hung, which is an error
-instead of an endless test.
+Unlike the loop of `tests.clock` it has no sockets and no threads to wait for, and several loops,
+one per simulated process, share one clock. So an hour takes as long as what happens in it, and a
+loop with nothing left to wait for is an error instead of an endless test.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any
 
 #: Virtual seconds after which a run counts as one that never ends.
 ENDLESS = 7 * 86400.0
-#: Virtual seconds that one turn of the loop takes: a clock that can stand still shows bugs that no
+#: Virtual seconds that one round of the loop takes: a clock that stands still shows defects that no
 #: real one has.
 TURN = 1e-6
 
 
 class Stuck(Exception):
-    """The run waits for something that will never come, or never ends."""
+    """The run waits for something that never happens, or never ends."""
 
 
 class World:
-    """The time that goes on while processes come and go, in seconds."""
+    """The time that all simulated processes share, in seconds."""
 
     def __init__(self, now: float = 0.0) -> None:
         self.now = now
@@ -46,7 +46,7 @@ class _NoWaiting(selectors.DefaultSelector):
 
 
 class _Task(asyncio.Task[Any]):
-    """A task whose hash does not depend on its address: sets of tasks keep one order."""
+    """A task whose hash does not depend on its address: sets of tasks have one order."""
 
     def __init__(self, *arguments: Any, number: int, **options: Any) -> None:
         self._number = number
@@ -56,8 +56,8 @@ class _Task(asyncio.Task[Any]):
         return self._number
 
 
-class NightLoop(asyncio.SelectorEventLoop):
-    """The loop of one process of a night; several share one `World`."""
+class SimulationLoop(asyncio.SelectorEventLoop):
+    """The event loop of one simulated process; several share one `World`."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -66,7 +66,7 @@ class NightLoop(asyncio.SelectorEventLoop):
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]
 
     def time(self) -> float:
-        """Return the world's time."""
+        """Return the shared time."""
         return self._world.now
 
     def _make_task(
@@ -75,8 +75,8 @@ class NightLoop(asyncio.SelectorEventLoop):
         self._tasks_made += 1
         return _Task(work, loop=loop, number=self._tasks_made, **options)
 
-    def bury(self) -> None:
-        """Clear the coroutines of a process that has died; what they still do reaches nothing."""
+    def discard(self) -> None:
+        """End the coroutines of a killed process; nothing that they still do has an effect."""
         self.set_exception_handler(lambda loop, context: None)
         for _ in range(20):
             if not (left := asyncio.all_tasks(self)):

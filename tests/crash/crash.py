@@ -1,4 +1,4 @@
-"""The death of a process at one chosen step, as by kill -9."""
+"""A process is killed at one chosen step, as by kill -9."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 
 class Killed(SystemExit):
-    """The process is gone. A `SystemExit`, because only that leaves an event loop at once."""
+    """The process was killed. A `SystemExit`, because only that leaves an event loop at once."""
 
 
 class CrashPoint:
-    """Counts the steps of one run and ends it at the step `at`; None lets it live."""
+    """Counts the steps of one run and kills it at the step `at`; None: it is not killed."""
 
     def __init__(self, at: int | None, note: Callable[[str], None]) -> None:
         self._at = at
@@ -20,16 +20,16 @@ class CrashPoint:
         self.dead = False
 
     def step(self, where: str) -> None:
-        """Pass a step of code that cannot wait.
+        """Pass a step of synchronous code.
 
         Raises:
-            Killed: it was the last.
+            Killed: this was the chosen step.
         """
         if self._reached(where):
             raise Killed
 
     async def arrive(self, where: str) -> None:
-        """Pass a step of a coroutine; at the last one it stays there, and runs nothing more."""
+        """Pass a step of a coroutine; at the chosen one the coroutine never continues."""
         if self._reached(where):
             asyncio.get_running_loop().call_soon(self._kill)
         if self.dead:

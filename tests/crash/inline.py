@@ -1,4 +1,4 @@
-"""What threads do in a real run, done in the event loop, so that a seed decides their order too."""
+"""The work of a run's threads, done in the event loop, so that the seed decides its order too."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tests.crash.crash import CrashPoint
 
 T = TypeVar("T")
 
-#: Seconds that a commit is on its way to the disk; what comes meanwhile is the next batch.
+#: Seconds that a commit takes; operations that come meanwhile form the next batch.
 SYNC = 0.002
 
 
 class InlineCommitter:
-    """A `Committer` without a thread. It may die before, in the middle of, or after each commit.
+    """A `Committer` without a thread. It may be killed before, during or after each commit.
 
-    From batch number `full_from` on, the disk takes no more; None: it takes everything.
+    From batch number `full_from` on, the disk is full; None: it never is.
     """
 
     def __init__(
@@ -37,12 +37,12 @@ class InlineCommitter:
         self._full_from = full_from
         self._queue: list[PendingOperation] = []
         self._batches = 0
-        self._on_its_way = False
+        self._committing = False
 
     @property
     def busy(self) -> bool:
-        """Say whether something is on its way to the disk."""
-        return bool(self._queue) or self._on_its_way
+        """Return whether something is being committed."""
+        return bool(self._queue) or self._committing
 
     def submit(
         self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
@@ -51,8 +51,8 @@ class InlineCommitter:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[T] = loop.create_future()
         self._queue.append(PendingOperation(operation, future))
-        if not self._on_its_way:
-            self._on_its_way = not deferrable
+        if not self._committing:
+            self._committing = not deferrable
             loop.call_later(DEFER_SECONDS if deferrable else SYNC, self._next_batch)
         return future
 
@@ -65,8 +65,8 @@ class InlineCommitter:
         if self._crash.dead or not self._queue:
             return
         self._commit()
-        self._on_its_way = bool(self._queue)
-        if self._on_its_way:
+        self._committing = bool(self._queue)
+        if self._committing:
             asyncio.get_running_loop().call_later(SYNC, self._next_batch)
 
     def _commit(self) -> None:
@@ -80,13 +80,13 @@ class InlineCommitter:
             commit_batch(self._connection, batch)
             self._crash.step(f"after commit {self._batches}, the marker not raised")
             self._after_commit()
-            self._crash.step(f"after commit {self._batches}, nobody told")
+            self._crash.step(f"after commit {self._batches}, waiters not notified")
         for waiting in batch:
             waiting.complete()
 
 
 class InlineOffload:
-    """Runs blocking work at once; the process may die before it or after it."""
+    """Runs blocking work at once; the process may be killed before or after it."""
 
     def __init__(self, crash: CrashPoint) -> None:
         self._crash = crash

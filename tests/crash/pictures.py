@@ -1,4 +1,4 @@
-"""The smallest whole pictures, each different."""
+"""The smallest complete images, each different."""
 
 from __future__ import annotations
 

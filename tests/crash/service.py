@@ -1,8 +1,8 @@
-"""The service, acted in memory: a `Provider` that keeps a ledger and fails as the seed decides.
+"""The service, simulated in memory: a `Provider` with a ledger that fails as the seed decides.
 
-Every call rolls dice of its own, made from the seed, the kind of call, its subject and how often it
-was made. So what one call meets does not depend on the order of the others, and a change in the
-runner moves as little of a night as possible.
+Every call has random numbers of its own, made from the seed, the kind of call, its subject and how
+often it was made. So what happens to one call does not depend on the order of the others, and a
+change in the runner changes as little of a simulated job as possible.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _STATUS = {
     Failure.FORBIDDEN: 403,
     Failure.REDIRECTED: 307,
 }
-#: How a create can fail although its task was made: the answer got lost, or said nothing.
+#: How a submission can fail although it was accepted: the response was lost, or unclear.
 _AFTER_PAYMENT = (Failure.NO_RESPONSE, Failure.AMBIGUOUS)
 _STRANGE = (TaskState.UNKNOWN_WORD, TaskState.PENDING, TaskState.RUNNING)
 
 
 @dataclass(slots=True, kw_only=True)
 class PaidTask:
-    """One row of the ledger: a create that was accepted."""
+    """One row of the ledger: an accepted submission."""
 
     id: str
     item: str
@@ -47,9 +47,9 @@ class PaidTask:
     finished_at: float
     end: TaskState
     files: tuple[bytes, ...]
-    answered: bool = False  # the client has read the id, in the run at work
-    promised: bool = False  # and that run lived to its end: the id may never be forgotten
-    told_failed: bool = False  # the client has been told so
+    answered: bool = False  # the client has read the task id in the current run
+    promised: bool = False  # and that run was not killed: the task id must never be lost
+    told_failed: bool = False  # the client has received that status
 
     @property
     def hashes(self) -> set[str]:
@@ -57,15 +57,15 @@ class PaidTask:
         return {hashlib.sha256(data).hexdigest() for data in self.files}
 
 
-class ActedService:
-    """The service of one night; it outlives the client's processes."""
+class SimulatedService:
+    """The service of one simulated job; it outlives the client's processes."""
 
     def __init__(self, seed: int, world: World, note: Callable[[str], None]) -> None:
         climate = random.Random(f"{seed} climate")
         self._seed = seed
         self._world = world
         self._note = note
-        self._trouble = {
+        self._fault_rates = {
             call: climate.choice((0.0, 0.05, 0.15, 0.4))
             for call in ("create", "status", "result", "download", "upload")
         }
@@ -75,40 +75,40 @@ class ActedService:
         self.calm = False  # no more faults
         self.faults = 0
         self.ledger: list[PaidTask] = []
-        self.left: list[float] = []  # when creates left in this run
+        self.sent_at: list[float] = []  # times of the submissions of this run
         self.crash: CrashPoint
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
-        """Accept a create, or fail before or after accepting it."""
+        """Accept a submission, or fail before or after accepting it."""
         item = params["6"]["text"]
-        self.left.append(self._world.now)
+        self.sent_at.append(self._world.now)
         dice = self._dice("create", item)
-        await self._travel("create on its way", dice)
+        await self._travel("submission being sent", dice)
         fault = self._fault("create", dice)
         paid = fault is None or (fault in _AFTER_PAYMENT and dice.random() < 0.5)
         task = self._pay(item, dice) if paid else None
-        await self._travel("answer to a create on its way", dice)
+        await self._travel("response to a submission being sent", dice)
         if fault is not None:
-            self._note(f"create {item}: {fault}, {'paid' if paid else 'not paid'}")
+            self._note(f"submit {item}: {fault}, {'paid' if paid else 'not paid'}")
             candidate = task.id if task and dice.random() < 0.3 else None
             raise self._error("create", fault, dice, candidate=candidate)
         assert task is not None
         task.answered = True
-        self._note(f"create {item}: {task.id}")
+        self._note(f"submit {item}: {task.id}")
         return task.id
 
     async def status(self, task_id: str) -> TaskReport:
-        """Say where a task stands."""
+        """Return the status of a task."""
         dice = self._dice("status", task_id)
         await self._travel("status", dice)
         task = self._task(task_id)
         self._raise_fault("status", dice)
         if self._world.now < task.known_at and not self.calm:
             raise self._error("status", Failure.NOT_FOUND, dice)
-        early = self._world.now < task.finished_at or self._strikes("status", dice)
+        early = self._world.now < task.finished_at or self._fails("status", dice)
         state = dice.choice(_STRANGE) if early else task.end
         if state in (TaskState.FAILED, TaskState.CANCELED):
-            # Of tasks that were given one id the client cannot tell which of them it is.
+            # Tasks that were given one id cannot be told apart by the client.
             for one in self.ledger:
                 one.told_failed |= one.id == task_id
         progress = dice.choice((None, None, dice.random()))
@@ -116,35 +116,35 @@ class ActedService:
         return TaskReport(state=state, progress=progress, word=state.value.upper())
 
     async def result(self, task_id: str) -> list[str]:
-        """Give the addresses of a task's files; some do not live long."""
+        """Return the URLs of a task's files; some expire soon."""
         dice = self._dice("result", task_id)
         await self._travel("result", dice)
         task = self._task(task_id)
         self._raise_fault("result", dice)
-        addresses = []
+        urls = []
         for index in range(len(task.files)):
-            address = f"{task_id}/{index}/{self._calls['result', task_id]}"
-            brief = self._strikes("result", dice)
-            self._expiry[address] = self._world.now + dice.uniform(0, 2) if brief else math.inf
-            addresses.append(address)
-        return addresses
+            url = f"{task_id}/{index}/{self._calls['result', task_id]}"
+            brief = self._fails("result", dice)
+            self._expiry[url] = self._world.now + dice.uniform(0, 2) if brief else math.inf
+            urls.append(url)
+        return urls
 
     async def download(self, url: str, receive: Receiver) -> bool:
-        """Send a file: whole, cut off, damaged, or not at all."""
+        """Send a file: complete, cut off, damaged, or not at all."""
         dice = self._dice("download", url)
         await self._travel("download", dice)
         if self._world.now > self._expiry[url]:
             raise self._error("download", dice.choice((Failure.NOT_FOUND, Failure.FORBIDDEN)), dice)
         task_id, index, _ = url.split("/")
         data = self._task(task_id).files[int(index)]
-        if not self._strikes("download", dice):
+        if not self._fails("download", dice):
             await _send(data, receive)
             return True
         self.faults += 1
         fault = dice.choice(("cut", "silently cut", "damaged", "refused", *Failure))
         self._note(f"download {url}: {fault}")
         if fault == "refused":
-            raise FileRejected("the address may not be asked")
+            raise FileRejected("the url may not be asked")
         if isinstance(fault, Failure):
             raise self._error("download", fault, dice)
         at = dice.randrange(len(data))
@@ -156,23 +156,23 @@ class ActedService:
         return bool(fault == "damaged")
 
     def run_ended(self, *, killed: bool) -> None:
-        """Note which answers the client was given time to keep."""
+        """Record which task ids the client had time to store."""
         for task in self.ledger:
             task.promised |= task.answered and not killed
             task.answered = False
 
     async def upload(self, name: str, content: bytes) -> str:
-        """Take a file, or do not; nothing is ever charged for one."""
+        """Accept a file, or fail; an upload is never paid for."""
         dice = self._dice("upload", name)
         await self._travel("upload", dice)
         self._raise_fault("upload", dice)
-        await self._travel("answer to an upload", dice)
+        await self._travel("response to an upload", dice)
         return f"/uploads/{hashlib.sha256(content).hexdigest()}"
 
     def _pay(self, item: str, dice: random.Random) -> PaidTask:
         task_id = f"{dice.getrandbits(128):032x}"
         if self.ledger and not self.calm and dice.random() < 0.01:
-            task_id = dice.choice(self.ledger).id  # a service that gives one id to two tasks
+            task_id = dice.choice(self.ledger).id  # the service gives one id to two tasks
         ends = TaskState.COMPLETED
         if not self.calm and dice.random() < self._failing:
             ends = dice.choice((TaskState.FAILED, TaskState.CANCELED))
@@ -196,15 +196,15 @@ class ActedService:
         return random.Random(f"{self._seed} {call} {subject} {self._calls[call, subject]}")
 
     async def _travel(self, what: str, dice: random.Random) -> None:
-        """Be on the way for a while; the client's process may die meanwhile."""
+        """Wait for the network; the client's process may be killed meanwhile."""
         await anyio.sleep(dice.choice((0.01, 0.1, 0.1, 10.0)) * dice.random())
         await self.crash.arrive(what)
 
-    def _strikes(self, call: str, dice: random.Random) -> bool:
-        return not self.calm and dice.random() < self._trouble[call]
+    def _fails(self, call: str, dice: random.Random) -> bool:
+        return not self.calm and dice.random() < self._fault_rates[call]
 
     def _fault(self, call: str, dice: random.Random) -> Failure | None:
-        if not self._strikes(call, dice):
+        if not self._fails(call, dice):
             return None
         self.faults += 1
         return dice.choice(list(Failure))

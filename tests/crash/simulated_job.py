@@ -1,4 +1,4 @@
-"""One night from one seed: runs that meet faults and die, a person in between, a quiet last run."""
+"""One job from one seed: runs with faults and kills, then a last run without faults."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.settings import Downloads, Limits, Polling, Retries, Settings, Timeouts
 from tests.crash.audit import Books, beyond_limits, read_books, violations, violations_at_the_end
-from tests.crash.clock import NightLoop, World
+from tests.crash.clock import SimulationLoop, World
 from tests.crash.crash import CrashPoint, Killed
 from tests.crash.inline import InlineCommitter, InlineOffload
-from tests.crash.service import ActedService
+from tests.crash.service import SimulatedService
 from tests.harness import IDENTITY, an_item
 
-#: Wall-clock seconds since the epoch at the world's zero.
-EVENING = 1_700_000_000.0
+#: Wall-clock seconds since the epoch at the start.
+START = 1_700_000_000.0
 #: The input file of those items that have one.
 PHOTO = b"two people, smiling"
-#: Seconds from the last troubled run to the quiet one: whatever was to be waited for is over.
-UNTIL_QUIET = 2 * 86400.0
+#: Seconds from the last run with faults to the one without: no Retry-After lasts longer.
+UNTIL_LAST_RUN = 2 * 86400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trace:
-    """What one night was: every call, every event of the journal, and what was broken."""
+    """What happened to one job: every call, every event of the journal, every broken promise."""
 
     seed: int
     lines: tuple[str, ...]
@@ -48,20 +48,15 @@ class Trace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunPlan:
-    """What is drawn for one run. None: it does not happen."""
+    """What was drawn for one run. None: it does not happen."""
 
     crash_at: int | None = None  # step
-    full_from: int | None = None  # commit from which the journal's disk takes no more
+    full_from: int | None = None  # commit from which on the journal's disk is full
     deadline: float | None = None  # seconds
     chance: int = 0  # seed of the client's own jitter
 
 
-def night(seed: int, root: Path) -> Trace:
-    """Play the night of `seed` in the empty folder `root`."""
-    return Night(seed, root).play()
-
-
-class Night:
+class SimulatedJob:
     """A job, its service, and the time that they share."""
 
     def __init__(self, seed: int, root: Path) -> None:
@@ -70,26 +65,26 @@ class Night:
         self._dice = random.Random(seed)
         self._world = World()
         self._lines: list[str] = []
-        self._service = ActedService(seed, self._world, self._note)
+        self._service = SimulatedService(seed, self._world, self._note)
         self._items = self._draw_items()
         self._settings = self._draw_settings()
         self._approved: Counter[str] = Counter()
         self._removed: set[str] = set()
         self._left_out: set[str] = set()
-        self._unlisted: ItemSpec | None = None  # whose line is out of the list in this run
+        self._unlisted: ItemSpec | None = None  # the item that is not listed in this run
         self._violations: list[str] = []
         self._runs = self._crashes = self._last_event = 0
 
-    def play(self) -> Trace:
-        """Go through the runs until the last, or until something is broken."""
+    def simulate(self) -> Trace:
+        """Make the runs up to the last one, or until a promise is broken."""
         for _ in range(self._dice.randint(1, 4)):
             self._run(self._draw_plan(), self._settings)
             if self._violations:
                 break
-            self._let_a_person_decide()
+            self._let_the_user_decide()
             self._world.now += self._dice.choice((1.0, 600.0, 36000.0))
         else:
-            self._quiet_run()
+            self._last_run()
         return Trace(
             seed=self._seed,
             lines=tuple(self._lines),
@@ -146,10 +141,10 @@ class Night:
 
     # What happens.
 
-    def _quiet_run(self) -> None:
-        """Run once more, with nothing in the way; and look whether everything is settled."""
+    def _last_run(self) -> None:
+        """Run once more without faults; every item must have a final status."""
         self._service.calm = True
-        self._world.now += UNTIL_QUIET
+        self._world.now += UNTIL_LAST_RUN
         limits = Limits.model_validate({"rate": "5/s"})
         self._run(RunPlan(), Settings(limits=limits, downloads=Downloads(free_bytes=1)))
         if (books := self._books()) is not None:
@@ -163,7 +158,7 @@ class Night:
             self._left_out.add(self._unlisted.id)
         paid_before = self._paid_unlisted()
         self._note(f"RUN {self._runs} {plan} without {self._unlisted and self._unlisted.id}")
-        self._service.left.clear()
+        self._service.sent_at.clear()
         crash = self._service.crash = CrashPoint(plan.crash_at, self._note)
         try:
             self._process(crash, plan, settings)
@@ -173,7 +168,7 @@ class Night:
         except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
             self._violations.append(f"the run ended by {error!r}")
         limits, service = settings.limits, self._service
-        self._violations += beyond_limits(limits, len(service.ledger), service.left)
+        self._violations += beyond_limits(limits, len(service.ledger), service.sent_at)
         if self._unlisted is not None and self._paid_unlisted() > paid_before:
             self._violations.append(f"{self._unlisted.id} was paid for, and is not listed")
         self._audit()
@@ -183,7 +178,7 @@ class Night:
         return 0 if out is None else sum(task.item == out.id for task in self._service.ledger)
 
     def _process(self, crash: CrashPoint, plan: RunPlan, settings: Settings) -> None:
-        """Live the life of one process, from the lock to the summary."""
+        """Run one process, from the lock to the summary."""
 
         def wall_clock() -> float:
             if not _in_a_loop():
@@ -191,18 +186,18 @@ class Night:
             return self._wall_time()
 
         with open_job(self._root, IDENTITY, wall_clock=wall_clock) as job:
-            self._removed.clear()  # whatever is missing has been noticed
+            self._removed.clear()  # missing files have been noticed
             job.journal.import_items(item for item in self._items if item is not self._unlisted)
-            loop = NightLoop(self._world)
+            loop = SimulationLoop(self._world)
             try:
                 summary = loop.run_until_complete(self._work(job, crash, plan, settings))
             finally:
                 crash.dead = True
-                loop.bury()
+                loop.discard()
         self._service.run_ended(killed=False)
         self._note(f"EXIT {summary.exit_code.name} {summary.stop and summary.stop.reason}")
         if summary.stop and summary.stop.reason == "journal" and plan.full_from is None:
-            self._violations.append(f"the journal was given up: {summary.stop.message}")
+            self._violations.append(f"the journal was lost: {summary.stop.message}")
         listed = len(self._items) - (self._unlisted is not None)
         if summary.exit_code is ExitCode.DONE and summary.counts[ItemStatus.DONE] < listed:
             self._violations.append("exit code 0 although not every item is done")
@@ -222,19 +217,19 @@ class Night:
         committer = functools.partial(InlineCommitter, crash=crash, full_from=plan.full_from)
         return await execute(run, start_journal=functools.partial(job.journal.start, committer))
 
-    def _let_a_person_decide(self) -> None:
-        """Look at the job in the morning: some items are resolved, retried, or lose their file."""
+    def _let_the_user_decide(self) -> None:
+        """Let the user resolve or retry some items, or remove a file."""
         if (books := self._books()) is None:
             return
         with open_job(self._root, None, wall_clock=self._wall_time) as job:
             for row in books.rows:
                 status = job.journal.status_of(row.key)
                 if status is ItemStatus.DONE and self._dice.random() < 0.05:
-                    self._note(f"PERSON removes the file of {row.id}")
+                    self._note(f"USER removes the file of {row.id}")
                     self._removed.add(row.files[0].name)
                     books.folder.root.joinpath(row.files[0].name).unlink()
                 elif (change := self._decision(books, row, status)) is not None:
-                    self._note(f"PERSON {change.event} {row.id}")
+                    self._note(f"USER {change.event} {row.id}")
                     self._approved[row.id] += change.event in PAYS_AGAIN
                     job.journal.apply(change)
 
@@ -249,9 +244,9 @@ class Night:
         if found:
             return Change(key=row.key, event=Event.ATTACHED, task_id=found[-1])
         event = self._dice.choice((Event.RESUBMITTED, Event.DROPPED))
-        return Change(key=row.key, event=event, reason="dropped", message="given up by a person")
+        return Change(key=row.key, event=event, reason="dropped", message="given up by the user")
 
-    # What is seen of it.
+    # What is observed.
 
     def _audit(self) -> None:
         if (books := self._books()) is None:
@@ -262,7 +257,7 @@ class Night:
         news = [event for events in books.events.values() for event in events]
         for event in sorted(news, key=lambda event: event.seq):
             if event.seq > self._last_event:
-                moment = event.at - EVENING
+                moment = event.at - START
                 self._lines.append(
                     f"{moment:12.3f}    journal {event.seq} {event.key[-2:]} {event.event} "
                     f"{event.attempt} {event.task_id or ''} {event.reason or ''}"
@@ -279,7 +274,7 @@ class Night:
         )
 
     def _wall_time(self) -> float:
-        return EVENING + self._world.now
+        return START + self._world.now
 
     def _note(self, line: str) -> None:
         self._lines.append(f"{self._world.now:12.3f} {line}")

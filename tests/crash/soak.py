@@ -1,11 +1,10 @@
-"""The long sweep: the real command, killed again and again, against the misbehaving simulator.
+"""The kill sweep: the real command, killed again and again, against a failing simulator.
 
     python -m tests.crash.soak --seconds 600 --seed 1
 
-Each night: a fresh job and service, faults drawn by seed, the command killed at random moments a
-few times, then run to its end without faults. Then the audit: what the service counted in its
-ledger against what the journal says and what stands on the disk. Prints its counts; exits 1 on a
-violation.
+For each seed: a new job and service, random faults, the command killed at random times, then run to
+its end without faults. Then the audit: the service's ledger is compared with the journal and the
+files. Prints its counts; exits 1 on a violation.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ FAULTS = (
 class Counts:
     """What a sweep did."""
 
-    nights: int = 0
+    jobs: int = 0
     kills: int = 0
     submissions: int = 0
     held: int = 0
@@ -57,13 +56,13 @@ class Counts:
 
     def __str__(self) -> str:
         return (
-            f"nights {self.nights}, kills {self.kills}, faults {sum(self.faults.values())} "
-            f"({len(self.faults)} kinds), creates audited {self.submissions}, held {self.held}, "
-            f"violations {len(self.violations)}"
+            f"jobs {self.jobs}, kills {self.kills}, faults {sum(self.faults.values())} "
+            f"({len(self.faults)} kinds), submissions audited {self.submissions}, "
+            f"held {self.held}, violations {len(self.violations)}"
         )
 
 
-class Night:
+class KilledJob:
     """One job, one service, some faults, some kills, one audit."""
 
     def __init__(self, folder: Path, seed: int, counts: Counts) -> None:
@@ -80,8 +79,8 @@ class Night:
         )
         self.out = folder / "out"
 
-    def play(self) -> list[str]:
-        """Run the night and return its violations."""
+    def run(self) -> list[str]:
+        """Run the job and return its violations."""
         drawn = self.random.sample(FAULTS, self.random.randint(0, 3))
         self.counts.faults.update(drawn)
         faults = [f"{fault}:rate=0.3" for fault in drawn]
@@ -164,7 +163,7 @@ class Night:
         for one in ledger["submissions"]:
             prompt = json.loads(str(one["body"]))["params"]["6"]["text"]
             if one["task_id"] not in ids and prompt not in held:
-                found.append(f"task {one['task_id']} of {prompt} is known to nobody")
+                found.append(f"task {one['task_id']} of {prompt} is not in the journal")
         ends = (
             ItemStatus.DONE,
             ItemStatus.HELD,
@@ -192,12 +191,12 @@ class Night:
 
 
 def sweep(seconds: float, seed: int) -> Counts:
-    """Play nights for so long and return what happened."""
+    """Run jobs for so many seconds and return what happened."""
     counts, end = Counts(), time.monotonic() + seconds
     while time.monotonic() < end:
-        folder = Path(tempfile.mkdtemp(prefix="night-"))
-        found = Night(folder, seed, counts).play()
-        counts.nights += 1
+        folder = Path(tempfile.mkdtemp(prefix="killed-job-"))
+        found = KilledJob(folder, seed, counts).run()
+        counts.jobs += 1
         counts.violations += [f"seed {seed}: {one}" for one in found]
         if found:
             print(f"seed {seed}, kept in {folder}: {found}", flush=True)
@@ -214,7 +213,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     counts = sweep(arguments.seconds, arguments.seed)
-    print(f"outside: {counts}")
+    print(counts)
     return 1 if counts.violations else 0
 
 

@@ -1,4 +1,4 @@
-"""Seeds decide whole nights; the audit after each run finds no broken promise, and would."""
+"""The audit after each simulated run finds no broken promise, and finds deliberate mistakes."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ from batch_runner.journal.sqlite import journal
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight, PlacedFile
 from batch_runner.ratelimit.limiter import LocalRateLimiter
-from tests.crash.__main__ import play
+from tests.crash.__main__ import simulate
 from tests.crash.simulated_job import Trace
 
 CHUNK, CHUNKS = 25, 8
-#: Nights within which each mistake below must have been found.
+#: Seeds within which each mistake below must be found.
 SOON = 200
 
-# A process that was killed closes nothing; here its streams are found by the garbage collector.
+# A killed process closes nothing; here its streams are found by the garbage collector.
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <function MemoryObject:pytest.PytestUnraisableExceptionWarning"
 )
 
 
 @pytest.fixture(autouse=True)
-def _bury() -> Iterator[None]:
-    """Find those streams here, and not in the middle of a test that has nothing to do with them."""
+def _collect_garbage() -> Iterator[None]:
+    """Find those streams here, and not during a test that has nothing to do with them."""
     yield
     gc.collect()
 
@@ -50,26 +50,26 @@ def report(trace: Trace) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, CHUNK * CHUNKS, CHUNK))
-def test_no_night_breaks_a_promise(first: int) -> None:
+def test_simulated_jobs_break_no_promise(first: int) -> None:
     for seed in range(first, first + CHUNK):
-        trace = play(seed)
+        trace = simulate(seed)
         assert not trace.violations, report(trace)
 
 
-def test_nights_are_as_eventful_as_they_should_be() -> None:
-    traces = [play(seed) for seed in range(20)]
+def test_simulated_jobs_contain_crashes_and_faults() -> None:
+    traces = [simulate(seed) for seed in range(20)]
     assert sum(trace.crashes for trace in traces) > 10
     assert sum(trace.faults for trace in traces) > 50
     assert sum(trace.submissions for trace in traces) > 80
 
 
 @pytest.mark.parametrize("seed", [3, 7, 14, 21])
-def test_the_same_seed_plays_the_same_night(seed: int) -> None:
-    assert play(seed) == play(seed)
+def test_same_seed_gives_the_same_trace(seed: int) -> None:
+    assert simulate(seed) == simulate(seed)
 
 
-def recovery_sends_creates_again(patch: pytest.MonkeyPatch) -> None:
-    """What was on the wire when the process died is taken for unsent."""
+def recovery_sends_submissions_again(patch: pytest.MonkeyPatch) -> None:
+    """Submissions that a kill interrupted are taken as not sent."""
     real = journal._interrupted
 
     def broken(key: str, event: Event) -> Change:
@@ -79,18 +79,18 @@ def recovery_sends_creates_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(journal, "_interrupted", broken)
 
 
-def lost_answers_are_sent_again(patch: pytest.MonkeyPatch) -> None:
-    """A create whose answer was lost is taken for one that may be repeated."""
+def unanswered_submissions_are_sent_again(patch: pytest.MonkeyPatch) -> None:
+    """A submission whose response was lost is sent again."""
     patch.setitem(TABLE[Failure.NO_RESPONSE], Call.SUBMIT, RetryDecision.AGAIN)
 
 
-def unclear_answers_count_as_refused(patch: pytest.MonkeyPatch) -> None:
-    """A 503 to a create is taken for a no."""
+def unclear_answers_count_as_rejected(patch: pytest.MonkeyPatch) -> None:
+    """A 503 to a submission is taken as a rejection."""
     patch.setitem(TABLE[Failure.AMBIGUOUS], Call.SUBMIT, RetryDecision.REJECTED)
 
 
 def task_ids_are_thrown_away(patch: pytest.MonkeyPatch) -> None:
-    """The task id of a create is not journalled."""
+    """The task id of a submission is not recorded."""
 
     async def broken(recorder: Recorder, change: Change) -> bool:
         if change.task_id is None:
@@ -100,20 +100,20 @@ def task_ids_are_thrown_away(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recorder, "record_outcome", broken)
 
 
-def nothing_is_kept_aside(patch: pytest.MonkeyPatch) -> None:
-    """A task id that the journal does not take is not written anywhere else."""
+def no_fallback_log_is_written(patch: pytest.MonkeyPatch) -> None:
+    """A task id that the journal cannot take is not written anywhere else."""
     patch.setattr(
         Recorder, "write_fallback", lambda recorder, change, error: recorder.journal_failed(error)
     )
 
 
-def files_are_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    """Whatever begins like a picture is a picture."""
+def files_are_not_verified(patch: pytest.MonkeyPatch) -> None:
+    """Every file is taken as a complete image."""
     patch.setattr(media, "check", lambda data, length_known: media.PNG)
 
 
-def placed_files_are_forgotten(patch: pytest.MonkeyPatch) -> None:
-    """The journal says done and not which files."""
+def placed_files_are_not_recorded(patch: pytest.MonkeyPatch) -> None:
+    """The journal says done but not which files."""
     real = Downloader._record_done
 
     async def broken(downloader: Downloader, task: InFlight, placed: list[PlacedFile]) -> None:
@@ -122,8 +122,8 @@ def placed_files_are_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Downloader, "_record_done", broken)
 
 
-def paid_tasks_are_not_taken_over(patch: pytest.MonkeyPatch) -> None:
-    """A run looks after its own tasks only."""
+def tasks_in_flight_are_not_resumed(patch: pytest.MonkeyPatch) -> None:
+    """A run polls its own tasks only."""
 
     async def broken(run: Run) -> None:
         return None
@@ -131,8 +131,8 @@ def paid_tasks_are_not_taken_over(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(runs, "resume_in_flight", broken)
 
 
-def every_failed_create_is_sent_again(patch: pytest.MonkeyPatch) -> None:
-    """Whether a create may be sent again is not asked."""
+def every_failed_submission_is_sent_again(patch: pytest.MonkeyPatch) -> None:
+    """Whether a submission may be sent again is not decided."""
 
     async def broken(producer: Producer, error: object, tries: int) -> bool:
         return True
@@ -140,8 +140,8 @@ def every_failed_create_is_sent_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Producer, "_may_send_again", broken)
 
 
-def owed_attempts_are_a_commit_of_their_own(patch: pytest.MonkeyPatch) -> None:
-    """That a task has failed is on the disk before its item waits for its next attempt."""
+def further_attempts_have_a_commit_of_their_own(patch: pytest.MonkeyPatch) -> None:
+    """A task's failure is committed before its item is pending again."""
     together = Recorder.record
 
     async def broken(recorder: Recorder, *changes: Change) -> None:
@@ -151,13 +151,13 @@ def owed_attempts_are_a_commit_of_their_own(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Recorder, "record", broken)
 
 
-def the_cap_is_not_looked_at(patch: pytest.MonkeyPatch) -> None:
-    """However many have been paid for, another one may be."""
+def the_spend_cap_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """However many submissions have been paid for, another one may be."""
     patch.setattr(Admission, "_at_cap", lambda admission: False)
 
 
-def tokens_are_free(patch: pytest.MonkeyPatch) -> None:
-    """The pacer holds nobody back."""
+def the_rate_limit_is_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Tokens are given without waiting."""
 
     async def broken(limiter: LocalRateLimiter) -> float:
         return asyncio.get_running_loop().time()
@@ -166,24 +166,24 @@ def tokens_are_free(patch: pytest.MonkeyPatch) -> None:
 
 
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
-    recovery_sends_creates_again,
-    lost_answers_are_sent_again,
-    unclear_answers_count_as_refused,
+    recovery_sends_submissions_again,
+    unanswered_submissions_are_sent_again,
+    unclear_answers_count_as_rejected,
     task_ids_are_thrown_away,
-    nothing_is_kept_aside,
-    files_are_not_looked_at,
-    placed_files_are_forgotten,
-    paid_tasks_are_not_taken_over,
-    every_failed_create_is_sent_again,
-    owed_attempts_are_a_commit_of_their_own,
-    the_cap_is_not_looked_at,
-    tokens_are_free,
+    no_fallback_log_is_written,
+    files_are_not_verified,
+    placed_files_are_not_recorded,
+    tasks_in_flight_are_not_resumed,
+    every_failed_submission_is_sent_again,
+    further_attempts_have_a_commit_of_their_own,
+    the_spend_cap_is_ignored,
+    the_rate_limit_is_ignored,
 ]
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
-def test_a_mistake_in_the_runner_is_found(
+def test_mistake_in_the_runner_is_found(
     mistake: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mistake(monkeypatch)
-    assert any(play(seed).violations for seed in itertools.islice(itertools.count(), SOON))
+    assert any(simulate(seed).violations for seed in itertools.islice(itertools.count(), SOON))

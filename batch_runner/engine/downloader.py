@@ -18,7 +18,7 @@ from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import ApiError, DiskFailed, Failure, FileRejected, JournalError
-from batch_runner.journal import Change
+from batch_runner.journal.base import Change
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight, PlacedFile
 

@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError, JournalError
-from batch_runner.journal import Change
+from batch_runner.journal.base import Change
 from batch_runner.lifecycle import TASK_UNKNOWN, Event
 from batch_runner.models import InFlight, TaskReport, TaskState
 

@@ -22,7 +22,7 @@ from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.engine.uploads import Uploader
 from batch_runner.errors import ApiError, Failure, JournalError
-from batch_runner.journal import Change
+from batch_runner.journal.base import Change
 from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight

@@ -18,7 +18,7 @@ import anyio
 from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError, JournalError
-from batch_runner.journal import Change
+from batch_runner.journal.base import Change
 from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import UPLOAD_MARK, InputFile

@@ -41,6 +41,6 @@ async def test_response_received_during_a_stop_is_read() -> None:
 
 
 async def test_missing_response_after_a_stop_is_a_timeout() -> None:
-    with pytest.raises(ApiError, match="no answer in time") as caught:
+    with pytest.raises(ApiError, match="no response in time") as caught:
         await response_to_a_stopped_process(b"")
     assert caught.value.failure is Failure.NO_RESPONSE

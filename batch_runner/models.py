@@ -1,4 +1,4 @@
-"""The values that travel between the stages. No behaviour, no I/O."""
+"""The values that packages and stages exchange. No behaviour, no I/O."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-#: Stands in rendered params for the value that the service gives an uploaded file back:
-#: this prefix and the 64 hex digits of the file's SHA-256.
+#: Placeholder in rendered params for what the service returns for an uploaded file: this prefix and
+#: the 64 hex digits of the file's SHA-256.
 UPLOAD_MARK = "batch-runner-upload:"
 
 #: The origin of a job that runs against the simulator, and the ending of its folder's name.
@@ -17,22 +17,22 @@ REHEARSAL = "rehearsal"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
-    """A local file that is uploaded before the items that use it are created."""
+    """A local file that is uploaded before the items that use it are submitted."""
 
     path: Path
-    sha256: str  # 64 hex digits, of the content
+    sha256: str  # of the content, 64 hex digits
 
 
 @dataclass(slots=True, kw_only=True)  # not frozen: that costs 2 µs an item, there are many
 class ItemSpec:
-    """One item as the manifest describes it, fully rendered and checked; nobody changes it.
+    """One item as the manifest describes it, rendered and validated; never changed.
 
-    `key` is the identity: 32 hex digits of a SHA-256 over what would be sent (provider, workflow,
-    params with input files replaced by their content's hash, n), never the position.
-    `name` is the file name without extension that the item's file gets in the output folder.
-    `params` is what is sent, except that uploaded files stand as `UPLOAD_MARK` + sha256.
-    `variables` are the template variables that tell this item from its siblings (matrix values by
-    their id), for the report. `source` is where it stands in the input, as "file:line".
+    `key` is the identity: 32 hex digits of a SHA-256 of what would be sent (provider, workflow,
+    params with input files replaced by their content's hash, repeat number), never the position.
+    `name` is the name of the item's file in the output folder, without extension.
+    `params` is what is sent, with `UPLOAD_MARK` + SHA-256 in place of uploaded files.
+    `variables` are the template variables that distinguish this item from others (ids of matrix
+    values), for the report. `source` is its place in the input, as "file:line".
     """
 
     key: str
@@ -50,10 +50,10 @@ class ItemSpec:
 
 @dataclass(slots=True, kw_only=True)
 class InFlight:
-    """A paid task on its way: what the pollers and fetchers carry. Kept small, there are many.
+    """A paid task that is not finished. Kept small, because there are many.
 
-    `submitted_at` is wall-clock seconds since the epoch; `since` is the loop's monotonic clock at
-    that moment, or, for a task of an earlier run, when this one took it over.
+    `submitted_at` is in seconds since the epoch. `since` is the same time on the event loop's
+    clock; for a task of an earlier run, the time when this run resumed it.
     """
 
     key: str
@@ -68,18 +68,18 @@ class InFlight:
 
 
 class TaskState(StrEnum):
-    """The service's word for a task, made neutral."""
+    """The status of a task, in terms that every provider maps its own to."""
 
     PENDING = "pending"
     RUNNING = "running"
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELED = "canceled"
-    UNKNOWN_WORD = "unknown_word"  #: a word we do not know: still running, as far as we can tell
+    UNKNOWN_WORD = "unknown_word"  #: not in the list of known statuses; assumed to be running
 
     @property
     def final(self) -> bool:
-        """Say whether the service will not change this state any more."""
+        """Return whether the service will not change this status any more."""
         return self in _FINAL
 
 
@@ -88,7 +88,7 @@ _FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskReport:
-    """One answer to a status request: `progress` is 0..1 or None, `word` what the service said."""
+    """The response to one poll: `progress` is 0..1 or None, `word` the service's own status."""
 
     state: TaskState
     progress: float | None = None

@@ -132,7 +132,7 @@ class Downloader:
         return decision, delay
 
     def _paused_too_long(self) -> bool:
-        """Return whether downloads have only been told to wait for longer than a task may take."""
+        """Return whether all downloads have been limited for longer than a task may take."""
         now = self._clock.monotonic()
         if self._paused_since is None:
             self._paused_since = now

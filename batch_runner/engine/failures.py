@@ -95,7 +95,7 @@ class FailureHandler:
             self._control.stop_submitting(stop)
 
     def _pause(self, error: ApiError, call: Call, delay: float) -> None:
-        """Let everybody wait; of a submission the limiter is told, a download waits alone."""
+        """Pause everybody; submissions pause through the rate limiter, downloads by themselves."""
         if call is Call.QUERY:
             self._pause_queries(error)
         elif call is Call.UPLOAD:

@@ -15,13 +15,13 @@ from batch_runner.media import EXTENSIONS, GIF, JPEG, MP4, PNG, WEBP, MediaType,
 KINDS = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP, "GIF": GIF}
 
 
-def a_picture(form: str, size: int = 16, **options: Any) -> bytes:
+def image_bytes(form: str, size: int = 16, **options: Any) -> bytes:
     file = io.BytesIO()
     Image.radial_gradient("L").resize((size, size)).convert("RGB").save(file, form, **options)
     return file.getvalue()
 
 
-def a_moving_picture(form: str, **options: Any) -> bytes:
+def animated_image(form: str, **options: Any) -> bytes:
     """Return three frames of noise, in which every byte stands somewhere."""
     first, *others = [Image.effect_noise((32, 32), spread) for spread in (20, 60, 100)]
     file = io.BytesIO()
@@ -43,20 +43,20 @@ def chunk(kind: bytes, content: bytes = b"") -> bytes:
 
 
 def a_jpeg_with_thumbnails() -> bytes:
-    """Return a picture with another one in its APP1 and APP2, as cameras write them."""
-    picture, small = a_picture("JPEG", size=64), a_picture("JPEG")
+    """Return a image with another one in its APP1 and APP2, as cameras write them."""
+    image, small = image_bytes("JPEG", size=64), image_bytes("JPEG")
     labels = segment(0xE1, b"Exif\0\0" + small) + segment(0xE2, b"MPF\0" + small)
-    return picture[:2] + labels + picture[2:]
+    return image[:2] + labels + image[2:]
 
 
 def a_jpeg_with_fill_bytes() -> bytes:
-    picture = a_picture("JPEG")
-    scan = picture.index(b"\xff\xda")
-    return picture[:scan] + b"\xff\xff" + picture[scan:-2] + b"\xff" + picture[-2:]
+    image = image_bytes("JPEG")
+    scan = image.index(b"\xff\xda")
+    return image[:scan] + b"\xff\xff" + image[scan:-2] + b"\xff" + image[-2:]
 
 
 def a_webp_without_padding() -> bytes:
-    """Return a picture of an odd number of bytes whose RIFF size leaves the padding out."""
+    """Return a image of an odd number of bytes whose RIFF size leaves the padding out."""
     content = b"VP8L" + (5).to_bytes(4, "little") + b"\x2f\0\0\0\0"
     return b"RIFF" + (4 + len(content)).to_bytes(4, "little") + b"WEBP" + content
 
@@ -69,19 +69,19 @@ A_LONG_BOX = (1).to_bytes(4) + b"mdat" + (22).to_bytes(8) + b"frames"
 
 #: Files as programs write them, and what they are. Each ends where its structure does.
 COMPLETE = {
-    "png": (PNG, a_picture("PNG")),
-    "apng": (PNG, a_moving_picture("PNG")),
-    "jpeg": (JPEG, a_picture("JPEG")),
-    "noisy-jpeg": (JPEG, a_picture("JPEG", size=64, quality=100)),
-    "progressive-jpeg": (JPEG, a_picture("JPEG", size=64, progressive=True)),
-    "jpeg-with-restart-markers": (JPEG, a_picture("JPEG", size=64, restart_marker_blocks=1)),
+    "png": (PNG, image_bytes("PNG")),
+    "apng": (PNG, animated_image("PNG")),
+    "jpeg": (JPEG, image_bytes("JPEG")),
+    "noisy-jpeg": (JPEG, image_bytes("JPEG", size=64, quality=100)),
+    "progressive-jpeg": (JPEG, image_bytes("JPEG", size=64, progressive=True)),
+    "jpeg-with-restart-markers": (JPEG, image_bytes("JPEG", size=64, restart_marker_blocks=1)),
     "jpeg-with-thumbnails": (JPEG, a_jpeg_with_thumbnails()),
     "jpeg-with-fill-bytes": (JPEG, a_jpeg_with_fill_bytes()),
-    "gif": (GIF, a_picture("GIF")),
-    "moving-gif": (GIF, a_moving_picture("GIF", comment=b"a ; in words;")),
-    "webp": (WEBP, a_picture("WEBP")),
-    "lossless-webp": (WEBP, a_picture("WEBP", lossless=True)),
-    "moving-webp": (WEBP, a_moving_picture("WEBP")),
+    "gif": (GIF, image_bytes("GIF")),
+    "moving-gif": (GIF, animated_image("GIF", comment=b"a ; in words;")),
+    "webp": (WEBP, image_bytes("WEBP")),
+    "lossless-webp": (WEBP, image_bytes("WEBP", lossless=True)),
+    "moving-webp": (WEBP, animated_image("WEBP")),
     "webp-without-padding": (WEBP, a_webp_without_padding()),
     "video": (MP4, A_VIDEO),
     "streamed-video": (MP4, A_STREAMED_VIDEO),
@@ -101,8 +101,8 @@ def test_file_cut_off_anywhere_is_incomplete(kind: MediaType, data: bytes) -> No
 @given(label=st.binary(max_size=100))
 @example(label=b"\0" * 40)
 @example(label=b'AIGC{"Label":"1"}')
-@example(label=a_picture("PNG"))
-@example(label=a_picture("JPEG")[:-9])
+@example(label=image_bytes("PNG"))
+@example(label=image_bytes("JPEG")[:-9])
 def test_bytes_after_the_end_keep_a_file_complete(
     kind: MediaType, data: bytes, label: bytes
 ) -> None:
@@ -111,7 +111,7 @@ def test_bytes_after_the_end_keep_a_file_complete(
 
 @pytest.mark.parametrize("form", KINDS)
 def test_complete_image_has_its_type(form: str) -> None:
-    assert check(a_picture(form)) is KINDS[form]
+    assert check(image_bytes(form)) is KINDS[form]
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,11 @@ def test_complete_image_has_its_type(form: str) -> None:
     ],
 )
 def test_other_encodings_of_a_type_are_complete(form: str, options: dict[str, Any]) -> None:
-    assert check(a_picture(form, **options)) is KINDS[form]
+    assert check(image_bytes(form, **options)) is KINDS[form]
 
 
 def test_memoryview_is_accepted() -> None:
-    assert check(memoryview(a_picture("PNG"))) is PNG
+    assert check(memoryview(image_bytes("PNG"))) is PNG
 
 
 FRAGMENT = box(b"moof", b"index") + box(b"mdat", b"frames")
@@ -168,10 +168,10 @@ def test_label_after_fragments_needs_a_known_length() -> None:
 
 
 def test_png_with_a_flipped_bit_is_rejected() -> None:
-    whole = a_picture("PNG", size=4)
+    data = image_bytes("PNG", size=4)
 
-    for place in range(len(whole) * 8):
-        flipped = bytearray(whole)
+    for place in range(len(data) * 8):
+        flipped = bytearray(data)
         flipped[place // 8] ^= 1 << place % 8
         assert not is_accepted(bytes(flipped)), f"bit {place} flipped and nobody saw it"
 
@@ -201,13 +201,13 @@ def test_unknown_type_is_rejected(data: bytes) -> None:
             b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)) + chunk(b"IEND"),
             id="png-without-pixels",
         ),
-        pytest.param(b"GIF89a" + bytes(7) + b";", id="gif-without-a-picture"),
+        pytest.param(b"GIF89a" + bytes(7) + b";", id="gif-without-a-image"),
         pytest.param(b"\xff\xd8\xff\xd9", id="only-a-jpeg-head-and-end"),
         pytest.param(b"GIF89a;", id="only-a-gif-head-and-end"),
         pytest.param(b"RIFF\x04\0\0\0WEBP", id="only-a-webp-head"),
         pytest.param(box(b"ftyp", b"isom") + box(b"mdat", b"frames"), id="video-without-index"),
         pytest.param(box(b"ftyp", b"isom") + box(b"moov"), id="video-without-frames"),
-        pytest.param(b"RIFF\x0c\0\0\0WEBPEXIF" + bytes(4), id="webp-without-a-picture"),
+        pytest.param(b"RIFF\x0c\0\0\0WEBPEXIF" + bytes(4), id="webp-without-a-image"),
         pytest.param(b"RIFF\x10\0\0\0WEBPVP8 \x20" + bytes(40), id="webp-smaller-than-its-chunk"),
         pytest.param(box(b"ftyp", b"isom") + bytes(16), id="video-with-an-endless-box-of-zeros"),
         pytest.param(box(b"ftyp", b"isom") + b"\0\0\0\x02moov", id="video-with-a-box-too-small"),

@@ -16,6 +16,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 
 from batch_runner.engine.admission import LONGEST_WAIT, Admission, Ticket
 from batch_runner.engine.context import Run
@@ -59,18 +60,20 @@ class Producer:
             async with anyio.create_task_group() as submissions:
                 with self._control.cancel_on_stop():
                     async for item in self._pending_items():
-                        async with self._admission.ticket() as ticket:
-                            if item.inputs:
-                                await self._admission.wait_before_upload(item)
-                            params = await self._uploader.resolve_params(item)
-                            if params is not None:
-                                await self._admission.wait_for_admission(item, ticket)
-                                submissions.start_soon(
-                                    self._submit_item, item, params, ticket.hand_over()
-                                )
+                        await self._start_submission(item, submissions)
         finally:
             self._scheduler.close()
             self._control.submissions_finished()
+
+    async def _start_submission(self, item: PendingItem, submissions: TaskGroup) -> None:
+        """Wait until the item may be submitted, and leave the rest to a coroutine of its own."""
+        async with self._admission.ticket() as ticket:
+            if item.inputs:
+                await self._admission.wait_before_upload(item)
+            params = await self._uploader.resolve_params(item)
+            if params is not None:
+                await self._admission.wait_for_admission(item, ticket)
+                submissions.start_soon(self._submit_item, item, params, ticket.hand_over())
 
     async def _pending_items(self) -> AsyncIterator[PendingItem]:
         """Yield the pending items in order, then those that get another attempt by policy."""

@@ -63,12 +63,13 @@ def build_run(
         gate=gate,
         scheduler=PollScheduler(
             settings.polling,
-            limits.poll_rate,
-            gate=gate,
+            LocalRateLimiter(
+                limits.poll_rate, gate=gate, clock=clock.monotonic, random=clock.random
+            ),
             clock=clock.monotonic,
             random=clock.random,
             learned=job.journal.learned(),
-            behind=functools.partial(queue_pressure, state, limits.max_submissions),
+            queue_pressure=functools.partial(queue_pressure, state, limits.max_submissions),
         ),
         files=FolderStore(
             job.folder,

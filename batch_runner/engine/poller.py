@@ -81,7 +81,7 @@ class Poller:
         elif self._takes_too_long(task):
             self._abandon_for_this_run(task)
         else:
-            self._scheduler.missed(task, max(delay, self._shortest))
+            self._scheduler.report_poll_failed(task, max(delay, self._shortest))
 
     def _unknown_for_too_long(self, task: InFlight) -> bool:
         now = self._clock.monotonic()
@@ -102,13 +102,13 @@ class Poller:
         self._in_flight.release()
 
     def _task_completed(self, task: InFlight) -> None:
-        self._scheduler.finished(task)
+        self._scheduler.report_completed(task)
         self._recorder.record_later(Change(key=task.key, event=Event.TASK_COMPLETED))
         self._in_flight.release()
 
     async def _task_failed(self, task: InFlight, report: TaskReport) -> None:
         """Record the failure, and let the item be submitted again if its attempts allow it."""
-        self._scheduler.finished(task)
+        self._scheduler.report_completed(task)
         detail = f": {report.message}" if report.message else ""
         message = f"the service says {report.word}{detail}"
         reason = f"service-{report.state.value}"
@@ -139,7 +139,7 @@ class Poller:
         if self._takes_too_long(task):
             self._abandon_for_this_run(task)
         else:
-            self._scheduler.running(task, report)
+            self._scheduler.report_running(task, report)
 
     def _abandon_for_this_run(self, task: InFlight) -> None:
         """Stop polling in this run: the task is paid, so the next run continues."""

@@ -1,20 +1,8 @@
-"""In what order a service finishes, and so how far down the line it is worth asking.
+"""How many tasks of a workflow the service works on at once (see THEORY.md, "Queues").
 
-A service with a few workers takes tasks roughly in the order they came: a task far behind the
-newest finished one has not been started. `RankedTasks` keeps the unfinished tasks of one workflow
-in order of submission and knows each one's rank (how many before it are unfinished) in O(log n), by
-a Fenwick tree over submission numbers. `ConcurrencyEstimator` learns from what ends, and when, how
-many of the line are in work at once. The two together are the frontier: whoever stands within the
-width has its turn; the others wait.
-
-A service that works out of order finishes tasks of any rank; then the width grows to the whole
-line, and everybody has their turn from the first moment. The width errs on the large side: twice
-too wide costs a tenth, too narrow costs delay. Worse, where nobody queues at the service they then
-queue for our looks, end in order, and make the width true. So when the first look at whoever has
-just had their turn keeps finding an end, one who still waits is looked at now and then; if that one
-has ended as well, the next is looked at at once, and the width grows until one is found going. A
-poll limit that binds makes ranks look larger than they are, never smaller; so they bound the widths
-that are tried, and do not choose among them.
+`RankedTasks` keeps the unfinished tasks of one workflow in order of submission and knows the rank
+of each. `ConcurrencyEstimator` learns from completed tasks how many at the head of that order are
+being worked on.
 """
 
 from __future__ import annotations
@@ -26,37 +14,43 @@ from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-_FEWEST, _FEWEST_AGAIN = 8, 60  # finishes before the width says anything, and after a change
-_REMEMBERED = 250  # finishes
-_MOST_LEFT = 5000  # departures remembered
-_WIDEST = 2000  # of the widths that are tried
-_FACTOR = 4  # times the rank below which four of five finish: the widest worth trying
-_HOPELESS = 3.0  # times the least cost, where trying narrower ones ends
-_EARLY = 1.3  # how much dearer it is to find what ended before its turn
-_BETTER = 0.95  # a width is left only for one that costs less than this part
-_SLIGHT = 0.02  # times the quickest task: a gain for which no queue is assumed where none was
+_FIRST_ESTIMATE, _FIRST_AFTER_RESET = 8, 60  # completions until the first estimate
+_MAX_COMPLETIONS = 250  # remembered
+_MAX_DEPARTURES = 5000  # remembered
+_MAX_CANDIDATE = 2000  # largest concurrency that is tried
+_CANDIDATE_FACTOR = 4  # largest candidate: this times the 80th percentile of completed ranks
+_HOPELESS = 3.0  # candidates end where one costs this times the least cost
+_EARLY = 1.3  # factor on the cost of tasks that ended before their estimated service start
+_BETTER = 0.95  # the estimate changes only for one that costs less than this part
+# Part of the shortest duration: for a gain below it, no queue is assumed where none was. Tasks
+# that are all alike cost next to nothing under any concurrency.
+_NEGLIGIBLE_GAIN = 0.02
 
 
 class RankedTasks(Generic[T]):
-    """Unfinished tasks in order of submission, numbered from 0."""
+    """The unfinished tasks in order of submission, numbered from 0.
+
+    A task's rank is the number of unfinished tasks before it. A Fenwick tree over the numbers
+    finds it in O(log n).
+    """
 
     def __init__(self) -> None:
-        self._first = 0  # number of the slot 0
+        self._first = 0  # number of the task in slot 0
         self._slots: list[T | None] = []
-        self._tree: list[int] = [0]  # Fenwick: 1-based counts of taken slots
+        self._tree: list[int] = [0]  # Fenwick: 1-based counts of occupied slots
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def append(self, task: T) -> int:
-        """Put a task at the end and return its number."""
+        """Add a task at the end and return its number."""
         if len(self._slots) >= 1024 and self._count < len(self._slots) // 2:
             self._drop_finished_head()
         self._slots.append(task)
         position = len(self._slots)
         covered, start = 1, position & (position - 1)
-        # A new node of a Fenwick tree covers the slots from `start` on that end at it.
+        # A new node of a Fenwick tree covers the slots after `start` up to its own.
         child = position - 1
         while child > start:
             covered += self._tree[child]
@@ -66,9 +60,9 @@ class RankedTasks(Generic[T]):
         return self._first + position - 1
 
     def remove(self, number: int) -> int:
-        """Take a task out and return the rank it had: how many before it are unfinished."""
+        """Remove a task and return the rank it had."""
         position = number - self._first + 1
-        rank = self._before(position - 1)
+        rank = self._occupied_before(position - 1)
         self._slots[position - 1] = None
         self._count -= 1
         while position < len(self._tree):
@@ -77,25 +71,25 @@ class RankedTasks(Generic[T]):
         return rank
 
     def number_at(self, rank: int) -> int:
-        """Return the number of the task of that rank; of none, one past the last number."""
+        """Return the number of the task with that rank; one past the last number if none has it."""
         if rank >= self._count:
             return self._first + len(self._slots)
-        position, left = 0, rank
+        position, remaining = 0, rank
         step = 1 << (len(self._tree).bit_length() - 1)
         while step:
             further = position + step
-            if further < len(self._tree) and self._tree[further] <= left:
-                position, left = further, left - self._tree[further]
+            if further < len(self._tree) and self._tree[further] <= remaining:
+                position, remaining = further, remaining - self._tree[further]
             step >>= 1
         return self._first + position
 
     def between(self, start: int, end: int) -> Iterator[T]:
-        """Yield the unfinished tasks numbered from `start` up to and without `end`."""
+        """Yield the unfinished tasks with numbers from `start` to `end`, `end` excluded."""
         for task in self._slots[max(0, start - self._first) : max(0, end - self._first)]:
             if task is not None:
                 yield task
 
-    def _before(self, position: int) -> int:
+    def _occupied_before(self, position: int) -> int:
         count = 0
         while position:
             count += self._tree[position]
@@ -103,7 +97,7 @@ class RankedTasks(Generic[T]):
         return count
 
     def _drop_finished_head(self) -> None:
-        """Forget the finished slots at the head, so that a long night stays small."""
+        """Remove the empty slots at the head, so that memory stays proportional to what is left."""
         head = self.number_at(0) - self._first
         if head < len(self._slots) // 4:
             return
@@ -112,132 +106,144 @@ class RankedTasks(Generic[T]):
         self._tree = [0] * (len(self._slots) + 1)
         for position, task in enumerate(self._slots, start=1):
             self._tree[position] += task is not None
-            above = position + (position & -position)
-            if above < len(self._tree):
-                self._tree[above] += self._tree[position]
+            parent = position + (position & -position)
+            if parent < len(self._tree):
+                self._tree[parent] += self._tree[position]
 
 
 class Completion(NamedTuple):
-    """One task that was found finished: going at `looked`, ended at `found`."""
+    """A completed task: still running at `last_running_at`, completed at `found_at`."""
 
     number: int
     since: float
-    looked: float
-    found: float
+    last_running_at: float
+    found_at: float
 
 
 class ConcurrencyEstimator:
-    """How many tasks at the head of the line are in work at once, learned from what finishes.
+    """Learns how many tasks at the head of the order of submission are being worked on.
 
-    Of several widths that one is taken under which the looks would cost least, had it been so all
-    along: A² ÷ 2 for the times from turn to end, with what ended before its turn counted by its
-    age. Where nothing queues that is the whole line.
+    Of several candidates it takes the one under which the polls of the known completions would
+    have cost least. Where nothing queues, that is every task.
     """
 
     def __init__(self) -> None:
-        self.value: int | None = None  #: None while everybody counts as in work
-        self.ends: deque[Completion] = deque(maxlen=_REMEMBERED)
-        self._left: deque[float] = deque(maxlen=_MOST_LEFT)  # when the line became shorter
-        self._left_before = 0  # how often before the first of these
-        self._noted = 0
-        self._ranks: deque[int] = deque(maxlen=_REMEMBERED)
-        self._due = _FEWEST  # finishes noted until the next decision
-        self._quickest = math.inf  # seconds from a submission to the sighting of the end
+        self.value: int | None = None  #: None: every task counts as being worked on
+        self.completions: deque[Completion] = deque(maxlen=_MAX_COMPLETIONS)
+        self._departures: deque[float] = deque(maxlen=_MAX_DEPARTURES)  # moments
+        self._departures_dropped = 0  # how many came before the first of these
+        self._completed = 0
+        self._ranks: deque[int] = deque(maxlen=_MAX_COMPLETIONS)
+        self._estimate_at = _FIRST_ESTIMATE  # completions until the next estimate
+        self._shortest = math.inf  # seconds from a submission to the poll that found the end
 
-    def left(self, now: float) -> None:
-        """Note that a task left the line, for whatever reason."""
-        if len(self._left) == _MOST_LEFT:
-            self._left_before += 1
-        self._left.append(now)
+    def record_departure(self, now: float) -> None:
+        """Record that a task is no longer waited for, completed or not."""
+        if len(self._departures) == _MAX_DEPARTURES:
+            self._departures_dropped += 1
+        self._departures.append(now)
 
-    def note(self, end: Completion, rank: int, length: int) -> bool:
-        """Note a finish, its rank, and how long the line is; return whether the width has moved."""
-        self.ends.append(end)
-        self._quickest = min(self._quickest, end.found - end.since)
-        self._noted += 1
+    def record_completion(self, completion: Completion, rank: int, unfinished: int) -> bool:
+        """Record a completed task and its rank; return whether the estimate has changed.
+
+        `unfinished` is the number of tasks that are left.
+        """
+        self.completions.append(completion)
+        self._shortest = min(self._shortest, completion.found_at - completion.since)
+        self._completed += 1
         self._ranks.append(rank)
-        if self._noted < self._due:
+        if self._completed < self._estimate_at:
             return False
-        self._due = self._noted + max(1, min(self._noted // 4, _REMEMBERED * 4))
-        return self._settle(length)
+        self._estimate_at = self._completed + max(
+            1, min(self._completed // 4, _MAX_COMPLETIONS * 4)
+        )
+        return self._estimate(unfinished)
 
-    def forget(self) -> None:
-        """Forget what was learned: the service has changed."""
-        self.ends.clear()
+    def reset(self) -> None:
+        """Forget everything learned, after the service has changed."""
+        self.completions.clear()
         self._ranks.clear()
-        self.value, self._noted, self._due, self._quickest = None, 0, _FEWEST_AGAIN, math.inf
+        self.value, self._completed, self._shortest = None, 0, math.inf
+        self._estimate_at = _FIRST_AFTER_RESET
 
-    def widen(self) -> None:
-        """Take half as many again to be in work."""
+    def increase(self) -> None:
+        """Raise the estimate by half."""
         if self.value is not None:
             self.value += 1 + self.value // 2
 
-    def inherit(self, value: int | None) -> None:
-        """Begin with what an earlier run found; judge it later than a width found just now."""
-        self.value, self._due = value, 3 * _FEWEST
+    def restore(self, value: int | None) -> None:
+        """Begin with the estimate of an earlier run, and keep it longer than a new one."""
+        self.value, self._estimate_at = value, 3 * _FIRST_ESTIMATE
 
-    def turn(self, number: int, since: float) -> float | None:
-        """Return when the turn of a task came under the present width, None while it waits."""
+    def service_start(self, number: int, since: float) -> float | None:
+        """Return when the service started on a task, by the estimate; None if it has not."""
         if self.value is None or number < self.value:
             return since
-        index = number - self.value - self._left_before
-        return max(since, self._left[max(0, index)]) if index < len(self._left) else None
+        index = number - self.value - self._departures_dropped
+        if index >= len(self._departures):
+            return None
+        return max(since, self._departures[max(0, index)])
 
-    def _settle(self, length: int) -> bool:
-        widths: list[int | None] = []
+    def _estimate(self, unfinished: int) -> bool:
+        candidates: list[int | None] = []
         costs: list[float] = []
-        usual = sorted(self._ranks)[len(self._ranks) * 4 // 5]
-        left = list(self._left)
-        width = widest = min(_FACTOR * (usual + 1), _WIDEST)
-        while width > 0 and (not costs or costs[-1] < min(costs) * _HOPELESS):
-            widths.append(width)
-            costs.append(self._cost(width, left))
-            width = width * 4 // 5
-        if widest >= length:
-            widths.append(None)
-            costs.append(self._cost(None, left))
-        enough = min(costs) / _BETTER
-        if self.value is None:  # tasks that are alike cost next to nothing under any width
-            enough += _SLIGHT * self._quickest
-        if self._cost(self.value, left) <= enough:
+        usual_rank = sorted(self._ranks)[len(self._ranks) * 4 // 5]
+        departures = list(self._departures)
+        candidate = largest = min(_CANDIDATE_FACTOR * (usual_rank + 1), _MAX_CANDIDATE)
+        while candidate > 0 and (not costs or costs[-1] < min(costs) * _HOPELESS):
+            candidates.append(candidate)
+            costs.append(self._cost(candidate, departures))
+            candidate = candidate * 4 // 5
+        if largest >= unfinished:
+            candidates.append(None)
+            costs.append(self._cost(None, departures))
+        acceptable = min(costs) / _BETTER
+        if self.value is None:
+            acceptable += _NEGLIGIBLE_GAIN * self._shortest
+        if self._cost(self.value, departures) <= acceptable:
             return False
-        # The widest of those that are about as good: too wide costs less than too narrow.
-        self.value = next(w for w, cost in zip(widths, costs, strict=True) if cost <= enough)
+        # The largest acceptable one: too large costs less than too small.
+        self.value = next(
+            c for c, cost in zip(candidates, costs, strict=True) if cost <= acceptable
+        )
         return True
 
-    def _cost(self, width: int | None, left: list[float]) -> float:
-        """Return polls × delay of the ends known, were this the width; `left` is `_left`."""
-        in_turn, early = [], []
-        known, before = len(left), (width or 0) + self._left_before
-        for number, since, looked, found in self.ends:
-            ended, turn = (looked + found) / 2, since
-            if width is not None and number >= width:
+    def _cost(self, concurrency: int | None, departures: list[float]) -> float:
+        """Return polls × delay of the known completions under that concurrency.
+
+        `departures` is a list copy of `_departures`: indexing a deque is slow.
+        """
+        started, early = [], []
+        known, before = len(departures), (concurrency or 0) + self._departures_dropped
+        for number, since, last_running_at, found_at in self.completions:
+            end, start = (last_running_at + found_at) / 2, since
+            if concurrency is not None and number >= concurrency:
                 index = number - before
-                turn = left[index if index > 0 else 0] if index < known else math.inf
-                turn = since if turn < since else turn
-            if turn <= ended:
-                in_turn.append(ended - turn)
+                start = departures[index if index > 0 else 0] if index < known else math.inf
+                start = since if start < since else start
+            if start <= end:
+                started.append(end - start)
             else:
-                early.append(ended - since)
-        share = len(in_turn) / len(self.ends)
-        surprise = _EARLY * math.sqrt(1 - share) * _area(early) if early else 0.0
-        return (share * _area(in_turn, dying=True) + surprise) ** 2 / 2
+                early.append(end - since)
+        share = len(started) / len(self.completions)
+        surprise = _EARLY * math.sqrt(1 - share) * _root_area(early) if early else 0.0
+        return (share * _root_area(started, dying=True) + surprise) ** 2 / 2
 
 
-def _area(times: list[float], *, dying: bool = False) -> float:
-    """Return ∫√(f·S) of the density f the times were drawn from, by the gaps between them.
+def _root_area(durations: list[float], *, dying: bool = False) -> float:
+    """Return ∫√(f·S) for the density f of the durations, estimated from the gaps between them.
 
-    S is their survival when `dying`, else 1. Of many gaps, some eighty are enough.
+    S is their survival function if `dying`, else 1. Of many gaps, about eighty are used.
     """
-    times = [0.0, *sorted(times)]
-    count = len(times)
+    durations = [0.0, *sorted(durations)]
+    count = len(durations)
     apart = max(1, math.isqrt(count - 1))
     if count <= apart:
         return 0.0
     step = 1 + count // 80
-    gaps = [b - a for a, b in zip(times[::step], times[apart::step], strict=False)]
+    gaps = [b - a for a, b in zip(durations[::step], durations[apart::step], strict=False)]
     if dying:
-        first = count - apart / 2  # how many are left at the middle of the first gap
+        first = count - apart / 2  # how many are left in the middle of the first gap
         gaps = [gap * (first - i * step) / count for i, gap in enumerate(gaps)]
     scale = count / apart
     return sum(map(math.sqrt, gaps)) * math.sqrt(scale) / len(gaps)

@@ -1,18 +1,4 @@
-"""How long things take, learned from looks that never see the moment itself.
-
-A look finds a task still going or finished: the end lies somewhere between two looks, and for what
-is in flight it has not come yet. So the learner keeps, for each stretch of a clock, two sums: how
-often something ended there (`ends`) and how often it was there to end (`at risk`). Their ratio is
-the hazard, from which everything else follows. A task seen going adds to `at risk` up to that
-look: what is unfinished counts from the first day. A finish between two looks is shared out over
-the stretches between them as the present hazard says (the E step of EM, one observation at a
-time); counting it at either end instead would feed the learner its own looks, and its durations
-would ratchet upwards.
-
-The stretches are geometric, 6 % each as a rule, so one table serves seconds and hours. Old
-observations fade, so a service that has changed is learned anew. Before anything is known the
-hazard is that of a scale-free guess, k ÷ t: what has taken a minute may well take another.
-"""
+"""The hazard of a duration, learned from polls that bracket the end (see THEORY.md, "Hazard")."""
 
 from __future__ import annotations
 
@@ -22,24 +8,25 @@ from collections.abc import Mapping
 from itertools import accumulate, pairwise
 from typing import Any
 
-_GRAIN = 0.06  # width of one stretch, as a part of the time it begins at
-_MEMORY = 400.0  # finishes after which an observation counts 1/e
-_GROWTH = math.exp(1 / _MEMORY)  # of an observation's weight over the one before
-_KERNEL = (0.06, 0.24, 0.4)  # of the next but one stretch, the next, this one, when smoothing
-_FRESH = 0.15  # part of the observations that is worth new tables
-_QUIET = 0.0001  # part of the ends between two looks that may be taken for none
-_MOST_GONE = 15.0  # cumulated hazard, beyond which hardly anybody is left
-_FEW_LEFT, _STEPS = 0.05, 8  # part still going that one look will do for; moments that are tried
-_INHERITED = 100  # finishes that all earlier runs together weigh, at most
+_BIN_WIDTH = 0.06  # of a bin, as a part of the time at which it begins
+_MEMORY = 400.0  # completions after which an observation counts 1/e
+_GROWTH = math.exp(1 / _MEMORY)  # of the weight from one completion to the next
+_KERNEL = (0.06, 0.24, 0.4)  # smoothing: weight of the bin after next, of the next, of this one
+_REBUILD_AFTER = 0.15  # part of the observations after which the tables are rebuilt
+_NEGLIGIBLE = 0.0001  # part of the completions between two polls that is taken for none
+_MAX_CUMULATIVE = 15.0  # cumulative hazard beyond which next to nothing is still running
+_FEW_LEFT = 0.05  # part still running that needs no second poll
+_PEAK_STEPS = 8  # moments tried for a poll after a narrow peak
+_MAX_RESTORED = 100  # completions that all earlier runs together count, at most
 
 
 class HazardModel:
-    """The hazard of one kind of duration, over a clock that runs from 0 to `longest`.
+    """The hazard of one kind of duration, over times from 0 to `longest` seconds.
 
-    All that is under `shortest` is one stretch, then each is longer by `grain` than the one before.
-    `guess` is k of the hazard k ÷ t believed before anything is seen, `trust` how many tasks in
-    each stretch it takes to outweigh it. `pooled` believes instead, where a stretch has little to
-    say, what all stretches together say: for clocks on which next to nothing ends.
+    The time axis is cut into bins: one up to `shortest`, then each wider than the one before by
+    `bin_width`. `prior` is k of the hazard k ÷ t assumed before anything is observed, and
+    `prior_weight` the number of tasks in a bin that it counts as. With `pooled`, a bin with few
+    observations takes the mean hazard of all bins instead, for durations that seldom end.
     """
 
     def __init__(
@@ -47,236 +34,251 @@ class HazardModel:
         *,
         shortest: float = 0.25,
         longest: float = 200_000.0,
-        grain: float = _GRAIN,
-        guess: float = 1.0,
-        trust: float = 0.2,
+        bin_width: float = _BIN_WIDTH,
+        prior: float = 1.0,
+        prior_weight: float = 0.2,
         pooled: bool = False,
     ) -> None:
-        self._grain = math.log1p(grain)
-        count = math.ceil(math.log(longest / shortest) / self._grain)
-        self._edges = [0.0] + [shortest * math.exp(self._grain * i) for i in range(count)]
-        past = shortest * math.exp(self._grain * count)
-        self._widths = [b - a for a, b in pairwise([*self._edges, past])]
-        self._guess = guess
-        self._trust = trust
+        self._log_width = math.log1p(bin_width)
+        count = math.ceil(math.log(longest / shortest) / self._log_width)
+        self._edges = [0.0] + [shortest * math.exp(self._log_width * i) for i in range(count)]
+        end = shortest * math.exp(self._log_width * count)
+        self._widths = [b - a for a, b in pairwise([*self._edges, end])]
+        self._prior = prior
+        self._prior_weight = prior_weight
         self._pooled = pooled
-        self._ends = [0.0] * len(self._edges)
+        self._completed = [0.0] * len(self._edges)  # of each bin
         self._at_risk = [0.0] * len(self._edges)
-        self._entered = [0.0] * len(self._edges)  # what is still to be added from here on
-        self._weight = 1.0  # of the next observation; grows, which makes old ones fade
-        self.seen = 0  #: finishes observed
-        self._news, self._enough = 1, 1.0  # observations since the tables were built, and wanted
-        self._hazard: list[float] = []  # of each stretch, a second
-        self._gone: list[float] = []  # cumulated hazard at each edge
-        self._alive: list[float] = []  # survival at each edge
-        self._lived: list[float] = []  # its integral up to each edge
-        self._quantiles: dict[float, float] = {}  # asked for since the tables were built
+        self._covering = [0.0] * len(self._edges)  # to be added to `_at_risk` from this bin on
+        self._weight = 1.0  # of the next observation; it grows, which makes old ones fade
+        self.completions = 0  #: observed
+        self._unused = 1  # observations since the tables were built
+        self._rebuild_at = 1.0  # the number of them that rebuilds the tables
+        self._hazard: list[float] = []  # of each bin, per second
+        self._cumulative: list[float] = []  # cumulative hazard at each edge
+        self._survival: list[float] = []  # at each edge
+        self._survival_integral: list[float] = []  # up to each edge
+        self._quantiles: dict[float, float] = {}  # computed since the tables were built
 
-    def survived(self, start: float, end: float) -> float:
-        """Note a task that was going at `start` and still at `end`.
+    def observe_running(self, start: float, end: float) -> float:
+        """Record a task that was running at the times `start` and `end`.
 
-        Returns the hazard cumulated in between, as it was believed so far: −log of the odds.
+        Returns the hazard accumulated in between, by what was known before.
         """
         self._refresh()
-        self._news += 1
-        (first, before), (last, gone) = self._cumulated(start), self._cumulated(end)
-        self._present(first, start, last, end)
-        return gone - before
+        self._unused += 1
+        (first, before), (last, after) = self._cumulated(start), self._cumulated(end)
+        self._add_exposure(first, start, last, end)
+        return after - before
 
-    def ended(self, start: float, end: float) -> float:
-        """Note a task that was going at `start` and found finished at `end`.
+    def observe_completed(self, start: float, end: float) -> float:
+        """Record a task that was running at `start` and found completed at `end`.
 
-        Returns the hazard cumulated in between, as it was believed so far.
+        Returns the hazard accumulated in between, by what was known before.
         """
         self._refresh()
-        (first, before), (last, gone) = self._cumulated(start), self._cumulated(end)
-        alive, over = math.exp(-before), math.exp(-gone)
-        if alive <= over or before > _MOST_GONE:  # no time has passed, or nobody lasted so long
-            self._ends[last] += self._weight
+        (_, before), (last, after) = self._cumulated(start), self._cumulated(end)
+        if math.exp(-before) <= math.exp(-after) or before > _MAX_CUMULATIVE:
+            self._completed[last] += self._weight  # no time has passed, or nothing lasted so long
         else:
-            ending = before + _QUIET * min(1.0, gone - before)
-            quiet = bisect_right(self._gone, ending, first, last + 1) - 1
-            if quiet > first:  # up to here as good as nobody ends: it was there, and that is all
-                self._present(first, start, quiet, self._edges[quiet])
-                first, start, alive = quiet, self._edges[quiet], self._alive[quiet]
-            weight = self._weight / (alive - over)
-            stops = [*self._edges[first + 1 : last + 1], end]
-            lefts = [*self._alive[first + 1 : last + 1], over]
-            for stretch, (stop, left) in enumerate(zip(stops, lefts, strict=True), first):
-                part = (stop - start) / self._widths[stretch]
-                self._ends[stretch] += weight * (alive - left)
-                self._at_risk[stretch] += weight * part * ((alive + left) / 2 - over)
-                start, alive = stop, left
-        self.seen += 1
-        self._news += 1
+            self._share_completion(start, end)
+        self.completions += 1
+        self._unused += 1
         self._weight *= _GROWTH
         if self._weight > 1e12:
             self._rescale()
-        return gone - before
+        return after - before
 
-    def next_look(self, at: float, price: float, *, shortest: float = 0.0) -> float:
-        """Return the clock by which waiting since `at` has cost `price` seconds of delay.
+    def _share_completion(self, start: float, end: float) -> None:
+        """Divide a completion between `start` and `end` among their bins by the known hazard."""
+        (first, before), (last, after) = self._cumulated(start), self._cumulated(end)
+        survival, at_end = math.exp(-before), math.exp(-after)
+        begins = before + _NEGLIGIBLE * min(1.0, after - before)
+        quiet = bisect_right(self._cumulative, begins, first, last + 1) - 1
+        if quiet > first:  # next to nothing completes before this bin: the task was running
+            self._add_exposure(first, start, quiet, self._edges[quiet])
+            first, start, survival = quiet, self._edges[quiet], self._survival[quiet]
+        weight = self._weight / (survival - at_end)
+        stops = [*self._edges[first + 1 : last + 1], end]
+        survivals = [*self._survival[first + 1 : last + 1], at_end]
+        for index, (stop, remaining) in enumerate(zip(stops, survivals, strict=True), first):
+            part = (stop - start) / self._widths[index]
+            self._completed[index] += weight * (survival - remaining)
+            self._at_risk[index] += weight * part * ((survival + remaining) / 2 - at_end)
+            start, survival = stop, remaining
 
-        At each moment the task has ended unseen with some probability; its integral is the delay
-        to be expected. Where the hazard h is even, that is a spacing of √(2 · price ÷ h). Where
-        most end within `shortest`, the least spacing of two looks, it is the moment when one look
-        is most likely to do.
+    def next_poll(self, at: float, cost: float, *, shortest: float = 0.0) -> float:
+        """Return when to poll a task again that was running at `at`.
+
+        That is when the expected delay since then reaches `cost` seconds. If most tasks complete
+        within `shortest` seconds, the least interval between two polls, it is when one poll most
+        probably finds the end.
         """
         self._refresh()
-        stretch, gone = self._cumulated(at)
-        if gone > _MOST_GONE:  # nothing known so late but the hazard; and S is lost to rounding
-            return at + math.sqrt(2 * price / self._hazard[stretch])
-        due = max(self._spaced(at, stretch, price), at + shortest)
-        return self._past_the_peak(at, due, price, shortest) if shortest else due
+        index, cumulative = self._cumulated(at)
+        if cumulative > _MAX_CUMULATIVE:  # the survival is too small to compute with
+            return at + math.sqrt(2 * cost / self._hazard[index])
+        due = max(self._delay_reaches(cost, at, index), at + shortest)
+        return self._after_peak(at, due, cost, shortest) if shortest else due
 
-    def _spaced(self, at: float, stretch: int, price: float) -> float:
-        """Return when the delay to be expected since `at`, in that stretch, reaches `price`."""
-        (alive, so_far), edges, lived = self._living(at), self._edges, self._lived
-        # The delay up to an edge is ∫(1 − S(u) ÷ S(at)) du = edge − lived ÷ alive − start.
-        start = at - so_far / alive
-        low, high = stretch + 1, len(edges)
+    def _delay_reaches(self, cost: float, at: float, index: int) -> float:
+        """Return when the expected delay since `at`, which lies in bin `index`, reaches `cost`."""
+        (survival, so_far), edges = self._survival_until(at), self._edges
+        integral = self._survival_integral
+        # The delay up to an edge is ∫(1 − S(u) ÷ S(at)) du = edge − integral ÷ survival − start.
+        start = at - so_far / survival
+        low, high = index + 1, len(edges)
         while low < high:
             middle = (low + high) // 2
-            if edges[middle] - lived[middle] / alive - start < price:
+            if edges[middle] - integral[middle] / survival - start < cost:
                 low = middle + 1
             else:
                 high = middle
-        edge, ended = low - 1, 0.0
-        if edge > stretch:
-            price -= edges[edge] - lived[edge] / alive - start
-            ended = 1 - self._alive[edge] / alive
+        edge, completed = low - 1, 0.0
+        if edge > index:
+            cost -= edges[edge] - integral[edge] / survival - start
+            completed = 1 - self._survival[edge] / survival
             at = edges[edge]
-        # Delay grows by ended · t + rate · t² ÷ 2; in this form the root holds where rate is 0.
-        rate = (1 - ended) * self._hazard[edge]
-        return at + 2 * price / (ended + math.sqrt(ended * ended + 2 * rate * price))
+        # The delay grows by completed · t + rate · t² ÷ 2. This form of the root allows rate 0.
+        rate = (1 - completed) * self._hazard[edge]
+        return at + 2 * cost / (completed + math.sqrt(completed * completed + 2 * rate * cost))
 
-    def _past_the_peak(self, at: float, due: float, price: float, shortest: float) -> float:
-        """Return when, from `due` on, to look so that the next look will hardly be needed.
+    def _after_peak(self, at: float, due: float, cost: float, shortest: float) -> float:
+        """Return the moment from `due` on after which a further poll is least probably needed.
 
-        A look that comes a moment too early costs `shortest` seconds of delay. With S for survival
-        and L for its integral, a look at t and, if need be, one `shortest` later come to
-        t · S(at) + S(t) · (price + shortest) − L(t + shortest), but for a constant.
+        A poll that comes a moment too early costs `shortest` seconds of delay. With the survival S
+        and its integral L, a poll at t and, if needed, another `shortest` later cost
+        t · S(at) + S(t) · (cost + shortest) − L(t + shortest), up to a constant.
         """
-        alive, (now, _) = self._living(at)[0], self._living(due)
-        if now < _FEW_LEFT * alive or self._living(due + shortest)[0] > now / 2:
+        survival, (at_due, _) = self._survival_until(at)[0], self._survival_until(due)
+        if at_due < _FEW_LEFT * survival:
+            return due
+        if self._survival_until(due + shortest)[0] > at_due / 2:
             return due
         least, best = math.inf, due
-        for step in range(_STEPS + 1):
-            look = due + shortest * step / _STEPS
-            cost = look * alive + self._living(look)[0] * (price + shortest)
-            cost -= self._living(look + shortest)[1]
-            if cost < least:
-                least, best = cost, look
+        for step in range(_PEAK_STEPS + 1):
+            poll = due + shortest * step / _PEAK_STEPS
+            total = poll * survival + self._survival_until(poll)[0] * (cost + shortest)
+            total -= self._survival_until(poll + shortest)[1]
+            if total < least:
+                least, best = total, poll
         return best
 
-    def _living(self, at: float) -> tuple[float, float]:
-        """Return survival, and its integral, up to a moment."""
-        stretch, gone = self._cumulated(at)
-        alive = math.exp(-gone)
-        return alive, self._lived[stretch] + (self._alive[stretch] - alive) / self._hazard[stretch]
+    def _survival_until(self, at: float) -> tuple[float, float]:
+        """Return the survival at a time, and its integral up to there."""
+        index, cumulative = self._cumulated(at)
+        survival = math.exp(-cumulative)
+        since_edge = (self._survival[index] - survival) / self._hazard[index]
+        return survival, self._survival_integral[index] + since_edge
 
     def quantile(self, share: float) -> float:
-        """Return the clock by which `share` (0 to 1) of what starts has ended."""
+        """Return the seconds within which `share` (0 to 1) of the tasks complete."""
         self._refresh()
         if (known := self._quantiles.get(share)) is None:
             wanted = -math.log(1 - share)
-            stretch = max(0, min(bisect_right(self._gone, wanted) - 1, len(self._hazard) - 1))
-            known = self._edges[stretch] + (wanted - self._gone[stretch]) / self._hazard[stretch]
+            index = bisect_right(self._cumulative, wanted) - 1
+            index = max(0, min(index, len(self._hazard) - 1))
+            known = self._edges[index] + (wanted - self._cumulative[index]) / self._hazard[index]
             self._quantiles[share] = known
         return known
 
     def state(self) -> dict[str, object]:
         """Return what was learned, ready for JSON."""
-        self._sum_up()
-        ends = {str(i): round(v / self._weight, 4) for i, v in enumerate(self._ends) if v}
-        risk = {str(i): round(v / self._weight, 4) for i, v in enumerate(self._at_risk) if v}
-        return {"seen": self.seen, "ends": ends, "at_risk": risk}
+        self._add_covering()
+        return {
+            "completions": self.completions,
+            "completed": self._sparse(self._completed),
+            "at_risk": self._sparse(self._at_risk),
+        }
+
+    def _sparse(self, values: list[float]) -> dict[str, float]:
+        return {str(i): round(v / self._weight, 4) for i, v in enumerate(values) if v}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what an earlier run learned, at most as much as a hundred new finishes say.
+        """Take over what an earlier run learned, counted as at most 100 completions.
 
         Raises:
-            ValueError, TypeError, KeyError, AttributeError: it is not what `state` returns.
+            ValueError, TypeError, KeyError, AttributeError: not what `state` returns.
         """
-        ends = self._stretches(state["ends"])
-        at_risk = self._stretches(state["at_risk"])
-        scale = 1 / max(1.0, sum(ends) / _INHERITED)
-        self._ends = [value * scale for value in ends]
+        completed = self._dense(state["completed"])
+        at_risk = self._dense(state["at_risk"])
+        scale = 1 / max(1.0, sum(completed) / _MAX_RESTORED)
+        self._completed = [value * scale for value in completed]
         self._at_risk = [value * scale for value in at_risk]
         self._weight = 1.0
-        self.seen = min(int(state["seen"]), _INHERITED)
-        self._news, self._enough = 1, 1.0
+        self.completions = min(int(state["completions"]), _MAX_RESTORED)
+        self._unused, self._rebuild_at = 1, 1.0
 
-    def _stretches(self, state: Mapping[str, float]) -> list[float]:
+    def _dense(self, state: Mapping[str, float]) -> list[float]:
         values = [0.0] * len(self._edges)
         for key, value in state.items():
-            stretch, number = int(key), float(value)
-            if not (0 <= stretch < len(values) and 0 <= number < 1e12):
-                raise ValueError(f"wanted a stretch and a count, not {key}: {value}")
-            values[stretch] = number
+            index, number = int(key), float(value)
+            if not (0 <= index < len(values) and 0 <= number < 1e12):
+                raise ValueError(f"expected the index of a bin and a count, not {key}: {value}")
+            values[index] = number
         return values
 
     def _cumulated(self, at: float) -> tuple[int, float]:
-        """Return the stretch of a moment, and the hazard cumulated up to it."""
-        stretch = bisect_right(self._edges, at, 1) - 1
-        gone = self._gone[stretch] + (at - self._edges[stretch]) * self._hazard[stretch]
-        return stretch, gone
+        """Return the bin of a time, and the hazard accumulated up to it."""
+        index = bisect_right(self._edges, at, 1) - 1
+        return index, self._cumulative[index] + (at - self._edges[index]) * self._hazard[index]
 
-    def _present(self, first: int, start: float, last: int, end: float) -> None:
-        """Count a task that was there to end from `start`, in one stretch, to `end`, in another."""
+    def _add_exposure(self, first: int, start: float, last: int, end: float) -> None:
+        """Count a task as running from `start`, in bin `first`, to `end`, in bin `last`."""
         weight = self._weight
         if first == last:
             self._at_risk[first] += weight * (end - start) / self._widths[first]
             return
         self._at_risk[first] += weight * (self._edges[first + 1] - start) / self._widths[first]
         self._at_risk[last] += weight * (end - self._edges[last]) / self._widths[last]
-        # Those in between are wholly covered; summed up when the sums are next read.
-        self._entered[first + 1] += weight
-        self._entered[last] -= weight
+        # The bins in between are covered completely; `_add_covering` adds them later.
+        self._covering[first + 1] += weight
+        self._covering[last] -= weight
 
     def _refresh(self) -> None:
-        """Rebuild the tables when enough was seen since: at first always, later a seventh more."""
-        if self._news < self._enough:
+        """Rebuild the tables after enough observations: first after each, later 15 % more."""
+        if self._unused < self._rebuild_at:
             return
-        self._enough = min(self._enough + self._news * _FRESH, _MEMORY / 2)
-        self._news = 0
-        self._sum_up()
-        ends, at_risk = _smoothed(self._ends), _smoothed(self._at_risk)
-        trust = self._trust * self._weight
-        guess = self._guess * self._grain
+        self._rebuild_at = min(self._rebuild_at + self._unused * _REBUILD_AFTER, _MEMORY / 2)
+        self._unused = 0
+        self._add_covering()
+        completed, at_risk = _smoothed(self._completed), _smoothed(self._at_risk)
+        prior_weight = self._prior_weight * self._weight
+        prior = self._prior * self._log_width
         if self._pooled:
-            guess = (sum(ends) + self._weight * guess) / (sum(at_risk) + self._weight)
+            prior = (sum(completed) + self._weight * prior) / (sum(at_risk) + self._weight)
         self._hazard = [
-            (end + trust * guess) / (risk + trust) / width
-            for end, risk, width in zip(ends, at_risk, self._widths, strict=True)
+            (done + prior_weight * prior) / (risk + prior_weight) / width
+            for done, risk, width in zip(completed, at_risk, self._widths, strict=True)
         ]
-        gone, lived, alive = 0.0, 0.0, 1.0
-        self._gone, self._lived, self._alive, self._quantiles = [], [], [], {}
+        cumulative, integral, survival = 0.0, 0.0, 1.0
+        self._cumulative, self._survival, self._survival_integral = [], [], []
+        self._quantiles = {}
         for hazard, width in zip(self._hazard, self._widths, strict=True):
-            self._gone.append(gone)
-            self._lived.append(lived)
-            self._alive.append(alive)
-            gone += hazard * width
-            left = math.exp(-gone)
-            lived += (alive - left) / hazard
-            alive = left
+            self._cumulative.append(cumulative)
+            self._survival_integral.append(integral)
+            self._survival.append(survival)
+            cumulative += hazard * width
+            remaining = math.exp(-cumulative)
+            integral += (survival - remaining) / hazard
+            survival = remaining
 
     def fade(self, share: float) -> None:
-        """Let all that was seen count `share` of what it did: the service has changed."""
-        self._sum_up()
-        self.seen = int(self.seen * share)
-        self._ends = [value * share for value in self._ends]
+        """Reduce the weight of everything observed to `share`, after the service has changed."""
+        self._add_covering()
+        self.completions = int(self.completions * share)
+        self._completed = [value * share for value in self._completed]
         self._at_risk = [value * share for value in self._at_risk]
-        self._news, self._enough = 1, 1.0
+        self._unused, self._rebuild_at = 1, 1.0
 
-    def _sum_up(self) -> None:
-        at_risk = zip(self._at_risk, accumulate(self._entered), strict=True)
+    def _add_covering(self) -> None:
+        at_risk = zip(self._at_risk, accumulate(self._covering), strict=True)
         self._at_risk = [sum(both) for both in at_risk]
-        self._entered = [0.0] * len(self._edges)
+        self._covering = [0.0] * len(self._edges)
 
     def _rescale(self) -> None:
-        self._sum_up()
-        self._ends = [value / self._weight for value in self._ends]
+        self._add_covering()
+        self._completed = [value / self._weight for value in self._completed]
         self._at_risk = [value / self._weight for value in self._at_risk]
         self._weight = 1.0
 

@@ -1,49 +1,52 @@
-"""Which of two ways to foretell a look is to be believed, found out by holding both to their word.
+"""Choose between two models by the log-likelihood of what past polls found.
 
-Each foretells, for a look some time after the last, how likely it is to find the end. The two are
-compared by how probable they held what was then seen. The challenger must win clearly before it is
-believed, and can save up only so much, so that one that begins to err is found out.
+Each model says how probable it was that a poll finds the end. The alternative must have predicted
+clearly better before it is used. Its gain is bounded, so that one that begins to err is dropped
+within some ten polls.
 """
 
 from __future__ import annotations
 
 import math
 
-_PROVEN = 3.0  # nats by which the challenger must have foretold better before it is believed
-_MOST_PROVEN = 20.0  # and what it can save up, or owe
-_SURPRISE = 3.0  # nats that one look counts, at most
+_REQUIRED_GAIN = 3.0  # nats by which the alternative must have predicted better
+_MAX_GAIN = 20.0  # nats, also of the loss
+_MAX_GAIN_PER_POLL = 3.0  # nats, also of the loss
 
 
 class ModelComparison:
-    """The score of a challenger against whom it challenges."""
+    """How much better an alternative model has predicted polls than the default one."""
 
-    def __init__(self, proof: float = 0.0) -> None:
-        """`proof` is what an earlier contest left; see the property.
+    def __init__(self, log_likelihood_gain: float = 0.0) -> None:
+        """`log_likelihood_gain` is that of an earlier run.
 
         Raises:
-            ValueError: it is no number.
+            ValueError: it is not finite.
         """
-        if not math.isfinite(proof):
-            raise ValueError(f"wanted a number of nats, not {proof}")
-        self._proof = max(-_MOST_PROVEN, min(_MOST_PROVEN, proof))
+        if not math.isfinite(log_likelihood_gain):
+            raise ValueError(f"expected a finite number of nats, not {log_likelihood_gain}")
+        self._gain = max(-_MAX_GAIN, min(_MAX_GAIN, log_likelihood_gain))
 
     @property
-    def proof(self) -> float:
-        """Return the nats by which the challenger has foretold better."""
-        return self._proof
+    def log_likelihood_gain(self) -> float:
+        """Return the nats by which the alternative has predicted better."""
+        return self._gain
 
     @property
-    def won(self) -> bool:
-        """Say whether the challenger is believed."""
-        return self._proof >= _PROVEN
+    def is_better(self) -> bool:
+        """Return whether the alternative should be used."""
+        return self._gain >= _REQUIRED_GAIN
 
-    def hold(self, challenger: float, holder: float, *, ended: bool) -> None:
-        """Compare what both foretold for a look, as the hazard cumulated since the last one."""
-        gain = _log_ended(challenger) - _log_ended(holder) if ended else holder - challenger
-        self._proof += max(-_SURPRISE, min(_SURPRISE, gain))
-        self._proof = max(-_MOST_PROVEN, min(_MOST_PROVEN, self._proof))
+    def update(self, alternative: float, default: float, *, completed: bool) -> None:
+        """Compare what both predicted for a poll: the hazard accumulated since the last one."""
+        if completed:
+            gain = _log_completed(alternative) - _log_completed(default)
+        else:
+            gain = default - alternative
+        self._gain += max(-_MAX_GAIN_PER_POLL, min(_MAX_GAIN_PER_POLL, gain))
+        self._gain = max(-_MAX_GAIN, min(_MAX_GAIN, self._gain))
 
 
-def _log_ended(hazard: float) -> float:
-    """Return the log of the probability to end within a stretch of that much hazard."""
+def _log_completed(hazard: float) -> float:
+    """Return the log of the probability of completing while that hazard accumulates."""
     return math.log(max(1e-300, -math.expm1(-hazard)))

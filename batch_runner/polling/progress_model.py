@@ -1,14 +1,4 @@
-"""What a service's own `progress` is worth, found out by holding it to its word.
-
-A report of progress foretells when the task will end: one report by its share of the time since
-the task's turn came, two reports by the slope between them. Both kinds are learned like any other
-duration, on a clock that counts in parts of the time foretold: for an honest service the ends
-crowd around 1, for a lying one they lie anywhere.
-
-Whether to believe is a contest (`contest`): each look is foretold twice, by progress and by the
-task's age. A service that reports noise, or is stuck at 37, never wins it; one that begins to lie
-loses it within some ten looks.
-"""
+"""When a task will complete by the service's own `progress` (see THEORY.md, "Progress")."""
 
 from __future__ import annotations
 
@@ -18,75 +8,82 @@ from typing import Any, NamedTuple
 from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.model_comparison import ModelComparison
 
-_LEAST_PROGRESS = 1e-4  # of less it cannot be told how long the rest takes
-_LEAST_LEFT = 0.2  # seconds; progress is seldom finer
+_MIN_PROGRESS = 1e-4  # less says nothing about the remaining time
+_MIN_REMAINING = 0.2  # seconds; progress is seldom finer
 
 
 class ProgressReading(NamedTuple):
-    """What a task's progress said at a look, and how much time that leaves."""
+    """The progress that polls of a task reported, and the remaining time it implies."""
 
     first_at: float
-    first: float  # progress, 0 to 1, at the first of the reports that belong together
+    first: float  # progress, 0 to 1, at the first of consecutive rising reports
     last: float
-    left: float  # seconds from the last report
-    sloped: bool  # told by two reports, not one
+    remaining: float  # seconds from the last report
+    from_slope: bool  # computed from two reports, not from one and the task's age
 
 
-def sight(
-    before: ProgressReading | None, progress: float | None, *, age: float, now: float
+def read_progress(
+    previous: ProgressReading | None, progress: float | None, *, age: float, now: float
 ) -> ProgressReading | None:
-    """Return what a report says of a task whose turn came `age` seconds ago; None for nothing."""
-    if progress is None or not _LEAST_PROGRESS <= progress <= 1:
+    """Return what a report implies for a task that was started `age` seconds ago; None: nothing."""
+    if progress is None or not _MIN_PROGRESS <= progress <= 1:
         return None
-    if before is not None and progress > before.first and progress >= before.last:
-        slope = (progress - before.first) / (now - before.first_at)
-        left = max(_LEAST_LEFT, (1 - progress) / slope)
-        return ProgressReading(before.first_at, before.first, progress, left, sloped=True)
-    left = max(_LEAST_LEFT, age * (1 - progress) / progress)
-    return ProgressReading(now, progress, progress, left, sloped=False)
+    if previous is not None and progress > previous.first and progress >= previous.last:
+        slope = (progress - previous.first) / (now - previous.first_at)
+        remaining = max(_MIN_REMAINING, (1 - progress) / slope)
+        return ProgressReading(
+            previous.first_at, previous.first, progress, remaining, from_slope=True
+        )
+    remaining = max(_MIN_REMAINING, age * (1 - progress) / progress)
+    return ProgressReading(now, progress, progress, remaining, from_slope=False)
 
 
 class ProgressModel:
-    """The contest, for one workflow; one clock and one score for each kind of sighting."""
+    """The learned hazard by progress, and whether it predicts better than the task's age.
+
+    One of each for readings from a slope and one for the others. Times are parts of the remaining
+    time that a reading implies.
+    """
 
     def __init__(self) -> None:
-        self._clocks = [HazardModel(shortest=0.02, longest=1000.0) for _ in range(2)]
-        self._contests = [ModelComparison(), ModelComparison()]  # progress challenges age
+        self._hazards = [HazardModel(shortest=0.02, longest=1000.0) for _ in range(2)]
+        self._comparisons = [ModelComparison(), ModelComparison()]  # default: the task's age
 
-    def next_look(self, sighting: ProgressReading | None, price: float) -> float | None:
-        """Return the seconds from the sighting to the next look; None when it is not believed."""
-        if sighting is None or not self._contests[sighting.sloped].won:
+    def next_poll(self, reading: ProgressReading | None, cost: float) -> float | None:
+        """Return the seconds from a reading to the next poll; None if age predicts better."""
+        if reading is None or not self._comparisons[reading.from_slope].is_better:
             return None
-        clock = self._clocks[sighting.sloped]
-        return sighting.left * clock.next_look(0.0, price / sighting.left)
+        hazard = self._hazards[reading.from_slope]
+        return reading.remaining * hazard.next_poll(0.0, cost / reading.remaining)
 
-    def hold(self, sighting: ProgressReading, passed: float, by_age: float, *, ended: bool) -> None:
-        """Compare what was foretold for a look `passed` seconds later with what it has seen.
+    def observe(
+        self, reading: ProgressReading, passed: float, by_age: float, *, completed: bool
+    ) -> None:
+        """Learn from a poll `passed` seconds after a reading.
 
-        `by_age` is the hazard that the task's age gave the same stretch.
+        `by_age` is the hazard that the task's age predicted for these seconds.
         """
-        clock, end = self._clocks[sighting.sloped], passed / sighting.left
-        by_progress = clock.ended(0.0, end) if ended else clock.survived(0.0, end)
-        self._contests[sighting.sloped].hold(by_progress, by_age, ended=ended)
+        hazard, end = self._hazards[reading.from_slope], passed / reading.remaining
+        observe = hazard.observe_completed if completed else hazard.observe_running
+        by_progress = observe(0.0, end)
+        self._comparisons[reading.from_slope].update(by_progress, by_age, completed=completed)
 
-    def doubt(self) -> None:
-        """Let progress prove itself anew."""
-        self._contests = [ModelComparison(), ModelComparison()]
+    def reset_comparison(self) -> None:
+        """Use the task's age again until progress has predicted better."""
+        self._comparisons = [ModelComparison(), ModelComparison()]
 
     def state(self) -> dict[str, object]:
         """Return what was learned, ready for JSON."""
-        return {
-            "clocks": [clock.state() for clock in self._clocks],
-            "proof": [round(contest.proof, 3) for contest in self._contests],
-        }
+        gains = [round(comparison.log_likelihood_gain, 3) for comparison in self._comparisons]
+        return {"hazards": [hazard.state() for hazard in self._hazards], "gains": gains}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what an earlier run learned.
 
         Raises:
-            ValueError, TypeError, KeyError, AttributeError: it is not what `state` returns.
+            ValueError, TypeError, KeyError, AttributeError: not what `state` returns.
         """
-        for clock, known in zip(self._clocks, state["clocks"], strict=True):
-            clock.restore(known)
-        one, two = state["proof"]
-        self._contests = [ModelComparison(float(one)), ModelComparison(float(two))]
+        for hazard, known in zip(self._hazards, state["hazards"], strict=True):
+            hazard.restore(known)
+        one, two = state["gains"]
+        self._comparisons = [ModelComparison(float(one)), ModelComparison(float(two))]

@@ -1,7 +1,6 @@
-"""Which look is due when: the schedule without its waiting (see `schedule` for the why).
+"""Which task to poll next: the scheduler without its waiting (see THEORY.md, "When to poll").
 
-`DuePolls` sorts the looks to come, `PollQueue` moves tasks between it, the pollers and the
-forecasts of their workflows. Every moment is an argument, so a whole night can be played in a loop.
+Every method takes the present moment, in loop time, so a whole run can be simulated in a loop.
 """
 
 from __future__ import annotations
@@ -13,82 +12,81 @@ from collections import deque
 from collections.abc import Callable, Mapping
 
 from batch_runner.models import InFlight
-from batch_runner.polling.workflow_model import PolledTask, Ticket, WorkflowModel
+from batch_runner.polling.workflow_model import HeapEntry, PolledTask, WorkflowModel
 from batch_runner.settings import Polling
 
-_JITTER = 0.1  # of a look's price
-_CHEAPEST = 0.1  # part of its usual price that a look costs when it is worth most
+_JITTER = 0.1  # part of a poll's cost
+_MIN_DISCOUNT = 0.1  # part of its usual cost that a poll costs at least
 
 
 class DuePolls:
-    """The looks to come, so sorted that the most valuable due one is found at once.
+    """Priority queue of scheduled polls; pops the most valuable one that is due.
 
-    When more looks are due than the limit allows, the worth of each is (time since the last look ÷
-    its proper spacing)². That order changes with time, but not among looks of like spacing: so
-    what is overdue is sorted into a heap for each power of √2 of it, and the choice is among their
-    heads. What is still to come is in one heap.
+    When more polls are due than the limit allows, the value of each is (time since the last poll ÷
+    its proper interval)². That order changes with time, but not among polls of similar interval. So
+    overdue polls are kept in one heap for each power of √2 of the interval, and the choice is among
+    the first of each heap. Polls that are not due yet are in a heap of their own.
     """
 
     def __init__(self) -> None:
-        self._coming: list[Ticket] = []
-        self._overdue: dict[int, list[Ticket]] = {}  # by class of spacing; no heap is empty
+        self._coming: list[HeapEntry] = []
+        self._overdue: dict[int, list[HeapEntry]] = {}  # by class of interval; no heap is empty
         self._sequence = 0
 
-    def push(self, watched: PolledTask, due: float, spacing: float) -> None:
-        """Plan a look; an earlier plan for the same task is void."""
+    def push(self, polled: PolledTask, due: float, interval: float) -> None:
+        """Schedule a poll; an earlier one of the same task becomes void."""
         self._sequence += 1
-        watched.ticket = (due, self._sequence, spacing, watched)
-        heapq.heappush(self._coming, watched.ticket)
+        polled.entry = (due, self._sequence, interval, polled)
+        heapq.heappush(self._coming, polled.entry)
 
     def first(self) -> float | None:
-        """Return when the next look is due."""
-        soonest = self._coming[0][0] if self._valid(self._coming) else None
+        """Return when the next poll is due; None if none is scheduled."""
+        earliest = self._coming[0][0] if self._drop_void(self._coming) else None
         for heap in self._overdue.values():
-            if self._valid(heap) and (soonest is None or heap[0][0] < soonest):
-                soonest = heap[0][0]
-        return soonest
+            if self._drop_void(heap) and (earliest is None or heap[0][0] < earliest):
+                earliest = heap[0][0]
+        return earliest
 
     def pop(self, now: float) -> PolledTask | None:
-        """Take out the most valuable look that is due."""
-        self._sort_in(now)
+        """Remove and return the task whose due poll is most valuable; None if none is due."""
+        self._move_overdue(now)
         best, most = None, -1.0
-        for which, heap in list(self._overdue.items()):
-            if not self._valid(heap):
-                del self._overdue[which]
-            elif (overdue := (now - heap[0][0]) / 2 ** (which / 2)) > most:
+        for index, heap in list(self._overdue.items()):
+            if not self._drop_void(heap):
+                del self._overdue[index]
+            elif (overdue := (now - heap[0][0]) / 2 ** (index / 2)) > most:
                 best, most = heap, overdue
         if best is None:
             return None
-        watched = heapq.heappop(best)[3]
-        watched.ticket = None
-        return watched
+        polled = heapq.heappop(best)[3]
+        polled.entry = None
+        return polled
 
-    def _sort_in(self, now: float) -> None:
-        """Move what has fallen due to the heap of its class."""
+    def _move_overdue(self, now: float) -> None:
         coming = self._coming
-        while self._valid(coming) and coming[0][0] <= now:
-            ticket = heapq.heappop(coming)
-            which = math.floor(2 * math.log2(max(ticket[2], 1e-9)))
-            heapq.heappush(self._overdue.setdefault(which, []), ticket)
+        while self._drop_void(coming) and coming[0][0] <= now:
+            entry = heapq.heappop(coming)
+            index = math.floor(2 * math.log2(max(entry[2], 1e-9)))
+            heapq.heappush(self._overdue.setdefault(index, []), entry)
 
-    def _valid(self, heap: list[Ticket]) -> bool:
-        """Drop void plans from the head; return whether anything is left."""
-        while heap and heap[0][3].ticket is not heap[0]:
+    def _drop_void(self, heap: list[HeapEntry]) -> bool:
+        """Remove void entries from the top; return whether any entry is left."""
+        while heap and heap[0][3].entry is not heap[0]:
             heapq.heappop(heap)
         return bool(heap)
 
     def find(self, task: InFlight) -> PolledTask:
-        """Return the planned look of a task; slow, for the rare case."""
+        """Return the scheduled entry of a task; slow, for rare cases."""
         return next(
-            ticket[3]
+            entry[3]
             for heap in (self._coming, *self._overdue.values())
-            for ticket in heap
-            if ticket[3].task.task_id == task.task_id and ticket[3].ticket is ticket
+            for entry in heap
+            if entry[3].task.task_id == task.task_id and entry[3].entry is entry
         )
 
 
 class PollQueue:
-    """All tasks that are looked after, and what is known of their workflows."""
+    """All tasks that are polled, and what is known about their workflows."""
 
     def __init__(
         self,
@@ -96,125 +94,129 @@ class PollQueue:
         *,
         random: random.Random,
         learned: Mapping[str, str],
-        behind: Callable[[], float] = lambda: 0.0,
+        queue_pressure: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`behind` tells how many items wait for the place of each task; 0: there are places."""
+        """`learned` is what `learned()` returned in an earlier run.
+
+        `queue_pressure` returns how many items wait for each slot in flight; 0 if slots are free.
+        """
         self._polling = polling
         self._random = random
-        self._behind = behind
+        self._queue_pressure = queue_pressure
         self._learned = dict(learned)
-        self._forecasts: dict[str, WorkflowModel] = {}
-        self._looks = DuePolls()
-        self._out: dict[str, PolledTask] = {}  # being looked at now
+        self._models: dict[str, WorkflowModel] = {}
+        self._polls = DuePolls()
+        self._taken: dict[str, PolledTask] = {}  # being polled now
         self._held = 0
-        self._last: tuple[int, float] | None = None  # held, and a look's price, when no more came
-        self._finishes: deque[float] = deque(maxlen=100)
+        self._at_close: tuple[int, float] | None = None  # tasks held, and the discount
+        self._completions: deque[float] = deque(maxlen=100)  # moments
 
     def __len__(self) -> int:
         return self._held
 
     def add(self, task: InFlight, now: float, *, seen_before: bool = False) -> None:
-        """Take a task on; its first look is due by policy."""
-        forecast = self._forecast(task.workflow)
-        watched = PolledTask(task, forecast, seen_before=seen_before)
-        forecast.add(watched)
+        """Add a task and schedule its first poll."""
+        model = self._model(task.workflow)
+        polled = PolledTask(task, model, seen_before=seen_before)
+        model.add(polled)
         self._held += 1
-        self._plan(watched, now)
+        self._schedule(polled, now)
 
     def close(self) -> None:
-        """Note that no more tasks will come."""
-        self._last = (max(1, self._held), self._discount())
+        """Record that no more tasks will be added."""
+        self._at_close = (max(1, self._held), self._discount())
 
     def due_at(self) -> float | None:
-        """Return when the next look is due, None when there is none."""
-        return self._looks.first()
+        """Return when the next poll is due; None if none is scheduled."""
+        return self._polls.first()
 
     def take(self, now: float) -> InFlight | None:
-        """Return the task whose look is worth most, None when none is due."""
-        while (watched := self._looks.pop(now)) is not None:
-            if watched.forecast.send_back(watched):
-                self._plan(watched, now)
+        """Return the task whose due poll is most valuable; None if none is due."""
+        while (polled := self._polls.pop(now)) is not None:
+            if polled.model.demote(polled):
+                self._schedule(polled, now)
                 continue
-            self._out[watched.task.task_id] = watched
-            return watched.task
+            self._taken[polled.task.task_id] = polled
+            return polled.task
         return None
 
-    def running(self, task: InFlight, now: float, progress: float | None) -> None:
-        """Learn that the task was still going, and plan its next look."""
-        watched = self._out.pop(task.task_id)
-        anew = watched.forecast.going(watched, now, progress)
-        self._plan(watched, now)
-        if anew:
-            self._advance(watched.forecast, now)
+    def report_running(self, task: InFlight, now: float, progress: float | None) -> None:
+        """Learn that the task is still running, and schedule its next poll."""
+        polled = self._taken.pop(task.task_id)
+        reset = polled.model.report_running(polled, now, progress)
+        self._schedule(polled, now)
+        if reset:
+            self._promote(polled.model, now)
 
-    def missed(self, task: InFlight, now: float, seconds: float) -> None:
-        """Plan another look after `seconds`, or after the shortest spacing."""
-        watched = self._out.pop(task.task_id)
-        wait = max(seconds, self._polling.shortest)
-        self._looks.push(watched, now + wait, wait)
+    def report_poll_failed(self, task: InFlight, now: float, wait: float) -> None:
+        """Schedule another poll after `wait` seconds, or after the shortest interval."""
+        polled = self._taken.pop(task.task_id)
+        wait = max(wait, self._polling.shortest)
+        self._polls.push(polled, now + wait, wait)
 
-    def finished(self, task: InFlight, now: float) -> None:
-        """Learn that the task has ended, and let go of it."""
-        watched = self._let_go(task)
-        watched.forecast.ended(watched, now)
-        self._finishes.append(now)
-        self._advance(watched.forecast, now)
-        if (doubtful := watched.forecast.doubtful()) is not None and doubtful.ticket is not None:
+    def report_completed(self, task: InFlight, now: float) -> None:
+        """Learn that the task has ended, and remove it."""
+        polled = self._remove(task)
+        polled.model.report_completed(polled, now)
+        self._completions.append(now)
+        self._promote(polled.model, now)
+        probe = polled.model.probe_candidate()
+        if probe is not None and probe.entry is not None:
             shortest = self._polling.shortest
-            looked = now - shortest if doubtful.looked is None else doubtful.looked
-            self._looks.push(doubtful, max(now, looked + shortest), shortest)
+            last = now - shortest if probe.last_running_at is None else probe.last_running_at
+            self._polls.push(probe, max(now, last + shortest), shortest)
 
     def forget(self, task: InFlight, now: float) -> None:
-        """Let go of the task and learn nothing."""
-        watched = self._let_go(task)
-        watched.forecast.forget(watched, now)
-        self._advance(watched.forecast, now)
+        """Remove the task and learn nothing."""
+        polled = self._remove(task)
+        polled.model.forget(polled, now)
+        self._promote(polled.model, now)
 
     def eta(self, now: float) -> float | None:
-        """Return the seconds until all it holds is finished (Little's law), None if unknown."""
+        """Return the seconds until all tasks are completed, by Little's law; None: unknown."""
         if not self._held:
             return 0.0
-        if len(self._finishes) < 2:
+        if len(self._completions) < 2:
             return None
-        return self._held * (now - self._finishes[0]) / len(self._finishes)
+        return self._held * (now - self._completions[0]) / len(self._completions)
 
     def learned(self) -> dict[str, str]:
         """Return what was learned, as JSON by workflow."""
-        return self._learned | {name: known.learned() for name, known in self._forecasts.items()}
+        return self._learned | {name: model.learned() for name, model in self._models.items()}
 
     def typical(self, workflow: str, share: float) -> float | None:
-        """Return the seconds within which `share` of a workflow's tasks finish."""
-        return self._forecast(workflow).typical(share)
+        """Return the seconds within which `share` of a workflow's tasks end; None: unknown."""
+        return self._model(workflow).typical(share)
 
-    def _forecast(self, workflow: str) -> WorkflowModel:
-        if (known := self._forecasts.get(workflow)) is None:
-            known = WorkflowModel(self._polling, self._learned.get(workflow))
-            self._forecasts[workflow] = known
-        return known
+    def _model(self, workflow: str) -> WorkflowModel:
+        if (model := self._models.get(workflow)) is None:
+            model = WorkflowModel(self._polling, self._learned.get(workflow))
+            self._models[workflow] = model
+        return model
 
-    def _advance(self, forecast: WorkflowModel, now: float) -> None:
-        """Plan anew the looks at those whose turn has come."""
-        for watched in forecast.come_of_turn(now):
-            if watched.ticket is not None:
-                self._plan(watched, now)
+    def _promote(self, model: WorkflowModel, now: float) -> None:
+        """Schedule new polls for tasks that the service has started on."""
+        for polled in model.promote_started(now):
+            if polled.entry is not None:
+                self._schedule(polled, now)
 
-    def _plan(self, watched: PolledTask, now: float) -> None:
-        # Tasks submitted together drift apart, and the learner sees more than the same few ages.
-        price = self._polling.request_cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
-        due, spacing = watched.forecast.next_look(watched, now, price * self._discount())
-        self._looks.push(watched, due, spacing)
+    def _schedule(self, polled: PolledTask, now: float) -> None:
+        # Jitter spreads tasks that were submitted together, and lets the model observe more ages.
+        cost = self._polling.request_cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
+        due, interval = polled.model.next_poll(polled, now, cost * self._discount())
+        self._polls.push(polled, due, interval)
 
     def _discount(self) -> float:
-        """Return what part of its usual price a look costs now (see `schedule`)."""
-        if self._last is None:
-            return max(_CHEAPEST, 1 / (1 + self._behind()))
-        held, price = self._last
-        return max(_CHEAPEST, price * min(1.0, self._held / held) ** 2)
+        """Return the part of its usual cost that a poll costs now: less where delay costs more."""
+        if self._at_close is None:
+            return max(_MIN_DISCOUNT, 1 / (1 + self._queue_pressure()))
+        held, discount = self._at_close
+        return max(_MIN_DISCOUNT, discount * min(1.0, self._held / held) ** 2)
 
-    def _let_go(self, task: InFlight) -> PolledTask:
+    def _remove(self, task: InFlight) -> PolledTask:
         self._held -= 1
-        watched = self._out.pop(task.task_id, None)
-        if watched is None:
-            watched = self._looks.find(task)
-            watched.ticket = None
-        return watched
+        polled = self._taken.pop(task.task_id, None)
+        if polled is None:
+            polled = self._polls.find(task)
+            polled.entry = None
+        return polled

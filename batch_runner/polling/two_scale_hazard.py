@@ -1,10 +1,9 @@
-"""Durations at two grains: a coarse one that learns from few, a fine one for tasks that are alike.
+"""The hazard at two scales: wide bins, and fine ones where all tasks take the same time.
 
-Where tasks take half a minute, give or take a third, stretches of 6 % lose nothing and a dozen
-finishes fill them. Where the same work always takes the same time they are far too wide: the end is
-known to the second, and the looks should crowd there. A table so fine that it can tell so would
-take hundreds of finishes to say anything of tasks that differ. So both are learned, the fine one
-around where most end, and the fine one is used once it has foretold better (`contest`).
+Wide bins (6 %) need only a dozen completions and lose nothing where durations vary. Where they do
+not, the end is known to the second, which only fine bins can express; but these would need hundreds
+of completions to describe durations that vary. So both are learned, the fine ones only around the
+usual durations, and the fine ones are used once they have predicted better.
 """
 
 from __future__ import annotations
@@ -15,104 +14,102 @@ from typing import Any
 from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.model_comparison import ModelComparison
 
-_FINE = 0.006  # width of one stretch of the fine table, where that of the coarse is 0.06
-_FROM = 20  # finishes that tell where most end
-_BODY = 0.1, 0.9  # what ends between these shares
-_MARGIN = 4.0  # times, on both sides of it
-_LEAST, _MOST = 0.01, 1e6  # seconds between which the fine one's range must lie
+_FINE_BIN_WIDTH = 0.006
+_MIN_COMPLETIONS = 20  # until the usual durations are known
+_USUAL = 0.1, 0.9  # quantiles between which a duration is usual
+_MARGIN = 4.0  # factor by which the fine range exceeds these, on both sides
+_SHORTEST, _LONGEST = 0.01, 1e6  # seconds; limits of the fine range
 
 
-class FocusedDurations:
-    """As `HazardModel`, at the grain that has foretold best."""
+class TwoScaleHazard:
+    """A `HazardModel` with the bin width that has predicted best."""
 
     def __init__(self) -> None:
-        self._coarse = HazardModel()
+        self._wide = HazardModel()
         self._fine: HazardModel | None = None
-        self._range = 0.0, 0.0  # of the fine one, in seconds
-        self._contest = ModelComparison()
-        self._from = _FROM  # finishes seen from which on it is known where most end
+        self._range = 0.0, 0.0  # seconds; of the fine bins
+        self._comparison = ModelComparison()
+        self._fine_from = _MIN_COMPLETIONS
 
     @property
-    def seen(self) -> int:
-        """Return how many finishes were observed."""
-        return self._coarse.seen
+    def completions(self) -> int:
+        """Return the number of completions observed."""
+        return self._wide.completions
 
-    def survived(self, start: float, end: float) -> float:
-        """Note a task that was going at `start` and still at `end`, as `HazardModel` does."""
-        coarse = self._coarse.survived(start, end)
+    def observe_running(self, start: float, end: float) -> float:
+        """Record a running task; see `HazardModel`."""
+        wide = self._wide.observe_running(start, end)
         if self._fine is None:
-            return coarse
-        return self._hold(coarse, self._fine.survived(start, end), ended=False)
+            return wide
+        return self._compare(wide, self._fine.observe_running(start, end), completed=False)
 
-    def ended(self, start: float, end: float) -> float:
-        """Note a task that was going at `start` and ended at `end`, as `HazardModel` does."""
-        coarse = self._coarse.ended(start, end)
+    def observe_completed(self, start: float, end: float) -> float:
+        """Record a completed task; see `HazardModel`."""
+        wide = self._wide.observe_completed(start, end)
         if self._fine is None:
-            self._focus()
-            return coarse
-        return self._hold(coarse, self._fine.ended(start, end), ended=True)
+            self._begin_fine()
+            return wide
+        return self._compare(wide, self._fine.observe_completed(start, end), completed=True)
 
-    def next_look(self, at: float, price: float, *, shortest: float) -> float:
-        """Return when to look next, as `HazardModel` does."""
-        if (proven := self._proven) is not None:
-            return proven.next_look(at, price, shortest=shortest)
-        return self._coarse.next_look(at, price)  # too blunt to tell a peak so narrow
+    def next_poll(self, at: float, cost: float, *, shortest: float) -> float:
+        """Return when to poll again; see `HazardModel`."""
+        if (fine := self._fine_if_better) is not None:
+            return fine.next_poll(at, cost, shortest=shortest)
+        return self._wide.next_poll(at, cost)  # its bins are too wide to find a narrow peak
 
     def quantile(self, share: float) -> float:
-        """Return the clock by which `share` (0 to 1) of what starts has ended."""
-        return (self._proven or self._coarse).quantile(share)
+        """Return the seconds within which `share` (0 to 1) of the tasks complete."""
+        return (self._fine_if_better or self._wide).quantile(share)
 
     def fade(self, share: float) -> None:
-        """Let all that was seen count `share` of what it did; where most end is no longer known."""
-        self._coarse.fade(share)
-        self._fine, self._contest = None, ModelComparison()
-        self._from = self._coarse.seen + 3 * _FROM
+        """Reduce the weight of everything observed to `share`, and forget the usual durations."""
+        self._wide.fade(share)
+        self._fine, self._comparison = None, ModelComparison()
+        self._fine_from = self._wide.completions + 3 * _MIN_COMPLETIONS
 
     def state(self) -> dict[str, object]:
         """Return what was learned, ready for JSON."""
-        state = self._coarse.state()
+        state = self._wide.state()
         if self._fine is not None:
-            proof = round(self._contest.proof, 3)
-            state["fine"] = {"range": self._range, "proof": proof, **self._fine.state()}
+            gain = round(self._comparison.log_likelihood_gain, 3)
+            state["fine"] = {"range": self._range, "gain": gain, **self._fine.state()}
         return state
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what an earlier run learned.
 
         Raises:
-            ValueError, TypeError, KeyError, AttributeError: it is not what `state` returns.
+            ValueError, TypeError, KeyError, AttributeError: not what `state` returns.
         """
-        self._coarse.restore(state)
+        self._wide.restore(state)
         if (fine := state.get("fine")) is None:
             return
         low, high = (float(edge) for edge in fine["range"])
-        if not _LEAST <= low < high <= _MOST:
-            raise ValueError(f"wanted a range of seconds, not {low} to {high}")
-        self._lay(low, high).restore(fine)
-        self._contest = ModelComparison(float(fine["proof"]))
+        if not _SHORTEST <= low < high <= _LONGEST:
+            raise ValueError(f"expected a range of seconds, not {low} to {high}")
+        self._make_fine(low, high).restore(fine)
+        self._comparison = ModelComparison(float(fine["gain"]))
 
     @property
-    def _proven(self) -> HazardModel | None:
-        """Return the fine one while it is believed."""
-        return self._fine if self._contest.won else None
+    def _fine_if_better(self) -> HazardModel | None:
+        return self._fine if self._comparison.is_better else None
 
-    def _hold(self, coarse: float, fine: float, *, ended: bool) -> float:
-        """Compare what both foretold, and return what the one that was believed did."""
-        believed = fine if self._contest.won else coarse
-        self._contest.hold(fine, coarse, ended=ended)
-        return believed
+    def _compare(self, wide: float, fine: float, *, completed: bool) -> float:
+        """Compare both predictions, and return that of the model used so far."""
+        used = fine if self._comparison.is_better else wide
+        self._comparison.update(fine, wide, completed=completed)
+        return used
 
-    def _focus(self) -> None:
-        """Begin to learn finely, once it is known where."""
-        if self._coarse.seen < self._from:
+    def _begin_fine(self) -> None:
+        """Make the fine bins once the usual durations are known."""
+        if self._wide.completions < self._fine_from:
             return
-        low, high = (self._coarse.quantile(share) for share in _BODY)
-        low, high = max(_LEAST, low / _MARGIN), min(_MOST, high * _MARGIN)
+        low, high = (self._wide.quantile(share) for share in _USUAL)
+        low, high = max(_SHORTEST, low / _MARGIN), min(_LONGEST, high * _MARGIN)
         if low < high:
-            self._lay(low, high)
+            self._make_fine(low, high)
 
-    def _lay(self, low: float, high: float) -> HazardModel:
-        """Begin a fine table for what ends between these seconds."""
+    def _make_fine(self, low: float, high: float) -> HazardModel:
         self._range = low, high
-        self._fine = HazardModel(shortest=low, longest=high, grain=_FINE)
+        self._fine = HazardModel(shortest=low, longest=high, bin_width=_FINE_BIN_WIDTH)
         return self._fine

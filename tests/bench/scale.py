@@ -31,6 +31,7 @@ from typing import NamedTuple
 
 from batch_runner.models import InFlight, TaskReport, TaskState
 from batch_runner.polling.scheduler import PollScheduler
+from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Polling
 from batch_runner.units import Rate
@@ -92,10 +93,8 @@ async def hold() -> None:
     """Print the bytes that each task in a schedule takes, after some seconds of looks."""
     clock = asyncio.get_running_loop().time
     chance = random.Random(1)
-    looks = Rate(10_000, 1)
-    schedule = PollScheduler(
-        Polling(first=0.1), looks, gate=PauseGate(clock), clock=clock, random=chance
-    )
+    limiter = LocalRateLimiter(Rate(10_000, 1), gate=PauseGate(clock), clock=clock, random=chance)
+    schedule = PollScheduler(Polling(first=0.1), limiter, clock=clock, random=chance)
     report = TaskReport(state=TaskState.RUNNING, progress=0.5, word="RUNNING")
     before = _rows.memory("self")
     for number in range(HELD):
@@ -114,7 +113,7 @@ async def hold() -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LOOKING):
             while (task := await schedule.next()) is not None:
-                schedule.running(task, report)
+                schedule.report_running(task, report)
     print(2**20 * (_rows.memory("self") - before) / len(schedule))
 
 

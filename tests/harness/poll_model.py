@@ -65,8 +65,8 @@ class PollPolicy(Protocol):
     def add(self, task: InFlight, now: float) -> None: ...
     def due_at(self) -> float | None: ...
     def take(self, now: float) -> InFlight | None: ...
-    def running(self, task: InFlight, now: float, progress: float | None) -> None: ...
-    def finished(self, task: InFlight, now: float) -> None: ...
+    def report_running(self, task: InFlight, now: float, progress: float | None) -> None: ...
+    def report_completed(self, task: InFlight, now: float) -> None: ...
 
 
 class FixedPolicy:
@@ -87,12 +87,12 @@ class FixedPolicy:
     def take(self, now: float) -> InFlight | None:
         return heapq.heappop(self._heap)[2]
 
-    def running(self, task: InFlight, now: float, progress: float | None) -> None:
+    def report_running(self, task: InFlight, now: float, progress: float | None) -> None:
         interval = min(self._cap, self._interval[task.task_id] * self._factor)
         self._interval[task.task_id] = interval
         heapq.heappush(self._heap, (now + interval, task.task_id, task))
 
-    def finished(self, task: InFlight, now: float) -> None:
+    def report_completed(self, task: InFlight, now: float) -> None:
         del self._interval[task.task_id]
 
 
@@ -187,12 +187,12 @@ def play(row: Row, policy: PollPolicy, seed: int, *, items: int = ITEMS) -> Poll
         counts = polled.submitted_at >= row.warm_up
         count.polls += counts
         if work.ended is None or work.ended > now:
-            policy.running(polled, now, row.progress(work, now, rng))
+            policy.report_running(polled, now, row.progress(work, now, rng))
             continue
         finished += 1
         if counts:
             count.delays.append(now - work.ended)
-        policy.finished(polled, now)
+        policy.report_completed(polled, now)
         next_submit = (
             max(next_submit, now) if submitted - finished == row.in_flight - 1 else next_submit
         )

@@ -15,7 +15,9 @@ from batch_runner.journal import Change
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
+from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.providers import PROVIDERS
+from batch_runner.settings import Polling
 
 _CONFIRMED = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
 #: The events that bring an item to a status.
@@ -80,15 +82,7 @@ class Job:
 
     def learn(self, *seconds: float) -> None:
         """Store that tasks of earlier runs took this long."""
-        clock = {"seen": 0, "ends": {}, "at_risk": {}}
-        state = {
-            "version": 2,
-            "turn": clock,
-            "wait": clock,
-            "progress": {"clocks": [clock, clock], "proof": [0, 0]},
-            "width": None,
-            "seconds": seconds,
-        }
+        state = json.loads(WorkflowModel(Polling()).learned()) | {"durations": seconds}
         with self.opened() as job:
             job.journal.keep_learned({"w": json.dumps(state)})
 

@@ -1,4 +1,4 @@
-"""The poll model against long lists and many seeds: too much for the unit tests."""
+"""The poll model with many tasks and many seeds, which takes too long for the unit tests."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from batch_runner.settings import Polling
 from tests.harness.poll_model import Row, lognormal, play
 
 
-def an_agenda(seed: int = 1) -> PollQueue:
+def a_queue(seed: int = 1) -> PollQueue:
     return PollQueue(Polling(), random=random.Random(seed), learned={})
 
 
-def test_of_very_many_tasks_some_are_learned_from_and_that_is_enough() -> None:
-    agenda = an_agenda()
+def test_sample_of_very_many_tasks_is_enough_to_learn() -> None:
+    queue = a_queue()
     many = Row("very many", draw=lambda *drawn: lognormal(*drawn) / 10, every=0.001, limit=1e5)
 
-    count = play(many, agenda, 1, items=9000)
+    count = play(many, queue, 1, items=9000)
 
-    assert json.loads(agenda.learned()["cards"])["turn"]["seen"] < 1000
+    assert json.loads(queue.learned()["cards"])["service_time"]["completions"] < 1000
     assert count.product < 2.5
 
 
 @pytest.mark.parametrize("seed", [*range(5), 9, 10])
 @pytest.mark.parametrize(("seconds", "a_second"), [(2.0, 300), (30.0, 20), (20.0, 5)])
-def test_tasks_that_all_take_the_same_are_not_taken_for_a_queue(
+def test_tasks_of_equal_duration_are_not_taken_for_a_queue(
     seconds: float, a_second: int, seed: int
 ) -> None:
-    """They end in order, as behind few workers; only looks at who waits tell the difference."""
+    """They complete in order, as from a queue; only polls of waiting tasks tell the difference."""
     row = Row("all alike", draw=lambda *_: seconds, every=1 / a_second, limit=1e5)
 
-    count = play(row, an_agenda(seed), seed, items=2500)
+    count = play(row, a_queue(seed), seed, items=2500)
 
     assert max(count.delays) < seconds / 2
     assert count.delay < seconds / 8

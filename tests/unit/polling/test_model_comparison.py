@@ -1,4 +1,4 @@
-"""Who is believed, and how soon no longer."""
+"""When the alternative model is used, and how soon it is dropped."""
 
 from __future__ import annotations
 
@@ -8,52 +8,52 @@ import pytest
 
 from batch_runner.polling.model_comparison import ModelComparison
 
-SURE, UNSURE = 3.0, 0.1  # cumulated hazard: an end is very likely, or not
+SURE, UNSURE = 3.0, 0.1  # accumulated hazard: a completion is very likely, or not
 
 
-def test_nobody_is_believed_before_it_has_foretold_better() -> None:
-    contest = ModelComparison()
+def test_alternative_is_not_used_before_it_predicts_better() -> None:
+    comparison = ModelComparison()
 
-    assert not contest.won
-    contest.hold(SURE, SURE, ended=True)
-    assert not contest.won
+    assert not comparison.is_better
+    comparison.update(SURE, SURE, completed=True)
+    assert not comparison.is_better
 
 
-def test_who_was_surer_of_what_came_wins_and_who_was_surer_of_what_did_not_loses() -> None:
-    contest = ModelComparison()
+def test_better_calibrated_predictor_wins() -> None:
+    comparison = ModelComparison()
     for _ in range(3):
-        contest.hold(SURE, UNSURE, ended=True)
-    assert contest.won
+        comparison.update(SURE, UNSURE, completed=True)
+    assert comparison.is_better
 
     for _ in range(3):
-        contest.hold(SURE, UNSURE, ended=False)
-    assert not contest.won
+        comparison.update(SURE, UNSURE, completed=False)
+    assert not comparison.is_better
 
 
-def test_one_that_begins_to_err_is_found_out_within_ten_looks() -> None:
-    contest = ModelComparison()
+def test_alternative_that_errs_is_dropped_in_ten_polls() -> None:
+    comparison = ModelComparison()
     for _ in range(1000):
-        contest.hold(SURE, UNSURE, ended=True)
+        comparison.update(SURE, UNSURE, completed=True)
 
     for _ in range(10):
-        contest.hold(SURE, UNSURE, ended=False)
+        comparison.update(SURE, UNSURE, completed=False)
 
-    assert not contest.won
-
-
-def test_what_was_held_to_be_impossible_counts_no_more_than_a_surprise() -> None:
-    contest = ModelComparison()
-    contest.hold(SURE, 0.0, ended=True)
-
-    assert math.isfinite(contest.proof)
-    assert contest.proof <= 3
+    assert not comparison.is_better
 
 
-def test_an_inherited_proof_that_is_no_number_is_refused() -> None:
+def test_gain_of_one_poll_is_bounded() -> None:
+    comparison = ModelComparison()
+    comparison.update(SURE, 0.0, completed=True)
+
+    assert math.isfinite(comparison.log_likelihood_gain)
+    assert comparison.log_likelihood_gain <= 3
+
+
+def test_restored_gain_that_is_not_finite_is_refused() -> None:
     with pytest.raises(ValueError, match="nan"):
         ModelComparison(math.nan)
 
 
-def test_an_inherited_proof_is_bounded_like_any() -> None:
-    assert ModelComparison(1e9).proof == ModelComparison(20.0).proof
-    assert ModelComparison(-1e9).proof == ModelComparison(-20.0).proof
+def test_restored_gain_is_bounded() -> None:
+    assert ModelComparison(1e9).log_likelihood_gain == ModelComparison(20.0).log_likelihood_gain
+    assert ModelComparison(-1e9).log_likelihood_gain == ModelComparison(-20.0).log_likelihood_gain

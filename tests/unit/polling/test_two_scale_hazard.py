@@ -1,4 +1,4 @@
-"""Two grains: tasks that are alike are known to the second, others as well as before."""
+"""The hazard at two scales: equal hazard are learned to the second, others as before."""
 
 from __future__ import annotations
 
@@ -9,122 +9,122 @@ import random
 import pytest
 
 from batch_runner.polling.hazard import HazardModel
-from batch_runner.polling.two_scale_hazard import FocusedDurations
+from batch_runner.polling.two_scale_hazard import TwoScaleHazard
 
 SHORTEST = 0.2
 
 
-def looks(durations: FocusedDurations, seconds: float) -> list[float]:
-    """Look at one task when the learner itself would; return the ages at which that was."""
-    looked = 0.0
+def poll_ages(hazard: TwoScaleHazard, seconds: float) -> list[float]:
+    """Poll one task when the model itself would; return its age at each poll."""
+    last = 0.0
     ages: list[float] = []
     while not ages or ages[-1] < seconds:
-        ages.append(durations.next_look(looked, 0.5, shortest=SHORTEST))
+        ages.append(hazard.next_poll(last, 0.5, shortest=SHORTEST))
         if ages[-1] < seconds:
-            durations.survived(looked, ages[-1])
+            hazard.observe_running(last, ages[-1])
         else:
-            durations.ended(looked, ages[-1])
-        looked = ages[-1]
+            hazard.observe_completed(last, ages[-1])
+        last = ages[-1]
     return ages
 
 
-def learn(durations: FocusedDurations, count: int, *, median: float, sigma: float) -> None:
-    chance = random.Random(1)
+def learn(hazard: TwoScaleHazard, count: int, *, median: float, sigma: float) -> None:
+    rng = random.Random(1)
     for _ in range(count):
-        looks(durations, chance.lognormvariate(math.log(median), sigma))
+        poll_ages(hazard, rng.lognormvariate(math.log(median), sigma))
 
 
-def test_tasks_that_all_take_the_same_are_looked_at_when_they_end() -> None:
-    durations = FocusedDurations()
-    learn(durations, 300, median=33, sigma=0)
+def test_equal_durations_are_polled_when_they_end() -> None:
+    hazard = TwoScaleHazard()
+    learn(hazard, 300, median=33, sigma=0)
 
-    ages = looks(durations, 33.0)
+    ages = poll_ages(hazard, 33.0)
 
     assert len(ages) <= 3
     assert 33 <= ages[-1] < 34
 
 
-def test_two_lengths_are_told_apart() -> None:
-    durations = FocusedDurations()
+def test_two_durations_are_distinguished() -> None:
+    hazard = TwoScaleHazard()
     for number in range(400):
-        looks(durations, (20.0, 60.0)[number % 2])
+        poll_ages(hazard, (20.0, 60.0)[number % 2])
 
-    assert 20 <= looks(durations, 20.0)[-1] < 21
-    assert 60 <= looks(durations, 60.0)[-1] < 61.5
+    assert 20 <= poll_ages(hazard, 20.0)[-1] < 21
+    assert 60 <= poll_ages(hazard, 60.0)[-1] < 61.5
 
 
-def test_tasks_that_differ_are_looked_at_by_the_coarse_grain() -> None:
-    """A fine table of a few hundred tasks that differ is all peaks and gaps."""
-    durations, alone = FocusedDurations(), HazardModel()
-    chance = random.Random(2)
+def test_varying_durations_use_the_wide_bins() -> None:
+    """Fine bins with a few hundred varying hazard are all peaks and gaps."""
+    hazard, alone = TwoScaleHazard(), HazardModel()
+    rng = random.Random(2)
     for _ in range(300):
-        seconds = chance.lognormvariate(math.log(30), 0.4)
-        for each in (durations, alone):
-            each.survived(0.0, seconds * 0.9)
-            each.ended(seconds * 0.9, seconds * 1.1)
+        seconds = rng.lognormvariate(math.log(30), 0.4)
+        for each in (hazard, alone):
+            each.observe_running(0.0, seconds * 0.9)
+            each.observe_completed(seconds * 0.9, seconds * 1.1)
 
     for age in (0.0, 20.0, 30.0, 40.0):
-        expected = alone.next_look(age, 0.5)
-        assert durations.next_look(age, 0.5, shortest=SHORTEST) == expected
-    assert durations.quantile(0.5) == alone.quantile(0.5)
+        expected = alone.next_poll(age, 0.5)
+        assert hazard.next_poll(age, 0.5, shortest=SHORTEST) == expected
+    assert hazard.quantile(0.5) == alone.quantile(0.5)
 
 
-def test_a_task_far_beyond_all_others_spoils_nothing() -> None:
-    """After an outage: last seen going a thousand times as late as others end, then ended."""
-    durations = FocusedDurations()
+def test_outliers_after_an_outage_do_not_disturb() -> None:
+    """Last seen running a thousand times as late as others complete, then completed."""
+    hazard = TwoScaleHazard()
     for _ in range(400):
-        durations.survived(0.0, 0.1)
-        durations.ended(0.1, 0.3)
+        hazard.observe_running(0.0, 0.1)
+        hazard.observe_completed(0.1, 0.3)
 
     for minutes in range(5, 60):
-        durations.survived(0.3, 60.0 * minutes)
-        durations.ended(60.0 * minutes, 60.0 * minutes + 5)
-    learn(durations, 50, median=0.2, sigma=0)
+        hazard.observe_running(0.3, 60.0 * minutes)
+        hazard.observe_completed(60.0 * minutes, 60.0 * minutes + 5)
+    learn(hazard, 50, median=0.2, sigma=0)
 
-    assert 0 < durations.next_look(0.0, 0.5, shortest=SHORTEST) < 2
+    assert 0 < hazard.next_poll(0.0, 0.5, shortest=SHORTEST) < 2
 
 
-def test_a_look_comes_past_the_end_of_tasks_that_are_alike_and_not_just_before() -> None:
-    """Half a second early would cost the shortest spacing."""
-    durations = FocusedDurations()
-    learn(durations, 400, median=2, sigma=0)
+def test_equal_durations_are_polled_after_the_end_not_before() -> None:
+    """A poll that is a moment early would cost the shortest interval."""
+    hazard = TwoScaleHazard()
+    learn(hazard, 400, median=2, sigma=0)
 
-    last = [looks(durations, 2.0)[-1] for _ in range(20)]
+    last = [poll_ages(hazard, 2.0)[-1] for _ in range(20)]
 
     assert sum(last) / len(last) < 2.1
 
 
 @pytest.mark.parametrize(("before", "since", "latest"), [(300, 200, 3.6), (1000, 400, 3.3)])
-def test_a_service_that_has_changed_is_focused_anew(before: int, since: int, latest: float) -> None:
-    """Where tasks end now, also when what is left of earlier ones would do for a guess."""
-    durations = FocusedDurations()
-    learn(durations, before, median=33, sigma=0)
+def test_changed_service_gets_new_fine_bins(before: int, since: int, latest: float) -> None:
+    """Around the new hazard, also if what is left of the old ones would suffice."""
+    hazard = TwoScaleHazard()
+    learn(hazard, before, median=33, sigma=0)
 
-    durations.fade(0.05)
-    learn(durations, since, median=3, sigma=0)
+    hazard.fade(0.05)
+    learn(hazard, since, median=3, sigma=0)
 
-    assert 3 <= looks(durations, 3.0)[-1] < latest
-
-
-def test_what_was_learned_at_both_grains_survives_json() -> None:
-    durations, again = FocusedDurations(), FocusedDurations()
-    learn(durations, 300, median=33, sigma=0)
-
-    again.restore(json.loads(json.dumps(durations.state())))
-
-    assert again.seen == 100  # what earlier runs weigh, at most
-    assert 33 <= looks(again, 33.0)[-1] < 34
+    assert 3 <= poll_ages(hazard, 3.0)[-1] < latest
 
 
-def test_what_a_version_without_a_fine_grain_learned_is_taken_over() -> None:
-    coarse, durations = HazardModel(), FocusedDurations()
+def test_state_of_both_scales_survives_json() -> None:
+    hazard, again = TwoScaleHazard(), TwoScaleHazard()
+    learn(hazard, 300, median=33, sigma=0)
+
+    again.restore(json.loads(json.dumps(hazard.state())))
+
+    assert again.completions == 100  # what earlier runs weigh, at most
+    assert 33 <= poll_ages(again, 33.0)[-1] < 34
+
+
+def test_state_without_fine_bins_is_restored() -> None:
+    coarse, hazard = HazardModel(), TwoScaleHazard()
     for _ in range(50):
-        coarse.survived(0.0, 29.0)
-        coarse.ended(29.0, 31.0)
+        coarse.observe_running(0.0, 29.0)
+        coarse.observe_completed(29.0, 31.0)
 
-    durations.restore(coarse.state())
+    hazard.restore(coarse.state())
 
-    assert durations.quantile(0.5) == pytest.approx(30, rel=0.1)
+    assert hazard.quantile(0.5) == pytest.approx(30, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -132,20 +132,20 @@ def test_what_a_version_without_a_fine_grain_learned_is_taken_over() -> None:
     [
         7,
         {},
-        {"range": [1.0], "proof": 1},
-        {"range": [30.0, 1.0], "proof": 1},
-        {"range": [math.nan, 1.0], "proof": 1},
-        {"range": [1e-30, 1e30], "proof": 1},
-        {"range": [1.0, 30.0], "proof": "much"},
+        {"range": [1.0], "gain": 1},
+        {"range": [30.0, 1.0], "gain": 1},
+        {"range": [math.nan, 1.0], "gain": 1},
+        {"range": [1e-30, 1e30], "gain": 1},
+        {"range": [1.0, 30.0], "gain": "much"},
     ],
 )
-def test_garbage_about_the_fine_grain_is_refused(garbage: object) -> None:
-    durations = FocusedDurations()
-    learn(durations, 100, median=33, sigma=0)
-    fine = garbage if not isinstance(garbage, dict) else {**durations.state(), **garbage}
-    state = {**durations.state(), "fine": fine}
+def test_invalid_state_of_fine_bins_raises(garbage: object) -> None:
+    hazard = TwoScaleHazard()
+    learn(hazard, 100, median=33, sigma=0)
+    fine = garbage if not isinstance(garbage, dict) else {**hazard.state(), **garbage}
+    state = {**hazard.state(), "fine": fine}
     if garbage == {}:
         del fine["fine"]  # type: ignore[attr-defined]
 
     with pytest.raises((ValueError, TypeError, KeyError, AttributeError)):
-        FocusedDurations().restore(state)
+        TwoScaleHazard().restore(state)

@@ -59,7 +59,7 @@ soak: $(READY)  ## Sweep kills and faults for SECONDS (default 600)
 	$(PYTHON) -m tests.crash.soak --seconds $$(($(SECONDS) / 2))
 
 .PHONY: bench
-bench: $(READY)  ## Measure against the budget; make bench ONE='cpu pace', ONE=soak
+bench: $(READY)  ## Measure against the budget; make bench ONE='cpu rate', ONE=soak
 	$(PYTHON) -m tests.bench $(ONE)
 
 .PHONY: simulate

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [ROW]`: print every row of the budget, some (cpu, pace), or the soak."""
+"""`python -m tests.bench [MODULE…]`: measure all, or some (cpu, rate, soak), against the goals."""
 
 from __future__ import annotations
 
@@ -7,33 +7,33 @@ import signal
 import sys
 from pathlib import Path
 
-from tests.bench import _picture
+from tests.bench import _chart
 
-ON_ASKING = {"soak"}  # too long for every day
+ON_REQUEST = {"soak"}  # takes long
 
 
 def main() -> None:
-    """Run the rows that were asked for, each a module of this package, and draw the main ones."""
+    """Run the benchmarks asked for, each a module of this package, and draw the main ones."""
     here = Path(__file__).parent
-    rows = sorted(path.stem for path in here.glob("*.py") if not path.stem.startswith("_"))
-    wanted = sys.argv[1:] or [row for row in rows if row not in ON_ASKING]
-    if unknown := [row for row in wanted if row not in rows]:
-        sys.exit(f"no such row: {', '.join(unknown)}; wanted some of {', '.join(rows)}")
-    # So that a bench that is told to end takes its processes and files along.
+    modules = sorted(path.stem for path in here.glob("*.py") if not path.stem.startswith("_"))
+    wanted = sys.argv[1:] or [module for module in modules if module not in ON_REQUEST]
+    if unknown := [module for module in wanted if module not in modules]:
+        sys.exit(f"no such benchmark: {', '.join(unknown)}; there are {', '.join(modules)}")
+    # SIGTERM raises, so that child processes and scratch files are removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    broken = [row for row in wanted if not measured(row)]
-    _picture.draw(here / "rows.svg")
-    if broken:
-        sys.exit(f"could not be measured: {', '.join(broken)}")
+    failed = [module for module in wanted if not run_benchmark(module)]
+    _chart.draw(here / "rows.svg")
+    if failed:
+        sys.exit(f"could not be measured: {', '.join(failed)}")
 
 
-def measured(row: str) -> bool:
-    """Run a row and say whether it came to its end; what it misses is only printed."""
-    sys.argv = [row]
+def run_benchmark(module: str) -> bool:
+    """Return whether a benchmark ran to its end; a missed goal is only printed."""
+    sys.argv = [module]
     try:
-        runpy.run_module(f"tests.bench.{row}", run_name="__main__")
+        runpy.run_module(f"tests.bench.{module}", run_name="__main__")
     except SystemExit as stopped:
-        print(f"{row}: {stopped}")
+        print(f"{module}: {stopped}")
         return not stopped.code
     finally:
         print(flush=True)

@@ -1,8 +1,8 @@
-"""What the rows share: clients and a service in processes of their own, rounds, medians, a form.
+"""What the benchmarks share: processes to measure, interleaved rounds, medians, printed rows.
 
-Only clients that took turns in one run are compared. A figure is the median of its rounds; its
-spread is what lies between the least and the most, over the median; a ratio is the median of the
-ratios within each round, so that a slow minute of the machine touches both of its sides.
+Only clients that were measured interleaved in one run are compared. A figure is the median of its
+rounds. Its spread is (most − least) ÷ median. A ratio is the median of the ratios within each
+round, so that a slow minute of the machine affects both sides.
 """
 
 from __future__ import annotations
@@ -34,54 +34,56 @@ PLAIN = (
     "-c",
     "import sys; sys.modules['uvloop'] = None\nfrom batch_runner.__main__ import main; main()",
 )
-#: Limits that never bind, and a first look as soon as may be.
+#: Limits that never matter, and a first poll as early as possible.
 UNBOUND = (
     "limits: {rate: 100000/s, in_flight: 1000, poll_rate: 100000/s}\n"
     "polling: {first: 0.1s, shortest: 0.1s}\n"
 )
-SAMPLE = 0.02  # seconds between two looks at a process
-LIMIT = 900.0  # seconds that any process may take
+SAMPLE = 0.02  # seconds between two checks of a process
+LIMIT = 900.0  # seconds; the longest run of any process
 
-#: What is drawn at the end, by panel and bar; a row keeps its figure here when it has it.
-KEPT: dict[str, dict[str, float]] = {}
+#: Figures of the chart, by panel and bar.
+FIGURES: dict[str, dict[str, float]] = {}
 
-_numbers = itertools.count()  # of what stands in the scratch folder
+_numbers = itertools.count()  # for names in the scratch folder
 
 
-class Spent(NamedTuple):
-    """What one process took: seconds of wall and processor, its peak in MB; how it ended."""
+class Usage(NamedTuple):
+    """What one process used: wall and CPU seconds, and its peak memory in MB."""
 
     wall: float
     cpu: float
     peak: float
-    code: int
-    words: str  # the last it said on standard error
+    code: int  # exit status
+    stderr: str  # its last characters
 
 
-def spend(
+def measure_process(
     command: Sequence[str],
     *,
     limit: float = LIMIT,
     output: str | None = None,
     **environment: str,
-) -> Spent:
-    """Run a command to its end; processor includes its children.
+) -> Usage:
+    """Run a command to its end; CPU time includes its children.
 
-    What it says on standard output goes to the file named `output`, or is thrown away.
+    Its standard output goes to the file named `output`; None discards it.
 
     Raises:
-        SystemExit: It took longer than `limit` seconds.
+        SystemExit: it ran longer than `limit` seconds.
     """
-    complaints = scratch() / f"words-{next(_numbers)}"
+    errors = scratch() / f"stderr-{next(_numbers)}"
     begun = time.monotonic()
-    with complaints.open("wb") as words, Path(output or os.devnull).open("wb") as said:
-        process = subprocess.Popen(command, env=os.environ | environment, stdout=said, stderr=words)
+    with errors.open("wb") as stderr, Path(output or os.devnull).open("wb") as stdout:
+        process = subprocess.Popen(
+            command, env=os.environ | environment, stdout=stdout, stderr=stderr
+        )
     peak, ended = 0.0, select.poll()
-    watched = os.pidfd_open(process.pid)
-    ended.register(watched, select.POLLIN)
+    pidfd = os.pidfd_open(process.pid)
+    ended.register(pidfd, select.POLLIN)
     try:
         while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            # Not ru_maxrss: that begins with the size of the process that started this one.
+            # Not ru_maxrss: it starts at the size of the parent process.
             peak = memory(process.pid, "VmHWM") or peak
             if time.monotonic() - begun > limit:
                 raise SystemExit(f"{command} took longer than {limit:g} s")
@@ -91,16 +93,16 @@ def spend(
         process.wait()
         raise
     finally:
-        os.close(watched)
+        os.close(pidfd)
     wall = time.monotonic() - begun
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    last = complaints.read_text(errors="replace")[-500:]
-    return Spent(wall, used.ru_utime + used.ru_stime, peak, process.returncode, last)
+    last = errors.read_text(errors="replace")[-500:]
+    return Usage(wall, used.ru_utime + used.ru_stime, peak, process.returncode, last)
 
 
 def memory(pid: int | str, field: str = "VmRSS") -> float:
-    """Return the MB that a process holds ("VmRSS") or held at most ("VmHWM"); 0 when it is gone."""
+    """Return the memory of a process in MB: now ("VmRSS") or at its peak ("VmHWM"); 0 if ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except OSError:
@@ -109,13 +111,13 @@ def memory(pid: int | str, field: str = "VmRSS") -> float:
     return int(found[1]) / 2**10 if found else 0.0
 
 
-class Service:
-    """The neutral server, for the length of a block; `seen` is what it saw."""
+class Server:
+    """The neutral server as a context manager; `seen` is what it counted."""
 
     def __init__(self, *options: object) -> None:
         self._options = map(str, options)
 
-    def __enter__(self) -> Service:
+    def __enter__(self) -> Server:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.bench._server", *self._options],
             stdin=subprocess.PIPE,
@@ -131,37 +133,36 @@ class Service:
         }
         return self
 
-    def creates(self) -> int:
-        """Return how many creates it has seen so far."""
-        with urllib.request.urlopen(f"{self.url}/seen", timeout=60) as answer:  # noqa: S310
-            return int(json.load(answer)["data"]["submissions"])
+    def submissions(self) -> int:
+        """Return the number of submissions so far."""
+        with urllib.request.urlopen(f"{self.url}/seen", timeout=60) as response:  # noqa: S310
+            return int(json.load(response)["data"]["submissions"])
 
     def __exit__(self, *exception: object) -> None:
-        told, _ = self._process.communicate("", timeout=60)
-        self.seen: dict[str, float] = json.loads(told)
+        figures, _ = self._process.communicate("", timeout=60)
+        self.seen: dict[str, float] = json.loads(figures)
 
 
 @functools.cache
 def scratch() -> Path:
-    """Return the folder of this bench, removed at its very end.
+    """Return the scratch folder, which is removed when the process ends.
 
-    Not sooner: making files is slow for a while where ext4 has just deleted others.
+    Not sooner: on ext4 creating files is slow for a while after others were deleted.
     """
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
 
 
-def fresh() -> Path:
-    """Return a new folder."""
+def new_folder() -> Path:
     folder = scratch() / str(next(_numbers))
     folder.mkdir()
     return folder
 
 
 def manifest(items: int, settings: str = UNBOUND) -> Path:
-    """Write a manifest with that many rows of JSONL in a folder of its own."""
-    folder = fresh()
+    """Write a manifest with that many rows of JSONL in a new folder."""
+    folder = new_folder()
     with (folder / "rows.jsonl").open("w") as file:
         file.writelines(f'{{"number": {number}}}\n' for number in range(items))
     path = folder / "cards.yaml"
@@ -172,21 +173,21 @@ def manifest(items: int, settings: str = UNBOUND) -> Path:
     return path
 
 
-def run(program: Sequence[str], path: Path, service: Service, *, limit: float = LIMIT) -> Spent:
-    """Carry a manifest with our command.
+def run(program: Sequence[str], path: Path, server: Server, *, limit: float = LIMIT) -> Usage:
+    """Run a manifest with our command.
 
     Raises:
-        SystemExit: Not every item got done, or it took longer than `limit` seconds.
+        SystemExit: not every item was done, or it ran longer than `limit` seconds.
     """
     command = [*program, "run", str(path), "--quiet", "--yes"]
-    spent = spend(command, limit=limit, **service.environment)
-    if spent.code:
-        raise SystemExit(f"a run ended with {spent.code}: {spent.words}")
-    return spent
+    usage = measure_process(command, limit=limit, **server.environment)
+    if usage.code:
+        raise SystemExit(f"a run ended with status {usage.code}: {usage.stderr}")
+    return usage
 
 
-def take_turns(clients: Mapping[str, Callable[[], Figure]], rounds: int) -> dict[str, list[Figure]]:
-    """Call each in turn, round after round, and return what each returned, by round."""
+def interleave(clients: Mapping[str, Callable[[], Figure]], rounds: int) -> dict[str, list[Figure]]:
+    """Call each client once per round, and return the results of each by round."""
     figures: dict[str, list[Figure]] = {name: [] for name in clients}
     for number in range(rounds):
         names = list(clients)
@@ -196,7 +197,7 @@ def take_turns(clients: Mapping[str, Callable[[], Figure]], rounds: int) -> dict
 
 
 def spread(figures: Sequence[float]) -> float:
-    """Return what lies between the least and the most, over the median."""
+    """Return (most − least) ÷ median."""
     return (max(figures) - min(figures)) / statistics.median(figures)
 
 
@@ -205,18 +206,18 @@ def ratio(figures: Sequence[float], floor: Sequence[float]) -> float:
     return statistics.median(figure / least for figure, least in zip(figures, floor, strict=True))
 
 
-def head(title: str, *columns: str) -> None:
-    """Print what stands above the rows."""
+def print_head(title: str, *columns: str) -> None:
+    """Print the line above the rows."""
     print(f"{title:46}" + "".join(f"{column:>10}" for column in columns), flush=True)
 
 
-def show(name: str, *cells: str, goal: str = "", ok: bool | None = None) -> None:
-    """Print one row and, where there is a goal, whether it is met."""
+def print_row(name: str, *cells: str, goal: str = "", ok: bool | None = None) -> None:
+    """Print one row; `ok` says whether its goal is met, None that there is none."""
     verdict = {None: "", True: "ok", False: "MISSED"}[ok]
     row = f"{name:46}" + "".join(f"{cell:>10}" for cell in cells)
     print(f"{row}   {goal:14}  {verdict}".rstrip(), flush=True)
 
 
-def keep(panel: str, bar: str, figure: float) -> None:
-    """Keep a figure for the picture."""
-    KEPT.setdefault(panel, {})[bar] = figure
+def store_figure(panel: str, bar: str, figure: float) -> None:
+    """Store a figure for the chart."""
+    FIGURES.setdefault(panel, {})[bar] = figure

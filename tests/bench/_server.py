@@ -1,11 +1,11 @@
-"""A service that costs its clients as little as a service can, in a process of its own.
+"""A minimal service in its own process, which costs its clients as little CPU as possible.
 
     python -m tests.bench._server [--bytes 10240] [--seconds 0] [--slots 1000000]
 
-Prints its port, and answers until its standard input closes; then prints one JSON line of what it
-saw, which `/seen` tells at any time. Plain protocol callbacks on kept-alive connections, no
-framework. A task takes `--seconds`, and at most `--slots` of them are worked on at a time, in the
-order they came.
+Prints its port and answers until its standard input closes; then prints its counts as one JSON
+line, which `/seen` also returns at any time. Plain protocol callbacks on keep-alive connections, no
+framework. A task takes `--seconds`, and at most `--slots` tasks are worked on at once, in the order
+of submission.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ def picture(size: int) -> bytes:
 
 
 class Tasks:
-    """When each task ends, by its number; ids are that number in 32 hex digits."""
+    """The end of each task, by its number; a task id is that number in 32 hex digits."""
 
     def __init__(self, seconds: float, slots: int) -> None:
         self._seconds = seconds
         self._slots = slots
-        self._busy: list[float] = []  # when each slot in use is free again
+        self._busy: list[float] = []  # the moment at which each used slot is free again
         self._ends: list[float] = []
-        self.created: list[float] = []
+        self.submitted: list[float] = []
         self.polls = 0
         self._bodies: set[int] = set()
         self.repeats = 0
 
-    def create(self, body: bytes) -> str:
-        """Take one task and return its id."""
+    def submit(self, body: bytes) -> str:
+        """Accept one task and return its id."""
         self.repeats += hash(body) in self._bodies
         self._bodies.add(hash(body))
         now = time.monotonic()
@@ -56,20 +56,20 @@ class Tasks:
             start = max(now, heapq.heappop(self._busy))
         heapq.heappush(self._busy, start + self._seconds)
         self._ends.append(start + self._seconds)
-        self.created.append(now)
+        self.submitted.append(now)
         return f"{len(self._ends) - 1:032x}"
 
     def done(self, task: str) -> bool:
-        """Say whether a task has ended."""
+        """Return whether a task has ended."""
         self.polls += 1
         return self._ends[int(task, 16)] <= time.monotonic()
 
     def seen(self) -> dict[str, float]:
-        """Return the figures of everything since the start."""
-        span = self.created[-1] - self.created[0] if self.created else 0.0
-        first = self.created[0] if self.created else 0.0
+        """Return the counts since the start."""
+        span = self.submitted[-1] - self.submitted[0] if self.submitted else 0.0
+        first = self.submitted[0] if self.submitted else 0.0
         return {
-            "submissions": len(self.created),
+            "submissions": len(self.submitted),
             "repeats": self.repeats,
             "polls": self.polls,
             "span": span,
@@ -78,16 +78,16 @@ class Tasks:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: as many requests as come, each answered at once."""
+    """One connection; each request is answered at once."""
 
     def __init__(self, tasks: Tasks, file: bytes) -> None:
         self._tasks = tasks
-        self._file = _answer(file, "image/png")
+        self._file = _response(file, "image/png")
         self._received = b""
         self._transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the way back."""
+        """Store the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         if path == "/seen":
             return _json(self._tasks.seen())
         if path.endswith("/create"):
-            return _json({"taskId": self._tasks.create(body)})
+            return _json({"taskId": self._tasks.submit(body)})
         task, what = path.rsplit("/", 2)[1:]
         if what == "status":
             return _json({"status": "COMPLETED" if self._tasks.done(task) else "RUNNING"})
@@ -121,28 +121,28 @@ class Connection(asyncio.Protocol):
 
 
 def _json(data: object) -> bytes:
-    return _answer(
+    return _response(
         json.dumps({"code": 0, "message": "ok", "data": data}).encode(), "application/json"
     )
 
 
-def _answer(body: bytes, kind: str) -> bytes:
+def _response(body: bytes, kind: str) -> bytes:
     head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
 async def serve(tasks: Tasks, file: bytes) -> None:
-    """Answer on a port of its own until standard input closes."""
+    """Answer on a free port until standard input closes."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(tasks, file), "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    told = tasks.seen() | {"worst": most_in(tasks.created, 1.0)}
-    print(json.dumps(told), flush=True)
+    seen = tasks.seen() | {"worst": most_in(tasks.submitted, 1.0)}
+    print(json.dumps(seen), flush=True)
 
 
 def main() -> None:
-    """Read the options and serve."""
+    """Parse the options and serve."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bytes", type=int, default=10240)
     parser.add_argument("--seconds", type=float, default=0.0)

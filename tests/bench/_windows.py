@@ -1,4 +1,4 @@
-"""How many moments lie in the fullest stretch."""
+"""The largest number of events in any window of time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def most_in(moments: Sequence[float], window: float) -> int:
-    """Return the most moments in any stretch of that length, its end not included."""
+    """Return the most moments in any window of that length; the end of a window is excluded."""
     most, first = 0, 0
     for last, moment in enumerate(moments):
         while moment - moments[first] >= window:

@@ -1,13 +1,14 @@
-"""Processor: what one more item costs, beside the least a client in Python can do.
+"""CPU time of one more item, compared with the minimal client in Python.
 
     python -m tests.bench.cpu          every row
-    python -m tests.bench.cpu 10 KB    the rows whose name holds a word
+    python -m tests.bench.cpu 10 KB    the rows whose name contains a word
 
-Milliseconds of user and system time, of the process and its children. Our command with every
-promise kept (pacer, journal, files verified and synced), with the extra `fast` and as if without
-it, takes turns with a bare aiohttp script that does none of that (`_floor`). Each is measured at
-two sizes: what lies between them, over the items between, is the cost of one more item; what is
-left is the cost of a process, its start and its page. The service is a process of its own.
+Milliseconds of user and system time, of the process and its children. Our command does everything
+it does for a user (rate limiter, journal, files verified and synced), once with the extra `fast`
+and once without; `_floor` is a bare aiohttp script that does none of that. They are measured
+interleaved, each with few and with many items. The difference, divided by the additional items, is
+the cost of one more item; the rest is the cost of a process with its start and its report. The
+service is a process of its own.
 """
 
 from __future__ import annotations
@@ -25,29 +26,29 @@ CLIENTS = {"floor": FLOOR, "with [fast]": _rows.FAST, "without": _rows.PLAIN}
 DRAWN = {
     "with [fast]": "batch-runner with uvloop",
     "without": "batch-runner",
-    "floor": "a bare aiohttp script, nothing kept safe",
+    "floor": "a bare aiohttp script, not crash-safe",
 }
-GOALS = {"floor": None, "with [fast]": 1.0, "without": 1.25}
 
 
 class Kind(NamedTuple):
-    """Files of one size, and how many of them are carried."""
+    """Files of one size, the numbers of items, and the goal as a multiple of the floor."""
 
     name: str
     size: int
     few: int
     many: int
     rounds: int
+    goal: float
 
 
 KINDS = (
-    Kind("10 KB", 10 * 2**10, 500, 3000, 5),
-    Kind("1 MB", 2**20, 40, 240, 3),
+    Kind("10 KB", 10 * 2**10, 500, 3000, 5, 2.2),
+    Kind("1 MB", 2**20, 40, 240, 3, 1.5),
 )
 
 
 class Cost(NamedTuple):
-    """Milliseconds of processor."""
+    """CPU milliseconds of a run with few items and of one with many."""
 
     few: float
     many: float
@@ -60,46 +61,46 @@ class Cost(NamedTuple):
         """Return the cost of a process."""
         return self.few - kind.few * self.more(kind)
 
-    def whole(self, kind: Kind) -> float:
+    def per_item(self, kind: Kind) -> float:
         """Return the cost of an item in the longer run, the process included."""
         return self.many / kind.many
 
 
-def carry(client: Sequence[str], size: int, items: int) -> float:
-    """Return the milliseconds of processor that a client took for some items."""
-    with _rows.Service("--bytes", size) as service:
+def cpu_time(client: Sequence[str], size: int, items: int) -> float:
+    """Return the CPU milliseconds of a client for that many items of `size` bytes."""
+    with _rows.Server("--bytes", size) as server:
         if client is FLOOR:
-            command = [*client, service.url, str(items), str(_rows.fresh())]
-            spent = _rows.spend(command, limit=300)
+            command = [*client, server.url, str(items), str(_rows.new_folder())]
+            usage = _rows.measure_process(command, limit=300)
         else:
-            spent = _rows.run(client, _rows.manifest(items), service, limit=300)
-    if spent.code or service.seen["submissions"] != items:
-        raise SystemExit(f"{spent.words}ended with {spent.code}; the service saw {service.seen}")
-    return 1000 * spent.cpu
+            usage = _rows.run(client, _rows.manifest(items), server, limit=300)
+    if usage.code or server.seen["submissions"] != items:
+        raise SystemExit(f"{usage.stderr}exit status {usage.code}; the server saw {server.seen}")
+    return 1000 * usage.cpu
 
 
 def cost(client: Sequence[str], kind: Kind) -> Cost:
-    """Measure both sizes."""
-    return Cost(carry(client, kind.size, kind.few), carry(client, kind.size, kind.many))
+    """Measure a client with few and with many items."""
+    return Cost(cpu_time(client, kind.size, kind.few), cpu_time(client, kind.size, kind.many))
 
 
 def show(kind: Kind) -> None:
-    """Measure one size of file and print its rows."""
-    turns = {name: functools.partial(cost, client, kind) for name, client in CLIENTS.items()}
-    costs = _rows.take_turns(turns, kind.rounds)
+    """Measure one file size and print its rows."""
+    clients = {name: functools.partial(cost, client, kind) for name, client in CLIENTS.items()}
+    costs = _rows.interleave(clients, kind.rounds)
     parts = {
         "one more item": Cost.more,
-        f"all of {kind.many:,}, an item": Cost.whole,
+        f"all of {kind.many:,}, an item": Cost.per_item,
         "a process": Cost.fixed,
     }
     for part, of in parts.items():
         figures = {name: [of(each, kind) for each in costs[name]] for name in CLIENTS}
         for name in CLIENTS:
-            goal = GOALS[name] if part == "one more item" else None
+            goal = kind.goal if part == "one more item" and name != "floor" else None
             show_row(f"{kind.name}, {part}, {name}", figures[name], figures["floor"], goal)
         if part == "one more item":
-            for name, words in DRAWN.items():
-                _rows.keep(f"cpu {kind.name}", words, statistics.median(figures[name]))
+            for name, bar in DRAWN.items():
+                _rows.store_figure(f"cpu {kind.name}", bar, statistics.median(figures[name]))
 
 
 def show_row(
@@ -109,12 +110,12 @@ def show_row(
     times = _rows.ratio(figures, floor)
     cells = (f"{statistics.median(figures):.3f}", f"{_rows.spread(figures):.0%}", f"{times:.2f}")
     ok = None if goal is None else times <= goal
-    _rows.show(name, *cells, goal="" if goal is None else f"≤ {goal:.2f}", ok=ok)
+    _rows.print_row(name, *cells, goal="" if goal is None else f"≤ {goal:.2f}", ok=ok)
 
 
 def main(words: list[str]) -> None:
-    """Print every row that holds one of the words."""
-    _rows.head("processor, ms", "median", "spread", "× floor")
+    """Print every row whose name contains one of the words."""
+    _rows.print_head("CPU time, ms", "median", "spread", "× floor")
     for kind in KINDS:
         if not words or any(word in kind.name for word in words):
             show(kind)

@@ -1,12 +1,12 @@
-"""Manifest: what one item costs from its source to its spec, and what a million rows take.
+"""Manifest: CPU time of one item from its source to its `ItemSpec`, memory of a million rows.
 
     python -m tests.bench.manifest                    200,000 items of each source
-    python -m tests.bench.manifest --items 1000000    as many as the budget names
-    python -m tests.bench.manifest jsonl memory       the rows whose name holds a word
+    python -m tests.bench.manifest --items 1000000    as many as the goal names
+    python -m tests.bench.manifest jsonl memory       the rows whose name contains a word
 
-CPU seconds of a process of its own, the best of three, over the yardstick: `json.loads` of each
-line of the same JSONL file, timed just before. The memory rows are peaks of a fresh process, less
-nothing: the interpreter and its imports count.
+CPU time of a process of its own, the best of three, also as a multiple of `json.loads` of each line
+of the same JSONL file, timed just before. Memory is the peak of a new process, interpreter and
+imports included.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from batch_runner.manifest import load
 from tests.bench import _rows
 
 ITEMS = 200_000
-ROWS = 1_000_000  # of the memory row, whatever --items says
+ROWS = 1_000_000  # of the memory row, independent of --items
 ROUNDS = 3
-GOAL = 60.0  # µs an item
+GOAL = 60.0  # µs per item
 MEMORY = 300.0  # MB
 
 HEAD = "workflow: cards\nlimits: {rate: 100/s}\n"
@@ -35,7 +35,7 @@ CARD = HEAD + PARAMS.replace("TEXT", "A card for {{ name }} of {{ city }}")
 
 
 def prompts(folder: Path, items: int) -> Path:
-    """Write a manifest with that many prompts of one line."""
+    """Write a manifest with that many prompts, one per line."""
     lines = (f"  - A paper-cut horse {number} under red lanterns\n" for number in range(items))
     return _write(
         folder / "prompts.yaml",
@@ -74,28 +74,28 @@ def _write(path: Path, text: str) -> Path:
     return path
 
 
-def go_through(path: Path) -> int:
-    """Return how many items a manifest has; each is made and checked."""
+def expand(path: Path) -> int:
+    """Return how many items a manifest has; each is expanded and validated."""
     return sum(1 for _ in load(path).items())
 
 
 def parse(path: Path) -> int:
-    """Return how many lines of JSON a file has; each is read."""
+    """Return how many lines of JSON a file has; each is parsed."""
     with path.open() as file:
         return sum(json.loads(line) is not None for line in file)
 
 
-def measured(what: str, path: Path) -> None:
-    """Print the items, CPU seconds and peak of one pass; called in a process of its own."""
+def run_pass(what: str, path: Path) -> None:
+    """Print µs per item and peak MB of one pass; runs in a process of its own."""
     begin = time.process_time()
-    items = (parse if what == "parse" else go_through)(path)
+    items = (parse if what == "parse" else expand)(path)
     seconds = time.process_time() - begin
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10)
     print(json.dumps([1e6 * seconds / items, peak]))
 
 
 def measure(what: str, path: Path) -> tuple[float, float]:
-    """Return µs an item and peak MB of one pass in a fresh process."""
+    """Return µs per item and peak MB of one pass in a new process."""
     command = [sys.executable, "-m", "tests.bench.manifest", "--pass", what, str(path)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     cost, peak = json.loads(done.stdout)
@@ -105,32 +105,32 @@ def measure(what: str, path: Path) -> tuple[float, float]:
 def show(name: str, folder: Path, items: int, lines: Path) -> None:
     """Measure one source and print its row."""
     path = SOURCES[name](folder, items)
-    yards = [measure("parse", lines)[0]]
+    yardsticks = [measure("parse", lines)[0]]
     passes = []
     for _ in range(ROUNDS):
         passes.append(measure("items", path))
-        yards.append(measure("parse", lines)[0])
+        yardsticks.append(measure("parse", lines)[0])
     costs = sorted(cost for cost, _ in passes)
     spread = (costs[-1] - costs[0]) / costs[0]
     verdict = "ok" if costs[0] <= GOAL else "MISSED"
-    cells = f"{costs[0]:10.1f}{costs[0] / min(yards):8.1f}{spread:8.0%}{passes[0][1]:8.0f}"
+    cells = f"{costs[0]:10.1f}{costs[0] / min(yardsticks):8.1f}{spread:8.0%}{passes[0][1]:8.0f}"
     print(f"{name + f', {items:,}':34}{cells}   ≤ {GOAL:g} µs  {verdict}", flush=True)
 
 
 def show_memory(folder: Path, rows: int) -> None:
-    """Print the peak of `batch-runner plan` of a long JSONL file."""
-    path, answer = jsonl(folder, rows), folder / "plan.json"
+    """Print the peak memory of `batch-runner plan` for a long JSONL file."""
+    path, output = jsonl(folder, rows), folder / "plan.json"
     command = [sys.executable, "-m", "batch_runner", "plan", str(path), "--json"]
-    spent = _rows.spend(command, output=str(answer))
-    planned = json.loads(answer.read_text())["items"]
-    verdict = "ok" if planned == rows and spent.peak <= MEMORY else "MISSED"
+    usage = _rows.measure_process(command, output=str(output))
+    planned = json.loads(output.read_text())["items"]
+    verdict = "ok" if planned == rows and usage.peak <= MEMORY else "MISSED"
     name = f"plan, memory, {rows:,} rows"
-    cells = f"{spent.wall:10.1f} s{spent.peak:22.0f} MB"
+    cells = f"{usage.wall:10.1f} s{usage.peak:22.0f} MB"
     print(f"{name:34}{cells}   ≤ {MEMORY:g} MB  {verdict}", flush=True)
 
 
 def main(arguments: list[str]) -> None:
-    """Print every row that holds one of the words."""
+    """Print every row whose name contains one of the words."""
     parser = argparse.ArgumentParser(prog="tests.bench.manifest")
     parser.add_argument("words", nargs="*", help=", ".join([*SOURCES, "memory"]))
     parser.add_argument("--items", type=int, default=ITEMS)
@@ -138,7 +138,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--pass", dest="what", choices=["parse", "items"], help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.what:
-        measured(asked.what, Path(asked.words[0]))
+        run_pass(asked.what, Path(asked.words[0]))
         return
 
     def wanted(name: str) -> bool:

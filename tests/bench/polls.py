@@ -86,14 +86,23 @@ BACKLOG = Row("backlog, twice the capacity", slots=16, every=MEAN / 32)
 CAPPED = replace(BACKLOG, name="backlog, at most 48 in flight", in_flight=48)
 
 
-def the_rows() -> list[Row]:
-    """Return every row; the four kinds of service, with each kind of progress, come first."""
-    usual = [
+def the_rows() -> dict[str, list[Row]]:
+    """Return every row, by what the rows are about."""
+    return {
+        "usual services, with every kind of progress report": usual_rows(),
+        "how long tasks take": duration_rows(),
+        "order of the queue, and poll limits": order_rows(),
+        "a service whose speed changes in a run or between runs": midnight_rows(),
+    }
+
+
+def usual_rows() -> list[Row]:
+    """Return rows about four kinds of service, with honest, lying and no progress."""
+    return [
         replace(kind, name=kind.name + name, goal=goal, progress=progress)
         for name, progress, goal in PROGRESS
         for kind in (NO_QUEUE, BUSY, BACKLOG, CAPPED)
     ]
-    return [*usual, *duration_rows(), *order_rows(), *midnight_rows()]
 
 
 def duration_rows() -> list[Row]:
@@ -171,23 +180,26 @@ def measure(row: Row) -> tuple[PollCount, float, float, float]:
 def main(words: list[str]) -> None:
     """Print every row whose name contains one of the words."""
     heads = ("median", "worst", "polls", "delay", "10 s", "×1.5", "goal")
-    print(f"{'polls × delay, in seconds':46}" + "".join(f"{head:>8}" for head in heads))
-    for row in the_rows():
-        if words and not any(word in row.name for word in words):
-            continue
-        count, worst, interval, backoff = measure(row)
-        products = {
-            "batch-runner": count.product,
-            "every 10 s": interval,
-            "back-off × 1.5": backoff,
-        }
-        for bar, product in products.items():
-            _rows.keep(row.name, bar, product)
-        goal = row.share * min(interval, backoff) if row.goal is None else row.goal
-        figures = (count.product, worst, count.polls_each, count.delay, interval, backoff, goal)
-        verdict = "ok" if count.product <= goal else "MISSED"
-        cells = "".join(f"{figure:8.1f}" for figure in figures)
-        print(f"{row.name:46}{cells}  {verdict}", flush=True)
+    print(f"{'polls × delay, in seconds':50}" + "".join(f"{head:>8}" for head in heads))
+    for title, rows in the_rows().items():
+        wanted = [row for row in rows if not words or any(word in row.name for word in words)]
+        if wanted:
+            print(f"-- {title}")
+        for row in wanted:
+            show(row)
+
+
+def show(row: Row) -> None:
+    """Measure and print one row."""
+    count, worst, interval, backoff = measure(row)
+    products = {"batch-runner": count.product, "every 10 s": interval, "back-off × 1.5": backoff}
+    for bar, product in products.items():
+        _rows.store_figure(row.name, bar, product)
+    goal = row.share * min(interval, backoff) if row.goal is None else row.goal
+    figures = (count.product, worst, count.polls_each, count.delay, interval, backoff, goal)
+    verdict = "ok" if count.product <= goal else "MISSED"
+    cells = "".join(f"{figure:8.1f}" for figure in figures)
+    print(f"{row.name:50}{cells}  {verdict}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""Soak: 100,000 items through the real stack, killed half-way and resumed.
+"""Soak: 100,000 items with the complete command, killed half-way and resumed.
 
     python -m tests.bench.soak
     python -m tests.bench.soak --items 5000
 
-Not among the rows of a plain `make bench`, for it takes long. A row for each tenth: milliseconds
-of processor an item, and memory. The machine may be shared, so each is also counted in *yards*: the
-time of one fixed loop of Python, timed again and again beside it. At the end the audit: every file
-there, nothing sent twice, nothing held but what was on the wire when the run was killed.
+Only on request, because it takes long. Prints for each tenth of the items the CPU milliseconds per
+item, and memory. The machine may be shared, so the CPU time is also given in *loops*: multiples of
+the time of a fixed Python loop, measured at the same time. At the end an audit: every file exists,
+nothing was submitted twice, and only what was being sent at the kill is held.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from batch_runner.units import Rate
 from tests.bench import _rows
 
 ITEMS, PARTS = 100_000, 10
-MOST_CREATORS = Settings(
+MAX_HELD = Settings(
     limits=Limits(rate=Rate(100_000, 1))
 ).concurrent_submissions  # of `_rows.UNBOUND`
 BYTES = 1000  # of a file
@@ -38,39 +38,39 @@ LIMIT = 3600.0  # seconds that one run may take
 
 
 class Stretch(NamedTuple):
-    """A tenth of the items: milliseconds of processor an item, the same in yards, MB at its end."""
+    """A tenth of the items: CPU milliseconds per item, the same in loops, MB at its end."""
 
     done: int
     cost: float
-    yards: float
+    loops: float
     size: float
 
 
-class Watch:
-    """What a run takes, stretch by stretch, read from outside."""
+class RunMonitor:
+    """Measures a run from outside."""
 
     def __init__(self, process: subprocess.Popen[bytes], out: Path, every: int) -> None:
         self._process, self._out, self._every = process, out, every
 
     def until(self, enough: int) -> list[Stretch]:
-        """Watch until so many files are there, or the process has ended; print each stretch."""
+        """Measure until `enough` files exist or the process has ended; print each stretch."""
         stretches: list[Stretch] = []
         begin: tuple[int, float] | None = None
-        yards: list[float] = []
+        loops: list[float] = []
         size = 0.0
         first, end = files(self._out), time.monotonic() + LIMIT
         while (done := files(self._out)) < enough and self._process.poll() is None:
-            used = processor(self._process.pid)
-            yards.append(yard())
+            used = cpu_seconds(self._process.pid)
+            loops.append(loop_time())
             if begin is None:
-                # Not before the first new file: what a start costs is a row of its own.
+                # Not before the first new file: the start is another benchmark.
                 begin = (done, used) if done > first else None
             elif done >= begin[0] + self._every:
                 cost = 1000 * (used - begin[1]) / (done - begin[0])
-                stretches.append(Stretch(done, cost, cost / statistics.median(yards), size))
+                stretches.append(Stretch(done, cost, cost / statistics.median(loops), size))
                 show(stretches[-1])
-                begin, yards = (done, used), []
-            size = _rows.memory(self._process.pid)  # not later: the page at the end has its own row
+                begin, loops = (done, used), []
+            size = _rows.memory(self._process.pid)  # not later: the report has its own row
             if time.monotonic() > end:
                 self._process.kill()
             time.sleep(0.5)
@@ -78,7 +78,7 @@ class Watch:
 
 
 def files(out: Path) -> int:
-    """Return how many pictures stand in a folder."""
+    """Return the number of PNG files in a folder."""
     try:
         with os.scandir(out) as entries:
             return sum(entry.name.endswith(".png") for entry in entries)
@@ -86,14 +86,14 @@ def files(out: Path) -> int:
         return 0
 
 
-def processor(pid: int) -> float:
-    """Return the seconds of processor of a process so far."""
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds of a process so far."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def yard() -> float:
-    """Return the milliseconds of processor of a fixed loop."""
+def loop_time() -> float:
+    """Return the CPU milliseconds of a fixed loop."""
     begun = time.process_time()
     seen = {}
     for number in range(40_000):
@@ -102,87 +102,86 @@ def yard() -> float:
 
 
 def show(stretch: Stretch) -> None:
-    """Print the row of a stretch."""
-    cells = (f"{stretch.cost:.2f}", f"{stretch.yards:.3f}", f"{stretch.size:.0f}")
-    _rows.show(f"up to {stretch.done:,}", *cells)
+    """Print one row."""
+    cells = (f"{stretch.cost:.2f}", f"{stretch.loops:.3f}", f"{stretch.size:.0f}")
+    _rows.print_row(f"up to {stretch.done:,}", *cells)
 
 
 def thirds(stretches: list[Stretch]) -> tuple[list[Stretch], list[Stretch]]:
-    """Return the first and the last third."""
+    """Return the first and the last third of the stretches."""
     part = max(1, len(stretches) // 3)
     return stretches[:part], stretches[-part:]
 
 
 def show_growth(runs: Sequence[list[Stretch]]) -> None:
-    """Print how cost grew over both runs, and memory within the one in which it grew most."""
+    """Print how much CPU time grew over both runs, and memory within one of them at most."""
     early, late = (
-        statistics.median(stretch.yards for stretch in some)
+        statistics.median(stretch.loops for stretch in some)
         for some in thirds([stretch for run in runs for stretch in run])
     )
     sizes = (run[-1].size / run[0].size for run in runs)
     rows = {
-        "growth of yards, last third over first": late / early,
-        "growth of MB within a run": max(sizes),
+        "growth of CPU in loops, last third over first": late / early,
+        "growth of memory within a run": max(sizes),
     }
     for name, growth in rows.items():
-        _rows.show(name, f"{growth:.2f}", goal=f"≤ {FLAT}", ok=growth <= FLAT)
+        _rows.print_row(name, f"{growth:.2f}", goal=f"≤ {FLAT}", ok=growth <= FLAT)
 
 
-def start(path: Path, service: _rows.Service) -> subprocess.Popen[bytes]:
-    """Start a run."""
+def start(path: Path, server: _rows.Server) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [*_rows.FAST, "run", str(path), "--quiet", "--yes"], env=os.environ | service.environment
+        [*_rows.FAST, "run", str(path), "--quiet", "--yes"], env=os.environ | server.environment
     )
 
 
 def play(path: Path, items: int) -> tuple[list[list[Stretch]], int, dict[str, float]]:
-    """Kill a run half-way, let another finish; return stretches, exit code, what was seen."""
+    """Kill a run half-way and resume it; return the stretches, exit status and server's counts."""
     out = path.parent / "out" / "cards"
     every = items // PARTS
-    with _rows.Service("--bytes", BYTES) as service:
-        first = start(path, service)
+    with _rows.Server("--bytes", BYTES) as server:
+        first = start(path, server)
         try:
-            runs = [Watch(first, out, every).until(items // 2)]
+            runs = [RunMonitor(first, out, every).until(items // 2)]
         finally:
             first.kill()
             first.wait()
-        print(f"killed, {files(out):,} files are there", flush=True)
-        second = start(path, service)
+        print(f"killed at {files(out):,} files", flush=True)
+        second = start(path, server)
         try:
-            runs.append(Watch(second, out, every).until(items + 1))
+            runs.append(RunMonitor(second, out, every).until(items + 1))
             code = second.wait(LIMIT)
         finally:
             second.kill()
             second.wait()
-    return runs, code, service.seen
+    return runs, code, server.seen
 
 
 def audit(
     path: Path, items: int, code: int, seen: dict[str, float], claim: Callable[..., None]
 ) -> None:
-    """Hold what the service saw and what stands on the disk against the journal."""
+    """Compare the journal with the server's counts and the files on disk."""
     folder = JobFolder(path.parent / "out" / "cards")
     with open_reader(folder.journal) as reader:
         counts = reader.counts()
     done, held = counts.get(ItemStatus.DONE, 0), counts.get(ItemStatus.HELD, 0)
     verify = [*_rows.FAST, "verify", str(path)]
-    whole = subprocess.run(verify, stdout=subprocess.DEVNULL, timeout=LIMIT).returncode
+    verified = subprocess.run(verify, stdout=subprocess.DEVNULL, timeout=LIMIT).returncode
     claim(f"the resumed run exited with {code}", ok=code == (1 if held else 0))
     claim(f"{done:,} done and {held} held of {items:,}", ok=done + held == items)
     claim(
-        f"held: {held}, at most {MOST_CREATORS} were on the wire",
-        ok=held <= MOST_CREATORS,
+        f"held: {held}, at most {MAX_HELD} were being sent",
+        ok=held <= MAX_HELD,
     )
     claim(f"{files(folder.root):,} files", ok=files(folder.root) == done)
-    claim(f"verify exited with {whole}", ok=whole in (0, code))
+    claim(f"verify exited with {verified}", ok=verified in (0, code))
     claim(
-        f"the service saw {seen['submissions']:,.0f} creates, {seen['repeats']:.0f} of them twice",
+        f"{seen['submissions']:,.0f} submissions, {seen['repeats']:.0f} of them twice",
         ok=seen["repeats"] == 0 and done <= seen["submissions"] <= items,
     )
 
 
 def main(arguments: list[str]) -> None:
-    """Play, audit, and exit with 1 when something is not as promised."""
+    """Run and audit; exit with 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(prog="tests.bench.soak")
     parser.add_argument("--items", type=int, default=ITEMS)
     items = parser.parse_args(arguments).items
@@ -191,13 +190,13 @@ def main(arguments: list[str]) -> None:
     def claim(what: str, *, ok: bool) -> None:
         nonlocal broken
         broken = broken or not ok
-        _rows.show(what, ok=ok)
+        _rows.print_row(what, ok=ok)
 
-    _rows.head(f"soak, {items:,} items", "ms/item", "yards", "MB")
+    _rows.print_head(f"soak, {items:,} items", "ms/item", "loops", "MB")
     path = _rows.manifest(items)
     begun = time.monotonic()
     runs, code, seen = play(path, items)
-    print(f"{time.monotonic() - begun:.0f} s in all", flush=True)
+    print(f"{time.monotonic() - begun:.0f} s in total", flush=True)
     audit(path, items, code, seen, claim)
     show_growth(runs)
     if broken:

@@ -1,13 +1,13 @@
-"""Start, resume and end of a run: what a night costs before its first request and after its last.
+"""Start, resume and end of a run: the time before its first request and after its last.
 
     python -m tests.bench.start                      100,000 items
     python -m tests.bench.start --items 3000         fewer
-    python -m tests.bench.start help resume          the rows whose name holds a word
+    python -m tests.bench.start help resume          the rows whose name contains a word
 
-`help` and `run` are medians of interleaved pairs: the verb, and an empty click program. The other
-rows use a job whose items are all done but the last (`resume`), or all done (`nothing left`). Its
-journal is brought to that point by the statements that a run would have used, with small files of
-their own in place; the first of these runs also makes previews, as long as a run may.
+`help` and `run` are medians of interleaved pairs: the command, and an empty click program. The
+other rows use a job in which all items but the last are done (`resume`), or all (`nothing left`).
+Its journal is filled by the statements that a run would use, and its small files are written. The
+first of these runs also makes previews for the report.
 """
 
 from __future__ import annotations
@@ -37,11 +37,12 @@ from tests.bench import _rows
 ITEMS = 100_000
 ROUNDS = 7
 SIDE = 16  # pixels of a picture
-PAGE = 500  # items brought on together
+PAGE = 500  # items per transaction step
 END_GOAL, PEAK_GOAL = 60.0, 150  # seconds and MB, with ITEMS
+DONE_GOAL = 0.03  # CPU milliseconds for each item that is done
 
 EMPTY = "import click\n@click.group()\ndef main(): pass\nmain(prog_name='empty')"
-COURSE = (
+EVENTS = (
     Event.SUBMIT_STARTED,
     Event.SUBMIT_CONFIRMED,
     Event.TASK_COMPLETED,
@@ -64,7 +65,7 @@ def manifest(folder: Path, items: int) -> Path:
 
 
 def picture(number: int) -> bytes:
-    """Return a small PNG unlike that of any other number."""
+    """Return a small PNG that differs for each number."""
     rows = random.Random(number).randbytes(SIDE * SIDE * 3)
     lines = b"".join(b"\0" + rows[at : at + SIDE * 3] for at in range(0, len(rows), SIDE * 3))
     head = struct.pack(">IIBBBBB", SIDE, SIDE, 8, 2, 0, 0, 0)
@@ -77,7 +78,7 @@ def picture(number: int) -> bytes:
 
 
 def make_job(path: Path, *, leave: int) -> Path:
-    """Carry the items of a manifest to their files, all but the last few; return the folder."""
+    """Make a job in which all items but the last `leave` are done; return its folder."""
     loaded = load(path)
     identity = JobIdentity(job=loaded.job, provider=loaded.provider, origin="http://127.0.0.1")
     with open_job(loaded.output_folder, identity) as job:
@@ -88,7 +89,7 @@ def make_job(path: Path, *, leave: int) -> Path:
     journal.execute("BEGIN")
     for page in _pages(rows[: len(rows) - leave]):
         files = {row["key"]: _place(job.folder.root, row["name"], row["position"]) for row in page}
-        for event in COURSE:
+        for event in EVENTS:
             at = time.time()
             moves = [Move(_change(row, event, files[row["key"]]), at) for row in page]
             assert not any(apply_all(journal, moves))
@@ -120,59 +121,62 @@ def _change(row: sqlite3.Row, event: Event, file: PlacedFile) -> Change:
 
 
 def show_pairs(name: str, command: Sequence[str], goal: float | None, **environment: str) -> None:
-    """Print what a command costs over an empty click program, run in turn with it."""
+    """Print the time of a command and its multiple of an empty click program, interleaved."""
     pairs = [
         (
-            _rows.spend([sys.executable, "-c", EMPTY, "--help"]),
-            _rows.spend(command, limit=_rows.LIMIT, **environment),
+            _rows.measure_process([sys.executable, "-c", EMPTY, "--help"]),
+            _rows.measure_process(command, limit=_rows.LIMIT, **environment),
         )
         for _ in range(ROUNDS)
     ]
-    if failed := [spent for pair in pairs for spent in pair if spent.code]:
-        raise SystemExit(f"{name} ended with {failed[0].code}: {failed[0].words}")
+    if failed := [usage for pair in pairs for usage in pair if usage.code]:
+        raise SystemExit(f"{name}: exit status {failed[0].code}: {failed[0].stderr}")
     for kind in ("wall", "cpu"):
-        yard = statistics.median(getattr(empty, kind) for empty, _ in pairs)
+        least = statistics.median(getattr(empty, kind) for empty, _ in pairs)
         figure = statistics.median(getattr(full, kind) for _, full in pairs)
-        ok = None if goal is None else figure <= goal * yard
-        cells = (f"{1000 * figure:.0f} ms", "", "", f"{figure / yard:.2f}")
-        _rows.show(f"{name}, {kind}", *cells, goal=f"≤ {goal}" if goal else "", ok=ok)
+        ok = None if goal is None else figure <= goal * least
+        cells = (f"{1000 * figure:.0f} ms", "", "", f"{figure / least:.2f}")
+        _rows.print_row(f"{name}, {kind}", *cells, goal=f"≤ {goal}" if goal else "", ok=ok)
 
 
 def show_run(folder: Path) -> None:
-    """Print what a run of one item costs, that item included."""
+    """Print the time of a run of one item."""
     path = manifest(folder, 1)
-    with _rows.Service("--bytes", 1000) as service:
+    with _rows.Server("--bytes", 1000) as server:
         command = [*_rows.FAST, "run", str(path), "--quiet", "--output"]
-        show_pairs("run, 1 item", [*command, str(folder / "one")], None, **service.environment)
+        show_pairs("run, 1 item", [*command, str(folder / "one")], None, **server.environment)
 
 
 def show_resume(path: Path, items: int) -> None:
-    """Print the time to the first create of a job done but for one item, and to the run's end."""
-    with _rows.Service("--bytes", 1000) as service:
+    """Print the time to the first submission when one item is left, and from there to the end."""
+    with _rows.Server("--bytes", 1000) as server:
         begun = time.monotonic()
-        spent = _rows.run(_rows.FAST, path, service)
-    first = service.seen["first"] - begun
+        usage = _rows.run(_rows.FAST, path, server)
+    first = server.seen["first"] - begun
     cells = (f"{first:.2f} s", "", "", "")
-    _rows.show(f"resume to first create, {items:,}", *cells, goal="≤ 3 s", ok=first <= 3)
-    show_end(f"from there to the end, {items:,}", spent, spent.wall - first)
+    _rows.print_row(f"resume to first submission, {items:,}", *cells, goal="≤ 3 s", ok=first <= 3)
+    show_end(f"from there to the end, {items:,}", usage, usage.wall - first)
 
 
 def show_nothing_left(path: Path, items: int) -> None:
-    """Print the time of a run that finds everything done, its page included."""
-    with _rows.Service("--bytes", 1000) as service:
-        spent = _rows.run(_rows.FAST, path, service)
-    show_end(f"run, nothing left, {items:,}", spent, spent.wall)
+    """Print the time of a run in which every item is done, report included."""
+    with _rows.Server("--bytes", 1000) as server:
+        usage = _rows.run(_rows.FAST, path, server)
+    show_end(f"run, nothing left, {items:,}", usage, usage.wall)
+    cost = 1000 * usage.cpu / items
+    cells = ("", f"{cost:.3f} ms", "", "")
+    _rows.print_row("the same, an item", *cells, goal=f"≤ {DONE_GOAL} ms", ok=cost <= DONE_GOAL)
 
 
-def show_end(name: str, spent: _rows.Spent, seconds: float) -> None:
-    """Print a row about the end of a run."""
-    cells = (f"{seconds:.1f} s", f"{spent.cpu:.1f} s", f"{spent.peak:.0f} MB", "")
-    ok = seconds <= END_GOAL and spent.peak <= PEAK_GOAL
-    _rows.show(name, *cells, goal=f"≤ {END_GOAL:g} s, {PEAK_GOAL} MB", ok=ok)
+def show_end(name: str, usage: _rows.Usage, seconds: float) -> None:
+    """Print a row about the end of a run; `seconds` is what it took."""
+    cells = (f"{seconds:.1f} s", f"{usage.cpu:.1f} s", f"{usage.peak:.0f} MB", "")
+    ok = seconds <= END_GOAL and usage.peak <= PEAK_GOAL
+    _rows.print_row(name, *cells, goal=f"≤ {END_GOAL:g} s, {PEAK_GOAL} MB", ok=ok)
 
 
 def main(arguments: list[str]) -> None:
-    """Print every row that holds one of the words."""
+    """Print every row whose name contains one of the words."""
     parser = argparse.ArgumentParser(prog="tests.bench.start")
     parser.add_argument("words", nargs="*", help="help, run, resume, nothing")
     parser.add_argument("--items", type=int, default=ITEMS)
@@ -185,7 +189,7 @@ def main(arguments: list[str]) -> None:
     def wanted(name: str) -> bool:
         return not asked.words or name in asked.words
 
-    _rows.head("start", "time", "cpu", "peak", "× empty")
+    _rows.print_head("start", "time", "cpu", "peak", "× empty")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if wanted("help"):

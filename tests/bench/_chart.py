@@ -1,7 +1,7 @@
-"""The main rows as a picture: four panels of bars, for light and dark pages, without a fetch.
+"""The main figures as an SVG bar chart with four panels, for light and dark pages.
 
-A panel is drawn from what its row kept (`_rows.keep`) in this very run, so the picture is only
-written when all of them were measured.
+A panel is drawn from the figures that its row stored (`_rows.store_figure`) in this run, so the
+chart is written only if all of them were measured.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.bench import _rows
 
 WIDTH, MARGIN, GAP = 840, 24, 40  # pixels
 PANEL = (WIDTH - 2 * MARGIN - GAP) // 2
-TOP, BAR, STEP = 64, 12, 42  # from a panel's title to its first bar; a bar; from bar to bar
+TOP, BAR, STEP = 64, 12, 42  # pixels: title to first bar, bar, bar to bar
 
 STYLE = """
 text { font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328 }
@@ -41,20 +41,20 @@ text { font: 14px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-seri
 
 
 class Panel(NamedTuple):
-    """One group of bars: the row it is kept under, its words, how a figure is written."""
+    """One group of bars: its row, its text, and the format of a figure."""
 
     row: str
     title: str
-    words: str
+    subtitle: str
     form: str
-    limit: float | None = None  # where a line is drawn
+    limit: float | None = None  # a dashed line
 
 
 PANELS = (
     Panel("cpu 10 KB", "Processor for one more item", "a file of 10 KB; milliseconds", "{:.2f} ms"),
     Panel(
-        "pace 100/s",
-        "Most creates in any second",
+        "rate 100/s",
+        "Most submissions in any second",
         "at a limit of 100 a second, the dashed line",
         "{:.0f}",
         limit=100,
@@ -72,35 +72,36 @@ PANELS = (
 
 
 def draw(path: Path) -> None:
-    """Write the picture, if every panel has its figures."""
-    if any(panel.row not in _rows.KEPT for panel in PANELS):
+    """Write the chart if every panel has its figures."""
+    if any(panel.row not in _rows.FIGURES for panel in PANELS):
         return
     rows = [PANELS[at : at + 2] for at in range(0, len(PANELS), 2)]
     parts, top = [], MARGIN
     for row in rows:
-        for place, panel in enumerate(row):
-            parts.append(_panel(panel, MARGIN + place * (PANEL + GAP), top))
-        top += TOP + STEP * max(len(_rows.KEPT[panel.row]) for panel in row) + GAP // 2
+        for column, panel in enumerate(row):
+            parts.append(_panel(panel, MARGIN + column * (PANEL + GAP), top))
+        top += TOP + STEP * max(len(_rows.FIGURES[panel.row]) for panel in row) + GAP // 2
     parts.append(_text(MARGIN, top + 4, f"Shorter is better. {_origin()}", "quiet"))
     height = top + 24
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
         f'height="{height}" role="img" aria-labelledby="title desc">\n'
-        f'<title id="title">batch-runner, measured</title>\n<desc id="desc">{_told()}</desc>\n'
+        f'<title id="title">batch-runner, measured</title>\n'
+        f'<desc id="desc">{_description()}</desc>\n'
         f"<style>{STYLE}</style>\n"
         f'<rect class="page" width="{WIDTH}" height="{height}" rx="8"/>\n'
         + "".join(parts)
         + "</svg>\n"
     )
-    print(f"picture: {path}")
+    print(f"chart: {path}")
 
 
 def _panel(panel: Panel, left: float, top: float) -> str:
-    bars = _rows.KEPT[panel.row]
+    bars = _rows.FIGURES[panel.row]
     scale = PANEL / max(bars.values())
     parts = [
         _text(left, top + 14, panel.title, "title"),
-        _text(left, top + 34, panel.words, "quiet"),
+        _text(left, top + 34, panel.subtitle, "quiet"),
     ]
     for number, (name, figure) in enumerate(bars.items()):
         y = top + TOP + number * STEP
@@ -119,24 +120,25 @@ def _panel(panel: Panel, left: float, top: float) -> str:
     return "".join(parts)
 
 
-def _text(x: float, y: float, words: str, kind: str = "") -> str:
-    return f'<text x="{x}" y="{y}" class="{kind}">{escape(words)}</text>\n'
+def _text(x: float, y: float, text: str, kind: str = "") -> str:
+    return f'<text x="{x}" y="{y}" class="{kind}">{escape(text)}</text>\n'
 
 
-def _told() -> str:
-    """Return the figures in words, for those who cannot see the picture."""
-    told = (
-        f"{panel.title}, {panel.words}: "
+def _description() -> str:
+    """Return the figures as text, for screen readers."""
+    panels = (
+        f"{panel.title}, {panel.subtitle}: "
         + ", ".join(
-            f"{name} {panel.form.format(figure)}" for name, figure in _rows.KEPT[panel.row].items()
+            f"{name} {panel.form.format(figure)}"
+            for name, figure in _rows.FIGURES[panel.row].items()
         )
         for panel in PANELS
     )
-    return escape(". ".join(told))
+    return escape(". ".join(panels))
 
 
 def _origin() -> str:
-    """Return when and where it was measured."""
+    """Return the date, the machine and the Python version."""
     try:
         found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     except OSError:

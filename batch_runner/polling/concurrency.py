@@ -14,7 +14,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 T = TypeVar("T")
 
-_FIRST_ESTIMATE, _FIRST_AFTER_RESET = 8, 60  # completions until the first estimate
+_FIRST_ESTIMATE, _FIRST_AFTER_RESET = 8, 15  # completions until the first estimate
 _MAX_COMPLETIONS = 250  # remembered
 _MAX_DEPARTURES = 5000  # remembered
 _MAX_CANDIDATE = 2000  # largest concurrency that is tried

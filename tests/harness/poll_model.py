@@ -2,8 +2,8 @@
 
 `play` submits tasks to a service of the kind that a `Row` describes, polls them when the policy
 says so, and returns the number of polls and the delays from a task's end to the poll that found
-it. Nothing waits: the time is an argument, so a night takes a fraction of a second, and the same
-seed gives the same figures.
+it. Nothing waits: the time is an argument, so a whole run takes a fraction of a second, and
+the same seed gives the same figures.
 """
 
 from __future__ import annotations

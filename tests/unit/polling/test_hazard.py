@@ -14,7 +14,7 @@ from batch_runner.polling.hazard import HazardModel
 def learn(
     hazard: HazardModel, rng: random.Random, count: int, *, median: float, sigma: float
 ) -> None:
-    """Poll tasks of lognormal hazard when the model itself would poll."""
+    """Poll tasks of lognormal durations when the model itself would poll."""
     for _ in range(count):
         seconds = rng.lognormvariate(math.log(median), sigma)
         last = 0.0

@@ -1,4 +1,4 @@
-"""The hazard at two scales: equal hazard are learned to the second, others as before."""
+"""The hazard at two scales: equal durations are learned to the second, others as before."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_two_durations_are_distinguished() -> None:
 
 
 def test_varying_durations_use_the_wide_bins() -> None:
-    """Fine bins with a few hundred varying hazard are all peaks and gaps."""
+    """Fine bins with a few hundred varying durations are all peaks and gaps."""
     hazard, alone = TwoScaleHazard(), HazardModel()
     rng = random.Random(2)
     for _ in range(300):
@@ -96,7 +96,7 @@ def test_equal_durations_are_polled_after_the_end_not_before() -> None:
 
 @pytest.mark.parametrize(("before", "since", "latest"), [(300, 200, 3.6), (1000, 400, 3.3)])
 def test_changed_service_gets_new_fine_bins(before: int, since: int, latest: float) -> None:
-    """Around the new hazard, also if what is left of the old ones would suffice."""
+    """Around the new durations, also if what is left of the old ones would suffice."""
     hazard = TwoScaleHazard()
     learn(hazard, before, median=33, sigma=0)
 

@@ -63,7 +63,7 @@ bench: $(READY)  ## Measure against the budget; make bench ONE='cpu rate', ONE=s
 	$(PYTHON) -m tests.bench $(ONE)
 
 .PHONY: simulate
-simulate: $(READY)  ## Act the service on port 8765
+simulate: $(READY)  ## Run the service simulator on port 8765
 	$(VENV)/bin/batch-runner simulate --port 8765
 
 .PHONY: clean

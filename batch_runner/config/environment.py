@@ -25,7 +25,7 @@ LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "run_for", "until
 ON_FINISH_VARIABLES = frozenset(
     PREFIX + name
     for name in (
-        *("VERDICT", "EXIT_CODE", "REPORT", "FOLDER", "REHEARSAL"),
+        *("SUMMARY", "VERDICT", "EXIT_CODE", "REPORT", "FOLDER", "REHEARSAL"),
         *(status.name for status in ItemStatus),
     )
 )

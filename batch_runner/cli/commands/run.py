@@ -309,7 +309,7 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
         print_json(_summary_object(summary, options.root))
     elif not options.quiet or summary.exit_code:
         language = reader_language()
-        where = wording(language, f"page: {page}", f"报告页：{page}")
+        where = wording(language, f"report: {page}", f"报告页：{page}")
         manifest = str(options.manifest.path.absolute())
         target = target_of(manifest, options.root, rehearsal=options.service is None)
         for line in (sentence, *summary_lines(summary, options.root, target, language), where):

@@ -1,4 +1,4 @@
-"""The Baicai Infer cloud: hosted ComfyUI workflows behind create, status, result, upload.
+"""The Baicai Infer cloud: hosted ComfyUI workflows behind submit, status, result, upload.
 
 Responses are read tolerantly (a code as number or text, `data` as object or array, four shapes of
 result); requests are written exactly. What the service does not document (limits, prices, an
@@ -50,14 +50,14 @@ class Baicai:
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
         """Send one submission and return the task id (32 hex digits)."""
         body = json_text({"workflowId": workflow, "params": params})
-        answer = await self._http.create("/v1/comfyui/create", body.encode())
+        answer = await self._http.submit("/v1/comfyui/create", body.encode())
         candidate = _candidate(answer.body)
-        data = self._data(answer, "create", sent=body, candidate=candidate)
+        data = self._data(answer, "submit", sent=body, candidate=candidate)
         task_id = _first(data).get("taskId")
         if isinstance(task_id, str) and self._task_id.fullmatch(task_id):
             return task_id
         raise ApiError(
-            "create: the response holds no valid task id",
+            "submit: the response holds no valid task id",
             failure=Failure.NO_RESPONSE,
             status=answer.status,
             candidate=candidate,
@@ -123,7 +123,7 @@ class Baicai:
             answer.status,
             code,
             account_empty=sent is not None and _says_account_empty(message, sent),
-            not_accepted=self._not_accepted if call == "create" else (),
+            not_accepted=self._not_accepted if call == "submit" else (),
         )
         if failure is not None and candidate is not None:
             # It reports an error and names a task: only a person can find out which is true.

@@ -1,4 +1,4 @@
-"""`retry`, `resolve` and `verify --fetch`: what they do and what they print."""
+"""`retry`, `resolve` and `verify --redownload`: what they do and what they print."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_fetch_counts_missing_and_damaged_files(command: Command, service: Servi
     first.unlink()
     second.write_bytes(b"edited")
 
-    done = command("verify", "--fetch")
+    done = command("verify", "--redownload")
 
     assert "2 items will be fetched again" in done.stderr
     assert command("run").returncode == 0

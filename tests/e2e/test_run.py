@@ -315,7 +315,7 @@ def test_damaged_picture_is_moved_and_downloaded_again(command: Command, service
     (command.out / "card-3.png").write_bytes(b"an edit")
 
     assert "card-3" in command("verify").stdout
-    assert command("verify", "--fetch").returncode == 1
+    assert command("verify", "--redownload").returncode == 1
     assert command("run").returncode == 0
     assert command("verify", "--deep").returncode == 0
     assert len(service.ledger()["submissions"]) == 8
@@ -327,7 +327,7 @@ def test_moved_damaged_file_is_never_overwritten(command: Command, service: Serv
 
     for edit in edits:
         (command.out / "card-3.png").write_bytes(edit)
-        assert command("verify", "--fetch").returncode == 1
+        assert command("verify", "--redownload").returncode == 1
         assert command("run").returncode == 0
 
     aside = (command.out / ".batch" / "damaged").iterdir()

@@ -40,13 +40,13 @@ _NEW = ("listed, and not run yet", "已列出，尚未运行过")
 @help_epilog(
     "batch-runner verify jobs/year_of_the_horse.yaml",
     "batch-runner verify jobs/year_of_the_horse.yaml --deep",
-    "batch-runner verify jobs/year_of_the_horse.yaml --fetch",
+    "batch-runner verify jobs/year_of_the_horse.yaml --redownload",
     exit_status={
         "0": "Every item of the manifest is done, and its files are complete and unchanged.",
         "1": "Some are not; each is named.",
         **USAGE_ERROR,
         **JOURNAL_ERROR,
-        "5": "With --fetch: another run is working on the job. Nothing was changed.",
+        "5": "With --redownload: another run is working on the job. Nothing was changed.",
     },
 )
 @click.command("verify")
@@ -55,7 +55,7 @@ _NEW = ("listed, and not run yet", "已列出，尚未运行过")
 @rehearsal_option
 @click.option("--deep", is_flag=True, help="Decode every picture, too (slow).")
 @click.option(
-    "--fetch",
+    "--redownload",
     is_flag=True,
     help="Move damaged files away and let the next run download them again, without paying.",
 )
@@ -66,7 +66,7 @@ def command(
     *,
     rehearse: bool,
     deep: bool,
-    fetch: bool,
+    redownload: bool,
     as_json: bool,
 ) -> int:
     """Check every item of MANIFEST: is it done, are its files complete and unchanged?"""
@@ -92,7 +92,7 @@ def command(
                 _print_wrong(item, why)
             if why and item.status is ItemStatus.DONE:
                 damaged.append(item)
-    if fetch and damaged:
+    if redownload and damaged:
         _requeue_downloads(folder, damaged)
     if not as_json:
         say_either(f"{valid} of {counted(total, 'item')} whole", f"{total} 项中有 {valid} 项完好")

@@ -107,7 +107,7 @@ class Http:
             trust_env=self._service.trust_env,
         )
 
-    async def create(self, path: str, body: bytes) -> Answer:
+    async def submit(self, path: str, body: bytes) -> Answer:
         """POST one submission, on a connection of its own."""
         headers = {**self._authorization, "Content-Type": "application/json"}
         return await self._request(

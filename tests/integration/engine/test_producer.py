@@ -53,7 +53,7 @@ async def test_submissions_do_not_reuse_connections() -> None:
     address = "http://{}:{}".format(*server.sockets[0].getsockname())
     service = Service(provider="baicai", base_url=address, key=SecretStr("sk-a-key"))
     async with server, Http(service, Settings()) as http:
-        answers = [await http.create("/create", b"{}") for _ in range(3)]
+        answers = [await http.submit("/create", b"{}") for _ in range(3)]
 
     assert [each.body for each in answers] == [b"{}"] * 3
     assert connections == 3

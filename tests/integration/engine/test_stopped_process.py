@@ -33,7 +33,7 @@ async def response_to_a_stopped_process(answer: bytes) -> bytes:
     address = "http://{}:{}".format(*server.sockets[0].getsockname())
     service = Service(provider="baicai", base_url=address, key=SecretStr("sk-a-key"))
     async with server, Http(service, Settings()) as http:
-        return (await http.create("/v1/comfyui/create", b"{}")).body
+        return (await http.submit("/v1/comfyui/create", b"{}")).body
 
 
 async def test_response_received_during_a_stop_is_read() -> None:

@@ -31,7 +31,7 @@ class FixedResponse:
         content = body.encode() if isinstance(body, str) else body
         self._response = Answer(status, content, retry_after=7.0)
 
-    async def create(self, path: str, body: bytes) -> Answer:
+    async def submit(self, path: str, body: bytes) -> Answer:
         return self._response
 
     async def query(self, path: str) -> Answer:
@@ -187,14 +187,14 @@ def test_half_a_surrogate_pair_in_a_response_is_replaced() -> None:
     upload = '{"code":0,"data":{"fullPath":"a\\ud83d/\\ud83d\\udc0e.png"}}'
 
     assert error.code == "E\ufffd [31m"
-    assert str(error) == "create: HTTP 200, code E\ufffd [31m: \ufffd no 🐎"
+    assert str(error) == "submit: HTTP 200, code E\ufffd [31m: \ufffd no 🐎"
     assert asyncio.run(provider(upload).upload("b.png", b"content")) == "a\ufffd/🐎.png"
 
 
 def test_error_shows_the_service_message_on_one_clean_line() -> None:
     body = '{"code":7,"message":"bad \\u001b[31mprompt\\n\\u202etext"}'
 
-    assert str(submit_error(body)) == "create: HTTP 200, code 7: bad  [31mprompt text"
+    assert str(submit_error(body)) == "submit: HTTP 200, code 7: bad  [31mprompt text"
 
 
 def test_not_accepted_statuses_apply_to_submissions_only() -> None:

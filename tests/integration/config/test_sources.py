@@ -1,4 +1,4 @@
-"""The operator's own settings, as `run --show-config` and `plan` tell of them."""
+"""Where each setting comes from, as `run --show-config` and `plan` show it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.cli.main import run_command as command
+from batch_runner.cli.main import run_command
 from batch_runner.config.user_config import user_config_path
 
 
@@ -32,18 +32,18 @@ def manifest(tmp_path: Path) -> Path:
 def shown(manifest: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, str]:
     """Return each setting's value and origin."""
     capsys.readouterr()
-    assert command(["run", str(manifest), "--show-config", *arguments]) == 0
+    assert run_command(["run", str(manifest), "--show-config", *arguments]) == 0
     return dict(line.split(" = ", 1) for line in capsys.readouterr().out.splitlines())
 
 
 def refused(manifest: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Return what a refused plan says."""
+    """Return the error of a refused plan."""
     capsys.readouterr()
-    assert command(["plan", str(manifest)]) == 2
+    assert run_command(["plan", str(manifest)]) == 2
     return capsys.readouterr().err
 
 
-def test_how_many_are_at_work_follows_the_limits_unless_set(
+def test_concurrency_follows_the_rate_limits_unless_set(
     manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     modest = shown(manifest, capsys)
@@ -60,12 +60,14 @@ def test_how_many_are_at_work_follows_the_limits_unless_set(
     assert chosen["limits.concurrent_submissions"] == f"3  ({manifest}:3)"
 
 
-def test_every_wrong_flag_is_told_at_once_by_the_name_it_was_given_by(
+def test_every_invalid_flag_or_variable_is_reported_by_name(
     manifest: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BATCH_RUNNER_POLL_RATE", "quick")
 
-    code = command(["run", str(manifest), "--rate", "fast", "--in-flight", "0", "--until", "25:00"])
+    code = run_command(
+        ["run", str(manifest), "--rate", "fast", "--in-flight", "0", "--until", "25:00"]
+    )
 
     told = capsys.readouterr().err.splitlines()
     assert code == 2
@@ -74,17 +76,15 @@ def test_every_wrong_flag_is_told_at_once_by_the_name_it_was_given_by(
     ]
 
 
-def test_settings_are_told_to_programs_too(
-    manifest: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert command(["run", str(manifest), "--show-config", "--json"]) == 0
+def test_show_config_prints_json(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(["run", str(manifest), "--show-config", "--json"]) == 0
 
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert {"setting": "limits.in_flight", "value": 7, "from": f"{manifest}:3"} in told
     assert {"setting": "limits.rate", "value": "1/s", "from": "default"} in told
 
 
-def test_each_setting_comes_from_the_nearest_that_gives_it(
+def test_first_source_that_gives_a_setting_wins(
     config: Path,
     manifest: Path,
     capsys: pytest.CaptureFixture[str],
@@ -100,9 +100,12 @@ def test_each_setting_comes_from_the_nearest_that_gives_it(
     assert shown(manifest, capsys, "--rate", "2/s")["limits.rate"] == "2/s  (flag)"
     monkeypatch.setenv("BATCH_RUNNER_RATE", "4/s")
     assert shown(manifest, capsys)["limits.rate"] == "4/s  (environment)"
+    assert shown(manifest, capsys, "--rate", "2/s")["limits.rate"] == "2/s  (flag)"
+    monkeypatch.setenv("BATCH_RUNNER_RATE", "")
+    assert shown(manifest, capsys)["limits.rate"] == f"3/s  (user config {config}:3)"
 
 
-def test_a_flag_leaves_the_other_limits_as_the_config_has_them(
+def test_flag_keeps_the_other_limits_of_the_user_config(
     config: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config.write_text("limits: {price: 2 CNY}\npolling: {longest: 5s}\n")
@@ -114,7 +117,7 @@ def test_a_flag_leaves_the_other_limits_as_the_config_has_them(
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment, and a key: of nothing\n", None])
-def test_a_config_that_says_nothing_changes_nothing(
+def test_empty_user_config_changes_nothing(
     config: Path, manifest: Path, capsys: pytest.CaptureFixture[str], text: str | None
 ) -> None:
     if text is not None:
@@ -133,7 +136,7 @@ def test_a_config_that_says_nothing_changes_nothing(
         ("limits: {rate: 3/s\n", "is not closed"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(
+def test_invalid_user_config_is_reported_with_its_place(
     config: Path, manifest: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
 ) -> None:
     config.write_text(text)
@@ -154,7 +157,7 @@ def test_a_mistake_is_told_with_its_place(
         "limits: {\n  rate: hunter22-sk-hunter22\n",
     ],
 )
-def test_a_key_is_refused_and_not_shown(
+def test_key_in_the_user_config_is_refused_and_not_shown(
     config: Path, manifest: Path, capsys: pytest.CaptureFixture[str], text: str
 ) -> None:
     config.write_text(text)
@@ -177,7 +180,9 @@ def test_a_key_is_refused_and_not_shown(
         ({"XDG_CONFIG_HOME": ""}, None),
     ],
 )
-def test_it_lies_where_the_standard_says(environment: dict[str, str], path: str | None) -> None:
+def test_user_config_path_follows_the_xdg_standard(
+    environment: dict[str, str], path: str | None
+) -> None:
     found = user_config_path(environment)
 
     assert (found and str(found)) == path

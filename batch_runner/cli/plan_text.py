@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.util.locale import status_word, wording
-from batch_runner.util.text import counted, duration, printable
+from batch_runner.util.text import counted, duration, json_text, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -234,7 +234,7 @@ def _first_lines(first: list[ItemSpec], language: Language) -> list[str]:
         wording(language, "first requests:", "最先发送的请求："),
         *(
             f"  {printable(spec.name, 60)}: {printable(spec.workflow, 60)} "
-            f"{printable(str(spec.params), 160)}"
+            f"{printable(json_text(spec.params), 160)}"
             for spec in first
         ),
     ]

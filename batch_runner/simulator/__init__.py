@@ -1,23 +1,47 @@
-"""The service, acted: its contract over real HTTP, real pictures, and faults on request.
+"""A simulator of the service: its HTTP contract, real pictures, and faults on request.
 
-It exists to be pointed at by tests, rehearsals and curious people. It imports nothing else of this
-program: what is misread there must not be misread here in the same way.
+Tests, rehearsals and the command `simulate` run against it. It imports nothing else of this
+program, so that a misreading of the service's documents is not made in both places.
 
-Theory of operation. `Simulator` opens three ports in the running loop: the API, the files (another
-origin, keyless) and a decoy to which only a followed redirect leads. Each request becomes an
-`Exchange`; the `Dispatcher` looks whether a fault rule applies. If none does, the exchange lets the
-`Service` work and sends its `Answer`. A fault is a small function that gets the same exchange: it
-may answer without letting the service work (nothing happened, nothing is paid), after it (paid,
-and the client cannot know), or bend the answer on its way.
+`Simulator` listens on three ports in the running event loop: the API, the files (another origin,
+without a key) and the redirect trap, which only a client that follows a redirect reaches. Each
+request becomes an `Exchange`, and the `Dispatcher` asks the fault rules for the first one that
+applies. Without one, the `Service` does the work and the exchange sends its `Answer`. A fault is
+a function that gets the exchange: it responds before the work is done (nothing is paid), after it
+(paid, and the client cannot know), or changes the answer.
 
-The service's work is one synchronous step, so a create is in the `Ledger`, and paid, before the
-first byte of its answer exists. Tasks cost no timers: their states are computed when asked for,
-from the loop's clock. On a test's loop whose clock jumps, a night takes a second. With a state
-file, every event is appended to it before it takes effect; after a kill the same events are
-replayed, and the service's time goes on from the last of them.
+The service's work is one synchronous step, so a submission is in the `Ledger`, and paid, before
+the first byte of its response exists. Tasks need no timers: their states are computed from the
+loop's clock when a client asks. With a state file, every event is appended to the file before it
+takes effect. A restart applies the same events again, and the service's time continues from the
+last one.
 
-Chance is drawn from the seed, except task ids: a fresh simulator must never repeat those of an
-earlier one, which a client's journal may still hold.
+Random choices depend on the seed, except task ids: a new simulator must not repeat an id that a
+client's journal may still hold.
+
+`GET /_sim/ledger` returns the ledger as JSON:
+
+    time         seconds since the service's first start
+    submissions  list of tasks, each of them paid, in order of submission
+    rejected     list of requests that were rejected: time, call, status, message, key_ok
+    uploads      list of stored files: time, name, size, sha256, path
+    leaks        list of requests that carried a key where none belongs: time, origin, path, where
+    redirected   list of requests that followed a redirect: time, method, path, key, size
+    totals       numbers of submissions, polls, results, downloads, limited (status 429),
+                 rejected (any other error), uploads
+
+and of each submission:
+
+    n            its number, from 1
+    time         when it was submitted
+    task_id      the task's id
+    workflowId, params, body
+                 what was submitted
+    response     "ok", or the name of the fault that changed or withheld the response
+    polls, results, downloads
+                 numbers of requests for this task
+    state        the service's word: PENDING, RUNNING, COMPLETED, FAILED or CANCELED
+    finished_at  when the task ended, null before that
 """
 
 from __future__ import annotations

@@ -1,26 +1,23 @@
-"""What the operator of the simulator sees and turns: ledger, faults, reset, a page of pictures.
+"""The pages below /_sim: ledger, faults, reset, and an overview with the latest pictures.
 
-Needs no key, and nothing done here counts in the ledger.
+They need no key, and requests to them are not counted in the ledger.
 """
 
 from __future__ import annotations
 
 import html
 import json
-from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from batch_runner.simulator.dispatcher import Dispatcher
 from batch_runner.simulator.faults import FAULTS
 
-if TYPE_CHECKING:
-    from batch_runner.simulator.dispatcher import Dispatcher
-
-LATEST = 24  # pictures on the page
+LATEST_PICTURES = 24
 
 PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>The service, acted</title>
+<title>Service simulator</title>
 <style>
 :root {{ color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif }}
 body {{ max-width: 72rem; margin: 2rem auto; padding: 0 1rem }}
@@ -31,25 +28,25 @@ grid-template-columns: repeat(auto-fill, minmax(11rem, 1fr)) }}
 img {{ width: 100%; border-radius: 4px; box-shadow: 0 1px 6px #0005 }}
 figure {{ margin: 0 }} figcaption {{ font-size: .8rem; overflow-wrap: anywhere }}
 </style>
-<h1>The service, acted</h1>
+<h1>Service simulator</h1>
 <p>Nothing here costs money. <a href="/_sim/ledger">Ledger</a> ·
-<a href="/_sim/faults">Faults</a> (POST a list to change them) · POST /_sim/reset forgets all.</p>
+<a href="/_sim/faults">Faults</a> (POST a list to replace them) ·
+POST /_sim/reset deletes all tasks.</p>
 <dl>{totals}</dl>
-<p>Faults in force: {faults}</p>
+<p>Active faults: {faults}</p>
 <h2>Latest pictures</h2>
 <ul>{pictures}</ul>
 </html>
 """
 
 
-class Backstage:
-    """The pages below /_sim."""
+class AdminPages:
+    """The pages for the person who runs the simulator."""
 
-    def __init__(self, stage: Dispatcher) -> None:
-        self._stage = stage
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
 
     def routes(self) -> list[web.RouteDef]:
-        """Return the routes of the operator."""
         return [
             web.get("/_sim/", self.page),
             web.get("/_sim/ledger", self.ledger),
@@ -60,46 +57,46 @@ class Backstage:
         ]
 
     async def ledger(self, _: web.Request) -> web.Response:
-        """Everything that happened, as JSON."""
-        service = self._stage.service
+        service = self._dispatcher.service
         return _json(service.ledger.as_json(service.now()))
 
     async def faults(self, _: web.Request) -> web.Response:
-        """The rules in force, and every fault there is."""
-        return _json({"faults": self._stage.plan.texts, "known": FAULTS})
+        """Return the active rules, and every known fault with its description."""
+        return _json({"faults": self._dispatcher.plan.texts, "known": FAULTS})
 
     async def replace_faults(self, request: web.Request) -> web.Response:
-        """Take a JSON list of rules in the place of those in force."""
+        """Replace the active rules by those of a JSON list."""
         try:
             texts = json.loads(await request.read())
             if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-                raise ValueError('wanted a JSON list such as ["lose_answer:create:times=1"]')
-            self._stage.set_faults(texts)
+                raise ValueError(
+                    'the body must be a JSON list such as ["lose_answer:submit:times=1"]'
+                )
+            self._dispatcher.set_faults(texts)
         except ValueError as error:
             return _json({"error": str(error)}, status=400)
-        return _json({"faults": self._stage.plan.texts})
+        return _json({"faults": self._dispatcher.plan.texts})
 
     async def reset(self, _: web.Request) -> web.Response:
-        """Forget tasks and ledger; the faults stay, their counts begin anew."""
-        self._stage.service.reset()
-        self._stage.set_faults(self._stage.plan.texts)
+        """Delete tasks and ledger; keep the fault rules and restart their counts."""
+        self._dispatcher.service.reset()
+        self._dispatcher.set_faults(self._dispatcher.plan.texts)
         return _json({"reset": True})
 
     async def picture(self, request: web.Request) -> web.Response:
-        """Show a picture without counting a fetch."""
-        task = self._stage.service.ledger.tasks.get(request.match_info["task_id"])
+        """Return a picture without counting a download."""
+        task = self._dispatcher.service.ledger.tasks.get(request.match_info["task_id"])
         if task is None:
             raise web.HTTPNotFound
-        png = self._stage.pictures.png(task, int(request.match_info["number"]))
+        png = self._dispatcher.pictures.png(task, int(request.match_info["number"]))
         return web.Response(body=png, content_type="image/png")
 
     async def page(self, _: web.Request) -> web.Response:
-        """Show what the service has done, to a person."""
-        ledger = self._stage.service.ledger
-        counts = ledger.as_json(self._stage.service.now())["totals"]
+        ledger = self._dispatcher.service.ledger
+        counts = ledger.as_json(self._dispatcher.service.now())["totals"]
         totals = "".join(f"<div><dt>{name}<dd>{n:,}</div>" for name, n in counts.items())
-        faults = html.escape(", ".join(self._stage.plan.texts)) or "none"
-        latest = ledger.submissions[: -LATEST - 1 : -1]
+        faults = html.escape(", ".join(self._dispatcher.plan.texts)) or "none"
+        latest = ledger.submissions[: -LATEST_PICTURES - 1 : -1]
         pictures = "".join(_figure(task.id, task.prompt) for task in latest) or "None yet."
         text = PAGE.format(totals=totals, faults=faults, pictures=pictures)
         return web.Response(text=text, content_type="text/html")

@@ -1,68 +1,80 @@
-"""One request and its answer, with every lever a fault may pull."""
+"""One request and its response, with the operations that faults are made of."""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
+from batch_runner.simulator.ledger import Ledger
+from batch_runner.simulator.responses import Answer, ResponseBuilder
 from batch_runner.simulator.tasks import Outcome, Task
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batch_runner.simulator.responses import Answer
-    from batch_runner.simulator.service import Service
-
-# With linger on and zero seconds, close sends RST instead of FIN.
+# SO_LINGER, on with a timeout of zero: closing the socket sends RST instead of FIN.
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 @dataclass(slots=True, kw_only=True)
 class Exchange:
-    """A request under way.
+    """A request that is being handled.
 
-    `answer()` lets the service do its work, once; until a fault calls it nothing has happened.
-    `fault` names the one at work, empty when the answer will be honest.
-    `text` is what a fault's `match` looks into, `subject` what its `each` counts by.
+    Attributes:
+        call: One of `CALLS`, such as "submit".
+        request: The request as aiohttp read it.
+        work: The service's work for this request; `do_work` calls it once.
+        ledger: Where the service records what it did.
+        responses: Builds the responses of the contract.
+        now: Returns the service's time in seconds.
+        pause: Sleeps for some seconds, or until the simulator stops.
+        latency: Seconds between the work and its response.
+        text: What a rule's `match` is searched in.
+        subject: What a rule's `each` counts by.
+        files_url: Origin of the files.
+        trap_url: Origin of the redirect trap.
+        task: The task that the request is about, None if there is none.
+        outcome: How the task of a submission will end.
+        slowness: Factor for the duration of that task.
+        fault: Name of the fault that handles the request, "" for a normal response.
     """
 
     call: str
     request: web.Request
-    service: Service
     work: Callable[[Exchange], Answer]
+    ledger: Ledger
+    responses: ResponseBuilder
+    now: Callable[[], float]
     pause: Callable[[float], Any]
     latency: float = 0.0
     text: str = ""
     subject: str = ""
     files_url: str = ""
-    decoy_url: str = ""
+    trap_url: str = ""
     task: Task | None = None
-    fate: Outcome = Outcome.COMPLETED
+    outcome: Outcome = Outcome.COMPLETED
     slowness: float = 1.0
     fault: str = ""
     _answer: Answer | None = field(default=None)
 
-    async def answer(self) -> Answer:
-        """Do the service's work and return its answer, the caller's to bend."""
+    async def do_work(self) -> Answer:
+        """Let the service do its work, once, and return its answer, which may be changed."""
         if self._answer is None:
             self._answer = self.work(self)
-            self._note(self._answer)
+            self._record(self._answer)
             if self.latency:
                 await self.pause(self.latency)
         return self._answer
 
-    async def honest(self) -> web.StreamResponse:
-        """Do the work and answer by the contract."""
+    async def respond(self) -> web.StreamResponse:
+        """Do the work and send its answer unchanged."""
         self.fault = ""
-        return self.send(await self.answer())
+        return self.send(await self.do_work())
 
     def send(self, answer: Answer) -> web.StreamResponse:
-        """Return `answer` as a response."""
         charset = "utf-8" if answer.content_type.endswith(("json", "html")) else None
         return web.Response(
             status=answer.status,
@@ -72,22 +84,22 @@ class Exchange:
             headers=answer.headers,
         )
 
-    def refuse(self, answer: Answer) -> web.StreamResponse:
-        """Return `answer` and note that nothing was done, unless it was done before."""
+    def reject(self, answer: Answer) -> web.StreamResponse:
+        """Send `answer`; record a rejection unless the work has been done."""
         if self._answer is None:
-            self._note_refusal(answer)
+            self._record_rejection(answer)
         return self.send(answer)
 
-    def raw(self, wire: bytes) -> web.StreamResponse:
-        """Put bytes on the wire as they are, and close."""
+    def send_raw(self, wire: bytes) -> web.StreamResponse:
+        """Write bytes to the socket as they are, and close it."""
         if (transport := self.request.transport) is not None:
             transport.write(wire)
             transport.close()
         return web.Response()
 
     def close(self) -> web.StreamResponse:
-        """Close the connection without a word (FIN)."""
-        return self.raw(b"")
+        """Close the connection without a response (FIN)."""
+        return self.send_raw(b"")
 
     def reset(self) -> web.StreamResponse:
         """Reset the connection (RST)."""
@@ -97,32 +109,28 @@ class Exchange:
             transport.abort()
         return web.Response()
 
-    async def stream(self, headers: dict[str, str]) -> web.StreamResponse:
-        """Begin an answer of unknown length; write to what is returned."""
+    async def start_stream(self, headers: dict[str, str]) -> web.StreamResponse:
+        """Send the head of a response and return the stream to write its body to."""
         response = web.StreamResponse(headers=headers)
         await response.prepare(self.request)
         return response
 
-    def _note(self, answer: Answer) -> None:
+    def _record(self, answer: Answer) -> None:
         if answer.status >= 400:
-            self._note_refusal(answer)
-        elif self.call == "create" and self.task is not None and self.fault:
-            # At once: the client may be gone, or we be killed, before the fault has run its course.
-            self.service.ledger.answered(self.task, self.fault, self.service.now())
+            self._record_rejection(answer)
+        elif self.call == "submit" and self.task is not None and self.fault:
+            # Now, not after the fault: the client may disconnect or this process be killed first.
+            self.ledger.spoil_response(self.task, self.fault, self.now())
 
-    def _note_refusal(self, answer: Answer) -> None:
+    def _record_rejection(self, answer: Answer) -> None:
         message = answer.body["message"] if isinstance(answer.body, dict) else ""
-        self.service.ledger.reject(
-            self.call,
-            answer.status,
-            message,
-            self.service.now(),
-            key_ok=answer.status != 401,
+        self.ledger.reject(
+            self.call, answer.status, message, self.now(), key_ok=answer.status != 401
         )
 
 
 def pause_until(closing: asyncio.Event) -> Callable[[float], Any]:
-    """Return a sleep that ends early when `closing` is set, so that hung answers end with us."""
+    """Return a sleep that ends early when `closing` is set, so that no response delays the stop."""
 
     async def pause(seconds: float) -> None:
         try:

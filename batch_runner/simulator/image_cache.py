@@ -1,22 +1,19 @@
-"""The pictures of tasks: drawn when somebody looks, kept for a while."""
+"""The pictures of tasks, drawn when they are first requested."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from batch_runner.simulator.pictures import draw_card, draw_noise
+from batch_runner.simulator.settings import SimulatorSettings
+from batch_runner.simulator.tasks import Task
 
-if TYPE_CHECKING:
-    from batch_runner.simulator.settings import SimulatorSettings
-    from batch_runner.simulator.tasks import Task
-
-# A page of cards; beyond that drawing again is cheaper than the memory.
+# Enough for one page of the report; beyond that drawing again is cheaper than the memory.
 KEPT_PICTURES = 128
 
 
-class Gallery:
-    """Gives the PNG of every output of every task, the same each time."""
+class ImageCache:
+    """Returns the PNG of every output of every task, the same one each time."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self._seed = settings.seed

@@ -1,8 +1,8 @@
-"""What the service did and what it is owed: the side of the story a client cannot embellish.
+"""What the service did: the record by which a test or a user checks a client.
 
-The ledger is a fold over events. Each verb makes one event, writes it to the state file (if there
-is one) and applies it; a restart reads the file and applies the same events again. So there is no
-second way for anything to get in.
+The ledger is the result of its events. Each method makes one event, writes it to the state file
+(if there is one) and applies it. A restart reads the file and applies the same events again, so
+there is no other way to change the ledger.
 """
 
 from __future__ import annotations
@@ -14,20 +14,22 @@ from typing import Any, Protocol
 from batch_runner.simulator.tasks import Outcome, Task, WorkQueue
 
 Event = dict[str, Any]
+TOTALS = ("submissions", "polls", "results", "downloads", "limited", "rejected", "uploads")
 
 
 class Log(Protocol):
-    """Where events go to outlive the process."""
+    """Where events are kept for a restart."""
 
     def write(self, event: Event) -> None:
-        """Append one event; it is out of this process when this returns."""
+        """Append one event; the system has it when this returns."""
 
 
 @dataclass(slots=True)
 class Ledger:
-    """Creates with what became of them, refusals, uploads, and keys seen where none belong.
+    """Every submission with its state, every rejection, every upload, and misplaced keys.
 
-    `submissions` are the tasks in order: each is paid, whether or not its answer arrived.
+    Each of `submissions` is paid, whether or not its response arrived. The module docstring of
+    `batch_runner.simulator` describes the JSON form.
     """
 
     queue: WorkQueue
@@ -42,59 +44,65 @@ class Ledger:
 
     @property
     def submissions(self) -> list[Task]:
-        """Return every task in the order of creation."""
+        """Return every task in the order of submission."""
         return list(self.tasks.values())
 
-    def create(
-        self, *, time: float, task_id: str, service: float, fate: Outcome, content: Any, body: str
+    def submit(
+        self,
+        *,
+        time: float,
+        task_id: str,
+        seconds: float,
+        outcome: Outcome,
+        content: Any,
+        body: str,
     ) -> Task:
-        """Take a task in; from here on it is paid."""
-        self._happen(
-            kind="create",
+        """Record a task of `seconds`; it is paid when this returns."""
+        self._record(
+            kind="submit",
             time=time,
             task_id=task_id,
-            service=service,
-            fate=fate.value,
+            seconds=seconds,
+            outcome=outcome.value,
             workflow=content["workflowId"],
             params=content["params"],
             body=body,
         )
         return self.tasks[task_id]
 
-    def answered(self, task: Task, how: str, time: float) -> None:
-        """Note that the create of `task` was not answered as the contract says."""
-        self._happen(kind="answered", time=time, task_id=task.id, how=how)
+    def spoil_response(self, task: Task, fault: str, time: float) -> None:
+        """Record that a fault changed or withheld the response to the submission of `task`."""
+        self._record(kind="response", time=time, task_id=task.id, how=fault)
 
-    def looked(self, kind: str, task: Task, time: float) -> None:
-        """Count a poll, a result or a fetch of `task`."""
-        self._happen(kind=kind, time=time, task_id=task.id)
+    def count(self, kind: str, task: Task, time: float) -> None:
+        """Count one of the `polls`, `results` or `downloads` of `task`."""
+        self._record(kind=kind, time=time, task_id=task.id)
 
     def reject(self, call: str, status: int, message: str, time: float, *, key_ok: bool) -> None:
-        """Note a request that was refused: nothing was done, nothing is paid."""
-        self._happen(
+        """Record a rejected request: no work was done, nothing is paid."""
+        self._record(
             kind="reject", time=time, call=call, status=status, message=message, key_ok=key_ok
         )
 
     def upload(self, *, time: float, name: str, size: int, sha256: str, path: str) -> None:
-        """Note a stored file."""
-        self._happen(kind="upload", time=time, name=name, size=size, sha256=sha256, path=path)
+        """Record a stored file of `size` bytes."""
+        self._record(kind="upload", time=time, name=name, size=size, sha256=sha256, path=path)
 
     def leak(self, *, time: float, origin: str, path: str, where: str) -> None:
-        """Note that a key was seen where it does not belong; the key itself is not kept."""
-        self._happen(kind="leak", time=time, origin=origin, path=path, where=where)
+        """Record that a key was sent where none belongs; the key itself is not kept."""
+        self._record(kind="leak", time=time, origin=origin, path=path, where=where)
 
     def redirect(self, *, time: float, method: str, path: str, key: bool, size: int) -> None:
-        """Note a request that followed a redirect to the decoy; `size` is that of its body."""
-        self._happen(kind="redirect", time=time, method=method, path=path, key=key, size=size)
+        """Record a request, with a body of `size` bytes, that followed a redirect to the trap."""
+        self._record(kind="redirect", time=time, method=method, path=path, key=key, size=size)
 
     def reset(self, time: float) -> None:
-        """Forget everything."""
-        self._happen(kind="reset", time=time)
+        """Delete everything."""
+        self._record(kind="reset", time=time)
 
     def as_json(self, now: float) -> dict[str, Any]:
-        """Return all of it as plain data, with the states of `now`."""
+        """Return the ledger as plain data, with the states that tasks have at `now`."""
         self.queue.advance(now)
-        counted = ("submissions", "polls", "results", "fetches", "limited", "rejected", "uploads")
         return {
             "time": round(now, 6),
             "submissions": [task.entry(now) for task in self.tasks.values()],
@@ -102,23 +110,23 @@ class Ledger:
             "uploads": self.uploads,
             "leaks": self.leaks,
             "redirected": self.redirected,
-            "totals": {name: self.totals[name] for name in counted},
+            "totals": {name: self.totals[name] for name in TOTALS},
         }
 
-    def _happen(self, **event: Any) -> None:
+    def _record(self, **event: Any) -> None:
         if self.log is not None:
             self.log.write(event)
         self.apply(event)
 
     def apply(self, event: Event) -> None:
-        """Let one event happen, now or again after a restart."""
+        """Change the ledger by one event, a new one or one from the state file."""
         event = dict(event)
         match event.pop("kind"):
-            case "create":
-                self._take_in(event)
-            case "answered":
-                self.tasks[event["task_id"]].answered = event["how"]
-            case "polls" | "results" | "fetches" as name:
+            case "submit":
+                self._add_task(event)
+            case "response":
+                self.tasks[event["task_id"]].response = event["how"]
+            case "polls" | "results" | "downloads" as name:
                 task = self.tasks[event["task_id"]]
                 setattr(task, name, getattr(task, name) + 1)
                 self.totals[name] += 1
@@ -133,15 +141,15 @@ class Ledger:
             case "redirect":
                 self.redirected.append(event)
             case "reset":
-                self._forget()
+                self._clear()
 
-    def _take_in(self, event: Event) -> None:
+    def _add_task(self, event: Event) -> None:
         task = Task(
             n=len(self.tasks) + 1,
             id=event["task_id"],
-            created=event["time"],
-            service=event["service"],
-            fate=Outcome(event["fate"]),
+            submitted_at=event["time"],
+            seconds=event["seconds"],
+            outcome=Outcome(event["outcome"]),
             workflow=event["workflow"],
             params=event["params"],
             body=event["body"],
@@ -153,7 +161,7 @@ class Ledger:
         self.totals["submissions"] += 1
         self.queue.submit(task)
 
-    def _forget(self) -> None:
+    def _clear(self) -> None:
         for part in (self.rejected, self.uploads, self.leaks, self.redirected):
             part.clear()
         self.tasks.clear()

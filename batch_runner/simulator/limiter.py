@@ -1,18 +1,15 @@
-"""The service's own rate limit: strict, and honest about when to come back."""
+"""The service's own rate limit."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from batch_runner.simulator.parsing import Rate
 
-if TYPE_CHECKING:
-    from batch_runner.simulator.parsing import Rate
-
-# Timers are floats: a request due at this very instant must not be refused for a rounding error.
-GRAIN = 1e-6  # seconds
+# A request that is due exactly now must not be rejected for a rounding error of a timer.
+ROUNDING_SECONDS = 1e-6
 
 
 class Limiter:
-    """Admits requests at a rate (the generic cell rate algorithm); refused ones use nothing up."""
+    """Admits requests at a rate (GCRA); a rejected request uses nothing up."""
 
     def __init__(self, rate: Rate) -> None:
         self._interval = rate.interval
@@ -20,9 +17,9 @@ class Limiter:
         self._due = 0.0
 
     def admit(self, now: float) -> float:
-        """Return 0.0 and count the request, or the seconds until one would be admitted."""
+        """Count the request and return 0.0, or return the seconds until one would be admitted."""
         early = self._due - self._tolerance - now
-        if early > GRAIN:
+        if early > ROUNDING_SECONDS:
             return early
         self._due = max(self._due, now) + self._interval
         return 0.0

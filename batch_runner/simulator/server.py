@@ -1,71 +1,69 @@
-"""The simulator as a running server: three ports, one service, a clean start and stop."""
+"""The simulator as a running server: three ports, one service, start and stop."""
 
 from __future__ import annotations
 
 import asyncio
 import signal
 import sys
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from aiohttp import web
 
-from batch_runner.simulator.admin import Backstage
+from batch_runner.simulator.admin import AdminPages
 from batch_runner.simulator.app import Api, Files, RedirectTrap, application
 from batch_runner.simulator.dispatcher import Dispatcher
-from batch_runner.simulator.image_cache import Gallery
+from batch_runner.simulator.image_cache import ImageCache
+from batch_runner.simulator.ledger import Ledger
 from batch_runner.simulator.service import Service
+from batch_runner.simulator.settings import SimulatorSettings
 from batch_runner.simulator.state_file import StateFile, read_events
 
-if TYPE_CHECKING:
-    from batch_runner.simulator.ledger import Ledger
-    from batch_runner.simulator.settings import SimulatorSettings
-
-# Answers under way when we stop are hung or slow on purpose, so nobody waits for them.
+# A response that is still unfinished at the stop is slow on purpose: do not wait for it.
 SHUTDOWN_SECONDS = 0.1
-REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  looked up, not bound
+REACHABLE = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104  only compared
 
 
 class Simulator:
-    """The service, acted. It runs in the loop that starts it, on that loop's clock."""
+    """The simulated service. It runs in the loop that starts it, on that loop's clock."""
 
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
-        self._zero = 0.0
+        self._epoch = 0.0
         self._service = Service(settings, self.now)
-        self._stage = Dispatcher(self._service, Gallery(settings))
+        self._dispatcher = Dispatcher(self._service, ImageCache(settings))
         self._state: StateFile | None = None
         self._runners: list[web.AppRunner] = []
         self._port = 0
 
     @property
     def ledger(self) -> Ledger:
-        """Return what the service did, live."""
+        """Return the ledger itself, which changes as requests arrive."""
         return self._service.ledger
 
     @property
     def base_url(self) -> str:
-        """Return the address of the API."""
+        """Return the URL of the API."""
         return f"http://{self._reachable_host()}:{self._port}"
 
     @property
     def files_url(self) -> str:
-        """Return the address of the files, another origin."""
-        return f"http://{self._reachable_host()}:{self._stage.files_port}"
+        """Return the URL of the files, which is another origin."""
+        return f"http://{self._reachable_host()}:{self._dispatcher.files_port}"
 
     def now(self) -> float:
-        """Return the service's time: seconds since its first start, standing still while down."""
-        return asyncio.get_running_loop().time() - self._zero
+        """Return the seconds since the service's first start, without the time it was stopped."""
+        return asyncio.get_running_loop().time() - self._epoch
 
     def set_faults(self, *texts: str) -> None:
-        """Put these rules in the place of the faults in force."""
-        self._stage.set_faults(list(texts))
+        """Replace the active fault rules."""
+        self._dispatcher.set_faults(list(texts))
 
     async def start(self) -> None:
-        """Read the state back and listen.
+        """Read the state file and listen.
 
         Raises:
-            OSError: a port is taken, or the state file cannot be opened.
-            ValueError: the state file is not one of ours.
+            OSError: A port is in use, or the state file cannot be opened.
+            ValueError: The state file was not written by a simulator.
         """
         self._restore()
         try:
@@ -75,8 +73,8 @@ class Simulator:
             raise
 
     async def stop(self) -> None:
-        """Close every port, cutting off answers under way; may be called twice."""
-        self._stage.closing.set()
+        """Close all ports and drop unfinished responses; a second call does nothing."""
+        self._dispatcher.closing.set()
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
@@ -92,23 +90,23 @@ class Simulator:
         await self.stop()
 
     def _restore(self) -> None:
-        self._zero = asyncio.get_running_loop().time()
+        self._epoch = asyncio.get_running_loop().time()
         path = self.settings.state
         if path is None:
             return
         events = read_events(path)
         for event in events:
             self.ledger.apply(event)
-        # Time goes on where the last event left it: whatever was seen finished stays finished.
+        # Continue from the last event, so that a task that a client saw finished stays finished.
         if events:
-            self._zero -= events[-1]["time"]
+            self._epoch -= events[-1]["time"]
         self._state = self.ledger.log = StateFile(path)
 
     async def _listen(self) -> None:
-        stage, settings = self._stage, self.settings
-        api = Api(stage).routes() + Backstage(stage).routes()
-        stage.decoy_port = await self._serve(RedirectTrap(stage).routes(), 0)
-        stage.files_port = await self._serve(Files(stage).routes(), settings.files_port)
+        dispatcher, settings = self._dispatcher, self.settings
+        api = Api(dispatcher).routes() + AdminPages(dispatcher).routes()
+        dispatcher.trap_port = await self._serve(RedirectTrap(dispatcher).routes(), 0)
+        dispatcher.files_port = await self._serve(Files(dispatcher).routes(), settings.files_port)
         self._port = await self._serve(api, settings.port)
 
     async def _serve(self, routes: list[web.RouteDef], port: int) -> int:
@@ -127,10 +125,11 @@ class Simulator:
 
 
 async def serve(settings: SimulatorSettings) -> None:
-    """Run a simulator until SIGINT or SIGTERM; print one line with its address when ready.
+    """Run a simulator until SIGINT or SIGTERM; print one line with its URL when ready.
 
     Raises:
-        OSError: a port is taken.
+        OSError: A port is in use, or the state file cannot be opened.
+        ValueError: The state file was not written by a simulator.
     """
     async with Simulator(settings) as simulator:
         stop = asyncio.Event()

@@ -1,7 +1,7 @@
-"""The service without its HTTP: keys, limits, tasks and results, in the contract's words.
+"""The service without HTTP: keys, limits, tasks and results.
 
-Every call is one synchronous step, so nothing can come between accepting a create and writing it
-into the ledger.
+Every call is one synchronous step, so nothing can happen between the acceptance of a submission
+and its entry in the ledger.
 """
 
 from __future__ import annotations
@@ -9,34 +9,30 @@ from __future__ import annotations
 import json
 import random
 import secrets
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
-from batch_runner.simulator.ledger import Ledger
+from batch_runner.simulator.ledger import Ledger, Log
 from batch_runner.simulator.limiter import Limiter
 from batch_runner.simulator.parsing import parse_distribution, parse_rate
 from batch_runner.simulator.responses import Answer, ResponseBuilder
+from batch_runner.simulator.settings import SimulatorSettings
 from batch_runner.simulator.tasks import Outcome, Task, WorkQueue
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batch_runner.simulator.ledger import Log
-    from batch_runner.simulator.settings import SimulatorSettings
-
-# What a progress that means nothing keeps saying.
+# As in the example of the service's documents.
 STUCK_PROGRESS = "37"
 
 
 class Service:
-    """Knows what the real service would know. `now` gives the service's time in seconds."""
+    """The state of the service. `now` returns the service's time in seconds."""
 
     def __init__(
         self, settings: SimulatorSettings, now: Callable[[], float], log: Log | None = None
     ) -> None:
         self.settings = settings
         self.now = now
-        self.draw = random.Random(f"{settings.seed}:answers")
-        self.voice = ResponseBuilder(settings.variants, self.draw)
+        self.rng = random.Random(f"{settings.seed}:answers")
+        self.responses = ResponseBuilder(settings.variants, self.rng)
         self.ledger = Ledger(WorkQueue(settings.workers, settings.order, settings.seed), log)
         self.keys_seen: set[str] = set()
         self._service_time = parse_distribution(settings.service_time)
@@ -44,85 +40,85 @@ class Service:
         self.reset()
 
     def reset(self) -> None:
-        """Forget every task and grant a fresh burst."""
-        limit = self.settings.create_limit
+        """Delete every task and restart the rate limit."""
+        limit = self.settings.submit_limit
         self._limiter = None if limit is None else Limiter(parse_rate(limit))
         if self.ledger.totals:
             self.ledger.reset(self.now())
 
-    def refuse_key(self, authorization: str | None) -> Answer | None:
-        """Return the refusal of a bad `Authorization` header, None for a good one."""
+    def check_key(self, authorization: str | None) -> Answer | None:
+        """Return the error for this `Authorization` header, None if its key is accepted."""
         scheme, _, key = (authorization or "").partition(" ")
         if scheme.lower() != "bearer" or not key.startswith("sk-"):
-            return self.voice.refusal(401, "未授权: 缺少有效的 API Key")
+            return self.responses.error(401, "未授权: 缺少有效的 API Key")
         self.keys_seen.add(key)
         if self.settings.keys and key not in self.settings.keys:
-            return self.voice.refusal(401, "未授权: API Key 无效")
+            return self.responses.error(401, "未授权: API Key 无效")
         return None
 
-    def create(
-        self, raw: bytes, *, fate: Outcome = Outcome.COMPLETED, slowness: float = 1.0
+    def submit(
+        self, raw: bytes, *, outcome: Outcome = Outcome.COMPLETED, slowness: float = 1.0
     ) -> tuple[Answer, Task | None]:
-        """Take a create: the answer, and the task unless it was refused."""
+        """Accept or reject a submission; return the answer and the task, None if rejected."""
         now = self.now()
         if self._limiter is not None and (wait := self._limiter.admit(now)):
-            answer = self.voice.refusal(429, "请求过于频繁, 请稍后再试")
+            answer = self.responses.error(429, "请求过于频繁, 请稍后再试")
             answer.headers["Retry-After"] = str(max(1, round(wait + 0.5)))
             return answer, None
-        content = _read_create(raw)
+        content = _read_submission(raw)
         if isinstance(content, str):
-            return self.voice.refusal(400, f"参数错误: {content}"), None
-        known = self.settings.workflows
-        if known and content["workflowId"] not in known:
-            return self.voice.refusal(404, f"工作流不存在: {content['workflowId']}"), None
-        task = self.ledger.create(
+            return self.responses.error(400, f"参数错误: {content}"), None
+        accepted = self.settings.workflows
+        if accepted and content["workflowId"] not in accepted:
+            return self.responses.error(404, f"工作流不存在: {content['workflowId']}"), None
+        task = self.ledger.submit(
             time=now,
-            # Never drawn by seed: a fresh simulator must not repeat ids of an earlier one.
+            # Not by seed: a new simulator must not repeat the ids of an earlier one.
             task_id=secrets.token_hex(16),
-            service=self._service_seconds() * slowness,
-            fate=fate,
+            seconds=self._service_seconds() * slowness,
+            outcome=outcome,
             content=content,
             body=raw.decode(),
         )
-        return self.voice.created(task.id), task
+        return self.responses.submitted(task.id), task
 
     def status(self, task_id: str) -> Answer:
-        """Answer a status request."""
+        """Return the answer to a status request."""
         task = self.ledger.tasks.get(task_id)
         if task is None:
             return self._unknown_task()
         now = self.now()
-        self.ledger.looked("polls", task, now)
+        self.ledger.count("polls", task, now)
         state = self.state(task)
         progress = None if self.settings.progress == "none" else str(self._progress(task, state))
-        return self.voice.status(state, progress)
+        return self.responses.status(state, progress)
 
     def result(self, task_id: str, files_url: str) -> Answer:
-        """Answer a result request with the URLs of the pictures below `files_url`."""
+        """Return the answer to a result request, with the URLs of the pictures at `files_url`."""
         task = self.ledger.tasks.get(task_id)
         if task is None:
             return self._unknown_task()
-        self.ledger.looked("results", task, self.now())
+        self.ledger.count("results", task, self.now())
         state = self.state(task)
         if state != Outcome.COMPLETED:
-            return self.voice.refusal(400, f"任务未完成: {state}")
-        return self.voice.result(self._urls(task, files_url))
+            return self.responses.error(400, f"任务未完成: {state}")
+        return self.responses.result(self._urls(task, files_url))
 
     def upload(self, *, name: str, size: int, sha256: str, files_url: str) -> Answer:
-        """Store a file (what it was, not its bytes)."""
+        """Record an uploaded file, without its bytes, and return the answer."""
         extension = name.rpartition(".")[2] if "." in name else "bin"
         path = f"/uploads/{sha256[:32]}.{extension}"
         self.ledger.upload(time=self.now(), name=name, size=size, sha256=sha256, path=path)
-        return self.voice.uploaded(files_url + path, path)
+        return self.responses.uploaded(files_url + path, path)
 
     def state(self, task: Task) -> str:
-        """Return the service's word for where `task` stands now."""
+        """Return the service's word for the state of `task` now."""
         now = self.now()
         self.ledger.queue.advance(now)
         return task.state(now)
 
     def url_is_valid(self, expires: str | None) -> bool:
-        """Say whether a file URL with this expiry may still be used."""
+        """Return whether a file URL with this `expires` has not expired; None never expires."""
         if expires is None:
             return True
         try:
@@ -131,17 +127,17 @@ class Service:
             return False
 
     def _urls(self, task: Task, files_url: str) -> list[str]:
-        life = self.settings.url_life
-        query = "" if life is None else f"?expires={self.now() + life:.6f}"
+        url_life = self.settings.url_life
+        query = "" if url_life is None else f"?expires={self.now() + url_life:.6f}"
         numbers = range(1, self.settings.outputs + 1)
         return [f"{files_url}/outputs/{task.id}/{number}.png{query}" for number in numbers]
 
     def _unknown_task(self) -> Answer:
-        return self.voice.refusal(404, "任务不存在")
+        return self.responses.error(404, "任务不存在")
 
     def _service_seconds(self) -> float:
         n = self.ledger.totals["submissions"] + 1
-        # By number, not from one stream: a restart goes on as if nothing had happened.
+        # By number, not from one stream, so that a restart changes nothing.
         return self._service_time.sample(random.Random(f"{self.settings.seed}:service:{n}"))
 
     def _progress(self, task: Task, state: str) -> int | str:
@@ -149,15 +145,15 @@ class Service:
             return 100
         if self.settings.progress == "stuck":
             return STUCK_PROGRESS
-        share = task.share(self.now())
+        progress = task.progress(self.now())
         if self.settings.progress == "lying":
             rate = random.Random(task.id).choice((0.1, 0.4, 2.5, 8.0))
-            share = min(1.0, share * rate)
-        return min(99, int(100 * share))
+            progress = min(1.0, progress * rate)
+        return min(99, int(100 * progress))
 
 
-def _read_create(raw: bytes) -> dict[str, Any] | str:
-    """Return the content of a create, or what is wrong with it."""
+def _read_submission(raw: bytes) -> dict[str, Any] | str:
+    """Return the content of a submission, or the error message for it."""
     try:
         content = json.loads(raw.decode())
     except ValueError:

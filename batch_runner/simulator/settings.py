@@ -1,16 +1,13 @@
-"""Everything about the simulated service that can be chosen, checked when it is built."""
+"""The settings of the simulated service, checked when they are built."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from batch_runner.simulator.faults import parse_fault
 from batch_runner.simulator.parsing import parse_distribution, parse_rate
 from batch_runner.simulator.responses import VARIANTS
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 PROGRESS = ("honest", "none", "lying", "stuck")
 ORDERS = ("fifo", "random")
@@ -19,31 +16,31 @@ LARGEST_SIDE = 4096  # pixels
 
 @dataclass(frozen=True, kw_only=True)
 class SimulatorSettings:
-    """How the service behaves. Durations are texts such as "2s" or numbers of seconds.
+    """How the service behaves. A duration is a text such as "2s" or a number of seconds.
 
     Attributes:
         host: Address to listen on.
-        port: Port of the API; 0 takes any free one.
-        files_port: Port of the files, which makes them another origin; 0 takes any free one.
-        seed: What all chance is drawn from, except task ids, which are never the same twice.
-        service_time: How long a task runs: 2s, uniform:1,3, exp:20, lognormal:30,0.4 or mix:5,60.
-        workers: Tasks worked on at the same time, the others being PENDING; 0 means all.
-        order: Which waiting task is next: fifo or random.
-        create_limit: The strict limit of creates such as 5/s or 100/s:burst=10; None for no limit.
-        variants: Names out of `VARIANTS`: how the answers read where the documents are open.
+        port: TCP port of the API; 0 takes a free one.
+        files_port: TCP port of the files, which makes them another origin; 0 takes a free one.
+        seed: Seed of all random choices but task ids, which are never repeated.
+        service_time: Duration of a task: 2s, uniform:1,3, exp:20, lognormal:30,0.4 or mix:5,60.
+        workers: Tasks that run at the same time, the others being PENDING; 0 means all.
+        order: Which waiting task runs next: fifo or random.
+        submit_limit: Rate limit of submissions, such as 5/s or 100/s:burst=10; None for no limit.
+        variants: Names of `VARIANTS`: form of the responses where the documents are open.
         url_life: Seconds after which a result URL answers 403; None for never.
-        progress: honest, none (no such field), lying (per task too fast or too slow) or stuck.
+        progress: honest, none (no such field), lying (too fast or too slow, by task) or stuck.
         image_size: Width and height of the pictures, in pixels.
-        image_bytes: Serve one noise picture of about this many bytes instead; None draws cards.
-        outputs: Pictures of one task.
-        latency: How long every answer takes, as in `service_time`; the work is done before it.
-        faults: What goes wrong, as `parse_fault` reads it, the first that applies being taken.
-        keys: The keys accepted; none given means every key that starts with sk-.
-        state: File in which tasks and ledger survive a restart; None keeps them in memory.
-        workflows: The workflow ids the service knows; none given means all.
+        image_bytes: Serve one noise picture of about this many bytes; None draws cards.
+        outputs: Pictures per task.
+        latency: Duration of every response, as in `service_time`; the work is done before it.
+        faults: Fault rules, as `parse_fault` reads them; the first one that applies is used.
+        keys: Accepted API keys; empty for every key that begins with sk-.
+        state: File that keeps tasks and ledger over a restart; None keeps them in memory.
+        workflows: Accepted workflow ids; empty for all.
 
     Raises:
-        ValueError: a value is not one of those wanted.
+        ValueError: A value is invalid.
     """
 
     host: str = "127.0.0.1"
@@ -53,7 +50,7 @@ class SimulatorSettings:
     service_time: str | float = "2s"
     workers: int = 0
     order: str = "fifo"
-    create_limit: str | None = None
+    submit_limit: str | None = None
     variants: tuple[str, ...] = ()
     url_life: float | None = None
     progress: str = "honest"
@@ -69,8 +66,8 @@ class SimulatorSettings:
     def __post_init__(self) -> None:
         parse_distribution(self.service_time)
         parse_distribution(self.latency)
-        if self.create_limit is not None:
-            parse_rate(self.create_limit)
+        if self.submit_limit is not None:
+            parse_rate(self.submit_limit)
         for fault in self.faults:
             parse_fault(fault)
         for variant in self.variants:
@@ -89,14 +86,14 @@ class SimulatorSettings:
         if self.image_bytes is not None:
             _between("image_bytes", self.image_bytes, 100, 1_000_000_000)
         if self.url_life is not None and not self.url_life > 0:
-            raise ValueError(f"url_life {self.url_life}: wanted seconds above zero")
+            raise ValueError(f"url_life is {self.url_life}; it must be a number of seconds above 0")
 
 
-def _one_of(name: str, value: str, wanted: tuple[str, ...]) -> None:
-    if value not in wanted:
-        raise ValueError(f"{name} {value!r}: wanted one of {', '.join(wanted)}")
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 
 def _between(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
-        raise ValueError(f"{name} {value}: wanted {low} to {high}")
+        raise ValueError(f"{name} is {value}; it must be {low} to {high}")

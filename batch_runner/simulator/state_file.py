@@ -1,16 +1,18 @@
 """The file in which tasks and ledger survive a restart of the simulator.
 
-One JSON object a line, appended, each line flushed to the system: a kill -9 loses nothing that was
-answered. There is no fsync: a simulator need not survive a power cut.
+One JSON object a line, appended, each line written to the system at once: a kill -9 loses nothing
+that was answered. There is no fsync: a simulator need not survive a power cut.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+# Names of events and fields that the first version wrote, with those of today.
+RENAMED_KINDS = {"create": "submit", "answered": "response", "fetches": "downloads"}
+RENAMED_FIELDS = {"service": "seconds", "fate": "outcome"}
 
 
 class StateFile:
@@ -18,7 +20,7 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_torn_line(path)
+        _drop_partial_line(path)
         # Unbuffered: one write call a line.
         self._file = path.open("ab", buffering=0)
 
@@ -27,31 +29,38 @@ class StateFile:
         self._file.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
 
     def close(self) -> None:
-        """Close the file; nothing can be written afterwards."""
         self._file.close()
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:
-    """Return the whole events of the file, none if there is no file.
+    """Return the events of the file, [] if there is no file. A partial last line is ignored.
 
     Raises:
-        ValueError: a line is not an event: this is no state file.
+        ValueError: A line is not an event.
     """
     if not path.exists():
         return []
-    whole_lines = path.read_bytes().split(b"\n")[:-1]
+    lines = path.read_bytes().split(b"\n")[:-1]
     try:
-        return [json.loads(line) for line in whole_lines]
-    except ValueError as error:
-        raise ValueError(f"{path} is not a state file of the simulator: {error}") from None
+        return [_with_new_names(json.loads(line)) for line in lines]
+    except (ValueError, AttributeError) as error:
+        raise ValueError(
+            f"{path} is not a state file of the simulator ({error}); choose another file"
+        ) from None
 
 
-def _drop_torn_line(path: Path) -> None:
-    """Cut off half a line, which a kill in the middle of a write leaves."""
+def _with_new_names(event: dict[str, Any]) -> dict[str, Any]:
+    event = {RENAMED_FIELDS.get(name, name): value for name, value in event.items()}
+    event["kind"] = RENAMED_KINDS.get(event.get("kind", ""), event.get("kind"))
+    return event
+
+
+def _drop_partial_line(path: Path) -> None:
+    """Remove the partial line that a kill during a write leaves."""
     if not path.exists():
         return
     content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
+    complete = content.rfind(b"\n") + 1
+    if complete < len(content):
         with path.open("r+b") as file:
-            file.truncate(whole)
+            file.truncate(complete)

@@ -1,8 +1,8 @@
-"""The service's tasks, and the queue they wait in.
+"""The service's tasks, and the queue in which they wait for a worker.
 
-Nothing here runs by itself: whoever asks for a state first calls `WorkQueue.advance` with the
-service's time, and what should have happened by then happens. So a million tasks cost no timers,
-and replaying the same creates gives the same history.
+There are no timers: before a state is read, `WorkQueue.advance` brings the queue up to the
+service's time. So a million tasks cost nothing while they run, and the same submissions always
+give the same history.
 """
 
 from __future__ import annotations
@@ -16,77 +16,75 @@ from typing import Any
 
 
 class Outcome(StrEnum):
-    """How a task ends. The values but the last are the service's words."""
+    """How a task ends. All values but the last are the service's words."""
 
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELED = "CANCELED"
-    NEVER = "NEVER"  #: shown as RUNNING for ever
+    NEVER = "NEVER"  #: stays RUNNING
 
 
 @dataclass(slots=True, kw_only=True)
 class Task:
-    """One create that was carried out, so one that is paid. Times are seconds of the service."""
+    """One accepted submission, which is paid. Times are in seconds of the service's clock."""
 
     n: int
     id: str
-    created: float
-    service: float
-    fate: Outcome
+    submitted_at: float
+    seconds: float
+    outcome: Outcome
     workflow: str
     params: dict[str, Any]
     body: str
     seed: str
-    started: float | None = None
-    finished: float | None = None
-    answered: str = "ok"
-    key_ok: bool = True
+    started_at: float | None = None
+    finished_at: float | None = None
+    response: str = "ok"
     polls: int = 0
     results: int = 0
-    fetches: int = 0
+    downloads: int = 0
 
     def state(self, now: float) -> str:
-        """Return the service's word for where the task stands."""
-        if self.started is None or self.started > now:
+        """Return the service's word for the state of the task at `now`."""
+        if self.started_at is None or self.started_at > now:
             return "PENDING"
-        if self.fate is Outcome.NEVER or self.finished is None or self.finished > now:
+        if self.outcome is Outcome.NEVER or self.finished_at is None or self.finished_at > now:
             return "RUNNING"
-        return self.fate.value
+        return self.outcome.value
 
-    def share(self, now: float) -> float:
-        """Return how much of the work is done, 0 to 1."""
-        if self.started is None or self.started > now:
+    def progress(self, now: float) -> float:
+        """Return the share of the work that is done, 0 to 1."""
+        if self.started_at is None or self.started_at > now:
             return 0.0
-        return min(1.0, (now - self.started) / self.service) if self.service else 1.0
+        return min(1.0, (now - self.started_at) / self.seconds) if self.seconds else 1.0
 
     @property
     def prompt(self) -> str:
-        """Return the longest text of the parameters: what a picture is drawn from."""
+        """Return the longest text of the parameters, from which the picture is drawn."""
         return max(_texts(self.params), key=len, default=self.workflow)
 
     def entry(self, now: float) -> dict[str, Any]:
-        """Return the task as the ledger shows it."""
+        """Return the task as the ledger's JSON shows it."""
         state = self.state(now)
         return {
             "n": self.n,
-            "time": round(self.created, 6),
+            "time": round(self.submitted_at, 6),
             "task_id": self.id,
             "workflowId": self.workflow,
             "params": self.params,
             "body": self.body,
-            "answered": self.answered,
-            "key_ok": self.key_ok,
+            "response": self.response,
             "polls": self.polls,
             "results": self.results,
-            "fetches": self.fetches,
-            "finished_at": self.finished if state not in ("PENDING", "RUNNING") else None,
+            "downloads": self.downloads,
+            "finished_at": self.finished_at if state not in ("PENDING", "RUNNING") else None,
             "state": state,
         }
 
 
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
-        # An uploaded file's address is long, and nobody wants it written on a card.
+        # Not the URL of an uploaded file: it is long and says nothing on a card.
         return [] if value.startswith(("http://", "https://", "/")) else [value]
     if isinstance(value, dict):
         value = list(value.values())
@@ -95,28 +93,28 @@ def _texts(value: Any) -> list[str]:
 
 @dataclass(slots=True)
 class WorkQueue:
-    """Workers that take tasks; `workers` 0 means one for every task. `order`: fifo or random."""
+    """Assigns tasks to workers; 0 workers means one for every task. `order`: fifo or random."""
 
     workers: int
     order: str = "fifo"
     seed: int = 0
     _running: list[tuple[float, int]] = field(default_factory=list)
     _waiting: deque[Task] = field(default_factory=deque)
-    _draw: random.Random = field(init=False)
+    _rng: random.Random = field(init=False)
 
     def __post_init__(self) -> None:
-        self._draw = random.Random(self.seed)
+        self._rng = random.Random(self.seed)
 
     def submit(self, task: Task) -> None:
-        """Take `task` in at its time of creation, which must not lie before the last advance."""
-        self.advance(task.created)
+        """Add `task` at its time of submission, which must not be before the last advance."""
+        self.advance(task.submitted_at)
         if self.workers and len(self._running) >= self.workers:
             self._waiting.append(task)
         else:
-            self._start(task, task.created)
+            self._start(task, task.submitted_at)
 
     def advance(self, now: float) -> None:
-        """Let everything happen that is due by `now`."""
+        """Finish and start every task that is due by `now`."""
         while self._running and self._running[0][0] <= now:
             freed, _ = heapq.heappop(self._running)
             if self._waiting:
@@ -124,11 +122,11 @@ class WorkQueue:
 
     def _next(self) -> Task:
         if self.order == "random":
-            self._waiting.rotate(-self._draw.randrange(len(self._waiting)))
+            self._waiting.rotate(-self._rng.randrange(len(self._waiting)))
         return self._waiting.popleft()
 
     def _start(self, task: Task, at: float) -> None:
-        task.started = at
-        task.finished = at + task.service
+        task.started_at = at
+        task.finished_at = at + task.seconds
         if self.workers:
-            heapq.heappush(self._running, (task.finished, task.n))
+            heapq.heappush(self._running, (task.finished_at, task.n))

@@ -33,9 +33,9 @@ from batch_runner.storage.verify import find_damage
 KEY = "sk-a-key-that-must-not-leak"
 ITEMS = 12
 FAULTS = (
-    *("reset:create", "lose_answer:create", "http_late:create", "half_json:create"),
-    *("garbage:create", "limited:create:retry_after=1", "http:create:status=503"),
-    *("no_task_id:create", "moderation:create", "fail:create", "cancel:create", "slow:create"),
+    *("reset:submit", "lose_answer:submit", "http_late:submit", "half_json:submit"),
+    *("garbage:submit", "limited:submit:retry_after=1", "http:submit:status=503"),
+    *("no_task_id:submit", "moderation:submit", "fail:submit", "cancel:submit", "slow:submit"),
     *("close:status", "http:status", "html:status", "null:status", "word:status", "forget:status"),
     *("backwards:status", "not_ready:result", "no_urls:result", "expired_url:result"),
     *("cut:download", "cut_closed:download", "bit_flip:download", "empty_file:download"),

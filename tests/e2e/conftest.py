@@ -49,8 +49,8 @@ class Service:
     def paid(self) -> dict[str, int]:
         """Return how many tasks were created for each prompt."""
         counts: dict[str, int] = {}
-        for create in self.ledger()["submissions"]:
-            counts[create["body"]] = counts.get(create["body"], 0) + 1
+        for task in self.ledger()["submissions"]:
+            counts[task["body"]] = counts.get(task["body"], 0) + 1
         return counts
 
 

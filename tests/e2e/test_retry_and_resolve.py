@@ -22,7 +22,7 @@ def change_prompts(command: Command) -> None:
 def test_retry_with_an_unknown_reason_names_the_known_ones(
     command: Command, service: Service
 ) -> None:
-    service.set_faults("fail:create:times=2")
+    service.set_faults("fail:submit:times=2")
     command("run")
 
     done = command("retry", "--reason", "the service says FAILED")
@@ -33,7 +33,7 @@ def test_retry_with_an_unknown_reason_names_the_known_ones(
 
 
 def test_retry_skips_items_no_longer_listed(command: Command, service: Service) -> None:
-    service.set_faults("moderation:create:times=2")
+    service.set_faults("moderation:submit:times=2")
     command("run")
     change_prompts(command)
     command("run")
@@ -49,7 +49,7 @@ def test_retry_skips_items_no_longer_listed(command: Command, service: Service) 
 
 
 def test_resubmit_skips_items_no_longer_listed(command: Command, service: Service) -> None:
-    service.set_faults("lose_answer:create:times=2")
+    service.set_faults("lose_answer:submit:times=2")
     command("run")
     held = [name for name, status in command.statuses().items() if status == "held"]
     change_prompts(command)
@@ -68,7 +68,7 @@ def test_resubmit_skips_items_no_longer_listed(command: Command, service: Servic
 
 def test_dropped_item_is_retried_only_by_its_name(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 1)
-    service.set_faults("lose_answer:create")
+    service.set_faults("lose_answer:submit")
     command("run")
     command("resolve", "card-0", "drop")
     service.set_faults()
@@ -91,7 +91,7 @@ def test_all_is_refused_when_an_item_has_that_id(command: Command, service: Serv
     write_manifest(command.manifest, 2)
     command.manifest.write_text(command.manifest.read_text().replace("card-1", "all"))
     nothing_held = command("run").returncode, command("resolve", "all", "drop").returncode
-    service.set_faults("lose_answer:create")
+    service.set_faults("lose_answer:submit")
     change_prompts(command)
     command("run")
 
@@ -104,7 +104,7 @@ def test_all_is_refused_when_an_item_has_that_id(command: Command, service: Serv
 
 
 def test_task_id_of_another_item_is_refused(command: Command, service: Service) -> None:
-    service.set_faults("lose_answer:create:times=1")
+    service.set_faults("lose_answer:submit:times=1")
     command("run")
     (held,) = [name for name, status in command.statuses().items() if status == "held"]
     other = next(one for one in service.ledger()["submissions"] if one["task_id"])
@@ -133,7 +133,7 @@ def test_fetch_counts_missing_and_damaged_files(command: Command, service: Servi
 def held_item(command: Command, service: Service) -> tuple[str, str]:
     """Run until one item is held; return its name and the task id that was never received."""
     write_manifest(command.manifest, 3, more="timeouts: {unknown: 1s}\n")
-    service.set_faults("lose_answer:create:times=1")
+    service.set_faults("lose_answer:submit:times=1")
     command("run")
     (name,) = [name for name, status in command.statuses().items() if status == "held"]
     known = {row["task_id"] for row in rows_of(command)}
@@ -205,7 +205,7 @@ def test_item_in_flight_cannot_be_decided_about(command: Command, service: Servi
 
 def test_two_items_with_one_id_are_told_apart_by_key(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 1)
-    service.set_faults("lose_answer:create")
+    service.set_faults("lose_answer:submit")
     command("run")
     change_prompts(command)
     command("run")

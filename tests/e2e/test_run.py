@@ -47,7 +47,7 @@ def test_submission_is_sent_as_documented(command: Command, service: Service) ->
 def test_submission_cut_by_a_kill_is_held_and_attachable(
     command: Command, service: Service
 ) -> None:
-    service.set_faults("hang_late:create:times=1")
+    service.set_faults("hang_late:submit:times=1")
     process = command.start("run")
     service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
     wait_until(lambda: list(command.statuses().values()).count("submitting") == 1)
@@ -59,7 +59,7 @@ def test_submission_cut_by_a_kill_is_held_and_attachable(
     assert len(held) == 1
     assert again.returncode == 1
     assert f"batch-runner resolve {command.manifest} --output {command.out}" in again.stdout
-    lost = next(one for one in service.ledger()["submissions"] if one["answered"] != "ok")
+    lost = next(one for one in service.ledger()["submissions"] if one["response"] != "ok")
     assert command("resolve", held[0], "attach", lost["task_id"]).returncode == 0
     assert command("run").returncode == 0
     assert list(service.paid().values()) == [1] * 8
@@ -125,7 +125,7 @@ def test_folder_without_its_journal_is_refused(command: Command, service: Servic
 
 
 def test_older_copy_of_the_journal_is_refused(command: Command, service: Service) -> None:
-    service.set_faults("fail:create:times=1")
+    service.set_faults("fail:submit:times=1")
     command("run")
     journal = command.out / ".batch" / "journal.sqlite"
     shutil.copy(journal, command.folder / "backup")
@@ -344,7 +344,7 @@ def test_foreign_file_is_never_overwritten(command: Command, service: Service) -
 
 
 def test_failed_item_is_submitted_again_only_by_retry(command: Command, service: Service) -> None:
-    service.set_faults("fail:create:times=2")
+    service.set_faults("fail:submit:times=2")
 
     assert command("run").returncode == 1
     assert command("run").returncode == 1
@@ -356,7 +356,7 @@ def test_failed_item_is_submitted_again_only_by_retry(command: Command, service:
 
 def test_attempts_setting_allows_another_submission(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 4, more="attempts: 2\n")
-    service.set_faults("fail:create:times=2")
+    service.set_faults("fail:submit:times=2")
 
     assert command("run").returncode == 0
     assert sum(service.paid().values()) == 6
@@ -370,7 +370,7 @@ def test_spending_cap_holds_over_several_runs(command: Command, service: Service
 
 
 def test_rejected_key_stops_the_run_and_loses_nothing(command: Command, service: Service) -> None:
-    service.set_faults("http:create:status=401:after=3")
+    service.set_faults("http:submit:status=401:after=3")
 
     stopped = command("run")
 
@@ -383,12 +383,12 @@ def test_rejected_key_stops_the_run_and_loses_nothing(command: Command, service:
 @pytest.mark.parametrize(
     "faults",
     [
-        pytest.param(["garbage:status:times=2", "http:create:status=500:times=1"], id="errors"),
-        pytest.param(["echo:create:after=3"], id="key-in-the-rejection"),
+        pytest.param(["garbage:status:times=2", "http:submit:status=500:times=1"], id="errors"),
+        pytest.param(["echo:submit:after=3"], id="key-in-the-rejection"),
         pytest.param(
             [
-                "echo:create:status=400:code=0:times=1",
-                "echo:create:status=500:code=0:times=1:after=1",
+                "echo:submit:status=400:code=0:times=1",
+                "echo:submit:status=500:code=0:times=1:after=1",
                 "echo:status:times=2",
                 "echo:result:status=404:code=0:times=2",
             ],

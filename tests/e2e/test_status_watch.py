@@ -85,7 +85,7 @@ def watch(command: Command, *, columns: int = 100, **environment: str) -> Watch:
 def run_at_work(command: Command, service: Service) -> subprocess.Popen[str]:
     """Start a run with one item held, one rejected, and the others in flight until it ends."""
     service.set_faults(
-        "lose_answer:create:times=1", "moderation:create:after=1:times=1", "hang:status"
+        "lose_answer:submit:times=1", "moderation:submit:after=1:times=1", "hang:status"
     )
     process = command.start("run")
     wait_until(lambda: command.out.joinpath(".batch/journal.sqlite").exists())

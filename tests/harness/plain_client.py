@@ -1,4 +1,4 @@
-"""A client that speaks only the service's contract, and shares no code with the runner."""
+"""A client for the service's contract that shares no code with the program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CARD = {"workflowId": "year_of_the_horse_greeting_card", "params": {"6": {"text"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came over the wire, whole."""
+    """A response, read to its end."""
 
     status: int
     headers: dict[str, str]
@@ -27,7 +27,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class PlainClient:
-    """One session with one simulated service."""
+    """A session with one simulator; `patience` is the time limit of a request in seconds."""
 
     simulator: Simulator
     session: aiohttp.ClientSession
@@ -42,7 +42,7 @@ class PlainClient:
         read_json: bool = True,
         **kwargs: Any,
     ) -> Reply:
-        """Send one request; `path` may be a whole URL."""
+        """Send one request to a path of the API or to a URL."""
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         url = path if "://" in path else self.simulator.base_url + path
         async with self.session.request(
@@ -58,11 +58,12 @@ class PlainClient:
             body = await response.json() if is_json else None
             return Reply(response.status, dict(response.headers), content, body)
 
-    async def create(self, content: Any = CARD, **kwargs: Any) -> Reply:
+    async def submit(self, content: Any = CARD, **kwargs: Any) -> Reply:
         return await self.call("POST", "/v1/comfyui/create", json=content, **kwargs)
 
-    async def created(self, content: Any = CARD) -> str:
-        task_id: str = (await self.create(content)).body["data"]["taskId"]
+    async def submitted(self, content: Any = CARD) -> str:
+        """Submit and return the task id."""
+        task_id: str = (await self.submit(content)).body["data"]["taskId"]
         return task_id
 
     async def status(self, task_id: str, **kwargs: Any) -> Reply:
@@ -98,9 +99,9 @@ class PlainClient:
 async def simulated(
     *faults: str, patience: float = 60.0, **settings: Any
 ) -> AsyncIterator[PlainClient]:
-    """Run a simulator, and a session with it, for the length of the block."""
+    """Run a simulator and yield a client for it."""
     chosen = SimulatorSettings(faults=faults, **settings)
-    # A fresh connection each time: aiohttp quietly repeats a GET that broke on a reused one.
+    # A new connection each time: aiohttp repeats a GET that fails on a reused one.
     connector = aiohttp.TCPConnector(force_close=True)
     async with (
         Simulator(chosen) as simulator,

@@ -17,7 +17,7 @@ from batch_runner.errors import UsageError
 @help_epilog(
     "batch-runner simulate --port 8765",
     "batch-runner simulate --service-time lognormal:30,0.4 --workers 16",
-    "batch-runner simulate --create-limit 5/s --fault lose_answer:create:every=10",
+    "batch-runner simulate --submit-limit 5/s --fault lose_answer:submit:every=10",
     "batch-runner simulate --faults list",
     exit_status={
         "0": "Stopped by SIGINT (Ctrl-C) or SIGTERM, or the faults were listed.",
@@ -50,7 +50,7 @@ from batch_runner.errors import UsageError
     "--order", default="fifo", help="Which waiting task is next, fifo or random (default fifo)."
 )
 @click.option(
-    "--create-limit",
+    "--submit-limit",
     metavar="RATE",
     help="Answer 429 to submissions above this rate, such as 5/s:burst=2 (default: no limit).",
 )

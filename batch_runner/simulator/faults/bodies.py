@@ -1,129 +1,126 @@
-"""Faults of answers that arrive whole and cannot be read. The work is done first."""
+"""Faults of complete responses that cannot be read. The work is done first."""
 
 from __future__ import annotations
 
 import json
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from batch_runner.simulator.faults.registry import JSON_CALLS, fault
+from batch_runner.simulator.exchange import Exchange
+from batch_runner.simulator.faults.registry import JSON_CALLS, Response, fault
 from batch_runner.simulator.responses import Answer
 
-if TYPE_CHECKING:
-    from batch_runner.simulator.exchange import Exchange
-    from batch_runner.simulator.faults.registry import Response
-
 MEGABYTE = 1 << 20
-# A gzip member: magic, deflate, no name, no time, level, system.
+# Head of a gzip member: magic number, deflate, no name, no time, level, system.
 GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff"
 
 
-async def _say(exchange: Exchange, content: bytes, **headers: str) -> Response:
-    await exchange.answer()
+async def _send(exchange: Exchange, content: bytes, **headers: str) -> Response:
+    await exchange.do_work()
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return exchange.send(Answer(content=content, headers=named))
 
 
 @fault(*JSON_CALLS)
 async def null(exchange: Exchange) -> Response:
-    """Answer null."""
-    return await _say(exchange, b"null")
+    """Respond with null."""
+    return await _send(exchange, b"null")
 
 
 @fault(*JSON_CALLS)
 async def empty_list(exchange: Exchange) -> Response:
-    """Answer []."""
-    return await _say(exchange, b"[]")
+    """Respond with []."""
+    return await _send(exchange, b"[]")
 
 
 @fault(*JSON_CALLS)
 async def empty(exchange: Exchange) -> Response:
-    """Answer 200 with no body at all."""
-    return await _say(exchange, b"")
+    """Respond with status 200 and no body."""
+    return await _send(exchange, b"")
 
 
 @fault(*JSON_CALLS)
 async def text(exchange: Exchange) -> Response:
-    """Answer with words instead of JSON, declared as JSON."""
-    return await _say(exchange, b"OK, task submitted")
+    """Respond with plain text, declared as JSON."""
+    return await _send(exchange, b"OK, task submitted")
 
 
 @fault(*JSON_CALLS)
 async def wrong_type(exchange: Exchange) -> Response:
-    """Give the right answer, declared as text/html."""
-    answer = await exchange.answer()
+    """Send the normal response, declared as text/html."""
+    answer = await exchange.do_work()
     return exchange.send(Answer(content=answer.encode(), content_type="text/html"))
 
 
 @fault(*JSON_CALLS)
 async def charset(exchange: Exchange, *, declared: str = "ascii", used: str = "gbk") -> Response:
-    """Give the right answer in another encoding (gbk) than the one declared (ascii)."""
-    answer = await exchange.answer()
+    """Send the normal response in another encoding (gbk) than the declared one (ascii)."""
+    answer = await exchange.do_work()
     body = json.dumps(answer.body, ensure_ascii=False).encode(used)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json; charset={declared}\r\n"
-    return exchange.raw(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return exchange.send_raw(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
 
 
 @fault(*JSON_CALLS)
 async def bom(exchange: Exchange) -> Response:
-    """Give the right answer behind a byte order mark."""
-    answer = await exchange.answer()
-    return await _say(exchange, b"\xef\xbb\xbf" + answer.encode())
+    """Send the normal response after a byte order mark."""
+    answer = await exchange.do_work()
+    return await _send(exchange, b"\xef\xbb\xbf" + answer.encode())
 
 
 @fault(*JSON_CALLS)
 async def duplicate_keys(exchange: Exchange) -> Response:
-    """Name code and data twice, with contradicting values."""
-    answer = await exchange.answer()
+    """Send code and data twice, with different values."""
+    answer = await exchange.do_work()
     twice = b'{"code": 500, "data": null, ' + answer.encode()[1:]
-    return await _say(exchange, twice)
+    return await _send(exchange, twice)
 
 
 @fault(*JSON_CALLS)
 async def nan(exchange: Exchange) -> Response:
-    """Put NaN, which is not JSON, where the code belongs."""
-    answer = await exchange.answer()
-    return await _say(exchange, json.dumps(answer.body | {"code": float("nan")}).encode())
+    """Send NaN, which is not JSON, as the code."""
+    answer = await exchange.do_work()
+    return await _send(exchange, json.dumps(answer.body | {"code": float("nan")}).encode())
 
 
 @fault(*JSON_CALLS)
 async def no_code(exchange: Exchange) -> Response:
-    """Leave the code out."""
-    answer = await exchange.answer()
+    """Send the normal response without its code."""
+    answer = await exchange.do_work()
     del answer.body["code"]
     return exchange.send(answer)
 
 
 @fault(*JSON_CALLS)
 async def no_data(exchange: Exchange) -> Response:
-    """Say success and give null as data."""
+    """Report success with null as data."""
     return await _with_data(exchange, None)
 
 
 @fault(*JSON_CALLS)
 async def empty_data(exchange: Exchange) -> Response:
-    """Say success and give [] as data."""
+    """Report success with [] as data."""
     return await _with_data(exchange, [])
 
 
 async def _with_data(exchange: Exchange, data: Any) -> Response:
-    answer = await exchange.answer()
+    answer = await exchange.do_work()
     answer.body["data"] = data
     return exchange.send(answer)
 
 
 @fault(*JSON_CALLS)
 async def deep(exchange: Exchange, *, depth: int = 100_000) -> Response:
-    """Answer with 100,000 arrays inside each other."""
-    return await _say(exchange, b"[" * depth + b"]" * depth)
+    """Respond with 100,000 nested arrays."""
+    return await _send(exchange, b"[" * depth + b"]" * depth)
 
 
 @fault(*JSON_CALLS)
 async def huge(exchange: Exchange, *, megabytes: int = 20) -> Response:
-    """Give the right answer behind 20 MB of spaces, streamed."""
-    answer = await exchange.answer()
-    response = await exchange.stream({"Content-Type": "application/json"})
+    """Send the normal response after 20 MB of spaces, streamed."""
+    answer = await exchange.do_work()
+    response = await exchange.start_stream({"Content-Type": "application/json"})
     for _ in range(megabytes):
         await response.write(b" " * MEGABYTE)
     await response.write(answer.encode())
@@ -132,16 +129,16 @@ async def huge(exchange: Exchange, *, megabytes: int = 20) -> Response:
 
 @fault(*JSON_CALLS)
 async def gzip_bomb(exchange: Exchange, *, megabytes: int = 200) -> Response:
-    """Send 0.2 MB of gzip that unpack to 200 MB."""
-    return await _say(exchange, _bomb(megabytes), Content_Encoding="gzip")
+    """Send 0.2 MB of gzip that decompress to 200 MB."""
+    return await _send(exchange, _bomb(megabytes), Content_Encoding="gzip")
 
 
 @lru_cache(2)
 def _bomb(megabytes: int) -> bytes:
-    """Return gzip of that many megabytes of spaces and an empty object."""
+    """Return `megabytes` of spaces and an empty object, compressed."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
     packer.compress(b"")
-    # A block that ends in a full flush refers to nothing before it, so it can be repeated.
+    # A block that ends in a full flush refers to no earlier block, so it can be repeated.
     block = packer.compress(b" " * MEGABYTE) + packer.flush(zlib.Z_FULL_FLUSH)
     end = packer.compress(b"{}") + packer.flush()
     check = 0

@@ -1,75 +1,70 @@
-"""Faults of the wire: connections that break, hang, dribble or speak no HTTP."""
+"""Faults of connections: reset, closed, silent, slow, or no HTTP."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from batch_runner.simulator.exchange import Exchange
+from batch_runner.simulator.faults.registry import CALLS, JSON_CALLS, Response, fault
 
-from batch_runner.simulator.faults.registry import CALLS, JSON_CALLS, fault
-
-if TYPE_CHECKING:
-    from batch_runner.simulator.exchange import Exchange
-    from batch_runner.simulator.faults.registry import Response
-
-# Longer than any client should wait, short enough for a forgotten one to end.
+# Longer than any client should wait, short enough to end a connection that is forgotten.
 HANG_SECONDS = 3600.0
 
 
 @fault(*CALLS)
 async def reset(exchange: Exchange) -> Response:
-    """Reset the connection before anything is done."""
+    """Reset the connection before the work is done."""
     return exchange.reset()
 
 
 @fault(*CALLS)
 async def lose_answer(exchange: Exchange) -> Response:
-    """Do the work, then reset the connection: a create is paid, its answer lost."""
-    await exchange.answer()
+    """Do the work, then reset the connection: a submission is paid, its response lost."""
+    await exchange.do_work()
     return exchange.reset()
 
 
 @fault(*CALLS)
 async def close(exchange: Exchange) -> Response:
-    """Close the connection (no reset) before anything is done."""
+    """Close the connection (no reset) before the work is done."""
     return exchange.close()
 
 
 @fault(*CALLS)
 async def close_late(exchange: Exchange) -> Response:
-    """Do the work, then close the connection without a word."""
-    await exchange.answer()
+    """Do the work, then close the connection without a response: a submission is paid."""
+    await exchange.do_work()
     return exchange.close()
 
 
 @fault(*CALLS)
 async def hang(exchange: Exchange, *, seconds: float = HANG_SECONDS) -> Response:
-    """Say nothing for an hour, do nothing, then reset."""
+    """Send nothing for an hour, then reset; the work is not done."""
     await exchange.pause(seconds)
     return exchange.reset()
 
 
 @fault(*CALLS)
 async def hang_late(exchange: Exchange, *, seconds: float = HANG_SECONDS) -> Response:
-    """Do the work, then say nothing for an hour: a create is paid."""
-    await exchange.answer()
+    """Do the work, then send nothing for an hour and reset: a submission is paid."""
+    await exchange.do_work()
     await exchange.pause(seconds)
     return exchange.reset()
 
 
 @fault(*CALLS)
 async def delay(exchange: Exchange, *, seconds: float = 5.0) -> Response:
-    """Do the work and answer by the contract, but late."""
-    await exchange.answer()
+    """Do the work and send the normal response, five seconds late."""
+    await exchange.do_work()
     await exchange.pause(seconds)
-    return await exchange.honest()
+    return await exchange.respond()
 
 
 @fault(*CALLS)
 async def drip(exchange: Exchange, *, seconds: float = 60.0, pieces: int = 20) -> Response:
-    """Send the right answer in small pieces over a minute."""
-    answer = await exchange.answer()
+    """Send the normal response in small pieces over a minute."""
+    answer = await exchange.do_work()
     body = answer.encode()
     length = {"Content-Length": str(len(body)), "Content-Type": answer.content_type}
-    response = await exchange.stream(length)
+    response = await exchange.start_stream(length)
     step = -(-len(body) // max(1, pieces)) or 1
     for start in range(0, len(body), step):
         await response.write(body[start : start + step])
@@ -80,38 +75,38 @@ async def drip(exchange: Exchange, *, seconds: float = 60.0, pieces: int = 20) -
 @fault(*CALLS)
 async def garbage(exchange: Exchange) -> Response:
     """Do the work, then send bytes that are not HTTP."""
-    await exchange.answer()
-    return exchange.raw(b"\x16\x03\x01\x00\xffSSH-2.0-nonsense\r\n\r\n\x00\x01\x02\r\n\r\n")
+    await exchange.do_work()
+    return exchange.send_raw(b"\x16\x03\x01\x00\xffSSH-2.0-nonsense\r\n\r\n\x00\x01\x02\r\n\r\n")
 
 
 @fault(*JSON_CALLS)
 async def half_json(exchange: Exchange) -> Response:
-    """Promise the whole answer by Content-Length, send half of it."""
-    body = (await exchange.answer()).encode()
-    return exchange.raw(_head(f"Content-Length: {len(body)}") + body[: len(body) // 2])
+    """Send half the response, with the Content-Length of all of it."""
+    body = (await exchange.do_work()).encode()
+    return exchange.send_raw(_head(f"Content-Length: {len(body)}") + body[: len(body) // 2])
 
 
 @fault(*JSON_CALLS)
 async def half_json_closed(exchange: Exchange) -> Response:
-    """Send half the answer without a length, the close of the connection ending it."""
-    body = (await exchange.answer()).encode()
-    return exchange.raw(_head("Connection: close") + body[: len(body) // 2])
+    """Send half the response without a length, then close the connection."""
+    body = (await exchange.do_work()).encode()
+    return exchange.send_raw(_head("Connection: close") + body[: len(body) // 2])
 
 
 @fault("download")
 async def cut(exchange: Exchange) -> Response:
-    """Promise the whole file by Content-Length, send half of it."""
-    body = (await exchange.answer()).encode()
+    """Send half the file, with the Content-Length of all of it."""
+    body = (await exchange.do_work()).encode()
     head = _head(f"Content-Length: {len(body)}", content_type="image/png")
-    return exchange.raw(head + body[: len(body) // 2])
+    return exchange.send_raw(head + body[: len(body) // 2])
 
 
 @fault("download")
 async def cut_closed(exchange: Exchange) -> Response:
-    """Send half the file without a length, the close of the connection ending it."""
-    body = (await exchange.answer()).encode()
+    """Send half the file without a length, then close the connection."""
+    body = (await exchange.do_work()).encode()
     head = _head("Connection: close", content_type="image/png")
-    return exchange.raw(head + body[: len(body) // 2])
+    return exchange.send_raw(head + body[: len(body) // 2])
 
 
 def _head(*fields: str, content_type: str = "application/json;charset=UTF-8") -> bytes:

@@ -1,4 +1,4 @@
-"""The list of faults, filled by the decorator."""
+"""The registry of faults, filled by the decorator `fault`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from aiohttp import web
 
-#: Every call a client can make.
-CALLS = ("create", "status", "result", "upload", "download")
-#: The calls that are answered with JSON.
-JSON_CALLS = ("create", "status", "result", "upload")
+#: Every call that a client can make.
+CALLS = ("submit", "status", "result", "upload", "download")
+#: The calls whose response is JSON.
+JSON_CALLS = ("submit", "status", "result", "upload")
 
 Response = web.StreamResponse
 FaultFunction = Callable[..., Awaitable[Response]]
@@ -20,13 +20,13 @@ FaultFunction = Callable[..., Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """A kind of fault: what it is called, what it does, to which calls, with which options."""
+    """A fault with the calls it can affect and its options with their defaults."""
 
     name: str
     description: str
     calls: tuple[str, ...]
     options: dict[str, Any]
-    answer: FaultFunction
+    function: FaultFunction
 
 
 _KINDS: dict[str, FaultKind] = {}

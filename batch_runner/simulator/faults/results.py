@@ -1,22 +1,17 @@
-"""Faults of results: URLs that are missing, doubled, strange or dangerous."""
+"""Faults of results: URLs that are missing, repeated, invalid or dangerous."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from batch_runner.simulator.faults.registry import fault
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batch_runner.simulator.exchange import Exchange
-    from batch_runner.simulator.faults.registry import Response
+from batch_runner.simulator.exchange import Exchange
+from batch_runner.simulator.faults.registry import Response, fault
 
 
 async def _with_urls(exchange: Exchange, change: Callable[[list[str]], list[str]]) -> Response:
-    """Answer with changed URLs, whatever the shape they come in."""
-    answer = await exchange.answer()
+    """Send the result with changed URLs, in any of its shapes."""
+    answer = await exchange.do_work()
     if answer.status == 200:
         holder = answer.data
         holder = holder.get("result", holder)
@@ -26,31 +21,31 @@ async def _with_urls(exchange: Exchange, change: Callable[[list[str]], list[str]
 
 @fault("result")
 async def no_urls(exchange: Exchange) -> Response:
-    """Give an empty list of URLs."""
+    """Send an empty list of URLs."""
     return await _with_urls(exchange, lambda _: [])
 
 
 @fault("result")
 async def twice_urls(exchange: Exchange) -> Response:
-    """Give every URL twice."""
+    """Send every URL twice."""
     return await _with_urls(exchange, lambda urls: urls * 2)
 
 
 @fault("result")
 async def relative_url(exchange: Exchange) -> Response:
-    """Give paths instead of URLs."""
+    """Send paths instead of URLs."""
     return await _with_urls(exchange, lambda urls: [urlsplit(url).path for url in urls])
 
 
 @fault("result")
 async def scheme(exchange: Exchange, *, value: str = "ftp") -> Response:
-    """Give URLs of another scheme (ftp, or value=file)."""
+    """Send URLs of another scheme (ftp, or value=file)."""
     return await _with_urls(exchange, lambda urls: [value + url[4:] for url in urls])
 
 
 @fault("result")
 async def private_url(exchange: Exchange, *, host: str = "169.254.169.254") -> Response:
-    """Give URLs on a private address (169.254.169.254, or host=…)."""
+    """Send URLs on a private address (169.254.169.254, or host=…)."""
     return await _with_urls(
         exchange, lambda urls: [f"http://{host}{urlsplit(url).path}" for url in urls]
     )
@@ -58,7 +53,7 @@ async def private_url(exchange: Exchange, *, host: str = "169.254.169.254") -> R
 
 @fault("result")
 async def expired_url(exchange: Exchange) -> Response:
-    """Give URLs that have expired already: the files answer 403."""
+    """Send URLs that have expired: a download gets 403."""
     return await _with_urls(
         exchange, lambda urls: [url.partition("?")[0] + "?expires=0" for url in urls]
     )
@@ -66,14 +61,14 @@ async def expired_url(exchange: Exchange) -> Response:
 
 @fault("result")
 async def strange_url(exchange: Exchange, *, value: str = "http://[::1/\x1b[31m a.png") -> Response:
-    """Give something that is no URL (or value=…)."""
+    """Send a text that is not a URL (or value=…)."""
     return await _with_urls(exchange, lambda urls: [value for _ in urls])
 
 
 @fault("result")
 async def url_types(exchange: Exchange) -> Response:
-    """Give numbers, null and objects where URLs belong."""
-    answer = await exchange.answer()
+    """Send null, a number and an object instead of URLs."""
+    answer = await exchange.do_work()
     if answer.status == 200:
         answer.body["data"] = {"urls": [None, 7, {"url": "x"}]}
     return exchange.send(answer)
@@ -81,5 +76,5 @@ async def url_types(exchange: Exchange) -> Response:
 
 @fault("result")
 async def not_ready(exchange: Exchange) -> Response:
-    """Say that a COMPLETED task's result is not there yet (each=N: for a while)."""
-    return exchange.refuse(exchange.service.voice.refusal(400, "结果尚未就绪"))
+    """Respond that the result of a COMPLETED task is not ready (each=N: N times)."""
+    return exchange.reject(exchange.responses.error(400, "结果尚未就绪"))

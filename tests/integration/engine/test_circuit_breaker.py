@@ -37,7 +37,7 @@ async def test_lost_results_stop_submitting(tmp_path: Path, fault: str) -> None:
     assert check_invariants(root, simulator) == []
 
 
-@pytest.mark.parametrize("fault", ["missing:download:match=lost", "fail:create:match=lost"])
+@pytest.mark.parametrize("fault", ["missing:download:match=lost", "fail:submit:match=lost"])
 async def test_lost_results_of_earlier_runs_stop_nothing(tmp_path: Path, fault: str) -> None:
     root, settings = tmp_path / "out", some_settings(in_flight=30)
     less = some_settings(rate="10/min", in_flight=20)  # fewer than are lost
@@ -60,12 +60,12 @@ async def test_silent_service_gets_one_submission_at_a_time(
     root = tmp_path / "out"
 
     async with simulated_service(
-        "hang_late:create:after=30:times=23", service_time="5"
+        "hang_late:submit:after=30:times=23", service_time="5"
     ) as simulator:
         summary = await run_job(root, simulator, some_items(120))
 
     assert summary.stop is None
     assert statuses(root) == {ItemStatus.DONE: 97, ItemStatus.HELD: 23}
     # Sixteen at the same time, four after the first of them timed out; then one at a time.
-    silent = sorted(task.created for task in simulator.ledger.submissions)[30:53]
+    silent = sorted(task.submitted_at for task in simulator.ledger.submissions)[30:53]
     assert min(later - earlier for earlier, later in pairwise(silent[19:])) > 60

@@ -98,7 +98,7 @@ def accept_completions(connection: sqlite3.Connection) -> None:
 async def test_briefly_failing_journal_shuts_the_run_down(tmp_path: Path) -> None:
     """The events after a lost one are illegal transitions, which must not look like a defect."""
     root, items = tmp_path / "out", some_items(60)
-    async with simulated_service("delay:create:every=1", service_time="uniform:1,2") as simulator:
+    async with simulated_service("delay:submit:every=1", service_time="uniform:1,2") as simulator:
 
         async def fail_once(run: Run) -> None:
             await execute_in_journal(run, reject_completions)

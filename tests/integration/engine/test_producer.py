@@ -93,7 +93,7 @@ async def test_nothing_is_submitted_too_late_for_the_deadline(tmp_path: Path) ->
 
 
 async def test_long_retry_after_is_kept_by_the_next_run(tmp_path: Path) -> None:
-    async with simulated_service("limited:create:times=1:retry_after=3600") as simulator:
+    async with simulated_service("limited:submit:times=1:retry_after=3600") as simulator:
         first = await run_job(tmp_path, simulator, some_items(3))
         (kept,) = [row for row in rows(tmp_path) if row.not_before is not None]
         second = await run_job(tmp_path, simulator, some_items(3))

@@ -42,7 +42,7 @@ def retries_of(root: Path) -> int:
 
 async def test_rejected_and_held_items_are_not_retried(tmp_path: Path) -> None:
     """Neither counted nor shown as retries, nor taken from the retry budget."""
-    faults = ("moderation:create:every=3", "lose_answer:create:every=20")
+    faults = ("moderation:submit:every=3", "lose_answer:submit:every=20")
 
     _, shown_problems = await run_with_faults(tmp_path, *faults)
 
@@ -54,7 +54,7 @@ async def test_rejected_and_held_items_are_not_retried(tmp_path: Path) -> None:
 
 
 async def test_rejections_use_up_no_retry_budget(tmp_path: Path) -> None:
-    rejecting = "moderation:create:every=2"
+    rejecting = "moderation:submit:every=2"
     failing = "http:status:rate=0.1"
 
     alone, _ = await run_with_faults(tmp_path / "alone", failing)

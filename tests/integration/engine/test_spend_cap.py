@@ -56,7 +56,7 @@ async def test_cap_holds_while_items_wait_for_uploads(tmp_path: Path, photo: Pat
     assert submissions_per_prompt(simulator).total() == 3
 
 
-@pytest.mark.parametrize("fault", ["limited:create:times=4", "moderation:create:times=4"])
+@pytest.mark.parametrize("fault", ["limited:submit:times=4", "moderation:submit:times=4"])
 async def test_unpaid_submissions_free_their_place_under_the_cap(
     tmp_path: Path, fault: str
 ) -> None:
@@ -75,7 +75,7 @@ async def test_submissions_after_a_long_upload_keep_the_rate(tmp_path: Path, pho
     async with simulated_service("delay:upload:seconds=10") as simulator:
         await run_job(tmp_path / "out", simulator, items, some_settings(rate="2/s"))
 
-    moments = sorted(task.created for task in simulator.ledger.submissions)
+    moments = sorted(task.submitted_at for task in simulator.ledger.submissions)
     assert len(moments) == 20
     assert max(sum(one <= at < one + 1 for at in moments) for one in moments) <= 3
 

@@ -40,7 +40,7 @@ async def test_task_ids_are_attached_to_items_held_meanwhile(
             pass
         await anyio.sleep_forever()
 
-    async with simulated_service("delay:create:seconds=3", service_time="1") as simulator:
+    async with simulated_service("delay:submit:seconds=3", service_time="1") as simulator:
         first = await run_job(tmp_path, simulator, some_items(20), background_tasks=[another])
         created, held = (
             submissions_per_prompt(simulator).total(),
@@ -73,7 +73,7 @@ async def test_task_id_of_a_resubmitted_item_goes_to_the_fallback(tmp_path: Path
             job.journal.apply(Change(key=key, event=Event.SUBMIT_CONFIRMED, task_id=other))
         await anyio.sleep_forever()
 
-    async with simulated_service("delay:create:seconds=3") as simulator:
+    async with simulated_service("delay:submit:seconds=3") as simulator:
         await run_job(tmp_path, simulator, some_items(1), background_tasks=[another])
         (created,) = simulator.ledger.submissions
 

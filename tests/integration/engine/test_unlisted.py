@@ -32,7 +32,7 @@ async def shut_down_soon(run: Run) -> None:
 async def test_unlisted_item_gets_no_further_attempt(tmp_path: Path) -> None:
     one, other = some_items(2, attempts=2)
 
-    async with simulated_service("fail:create:match=horse 1", service_time="30") as simulator:
+    async with simulated_service("fail:submit:match=horse 1", service_time="30") as simulator:
         await run_job(tmp_path, simulator, [one, other], background_tasks=[shut_down_soon])
         summary = await run_job(tmp_path, simulator, [one])
 
@@ -59,7 +59,7 @@ async def test_attempt_of_a_stopped_run_is_made_by_the_next(
 ) -> None:
     items = some_items(3, attempts=2)
 
-    async with simulated_service("fail:create:times=3", service_time="30") as simulator:
+    async with simulated_service("fail:submit:times=3", service_time="30") as simulator:
         stopped = await run_job(tmp_path, simulator, items, some_settings(max_submissions=3))
         after = await run_job(tmp_path, simulator, items)
 

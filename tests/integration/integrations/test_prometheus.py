@@ -34,7 +34,7 @@ def samples(path: Path) -> dict[tuple[str, str], float]:
 
 async def test_the_figures_at_the_end_are_those_of_the_run(tmp_path: Path) -> None:
     path = tmp_path / "batch.prom"
-    faults = ("fail:create:times=2", "lose_answer:create:times=1:after=4", "limited:status:times=1")
+    faults = ("fail:submit:times=2", "lose_answer:submit:times=1:after=4", "limited:status:times=1")
     root = tmp_path / 'a "folder" \\ of ours'
     items = [replace(item, workflow='w"\\\n') for item in some_items(8)]
 

@@ -56,7 +56,7 @@ async def looks_during(
 @anyio_mark
 async def test_the_journal_shows_what_the_run_knows(tmp_path: Path) -> None:
     looks = await looks_during(
-        tmp_path, "lose_answer:create:times=1", "fail:create:after=5:times=1"
+        tmp_path, "lose_answer:submit:times=1", "fail:submit:after=5:times=1"
     )
 
     assert all(look.at_work for _, look in looks[:-1])
@@ -81,7 +81,7 @@ async def test_the_same_creates_are_counted_while_a_run_goes_and_when_it_has_end
     tmp_path: Path,
 ) -> None:
     """Those that must be assumed paid; not what was refused or answered 429."""
-    looks = await looks_during(tmp_path, "moderation:create:times=3", "limited:create:times=2")
+    looks = await looks_during(tmp_path, "moderation:submit:times=3", "limited:submit:times=2")
 
     last = looks[-1][1]
     assert last.run is not None
@@ -91,7 +91,7 @@ async def test_the_same_creates_are_counted_while_a_run_goes_and_when_it_has_end
 
 @anyio_mark
 async def test_a_create_that_was_sent_away_is_not_told_as_one(tmp_path: Path) -> None:
-    async with simulated_service("limited:create:times=2") as simulator:
+    async with simulated_service("limited:submit:times=2") as simulator:
         summary = await run_job(tmp_path / "out", simulator, some_items(4))
 
     assert summary.submissions == 6
@@ -101,7 +101,7 @@ async def test_a_create_that_was_sent_away_is_not_told_as_one(tmp_path: Path) ->
 
 @anyio_mark
 async def test_a_picture_fits_any_terminal(tmp_path: Path) -> None:
-    looks = await looks_during(tmp_path, "lose_answer:create:times=1", "limited:create:times=1")
+    looks = await looks_during(tmp_path, "lose_answer:submit:times=1", "limited:submit:times=1")
     sizes = itertools.product(LANGUAGES, ((20, 6), (44, 14), (100, 30), (300, 80)), looks)
 
     for language, (columns, rows), (_, look) in sizes:
@@ -125,7 +125,7 @@ async def test_without_a_terminal_there_is_a_line_a_minute_and_one_for_a_change(
     watching = functools.partial(watch_progress, quiet=False, as_json=False)
 
     async with simulated_service(
-        "limited:create:after=3:times=1", service_time="300s"
+        "limited:submit:after=3:times=1", service_time="300s"
     ) as simulator:
         summary = await run_job(tmp_path, simulator, some_items(12), background_tasks=[watching])
 

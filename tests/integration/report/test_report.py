@@ -420,7 +420,7 @@ def test_a_folder_without_a_journal_has_no_report(tmp_path: Path) -> None:
 async def test_a_night_with_failures_held_items_and_a_deadline(tmp_path: Path) -> None:
     """From the real simulator to the page: who can fix what, and with which command."""
     root, count = tmp_path / "out", 40
-    faults = ("fail:create:times=4", "lose_answer:create:times=2:after=8")
+    faults = ("fail:submit:times=4", "lose_answer:submit:times=2:after=8")
     settings = some_settings(rate="1/s", in_flight=10)
 
     async with simulated_service(*faults, service_time="uniform:5,10") as simulator:

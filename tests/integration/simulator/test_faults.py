@@ -1,4 +1,4 @@
-"""Each fault by name, with what the wire shows."""
+"""Each fault by name, and what a client receives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.harness.plain_client import CARD, PlainClient, Reply, simulated
 
 pytestmark = pytest.mark.anyio
 
-NOTHING_CAME = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
+NO_RESPONSE = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
 
 
 @pytest.mark.parametrize(
@@ -34,23 +34,23 @@ NOTHING_CAME = (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError)
         ("half_json", aiohttp.ClientPayloadError, 1),
     ],
 )
-async def test_a_broken_create_shows_in_the_ledger_whether_it_was_paid(
+async def test_ledger_shows_if_broken_submission_was_paid(
     fault: str, error: type[Exception], paid: int
 ) -> None:
-    async with simulated(f"{fault}:create") as client:
+    async with simulated(f"{fault}:submit") as client:
         with pytest.raises(error):
-            await client.create()
+            await client.submit()
         ledger = await client.ledger()
 
     assert ledger["totals"]["submissions"] == paid
-    assert [entry["answered"] for entry in ledger["submissions"]] == [fault] * paid
+    assert [entry["response"] for entry in ledger["submissions"]] == [fault] * paid
 
 
 @pytest.mark.parametrize("call", ["status", "result", "upload", "download"])
 @pytest.mark.parametrize("fault", ["lose_answer", "close_late", "hang"])
-async def test_every_call_can_lose_its_connection(fault: str, call: str) -> None:
+async def test_connection_fault_affects_every_call(fault: str, call: str) -> None:
     async with simulated(service_time=0, patience=5) as client:
-        task_id = await client.created()
+        task_id = await client.submitted()
         url = (await client.urls(task_id))[0]
         calls = {
             "status": lambda: client.status(task_id),
@@ -60,7 +60,7 @@ async def test_every_call_can_lose_its_connection(fault: str, call: str) -> None
         }
 
         await client.set_faults(f"{fault}:{call}")
-        with pytest.raises((*NOTHING_CAME, TimeoutError)):
+        with pytest.raises((*NO_RESPONSE, TimeoutError)):
             await calls[call]()
         await client.set_faults()
         again = await calls[call]()
@@ -71,22 +71,22 @@ async def test_every_call_can_lose_its_connection(fault: str, call: str) -> None
 @pytest.mark.parametrize(
     ("fault", "status", "code", "paid"),
     [
-        ("http:create:status=503", 503, 503, 0),
-        ("http:create:status=404", 404, 404, 0),
-        ("http_late:create:status=504", 504, 504, 1),
-        ("code:create:code=400", 200, 400, 0),
-        ("code:create:code=1601:as_text=1", 200, "1601", 0),
+        ("http:submit:status=503", 503, 503, 0),
+        ("http:submit:status=404", 404, 404, 0),
+        ("http_late:submit:status=504", 504, 504, 1),
+        ("code:submit:code=400", 200, 400, 0),
+        ("code:submit:code=1601:as_text=1", 200, "1601", 0),
         ("moderation", 400, 1601, 0),
-        ("balance:create", 402, 402, 0),
-        ("limited:create", 429, 429, 0),
-        ("redirect:create:status=308", 308, 308, 0),
+        ("balance:submit", 402, 402, 0),
+        ("limited:submit", 429, 429, 0),
+        ("redirect:submit:status=308", 308, 308, 0),
     ],
 )
-async def test_a_refusal_has_its_status_and_code(
+async def test_rejection_has_its_status_and_code(
     fault: str, status: int, code: Any, paid: int
 ) -> None:
     async with simulated(fault) as client:
-        reply = await client.create()
+        reply = await client.submit()
         totals = (await client.ledger())["totals"]
 
     assert (reply.status, reply.body["code"]) == (status, code)
@@ -104,32 +104,30 @@ async def test_a_refusal_has_its_status_and_code(
         ("absent", None),
     ],
 )
-async def test_a_limit_names_the_time_to_come_back_in_every_way(
-    how: str, shown: str | None
-) -> None:
+async def test_retry_after_takes_every_form(how: str, shown: str | None) -> None:
     async with simulated(f"limited:status:retry_after={how}") as client:
         reply = await client.status("0" * 32)
 
     assert reply.headers.get("Retry-After") == shown
 
 
-async def test_a_limit_can_name_a_date() -> None:
-    async with simulated("limited:create:retry_after=date") as client:
-        reply = await client.create()
+async def test_retry_after_can_be_a_date() -> None:
+    async with simulated("limited:submit:retry_after=date") as client:
+        reply = await client.submit()
 
     assert reply.headers["Retry-After"].endswith(" GMT")
 
 
-async def test_a_followed_redirect_is_noted_with_its_key() -> None:
-    async with simulated("redirect:create") as client:
-        location = (await client.create()).headers["Location"]
+async def test_followed_redirect_is_recorded_with_its_key() -> None:
+    async with simulated("redirect:submit") as client:
+        location = (await client.submit()).headers["Location"]
 
         await client.call("POST", location, json=CARD)
         ledger = await client.ledger()
 
-    assert [(seen["method"], seen["key"]) for seen in ledger["redirected"]] == [("POST", True)]
+    assert [(entry["method"], entry["key"]) for entry in ledger["redirected"]] == [("POST", True)]
     assert ledger["redirected"][0]["size"] > 0
-    assert [leak["origin"] for leak in ledger["leaks"]] == ["decoy"]
+    assert [leak["origin"] for leak in ledger["leaks"]] == ["redirect-trap"]
 
 
 @pytest.mark.parametrize(
@@ -147,9 +145,9 @@ async def test_a_followed_redirect_is_noted_with_its_key() -> None:
         ("no_code", lambda reply: "code" not in json.loads(reply.content)),
         ("no_data", lambda reply: json.loads(reply.content)["data"] is None),
         ("empty_data", lambda reply: json.loads(reply.content)["data"] == []),
-        ("deep:create:depth=5000", lambda reply: reply.content.startswith(b"[" * 5000)),
-        ("huge:create:megabytes=2", lambda reply: len(reply.content) > 2_000_000),
-        ("gzip_bomb:create:megabytes=3", lambda reply: len(reply.content) == 3 * 2**20 + 2),
+        ("deep:submit:depth=5000", lambda reply: reply.content.startswith(b"[" * 5000)),
+        ("huge:submit:megabytes=2", lambda reply: len(reply.content) > 2_000_000),
+        ("gzip_bomb:submit:megabytes=3", lambda reply: len(reply.content) == 3 * 2**20 + 2),
         ("html", lambda reply: (reply.status, reply.content[:6]) == (502, b"<html>")),
         ("html_late", lambda reply: (reply.status, reply.content[:6]) == (200, b"<html>")),
         ("rude", lambda reply: b"\\u001b" in reply.content and b"<script>" in reply.content),
@@ -160,19 +158,19 @@ async def test_a_followed_redirect_is_noted_with_its_key() -> None:
         ("bad_task_id", lambda reply: b'"../../etc/passwd"' in reply.content),
     ],
 )
-async def test_an_odd_answer_to_a_create_reads_like_this(
+async def test_fault_changes_response_to_submission(
     fault: str, seen: Callable[[Reply], bool]
 ) -> None:
-    name, _, options = fault.partition(":create")
-    async with simulated(f"{name}:create{options}", patience=120) as client:
-        reply = await client.create(read_json=False)
+    name, _, options = fault.partition(":submit")
+    async with simulated(f"{name}:submit{options}", patience=120) as client:
+        reply = await client.submit(read_json=False)
 
     assert seen(reply)
 
 
-async def test_a_second_create_can_get_the_first_ones_id() -> None:
+async def test_second_submission_gets_id_of_first_task() -> None:
     async with simulated("same_task_id:after=1") as client:
-        first, second = await client.created(), await client.created()
+        first, second = await client.submitted(), await client.submitted()
         totals = (await client.ledger())["totals"]
 
     assert first == second
@@ -183,17 +181,17 @@ async def test_a_second_create_can_get_the_first_ones_id() -> None:
     ("fault", "word"),
     [("fail", "FAILED"), ("cancel", "CANCELED"), ("never", "RUNNING"), ("slow", "RUNNING")],
 )
-async def test_a_task_can_end_otherwise(fault: str, word: str) -> None:
+async def test_fault_changes_outcome_of_task(fault: str, word: str) -> None:
     async with simulated(fault, service_time="1s" if fault != "slow" else "1h") as client:
-        task_id = await client.created()
-        reply = await client.create()
+        task_id = await client.submitted()
+        reply = await client.submit()
         await anyio.sleep(1)
         word_seen = await client.state(task_id)
         ledger = await client.ledger()
 
     assert reply.status == 200
     assert word_seen == word
-    assert ledger["submissions"][0]["answered"] == "ok"
+    assert ledger["submissions"][0]["response"] == "ok"
 
 
 @pytest.mark.parametrize(
@@ -206,16 +204,16 @@ async def test_a_task_can_end_otherwise(fault: str, word: str) -> None:
         ("progress", {"status": "COMPLETED", "progress": "-7e400%"}),
     ],
 )
-async def test_a_status_can_be_bent(fault: str, data: dict[str, str]) -> None:
+async def test_fault_changes_response_to_poll(fault: str, data: dict[str, str]) -> None:
     async with simulated(fault, service_time=0) as client:
-        reply = await client.status(await client.created())
+        reply = await client.status(await client.submitted())
 
     assert reply.body["data"] == [data]
 
 
-async def test_a_task_can_be_said_to_be_complete_too_early() -> None:
+async def test_task_is_reported_complete_too_early() -> None:
     async with simulated("early", service_time="1h") as client:
-        task_id = await client.created()
+        task_id = await client.submitted()
         word = await client.state(task_id)
         reply = await client.result(task_id)
 
@@ -223,9 +221,9 @@ async def test_a_task_can_be_said_to_be_complete_too_early() -> None:
     assert reply.status == 400
 
 
-async def test_a_task_can_be_forgotten_for_a_while() -> None:
+async def test_task_is_unknown_for_the_first_polls() -> None:
     async with simulated("forget:status:each=2") as client:
-        tasks = [await client.created(), await client.created()]
+        tasks = [await client.submitted(), await client.submitted()]
         seen = [[(await client.status(task)).status for _ in range(3)] for task in tasks]
 
     assert seen == [[404, 404, 200]] * 2
@@ -244,32 +242,32 @@ async def test_a_task_can_be_forgotten_for_a_while() -> None:
         ("url_types", lambda urls: urls == [None, 7, {"url": "x"}]),
     ],
 )
-async def test_a_result_can_hold_odd_urls(fault: str, seen: Callable[[list[Any]], bool]) -> None:
+async def test_fault_changes_result_urls(fault: str, seen: Callable[[list[Any]], bool]) -> None:
     async with simulated(fault, service_time=0) as client:
-        urls = await client.urls(await client.created())
+        urls = await client.urls(await client.submitted())
 
     assert seen(urls)
 
 
-async def test_odd_urls_come_in_every_result_shape() -> None:
+async def test_url_fault_keeps_the_shape_of_the_result() -> None:
     async with simulated("no_urls", service_time=0, variants=("list_result_urls",)) as client:
-        reply = await client.result(await client.created())
+        reply = await client.result(await client.submitted())
 
     assert reply.body["data"] == [{"result": {"urls": []}}]
 
 
-async def test_a_url_can_be_expired_when_it_is_given() -> None:
+async def test_result_url_has_expired_already() -> None:
     async with simulated("expired_url:times=1", service_time=0) as client:
-        task_id = await client.created()
+        task_id = await client.submitted()
         urls = [(await client.urls(task_id))[0] for _ in range(2)]
         statuses = [(await client.download(url)).status for url in urls]
 
     assert statuses == [403, 200]
 
 
-async def test_a_result_can_be_late_although_the_task_is_complete() -> None:
+async def test_result_of_completed_task_is_not_ready_at_first() -> None:
     async with simulated("not_ready:each=1", service_time=0) as client:
-        task_id = await client.created()
+        task_id = await client.submitted()
         statuses = [(await client.result(task_id)).status for _ in range(2)]
 
     assert statuses == [400, 200]
@@ -293,25 +291,25 @@ async def test_a_result_can_be_late_although_the_task_is_complete() -> None:
         ("endless:megabytes=1", lambda reply: len(reply.content) > 2**20),
     ],
 )
-async def test_a_file_can_be_odd(fault: str, seen: Callable[[Reply], bool]) -> None:
+async def test_fault_changes_downloaded_file(fault: str, seen: Callable[[Reply], bool]) -> None:
     async with simulated(fault, service_time=0, patience=120) as client:
-        url = (await client.urls(await client.created()))[0]
+        url = (await client.urls(await client.submitted()))[0]
         reply = await client.download(url)
 
     assert seen(reply)
 
 
-async def test_a_cut_file_is_shorter_than_its_length() -> None:
+async def test_cut_file_is_shorter_than_its_length() -> None:
     async with simulated("cut", service_time=0) as client:
-        url = (await client.urls(await client.created()))[0]
+        url = (await client.urls(await client.submitted()))[0]
 
         with pytest.raises(aiohttp.ClientPayloadError):
             await client.download(url)
 
 
-async def test_a_file_with_a_wrong_bit_has_the_right_length_and_cannot_be_decoded() -> None:
+async def test_file_with_flipped_bit_cannot_be_decoded() -> None:
     async with simulated("bit_flip:times=1", service_time=0) as client:
-        url = (await client.urls(await client.created()))[0]
+        url = (await client.urls(await client.submitted()))[0]
         wrong = (await client.download(url)).content
         right = (await client.download(url)).content
 
@@ -321,9 +319,9 @@ async def test_a_file_with_a_wrong_bit_has_the_right_length_and_cannot_be_decode
         Image.open(io.BytesIO(wrong)).verify()
 
 
-async def test_a_gzipped_file_says_so_and_unpacks_to_the_picture() -> None:
+async def test_gzipped_file_decompresses_to_the_picture() -> None:
     async with simulated("gzipped", service_time=0) as client:
-        url = (await client.urls(await client.created()))[0]
+        url = (await client.urls(await client.submitted()))[0]
         async with aiohttp.ClientSession(auto_decompress=False) as session:
             reply = await PlainClient(client.simulator, session).download(url)
 
@@ -331,9 +329,9 @@ async def test_a_gzipped_file_says_so_and_unpacks_to_the_picture() -> None:
     assert gzip.decompress(reply.content).startswith(b"\x89PNG")
 
 
-async def test_a_file_can_be_some_hops_away() -> None:
+async def test_file_is_some_redirects_away() -> None:
     async with simulated("hop:hops=2", service_time=0) as client:
-        url = (await client.urls(await client.created()))[0]
+        url = (await client.urls(await client.submitted()))[0]
         async with client.session.get(url) as response:
             content = await response.read()
 
@@ -341,12 +339,12 @@ async def test_a_file_can_be_some_hops_away() -> None:
     assert content.startswith(b"\x89PNG")
 
 
-async def test_a_fault_can_follow_one_item_through_all_its_calls() -> None:
+async def test_match_affects_all_calls_of_one_item() -> None:
     unlucky = {"workflowId": "w", "params": {"6": {"text": "an unlucky horse"}}}
     async with simulated("http:status+download:status=500:match=unlucky", service_time=0) as client:
         seen = {}
         for name, content in (("lucky", CARD), ("unlucky", unlucky)):
-            task_id = await client.created(content)
+            task_id = await client.submitted(content)
             url = (await client.urls(task_id))[0]
             replies = [await client.status(task_id), await client.download(url)]
             seen[name] = [reply.status for reply in replies]
@@ -364,35 +362,35 @@ async def test_a_fault_can_follow_one_item_through_all_its_calls() -> None:
         ("every=2:times=1", [200, 500, 200, 200, 200, 200]),
     ],
 )
-async def test_a_fault_happens_when_its_conditions_say(
+async def test_conditions_select_the_affected_requests(
     conditions: str, statuses: list[int]
 ) -> None:
-    async with simulated(f"http:create:status=500:{conditions}") as client:
-        seen = [(await client.create()).status for _ in range(6)]
+    async with simulated(f"http:submit:status=500:{conditions}") as client:
+        seen = [(await client.submit()).status for _ in range(6)]
 
     assert seen == statuses
 
 
-async def test_a_rate_is_drawn_by_seed() -> None:
+async def test_rate_depends_on_the_seed() -> None:
     runs = []
     for seed in (1, 1, 2):
-        async with simulated("http:create:rate=0.5", seed=seed) as client:
-            runs.append([(await client.create()).status for _ in range(20)])
+        async with simulated("http:submit:rate=0.5", seed=seed) as client:
+            runs.append([(await client.submit()).status for _ in range(20)])
 
     assert runs[0] == runs[1] != runs[2]
     assert 0 < runs[0].count(503) < 20
 
 
-async def test_faults_are_replaced_while_the_service_runs() -> None:
-    async with simulated("http:create") as client:
-        before = await client.create()
+async def test_faults_are_replaced_at_runtime() -> None:
+    async with simulated("http:submit") as client:
+        before = await client.submit()
         bad = await client.set_faults("nonsense")
-        still = await client.create()
+        still = await client.submit()
         await client.set_faults()
-        after = await client.create()
+        after = await client.submit()
 
     assert [reply.status for reply in (before, bad, still, after)] == [503, 400, 503, 200]
-    assert "wanted one of" in bad.body["error"]
+    assert "choose one of" in bad.body["error"]
 
 
 def test_every_fault_has_a_description() -> None:

@@ -1,4 +1,4 @@
-"""The simulator as a process of its own: ready line, kill -9, clean end."""
+"""The simulator as a separate process: ready line, kill -9, exit."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ asyncio.run(serve(SimulatorSettings(service_time=0, state=pathlib.Path(sys.argv[
 
 @contextmanager
 def a_simulator(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run a simulator in a process; give it and its address."""
+    """Run a simulator in a process; yield the process and its URL."""
     command = [sys.executable, "-c", SERVE, str(state)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -36,12 +36,12 @@ def a_simulator(state: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
 def ask(url: str, body: Any = None) -> Any:
     data = None if body is None else json.dumps(body).encode()
     headers = {"Authorization": "Bearer sk-x", "Content-Type": "application/json"}
-    request = urllib.request.Request(url, data, headers)  # noqa: S310  our own address
+    request = urllib.request.Request(url, data, headers)  # noqa: S310  the simulator's URL
     with urllib.request.urlopen(request) as response:  # noqa: S310
         return json.load(response)
 
 
-def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
+def test_confirmed_submission_survives_a_kill(tmp_path: Path) -> None:
     state = tmp_path / "state.jsonl"
     content = {"workflowId": "w", "params": {"6": {"text": "a horse"}}}
 
@@ -55,7 +55,7 @@ def test_what_was_answered_survives_a_kill(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_ends_it_cleanly(tmp_path: Path, name: str) -> None:
+def test_signal_ends_it_with_status_0(tmp_path: Path, name: str) -> None:
     with a_simulator(tmp_path / "state.jsonl") as (process, _):
         process.send_signal(getattr(signal, name))
 

@@ -1,4 +1,4 @@
-"""The cards: valid, repeatable, and drawn whatever the prompt is."""
+"""The pictures are valid, depend only on prompt and seed, and take any prompt."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def pixels(png: bytes) -> Image.Image:
     return image
 
 
-def test_the_same_prompt_and_seed_give_the_same_picture() -> None:
+def test_same_prompt_and_seed_give_the_same_picture() -> None:
     assert draw_card("a horse in snow", "1", SMALL) == draw_card("a horse in snow", "1", SMALL)
 
 
@@ -43,24 +43,24 @@ def test_another_prompt_or_seed_gives_another_picture() -> None:
         "[gallery]/{{ n }}\nsecond line",
     ],
 )
-def test_every_prompt_can_be_drawn(prompt: str) -> None:
+def test_any_prompt_can_be_drawn(prompt: str) -> None:
     assert pixels(draw_card(prompt, "1", SMALL)).size == SMALL
 
 
 @pytest.mark.parametrize("size", [(64, 64), (400, 100), (100, 400)])
-def test_every_scene_can_be_drawn_in_every_proportion(size: tuple[int, int]) -> None:
+def test_every_scene_fits_every_proportion(size: tuple[int, int]) -> None:
     prompts = [words.split("|")[-1] + " 马" for words in SCENES.values()]
 
     assert {pixels(draw_card(prompt, "1", size)).size for prompt in prompts} == {size}
 
 
-def test_a_sign_without_a_font_is_known_to_be_missing() -> None:
+def test_character_in_no_font_is_detected() -> None:
     assert font_file_for("\u0378") is False
     assert font_file_for("a") is not False
 
 
 @pytest.mark.parametrize("size", [100, 1_000, 10_000, 1_000_000])
-def test_noise_is_about_as_large_as_asked_for(size: int) -> None:
+def test_noise_has_about_the_given_size(size: int) -> None:
     png = draw_noise(size)
 
     assert len(png) == pytest.approx(size, rel=0.2)

@@ -1,4 +1,4 @@
-"""Greeting cards drawn from a prompt and a seed, and plain noise of a wanted size."""
+"""Greeting cards drawn from a prompt and a seed, and noise of a given size."""
 
 from __future__ import annotations
 

@@ -7,16 +7,13 @@ and reduced at the end, which is all the smoothing that shapes need.
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw
 
-if TYPE_CHECKING:
-    import random
-    from collections.abc import Iterable, Sequence
-
-    from batch_runner.simulator.pictures.colours import Colour, Ink
+from batch_runner.simulator.pictures.colours import Colour, Ink
 
 WIDTH = 640.0
 OVERSAMPLING = 2
@@ -25,28 +22,28 @@ Point = tuple[float, float]
 
 
 class Canvas:
-    """A sheet of `size` pixels and the chance that decides what is drawn on it."""
+    """A sheet of `size` pixels, and the random numbers for what is drawn on it."""
 
-    def __init__(self, size: tuple[int, int], chance: random.Random) -> None:
-        self.chance = chance
+    def __init__(self, size: tuple[int, int], rng: random.Random) -> None:
+        self.rng = rng
         self.height = WIDTH * size[1] / size[0]
         self._scale = OVERSAMPLING * size[0] / WIDTH
         self._image = Image.new("RGB", (size[0] * OVERSAMPLING, size[1] * OVERSAMPLING), None)
         self._pen = ImageDraw.Draw(self._image, "RGBA")
 
     def gradient(self, *colours: Colour) -> None:
-        """Cover the sheet, and all that is on it, from top to bottom through `colours`."""
+        """Fill the whole sheet from top to bottom with a gradient of `colours`."""
         strip = Image.new("RGB", (1, len(colours)))
         for place, colour in enumerate(colours):
             strip.putpixel((0, place), colour)
-        # Stretched from the middles of the end pixels, so that the end colours are reached.
+        # Stretch from the middles of the end pixels, so that the end colours are reached.
         box = (0, 0.5, 1, len(colours) - 0.5)
         column = strip.resize((1, self._image.height), Image.Resampling.BILINEAR, box=box)
         self._image = column.resize(self._image.size, Image.Resampling.NEAREST)
         self._pen = ImageDraw.Draw(self._image, "RGBA")
 
     def glow(self, x: float, y: float, radius: float, colour: Colour, strength: float) -> None:
-        """Let light of `colour` fade out from a point; strength 0 to 1."""
+        """Draw light of `colour` that fades out from a point; strength 0 to 1."""
         side = round(2 * radius * self._scale)
         mask = _radiance(round(255 * strength)).resize((side, side), Image.Resampling.BILINEAR)
         place = (round((x - radius) * self._scale), round((y - radius) * self._scale))
@@ -102,7 +99,7 @@ class Canvas:
     def ridge(self, base: float, rise: float, roughness: float = 1.0) -> list[Point]:
         """Return a skyline around `base`, `rise` high, closed along the bottom of the sheet."""
         waves = [
-            (self.chance.uniform(0.6, 1.4) * n, self.chance.uniform(0, math.tau), n**-roughness)
+            (self.rng.uniform(0.6, 1.4) * n, self.rng.uniform(0, math.tau), n**-roughness)
             for n in (1, 2, 3.7, 7.1, 13.3)
         ]
         total = sum(weight for _, _, weight in waves)
@@ -117,7 +114,7 @@ class Canvas:
         return [(0.0, self.height), *top, (WIDTH, self.height)]
 
     def repeat_disc(self, x: float, y: float, radius: float, places: Iterable[float]) -> None:
-        """Copy what is drawn in a circle to other places of the same height, named by their x."""
+        """Copy the content of a circle to the x coordinates `places`, at the same height."""
         box = [round(edge) for edge in self._box(x - radius, y - radius, x + radius, y + radius)]
         disc = self._image.crop((box[0], box[1], box[2], box[3]))
         mask = Image.new("L", disc.size)
@@ -135,8 +132,8 @@ class Canvas:
 
 @lru_cache(64)
 def _radiance(strength: int) -> Image.Image:
-    """Return a disc that is brightest in the middle and nothing at its rim."""
-    # Squared: light that fades in a straight line shows its edge.
+    """Return a disc that is brightest in the middle and black at its rim."""
+    # Squared, because linear fading has a visible edge.
     return _DISTANCE.point(lambda away: round(strength * (max(0, _RIM - away) / _RIM) ** 2))
 
 

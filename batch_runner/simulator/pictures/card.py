@@ -1,30 +1,25 @@
-"""A greeting card: a scene that suits the prompt, a frame, and the words."""
+"""A greeting card: a scene that suits the prompt, a frame, and the text of the prompt."""
 
 from __future__ import annotations
 
 import io
 import random
 import re
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from PIL import ImageDraw
 
 from batch_runner.simulator.pictures.canvas import WIDTH, Canvas
 from batch_runner.simulator.pictures.colours import sheer
 from batch_runner.simulator.pictures.horse import draw_horse
-from batch_runner.simulator.pictures.lettering import write
-from batch_runner.simulator.pictures.scenes_night import fireworks, moon_and_mountains, snow
+from batch_runner.simulator.pictures.lettering import TextArea, write
+from batch_runner.simulator.pictures.scenes_dark import fireworks, moon_and_mountains, snow
 from batch_runner.simulator.pictures.scenes_paper import blossoms, ink_hills, lanterns
 from batch_runner.simulator.pictures.scenes_pattern import fans, waves, wreath
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from batch_runner.simulator.pictures.lettering import Place
-
-#: Each scene with the words in a prompt that ask for it.
-SCENES: dict[Callable[[Canvas], Place], str] = {
+#: Each scene with the words in a prompt that select it.
+SCENES: dict[Callable[[Canvas], TextArea], str] = {
     lanterns: r"lantern|paper.?cut|灯|剪纸|新年|春节",
     ink_hills: r"\bink|wash|hill|bird|墨|水彩|山水",
     moon_and_mountains: r"moon|mountain|night|star|月|夜|山",
@@ -35,36 +30,36 @@ SCENES: dict[Callable[[Canvas], Place], str] = {
     wreath: r"wreath|flower|wedding|garden|leaf|love|婚|叶|爱",
     fans: r"gold|deco|geometr|3d|clay|luxur|金|福",
 }
-GUESTS = r"horse|pony|stallion|mare\b|foal|gallop|马"
+HORSE_WORDS = r"horse|pony|stallion|mare\b|foal|gallop|马"
 MARGIN = 22.0  # units between edge and frame
 
 
 def draw_card(prompt: str, seed: str, size: tuple[int, int]) -> bytes:
-    """Return a PNG that looks like a card saying `prompt`; the same for the same arguments."""
-    chance = random.Random(f"{prompt}:{seed}")
-    canvas = Canvas(size, chance)
-    place = _scene(prompt, chance)(canvas)
-    if place.guest is not None and re.search(GUESTS, prompt, re.IGNORECASE):
-        draw_horse(canvas, place.guest)
-        place = replace(place, box=place.beside or place.box)
-    _frame(canvas, place)
+    """Return the PNG of a card with the text `prompt`; the same for the same arguments."""
+    rng = random.Random(f"{prompt}:{seed}")
+    canvas = Canvas(size, rng)
+    area = _scene(prompt, rng)(canvas)
+    if area.horse is not None and re.search(HORSE_WORDS, prompt, re.IGNORECASE):
+        draw_horse(canvas, area.horse)
+        area = replace(area, box=area.box_with_horse or area.box)
+    _frame(canvas, area)
     image = canvas.finish()
-    write(ImageDraw.Draw(image), prompt, place, size[0] / WIDTH)
+    write(ImageDraw.Draw(image), prompt, area, size[0] / WIDTH)
     file = io.BytesIO()
     # Level 1: three times as fast as the default, and a fifth larger.
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
 
 
-def _scene(prompt: str, chance: random.Random) -> Callable[[Canvas], Place]:
+def _scene(prompt: str, rng: random.Random) -> Callable[[Canvas], TextArea]:
     suited = [scene for scene, words in SCENES.items() if re.search(words, prompt, re.IGNORECASE)]
-    return chance.choice(suited or list(SCENES))
+    return rng.choice(suited or list(SCENES))
 
 
-def _frame(canvas: Canvas, place: Place) -> None:
-    colour = sheer(place.colour, 0.55)
+def _frame(canvas: Canvas, area: TextArea) -> None:
+    colour = sheer(area.colour, 0.55)
     box = (MARGIN, MARGIN, WIDTH - MARGIN, canvas.height - MARGIN)
-    match canvas.chance.choice(("single", "double", "corners")):
+    match canvas.rng.choice(("single", "double", "corners")):
         case "single":
             canvas.panel(box, 10, None, (colour, 2))
         case "double":

@@ -1,4 +1,4 @@
-"""Colours and how they mix."""
+"""Colours, opaque and translucent."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def sheer(colour: Colour, opacity: float) -> Ink:
-    """Return `colour` as something to see through; opacity 0 to 1."""
+    """Return `colour` with an opacity of 0 to 1."""
     return (*colour, round(255 * opacity))

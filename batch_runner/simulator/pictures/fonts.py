@@ -1,4 +1,4 @@
-"""Fonts: what this machine has, what a font lacks, and marks for what no font has."""
+"""The fonts of this machine, and which of them has a character."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _CHINESE = (
     "PingFang.ttc",
     "Songti.ttc",
 )
-# No font has a sign for this: what it draws is what it draws for anything it lacks.
+# In no font, so it is drawn as every character is that the font lacks.
 _UNASSIGNED = "\u0378"
 
 
 @lru_cache(1)
 def font_files() -> tuple[str | None, ...]:
-    """Return the fonts to try in order; None is the one that comes with Pillow."""
+    """Return the fonts to try in order; None is the font that comes with Pillow."""
     found: dict[str, str] = {}
     for root in _ROOTS:
         for path in Path(root).rglob("*.[to]t[fc]") if Path(root).is_dir() else ():
@@ -42,7 +42,7 @@ def font_files() -> tuple[str | None, ...]:
 
 @lru_cache(256)
 def load(file: str | None, size: int) -> Font:
-    """Return a font at a size in pixels."""
+    """Return a font; the size is in pixels."""
     if file is None:
         font = ImageFont.load_default(size)
         assert isinstance(font, ImageFont.FreeTypeFont)  # noqa: S101  Pillow was built with FreeType
@@ -52,7 +52,7 @@ def load(file: str | None, size: int) -> Font:
 
 @lru_cache(4096)
 def font_file_for(character: str) -> str | bool | None:
-    """Return the first font file that has `character`, False when none has."""
+    """Return the first font file that has `character`, False if none has."""
     for file in font_files():
         font = load(file, 24)
         missing = font.getmask(_UNASSIGNED)

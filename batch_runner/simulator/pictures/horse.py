@@ -1,18 +1,14 @@
-"""A galloping horse, cut from paper: the guest on the cards of its year."""
+"""A galloping horse in the style of a paper cut."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from batch_runner.simulator.pictures.canvas import around, smooth
+from batch_runner.simulator.pictures.canvas import Canvas, Point, around, smooth
+from batch_runner.simulator.pictures.colours import Colour
 
-if TYPE_CHECKING:
-    from batch_runner.simulator.pictures.canvas import Canvas, Point
-    from batch_runner.simulator.pictures.colours import Colour
-
-# Outlines by hand, 206 wide and 145 high, running to the right.
+# Outlines drawn by hand, 206 wide and 145 high, running to the right.
 LENGTH, HEIGHT = 206.0, 145.0
 # fmt: off
 _BODY: list[Point] = [
@@ -38,8 +34,8 @@ _CRESCENTS = [((66, 72), 9, 0.6), ((72, 84), 7, 0.2), ((142, 56), 7, 2.2), ((140
 
 
 @dataclass(frozen=True, slots=True)
-class Guest:
-    """Where a horse may be: the middle of its feet, its width, its colour, that of its cuts."""
+class HorseSpot:
+    """Where a scene has room for a horse: middle of its feet, width, colours of horse and cuts."""
 
     x: float
     y: float
@@ -49,26 +45,26 @@ class Guest:
     hair: Colour | None = None
 
 
-def draw_horse(canvas: Canvas, guest: Guest) -> None:
-    """Let the horse run, to the left or to the right as chance has it."""
-    facing = canvas.chance.choice((1.0, 1.0, -1.0))
-    scale = guest.width / LENGTH
+def draw_horse(canvas: Canvas, horse: HorseSpot) -> None:
+    """Draw the horse, facing left or right at random."""
+    facing = canvas.rng.choice((1.0, 1.0, -1.0))
+    scale = horse.width / LENGTH
 
     def placed(point: Point) -> Point:
         x, y = point
-        return guest.x + facing * (x - LENGTH / 2) * scale, guest.y + (y - HEIGHT) * scale
+        return horse.x + facing * (x - LENGTH / 2) * scale, horse.y + (y - HEIGHT) * scale
 
-    hair = guest.hair or guest.colour
-    for outline, colour in ((_TAIL, hair), (_BODY, guest.colour), (_MANE, hair)):
+    hair = horse.hair or horse.colour
+    for outline, colour in ((_TAIL, hair), (_BODY, horse.colour), (_MANE, hair)):
         canvas.shape([placed(point) for point in smooth(outline)], colour)
-    canvas.dot(*placed((170, 27)), 1.9 * scale, guest.cut)
+    canvas.dot(*placed((170, 27)), 1.9 * scale, horse.cut)
     flower = placed((98, 74))
     for petal in range(8):
-        canvas.dot(*around(*flower, 8.5 * scale, math.tau * petal / 8), 3.1 * scale, guest.cut)
-    canvas.ring(*flower, 14.5 * scale, guest.cut, 1.3 * scale)
-    canvas.dot(*flower, 3.4 * scale, guest.cut)
+        canvas.dot(*around(*flower, 8.5 * scale, math.tau * petal / 8), 3.1 * scale, horse.cut)
+    canvas.ring(*flower, 14.5 * scale, horse.cut, 1.3 * scale)
+    canvas.dot(*flower, 3.4 * scale, horse.cut)
     for centre, radius, turn in _CRESCENTS:
-        canvas.shape([placed(point) for point in _crescent(centre, radius, turn)], guest.cut)
+        canvas.shape([placed(point) for point in _crescent(centre, radius, turn)], horse.cut)
 
 
 def _crescent(centre: Point, radius: float, turn: float) -> list[Point]:

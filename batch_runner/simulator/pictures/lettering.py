@@ -1,45 +1,42 @@
-"""Words on a card: wrapped, as large as their place allows, whatever script they are in."""
+"""The text on a card: wrapped, as large as its area allows, in any script."""
 
 from __future__ import annotations
 
 import random
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from PIL import ImageDraw
+
+from batch_runner.simulator.pictures.colours import Colour
 from batch_runner.simulator.pictures.fonts import font_file_for, load
-
-if TYPE_CHECKING:
-    from PIL import ImageDraw
-
-    from batch_runner.simulator.pictures.colours import Colour
-    from batch_runner.simulator.pictures.horse import Guest
+from batch_runner.simulator.pictures.horse import HorseSpot
 
 Box = tuple[float, float, float, float]
 
 LARGEST, SMALLEST = 54, 15  # units
 LEADING = 1.32  # line height by font size
-LONGEST = 600  # characters drawn at all
+LONGEST = 600  # characters that are drawn
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the words go, in units: a box, their colour, and that of a halo behind them.
+class TextArea:
+    """Where a scene has room for text, in units of the canvas, and the colours of text and halo.
 
-    With a guest on the card they go into `beside` instead, if there is one.
+    On a card with a horse the text is in `box_with_horse`, if that is not None.
     """
 
     box: Box
     colour: Colour
     halo: Colour | None = None
     largest: float = LARGEST
-    guest: Guest | None = None
-    beside: Box | None = None
+    horse: HorseSpot | None = None
+    box_with_horse: Box | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Characters of one font; `file` False means that no font has them."""
+    """Characters of one font; `file` is False if no font has them."""
 
     text: str
     file: str | bool | None
@@ -52,7 +49,7 @@ class _Run:
 
 @dataclass(frozen=True, slots=True)
 class _Word:
-    """What is not broken; `glued` means that no space stands before it."""
+    """Text without a line break; `glued` means without a space before it."""
 
     runs: tuple[_Run, ...]
     glued: bool = False
@@ -61,16 +58,16 @@ class _Word:
         return sum(run.width(size) for run in self.runs)
 
 
-def write(pen: ImageDraw.ImageDraw, text: str, place: Place, scale: float) -> None:
-    """Write `text` into `place`, centred, with `scale` pixels a unit."""
+def write(pen: ImageDraw.ImageDraw, text: str, area: TextArea, scale: float) -> None:
+    """Write `text` into `area`, centred, with `scale` pixels per unit."""
     words = _words(text[:LONGEST])
-    x0, y0, x1, y1 = (edge * scale for edge in place.box)
-    size, lines = _fit(words, x1 - x0, y1 - y0, scale, place.largest)
+    x0, y0, x1, y1 = (edge * scale for edge in area.box)
+    size, lines = _fit(words, x1 - x0, y1 - y0, scale, area.largest)
     step = size * LEADING
     top = (y0 + y1 - step * len(lines)) / 2
     for number, line in enumerate(lines):
         left = (x0 + x1 - _line_width(line, size)) / 2
-        _write_line(pen, line, (left, top + number * step), size, place)
+        _write_line(pen, line, (left, top + number * step), size, area)
 
 
 def _words(text: str) -> list[_Word]:
@@ -86,7 +83,7 @@ def _words(text: str) -> list[_Word]:
 
 
 def _breakable(chunk: str) -> list[str]:
-    """Return the parts of `chunk` between which a line may end: every wide sign is one."""
+    """Return the parts of `chunk` between which a line may end: every wide character is one."""
     parts: list[str] = []
     joined = False
     for character in chunk:
@@ -118,7 +115,7 @@ def _runs(text: str) -> tuple[_Run, ...]:
 def _fit(
     words: list[_Word], width: float, height: float, scale: float, largest: float
 ) -> tuple[int, list[list[_Word]]]:
-    """Return the largest size at which the words fit, and their lines; drop what never will."""
+    """Return the largest size at which the words fit, and the lines; cut what does not fit."""
     low, high = round(SMALLEST * scale), round(largest * scale)
     size = low
     while low <= high:
@@ -167,44 +164,44 @@ def _write_line(
     line: list[_Word],
     at: tuple[float, float],
     size: int,
-    place: Place,
+    area: TextArea,
 ) -> None:
     x, y = at
     for position, word in enumerate(line):
         if position and not word.glued:
             x += _space(size)
         for run in word.runs:
-            _write_run(pen, run, (x, y), size, place)
+            _write_run(pen, run, (x, y), size, area)
             x += run.width(size)
 
 
 def _write_run(
-    pen: ImageDraw.ImageDraw, run: _Run, at: tuple[float, float], size: int, place: Place
+    pen: ImageDraw.ImageDraw, run: _Run, at: tuple[float, float], size: int, area: TextArea
 ) -> None:
     x, y = at
     if isinstance(run.file, bool):
         for number, character in enumerate(run.text):
-            _mark(pen, character, x + number * size * 1.05, y + size * 0.2, size * 0.92, place)
+            _mark(pen, character, x + number * size * 1.05, y + size * 0.2, size * 0.92, area)
         return
-    halo = {} if place.halo is None else {"stroke_width": 2, "stroke_fill": place.halo}
-    # By baseline: fonts of one line must stand on the same.
+    halo = {} if area.halo is None else {"stroke_width": 2, "stroke_fill": area.halo}
+    # All fonts of one line share a baseline.
     font = load(run.file, size)
-    pen.text((x, y + size), run.text, fill=place.colour, font=font, anchor="ls", **halo)  # type: ignore[arg-type]  # both are what text() takes
+    pen.text((x, y + size), run.text, fill=area.colour, font=font, anchor="ls", **halo)  # type: ignore[arg-type]  # both are what text() takes
 
 
 def _mark(
-    pen: ImageDraw.ImageDraw, character: str, x: float, y: float, side: float, place: Place
+    pen: ImageDraw.ImageDraw, character: str, x: float, y: float, side: float, area: TextArea
 ) -> None:
-    """Draw a seal-like mark for a sign that no font has: the same sign, the same mark."""
-    chance = random.Random(ord(character))
+    """Draw a mark for a character that no font has; the same for the same character."""
+    rng = random.Random(ord(character))
     width = max(1, round(side / 11))
-    columns = sorted(chance.sample((0.15, 0.38, 0.62, 0.85), 2))
-    rows = sorted(chance.sample((0.08, 0.3, 0.52, 0.74, 0.95), 3))
+    columns = sorted(rng.sample((0.15, 0.38, 0.62, 0.85), 2))
+    rows = sorted(rng.sample((0.08, 0.3, 0.52, 0.74, 0.95), 3))
     for row in rows:
-        ends = chance.choice(((0.05, 0.95), (columns[0], columns[1]), (0.05, columns[1])))
+        ends = rng.choice(((0.05, 0.95), (columns[0], columns[1]), (0.05, columns[1])))
         y_row = y + row * side
-        pen.line((x + ends[0] * side, y_row, x + ends[1] * side, y_row), place.colour, width)
+        pen.line((x + ends[0] * side, y_row, x + ends[1] * side, y_row), area.colour, width)
     for column in columns:
-        top, bottom = chance.choice(((rows[0], rows[2]), (rows[0], 1.0), (rows[1], 1.0)))
+        top, bottom = rng.choice(((rows[0], rows[2]), (rows[0], 1.0), (rows[1], 1.0)))
         x_column = x + column * side
-        pen.line((x_column, y + top * side, x_column, y + bottom * side), place.colour, width)
+        pen.line((x_column, y + top * side, x_column, y + bottom * side), area.colour, width)

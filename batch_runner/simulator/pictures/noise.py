@@ -1,4 +1,4 @@
-"""Pictures for load tests: valid, of a chosen size in bytes, drawn once."""
+"""Noise pictures of a given size in bytes, for load tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import random
 
 from PIL import Image
 
-# A PNG around its pixels: signature, IHDR, IEND and the frame of IDAT and zlib.
+# Bytes of a PNG besides its pixels: signature, IHDR, IEND, the frame of IDAT and zlib.
 FRAME_BYTES = 75
 WIDTH = 256
 

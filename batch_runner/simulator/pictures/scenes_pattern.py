@@ -1,25 +1,21 @@
-"""Pattern scenes: waves under a sun, a wreath, fans of a golden age."""
+"""Pattern scenes: waves, a wreath, fans."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from batch_runner.simulator.pictures.canvas import WIDTH, around, smooth
+from batch_runner.simulator.pictures.canvas import WIDTH, Canvas, around, smooth
 from batch_runner.simulator.pictures.colours import Colour, mix, rgb, sheer
-from batch_runner.simulator.pictures.horse import Guest
-from batch_runner.simulator.pictures.lettering import Place
-
-if TYPE_CHECKING:
-    from batch_runner.simulator.pictures.canvas import Canvas
+from batch_runner.simulator.pictures.horse import HorseSpot
+from batch_runner.simulator.pictures.lettering import TextArea
 
 WHITE = rgb("ffffff")
 
 
-def waves(canvas: Canvas) -> Place:
+def waves(canvas: Canvas) -> TextArea:
     """Rows of round waves under a rising sun; words in the sky."""
-    chance, height = canvas.chance, canvas.height
-    sky, low, sun, sea, foam = chance.choice(
+    rng, height = canvas.rng, canvas.height
+    sky, low, sun, sea, foam = rng.choice(
         [
             (rgb("fdf3df"), rgb("fbd9b0"), rgb("e4572e"), rgb("17486b"), rgb("f5efe1")),
             (rgb("f9e7e4"), rgb("f3c1b5"), rgb("d8443c"), rgb("1f5f5b"), rgb("f7f1e3")),
@@ -29,7 +25,7 @@ def waves(canvas: Canvas) -> Place:
     canvas.gradient(sky, low, low)
     canvas.glow(WIDTH / 2, height * 0.6, 300, mix(sun, WHITE, 0.5), 0.5)
     canvas.dot(WIDTH / 2, height * 0.6, 125, sun)
-    radius = chance.choice((42.0, 50.0, 58.0))
+    radius = rng.choice((42.0, 50.0, 58.0))
     top = height * 0.62
     rows = int((height - top) / (radius * 0.5)) + 3
     for row in range(rows):
@@ -39,12 +35,12 @@ def waves(canvas: Canvas) -> Place:
         _scale(canvas, WIDTH / 2 + shift, y, radius, (tone, foam))
         canvas.repeat_disc(WIDTH / 2 + shift, y, radius, _columns(radius, shift))
     words = rgb("fdf0d5") if sum(sky) < 300 else mix(sea, rgb("000000"), 0.15)
-    guest = Guest(WIDTH / 2, height * 0.66, 275, mix(sea, rgb("000000"), 0.2), foam, sea)
-    return Place((75, height * 0.08, 565, height * 0.41), words, guest=guest)
+    horse = HorseSpot(WIDTH / 2, height * 0.66, 275, mix(sea, rgb("000000"), 0.2), foam, sea)
+    return TextArea((75, height * 0.08, 565, height * 0.41), words, horse=horse)
 
 
 def _columns(radius: float, shift: float) -> list[float]:
-    """Return the middles of the discs that stand beside one in the middle of the sheet."""
+    """Return the x coordinates of the other discs in the row of one in the middle."""
     reach = range(-int(WIDTH / 4 / radius) - 1, int(WIDTH / 4 / radius) + 2)
     return [WIDTH / 2 + shift + 2 * radius * step for step in reach if step]
 
@@ -56,10 +52,10 @@ def _scale(canvas: Canvas, x: float, y: float, radius: float, tones: tuple[Colou
         canvas.dot(x, y, radius * share, tone)
 
 
-def wreath(canvas: Canvas) -> Place:
+def wreath(canvas: Canvas) -> TextArea:
     """A ring of leaves, berries and small flowers; words inside."""
-    chance, height = canvas.chance, canvas.height
-    paper, leaves, berry, words = chance.choice(
+    rng, height = canvas.rng, canvas.height
+    paper, leaves, berry, words = rng.choice(
         [
             (
                 rgb("fbf7ee"),
@@ -93,22 +89,22 @@ def wreath(canvas: Canvas) -> Place:
     canvas.ring(x, y, radius, sheer(leaves[2], 0.7), 2.5)
     stems = 54
     for stem in range(stems):
-        angle = math.tau * stem / stems + chance.uniform(-0.04, 0.04)
-        root = around(x, y, radius + chance.uniform(-7, 7), angle)
-        lean = angle + math.pi / 2 + chance.choice((-0.75, 0.75)) + chance.uniform(-0.2, 0.2)
-        _leaf(canvas, *root, chance.uniform(38, 62), lean, chance.choice(leaves))
+        angle = math.tau * stem / stems + rng.uniform(-0.04, 0.04)
+        root = around(x, y, radius + rng.uniform(-7, 7), angle)
+        lean = angle + math.pi / 2 + rng.choice((-0.75, 0.75)) + rng.uniform(-0.2, 0.2)
+        _leaf(canvas, *root, rng.uniform(38, 62), lean, rng.choice(leaves))
     for _ in range(22):
-        spot = around(x, y, radius + chance.uniform(-24, 24), chance.uniform(0, math.tau))
+        spot = around(x, y, radius + rng.uniform(-24, 24), rng.uniform(0, math.tau))
         canvas.dot(*spot, 6.5, berry)
         canvas.dot(spot[0] - 2, spot[1] - 2, 1.8, mix(berry, WHITE, 0.7))
     for _ in range(7):
-        spot = around(x, y, radius + chance.uniform(-10, 10), chance.uniform(0, math.tau))
-        _daisy(canvas, *spot, chance.uniform(13, 19), berry)
+        spot = around(x, y, radius + rng.uniform(-10, 10), rng.uniform(0, math.tau))
+        _daisy(canvas, *spot, rng.uniform(13, 19), berry)
     reach = radius * 0.62
     box = (x - reach, y - reach * 0.85, x + reach, y + reach * 0.85)
     lower = (x - reach, y + 8, x + reach, y + reach)
-    guest = Guest(x, y - 4, reach * 1.3, berry, paper, leaves[2])
-    return Place(box, words, largest=46, guest=guest, beside=lower)
+    horse = HorseSpot(x, y - 4, reach * 1.3, berry, paper, leaves[2])
+    return TextArea(box, words, largest=46, horse=horse, box_with_horse=lower)
 
 
 def _leaf(canvas: Canvas, x: float, y: float, length: float, angle: float, tone: Colour) -> None:
@@ -125,10 +121,10 @@ def _daisy(canvas: Canvas, x: float, y: float, size: float, heart: Colour) -> No
     canvas.dot(x, y, size * 0.38, mix(heart, rgb("f2b134"), 0.6))
 
 
-def fans(canvas: Canvas) -> Place:
+def fans(canvas: Canvas) -> TextArea:
     """Golden fans around a medallion that holds the words."""
-    chance, height = canvas.chance, canvas.height
-    ground, gold, panel = chance.choice(
+    rng, height = canvas.rng, canvas.height
+    ground, gold, panel = rng.choice(
         [
             (rgb("0f2e3d"), rgb("d9b25f"), rgb("0a212c")),
             (rgb("1d1a2b"), rgb("e0b873"), rgb("14111f")),
@@ -137,7 +133,7 @@ def fans(canvas: Canvas) -> Place:
         ]
     )
     canvas.gradient(ground, mix(ground, rgb("000000"), 0.25))
-    radius = chance.choice((64.0, 80.0))
+    radius = rng.choice((64.0, 80.0))
     rows = int(height / (radius * 0.6)) + 3
     for row in range(rows):
         shift = radius if row % 2 else 0.0
@@ -151,10 +147,10 @@ def fans(canvas: Canvas) -> Place:
         canvas.line([(WIDTH / 2 - 90, end), (WIDTH / 2 + 90, end)], sheer(gold, 0.7), 1.6)
         canvas.shape([around(WIDTH / 2, end, 9, turn * math.pi / 2) for turn in range(4)], gold)
     words, middle = mix(gold, WHITE, 0.55), (box[1] + box[3]) / 2
-    guest = Guest(WIDTH / 2, middle + 18, 205, gold, panel, mix(gold, ground, 0.4))
+    horse = HorseSpot(WIDTH / 2, middle + 18, 205, gold, panel, mix(gold, ground, 0.4))
     lower = (box[0] + 26, middle + 26, box[2] - 26, box[3] - 46)
     whole = (box[0] + 26, box[1] + 52, box[2] - 26, box[3] - 52)
-    return Place(whole, words, guest=guest, beside=lower)
+    return TextArea(whole, words, horse=horse, box_with_horse=lower)
 
 
 def _fan(canvas: Canvas, x: float, y: float, radius: float, colours: tuple[Colour, Colour]) -> None:

@@ -1,26 +1,22 @@
-"""Night scenes: moon and mountains, fireworks, snow."""
+"""Dark scenes: moon and mountains, fireworks, snow."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from batch_runner.simulator.pictures.canvas import WIDTH, around
+from batch_runner.simulator.pictures.canvas import WIDTH, Canvas, around
 from batch_runner.simulator.pictures.colours import Colour, mix, rgb, sheer
-from batch_runner.simulator.pictures.horse import Guest
-from batch_runner.simulator.pictures.lettering import Place
-
-if TYPE_CHECKING:
-    from batch_runner.simulator.pictures.canvas import Canvas
+from batch_runner.simulator.pictures.horse import HorseSpot
+from batch_runner.simulator.pictures.lettering import TextArea
 
 CREAM = rgb("fff4dc")
 WHITE = rgb("ffffff")
 
 
-def moon_and_mountains(canvas: Canvas) -> Place:
+def moon_and_mountains(canvas: Canvas) -> TextArea:
     """Ranges of mountains under a large moon; words on the nearest slope."""
-    chance, height = canvas.chance, canvas.height
-    sky, haze, near = chance.choice(
+    rng, height = canvas.rng, canvas.height
+    sky, haze, near = rng.choice(
         [
             (rgb("14213d"), rgb("7d8fb3"), rgb("0b1426")),
             (rgb("2b1b47"), rgb("d98c9a"), rgb("1a1030")),
@@ -30,13 +26,13 @@ def moon_and_mountains(canvas: Canvas) -> Place:
     )
     canvas.gradient(sky, mix(sky, haze, 0.35), haze)
     _stars(canvas, 90, height * 0.5)
-    x, y = chance.uniform(170, 470), height * chance.uniform(0.2, 0.3)
-    radius = chance.uniform(70, 105)
+    x, y = rng.uniform(170, 470), height * rng.uniform(0.2, 0.3)
+    radius = rng.uniform(70, 105)
     canvas.glow(x, y, radius * 3, CREAM, 0.55)
     canvas.dot(x, y, radius, CREAM)
     for _ in range(5):
-        crater = around(x, y, chance.uniform(0.1, 0.65) * radius, chance.uniform(0, math.tau))
-        canvas.dot(*crater, radius * chance.uniform(0.08, 0.2), sheer(rgb("e8d8b4"), 0.6))
+        crater = around(x, y, rng.uniform(0.1, 0.65) * radius, rng.uniform(0, math.tau))
+        canvas.dot(*crater, radius * rng.uniform(0.08, 0.2), sheer(rgb("e8d8b4"), 0.6))
     for layer in range(5):
         share = layer / 4
         base = height * (0.5 + 0.115 * layer)
@@ -44,41 +40,41 @@ def moon_and_mountains(canvas: Canvas) -> Place:
             canvas.ridge(base, 120 - 14 * layer, 0.9), mix(haze, near, 0.15 + 0.85 * share)
         )
         if layer < 3:
-            canvas.glow(chance.uniform(0, WIDTH), base + 50, 240, haze, 0.35)
-    guest = Guest(x, y + radius * 0.66, radius * 1.8, near, CREAM)
-    return Place((70, height * 0.74, 570, height - 60), CREAM, largest=44, guest=guest)
+            canvas.glow(rng.uniform(0, WIDTH), base + 50, 240, haze, 0.35)
+    horse = HorseSpot(x, y + radius * 0.66, radius * 1.8, near, CREAM)
+    return TextArea((70, height * 0.74, 570, height - 60), CREAM, largest=44, horse=horse)
 
 
-def fireworks(canvas: Canvas) -> Place:
+def fireworks(canvas: Canvas) -> TextArea:
     """Bursts over a dark skyline; words below."""
-    chance, height = canvas.chance, canvas.height
-    night, dusk = chance.choice(
+    rng, height = canvas.rng, canvas.height
+    sky, dusk = rng.choice(
         [
             (rgb("0b1030"), rgb("3a2a6b")),
             (rgb("1b0b2e"), rgb("7a2748")),
             (rgb("04141f"), rgb("17535f")),
         ]
     )
-    canvas.gradient(night, night, dusk)
+    canvas.gradient(sky, sky, dusk)
     _stars(canvas, 60, height * 0.7)
     colours = [rgb("ffd166"), rgb("ef476f"), rgb("8be9fd"), rgb("f9f1d0"), rgb("ff9f6e")]
-    chance.shuffle(colours)
+    rng.shuffle(colours)
     places = [(180, 0.2, 130), (455, 0.27, 150), (300, 0.46, 105), (540, 0.52, 75), (95, 0.5, 80)]
     for (x, y, size), colour in zip(places, colours, strict=True):
-        _burst(canvas, x + chance.uniform(-25, 25), y * height, size, colour)
-    _roofs(canvas, height * 0.78, mix(night, rgb("000000"), 0.35))
-    guest = Guest(320, height * 0.76, 210, rgb("f2c14e"), night, rgb("f7e3a1"))
-    return Place((70, height * 0.81, 570, height - 55), CREAM, largest=40, guest=guest)
+        _burst(canvas, x + rng.uniform(-25, 25), y * height, size, colour)
+    _roofs(canvas, height * 0.78, mix(sky, rgb("000000"), 0.35))
+    horse = HorseSpot(320, height * 0.76, 210, rgb("f2c14e"), sky, rgb("f7e3a1"))
+    return TextArea((70, height * 0.81, 570, height - 55), CREAM, largest=40, horse=horse)
 
 
 def _burst(canvas: Canvas, x: float, y: float, size: float, colour: Colour) -> None:
     canvas.glow(x, y, size * 1.3, colour, 0.4)
-    rays = canvas.chance.choice((18, 22, 26))
+    rays = canvas.rng.choice((18, 22, 26))
     for ray in range(rays):
         angle = math.tau * ray / rays
         for ring, reach in enumerate((1.0, 0.66)):
             turned = angle + ring * math.pi / rays
-            # Sparks fall: the further out, the lower.
+            # Sparks fall, so the outer ones are lower.
             path = [around(x, y, size * reach * t, turned) for t in (0.25, 0.5, 0.75, 1.0)]
             path = [(px, py + 14 * (i / 3) ** 2) for i, (px, py) in enumerate(path)]
             canvas.line(path, sheer(mix(colour, WHITE, 0.25 * ring), 0.85), 1.8)
@@ -89,7 +85,7 @@ def _burst(canvas: Canvas, x: float, y: float, size: float, colour: Colour) -> N
 def _roofs(canvas: Canvas, base: float, dark: Colour) -> None:
     x = -20.0
     while x < WIDTH:
-        width, rise = canvas.chance.uniform(60, 120), canvas.chance.uniform(15, 75)
+        width, rise = canvas.rng.uniform(60, 120), canvas.rng.uniform(15, 75)
         top, middle = base - rise, x + width / 2
         canvas.shape([(x, base), (x, top), (x + width, top), (x + width, base)], dark)
         eaves = [
@@ -100,17 +96,17 @@ def _roofs(canvas: Canvas, base: float, dark: Colour) -> None:
         ]
         canvas.shape([*eaves, (x + width + 14, top + 2)], dark)
         for window in range(int(width // 26)):
-            if canvas.chance.random() < 0.6 and rise > 28:
+            if canvas.rng.random() < 0.6 and rise > 28:
                 left = x + 12 + 26 * window
                 canvas.panel((left, top + 12, left + 9, top + 24), 1, sheer(rgb("ffc96b"), 0.9))
         x += width
     canvas.shape([(0, base), (WIDTH, base), (WIDTH, canvas.height), (0, canvas.height)], dark)
 
 
-def snow(canvas: Canvas) -> Place:
+def snow(canvas: Canvas) -> TextArea:
     """Firs and a lit house in falling snow; words in the sky."""
-    chance, height = canvas.chance, canvas.height
-    sky, glow, fir = chance.choice(
+    rng, height = canvas.rng, canvas.height
+    sky, glow, fir = rng.choice(
         [
             (rgb("20385c"), rgb("a8bfd8"), rgb("14303a")),
             (rgb("3a3560"), rgb("e5b8c4"), rgb("1f2547")),
@@ -122,18 +118,18 @@ def snow(canvas: Canvas) -> Place:
     canvas.shape(canvas.ridge(ground - 10, 90), mix(glow, WHITE, 0.35))
     for depth in (0.45, 0.75, 1.0):
         for _ in range(9):
-            x, base = chance.uniform(-10, WIDTH + 10), ground + 70 * depth * depth + 20
+            x, base = rng.uniform(-10, WIDTH + 10), ground + 70 * depth * depth + 20
             if abs(x - 330) > 75 * depth:
-                _fir(canvas, x, base, chance.uniform(95, 150) * depth, mix(glow, fir, depth))
+                _fir(canvas, x, base, rng.uniform(95, 150) * depth, mix(glow, fir, depth))
     canvas.shape(canvas.ridge(ground + 70, 45, 1.4), mix(WHITE, glow, 0.12))
     _house(canvas, 330, ground + 62)
     canvas.shape(canvas.ridge(ground + 120, 40, 1.6), WHITE)
     for _ in range(170):
-        flake = chance.uniform(1.0, 3.6)
-        canvas.dot(chance.uniform(0, WIDTH), chance.uniform(0, height), flake, sheer(WHITE, 0.85))
-    guest = Guest(158, ground + 122, 190, rgb("5a3325"), rgb("f3dcb8"), rgb("2e1a14"))
+        flake = rng.uniform(1.0, 3.6)
+        canvas.dot(rng.uniform(0, WIDTH), rng.uniform(0, height), flake, sheer(WHITE, 0.85))
+    horse = HorseSpot(158, ground + 122, 190, rgb("5a3325"), rgb("f3dcb8"), rgb("2e1a14"))
     words = mix(sky, glow, 0.15)
-    return Place((70, 60, 570, height * 0.42), WHITE, halo=words, guest=guest)
+    return TextArea((70, 60, 570, height * 0.42), WHITE, halo=words, horse=horse)
 
 
 def _fir(canvas: Canvas, x: float, base: float, size: float, colour: Colour) -> None:
@@ -159,9 +155,7 @@ def _house(canvas: Canvas, x: float, base: float) -> None:
 
 
 def _stars(canvas: Canvas, count: int, lowest: float) -> None:
-    chance = canvas.chance
+    rng = canvas.rng
     for _ in range(count):
-        size = chance.uniform(0.6, 1.9)
-        canvas.dot(
-            chance.uniform(0, WIDTH), chance.uniform(0, lowest), size, sheer(CREAM, chance.random())
-        )
+        size = rng.uniform(0.6, 1.9)
+        canvas.dot(rng.uniform(0, WIDTH), rng.uniform(0, lowest), size, sheer(CREAM, rng.random()))

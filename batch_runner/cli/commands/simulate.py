@@ -112,7 +112,15 @@ from batch_runner.errors import UsageError
 def command(*, faults_one: tuple[str, ...], faults_text: str | None, **options: Any) -> int:
     """Run the service simulator on this machine until it is interrupted. Nothing is paid.
 
-    It serves real pictures, lists every request at /_sim/ledger, and injects faults on request.
+    It serves real pictures, records every request, and injects faults on request.
+
+    A fault is NAME[:CALLS][:OPTION=VALUE...]. CALLS are submit, status, result, download and
+    upload, joined with +. The options match=TEXT, after=N, every=N, rate=SHARE, each=N and times=N
+    select the affected requests.
+
+    GET /_sim/ledger returns as JSON: the submissions (each of them paid; with params, state,
+    response, and the numbers of polls, results and downloads), the rejected requests, the uploads,
+    leaked keys, followed redirects, and totals. /_sim/ shows the latest pictures.
     """
     from batch_runner import simulator
 

@@ -1,4 +1,4 @@
-"""Fail a test that is skipped where none may be: `.ci/run` installs what the tests need."""
+"""Makes a skipped test fail under TEST_NO_SKIP=1, where everything that tests need is installed."""
 
 from __future__ import annotations
 

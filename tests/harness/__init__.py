@@ -1,7 +1,7 @@
-"""Nights for tests: a job against the acted service in one event loop, and the audit after it.
+"""Helpers of the integration tests: a run against the simulator in one event loop, and its audit.
 
-What is asserted is what the journal says, what stands on the disk, and what the service's own
-ledger counted, never which method was called.
+Tests assert what the journal says, what is on the disk and what the simulator's ledger counted,
+not which method was called.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ from batch_runner.storage.verify import find_damage
 from tests.clock import VirtualTimeLoop
 
 KEY = "sk-a-key-that-must-not-leak"
-IDENTITY = JobIdentity(job="nights", provider="baicai", origin="http://127.0.0.1")
+IDENTITY = JobIdentity(job="cards", provider="baicai", origin="http://127.0.0.1")
 
 
 def some_items(count: int, *, attempts: int = 1) -> list[ItemSpec]:
-    """Return items that differ in their prompt."""
+    """Return `count` items with different prompts."""
     return [an_item(number, attempts=attempts) for number in range(count)]
 
 
 def an_item(number: int = 0, *, prompt: str | None = None, attempts: int = 1) -> ItemSpec:
-    """Return one item; its prompt tells the service's ledger which it is."""
+    """Return one item; `prompt` None stands for one by which the ledger's entry can be found."""
     text = prompt or f"horse {number}"
     return ItemSpec(
         key=f"{number:032x}",
@@ -58,7 +58,7 @@ def an_item(number: int = 0, *, prompt: str | None = None, attempts: int = 1) ->
 
 
 def with_photo(items: list[ItemSpec], photo: Path, content: bytes) -> list[ItemSpec]:
-    """Return `items`, each sending the photo, which had `content` when they were planned."""
+    """Return `items`, each with the input file `photo`, which had `content` when planned."""
     file = InputFile(path=photo, sha256=hashlib.sha256(content).hexdigest())
     for item in items:
         item.files = (file,)
@@ -67,20 +67,20 @@ def with_photo(items: list[ItemSpec], photo: Path, content: bytes) -> list[ItemS
 
 
 def some_settings(**limits: object) -> Settings:
-    """Return settings that are quick enough for a test's night."""
+    """Return settings with 20 submissions a second, and these limits."""
     return Settings(limits=Limits.model_validate({"rate": "20/s", "in_flight": 50, **limits}))
 
 
 @asynccontextmanager
 async def simulated_service(*faults: str, **options: object) -> AsyncIterator[Simulator]:
-    """Run a service that draws small pictures quickly."""
+    """Run a simulator with tasks of 1 to 20 seconds and pictures of 3 kB."""
     values = {"service_time": "uniform:1,20", "image_bytes": 3000, **options}
     async with Simulator(SimulatorSettings(faults=faults, **values)) as simulator:  # type: ignore[arg-type]
         yield simulator
 
 
 def service_at(simulator: Simulator) -> Service:
-    """Return the address and key of an acted service."""
+    """Return URL and key of a simulator."""
     return Service(provider="baicai", base_url=simulator.base_url, key=SecretStr(KEY))
 
 
@@ -93,23 +93,23 @@ async def run_job(
     deadline: float | None = None,
     background_tasks: Sequence[BackgroundTask] = (),
 ) -> RunSummary:
-    """Carry `items` as far as one run does."""
+    """Run a job of `items` in the folder `root` once; `deadline` in seconds of the loop's clock."""
     settings = settings or some_settings()
     with open_job(root, IDENTITY) as job:
         job.journal.import_items(items)
         async with open_provider(service_at(simulator), settings) as provider:
             run = build_run(job, settings, provider, deadline=deadline, seed=1)
-            _hold_the_clock_for(job.journal)
-            # Commits take real time, in which the clock stands still: no pause between them.
-            eager = functools.partial(GroupCommit, pause=0.0)
+            _stop_clock_while_busy(job.journal)
+            # The pause before a commit is real time, in which the virtual clock stands still.
+            without_pause = functools.partial(GroupCommit, pause=0.0)
             return await execute(
                 run,
                 background_tasks=background_tasks,
-                start_journal=functools.partial(job.journal.start, eager),
+                start_journal=functools.partial(job.journal.start, without_pause),
             )
 
 
-def _hold_the_clock_for(journal: Journal) -> None:
+def _stop_clock_while_busy(journal: Journal) -> None:
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
         threads = current_default_thread_limiter()
@@ -117,42 +117,45 @@ def _hold_the_clock_for(journal: Journal) -> None:
 
 
 def rows(root: Path) -> list[ItemRow]:
-    """Return what the journal says of every item."""
+    """Return the journal's row of every item."""
     with open_reader(JobFolder(root).journal) as reader:
         return list(reader.items())
 
 
 def statuses(root: Path) -> Counter[ItemStatus]:
-    """Return how many items stand where."""
+    """Return the number of items in each status."""
     return Counter(row.status for row in rows(root))
 
 
 def submissions_per_prompt(simulator: Simulator) -> Counter[str]:
-    """Return how many tasks the service created for each prompt."""
+    """Return the number of submissions that the service accepted, for each prompt."""
     return Counter(task.params["6"]["text"] for task in simulator.ledger.submissions)
 
 
 def check_invariants(root: Path, simulator: Simulator, *, approved: int = 1) -> list[str]:
-    """Return every broken promise that can be seen from the disk and the ledger."""
+    """Return every broken promise that journal, disk and ledger show, [] if there is none.
+
+    `approved` is the number of submissions that each item may have.
+    """
     folder, found = JobFolder(root), []
     for prompt, count in submissions_per_prompt(simulator).items():
         if count > approved:
-            found.append(f"{prompt!r} was paid for {count} times")
+            found.append(f"{prompt!r} was paid {count} times")
     known = {row.prompt: row for row in rows(root)}
     for task in simulator.ledger.submissions:
         row = known[task.params["6"]["text"]]
         if row.status is ItemStatus.REJECTED or row.status is ItemStatus.PENDING:
-            found.append(f"{row.id} is {row.status}, but task {task.id} was paid for")
+            found.append(f"{row.id} is {row.status}, but its task {task.id} was paid")
     for row in known.values():
-        found += _broken(folder, row)
+        found += _broken_item(folder, row)
     followed = [entry for entry in simulator.ledger.redirected if entry.get("key")]
     if simulator.ledger.leaks or followed:
-        found.append("the key left for another origin")
-    found += _strangers(folder, known.values())
+        found.append("the key was sent to another origin")
+    found += _unknown_files(folder, known.values())
     return found
 
 
-def _broken(folder: JobFolder, row: ItemRow) -> list[str]:
+def _broken_item(folder: JobFolder, row: ItemRow) -> list[str]:
     if row.status is ItemStatus.DONE:
         wrong = [why for file in row.files if (why := find_damage(folder, file, deep=True))]
         return wrong + ([] if row.files else [f"{row.id} is done without a file"])
@@ -167,14 +170,14 @@ def _broken(folder: JobFolder, row: ItemRow) -> list[str]:
     return []
 
 
-def _strangers(folder: JobFolder, items: object) -> list[str]:
+def _unknown_files(folder: JobFolder, items: object) -> list[str]:
     mine = {file.name for row in items for file in row.files}  # type: ignore[attr-defined]
     there = {path.name for path in folder.root.iterdir() if not path.name.startswith(".")}
-    strange = sorted(there - mine - {"index.html"})
-    return [f"{name} stands there, and no item has it" for name in strange]
+    unknown = sorted(there - mine - {"index.html"})
+    return [f"{name} belongs to no item" for name in unknown]
 
 
-def leaks_of_the_key(root: Path) -> list[Path]:
-    """Return every file below `root` that holds the key."""
+def files_with_the_key(root: Path) -> list[Path]:
+    """Return every file below `root` that contains the key."""
     files = [path for path in root.rglob("*") if path.is_file()]
     return [path for path in files if KEY.encode() in path.read_bytes()]

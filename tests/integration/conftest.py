@@ -16,7 +16,7 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 async def _virtual_time(anyio_backend: tuple[str, dict[str, Any]]) -> None:
-    """Hold the clock while worker threads (the journal) are at work."""
+    """Stop the clock while worker threads, such as the journal's, are busy."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
     threads = current_default_thread_limiter()

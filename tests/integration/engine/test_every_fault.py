@@ -10,7 +10,7 @@ from batch_runner.lifecycle import ItemStatus
 from batch_runner.simulator import FAULTS, parse_fault
 from tests.harness import (
     check_invariants,
-    leaks_of_the_key,
+    files_with_the_key,
     run_job,
     simulated_service,
     some_items,
@@ -46,7 +46,7 @@ async def test_run_with_a_fault_and_one_without(fault: str, tmp_path: Path) -> N
         unfinished = {status for status in statuses(root) if status not in FINAL}
         assert unfinished <= ({ItemStatus.SUBMITTED} if "never" in fault else set())
         assert sum(submissions_per_prompt(simulator).values()) >= statuses(root)[ItemStatus.DONE]
-        assert leaks_of_the_key(tmp_path) == []
+        assert files_with_the_key(tmp_path) == []
 
 
 @pytest.mark.parametrize(

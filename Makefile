@@ -28,6 +28,10 @@ format: $(READY)  ## Rewrite the code in the house format
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
+.PHONY: catalogues
+catalogues: $(READY)  ## Update the Chinese messages (.po, .mo) from the code
+	$(PYTHON) -m tests.harness.catalogues
+
 .PHONY: lint
 lint: $(READY)  ## Check format, lint rules and import layers
 	$(PYTHON) -m ruff format --check .

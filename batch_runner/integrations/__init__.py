@@ -1,1 +1,1 @@
-"""Other programs: cron, systemd, Prometheus, notifications, log files."""
+"""What runs beside or after a job: log files, metrics, notifications, cron and systemd entries."""

@@ -1,4 +1,4 @@
-"""Figures of a run as a Prometheus text file, for node_exporter's textfile collector."""
+"""Metrics of a run as a Prometheus text file, for node_exporter's textfile collector."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from batch_runner.util.fs import replace_file
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two writings.
-EVERY = 60.0
-#: Shares of the tasks whose time is told: by then so many had ended.
-SHARES = (0.5, 0.9)
+#: Seconds between two writes.
+INTERVAL = 60.0
+#: Quantiles of the task duration.
+QUANTILES = (0.5, 0.9)
 
 
 def metrics_text(run: Run) -> str:
-    """Return the run's figures in the text format; `folder` tells one job's from another's."""
+    """Return the run's metrics in the text format; the label `folder` identifies the job."""
     stats, stop = run.state.stats, run.state.control.stop
     families: list[tuple[str, str, str, Iterable[tuple[dict[str, str], float]]]] = [
         (
@@ -28,19 +28,23 @@ def metrics_text(run: Run) -> str:
             [({"status": status.value}, count) for status, count in stats.counts.items()],
         ),
         (
-            *("task_seconds", "gauge", "Seconds in which this share of a workflow's tasks ended."),
+            *(
+                "task_seconds",
+                "gauge",
+                "Seconds in which this share of a workflow's tasks completed.",
+            ),
             _durations(run),
         ),
     ]
     for name, kind, text, value in (
-        ("creates_total", "counter", "Create requests of this run.", stats.submissions),
-        ("polls_total", "counter", "Status requests of this run.", stats.polls),
-        ("limited_total", "counter", "Answers 429 of this run.", stats.limited),
-        ("retries_total", "counter", "Requests sent again in this run.", stats.retries),
-        ("paid_creates", "gauge", "Creates of the job assumed paid.", stats.spent),
-        ("rate", "gauge", "Creates a second allowed now.", run.context.limiter.rate_now),
-        ("stopping", "gauge", "1 when the run ends early.", stop is not None),
-        ("written_seconds", "gauge", "When this was written, Unix time.", run.context.clock.wall()),
+        ("submissions_total", "counter", "Submissions of this run.", stats.submissions),
+        ("polls_total", "counter", "Polls of this run.", stats.polls),
+        ("limited_total", "counter", "Rate-limited responses (429) of this run.", stats.limited),
+        ("retries_total", "counter", "Retried requests of this run.", stats.retries),
+        ("paid_submissions", "gauge", "Submissions of the job assumed paid.", stats.spent),
+        ("rate", "gauge", "Submissions per second allowed now.", run.context.limiter.rate_now),
+        ("stopping", "gauge", "1 if the run is stopping early.", stop is not None),
+        ("written_seconds", "gauge", "Time of this file, Unix seconds.", run.context.clock.wall()),
     ):
         families.append((name, kind, text, [({}, float(value))]))
     folder = {"folder": str(run.context.folder.root)}
@@ -48,22 +52,22 @@ def metrics_text(run: Run) -> str:
 
 
 def write_metrics(path: Path, run: Run) -> None:
-    """Put the figures in `path`, whole or not at all.
+    """Write the metrics to `path`, atomically.
 
     Raises:
-        OSError: it cannot be written; what was there is as it was.
+        OSError: the file cannot be written; an older one is unchanged.
     """
     with replace_file(path, durable=False) as out:
         out.write(metrics_text(run).encode("utf-8", "replace"))
 
 
 async def keep_metrics(run: Run, *, path: Path) -> None:
-    """Write the figures every minute, and once more at the end; a failure is a warning."""
+    """Write the metrics every minute and at the end; log a warning on the first failure."""
     warned = False
     try:
         while True:
             warned = _try_to_write(path, run, warned=warned)
-            await anyio.sleep(EVERY)
+            await anyio.sleep(INTERVAL)
     finally:
         _try_to_write(path, run, warned=warned)
 
@@ -80,7 +84,7 @@ def _try_to_write(path: Path, run: Run, *, warned: bool) -> bool:
 
 def _durations(run: Run) -> Iterable[tuple[dict[str, str], float]]:
     for workflow in run.context.scheduler.learned():
-        for share in SHARES:
+        for share in QUANTILES:
             if (seconds := run.context.scheduler.typical(workflow, share)) is not None:
                 yield {"workflow": workflow, "share": f"{share:g}"}, seconds
 

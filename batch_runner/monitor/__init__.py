@@ -1,1 +1,1 @@
-"""What the operator sees of a run."""
+"""Shows a run while it goes: snapshots of its journal, a terminal dashboard, progress lines."""

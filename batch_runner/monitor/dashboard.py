@@ -1,7 +1,7 @@
-"""A job at one moment, drawn for a terminal of any size, and redrawn in place.
+"""Draws a snapshot of a job as a dashboard for a terminal of any size, and redraws it in place.
 
-Everything is cut to the terminal's width by cells, of which Chinese characters take two. What
-changes most stands at the bottom, so that little jumps.
+Everything is cut to the terminal's width in cells, of which Chinese characters take two. What
+changes most stands at the bottom, so that little moves.
 """
 
 from __future__ import annotations
@@ -17,15 +17,23 @@ from typing import TYPE_CHECKING, Any, TextIO
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.monitor.snapshot import Eta, JobSnapshot
 from batch_runner.units import Rate
-from batch_runner.util.locale import Language, encodable, status_word, stop_word, wording
+from batch_runner.util.locale import (
+    current_language,
+    encodable,
+    mark_tr,
+    status_word,
+    stop_word,
+    tr,
+    tr_n,
+)
 from batch_runner.util.text import duration, fitted, printable, time_of_day, width
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # slow to import, and needed on a terminal only
     from rich.live import Live
     from rich.text import Text
 
-#: What is told of items beside those done and in flight, in this order.
-REST = (
+#: Statuses counted besides done and in flight, in this order.
+OTHER_STATUSES = (
     ItemStatus.DOWNLOADING,
     ItemStatus.PENDING,
     ItemStatus.FAILED,
@@ -41,43 +49,48 @@ _STYLES = {
     ItemStatus.DOWNLOAD_PENDING: "yellow",
     ItemStatus.DROPPED: "dim",
 }
-_HALF_A_DAY = 43_200.0  # seconds after which a time of day alone would mislead
-_LABEL, _BAR, _LEAST_NAME = 10, 30, 12  # cells of a picture's columns
+#: How fast a run submits, by `RunProgress.state`.
+_STATES = {
+    "normal": mark_tr("normal"),
+    "slowed": mark_tr("slowed down"),
+    "paused": mark_tr("paused by the service"),
+}
+_HALF_A_DAY = 43_200.0  # seconds after which a time of day without a date would mislead
+_LABEL, _BAR, _MIN_NAME = 10, 30, 12  # cells of the dashboard's columns
 
 
-def picture(
-    look: JobSnapshot,
+def render_dashboard(
+    snapshot: JobSnapshot,
     limit: Rate,
     *,
-    language: Language,
     columns: int,
     rows: int,
-    state: str = "fair",
+    state: str = "normal",
     problem: str = "",
 ) -> Text:
-    """Return a job at one moment for a terminal of so many columns and rows.
+    """Return the dashboard for a terminal of this size.
 
-    `limit` is that of creates, `problem` what is being tried again just now. What does not fit is
-    left out from the bottom, or cut at the right.
+    `limit` is the highest rate of submissions, `problem` what is being retried at present. Lines
+    that do not fit are left out at the bottom, or cut at the right.
     """
     from rich.text import Text
 
     head = [
-        _title(look, language, columns),
-        _outlook(look.eta, look.at, state, language),
-        _counts(look, language),
-        _pace(look, limit, language),
+        _title(snapshot, columns),
+        _time_left(snapshot.eta, snapshot.at, state),
+        _counts(snapshot),
+        _rate(snapshot, limit),
     ]
     if problem:
-        told = wording(language, "trying again: ", "正在重试：")
-        told += _shortened(problem, max(_LEAST_NAME, columns - 1 - width(told)))
-        head.append(Text(told.rstrip(), "yellow"))
+        label = tr("retrying: ")
+        room = max(_MIN_NAME, columns - 1 - width(label))
+        head.append(Text(label + _shortened(problem, room).rstrip(), "yellow"))
     sections = (
-        (wording(language, "held", "待定"), _held(look, language), "yellow"),
-        (wording(language, "errors", "最近错误"), _errors(look), "red"),
-        (wording(language, "in flight", "生成中"), _oldest(look, language), ""),
+        (tr("held"), _held(snapshot), "yellow"),
+        (tr("errors"), _errors(snapshot), "red"),
+        (tr("in flight"), _oldest(snapshot), ""),
     )
-    room = max(1, (rows - len(head) - 1 - len(sections)) // len(sections))  # of each, in lines
+    room = max(1, (rows - len(head) - 1 - len(sections)) // len(sections))  # lines per section
     lines = head + [
         line
         for label, entries, style in sections
@@ -88,50 +101,46 @@ def picture(
     return Text("\n", no_wrap=True).join(lines[: max(1, rows - 1)])
 
 
-def _title(look: JobSnapshot, language: Language, columns: int) -> Text:
+def _title(snapshot: JobSnapshot, columns: int) -> Text:
     from rich.text import Text
 
-    done, total = look.counts[ItemStatus.DONE], sum(look.counts.values())
-    told = wording(language, f"{done} of {total} done", f"完成 {done}/{total}")
-    name = printable(look.job, 40)
-    size = max(0, min(_BAR, columns - width(name) - width(told) - 6))
+    done, total = snapshot.counts[ItemStatus.DONE], sum(snapshot.counts.values())
+    progress = tr("{done} of {total} done", done=done, total=total)
+    name = printable(snapshot.job, 40)
+    size = max(0, min(_BAR, columns - width(name) - width(progress) - 6))
     full = size * done // max(1, total)
     return Text.assemble(
-        (name, "bold"), "  ", ("━" * full, "green"), ("─" * (size - full), "dim"), "  ", told
+        (name, "bold"), "  ", ("━" * full, "green"), ("─" * (size - full), "dim"), "  ", progress
     )
 
 
-def _outlook(eta: Eta | None, now: float, state: str, language: Language) -> Text:
-    """Return when it will be over and what that is reckoned from, after bad weather."""
+def _time_left(eta: Eta | None, now: float, state: str) -> Text:
+    """Return the estimated end and what it is based on, after any state but normal."""
     from rich.text import Text
 
     text = Text()
-    if state != "fair":
-        text.append(rate_state_text(state, language) + wording(language, "; ", "；"), "yellow")
+    if state != "normal":
+        text.append(state_text(state) + tr("; "), "yellow")
     if eta is None:
-        return text.append(wording(language, "time left not known yet", "剩余时间尚不明确"), "dim")
+        return text.append(tr("time left not known yet"), "dim")
     if not eta.left:
-        return text.append(wording(language, "nothing left to wait for", "没有需要等待的项目"))
-    left = duration(eta.seconds, language=language)
+        return text.append(tr("nothing left to wait for"))
+    left = duration(eta.seconds, language=current_language())
     form = "%H:%M" if eta.seconds < _HALF_A_DAY else "%m-%d %H:%M"
-    over = time.strftime(form, time.localtime(now + eta.seconds))
-    text.append(wording(language, f"about {left} left, until {over}", f"约剩 {left}，到 {over}"))
-    return text.append(f"  ({_basis(eta, language)})", "dim")
+    end = time.strftime(form, time.localtime(now + eta.seconds))
+    text.append(tr("about {left} left, until {end}", left=left, end=end))
+    return text.append(f"  ({_basis(eta)})", "dim")
 
 
-def _basis(eta: Eta, language: Language) -> str:
+def _basis(eta: Eta) -> str:
     minute = _number(eta.rate * 60)
     if eta.finishing:
-        return wording(
-            language,
-            f"{eta.left} to go, {minute} finished a minute",
-            f"剩余 {eta.left} 项，每分钟完成 {minute} 项",
-        )
-    each = duration(eta.typical or 0.0, language=language)
-    return wording(
-        language,
-        f"{eta.left} to go, {minute} created a minute, then about {each}",
-        f"剩余 {eta.left} 项，每分钟创建 {minute} 项，之后约 {each}",
+        return tr("{left} to go, {rate} completed per minute", left=eta.left, rate=minute)
+    return tr(
+        "{left} to go, {rate} submitted per minute, then about {seconds}",
+        left=eta.left,
+        rate=minute,
+        seconds=duration(eta.typical or 0.0, language=current_language()),
     )
 
 
@@ -139,56 +148,64 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 10 or not value else f"{value:.2g}"
 
 
-def _counts(look: JobSnapshot, language: Language) -> Text:
+def _counts(snapshot: JobSnapshot) -> Text:
     from rich.text import Text
 
-    in_flight = look.counts[ItemStatus.SUBMITTED] + look.counts[ItemStatus.SUBMITTING]
-    parts = [Text(wording(language, f"{in_flight} in flight", f"生成中 {in_flight}"))]
-    for status in REST:
-        if count := look.counts[status]:
-            word = status_word(status, language)
-            told = wording(language, f"{count} {word}", f"{word} {count}")
-            parts.append(Text(told, _STYLES.get(status, "")))
+    in_flight = snapshot.counts[ItemStatus.SUBMITTED] + snapshot.counts[ItemStatus.SUBMITTING]
+    parts = [Text(tr("{count} in flight", count=in_flight))]
+    parts += [
+        Text(count_text(status, count), _STYLES.get(status, ""))
+        for status in OTHER_STATUSES
+        if (count := snapshot.counts[status])
+    ]
     return Text(" · ").join(parts)
 
 
-def _pace(look: JobSnapshot, limit: Rate, language: Language) -> Text:
+def count_text(status: ItemStatus, count: int) -> str:
+    """Return how many items have a status, such as "2 held"."""
+    return tr("{count} {status}", count=count, status=status_word(status))
+
+
+def _rate(snapshot: JobSnapshot, limit: Rate) -> Text:
     from rich.text import Text
 
-    rate = f"{_number(look.rate * limit.seconds)}/{str(limit).partition('/')[2]}"
-    text = Text(
-        wording(
-            language,
-            f"{look.submissions} creates, {rate} lately, limit {limit}",
-            f"创建 {look.submissions} 次，最近 {rate}，上限 {limit}",
-        )
-    )
-    if look.limited or look.limited_lately:
-        count, lately = max(look.limited, look.limited_lately), look.limited_lately
-        told = " · " + wording(language, f"{count} x 429", f"429 × {count}")
-        if lately:
-            told += wording(language, f" ({lately} lately)", f"（最近 {lately}）")
-        text.append(told, "yellow" if lately else "")
+    rate = f"{_number(snapshot.rate * limit.seconds)}/{str(limit).partition('/')[2]}"
+    line = submissions_text(snapshot.submissions)
+    text = Text(line + tr(", {rate} recently, limit {limit}", rate=rate, limit=limit))
+    recent = snapshot.limited_recently
+    if snapshot.limited or recent:
+        line = " · " + limited_text(max(snapshot.limited, recent))
+        if recent:
+            line += tr(", {count} recently", count=recent)
+        text.append(line, "yellow" if recent else "")
     return text
+
+
+def submissions_text(count: int) -> str:
+    return tr_n("{count} submission", "{count} submissions", count)
+
+
+def limited_text(count: int) -> str:
+    return tr("{count} rate-limited (429)", count=count)
 
 
 def _section(
     label: str, entries: Sequence[tuple[str, str]], style: str, columns: int
 ) -> Iterator[Text]:
-    """Yield one line an entry, named by the label at the first, after an empty line."""
+    """Yield an empty line, then one line per entry; the first carries the label."""
     from rich.text import Text
 
     if entries:
         yield Text()
-    most = max(_LEAST_NAME, columns * 2 // 5)
+    most = max(_MIN_NAME, columns * 2 // 5)
     names = min(most, max((width(name) for name, _ in entries), default=0))
-    for number, (name, told) in enumerate(entries):
+    for number, (name, text) in enumerate(entries):
         head = fitted("" if number else label, _LABEL)
-        yield Text.assemble((head, "dim"), (_shortened(name, names), style), "  ", told)
+        yield Text.assemble((head, "dim"), (_shortened(name, names), style), "  ", text)
 
 
 def _shortened(name: str, cells: int) -> str:
-    """Return a text cut in its middle: what tells it from others is often at the end."""
+    """Return `name` cut in the middle: names often differ at their end only."""
     if width(name) <= cells:
         return fitted(name, cells)
     tail = name[-(cells // 2) :]
@@ -197,60 +214,56 @@ def _shortened(name: str, cells: int) -> str:
     return fitted(fitted(name, cells - width(tail)).rstrip() + tail, cells)
 
 
-def _held(look: JobSnapshot, language: Language) -> list[tuple[str, str]]:
+def _held(snapshot: JobSnapshot) -> list[tuple[str, str]]:
     entries = []
-    for item in look.held:
-        sent = wording(
-            language,
-            f"sent {time_of_day(item.started_at)}",
-            f"发出于 {time_of_day(item.started_at)}",
-        )
+    for item in snapshot.held:
+        sent = tr("sent {time}", time=time_of_day(item.started_at))
         entries.append((printable(item.id, 60), f"{sent}  {printable(item.message or '')}"))
-    return _and_more(entries, look.counts[ItemStatus.HELD], language)
+    return _and_more(entries, snapshot.counts[ItemStatus.HELD])
 
 
-def _errors(look: JobSnapshot) -> list[tuple[str, str]]:
+def _errors(snapshot: JobSnapshot) -> list[tuple[str, str]]:
     return [
         (
             printable(name, 60),
             f"{time_of_day(event.at)}  {printable(event.message or event.reason or '')}",
         )
-        for name, event in look.errors
+        for name, event in snapshot.errors
     ]
 
 
-def _oldest(look: JobSnapshot, language: Language) -> list[tuple[str, str]]:
+def _oldest(snapshot: JobSnapshot) -> list[tuple[str, str]]:
     entries = []
-    for item in look.oldest:
+    for item in snapshot.oldest:
         since = item.started_at if item.status is ItemStatus.SUBMITTING else item.submitted_at
-        told = duration(max(0.0, look.at - (since or look.at)), language=language)
+        age = max(0.0, snapshot.at - (since or snapshot.at))
+        text = duration(age, language=current_language())
         if item.status is not ItemStatus.SUBMITTED:
-            told += f"  {status_word(item.status, language)}"
-        entries.append((printable(item.id, 60), told))
-    return _and_more(entries, sum(look.counts[status] for status in UNDERWAY), language)
+            text += f"  {status_word(item.status)}"
+        entries.append((printable(item.id, 60), text))
+    return _and_more(entries, sum(snapshot.counts[status] for status in UNDERWAY))
 
 
-def _and_more(
-    entries: list[tuple[str, str]], count: int, language: Language
-) -> list[tuple[str, str]]:
+def _and_more(entries: list[tuple[str, str]], count: int) -> list[tuple[str, str]]:
     more = count - len(entries)
-    told = wording(language, f"and {more} more", f"另有 {more} 项")
-    return [*entries, (told, "")] if entries and more > 0 else entries
+    if not entries or more <= 0:
+        return entries
+    return [*entries, (tr("and {count} more", count=more), "")]
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Say whether a picture can be redrawn in place there."""
+    """Return whether a dashboard can be redrawn in place on `stream`."""
     return stream.isatty() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 @contextlib.contextmanager
-def live_picture(
+def live_display(
     stream: TextIO, *, screen: bool
 ) -> Iterator[Callable[[Callable[..., Text]], None]]:
-    """Yield what shows a picture in place of the last one.
+    """Yield a function that replaces what is displayed.
 
-    It is called with a function of the terminal's `columns` and `rows`. `screen`: on the terminal's
-    other screen, which is put away at the end.
+    It is called with a function of the terminal's `columns` and `rows`. `screen` uses the
+    terminal's alternate screen, which disappears at the end.
     """
     from rich.console import Console
     from rich.live import Live
@@ -264,28 +277,26 @@ def live_picture(
         nonlocal last
         size = console.size
         if size != last:
-            console.clear()  # the terminal has wrapped the last picture anew, nobody knows how
+            console.clear()  # the terminal has wrapped the last lines in a way nobody knows
             last = size
         drawn = draw(columns=size.width, rows=size.height)
         plain = encodable(drawn.plain, stream)
         live.update(drawn if plain == drawn.plain else Text(plain, no_wrap=True), refresh=True)
 
-    with live, _logged_above(stream, live):
+    with live, _log_above(stream, live):
         yield show
 
 
 @contextlib.contextmanager
-def _logged_above(stream: TextIO, live: Live) -> Iterator[None]:
-    """Let log lines that go to the terminal scroll by above the picture, not through it."""
-    import logging
-
+def _log_above(stream: TextIO, live: Live) -> Iterator[None]:
+    """Let log lines for the terminal scroll above the dashboard, not through it."""
     found: list[logging.StreamHandler[Any]] = [
         handler
         for handler in logging.getLogger().handlers
         if isinstance(handler, logging.StreamHandler) and handler.stream is stream
     ]
     for handler in found:
-        handler.setStream(sys.stderr)  # what `live` has put in its place
+        handler.setStream(sys.stderr)  # replaced by `live`
     try:
         yield
     finally:
@@ -293,11 +304,7 @@ def _logged_above(stream: TextIO, live: Live) -> Iterator[None]:
             handler.setStream(stream)
 
 
-def rate_state_text(state: str, language: Language) -> str:
-    """Return the weather in the reader's language."""
+def state_text(state: str) -> str:
+    """Return `RunProgress.state` in the current language."""
     kind, _, reason = state.partition(": ")
-    if language == "en":
-        return state
-    if reason:
-        return f"正在停止：{stop_word(reason, language)}"
-    return {"fair": "正常", "slowed": "已减速", "paused by the service": "服务端要求暂停"}[kind]
+    return tr("stopping: {reason}", reason=stop_word(reason)) if reason else tr(_STATES[kind])

@@ -1,8 +1,8 @@
-"""What the operator sees of a run: its facts, shown in three ways, in the reader's language.
+"""Shows a run's progress, in the reader's language, in one of three ways.
 
-On a terminal a picture, redrawn in place; without one, a line a minute and at every change of
-weather; with `--json`, the same facts as one object a line on standard output. The picture is drawn
-from the journal, so the run shows just what `status --watch` shows in another terminal.
+On a terminal a dashboard, redrawn in place; without one, a line a minute and at every change of
+state; with `--json`, one object a line on standard output. The dashboard is drawn from the journal,
+so it is the one that `status --watch` shows in another terminal.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import functools
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import anyio
 import anyio.to_thread
@@ -24,32 +24,34 @@ from batch_runner.engine.context import Run
 from batch_runner.engine.summary import RunSummary
 from batch_runner.errors import JournalError
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
-from batch_runner.monitor.dashboard import REST, is_terminal, live_picture, picture, rate_state_text
-from batch_runner.monitor.snapshot import JobSnapshot, take_snapshot
-from batch_runner.util.locale import (
-    Language,
-    encodable,
-    reader_language,
-    status_word,
-    stop_word,
-    wording,
+from batch_runner.monitor.dashboard import (
+    OTHER_STATUSES,
+    count_text,
+    is_terminal,
+    limited_text,
+    live_display,
+    render_dashboard,
+    state_text,
+    submissions_text,
 )
+from batch_runner.monitor.snapshot import JobSnapshot, take_snapshot
+from batch_runner.util.locale import current_language, encodable, stop_word, tr, tr_n
 from batch_runner.util.shell import command_line
 from batch_runner.util.text import duration, printable
 
-#: Seconds between two looks, and between two plain lines.
-TICK, PLAIN_EVERY = 0.5, 60.0
-#: Seconds between two pictures.
-PICTURE_EVERY = 1.0
 log = logging.getLogger(__name__)
 
-#: Seconds that a problem stays in the picture after its last retry.
+#: Seconds between two checks whether a line is due, and between two lines.
+TICK, LINE_EVERY = 0.5, 60.0
+#: Seconds between two drawings of the dashboard.
+DASHBOARD_EVERY = 1.0
+#: Seconds that a problem stays on the dashboard after its last retry.
 PROBLEM_FOR = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class RunProgress:
-    """One moment of a run."""
+    """A run at one moment; the fields of `--json`."""
 
     total: int
     pending: int
@@ -64,54 +66,52 @@ class RunProgress:
     submissions: int
     polls: int
     limited: int
-    rate: float  # creates a second that are allowed now
+    rate: float  # submissions per second: allowed now, or from a snapshot the recent ones
     eta: float | None  # seconds, None while unknown
-    state: str  # one word for how it goes
+    state: str  # normal, slowed, paused, or "stopping: REASON"
     problem: str  # the last one
 
+    @classmethod
+    def from_run(cls, run: Run) -> Self:
+        stats = run.state.stats
+        rate = run.context.limiter.rate_now
+        return cls(
+            **_counted(stats.counts),
+            submissions=stats.paid,
+            polls=stats.polls,
+            limited=stats.limited,
+            rate=round(rate, 3),
+            eta=_eta(run, stats.counts[ItemStatus.PENDING], rate),
+            state=_state(run),
+            problem=printable(stats.last_problem, 120),
+        )
 
-def facts_of(run: Run) -> RunProgress:
-    """Return how the run stands now."""
-    stats = run.state.stats
-    rate = run.context.limiter.rate_now
-    return RunProgress(
-        **_counted(stats.counts),
-        submissions=stats.paid,
-        polls=stats.polls,
-        limited=stats.limited,
-        rate=round(rate, 3),
-        eta=_eta(run, stats.counts[ItemStatus.PENDING], rate),
-        state=_rate_state(run),
-        problem=printable(stats.last_problem, 120),
-    )
+    @classmethod
+    def from_snapshot(cls, snapshot: JobSnapshot) -> Self:
+        errors = snapshot.errors
+        return cls(
+            **_counted(snapshot.counts),
+            submissions=snapshot.submissions,
+            polls=snapshot.run.polls if snapshot.run else 0,
+            limited=snapshot.limited,
+            rate=round(snapshot.rate, 2),
+            eta=round(snapshot.eta.seconds, 1) if snapshot.eta else None,
+            state=snapshot.state,
+            problem=printable(errors[0][1].message or "", 120) if errors else "",
+        )
 
 
-def facts_seen(look: JobSnapshot) -> RunProgress:
-    """Return how a run stands as its journal tells it; `rate` is what was created lately."""
-    return RunProgress(
-        **_counted(look.counts),
-        submissions=look.submissions,
-        polls=look.run.polls if look.run else 0,
-        limited=look.limited,
-        rate=round(look.rate, 2),
-        eta=round(look.eta.seconds, 1) if look.eta else None,
-        state="slowed" if look.limited_lately else "fair",
-        problem=printable(look.errors[0][1].message or "", 120) if look.errors else "",
-    )
-
-
-def _counted(counts: Any) -> dict[str, int]:
-    apart = (ItemStatus.SUBMITTED, ItemStatus.SUBMITTING)
-    in_flight = sum(counts[status] for status in apart)
+def _counted(counts: Mapping[ItemStatus, int]) -> dict[str, int]:
+    in_flight = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED)
     return {
         "total": sum(counts.values()),
-        "in_flight": in_flight,
-        **{status.value: counts[status] for status in ItemStatus if status not in apart},
+        "in_flight": sum(counts[status] for status in in_flight),
+        **{one.value: counts[one] for one in ItemStatus if one not in in_flight},
     }
 
 
 def _eta(run: Run, pending: int, rate: float) -> float | None:
-    """Return the seconds until all is finished: as creates go, or as tasks finish, the longer."""
+    """Return the seconds until all is finished, limited by submissions or by completions."""
     in_flight, held = run.context.scheduler.eta(), len(run.context.scheduler)
     if in_flight is None or (pending and not held):
         return None
@@ -119,48 +119,41 @@ def _eta(run: Run, pending: int, rate: float) -> float | None:
     return round(max(pending / rate, (pending + held) * each), 1)
 
 
-def _rate_state(run: Run) -> str:
+def _state(run: Run) -> str:
+    context = run.context
     if (stop := run.state.control.stop) is not None:
         return f"stopping: {stop.reason}"
-    if run.context.gate.closed_for(run.context.clock.monotonic()) > 0:
-        return "paused by the service"
-    return (
-        "fair"
-        if run.context.limiter.rate_now >= run.context.settings.limits.rate.per_second
-        else "slowed"
-    )
+    if context.gate.closed_for(context.clock.monotonic()) > 0:
+        return "paused"
+    full_rate = context.limiter.rate_now >= context.settings.limits.rate.per_second
+    return "normal" if full_rate else "slowed"
 
 
-def line_of(facts: RunProgress, language: Language = "en") -> str:
+def progress_line(progress: RunProgress) -> str:
     """Return one moment as one line."""
     parts = [
-        wording(language, f"{facts.done}/{facts.total} done", f"完成 {facts.done}/{facts.total}"),
-        wording(language, f"{facts.in_flight} in flight", f"生成中 {facts.in_flight}"),
+        tr("{done}/{total} done", done=progress.done, total=progress.total),
+        tr("{count} in flight", count=progress.in_flight),
     ]
-    for status in REST:
-        if status is not ItemStatus.PENDING and (count := getattr(facts, status.value)):
-            word = status_word(status, language)
-            parts.append(wording(language, f"{count} {word}", f"{word} {count}"))
-    rate = f"{facts.rate:g}/s"
-    parts.append(
-        wording(
-            language,
-            f"{facts.submissions} creates at {rate}",
-            f"创建 {facts.submissions} 次，{rate}",
-        )
-    )
-    if facts.limited:
-        parts.append(wording(language, f"{facts.limited} x 429", f"429 × {facts.limited}"))
-    if facts.eta is not None and facts.done < facts.total:
-        left = duration(facts.eta, language=language)
-        parts.append(wording(language, f"about {left} left", f"约剩 {left}"))
-    if facts.state != "fair":
-        parts.append(rate_state_text(facts.state, language))
+    parts += [
+        count_text(status, count)
+        for status in OTHER_STATUSES
+        if status is not ItemStatus.PENDING and (count := getattr(progress, status.value))
+    ]
+    rate = f"{progress.rate:g}"
+    parts.append(submissions_text(progress.submissions) + tr(" at {rate}/s", rate=rate))
+    if progress.limited:
+        parts.append(limited_text(progress.limited))
+    if progress.eta is not None and progress.done < progress.total:
+        left = duration(progress.eta, language=current_language())
+        parts.append(tr("about {left} left", left=left))
+    if progress.state != "normal":
+        parts.append(state_text(progress.state))
     return " · ".join(parts)
 
 
 async def watch_progress(run: Run, *, quiet: bool, as_json: bool) -> None:
-    """Show the run until it ends; that nobody can look any more does not end it."""
+    """Show the run until it ends; a display that fails does not end it."""
     if quiet and not as_json:
         return
     try:
@@ -171,121 +164,111 @@ async def watch_progress(run: Run, *, quiet: bool, as_json: bool) -> None:
 
 async def _watch(run: Run, *, as_json: bool) -> None:
     if as_json:
-        await _print_lines(run, lambda facts: _write(sys.stdout, _json_line(facts)))
+        await _print_lines(run, lambda progress: _write(sys.stdout, _json_line(progress)))
     elif is_terminal(sys.stderr):
         await _live(run)
     else:
-        language = reader_language(sys.stderr)
-        await _print_lines(run, lambda facts: _write(sys.stderr, line_of(facts, language)))
+        await _print_lines(run, lambda progress: _write(sys.stderr, progress_line(progress)))
 
 
 async def _print_lines(run: Run, show: Callable[[RunProgress], None]) -> None:
-    due = LineThrottle()
+    throttle = LineThrottle()
     while True:
-        facts = facts_of(run)
-        if due.is_due(run.context.clock.monotonic(), facts.state):
-            show(facts)
+        progress = RunProgress.from_run(run)
+        if throttle.is_due(run.context.clock.monotonic(), progress.state):
+            show(progress)
         await anyio.sleep(TICK)
 
 
 class LineThrottle:
-    """When the next line is due: every minute, and when the weather changes."""
+    """Decides when the next line is due: every minute, and when the state changes."""
 
     def __init__(self) -> None:
         self._last: float | None = None
-        self._rate_state = ""
+        self._state = ""
 
     def is_due(self, now: float, state: str) -> bool:
-        """Say whether to print a line now, and take it as printed."""
-        soon = self._last is not None and now - self._last < PLAIN_EVERY
-        if soon and state == self._rate_state:
+        """Return whether to print a line now; if so, it counts as printed."""
+        soon = self._last is not None and now - self._last < LINE_EVERY
+        if soon and state == self._state:
             return False
-        self._last, self._rate_state = now, state
+        self._last, self._state = now, state
         return True
 
 
 async def _live(run: Run) -> None:
-    options: dict[str, Any] = {"language": reader_language(sys.stderr)}
     stats, problem = run.state.stats, _Problem()
-    with live_picture(sys.stderr, screen=False) as show:
+    with live_display(sys.stderr, screen=False) as show:
         while True:
             with contextlib.suppress(JournalError, OSError):
-                look = await anyio.to_thread.run_sync(take_snapshot, run.context.folder.journal)
-                look = replace(look, submissions=stats.paid, limited=stats.limited)
-                options |= {"state": _rate_state(run), "problem": problem.now(run)}
-                show(functools.partial(picture, look, run.context.settings.limits.rate, **options))
-            await anyio.sleep(PICTURE_EVERY)
+                snapshot = await anyio.to_thread.run_sync(take_snapshot, run.context.folder.journal)
+                snapshot = replace(snapshot, submissions=stats.paid, limited=stats.limited)
+                now: dict[str, Any] = {"state": _state(run), "problem": problem.now(run)}
+                limit = run.context.settings.limits.rate
+                show(functools.partial(render_dashboard, snapshot, limit, **now))
+            await anyio.sleep(DASHBOARD_EVERY)
 
 
 class _Problem:
-    """What is being tried again: told as long as there were retries lately."""
+    """What is being retried, as long as there were retries recently."""
 
     def __init__(self) -> None:
         self._retries, self._at = 0, 0.0
 
     def now(self, run: Run) -> str:
-        """Return the problem of the present, or nothing."""
+        """Return the present problem, "" if there is none."""
         if run.state.stats.retries != self._retries:
             self._retries, self._at = run.state.stats.retries, run.context.clock.monotonic()
         recent = self._retries and run.context.clock.monotonic() - self._at < PROBLEM_FOR
         return printable(run.state.stats.last_retried) if recent else ""
 
 
-def _json_line(facts: RunProgress) -> str:
-    return json.dumps({"event": "progress", **asdict(facts)})
+def _json_line(progress: RunProgress) -> str:
+    return json.dumps({"event": "progress", **asdict(progress)})
 
 
 def _write(stream: TextIO, text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody looks any more; the run goes on
+    with contextlib.suppress(OSError, ValueError):  # the reader is gone; the run goes on
         print(encodable(text, stream), file=stream, flush=True)
 
 
-def summary_lines(
-    summary: RunSummary, folder: Path, target: Sequence[str], language: Language = "en"
-) -> list[str]:
-    """Return how a run ended, for people; `target` names the job in the commands to type next."""
+def summary_lines(summary: RunSummary, folder: Path, target: Sequence[str]) -> list[str]:
+    """Return how a run ended; `target` names the job in the commands to type next."""
     counts = summary.counts
-    done, total = counts[ItemStatus.DONE], sum(counts.values())
-    took = duration(summary.seconds, language=language)
     lines = [
-        wording(
-            language,
-            f"{done} of {total} items done, {summary.paid} creates in this run "
-            f"({summary.spent} in all), {took}",
-            f"{total} 项中完成 {done} 项，本次创建 {summary.paid} 次（共 {summary.spent} 次），"
-            f"用时 {took}",
+        tr(
+            "{done} of {total} items done, {submissions} (job total: {spent}), {time}",
+            done=counts[ItemStatus.DONE],
+            total=sum(counts.values()),
+            submissions=tr_n(
+                "{count} submission in this run", "{count} submissions in this run", summary.paid
+            ),
+            spent=summary.spent,
+            time=duration(summary.seconds, language=current_language()),
         )
     ]
     rest = [
-        wording(language, f"{count} {status}", f"{status_word(status, language)} {count}")
+        count_text(status, count)
         for status, count in counts.items()
         if count and status is not ItemStatus.DONE
     ]
     if rest:
+        lines.append(tr("not done: {items}", items=tr(", ").join(rest)))
+    # Otherwise the summary sentence says why.
+    unfinished = any(counts[status] for status in UNFINISHED)
+    if summary.stop is not None and summary.exit_code and not unfinished:
         lines.append(
-            wording(language, "not done: " + ", ".join(rest), "未完成：" + "，".join(rest))
+            tr(
+                "stopped early: {reason} ({message})",
+                reason=stop_word(summary.stop.reason),
+                message=printable(summary.stop.message, 300),
+            )
         )
-    told_by_the_verdict = any(counts[status] for status in UNFINISHED)
-    if summary.stop is not None and summary.exit_code and not told_by_the_verdict:
-        message = printable(summary.stop.message, 300)
-        word = stop_word(summary.stop.reason, language)
-        told = (f"stopped early: {message}", f"提前停止：{word}（{message}）")
-        lines.append(wording(language, *told))
     if counts[ItemStatus.HELD]:
-        lines.append(
-            wording(
-                language,
-                f"held items may have been paid: {command_line('resolve', target)}",
-                f"待定的项目可能已计费：{command_line('resolve', target)}",
-            )
-        )
+        resolve = command_line("resolve", target)
+        lines.append(tr("held items may have been paid: {command}", command=resolve))
     if counts[ItemStatus.FAILED] or counts[ItemStatus.REJECTED]:
-        lines.append(
-            wording(
-                language,
-                f"failed and refused items: {command_line('status', target)}, then `retry`",
-                f"失败和被拒绝的项目：{command_line('status', target)}，然后 `retry`",
-            )
-        )
-    lines.append(wording(language, f"files: {folder}", f"文件：{folder}"))
+        status = command_line("status", target)
+        lines.append(tr("failed and rejected items: {command}, then `retry`", command=status))
+    lines.append(tr("files: {folder}", folder=folder))
     return lines

@@ -1,6 +1,6 @@
-"""One look at a job from its journal: what is in flight, how fast it goes, what went wrong.
+"""Takes a snapshot of a job from its journal: items in flight, rates, recent errors.
 
-`status --watch` and a run's own display show the same look. It reads only, in short transactions.
+Used by `status --watch` and by a run's own dashboard. Reads only, in short transactions.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from batch_runner.lifecycle import UNDERWAY, Event, ItemStatus
 from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.settings import Polling
 
-#: Seconds that count as lately, for creates and for finishes.
-LATELY, _FINISHING = 60.0, 600.0
-#: Items and errors that are named.
+#: Seconds over which the rates of submissions and of completions are taken.
+RECENT, _COMPLETING = 60.0, 600.0
+#: Items and errors that are listed.
 OLDEST, HELD, ERRORS = 6, 4, 3
-#: Finishes from which a rate is told, and tasks from which their usual time is.
+#: Completions needed for a rate, and the number of latest tasks whose median time is taken.
 _FEW, _TASKS = 3, 100
 
 _UNPAID = (Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED)
 
 
 class Eta(NamedTuple):
-    """When all that can finish by itself will have, and what that is reckoned from.
+    """When all unattended items will be finished, and what the estimate is based on.
 
-    `rate` is in items a second, of finishes if `finishing`, else of creates; `typical` the seconds
-    that the service takes for one.
+    `rate` is in items per second, of completions if `finishing`, else of submissions; `typical` is
+    the seconds that the service takes for one task.
     """
 
     seconds: float
@@ -46,26 +46,30 @@ class Eta(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSnapshot:
-    """A job at one moment. Times are seconds since the epoch, rates are a second."""
+    """State of a job at one moment. Times are seconds since the epoch, rates are per second."""
 
     at: float
     job: str
     counts: Mapping[ItemStatus, int]
     spent: int
     run: RunRow | None  # the latest
-    at_work: bool  # it has not ended, and the job is held
+    running: bool  # the run has not ended, and its process holds the job's lock
     submissions: int  # of this run, that must be assumed paid
-    limited: int  # answers 429 of this run, as last told
-    limited_lately: int
-    rate: float  # creates a second lately
+    limited: int  # 429 responses in this run, as far as the journal has them
+    limited_recently: int
+    rate: float  # recent submissions
     eta: Eta | None
     oldest: tuple[ItemRow, ...]  # in flight
     held: tuple[ItemRow, ...]
-    errors: tuple[tuple[str, EventRow], ...]  # other ones of this run, newest first, by item id
+    errors: tuple[tuple[str, EventRow], ...]  # (item id, event) of this run, newest first
+
+    @property
+    def state(self) -> str:
+        return "slowed" if self.limited_recently and self.running else "normal"
 
 
 def take_snapshot(journal: Path, *, now: float | None = None) -> JobSnapshot:
-    """Return how the job of `journal` stands.
+    """Return the state of the job that `journal` records; `now` is wall clock.
 
     Raises:
         JournalUnreadable: the journal cannot be read.
@@ -75,36 +79,36 @@ def take_snapshot(journal: Path, *, now: float | None = None) -> JobSnapshot:
         counts, runs = reader.counts(), reader.runs()
         run = runs[-1] if runs else None
         began = run.started_at if run else now
-        whole, lately = (_counted(reader, since) for since in (began, max(began, now - LATELY)))
-        rate = lately.sent / max(1.0, min(LATELY, now - began))
+        in_all, recent = (_counted(reader, since) for since in (began, max(began, now - RECENT)))
+        rate = recent.sent / max(1.0, min(RECENT, now - began))
         held = tuple(islice(reader.items(ItemStatus.HELD), HELD))
-        troubles, known = reader.recent_errors(ERRORS + HELD, began), {item.key for item in held}
-        finishes = _finishes_a_second(reader, max(began, now - _FINISHING), now)
+        errors, known = reader.recent_errors(ERRORS + HELD, began), {item.key for item in held}
+        completions = _completions_per_second(reader, max(began, now - _COMPLETING), now)
         return JobSnapshot(
             at=now,
             job=reader.job().name,
             counts=counts,
             spent=reader.spent(),
             run=run,
-            at_work=run is not None and _at_work(run, journal),
-            submissions=max(run.submissions if run else 0, whole.submissions),
-            limited=max(run.limited if run else 0, whole.limited),
-            limited_lately=max(lately.limited, _limited_by_weather(run, now)),
+            running=run is not None and _is_running(run, journal),
+            submissions=max(run.submissions if run else 0, in_all.submissions),
+            limited=max(run.limited if run else 0, in_all.limited),
+            limited_recently=max(recent.limited, _limited_by_samples(run, now)),
             rate=rate,
-            eta=eta_of(counts, rate, finishes, _typical(reader)),
+            eta=estimate_eta(counts, rate, completions, _typical(reader)),
             oldest=tuple(reader.oldest_in_flight(OLDEST)),
             held=held,
-            errors=tuple(one for one in troubles if one[1].key not in known)[:ERRORS],
+            errors=tuple(one for one in errors if one[1].key not in known)[:ERRORS],
         )
 
 
-def eta_of(
-    counts: Mapping[ItemStatus, int], rate: float, finishes: float | None, typical: float | None
+def estimate_eta(
+    counts: Mapping[ItemStatus, int], rate: float, completions: float | None, typical: float | None
 ) -> Eta | None:
-    """Return when all that can finish by itself will have, None while nothing tells.
+    """Estimate when all unattended items will be finished; None without data.
 
-    What is left takes as long as its creates at the present `rate` and a `typical` task after
-    them, or as long as its `finishes` at their present rate: whichever is longer.
+    The longer of two: the remaining submissions at the present `rate` and one `typical` task after
+    them, or the remaining items at the present rate of `completions`.
     """
     waiting = counts[ItemStatus.PENDING]
     left = waiting + sum(counts[status] for status in UNDERWAY)
@@ -112,16 +116,16 @@ def eta_of(
     if typical is not None and (rate > 0 or not waiting):
         seconds = typical + (waiting / rate if waiting else 0.0)
         found.append(Eta(seconds, left, rate, finishing=False, typical=typical))
-    if finishes:
-        found.append(Eta(left / finishes, left, finishes, finishing=True, typical=typical))
+    if completions:
+        found.append(Eta(left / completions, left, completions, finishing=True, typical=typical))
     if not left:
-        return Eta(0.0, 0, finishes or 0.0, finishing=True, typical=typical)
+        return Eta(0.0, 0, completions or 0.0, finishing=True, typical=typical)
     return max(found, key=lambda one: one.seconds, default=None)
 
 
 class _Counted(NamedTuple):
-    sent: int  # create requests
-    submissions: int  # of them, those that must be assumed paid
+    sent: int  # submissions
+    submissions: int  # those of them that must be assumed paid
     limited: int
 
 
@@ -135,8 +139,8 @@ def _counted(reader: JournalReader, since: float) -> _Counted:
     return _Counted(sent, max(0, sent - unpaid), limited)
 
 
-def _finishes_a_second(reader: JournalReader, since: float, now: float) -> float | None:
-    """Return how fast tasks come to their end; None while too few have."""
+def _completions_per_second(reader: JournalReader, since: float, now: float) -> float | None:
+    """Return the rate of completed tasks; None while there are too few."""
     ends = [
         one for one in reader.event_counts(since) if one[0] in (Event.PLACED, Event.TASK_FAILED)
     ]
@@ -147,21 +151,20 @@ def _finishes_a_second(reader: JournalReader, since: float, now: float) -> float
 
 
 def _typical(reader: JournalReader) -> float | None:
-    """Return the seconds that half of the tasks need less than, as seen lately or learned."""
+    """Return the median seconds of a task, of the latest ones or as learned; None if unknown."""
     if times := reader.service_times(_TASKS):
         return median(times)
     known = (WorkflowModel(Polling(), state).typical(0.5) for state in reader.learned().values())
     return median(found) if (found := [one for one in known if one is not None]) else None
 
 
-def _limited_by_weather(run: RunRow | None, now: float) -> int:
-    """Return the 429s of the last minute that the run has told of, polls included."""
-    if run is None or not run.samples or now - run.started_at - run.samples[-1][0] > LATELY:
+def _limited_by_samples(run: RunRow | None, now: float) -> int:
+    """Return the 429 responses of the last minute that the run sampled, polls included."""
+    if run is None or not run.samples or now - run.started_at - run.samples[-1][0] > RECENT:
         return 0
     before = run.samples[-2][3] if len(run.samples) > 1 else 0
     return int(run.samples[-1][3] - before)
 
 
-def _at_work(run: RunRow, journal: Path) -> bool:
-    """Say whether a run has not ended and somebody holds its job."""
+def _is_running(run: RunRow, journal: Path) -> bool:
     return run.ended_at is None and lock_owner(JobFolder(journal.parent.parent)) is not None

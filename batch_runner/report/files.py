@@ -1,4 +1,4 @@
-"""Data as classic scripts (a page from `file://` cannot fetch)."""
+"""Data as classic scripts: a page from `file://` cannot use fetch()."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from batch_runner.util.fs import replace_file
 
-#: What could end a script element, open a comment or a tag, or end a line in older engines.
+#: Characters that could end a script element, start a comment or tag, or end a line in old engines.
 _ESCAPES = str.maketrans(
     {
         "<": "\\u003c",
@@ -27,16 +27,16 @@ def script_json(value: Any) -> str:
 
 
 def write_script(folder: Path, name: str, value: Any) -> str:
-    """Write `value` as a script that hands it to the page as `name`; return the file's name.
+    """Write `value` as a script that gives it to the page as `name`; return the file's name.
 
-    The file's name holds a hash of its content, so that a page never meets the data of another.
+    The name contains a hash of the content, so that a page never loads the data of another.
     """
     text = f"(window.batchReport??={{}})[{script_json(name)}]={script_json(value)};\n"
-    # A lone surrogate in a prompt cannot be UTF-8, but as an escape it is good JavaScript.
+    # UTF-8 has no lone surrogates, which a prompt may have; as an escape they are JavaScript.
     content = text.encode("utf-8", "backslashreplace")
     path = folder / f"{name}-{sha256(content).hexdigest()[:12]}.js"
     if not (path.exists() and path.stat().st_size == len(content)):
-        # Not waited for, there are hundreds: after a power cut the next page brings a new one.
+        # Not synced, there are hundreds: after a power cut the next report writes a new one.
         with replace_file(path, durable=False) as out:
             out.write(content)
     return path.name

@@ -1,7 +1,7 @@
 """One item as plain data for the page.
 
-Strings that others chose (prompts, variables, params) travel as values, never as object keys: in
-a script the key `__proto__` would be a command.
+Strings of users (prompts, variables, params) are values, never object keys: in JavaScript the key
+`__proto__` has a meaning of its own.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ def item_data(
     thumbnails: Mapping[str, Thumbnail],
     was: ItemStatus | None,
 ) -> dict[str, Any]:
-    """Return what the contact sheet and the search need of one item.
+    """Return the data of an item for the contact sheet and the search.
 
-    `names` are the variables of all items up to this one; the page takes those that first appear
-    in a later one as not given here.
+    `names` are the variables of the items up to this one; for the page, later ones have no value
+    here. `was` is the status before the last run.
     """
     return {
         "key": item.key,
@@ -47,9 +47,9 @@ def item_data(
 
 
 def detail_data(item: ItemRow, events: Iterable[EventRow]) -> dict[str, Any]:
-    """Return what only the viewer and the export need of one item."""
+    """Return the data of an item that only the viewer and the export need."""
     return {
-        "params": spread(item.params),
+        "params": indented(item.params),
         "inputs": [[str(file.path), file.sha256] for file in item.inputs],
         "events": [
             [event.at, event.event, event.attempt, event.task_id, event.reason, event.message]
@@ -58,15 +58,15 @@ def detail_data(item: ItemRow, events: Iterable[EventRow]) -> dict[str, Any]:
     }
 
 
-def spread(value: Any, margin: str = "\n") -> str:
-    """Return JSON as `json.dumps` writes it with an indent of two, at a fifth of the time."""
+def indented(value: Any, margin: str = "\n") -> str:
+    """Return JSON as `json.dumps` with an indent of two does, in a fifth of the time."""
     if isinstance(value, dict) and value:
         inner = margin + "  "
-        rows = (f"{json_text(name)}: {spread(one, inner)}" for name, one in value.items())
+        rows = (f"{json_text(name)}: {indented(one, inner)}" for name, one in value.items())
         return f"{{{inner}{f',{inner}'.join(rows)}{margin}}}"
     if isinstance(value, list) and value:
         inner = margin + "  "
-        return f"[{inner}{f',{inner}'.join(spread(one, inner) for one in value)}{margin}]"
+        return f"[{inner}{f',{inner}'.join(indented(one, inner) for one in value)}{margin}]"
     return json_text(value)
 
 

@@ -1,4 +1,4 @@
-"""The page itself: markup, style and script in one file that asks nobody for anything."""
+"""The page: markup, style and script in one file that loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files as package_files
 
-#: In this order they make one script.
+#: Concatenated in this order.
 SCRIPTS = (
     "words.js",
     "dom.js",
@@ -22,10 +22,10 @@ SCRIPTS = (
 )
 
 
-def page_html(*, title: str, verdict: str, data_script: str, language: str | None) -> str:
-    """Return the page; `data_script` is the address of its data, relative to the page.
+def page_html(*, title: str, summary: str, data_script: str, language: str | None) -> str:
+    """Return the page; `data_script` is the path of its data, relative to the page.
 
-    `language` None lets the reader's browser choose.
+    `language` None lets the browser choose.
     """
     style = _static("report.css")
     script = "(() => {\n'use strict';\n" + "\n".join(map(_static, SCRIPTS)) + "\n})();"
@@ -34,7 +34,7 @@ def page_html(*, title: str, verdict: str, data_script: str, language: str | Non
         {
             "language": escape(language or ""),
             "title": escape(title),
-            "verdict": escape(verdict),
+            "summary": escape(summary),
             "data": escape(data_script),
             "policy": escape(_policy(style, script)),
             "style": style,
@@ -44,13 +44,13 @@ def page_html(*, title: str, verdict: str, data_script: str, language: str | Non
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
-    # Cut at the marks first, so that no value is searched for marks.
+    # Split first, so that a value that contains a mark is not filled in turn.
     parts = template.split("%%")
     return "".join(values[part] if index % 2 else part for index, part in enumerate(parts))
 
 
 def _policy(style: str, script: str) -> str:
-    # Only these very bytes of ours run, and nothing is fetched from anywhere, whatever slipped in.
+    # Only these bytes run, and nothing is loaded from the network, even if a text were injected.
     return (
         "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; "
         f"style-src '{_digest(style)}'; script-src 'self' file: '{_digest(script)}'; "

@@ -1,4 +1,4 @@
-"""Small pictures for the contact sheet. A picture that cannot be decoded is a fact to report."""
+"""Thumbnails for the contact sheet; an image that cannot be decoded is reported as damaged."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ if TYPE_CHECKING:
 
 #: Longest side in pixels: sharp at 176 CSS pixels on a screen of double density.
 LONGEST_SIDE = 352
-#: Pictures with more pixels are not decoded: a small file can unfold to gigabytes.
-MOST_PIXELS = 80_000_000
-#: Decoding leaves the interpreter's lock, and a run may still need a core.
+#: Images with more pixels are not decoded: a small file can decompress to gigabytes.
+MAX_PIXELS = 80_000_000
+#: Decoding releases the interpreter's lock; a run may need a core, too.
 THREADS = 2
 
 
-class PictureState(StrEnum):
-    """What a look at a placed file found."""
+class ImageState(StrEnum):
+    """State of a result file."""
 
     SHOWN = "shown"  #: there is a thumbnail
-    MISSING = "missing"  #: the file is not there any more
+    MISSING = "missing"  #: the file does not exist
     DAMAGED = "damaged"  #: it cannot be decoded
     LARGE = "large"  #: more pixels than are decoded for a thumbnail
-    LATER = "later"  #: no thumbnail yet: the time was up, or the disk full
-    OTHER = "other"  #: not a picture
+    LATER = "later"  #: no thumbnail yet: out of time, or the disk is full
+    OTHER = "other"  #: not an image
 
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """What the page knows of one placed file; `name` is in the thumbnail folder, or None."""
+    """State of a result file and the name of its thumbnail, None if it has none."""
 
-    state: PictureState
+    state: ImageState
     name: str | None = None
 
 
-_LATER = Thumbnail(PictureState.LATER)
+_LATER = Thumbnail(ImageState.LATER)
 
 
 class Thumbnails:
-    """The thumbnails of a job's pictures; those that are missing or old are made, for a time.
+    """The thumbnails of a job; missing and outdated ones are made, within a time limit.
 
-    Reads the pictures under `folder`, writes only under `thumbnails`.
+    Reads the images under `folder`, writes only under `thumbnails`.
     """
 
     def __init__(self, folder: Path, thumbnails: Path, *, seconds: float = math.inf) -> None:
-        """When all calls together have made some for `seconds`, no more are made."""
+        """Make thumbnails for `seconds` in all, then no more."""
         thumbnails.mkdir(parents=True, exist_ok=True)
         self._folder, self._thumbnails = folder, thumbnails
         self._left = seconds
@@ -69,10 +69,10 @@ class Thumbnails:
         self._pool.shutdown(cancel_futures=True)
 
     def of(self, files: Iterable[PlacedFile]) -> dict[str, Thumbnail]:
-        """Return the thumbnail of each of `files` by its hash. Never raises for a picture."""
+        """Return the thumbnail of each file by its hash. Never raises for a damaged image."""
         found: dict[str, Thumbnail] = {}
         wanted: dict[str, PlacedFile] = {}
-        # By content: a picture that was replaced gets a new thumbnail, two equal ones share theirs.
+        # By content: a replaced image gets a new thumbnail, two equal ones share theirs.
         for file in {file.sha256: file for file in files}.values():
             if (known := self._known(file)) is None:
                 wanted[file.sha256] = file
@@ -85,14 +85,14 @@ class Thumbnails:
         return found
 
     def _known(self, file: PlacedFile) -> Thumbnail | None:
-        """Return what is known without decoding the picture, None: not enough."""
+        """Return the thumbnail if no decoding is needed, else None."""
         if not file.media_type.startswith("image/"):
-            return Thumbnail(PictureState.OTHER)
-        if (written := _written(f"{self._folder}/{file.name}")) is None:
-            return Thumbnail(PictureState.MISSING)
-        made = _written(f"{self._thumbnails}/{_name(file)}")
+            return Thumbnail(ImageState.OTHER)
+        if (written := _modified(f"{self._folder}/{file.name}")) is None:
+            return Thumbnail(ImageState.MISSING)
+        made = _modified(f"{self._thumbnails}/{_name(file)}")
         if made is not None and made > written:
-            return Thumbnail(PictureState.SHOWN, _name(file))
+            return Thumbnail(ImageState.SHOWN, _name(file))
         return None
 
     def _make(self, file: PlacedFile, *, end: float) -> Thumbnail:
@@ -101,8 +101,8 @@ class Thumbnails:
         return _make(self._folder / file.name, self._thumbnails / _name(file))
 
 
-def _written(path: str) -> float | None:
-    """Return when a file was written, None if there is none."""
+def _modified(path: str) -> float | None:
+    """Return the modification time of a file, None if there is none."""
     try:
         return os.stat(path).st_mtime  # noqa: PTH116  half the time, and there are many
     except OSError:
@@ -119,45 +119,45 @@ def _make(source: Path, target: Path) -> Thumbnail:
     try:
         small = _small(source)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        return Thumbnail(PictureState.LARGE)
+        return Thumbnail(ImageState.LARGE)
     except Exception:  # noqa: BLE001  decoders raise nearly anything for damaged bytes
-        return Thumbnail(PictureState.DAMAGED)
+        return Thumbnail(ImageState.DAMAGED)
     if small is None:
-        return Thumbnail(PictureState.LARGE)
+        return Thumbnail(ImageState.LARGE)
     try:
         with replace_file(target, durable=False) as out:
             small.save(out, "WEBP", quality=78, method=2)
-    except OSError:  # a full disk, and no fault of the picture's
+    except OSError:  # the disk is full; the image may be valid
         return _LATER
-    return Thumbnail(PictureState.SHOWN, target.name)
+    return Thumbnail(ImageState.SHOWN, target.name)
 
 
 def _small(source: Path) -> Image.Image | None:
-    """Return a picture made small, None if it has too many pixels to be decoded for that."""
+    """Return the image scaled down, None if it has too many pixels."""
     from PIL import Image
 
     with Image.open(source) as image:
-        if image.width * image.height > MOST_PIXELS:
+        if image.width * image.height > MAX_PIXELS:
             return None
-        # `load` passes a PNG without its last bytes, `verify` half a JPEG: so both.
+        # `load` accepts a PNG without its last bytes, `verify` half a JPEG: use both.
         image.verify()
     with Image.open(source) as image:
         image.draft("RGB", (LONGEST_SIDE * 2, LONGEST_SIDE * 2))
         image.load()
-        upright = _upright(image).convert("RGBA" if _sees_through(image) else "RGB")
+        upright = _upright(image).convert("RGBA" if _has_transparency(image) else "RGB")
     upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), reducing_gap=2.0)
     return upright
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return the picture turned as its EXIF says; as it is if that cannot be read."""
+    """Return the image rotated as its EXIF data says; unchanged if that cannot be read."""
     from PIL import ImageOps
 
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # noqa: BLE001  labels are written there, and the pixels are what counts
+    except Exception:  # noqa: BLE001  generators write labels there; the pixels may be valid
         return image
 
 
-def _sees_through(image: Image.Image) -> bool:
+def _has_transparency(image: Image.Image) -> bool:
     return image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info

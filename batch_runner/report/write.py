@@ -1,8 +1,8 @@
-"""The report on the disk: `index.html` in the output folder, the rest in `.batch/report/`.
+"""Writes the report: `index.html` in the output folder, the rest in `.batch/report/`.
 
-Order: thumbnails and data first, the page last, by renaming. Data files carry a hash of their
-content in their names, so until that moment the old page finds its own data untouched, and a page
-that is open stays whole. Only then is the data of older pages removed.
+Order: thumbnails and data first, then the page, by renaming. The names of data files contain a hash
+of their content, so the old page finds its own data until it is replaced, and an open page goes on
+working. Only then are the data files of older pages removed.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.report.files import write_script
 from batch_runner.report.items import detail_data, item_data
-from batch_runner.report.overview import Overview
 from batch_runner.report.page import page_html
+from batch_runner.report.page_data import PageData
 from batch_runner.report.thumbnails import Thumbnails
 from batch_runner.util.fs import replace_file
 
-#: Items whose details are loaded together when one is opened, and that are worked on together.
-DETAILS_A_SHARD = 500
-#: Items in one data file, a multiple of it: the first is shown while the others load.
-ITEMS_A_SHARD = 2000
-#: The newest; what happened before, in a huge job, is not shown.
-EVENTS_SHOWN = 400_000
+#: Items whose details are in one file, loaded when one of them is opened.
+DETAILS_PER_SHARD = 500
+#: Items in one data file, a multiple of it: the first file is shown while the others load.
+ITEMS_PER_SHARD = 2000
+#: The newest events are loaded; the older ones of a huge job are not shown.
+MAX_EVENTS = 400_000
 
-#: What our page says of itself.
+#: Marks a page as ours.
 GENERATOR = b'<meta name="generator" content="batch-runner">'
 JOURNAL = ".batch/journal.sqlite"
 REPORT = ".batch/report"
@@ -46,55 +46,55 @@ def write_report(
 ) -> Path:
     """Write the report of the job in `folder` and return the path of its page.
 
-    Reads the journal and the pictures, writes neither; safe beside a run. `language` is a tag such
-    as "zh-CN", None lets the reader's browser choose; `now` is wall clock, None the present. New
-    thumbnails are made for `seconds`, the others another time.
+    Only reads the journal and the images; safe during a run. `language` is a tag such as "zh-CN",
+    None lets the browser choose; `now` is wall clock, None the present. New thumbnails are made for
+    `seconds`; the next report makes the others.
 
     Raises:
         JournalUnreadable: there is no journal in `folder`, or it cannot be read.
-        OSError: the report could not be written; an older one is still whole.
+        OSError: the report could not be written; an older one stays complete.
     """
     report = folder / REPORT
     with (
-        _uncollected(),
-        open_reader(folder / JOURNAL) as reader,  # first: without a journal nothing is made
+        _garbage_collection_disabled(),
+        open_reader(folder / JOURNAL) as reader,  # first: without a journal nothing is written
         Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails,
     ):
-        overview = Overview(reader, now=time.time() if now is None else now)
-        shards = _write_items(reader, overview, thumbnails, report)
-    head = overview.data(folder) | {"folder": REPORT, "detailsAShard": DETAILS_A_SHARD, **shards}
+        data = PageData(reader, now=time.time() if now is None else now)
+        shards = _write_items(reader, data, thumbnails, report)
+    head = data.head(folder) | {"folder": REPORT, "detailsPerShard": DETAILS_PER_SHARD, **shards}
     head_script = write_script(report, "head", head)
     html = page_html(
-        title=overview.job.name,
-        verdict=overview.verdict(language or "en"),
+        title=data.job.name,
+        summary=data.summary("zh" if (language or "").lower().startswith("zh") else "en"),
         data_script=f"{REPORT}/{head_script}",
         language=language,
     )
-    page = _place_of_page(folder)
+    page = _page_path(folder)
     with replace_file(page, through=report) as out:
         out.write(html.encode("utf-8", "replace"))
     _remove_older_data(report, keep={head_script, *chain.from_iterable(shards.values())})
     return page
 
 
-def _place_of_page(folder: Path) -> Path:
-    """Return where the page goes: `index.html`, unless that is somebody else's."""
+def _page_path(folder: Path) -> Path:
+    """Return the path of the page: `index.html`, unless a file that is not ours has that name."""
     names = ("index.html", *(f"batch-report{number}.html" for number in ("", *range(2, 100))))
-    return next((folder / name for name in names if _is_free(folder / name)), folder / names[-1])
+    return next((folder / name for name in names if _may_write(folder / name)), folder / names[-1])
 
 
-def _is_free(page: Path) -> bool:
-    """Say whether a page may be written there: there is none, or one of ours."""
+def _may_write(page: Path) -> bool:
+    """Return whether there is no page at `page`, or one of ours."""
     try:
         with page.open("rb") as file:
             return GENERATOR in file.read(4096)
-    except OSError:  # if it is no file, writing will tell
+    except OSError:  # if it is a folder, writing will fail
         return True
 
 
 @contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector from the rows of a long job: no cycles, a third of the time."""
+def _garbage_collection_disabled() -> Iterator[None]:
+    """Disable the garbage collector: rows have no cycles, and it took a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -105,40 +105,40 @@ def _uncollected() -> Iterator[None]:
 
 
 def _write_items(
-    reader: JournalReader, overview: Overview, thumbnails: Thumbnails, report: Path
+    reader: JournalReader, data: PageData, thumbnails: Thumbnails, report: Path
 ) -> dict[str, list[str]]:
-    """Write what the page needs of the items, and sum them up; return the names of the files."""
-    courses = reader.history(EVENTS_SHOWN)
-    # A line that was taken out of the manifest before it cost anything is not worth a place.
+    """Write the data of the items, adding them to `data`; return the names of the files."""
+    courses = reader.history(MAX_EVENTS)
+    # Leave out what was removed from the manifest before it was ever submitted.
     shown = (item for item in reader.items() if item.listed or item.attempt or item.files)
     sheet, details = Shards(report, "items"), Shards(report, "details")
-    while page := list(islice(shown, DETAILS_A_SHARD)):
+    while page := list(islice(shown, DETAILS_PER_SHARD)):
         events = courses.of([item.key for item in page])
         pictures = thumbnails.of(file for item in page for file in item.files)
         for item in page:
             course = events.get(item.key, ())
-            was = overview.take(item, course)
-            sheet.rows.append(item_data(item, overview.variables, pictures, was))
+            was = data.add(item, course)
+            sheet.rows.append(item_data(item, data.variables, pictures, was))
             details.rows.append(detail_data(item, course))
         details.write()
-        if len(sheet.rows) >= ITEMS_A_SHARD:
+        if len(sheet.rows) >= ITEMS_PER_SHARD:
             sheet.write()
     sheet.write()
     return {"shards": sheet.names, "details": details.names}
 
 
 class Shards:
-    """Rows that go to one file after the other."""
+    """Rows that are written to one file after the other."""
 
-    def __init__(self, report: Path, word: str) -> None:
-        self._report, self._word = report, word
+    def __init__(self, report: Path, prefix: str) -> None:
+        self._report, self._prefix = report, prefix
         self.names: list[str] = []
         self.rows: list[dict[str, Any]] = []
 
     def write(self) -> None:
-        """Write the rows so far, if any, to the next file."""
+        """Write the rows collected so far, if any, to the next file."""
         if self.rows:
-            name = f"{self._word}-{len(self.names)}"
+            name = f"{self._prefix}-{len(self.names)}"
             self.names.append(write_script(self._report, name, self.rows))
             self.rows = []
 

@@ -1,7 +1,8 @@
-"""The reader's language, Chinese or English, and saying a sentence in it.
+"""The reader's language, Chinese or English, and messages in it.
 
-Only what people read on a terminal is translated: never `--json`, log files, or the words that are
-stored. The page has its own words (`report/static/words.js`); the terms are the same.
+English messages stand in the code; the Chinese ones are in the gettext catalogue under
+`locales/zh/LC_MESSAGES`. Only what people read is translated: never `--json`, log files, exit codes
+or anything that is stored. The report has its own words (`report/static/words.js`).
 """
 
 from __future__ import annotations
@@ -9,50 +10,109 @@ from __future__ import annotations
 import codecs
 import os
 import sys
-from collections.abc import Mapping
-from typing import Literal, TextIO
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+if TYPE_CHECKING:
+    from gettext import NullTranslations  # slow to import, and needed for Chinese only
 
 Language = Literal["en", "zh"]
 
-#: The item statuses in Chinese; in English they are called what they are stored as.
-_STATUSES = {
-    "pending": "等待中",
-    "submitting": "创建中",
-    "submitted": "生成中",
-    "downloading": "取回中",
-    "done": "完成",
-    "failed": "失败",
-    "rejected": "被拒绝",
-    "held": "待定",
-    "download_pending": "未取回",
-    "dropped": "已放弃",
-}
-#: Why a run stopped early, by the short word that `StopReason.reason` holds.
+DOMAIN = "batch_runner"
+CATALOGUES = Path(__file__).parent.parent / "locales"
+
+_language: ContextVar[Language] = ContextVar("language", default="en")
+
+
+def tr(message: str, /, **values: object) -> str:
+    """Return `message` in the current language with `{name}` fields replaced by `values`.
+
+    Without values the text is returned as it is, braces included. `message` is a literal, so that
+    `make catalogues` finds it; mark a literal that is translated elsewhere with `mark_tr`.
+    """
+    if message and _language.get() == "zh":
+        message = _chinese().gettext(message)
+    return message.format(**values) if values else message
+
+
+def tr_n(singular: str, plural: str, /, count: int, **values: object) -> str:
+    """Return the message for `count` things in the current language; `{count}` is a field, too."""
+    if _language.get() == "zh":
+        message = _chinese().ngettext(singular, plural, count)
+    else:
+        message = singular if count == 1 else plural
+    return message.format(count=count, **values)
+
+
+def mark_tr(message: str, /) -> str:
+    """Return `message` unchanged; marks a literal for the catalogue that `tr` translates later."""
+    return message
+
+
+@contextmanager
+def use_language(language: Language) -> Iterator[None]:
+    """Let `tr` answer in this language; without it, as in a library, it answers in English."""
+    token = _language.set(language)
+    try:
+        yield
+    finally:
+        _language.reset(token)
+
+
+def current_language() -> Language:
+    return _language.get()
+
+
+@cache
+def _chinese() -> NullTranslations:
+    import gettext
+
+    return gettext.translation(DOMAIN, CATALOGUES, ["zh"], fallback=True)
+
+
+#: Item statuses are shown in English as they are stored.
+STATUSES = (
+    mark_tr("pending"),
+    mark_tr("submitting"),
+    mark_tr("submitted"),
+    mark_tr("downloading"),
+    mark_tr("done"),
+    mark_tr("failed"),
+    mark_tr("rejected"),
+    mark_tr("held"),
+    mark_tr("download_pending"),
+    mark_tr("dropped"),
+)
+#: Why a run stops early, by `StopReason.reason`.
 _STOPS = {
-    "signal": "收到停止信号",
-    "deadline": "截止时间已到",
-    "cap": "达到创建次数上限",
-    "disk": "磁盘空间不足",
-    "journal": "记录无法写入",
-    "forbidden": "服务端拒绝访问（密钥或余额）",
-    "outage": "服务端长时间没有答复",
-    "limited": "服务端要求过后再来",
-    "breaker": "服务端连续出错",
-    "local": "本机资源不足",
+    "signal": mark_tr("stop signal"),
+    "deadline": mark_tr("deadline reached"),
+    "cap": mark_tr("submission cap reached"),
+    "disk": mark_tr("disk space low"),
+    "journal": mark_tr("journal not writable"),
+    "forbidden": mark_tr("access denied by the service (key or balance)"),
+    "outage": mark_tr("no response from the service"),
+    "limited": mark_tr("the service asks to come back later"),
+    "breaker": mark_tr("repeated errors of the service"),
+    "local": mark_tr("out of local resources"),
 }
 
-#: Our own signs, for terminals that lack them.
+#: Replacements for our own symbols where an encoding lacks them.
 _PLAIN = str.maketrans({"·": "-", "…": "...", "━": "#", "─": "-", "–": "-"})
 
 
 def reader_language(
     stream: TextIO | None = None, environment: Mapping[str, str] | None = None
 ) -> Language:
-    """Return the language of who reads `stream` (default: standard output).
+    """Return the language for readers of `stream` (default: standard output).
 
-    Chosen as gettext does: LC_ALL, LC_MESSAGES or LANG, the first that is set, names the locale;
-    unless that is C, the list in LANGUAGE goes before it. A stream whose encoding cannot show
-    Chinese is read in English.
+    Chosen as gettext does: the first of LC_ALL, LC_MESSAGES and LANG that is set names the locale;
+    unless that is C, the list in LANGUAGE takes precedence. English if the stream's encoding has no
+    Chinese characters.
     """
     environment = os.environ if environment is None else environment
     locale = _first(environment, "LC_ALL", "LC_MESSAGES", "LANG")
@@ -67,23 +127,18 @@ def reader_language(
     return "en"
 
 
-def wording(language: Language, en: str, zh: str) -> str:
-    """Return one of two wordings of the same sentence."""
-    return zh if language == "zh" else en
+def status_word(status: str) -> str:
+    """Return the status of an item in the current language."""
+    return tr(str(status))
 
 
-def status_word(status: str, language: Language) -> str:
-    """Return what an item's status is called."""
-    return _STATUSES[status] if language == "zh" else str(status)
-
-
-def stop_word(reason: str, language: Language) -> str:
-    """Return why a run stops, in a few words."""
-    return _STOPS.get(reason, reason) if language == "zh" else reason
+def stop_word(reason: str) -> str:
+    """Return why a run stops, in a few words of the current language."""
+    return tr(_STOPS.get(reason, reason))
 
 
 def encodable(text: str, stream: TextIO | None = None) -> str:
-    """Return `text` with what the encoding of `stream` (default: stdout) lacks replaced."""
+    """Return `text` with characters that `stream` (default: stdout) cannot encode replaced."""
     encoding = getattr(stream or sys.stdout, "encoding", None) or "utf-8"
     try:
         text.encode(encoding)
@@ -97,9 +152,9 @@ def _first(environment: Mapping[str, str], *names: str) -> str:
 
 
 def _codeset(environment: Mapping[str, str]) -> str:
-    """Return the codeset that the terminal is said to have.
+    """Return the terminal's codeset according to the environment.
 
-    LC_CTYPE=C.UTF-8 says nothing of it: Python sets that itself where a locale is not installed.
+    LC_CTYPE=C.UTF-8 is ignored: Python sets it itself when the locale is not installed.
     """
     of_type = environment.get("LC_CTYPE", "")
     names = ("LC_ALL", "LANG") if of_type.startswith("C.") else ("LC_ALL", "LC_CTYPE", "LANG")
@@ -107,14 +162,14 @@ def _codeset(environment: Mapping[str, str]) -> str:
 
 
 def _shows_chinese(stream: TextIO, codeset: str) -> bool:
-    """Say whether Chinese written to `stream` arrives at a terminal that reads `codeset`.
+    """Return whether `stream` can encode Chinese, in the codeset that the terminal reads.
 
-    The two differ when the locale is not installed: then Python writes UTF-8 to, say, a GBK
+    The two differ when the locale is not installed: Python then writes UTF-8 to, say, a GBK
     terminal.
     """
     encoding = getattr(stream, "encoding", None) or "ascii"
     try:
-        "".join(_STATUSES.values()).encode(encoding)
+        "简体中文".encode(encoding)
         named = codeset.partition("@")[0]
         return not named or codecs.lookup(named).name == codecs.lookup(encoding).name
     except (UnicodeEncodeError, LookupError):

@@ -1,4 +1,4 @@
-"""The page in Debian's chromium: it opens from the disk, works by keyboard and asks nobody."""
+"""The report in chromium: from `file://`, by keyboard, without network requests."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def night(tmp_path: Path) -> Iterator[Night]:
 
 
 class Reader:
-    """Somebody with a browser of their own, which keeps what pages store in it."""
+    """Opens pages in browser contexts of its own."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
 
     @contextmanager
     def reading(self, path: Path, **options: Any) -> Iterator[Page]:
-        """Open a page; in the end hold that no error was logged and nobody was asked."""
+        """Open a page; at the end assert that it logged no error and requested nothing else."""
         said: list[str] = []
         asked: list[str] = []
         with self._browser.new_context(**{"locale": "en-US", **options}) as context:
             page = context.new_page()
             page.set_default_timeout(PATIENCE * 1000)
-            # A script error, a picture that was not found, anything the policy had to stop.
+            # Script errors, missing images, requests blocked by the policy.
             page.on("console", lambda message: said.append(message.text))
             page.on("pageerror", lambda error: said.append(str(error)))
             page.on("request", lambda request: asked.append(request.url))
@@ -78,7 +78,7 @@ def reader(browser: Browser) -> Reader:
 
 
 def tiles(page: Page) -> list[str]:
-    """Return the items on the contact sheet."""
+    """Return the ids of the items on the contact sheet."""
     return page.locator(".tile .name").all_text_contents()
 
 
@@ -89,21 +89,21 @@ def picker(page: Page, label: str) -> Locator:
 
 
 def press_on_tile(page: Page, number: int, *keys: str) -> None:
-    """Press keys while a tile has the focus."""
+    """Focus a tile and press keys."""
     page.locator(".tile").nth(number).focus()
     for key in keys:
         page.keyboard.press(key)
 
 
 def download(page: Page, button: str) -> str:
-    """Press a button and return the text of the file that the reader is given."""
+    """Press a button and return the text of the file it downloads."""
     with page.expect_download() as waiting:
         page.get_by_role("button", name=button).click()
     return Path(waiting.value.path()).read_text("utf-8")
 
 
 def more_like(night: Night, reader: Reader, count: int) -> Path:
-    """Star the first items on the page, and return the manifest that asks for more like them."""
+    """Star the first items, and return the exported manifest."""
     path = night.folder.parent / "more-like-these.yaml"
     with reader.reading(night.report(), accept_downloads=True) as page:
         for number in range(count):
@@ -112,7 +112,7 @@ def more_like(night: Night, reader: Reader, count: int) -> Path:
     return path
 
 
-def a_mixed_night(night: Night) -> Path:
+def mixed_job(night: Night) -> Path:
     items = [
         an_item(n, f"card number {n}", scene=f"scene-{n // 2}", style=f"style-{n % 2}")
         for n in range(8)
@@ -129,9 +129,9 @@ def a_mixed_night(night: Night) -> Path:
     return night.report()
 
 
-def test_the_page_shows_how_it_went_and_what_is_missing(night: Night, reader: Reader) -> None:
-    with reader.reading(a_mixed_night(night)) as page:
-        assert page.locator("h1").inner_text().startswith("1 of 8 items is held")
+def test_page_shows_summary_problems_and_tiles(night: Night, reader: Reader) -> None:
+    with reader.reading(mixed_job(night)) as page:
+        assert page.locator("h1").inner_text().startswith("1 of 8 items held")
         assert page.locator(".group").count() == 4
         classes = page.locator(".tile").evaluate_all("all => all.map((one) => one.className)")
         assert classes[:4] == ["tile done"] * 4
@@ -142,15 +142,13 @@ def test_the_page_shows_how_it_went_and_what_is_missing(night: Night, reader: Re
         picture.scroll_into_view_if_needed()
         assert picture.evaluate("(one) => one.decode().then(() => one.naturalWidth)") == 352
         assert page.locator(".chart").count() == 3
-        took = page.locator(".chart", has_text="How long the service took")
+        took = page.locator(".chart", has_text="Time at the service")
         assert "Half took less than 7.0 s" in took.inner_text()
-        # What was held or refused was never accepted, and took the service no time.
+        # Held and rejected items were not accepted and have no time at the service.
         assert sum(map(int, took.locator("title").all_text_contents())) == 6
 
 
-def test_until_there_is_a_small_picture_the_picture_itself_is_shown(
-    night: Night, reader: Reader
-) -> None:
+def test_image_is_shown_until_it_has_a_thumbnail(night: Night, reader: Reader) -> None:
     night.list(an_item(0))
     night.done(an_item(0))
 
@@ -160,9 +158,7 @@ def test_until_there_is_a_small_picture_the_picture_itself_is_shown(
 
 
 @pytest.mark.parametrize("origin", ["https://service.example", "rehearsal"])
-def test_a_rehearsal_is_told_from_a_night_that_was_paid_for(
-    tmp_path: Path, reader: Reader, origin: str
-) -> None:
+def test_rehearsal_is_marked_as_such(tmp_path: Path, reader: Reader, origin: str) -> None:
     night = Night(tmp_path / "out", origin=origin)
     night.list(an_item(0))
     night.done(an_item(0))
@@ -170,12 +166,12 @@ def test_a_rehearsal_is_told_from_a_night_that_was_paid_for(
     night.journal.close()
 
     with reader.reading(page_path) as page:
-        told = page.get_by_text("Rehearsal: simulated pictures, nothing was paid")
+        told = page.get_by_text("Rehearsal: simulated images, nothing was paid")
         assert told.is_visible() is (origin == "rehearsal")
 
 
-def test_a_command_is_copied_as_it_must_be_typed(night: Night, reader: Reader) -> None:
-    path = a_mixed_night(night)
+def test_command_is_copied_verbatim(night: Night, reader: Reader) -> None:
+    path = mixed_job(night)
     with reader.reading(path, permissions=["clipboard-read", "clipboard-write"]) as page:
         first = page.locator(".command").first
         first.get_by_role("button").click()
@@ -207,10 +203,8 @@ def test_hostile_texts_are_shown_as_text(night: Night, reader: Reader) -> None:
         assert page.locator("img[src=x], main script").count() == 0
 
 
-def test_favourites_and_notes_survive_a_reload_and_are_exported(
-    night: Night, reader: Reader
-) -> None:
-    with reader.reading(a_mixed_night(night), accept_downloads=True) as page:
+def test_favourites_and_notes_survive_reload_and_export(night: Night, reader: Reader) -> None:
+    with reader.reading(mixed_job(night), accept_downloads=True) as page:
         press_on_tile(page, 1, "f")
         press_on_tile(page, 2, "f", "Enter")
         page.locator("#note").press_sequentially("the one")
@@ -219,7 +213,7 @@ def test_favourites_and_notes_survive_a_reload_and_are_exported(
         page.reload()
         page.wait_for_selector("html[data-ready]")
 
-        assert page.locator("#note").input_value() == "the one"  # the address names what was open
+        assert page.locator("#note").input_value() == "the one"  # the URL names the open item
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
         assert page.locator(".tile.favourite .name").all_text_contents() == ["item-1", "item-2"]
@@ -231,7 +225,7 @@ def test_favourites_and_notes_survive_a_reload_and_are_exported(
         assert tiles(page) == ["item-1", "item-2"]
 
 
-def test_more_like_these_is_a_manifest_that_sends_the_same(night: Night, reader: Reader) -> None:
+def test_more_like_these_sends_the_same_requests(night: Night, reader: Reader) -> None:
     items = [
         an_item(0, "a {{ horse }}: 'red'\n# no comment"),
         an_item(1, "新年快乐 🐎"),
@@ -250,8 +244,8 @@ def test_more_like_these_is_a_manifest_that_sends_the_same(night: Night, reader:
     assert len(specs) == 4 * len(items)
 
 
-def test_more_like_tries_of_one_prompt_are_other_tries(night: Night, reader: Reader) -> None:
-    """What was made from the number of the try is made anew, so that nothing is paid for again."""
+def test_more_like_repetitions_are_new_ones(night: Night, reader: Reader) -> None:
+    """Values derived from the repetition number are new, so that nothing is paid again."""
     items = [
         replace(
             an_item(number, "a horse", n=str(number + 1)),
@@ -275,19 +269,19 @@ def test_more_like_tries_of_one_prompt_are_other_tries(night: Night, reader: Rea
     assert load(path).settings.limits.price == Price(0.12, "CNY")
 
 
-def test_a_seed_that_no_other_try_explains_is_pointed_out(night: Night, reader: Reader) -> None:
+def test_more_like_warns_of_a_fixed_seed(night: Night, reader: Reader) -> None:
     item = replace(an_item(0), params={"3": {"noise_seed": 7}, "6": {"text": "a horse"}})
     night.list(item)
     night.done(item)
 
     text = more_like(night, reader, 1).read_text("utf-8")
 
-    assert "# noise_seed is the same in every try" in text
+    assert "# noise_seed is the same in every repetition" in text
     assert "{{ seed() }}" in text
 
 
-def test_filters_search_and_languages_change_what_is_shown(night: Night, reader: Reader) -> None:
-    with reader.reading(a_mixed_night(night)) as page:
+def test_filters_search_and_language_switch(night: Night, reader: Reader) -> None:
+    with reader.reading(mixed_job(night)) as page:
         page.keyboard.press("/")
         page.keyboard.type("3 CARD")  # words in any order
         assert tiles(page) == ["item-3"]
@@ -306,8 +300,8 @@ def test_filters_search_and_languages_change_what_is_shown(night: Night, reader:
         assert page.locator("html").get_attribute("lang") == "zh-Hans"
 
 
-def test_items_without_a_variable_have_a_row_of_their_own(night: Night, reader: Reader) -> None:
-    """The data of an item does not name the variables that only later ones have."""
+def test_items_without_a_variable_have_their_own_row(night: Night, reader: Reader) -> None:
+    """The data of an item lacks variables that only later items have."""
     night.list(
         an_item(0, scene="snow"),
         an_item(1, scene="snow", year="2026"),
@@ -319,20 +313,20 @@ def test_items_without_a_variable_have_a_row_of_their_own(night: Night, reader: 
         assert rows.locator("th").all_inner_texts() == ["2026", "2027", "–"]
         assert rows.locator(".name").all_text_contents() == ["item-1", "item-2", "item-0"]
         page.locator(".tile").nth(2).click()
-        told = page.locator("dialog .facts").inner_text()
+        told = page.locator("dialog .properties").inner_text()
         assert "scene = snow" in told
         assert "year" not in told
 
 
-def test_the_keyboard_walks_opens_and_compares(night: Night, reader: Reader) -> None:
-    with reader.reading(a_mixed_night(night)) as page:
+def test_keyboard_moves_opens_and_compares(night: Night, reader: Reader) -> None:
+    with reader.reading(mixed_job(night)) as page:
         press_on_tile(page, 0, "c", "ArrowRight", "c", "ArrowDown")
         assert page.evaluate("document.activeElement.textContent") == "item-3"
         page.keyboard.press("Enter")
         page.keyboard.press("ArrowLeft")
         assert page.locator("#viewer-title").inner_text() == "item-2"
         page.keyboard.press("Escape")
-        # A dialog tells that it was closed in a task of its own.
+        # The close event of a dialog comes later, in a task of its own.
         page.locator(":focus", has_text="item-2").wait_for()
         page.get_by_role("button", name="Compare 2").press("Enter")
         assert page.locator("#comparison strong").all_inner_texts() == ["item-0", "item-1"]
@@ -341,9 +335,9 @@ def test_the_keyboard_walks_opens_and_compares(night: Night, reader: Reader) -> 
 
 
 @pytest.mark.parametrize("mode", ["light", "dark", "phone", "print"])
-def test_nothing_is_cut_off_at_any_size(mode: str, night: Night, reader: Reader) -> None:
+def test_page_never_scrolls_sideways(mode: str, night: Night, reader: Reader) -> None:
     options = PHONE if mode == "phone" else {"color_scheme": "dark" if mode == "dark" else "light"}
-    with reader.reading(a_mixed_night(night), **options) as page:
+    with reader.reading(mixed_job(night), **options) as page:
         if mode == "print":
             page.emulate_media(media="print")
         wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -358,32 +352,32 @@ def test_nothing_is_cut_off_at_any_size(mode: str, night: Night, reader: Reader)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_to_object_to(scheme: str, night: Night, reader: Reader) -> None:
+def test_axe_reports_no_violations(scheme: str, night: Night, reader: Reader) -> None:
     axe = package_files(pytest.importorskip("axe_playwright_python"))
 
-    def objections(page: Page) -> Any:
+    def violations(page: Page) -> Any:
         return page.evaluate(
             "axe.run().then((found) => found.violations"
             ".map((one) => [one.id, one.nodes.map((n) => n.html)]))"
         )
 
-    with reader.reading(a_mixed_night(night), color_scheme=scheme) as page:
+    with reader.reading(mixed_job(night), color_scheme=scheme) as page:
         page.evaluate(axe.joinpath("axe.min.js").read_text("utf-8"))
-        assert objections(page) == []
+        assert violations(page) == []
         press_on_tile(page, 0, "c", "f")
         press_on_tile(page, 4, "c", "Enter")
-        assert objections(page) == []
+        assert violations(page) == []
         page.locator("#viewer").get_by_role("button", name="Compare 2").click()
-        assert objections(page) == []
+        assert violations(page) == []
 
 
-def test_a_chinese_reader_is_met_in_chinese(night: Night, reader: Reader) -> None:
-    with reader.reading(a_mixed_night(night), locale="zh-CN") as page:
+def test_chinese_browser_gets_chinese_page(night: Night, reader: Reader) -> None:
+    with reader.reading(mixed_job(night), locale="zh-CN") as page:
         assert page.locator("html").get_attribute("lang") == "zh-Hans"
         assert "图片一览" in page.locator("main").inner_text()
 
 
-def test_ten_thousand_items_open_and_can_be_searched(night: Night, reader: Reader) -> None:
+def test_ten_thousand_items_can_be_searched(night: Night, reader: Reader) -> None:
     night.list(*(an_item(n, f"card number {n}") for n in range(10_000)))
 
     with reader.reading(night.report()) as page:

@@ -1,18 +1,18 @@
-// Charts as plain SVG, each with a sentence that says the same.
+// Charts as plain SVG, each with a sentence that states the same.
 
 const CHART = { width: 320, height: 120, floor: 104 };
 
 function showFigures() {
-  const weather = report.runs.at(-1)?.samples ?? [];
+  const samples = report.runs.at(-1)?.samples ?? [];
   const charts = [];
-  if (weather.length) {
-    charts.push(perMinute('chart_rate', weather.map((row) => row[1])));
-    charts.push(perMinute('chart_limited', weather.map((row) => row[3])));
+  if (samples.length) {
+    charts.push(perMinute('chart_rate', samples.map((row) => row[1])));
+    charts.push(perMinute('chart_limited', samples.map((row) => row[3])));
   }
-  // What was refused ended without having been accepted, and has no time at the service.
-  const waits = items.filter(({ times: [, from, to] }) => from && to >= from)
+  // Rejected items were never accepted and have no time at the service.
+  const times = items.filter(({ times: [, from, to] }) => from && to >= from)
     .map(({ times: [, from, to] }) => to - from).sort((a, b) => a - b);
-  if (waits.length > 1) charts.push(durations(waits));
+  if (times.length > 1) charts.push(durations(times));
   if (report.price && report.runs.length > 1) charts.push(costs());
   $('charts').replaceChildren(...charts);
   $('runs').replaceChildren(runTable());
@@ -34,21 +34,21 @@ function bars(title, sentence, values, labels, format = String) {
   });
   const text = (x, y, anchor, words) => makeSvg('text', { x, y, 'text-anchor': anchor }, words);
   svg.append(makeSvg('line', { x1: 0, x2: width, y1: floor, y2: floor, class: 'axis' }),
-    text(0, height - 3, 'start', labels[0]), text(Math.max(step * values.length, 60), height - 3, 'end', labels[1]), text(width, 10, 'end', format(most)));
+    text(0, height - 3, 'start', labels[0]), text(Math.max(step * values.length, 90), height - 3, 'end', labels[1]), text(width, 10, 'end', format(most)));
   return make('figure', { class: 'chart' }, make('figcaption', {}, title), svg, make('p', { class: 'soft' }, sentence));
 }
 
 function perMinute(word, values) {
   const most = Math.max(...values);
-  const weather = report.runs.at(-1).samples;
-  return bars(say(word), say('chart_most', most), values, ['0', span(weather.at(-1)[0])]);
+  const samples = report.runs.at(-1).samples;
+  return bars(say(word), say('chart_most', most), values, ['0', span(samples.at(-1)[0])]);
 }
 
-function durations(waits) {
-  const at = (share) => waits[Math.min(waits.length - 1, Math.floor(share * waits.length))];
-  const longest = waits.at(-1);
-  const counts = Array(Math.min(24, Math.max(4, waits.length))).fill(0);
-  for (const wait of waits) counts[Math.min(counts.length - 1, Math.floor((wait / (longest || 1)) * counts.length))] += 1;
+function durations(times) {
+  const at = (share) => times[Math.min(times.length - 1, Math.floor(share * times.length))];
+  const longest = times.at(-1);
+  const counts = Array(Math.min(24, Math.max(4, times.length))).fill(0);
+  for (const time of times) counts[Math.min(counts.length - 1, Math.floor((time / (longest || 1)) * counts.length))] += 1;
   return bars(say('chart_durations'), say('chart_median', span(at(0.5)), span(at(0.9))), counts, ['0', span(longest)]);
 }
 

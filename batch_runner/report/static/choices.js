@@ -1,9 +1,9 @@
-// Favourites, notes and what is being compared. Favourites and notes survive a reload: they are
-// kept in the browser under the job's id, so that two jobs in one browser do not mix.
+// Favourites, notes and the items to compare. Favourites and notes survive a reload: the browser
+// stores them under the job's id, so that two jobs in one browser do not mix.
 
 const choices = new Map(); // key -> {favourite, note}
 const compared = []; // keys, at most four
-const MOST_COMPARED = 4;
+const MAX_COMPARED = 4;
 const listeners = [];
 
 const storageName = () => `batch-runner:${report.job.id}:choices`;
@@ -13,10 +13,10 @@ function loadChoices() {
     for (const [key, one] of JSON.parse(localStorage.getItem(storageName()) ?? '[]')) {
       choices.set(key, { favourite: Boolean(one.favourite), note: String(one.note ?? '') });
     }
-  } catch { /* storage is switched off: choices last as long as the page is open */ }
+  } catch { /* storage is disabled: choices last as long as the page is open */ }
 }
 
-function keepChoices() {
+function storeChoices() {
   try {
     localStorage.setItem(storageName(), JSON.stringify([...choices]));
   } catch { /* as above */ }
@@ -30,7 +30,7 @@ function choose(key, change) {
   const choice = { ...choiceOf(key), ...change };
   if (choice.favourite || choice.note) choices.set(key, choice);
   else choices.delete(key);
-  keepChoices();
+  storeChoices();
 }
 
 const toggleFavourite = (key) => choose(key, { favourite: !isFavourite(key) });
@@ -39,7 +39,7 @@ function toggleCompared(key) {
   const index = compared.indexOf(key);
   if (index >= 0) compared.splice(index, 1);
   else compared.push(key);
-  if (compared.length > MOST_COMPARED) compared.shift(); // the oldest makes room
+  if (compared.length > MAX_COMPARED) compared.shift(); // remove the oldest
   for (const listener of listeners) listener();
 }
 

@@ -1,4 +1,4 @@
-// Building the page. Text from the journal only ever becomes a text node or an attribute's value.
+// Builds elements. Text from the journal only becomes text nodes or attribute values.
 
 const $ = (id) => document.getElementById(id);
 
@@ -20,12 +20,12 @@ function makeSvg(tag, attributes = {}, ...children) {
   return element;
 }
 
-// A journal's file name as an address beside the page.
+// The URL of a file name from the journal, relative to the page.
 function address(...parts) {
   return parts.join('/').split('/').map(encodeURIComponent).join('/');
 }
 
-// A text of unknown direction, kept from turning its neighbours around.
+// Text of unknown direction, isolated so that it does not reorder its neighbours.
 function foreign(text, tag = 'bdi') {
   return make(tag, { dir: 'auto' }, text ?? '');
 }

@@ -1,4 +1,4 @@
-// Taking the choice home: a list, JSON for `batch-runner export --picks`, a manifest for more.
+// Exports favourites: a list, JSON for `batch-runner export --picks`, a manifest for more of them.
 
 function showChosen() {
   const favourites = [...choices.values()].filter((one) => one.favourite).length;
@@ -28,58 +28,58 @@ async function readChoices(event) {
   try {
     const { picks } = JSON.parse(await event.target.files[0].text());
     for (const pick of picks) choices.set(String(pick.key), { favourite: Boolean(pick.favourite), note: String(pick.note ?? '') });
-    keepChoices();
+    storeChoices();
   } catch (error) {
     $('chosen-count').textContent = String(error.message);
   }
 }
 
-// Every YAML reader takes a JSON string for a double-quoted scalar. Braces that a template would
-// read are handed to it as a string of its own.
+// A JSON string is a double-quoted YAML scalar. Braces that a template would evaluate are written
+// as an expression that yields them.
 const literal = (text) => text.replace(/\{\{|\{%|\{#/g, (mark) => `{{ '${mark}' }}`);
 
-// Back from what was sent to a template: the prompt and uploaded files become variables again, and
-// what another try of the same (`other`) has otherwise is made from the number of the try.
+// Turns sent params back into a template: the prompt and uploaded files become variables again, and
+// values that differ in another repetition of the item (`other`) are derived from its number.
 function asTemplate(value, other, item) {
   if (typeof value === 'string' && item.uploads.has(value)) return `{{ ${item.uploads.get(value)} }}`;
   if (Array.isArray(value)) return value.map((one, index) => asTemplate(one, other?.[index], item));
   if (value !== null && typeof value === 'object') {
     return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, asTemplate(one, other?.[name], item)]));
   }
-  const anew = other === undefined || value === other ? null : ofAnotherTry(value, other, item);
-  if (anew || typeof value !== 'string') return anew ?? value;
+  const derived = other === undefined || value === other ? null : fromRepetition(value, other, item);
+  if (derived || typeof value !== 'string') return derived ?? value;
   return item.prompt ? value.split(item.prompt).map(literal).join('{{ prompt }}') : literal(value);
 }
 
-function ofAnotherTry(value, other, { tries: [own, others, most] }) {
-  if (String(value) === own && String(other) === others) return `{{ n + ${most} }}`;
+function fromRepetition(value, other, { numbers: [own, others, last] }) {
+  if (String(value) === own && String(other) === others) return `{{ n + ${last} }}`;
   return Number.isInteger(value) && Number.isInteger(other) ? "{{ seed('more') }}" : null;
 }
 
-// Where the same was tried several times: returns what finds another try of an item, and the numbers
-// of both and the last.
-function triesOfAll() {
+// With `repeat`: returns a function that finds another repetition of an item, and the numbers of
+// both and of the last one.
+function repetitions() {
   const at = report.variables.findIndex(({ name }) => name === 'n');
-  if (at < 0) return () => ({ other: undefined, tries: [] });
+  if (at < 0) return () => ({ other: undefined, numbers: [] });
   const same = (one) => JSON.stringify([one.prompt, one.workflow, one.values.filter((_, index) => index !== at)]);
-  const pairs = new Map(); // of each, the first two tries
-  let most = 1;
+  const pairs = new Map(); // the first two repetitions
+  let last = 1;
   for (const item of items) {
     const [first, second] = pairs.get(same(item)) ?? [];
     if (!second) pairs.set(same(item), first ? [first, item] : [item]);
-    most = Math.max(most, Number(item.values[at] ?? 1));
+    last = Math.max(last, Number(item.values[at] ?? 1));
   }
   return (item) => {
     const other = pairs.get(same(item)).find((one) => one !== item);
-    return { other, tries: [item.values[at], other?.values[at], most] };
+    return { other, numbers: [item.values[at], other?.values[at], last] };
   };
 }
 
 async function manifestText() {
-  const uploads = new Map(); // what stands for an uploaded file -> its variable
-  const files = {}; // its variable -> its path
-  const entries = new Map(); // tries of the same are one
-  const tryBeside = triesOfAll();
+  const uploads = new Map(); // placeholder of an uploaded file -> its variable
+  const files = {}; // variable -> path
+  const entries = new Map(); // repetitions are one entry
+  const findRepetition = repetitions();
   for (const item of favouriteItems()) {
     const { params, inputs } = await detailsOf(item);
     for (const [path, digest] of inputs) {
@@ -87,9 +87,9 @@ async function manifestText() {
       if (!uploads.has(mark)) uploads.set(mark, `file_${uploads.size + 1}`);
       files[uploads.get(mark)] = literal(path);
     }
-    const { other, tries } = tryBeside(item);
-    const beside = other && JSON.parse((await detailsOf(other)).params);
-    const template = asTemplate(JSON.parse(params), beside, { prompt: item.prompt, uploads, tries });
+    const { other, numbers } = findRepetition(item);
+    const otherParams = other && JSON.parse((await detailsOf(other)).params);
+    const template = asTemplate(JSON.parse(params), otherParams, { prompt: item.prompt, uploads, numbers });
     const entry = { prompt: literal(item.prompt), workflow: literal(item.workflow), params: template };
     entries.set(JSON.stringify(entry), entry);
   }
@@ -103,17 +103,17 @@ function seedsIn(params) {
     /seed/i.test(name) && typeof value === 'number' ? [name] : seedsIn(value)));
 }
 
-// The first favourite speaks for the job; those that were sent otherwise say how.
+// The first favourite gives the manifest's params; entries that differ have their own.
 function manifestOf(entries, files) {
   const sent = ({ workflow, params }) => JSON.stringify([workflow, params]);
   const lines = entries.map((entry) => JSON.stringify(sent(entry) === sent(entries[0]) ? entry.prompt : entry));
   const seeds = [...new Set(entries.flatMap(({ params }) => seedsIn(params)))];
   return [
-    '# More like the favourites: change the prompts or the number of tries, then look at',
+    '# More like the favourites: change the prompts or `repeat`, then run',
     '# `batch-runner plan more-like-these.yaml`.',
     ...(seeds.length ? [
-      `# ${seeds.join(', ')} is the same in every try here, and may give the same picture each time:`,
-      '# with "{{ seed() }}" in its place each try has a number of its own.'] : []),
+      `# ${seeds.join(', ')} is the same in every repetition, which may give the same image each time:`,
+      '# use "{{ seed() }}" instead for a different number each time.'] : []),
     `job: ${JSON.stringify(`${report.job.name}-more`)}`,
     `provider: ${JSON.stringify(report.job.provider)}`,
     `workflow: ${JSON.stringify(entries[0].workflow)}`,

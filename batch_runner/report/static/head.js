@@ -1,7 +1,7 @@
-// What stands above the pictures: verdict, next commands, what is not done, what has changed.
+// The page above the images: summary, next commands, problems, changes.
 
 function showHead() {
-  $('verdict').textContent = report.verdict[language];
+  $('summary').textContent = report.summary[language];
   $('written').textContent = say('written', clock(report.written));
   for (const element of document.querySelectorAll('[data-say]')) {
     element.textContent = say(element.dataset.say);
@@ -10,7 +10,7 @@ function showHead() {
   $('figures').hidden = report.runs.length === 0;
   showBar();
   showCommands();
-  showTroubles();
+  showProblems();
   showChanges();
   showContents();
 }
@@ -37,8 +37,8 @@ function showBar() {
 
 function showCommands() {
   $('next').hidden = report.commands.length === 0;
-  $('commands').replaceChildren(...report.commands.map(([verb, command]) =>
-    make('li', {}, make('p', {}, say(`why_${verb}`)), commandLine(command))));
+  $('commands').replaceChildren(...report.commands.map(([name, command]) =>
+    make('li', {}, make('p', {}, say(`why_${name}`)), commandLine(command))));
 }
 
 function commandLine(command) {
@@ -49,28 +49,28 @@ function commandLine(command) {
   return make('div', { class: 'command' }, make('code', { tabindex: 0 }, words), button);
 }
 
-function showTroubles() {
-  $('troubles').hidden = report.troubles.length === 0;
-  $('groups').replaceChildren(...report.troubles.map(troubleGroup));
+function showProblems() {
+  $('problems').hidden = report.problems.length === 0;
+  $('groups').replaceChildren(...report.problems.map(problemGroup));
 }
 
-function troubleGroup(group) {
+function problemGroup(group) {
   const rest = group.count - group.members.length;
   const summary = make('summary', {},
     make('span', { class: `dot ${group.status}` }),
     make('span', { class: 'what' }, `${say(`status_${group.status}`)}: `,
       foreign(group.reason ?? say('no_reason'))),
     make('span', { class: 'count' }, sayCount(group.count)),
-    make('span', { class: 'fixer' }, say(`fixer_${group.fixer}`)));
-  return make('details', { class: 'group', open: report.troubles.length <= 6 }, summary,
-    make('p', {}, say(group.status === 'held' ? 'advice_held' : `advice_${group.fixer}`)),
+    make('span', { class: 'owner' }, say(`owner_${group.owner}`)));
+  return make('details', { class: 'group', open: report.problems.length <= 6 }, summary,
+    make('p', {}, say(group.status === 'held' ? 'advice_held' : `advice_${group.owner}`)),
     commandLine(group.command),
-    make('ul', { class: 'members' }, group.members.map((member) => troubleMember(group, member)),
+    make('ul', { class: 'members' }, group.members.map((member) => problemMember(group, member)),
       rest > 0 ? make('li', {}, say('and_more', rest)) : null),
     make('button', { type: 'button', class: 'quiet', onclick: () => showOnly(group) }, say('show_these')));
 }
 
-function troubleMember(group, [key, id, source, message, startedAt]) {
+function problemMember(group, [key, id, source, message, startedAt]) {
   return make('li', {},
     make('button', { type: 'button', class: 'link', onclick: () => openByKey(key) }, foreign(id)),
     source ? make('code', {}, foreign(source)) : null,
@@ -81,7 +81,7 @@ function troubleMember(group, [key, id, source, message, startedAt]) {
 function showChanges() {
   $('changes').hidden = report.changes === null;
   if (report.changes === null) return;
-  const moves = report.changes.map(([was, now, count]) => make('li', {},
+  const changes = report.changes.map(([was, now, count]) => make('li', {},
     make('strong', {}, String(count)), ` ${say(`status_${was ?? 'new'}`)} → ${say(`status_${now}`)}`));
-  $('moves').replaceChildren(...(moves.length ? moves : [make('li', {}, say('unchanged'))]));
+  $('change-list').replaceChildren(...(changes.length ? changes : [make('li', {}, say('unchanged'))]));
 }

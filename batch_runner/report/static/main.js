@@ -1,17 +1,17 @@
-// The order in which the page comes to life.
+// Starts the page.
 
 const report = window.batchReport.head;
 
 function chooseLanguage() {
-  let kept = null;
-  try { kept = localStorage.getItem('batch-runner:language'); } catch { /* storage is switched off */ }
-  const wanted = kept || document.documentElement.dataset.language || navigator.language || 'en';
+  let stored = null;
+  try { stored = localStorage.getItem('batch-runner:language'); } catch { /* storage is disabled */ }
+  const wanted = stored || document.documentElement.dataset.language || navigator.language || 'en';
   language = wanted.toLowerCase().startsWith('zh') ? 'zh' : 'en';
 }
 
 function switchLanguage() {
   language = language === 'zh' ? 'en' : 'zh';
-  try { localStorage.setItem('batch-runner:language', language); } catch { /* until the reload, then */ }
+  try { localStorage.setItem('batch-runner:language', language); } catch { /* storage is disabled: lasts until the reload */ }
   showAll();
 }
 
@@ -35,7 +35,7 @@ async function loadItems() {
       items.push(item);
       byKey.set(item.key, item);
     }
-    // The first shard is something to look at; the others are shown when all are there.
+    // Show the first shard at once, the others when all are loaded.
     if (index === 0 && report.shards.length > 1) showSheet();
   }
 }

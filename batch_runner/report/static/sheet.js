@@ -1,9 +1,9 @@
-// The contact sheet: one flat grid, or a table by one or two variables with its holes visible.
+// The contact sheet: one flat grid, or a table by one or two variables that shows empty cells.
 
 const items = []; // of all shards loaded so far
 const byKey = new Map();
 const filter = { status: '', reason: undefined, text: '', only: '', values: [], rows: -1, columns: -1 };
-const CHUNK = 480; // tiles added at once; what follows the grid stays within reach
+const CHUNK = 480; // tiles added at once, so that the sections below stay within reach
 
 let shown = []; // the items that pass the filters, in the order of the sheet
 let pending = []; // tiles of the flat grid that are not in the page yet
@@ -106,7 +106,7 @@ function addTiles(grid, count = CHUNK) {
 
 function moreButton(grid) {
   const left = pending.length.toLocaleString(language);
-  // The focus goes on to what was asked for: its button is gone.
+  // Focus the first new tile: the button is removed.
   return make('button', { type: 'button', class: 'more', onclick: () => addTiles(grid).focus() }, say('more', left));
 }
 
@@ -139,31 +139,31 @@ function showTable() {
 const axisLabel = (value) => foreign(value ?? '–');
 
 function tileCell(found) {
-  if (!found) return isFiltered() ? '' : make('span', { class: 'void' }, say('hole'));
+  if (!found) return isFiltered() ? '' : make('span', { class: 'empty-cell' }, say('no_item'));
   return make('div', { class: 'cell' }, found.map(tile));
 }
 
-// A tile is a button with the picture, or a hole that says why there is none.
+// A tile is a button with the thumbnail, or with the reason why there is none.
 function tile(item) {
   const state = say(`status_${item.status}`);
   const button = make('button', {
     type: 'button', class: `tile ${item.status}`, title: item.id, 'data-key': item.key, 'aria-description': state,
     onclick: () => openItem(item),
-  }, picture(item), make('span', { class: 'name' }, foreign(item.id)));
+  }, preview(item), make('span', { class: 'name' }, foreign(item.id)));
   markTile(button, item.key);
   return button;
 }
 
-function picture(item) {
+function preview(item) {
   const [name, thumbnail, state] = item.files[0] ?? [];
-  // Until there is a thumbnail the picture itself must do.
+  // Without a thumbnail yet, show the image itself.
   if (thumbnail || state === 'later') {
     const source = thumbnail ? address(report.folder, 'thumbnails', thumbnail) : address(name);
     return make('img', { src: source, alt: item.prompt.slice(0, 120), loading: 'lazy', decoding: 'async' });
   }
-  const why = name ? say(`picture_${state ?? 'none'}`) : say(`status_${item.status}`);
+  const why = name ? say(`image_${state ?? 'none'}`) : say(`status_${item.status}`);
   const more = item.listed ? item.reason : say('unlisted');
-  return make('span', { class: 'hole' }, make('strong', {}, why), more ? foreign(more) : null);
+  return make('span', { class: 'no-image' }, make('strong', {}, why), more ? foreign(more) : null);
 }
 
 function markTile(button, key) {

@@ -1,7 +1,7 @@
 // One item in full, and two to four side by side.
 
 let current = null; // the item in the viewer
-let opener = null; // where the focus goes back to
+let opener = null; // gets the focus back when the viewer closes
 
 function openByKey(key) {
   const item = byKey.get(key);
@@ -18,7 +18,7 @@ function openItem(item) {
   showItem();
 }
 
-// The address names the open item, so that it can be sent to somebody or found again.
+// The URL names the open item, so that it can be shared and survives a reload.
 function keepAddress(hash) {
   try { history.replaceState(null, '', hash || location.pathname); } catch { /* no history here */ }
 }
@@ -50,17 +50,17 @@ function showItem() {
         act('next_item', () => step(1), { disabled: index < 0 || index >= shown.length - 1 }),
         act('favourite', () => toggleFavourite(item.key), { class: 'star' }),
         act('compare', () => toggleCompared(item.key)),
-        // The page's own button for this is out of reach while the viewer is open.
+        // The page's own button cannot be reached while the viewer is open.
         act('compare_now', openComparison),
         act('close', () => $('viewer').close()))),
-    make('div', { class: 'viewer-body' }, make('div', { class: 'stage' }, bigPictures(item)), facts(item)));
+    make('div', { class: 'viewer-body' }, make('div', { class: 'stage' }, fullImages(item)), properties(item)));
   markViewer();
   const again = focused && $('viewer').querySelector(`[data-act="${focused}"]:not([disabled])`);
   (again || $('viewer').querySelector('[data-act=close]')).focus();
   showDetails(item);
 }
 
-// Only the marks: to build the viewer anew would take the note from under the writer's cursor.
+// Updates the marks only: rebuilding the viewer would take the focus from the note being written.
 function markViewer() {
   if (!$('viewer').open) return;
   const button = (word) => $('viewer').querySelector(`[data-act=${word}]`);
@@ -70,45 +70,45 @@ function markViewer() {
   button('compare_now').textContent = say('compare_now', compared.length);
 }
 
-function bigPictures(item) {
-  const pictures = item.files.filter(([, , state]) => ['shown', 'large', 'later'].includes(state));
-  if (pictures.length === 0) return picture(item);
-  return pictures.map(([name]) => make('a', { href: address(name), target: '_blank', rel: 'noopener' },
+function fullImages(item) {
+  const images = item.files.filter(([, , state]) => ['shown', 'large', 'later'].includes(state));
+  if (images.length === 0) return preview(item);
+  return images.map(([name]) => make('a', { href: address(name), target: '_blank', rel: 'noopener' },
     make('img', { src: address(name), alt: item.prompt.slice(0, 300) })));
 }
 
-function fact(word, ...children) {
+function property(word, ...children) {
   return [make('dt', {}, say(word)), make('dd', {}, ...children)];
 }
 
-function facts(item) {
+function properties(item) {
   const [, submitted, completed, done] = item.times;
   const known = report.variables.map((variable, index) => [variable.name, item.values[index] ?? null]).filter(([, value]) => value !== null);
   const note = make('textarea', { id: 'note', rows: 2 });
   note.value = choiceOf(item.key).note;
   note.addEventListener('input', () => choose(item.key, { note: note.value }));
-  return make('div', { class: 'facts' },
+  return make('div', { class: 'properties' },
     make('h3', {}, say('prompt')), make('p', { class: 'prompt', dir: 'auto' }, item.prompt),
     make('dl', {},
-      item.reason || item.message ? fact('reason', foreign(item.reason), ' ', foreign(item.message)) : [],
-      known.length ? fact('variables', known.map(([name, value]) => make('div', {}, foreign(name), ' = ', foreign(value)))) : [],
-      item.files.length ? fact('file', item.files.map(([name]) => make('div', {}, make('a', { href: address(name) }, foreign(name))))) : [],
-      item.task ? fact('task', make('code', {}, item.task)) : [],
-      submitted && completed ? fact('waited', span(completed - submitted)) : [],
-      submitted && done ? fact('fetched', span(done - submitted)) : [],
-      fact('attempt', String(item.attempt)),
-      item.source ? fact('source', make('code', {}, foreign(item.source))) : [],
-      fact('workflow', foreign(item.workflow))),
+      item.reason || item.message ? property('reason', foreign(item.reason), ' ', foreign(item.message)) : [],
+      known.length ? property('variables', known.map(([name, value]) => make('div', {}, foreign(name), ' = ', foreign(value)))) : [],
+      item.files.length ? property('file', item.files.map(([name]) => make('div', {}, make('a', { href: address(name) }, foreign(name))))) : [],
+      item.task ? property('task', make('code', {}, item.task)) : [],
+      submitted && completed ? property('service_time', span(completed - submitted)) : [],
+      submitted && done ? property('total_time', span(done - submitted)) : [],
+      property('attempt', String(item.attempt)),
+      item.source ? property('source', make('code', {}, foreign(item.source))) : [],
+      property('workflow', foreign(item.workflow))),
     make('label', { class: 'note' }, make('span', {}, say('note')), note),
     make('div', { id: 'details' }));
 }
 
 async function detailsOf(item) {
   const index = items.indexOf(item);
-  const shard = Math.floor(index / report.detailsAShard);
+  const shard = Math.floor(index / report.detailsPerShard);
   const name = `details-${shard}`;
   if (!window.batchReport[name]) await loadScript(report.details[shard]);
-  return window.batchReport[name][index % report.detailsAShard];
+  return window.batchReport[name][index % report.detailsPerShard];
 }
 
 async function showDetails(item) {
@@ -117,8 +117,8 @@ async function showDetails(item) {
     if (current !== item || !$('details')) return;
     const { params, events } = details;
     $('details').replaceChildren(
-      make('h3', {}, say('course')),
-      make('ol', { class: 'course' }, events.map(([at, event, , task, reason, message]) => make('li', {},
+      make('h3', {}, say('history')),
+      make('ol', { class: 'history' }, events.map(([at, event, , task, reason, message]) => make('li', {},
         make('time', {}, clock(at, 'medium')), ' ', say(`event_${event}`), task && event === 'submit_confirmed' ? ` · ${task}` : null,
         reason ? make('span', { class: 'soft' }, ' · ', foreign(reason)) : null,
         message ? make('div', { class: 'soft' }, foreign(message)) : null))),
@@ -132,7 +132,7 @@ function showTray() {
   $('tray').hidden = compared.length === 0;
   $('tray').setAttribute('aria-label', say('compare'));
   $('tray').replaceChildren(
-    ...compared.map((key) => make('span', { class: 'chip' }, picture(byKey.get(key)))),
+    ...compared.map((key) => make('span', { class: 'chip' }, preview(byKey.get(key)))),
     compared.length > 1
       ? make('button', { type: 'button', class: 'primary', onclick: openComparison }, say('compare_now', compared.length))
       : make('span', {}, say('compare_more')),
@@ -155,7 +155,7 @@ function showComparison() {
       make('button', { type: 'button', class: 'end', onclick: () => $('comparison').close() }, say('close'))),
     make('div', { class: `side-by-side of-${compared.length}` }, compared.map((key) => {
       const item = byKey.get(key);
-      return make('figure', {}, make('div', { class: 'stage' }, bigPictures(item)),
+      return make('figure', {}, make('div', { class: 'stage' }, fullImages(item)),
         make('figcaption', {}, make('strong', {}, foreign(item.id)), make('p', { class: 'prompt', dir: 'auto' }, item.prompt),
           make('span', { class: 'row' },
             make('button', { type: 'button', class: 'star', 'aria-pressed': String(isFavourite(key)), onclick: () => toggleFavourite(key) }, say('favourite')),

@@ -1,4 +1,4 @@
-"""The end of a run, told: real commands, and notifications to a server of this machine."""
+"""End of a run: real commands, and notifications to a local server."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from batch_runner.engine.summary import ExitCode, RunSummary
-from batch_runner.integrations.notify import tell
+from batch_runner.integrations.notify import send_notifications
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest import OnFinish
 
-#: What apprise's own code is warned of is not ours.
-SOMEBODY_ELSES = pytest.mark.filterwarnings("default")
-SENTENCE = '1 of 3 items is held; it\'s "2" done; 3 creates, 马年.'
+#: Warnings about apprise's own code are not ours.
+FOREIGN_WARNINGS = pytest.mark.filterwarnings("default")
+SENTENCE = '1 of 3 items held; it\'s "2" done; 3 submissions, 马年.'
 
 
 def finished(tmp_path: Path, code: ExitCode = ExitCode.INCOMPLETE, **on_finish: Any) -> None:
@@ -32,47 +32,49 @@ def finished(tmp_path: Path, code: ExitCode = ExitCode.INCOMPLETE, **on_finish: 
     report = tmp_path / "out/index.html"
     seconds = {"command_seconds": on_finish.pop("seconds", 50), "notify_seconds": 20}
     seconds["rehearsal"] = on_finish.pop("rehearsal", False)
-    tell(OnFinish(**on_finish), summary, SENTENCE, report=report, beside=tmp_path, **seconds)
+    send_notifications(
+        OnFinish(**on_finish), summary, SENTENCE, report=report, folder=tmp_path, **seconds
+    )
 
 
-def test_a_command_is_told_everything_but_the_key(
+def test_command_gets_everything_but_the_key(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("BAICAI_API_KEY", "sk-secret")
     script = tmp_path / "publish.sh"
-    script.write_text("#!/bin/sh\nenv > told\n")
+    script.write_text("#!/bin/sh\nenv > out.env\n")
     script.chmod(0o755)
 
     finished(tmp_path, command="./publish.sh")
 
-    told = dict(line.split("=", 1) for line in (tmp_path / "told").read_text().splitlines())
-    assert told["BATCH_RUNNER_VERDICT"] == SENTENCE
-    assert told["BATCH_RUNNER_EXIT_CODE"] == "1"
-    assert (told["BATCH_RUNNER_DONE"], told["BATCH_RUNNER_HELD"]) == ("2", "1")
-    assert told["BATCH_RUNNER_REPORT"] == str(tmp_path / "out/index.html")
-    assert told["BATCH_RUNNER_FOLDER"] == str(tmp_path / "out")
-    assert told["BATCH_RUNNER_REHEARSAL"] == ""
-    assert "sk-secret" not in str(told)
+    variables = dict(line.split("=", 1) for line in (tmp_path / "out.env").read_text().splitlines())
+    assert variables["BATCH_RUNNER_SUMMARY"] == SENTENCE
+    assert variables["BATCH_RUNNER_EXIT_CODE"] == "1"
+    assert (variables["BATCH_RUNNER_DONE"], variables["BATCH_RUNNER_HELD"]) == ("2", "1")
+    assert variables["BATCH_RUNNER_REPORT"] == str(tmp_path / "out/index.html")
+    assert variables["BATCH_RUNNER_FOLDER"] == str(tmp_path / "out")
+    assert variables["BATCH_RUNNER_REHEARSAL"] == ""
+    assert "sk-secret" not in str(variables)
     assert caplog.messages == []
 
 
-def test_a_rehearsal_is_told_as_one(tmp_path: Path) -> None:
-    """A command that publishes pictures must be able to leave those of the simulator alone."""
-    finished(tmp_path, command='test -n "$BATCH_RUNNER_REHEARSAL" && touch told', rehearsal=True)
-    assert (tmp_path / "told").exists()
+def test_command_knows_a_rehearsal(tmp_path: Path) -> None:
+    """A command that publishes images must be able to skip simulated ones."""
+    finished(tmp_path, command='test -n "$BATCH_RUNNER_REHEARSAL" && touch out.env', rehearsal=True)
+    assert (tmp_path / "out.env").exists()
 
 
-@pytest.mark.parametrize(("when", "told"), [("always", True), ("trouble", False)])
-def test_it_is_told_only_on_trouble_if_so_wished(tmp_path: Path, when: str, told: bool) -> None:
+@pytest.mark.parametrize(("when", "expected"), [("always", True), ("trouble", False)])
+def test_when_trouble_skips_successful_runs(tmp_path: Path, when: str, expected: bool) -> None:
     finished(tmp_path, ExitCode.DONE, command="touch good", when=when)
     finished(tmp_path, ExitCode.INCOMPLETE, command="touch bad", when=when)
 
-    assert (tmp_path / "good").exists() is told
+    assert (tmp_path / "good").exists() is expected
     assert (tmp_path / "bad").exists()
 
 
 @pytest.mark.parametrize("command", ["exit 7", "./is-not-there", "kill -9 $$"])
-def test_a_command_that_fails_is_a_warning(
+def test_failed_command_is_logged(
     tmp_path: Path, command: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     finished(tmp_path, command=command)
@@ -81,7 +83,7 @@ def test_a_command_that_fails_is_a_warning(
     assert message.startswith("on_finish.command failed")
 
 
-def test_a_command_that_hangs_is_ended_with_all_that_it_started(
+def test_hanging_command_is_killed_with_its_children(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     gone = tmp_path / "gone"
@@ -91,14 +93,14 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started(
     finished(tmp_path, command="(sleep 1000; true) > gone & sleep 1000; true", seconds=1)
 
     os.set_blocking(held_open, True)
-    assert os.read(held_open, 1) == b""  # nobody is left who could write into it
+    assert os.read(held_open, 1) == b""  # no process is left that has it open
     os.close(held_open)
     assert "timed out" in caplog.messages[0]
 
 
 @contextmanager
-def a_mailbox() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Run a server that takes notifications, for the length of a block."""
+def notification_server() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Run a server; yield its address and the notifications it got."""
     got: list[dict[str, Any]] = []
 
     class Mailbox(BaseHTTPRequestHandler):
@@ -118,12 +120,12 @@ def a_mailbox() -> Iterator[tuple[str, list[dict[str, Any]]]]:
         thread.join()
 
 
-@SOMEBODY_ELSES
-def test_a_notification_says_the_verdict_and_where_the_report_is(
+@FOREIGN_WARNINGS
+def test_notification_has_summary_and_report_path(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("apprise")
-    with a_mailbox() as (address, got):
+    with notification_server() as (address, got):
         finished(tmp_path, notify=[address])
 
     (message,) = got
@@ -132,30 +134,30 @@ def test_a_notification_says_the_verdict_and_where_the_report_is(
     assert [one.name for one in caplog.records if one.name.startswith("batch_runner")] == []
 
 
-@SOMEBODY_ELSES
-def test_notifications_that_fail_are_warnings_that_hold_no_address(
+@FOREIGN_WARNINGS
+def test_failed_notifications_are_logged_without_address(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     pytest.importorskip("apprise")
-    with a_mailbox() as (address, _):
+    with notification_server() as (address, _):
         finished(tmp_path, notify=["no-such-thing://me:secret@x", f"{address}/broken"])
 
     ours = [one.getMessage() for one in caplog.records if one.name.startswith("batch_runner")]
     assert ours == [
-        "on_finish.notify: entries [1] are no addresses",
+        "on_finish.notify: entries [1] are not valid addresses",
         "on_finish.notify: not every notification was delivered",
     ]
     assert "secret" not in str(ours)
 
 
-def test_without_apprise_one_sentence_says_what_is_missing(tmp_path: Path) -> None:
-    """In a process of its own, and in one run: neither it nor a failing command fails the run."""
+def test_missing_apprise_is_logged(tmp_path: Path) -> None:
+    """Neither it nor a failing command fails the run."""
     manifest = tmp_path / "cards.yaml"
     manifest.write_text(
         'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a horse]\n'
         "on_finish: {notify: ['json://127.0.0.1:9'], command: 'echo loud; exit 3'}\n"
     )
-    # What Python does for a module that is not installed.
+    # As if the module were not installed.
     program = "import sys; sys.modules['apprise'] = None; from batch_runner.__main__ import main; "
     arguments = ["run", str(manifest), "--rehearse", "--json"]
 
@@ -167,9 +169,9 @@ def test_without_apprise_one_sentence_says_what_is_missing(tmp_path: Path) -> No
     )
 
     assert done.returncode == 0, done.stderr
-    told = [line for line in done.stderr.splitlines() if "on_finish" in line]
-    assert len(told) == 2
-    assert "exit status 3" in told[0]
-    assert "pip install 'batch-runner[notify]'" in told[1]
+    warnings = [line for line in done.stderr.splitlines() if "on_finish" in line]
+    assert len(warnings) == 2
+    assert "exit status 3" in warnings[0]
+    assert "pip install 'batch-runner[notify]'" in warnings[1]
     assert "loud" in done.stderr
     assert all(json.loads(line) for line in done.stdout.splitlines())

@@ -1,4 +1,4 @@
-"""The Prometheus file of a real run in virtual time."""
+"""The Prometheus file of a run in virtual time."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ pytestmark = pytest.mark.anyio
 
 
 def samples(path: Path) -> dict[tuple[str, str], float]:
-    """Return the samples of a file by name and the one label that is of interest."""
-    assert not list(path.parent.glob(f".{path.name}*"))  # nothing half written is left beside it
+    """Return the samples of a file by name and status or share."""
+    assert not list(path.parent.glob(f".{path.name}*"))  # no temporary file is left
     found = {}
     for family in text_string_to_metric_families(path.read_text("utf-8")):
         assert family.documentation
@@ -32,7 +32,7 @@ def samples(path: Path) -> dict[tuple[str, str], float]:
     return found
 
 
-async def test_the_figures_at_the_end_are_those_of_the_run(tmp_path: Path) -> None:
+async def test_final_metrics_agree_with_the_summary(tmp_path: Path) -> None:
     path = tmp_path / "batch.prom"
     faults = ("fail:submit:times=2", "lose_answer:submit:times=1:after=4", "limited:status:times=1")
     root = tmp_path / 'a "folder" \\ of ours'
@@ -48,10 +48,10 @@ async def test_the_figures_at_the_end_are_those_of_the_run(tmp_path: Path) -> No
         assert found["batch_runner_items", status.value] == count
     assert found["batch_runner_items", "held"] == 1
     assert found["batch_runner_items", "failed"] == 2
-    assert found["batch_runner_creates_total", ""] == summary.submissions == 8
+    assert found["batch_runner_submissions_total", ""] == summary.submissions == 8
     assert found["batch_runner_polls_total", ""] == summary.polls
     assert found["batch_runner_limited_total", ""] == summary.limited == 1
-    assert found["batch_runner_paid_creates", ""] == summary.spent
+    assert found["batch_runner_paid_submissions", ""] == summary.spent
     assert found["batch_runner_rate", ""] > 0
     seconds = [found["batch_runner_task_seconds", share] for share in ("0.5", "0.9")]
     assert 1 <= seconds[0] <= seconds[1]
@@ -61,7 +61,7 @@ async def test_the_figures_at_the_end_are_those_of_the_run(tmp_path: Path) -> No
     assert [labels["workflow"] for labels in every if "workflow" in labels] == ['w"\\\n'] * 2
 
 
-async def test_the_file_is_whole_at_every_moment_and_new_every_minute(tmp_path: Path) -> None:
+async def test_file_is_always_complete_and_new_every_minute(tmp_path: Path) -> None:
     path = tmp_path / "batch.prom"
     seen: list[tuple[float, int]] = []
 
@@ -85,7 +85,7 @@ async def test_the_file_is_whole_at_every_moment_and_new_every_minute(tmp_path: 
     assert all(55 <= gap <= 70 for gap in gaps)
 
 
-async def test_a_file_that_cannot_be_written_does_not_fail_the_run(
+async def test_unwritable_file_does_not_fail_the_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "not-there/batch.prom"

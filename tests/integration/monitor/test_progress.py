@@ -1,4 +1,4 @@
-"""What the operator sees of a run, and that it fits the terminal and the language."""
+"""Progress of a run: lines, dashboard and JSON, in both languages."""
 
 from __future__ import annotations
 
@@ -16,18 +16,16 @@ import pytest
 
 from batch_runner.engine.context import Run
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.monitor.dashboard import picture
+from batch_runner.monitor.dashboard import render_dashboard
 from batch_runner.monitor.progress import (
     RunProgress,
-    facts_of,
-    facts_seen,
-    line_of,
+    progress_line,
     summary_lines,
     watch_progress,
 )
-from batch_runner.monitor.snapshot import JobSnapshot, eta_of, take_snapshot
+from batch_runner.monitor.snapshot import JobSnapshot, estimate_eta, take_snapshot
 from batch_runner.units import Rate
-from batch_runner.util.locale import Language
+from batch_runner.util.locale import Language, use_language
 from batch_runner.util.text import width
 from tests.harness import run_job, simulated_service, some_items
 
@@ -35,39 +33,41 @@ LANGUAGES: tuple[Language, ...] = ("en", "zh")
 anyio_mark = pytest.mark.anyio
 
 
-async def looks_during(
+async def snapshots_during(
     root: Path, *faults: str, count: int = 12
 ) -> list[tuple[RunProgress, JobSnapshot]]:
-    """Return what a run of `count` items says of itself, and its journal of it, all along."""
+    """Return the progress of a run of `count` items once a second, with its journal's snapshot."""
     found: list[tuple[RunProgress, JobSnapshot]] = []
 
-    async def look(run: Run) -> None:
+    async def observe(run: Run) -> None:
         while True:
             now = await anyio.to_thread.run_sync(take_snapshot, run.context.folder.journal)
-            found.append((facts_of(run), now))
+            found.append((RunProgress.from_run(run), now))
             await anyio.sleep(1)
 
     async with simulated_service(*faults) as simulator:
-        await run_job(root, simulator, some_items(count), background_tasks=[look])
+        await run_job(root, simulator, some_items(count), background_tasks=[observe])
     found.append((found[-1][0], take_snapshot(root / ".batch" / "journal.sqlite")))
     return found
 
 
 @anyio_mark
-async def test_the_journal_shows_what_the_run_knows(tmp_path: Path) -> None:
-    looks = await looks_during(
+async def test_snapshots_agree_with_the_run(tmp_path: Path) -> None:
+    snapshots = await snapshots_during(
         tmp_path, "lose_answer:submit:times=1", "fail:submit:after=5:times=1"
     )
 
-    assert all(look.at_work for _, look in looks[:-1])
-    in_flight = max((look for _, look in looks), key=lambda look: len(look.oldest))
+    assert all(snapshot.running for _, snapshot in snapshots[:-1])
+    in_flight = max(
+        (snapshot for _, snapshot in snapshots), key=lambda snapshot: len(snapshot.oldest)
+    )
     assert {item.status for item in in_flight.oldest} <= {
         ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING
     }  # fmt: skip
     starts = [item.submitted_at for item in in_flight.oldest if item.submitted_at is not None]
     assert starts == sorted(starts)
-    last = looks[-1][1]
-    assert not last.at_work
+    last = snapshots[-1][1]
+    assert not last.running
     assert not last.oldest
     assert last.submissions == 12
     assert [item.status for item in last.held] == [ItemStatus.HELD]
@@ -77,47 +77,52 @@ async def test_the_journal_shows_what_the_run_knows(tmp_path: Path) -> None:
 
 
 @anyio_mark
-async def test_the_same_creates_are_counted_while_a_run_goes_and_when_it_has_ended(
+async def test_submissions_count_the_same_during_and_after_a_run(
     tmp_path: Path,
 ) -> None:
-    """Those that must be assumed paid; not what was refused or answered 429."""
-    looks = await looks_during(tmp_path, "moderation:submit:times=3", "limited:submit:times=2")
+    """They are those that must be assumed paid: not the rejected or rate-limited ones."""
+    snapshots = await snapshots_during(
+        tmp_path, "moderation:submit:times=3", "limited:submit:times=2"
+    )
 
-    last = looks[-1][1]
+    last = snapshots[-1][1]
     assert last.run is not None
     assert (last.submissions, last.run.submissions, last.spent) == (9, 9, 9)
-    assert max(look.submissions for _, look in looks) <= 12
+    assert max(snapshot.submissions for _, snapshot in snapshots) <= 12
 
 
 @anyio_mark
-async def test_a_create_that_was_sent_away_is_not_told_as_one(tmp_path: Path) -> None:
+async def test_summary_does_not_count_rate_limited_submissions(tmp_path: Path) -> None:
     async with simulated_service("limited:submit:times=2") as simulator:
         summary = await run_job(tmp_path / "out", simulator, some_items(4))
 
     assert summary.submissions == 6
     first = summary_lines(summary, tmp_path, ["cards.yaml"])[0]
-    assert "4 of 4 items done, 4 creates in this run (4 in all)" in first
+    assert "4 of 4 items done, 4 submissions in this run (job total: 4)" in first
 
 
 @anyio_mark
-async def test_a_picture_fits_any_terminal(tmp_path: Path) -> None:
-    looks = await looks_during(tmp_path, "lose_answer:submit:times=1", "limited:submit:times=1")
-    sizes = itertools.product(LANGUAGES, ((20, 6), (44, 14), (100, 30), (300, 80)), looks)
+async def test_dashboard_fits_terminals_of_any_size(tmp_path: Path) -> None:
+    snapshots = await snapshots_during(
+        tmp_path, "lose_answer:submit:times=1", "limited:submit:times=1"
+    )
+    sizes = itertools.product(LANGUAGES, ((20, 6), (44, 14), (100, 30), (300, 80)), snapshots)
 
-    for language, (columns, rows), (_, look) in sizes:
-        drawn = picture(
-            look, Rate(20, 1), language=language, columns=columns, rows=rows, problem="no " * 99
-        ).plain
+    for language, (columns, rows), (_, snapshot) in sizes:
+        with use_language(language):
+            drawn = render_dashboard(
+                snapshot, Rate(20, 1), columns=columns, rows=rows, problem="no " * 99
+            ).plain
         lines = drawn.split("\n")
         assert len(lines) < rows
         assert max(width(line) for line in lines) < columns
-        if look.held and columns >= 44:
+        if snapshot.held and columns >= 44:
             assert "待定" in drawn if language == "zh" else "held" in drawn
-            assert look.held[0].id in drawn
+            assert snapshot.held[0].id in drawn
 
 
 @anyio_mark
-async def test_without_a_terminal_there_is_a_line_a_minute_and_one_for_a_change(
+async def test_no_terminal_prints_a_line_a_minute_and_per_change(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stream = io.StringIO()
@@ -131,11 +136,13 @@ async def test_without_a_terminal_there_is_a_line_a_minute_and_one_for_a_change(
 
     lines = stream.getvalue().splitlines()
     minutes = int(summary.seconds // 60)
-    changes = 4  # paused by the service, slowed, fair again
+    changes = 4  # paused by the service, slowed, normal again
     assert minutes >= 5
     assert minutes <= len(lines) <= minutes + 1 + changes
     assert "paused by the service" in stream.getvalue()
-    assert re.search(r"^0/12 done · 12 in flight · 12 creates at .* · 1 x 429", lines[-2])
+    assert re.search(
+        r"^0/12 done · 12 in flight · 12 submissions at .* · 1 rate-limited \(429\)", lines[-2]
+    )
 
 
 class Terminal(io.StringIO):
@@ -144,7 +151,7 @@ class Terminal(io.StringIO):
 
 
 @anyio_mark
-async def test_on_a_terminal_the_picture_tells_what_is_being_tried_again(
+async def test_dashboard_shows_what_is_retried_while_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     terminal = Terminal()
@@ -166,30 +173,32 @@ async def test_on_a_terminal_the_picture_tells_what_is_being_tried_again(
 
     shown = terminal.getvalue()
     assert "5 in flight" in shown
-    assert re.search(r"trying again: status: .*503", shown)
-    assert "trying again" not in shown[shown.rindex("of 5 done") :]
+    assert re.search(r"retrying: status: .*503", shown)
+    assert "retrying" not in shown[shown.rindex("of 5 done") :]
     before, _, after = shown.partition("a warning")
-    assert re.search(r"\x1b\[2K[^\n]*$", before)  # on an emptied line, above the picture
+    assert re.search(r"\x1b\[2K[^\n]*$", before)  # on an emptied line, above the dashboard
     assert "of 5 done" in after
     assert shown.count("\x1b[?25l") == shown.count("\x1b[?25h") == 1  # the cursor is given back
 
 
 @anyio_mark
-async def test_json_is_not_translated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_json_progress_is_not_translated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stream = io.StringIO()
     monkeypatch.setattr("sys.stdout", stream)
-    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
 
     async with simulated_service() as simulator:
         watching = functools.partial(watch_progress, quiet=True, as_json=True)
-        await run_job(tmp_path, simulator, some_items(3), background_tasks=[watching])
+        with use_language("zh"):
+            await run_job(tmp_path, simulator, some_items(3), background_tasks=[watching])
 
     first = json.loads(stream.getvalue().splitlines()[0])
     assert first["event"] == "progress"
-    assert first["state"] == "fair"
+    assert first["state"] == "normal"
 
 
-def some_facts(**values: object) -> RunProgress:
+def some_progress(**values: object) -> RunProgress:
     numbers = dict.fromkeys(
         (
             "pending",
@@ -206,36 +215,37 @@ def some_facts(**values: object) -> RunProgress:
     )
     given = {
         "total": 40, "done": 12, "submissions": 30, "limited": 0, "rate": 5.0, "eta": None,
-        "state": "fair", "problem": "",
+        "state": "normal", "problem": "",
     }  # fmt: skip
     return RunProgress(**{**numbers, **given, **values})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("facts", "en", "zh"),
+    ("progress", "en", "zh"),
     [
         (
-            some_facts(in_flight=24),
-            "12/40 done · 24 in flight · 30 creates at 5/s",
-            "完成 12/40 · 生成中 24 · 创建 30 次，5/s",
+            some_progress(in_flight=24),
+            "12/40 done · 24 in flight · 30 submissions at 5/s",
+            "完成 12/40 · 进行中 24 · 提交 30 次，每秒 5 次",
         ),
         (
-            some_facts(held=2, failed=1, limited=3, eta=372, state="slowed"),
-            "12/40 done · 0 in flight · 1 failed · 2 held · 30 creates at 5/s · 3 x 429 · "
-            "about 6 min 12 s left · slowed",
-            "完成 12/40 · 生成中 0 · 失败 1 · 待定 2 · 创建 30 次，5/s · 429 × 3 · "
+            some_progress(held=2, failed=1, limited=3, eta=372, state="slowed"),
+            "12/40 done · 0 in flight · 1 failed · 2 held · 30 submissions at 5/s · "
+            "3 rate-limited (429) · about 6 min 12 s left · slowed down",
+            "完成 12/40 · 进行中 0 · 失败 1 · 待定 2 · 提交 30 次，每秒 5 次 · 限流（429）3 次 · "
             "约剩 6 分 12 秒 · 已减速",
         ),
         (
-            some_facts(state="stopping: deadline"),
-            "12/40 done · 0 in flight · 30 creates at 5/s · stopping: deadline",
-            "完成 12/40 · 生成中 0 · 创建 30 次，5/s · 正在停止：截止时间已到",
+            some_progress(state="stopping: deadline"),
+            "12/40 done · 0 in flight · 30 submissions at 5/s · stopping: deadline reached",
+            "完成 12/40 · 进行中 0 · 提交 30 次，每秒 5 次 · 正在停止：截止时间已到",
         ),
     ],
 )
-def test_a_moment_as_a_line(facts: RunProgress, en: str, zh: str) -> None:
-    assert line_of(facts) == en
-    assert line_of(facts, "zh") == zh
+def test_progress_line_in_both_languages(progress: RunProgress, en: str, zh: str) -> None:
+    assert progress_line(progress) == en
+    with use_language("zh"):
+        assert progress_line(progress) == zh
 
 
 def counts(**numbers: int) -> dict[ItemStatus, int]:
@@ -243,9 +253,15 @@ def counts(**numbers: int) -> dict[ItemStatus, int]:
 
 
 @pytest.mark.parametrize(
-    ("now", "rate", "finishes", "typical", "seconds"),
+    ("now", "rate", "completions", "typical", "seconds"),
     [
-        (counts(pending=100, submitted=5), 5.0, None, 30.0, 50.0),  # creates, then the last task
+        (
+            counts(pending=100, submitted=5),
+            5.0,
+            None,
+            30.0,
+            50.0,
+        ),  # submissions, then the last task
         (counts(pending=100, submitted=20), 5.0, 0.5, 30.0, 240.0),  # the service is slower
         (counts(pending=100), 5.0, 20.0, 30.0, 50.0),
         (counts(submitted=3), 0.0, None, 30.0, 30.0),
@@ -254,26 +270,26 @@ def counts(**numbers: int) -> dict[ItemStatus, int]:
         (counts(done=9, held=2), 0.0, None, None, 0.0),
     ],
 )
-def test_the_time_left_is_that_of_the_creates_or_of_the_finishes(
+def test_eta_is_the_longer_of_submissions_and_completions(
     now: dict[ItemStatus, int],
     rate: float,
-    finishes: float | None,
+    completions: float | None,
     typical: float | None,
     seconds: float | None,
 ) -> None:
-    eta = eta_of(now, rate, finishes, typical)
+    eta = estimate_eta(now, rate, completions, typical)
 
     assert (eta and eta.seconds) == seconds
 
 
-def test_facts_seen_are_those_of_the_journal(tmp_path: Path) -> None:
-    look = JobSnapshot(
+def test_progress_from_snapshot_has_its_counts() -> None:
+    snapshot = JobSnapshot(
         at=100.0, job="cards", counts=counts(done=3, submitted=2, submitting=1, held=1), spent=7,
-        run=None, at_work=True, submissions=7, limited=2, limited_lately=1, rate=0.123, eta=None,
+        run=None, running=True, submissions=7, limited=2, limited_recently=1, rate=0.123, eta=None,
         oldest=(), held=(), errors=(),
     )  # fmt: skip
 
-    facts = facts_seen(look)
+    progress = RunProgress.from_snapshot(snapshot)
 
-    assert (facts.total, facts.done, facts.in_flight, facts.held) == (7, 3, 3, 1)
-    assert (facts.state, facts.limited, facts.rate) == ("slowed", 2, 0.12)
+    assert (progress.total, progress.done, progress.in_flight, progress.held) == (7, 3, 3, 1)
+    assert (progress.state, progress.limited, progress.rate) == ("slowed", 2, 0.12)

@@ -1,4 +1,4 @@
-"""The report of a real journal with real pictures."""
+"""The report of a real journal with real images."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def night(tmp_path: Path) -> Any:
 
 
 def data_of(folder: Path, name: str) -> Any:
-    """Read a data script back: what stands between the assignment and the semicolon."""
+    """Read a data script: the value between the assignment and the semicolon."""
     (path,) = (folder / ".batch/report").glob(f"{name}-*.js")
     return json.loads(path.read_text("utf-8").partition("]=")[2].removesuffix(";\n"))
 
 
-def test_the_page_says_how_the_night_went(night: Night) -> None:
+def test_head_has_counts_problems_and_commands(night: Night) -> None:
     items = [an_item(n) for n in range(4)]
     night.list(*items)
     night.done(items[0])
@@ -45,22 +45,22 @@ def test_the_page_says_how_the_night_went(night: Night) -> None:
     page = night.report()
 
     assert page == night.folder / "index.html"
-    assert "1 of 4 items is held" in page.read_text("utf-8")
+    assert "1 of 4 items held" in page.read_text("utf-8")
     head = data_of(night.folder, "head")
     assert head["counts"] == {"done": 1, "failed": 1, "held": 1, "download_pending": 1}
-    assert [(group["status"], group["fixer"]) for group in head["troubles"]] == [
+    assert [(group["status"], group["owner"]) for group in head["problems"]] == [
         ("held", "you"),
         ("failed", "you"),
         ("download_pending", "network"),
     ]
-    assert head["troubles"][1]["command"].endswith(
+    assert head["problems"][1]["command"].endswith(
         f"batch-runner retry 'jobs/horse cards.yaml' --output {night.folder} --reason moderation"
     )
-    assert [verb for verb, _ in head["commands"]] == ["resolve", "retry", "run"]
+    assert [name for name, _ in head["commands"]] == ["resolve", "retry", "run"]
 
 
 @pytest.mark.parametrize("output", ["elsewhere", "it's $HOME"], ids=["own", "overridden"])
-def test_the_commands_work_in_any_shell_as_they_stand(tmp_path: Path, output: str) -> None:
+def test_commands_run_in_any_shell_and_folder(tmp_path: Path, output: str) -> None:
     manifest = tmp_path / "horse cards.yaml"
     manifest.write_text(
         'job: horse-cards\nworkflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a horse]\n'
@@ -73,9 +73,9 @@ def test_the_commands_work_in_any_shell_as_they_stand(tmp_path: Path, output: st
     night.failed(items[1], "odd 'reason'")
     night.report()
     night.journal.close()
-    groups = data_of(night.folder, "head")["troubles"]
+    groups = data_of(night.folder, "head")["problems"]
 
-    told = [
+    results = [
         subprocess.run(
             ["sh", "-c", group["command"]],
             cwd="/",
@@ -89,12 +89,12 @@ def test_the_commands_work_in_any_shell_as_they_stand(tmp_path: Path, output: st
 
     assert [group["status"] for group in groups] == ["held", "failed"]
     assert [("--output" in group["command"]) for group in groups] == [output != "elsewhere"] * 2
-    assert "item-0" in told[0].stdout, told[0].stderr
-    assert (told[1].returncode, told[1].stderr) == (0, "")
-    assert told[1].stdout.startswith("1 item")
+    assert "item-0" in results[0].stdout, results[0].stderr
+    assert (results[1].returncode, results[1].stderr) == (0, "")
+    assert results[1].stdout.startswith("1 item")
 
 
-def test_an_item_is_shown_with_its_picture_source_and_course(night: Night) -> None:
+def test_item_has_thumbnail_variables_and_events(night: Night) -> None:
     item = an_item(0, "a horse in snow", scene="snow", style="ink")
     night.list(item)
     night.done(item)
@@ -130,7 +130,7 @@ def test_hostile_text_stays_data(night: Night, kind: str) -> None:
     assert "stolen" not in page.read_text("utf-8")
 
 
-def test_a_job_name_is_text_in_the_page(night: Night) -> None:
+def test_job_name_is_escaped(night: Night) -> None:
     night.journal.close()
     night.folder = night.folder.with_name("hostile")
     (night.folder / ".batch").mkdir(parents=True)
@@ -147,13 +147,15 @@ def test_a_job_name_is_text_in_the_page(night: Night) -> None:
     ("content", "state"),
     [
         pytest.param(b"", "damaged", id="empty"),
-        pytest.param(b"no picture at all", "damaged", id="text"),
+        pytest.param(b"not an image", "damaged", id="text"),
         pytest.param(png_bytes()[:-20], "damaged", id="without-its-end"),
         pytest.param(png_bytes()[:300], "damaged", id="half"),
         pytest.param(None, "missing", id="deleted"),
     ],
 )
-def test_a_damaged_picture_is_a_hole(night: Night, content: bytes | None, state: str) -> None:
+def test_missing_or_damaged_image_has_no_thumbnail(
+    night: Night, content: bytes | None, state: str
+) -> None:
     item = an_item(0)
     night.list(item)
     path = night.done(item, content)
@@ -172,7 +174,7 @@ def test_a_damaged_picture_is_a_hole(night: Night, content: bytes | None, state:
         pytest.param(png_bytes(exif=b'{"Label":"1"}'), id="label-in-place-of-exif"),
     ],
 )
-def test_labelled_picture_gets_a_thumbnail(night: Night, content: bytes) -> None:
+def test_labelled_image_gets_a_thumbnail(night: Night, content: bytes) -> None:
     item = an_item(0)
     night.list(item)
     night.done(item, content)
@@ -182,7 +184,7 @@ def test_labelled_picture_gets_a_thumbnail(night: Night, content: bytes) -> None
     assert data_of(night.folder, "items-0")[0]["files"][0][2] == "shown"
 
 
-def test_a_picture_with_too_many_pixels_is_not_decoded(night: Night) -> None:
+def test_image_with_too_many_pixels_is_not_decoded(night: Night) -> None:
     item = an_item(0)
     night.list(item)
     out = io.BytesIO()
@@ -194,7 +196,7 @@ def test_a_picture_with_too_many_pixels_is_not_decoded(night: Night) -> None:
     assert data_of(night.folder, "items-0")[0]["files"] == [["card-0.png", None, "large"]]
 
 
-def test_thumbnails_are_made_again_only_for_newer_pictures(night: Night) -> None:
+def test_only_newer_images_get_new_thumbnails(night: Night) -> None:
     items = [an_item(0), an_item(1)]
     night.list(*items)
     paths = [night.done(item) for item in items]
@@ -215,7 +217,7 @@ def test_thumbnails_are_made_again_only_for_newer_pictures(night: Night) -> None
     assert thumbnails[1].stat().st_mtime > START + 20
 
 
-def test_when_the_time_is_up_the_next_page_has_the_other_thumbnails(night: Night) -> None:
+def test_next_report_makes_thumbnails_left_out_for_time(night: Night) -> None:
     items = [an_item(0), an_item(1)]
     night.list(*items)
     night.done(items[0])
@@ -230,8 +232,8 @@ def test_when_the_time_is_up_the_next_page_has_the_other_thumbnails(night: Night
     assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["shown", "shown"]
 
 
-def test_a_thumbnail_that_cannot_be_written_says_nothing_of_the_picture(night: Night) -> None:
-    """The disk may be full in the morning: the pictures are whole, and are shown themselves."""
+def test_unwritable_thumbnail_does_not_mean_damaged_image(night: Night) -> None:
+    """The disk may be full: the images are complete, and are shown themselves."""
     items = [an_item(0), an_item(1)]
     night.list(*items)
     night.done(items[0])
@@ -244,7 +246,7 @@ def test_a_thumbnail_that_cannot_be_written_says_nothing_of_the_picture(night: N
     assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["later", "damaged"]
 
 
-def test_data_that_a_power_cut_left_empty_is_written_again(night: Night) -> None:
+def test_empty_data_file_is_written_again(night: Night) -> None:
     night.list(an_item(0))
     night.report()
     (path,) = (night.folder / ".batch/report").glob("items-0-*.js")
@@ -255,7 +257,7 @@ def test_data_that_a_power_cut_left_empty_is_written_again(night: Night) -> None
     assert data_of(night.folder, "items-0")[0]["id"] == "item-0"
 
 
-def test_the_pictures_and_the_journal_are_not_touched(night: Night) -> None:
+def test_images_and_journal_are_not_changed(night: Night) -> None:
     items = [an_item(0), an_item(1)]
     night.list(*items)
     picture = night.done(items[0])
@@ -268,7 +270,7 @@ def test_the_pictures_and_the_journal_are_not_touched(night: Night) -> None:
     assert [(one.read_bytes(), one.stat().st_mtime_ns) for one in (picture, journal)] == before
 
 
-def test_a_new_report_replaces_the_data_of_the_old_one(night: Night) -> None:
+def test_new_report_replaces_old_data(night: Night) -> None:
     item = an_item(0)
     night.list(item)
     night.report()
@@ -280,7 +282,7 @@ def test_a_new_report_replaces_the_data_of_the_old_one(night: Night) -> None:
     assert list(night.folder.rglob("*.tmp")) == []
 
 
-def test_a_page_of_somebody_elses_is_not_written_over(night: Night) -> None:
+def test_foreign_index_html_is_not_overwritten(night: Night) -> None:
     night.list(an_item(0))
     theirs = night.folder / "index.html"
     theirs.write_text("<html>my own gallery</html>")
@@ -296,7 +298,7 @@ def test_a_page_of_somebody_elses_is_not_written_over(night: Night) -> None:
     assert night.report() == theirs
 
 
-def test_the_old_data_stays_when_the_new_page_cannot_be_written(night: Night) -> None:
+def test_old_data_stays_if_the_page_cannot_be_written(night: Night) -> None:
     night.list(an_item(0))
     page = night.report()
     scripts = set(night.folder.glob(".batch/report/*.js"))
@@ -311,7 +313,7 @@ def test_the_old_data_stays_when_the_new_page_cannot_be_written(night: Night) ->
     assert list(night.folder.rglob("*.tmp")) == []
 
 
-def test_the_difference_from_the_run_before_is_told(night: Night) -> None:
+def test_changes_since_the_previous_run(night: Night) -> None:
     items = [an_item(0), an_item(1), an_item(2)]
     night.list(*items)
     night.done(items[0])
@@ -330,8 +332,8 @@ def test_the_difference_from_the_run_before_is_told(night: Night) -> None:
     ]
 
 
-def test_a_variable_that_only_later_items_have_is_told(night: Night) -> None:
-    """Items are let go of as they come past: what is known of the first ends with the first."""
+def test_variable_of_later_items_only(night: Night) -> None:
+    """Items are not kept: the first ones were written before the variable was known."""
     night.list(an_item(0, scene="snow"), an_item(1, scene="snow", year="2026"), an_item(2))
 
     night.report()
@@ -347,7 +349,7 @@ def test_a_variable_that_only_later_items_have_is_told(night: Night) -> None:
     ]
 
 
-def test_a_variable_that_nearly_every_item_has_of_its_own_is_no_axis(night: Night) -> None:
+def test_variable_with_many_values_is_no_axis(night: Night) -> None:
     night.list(*(an_item(n, name=f"Person {n}", city=f"City {n % 200}") for n in range(201)))
 
     night.report()
@@ -356,7 +358,7 @@ def test_a_variable_that_nearly_every_item_has_of_its_own_is_no_axis(night: Nigh
     assert (name["values"], len(city["values"])) == (None, 200)
 
 
-def test_many_items_come_in_shards(night: Night) -> None:
+def test_many_items_are_split_into_shards(night: Night) -> None:
     night.list(*(an_item(n) for n in range(2001)))
 
     night.report()
@@ -367,8 +369,8 @@ def test_many_items_come_in_shards(night: Night) -> None:
     assert data_of(night.folder, "head")["total"] == 2001
 
 
-def test_a_picture_that_two_items_far_apart_share_is_made_once(night: Night) -> None:
-    """The thumbnail belongs to the content; items are gone through 500 at a time."""
+def test_equal_images_share_a_thumbnail(night: Night) -> None:
+    """Also across batches: items are processed 500 at a time."""
     items = [an_item(n) for n in range(501)]
     night.list(*items)
     for item in (items[0], items[500]):
@@ -390,7 +392,7 @@ def test_a_picture_that_two_items_far_apart_share_is_made_once(night: Night) -> 
     assert len(list(night.folder.glob(".batch/report/thumbnails/*"))) == 1
 
 
-def test_the_page_asks_nobody_for_anything(night: Night) -> None:
+def test_page_loads_nothing_from_the_network(night: Night) -> None:
     night.list(an_item(0))
 
     text = night.report().read_text("utf-8")
@@ -400,7 +402,7 @@ def test_the_page_asks_nobody_for_anything(night: Night) -> None:
     assert text.count("http://") == text.count("http://www.w3.org/2000/svg")
 
 
-def test_a_wanted_language_is_written_into_the_page(night: Night) -> None:
+def test_requested_language_is_written_into_the_page(night: Night) -> None:
     night.list(an_item(0))
 
     text = night.report(language="zh-CN").read_text("utf-8")
@@ -409,7 +411,7 @@ def test_a_wanted_language_is_written_into_the_page(night: Night) -> None:
     assert "1 项中有 1 项未完成" in text
 
 
-def test_a_folder_without_a_journal_has_no_report(tmp_path: Path) -> None:
+def test_folder_without_journal_has_no_report(tmp_path: Path) -> None:
     with pytest.raises(JournalUnreadable):
         write_report(tmp_path)
 
@@ -417,8 +419,8 @@ def test_a_folder_without_a_journal_has_no_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_night_with_failures_held_items_and_a_deadline(tmp_path: Path) -> None:
-    """From the real simulator to the page: who can fix what, and with which command."""
+async def test_report_of_run_with_failures_held_items_and_deadline(tmp_path: Path) -> None:
+    """From the simulator to the page: owners of problems, and their commands."""
     root, count = tmp_path / "out", 40
     faults = ("fail:submit:times=4", "lose_answer:submit:times=2:after=8")
     settings = some_settings(rate="1/s", in_flight=10)
@@ -432,17 +434,17 @@ async def test_a_night_with_failures_held_items_and_a_deadline(tmp_path: Path) -
     left = count - 6 - stood["done"]
     assert left > 0 < stood["done"]
     head = data_of(root, "head")
-    assert head["verdict"]["en"].startswith(
-        f"2 of {count} items are held (may have been paid, waiting for your decision); "
-        f"{stood['done']} are done, 4 failed, {left} are not finished; stopped early: "
+    assert head["summary"]["en"].startswith(
+        f"2 of {count} items held (may have been paid, waiting for your decision); "
+        f"{stood['done']} done, 4 failed, {left} not finished; stopped early: "
     )
-    assert "deadline" in head["verdict"]["en"]
-    assert f"; {summary.spent} creates, " in head["verdict"]["en"]
-    assert f"{count} 项中有 2 项待定" in head["verdict"]["zh"]
-    assert "截止时间已到" in head["verdict"]["zh"]
-    groups = {group["status"]: group for group in head["troubles"]}
+    assert "deadline" in head["summary"]["en"]
+    assert f"; {summary.spent} submissions, " in head["summary"]["en"]
+    assert f"{count} 项中有 2 项待定" in head["summary"]["zh"]
+    assert "截止时间已到" in head["summary"]["zh"]
+    groups = {group["status"]: group for group in head["problems"]}
     assert list(groups) == ["held", "failed"]
-    assert [(one["fixer"], one["count"]) for one in groups.values()] == [("you", 2), ("service", 4)]
+    assert [(one["owner"], one["count"]) for one in groups.values()] == [("you", 2), ("service", 4)]
     assert " resolve MANIFEST.yaml" in groups["held"]["command"]
     assert groups["failed"]["command"].endswith(f"--reason {groups['failed']['reason']}")
-    assert [verb for verb, _ in head["commands"]] == ["resolve", "retry", "run"]
+    assert [name for name, _ in head["commands"]] == ["resolve", "retry", "run"]

@@ -1,4 +1,4 @@
-"""Params on the page: spread over lines as `json.dumps` does it."""
+"""Params in the report."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch_runner.report.items import spread
+from batch_runner.report.items import indented
 
 
 @pytest.mark.parametrize(
@@ -18,5 +18,5 @@ from batch_runner.report.items import spread
         {"1": [], "2": {}, "3": [[1, None], {"a": [True]}], "4": "</script>"},
     ],
 )
-def test_params_are_spread_over_lines(value: dict[str, Any]) -> None:
-    assert spread(value) == json.dumps(value, ensure_ascii=False, indent=2)
+def test_params_are_indented_as_json_dumps_does(value: dict[str, Any]) -> None:
+    assert indented(value) == json.dumps(value, ensure_ascii=False, indent=2)

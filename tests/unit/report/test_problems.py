@@ -8,12 +8,18 @@ import pytest
 from batch_runner.journal import RunRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.job_args import target_of
-from batch_runner.report.history import by_minute
-from batch_runner.report.triage import Group, Owner, command_for, fixer_of, next_commands
+from batch_runner.report.item_history import rates_per_minute
+from batch_runner.report.problems import (
+    Owner,
+    ProblemGroup,
+    command_for,
+    next_commands,
+    owner_of,
+)
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "fixer"),
+    ("status", "reason", "owner"),
     [
         (ItemStatus.REJECTED, "moderation", Owner.YOU),
         (ItemStatus.REJECTED, "upload", Owner.YOU),
@@ -36,10 +42,10 @@ from batch_runner.report.triage import Group, Owner, command_for, fixer_of, next
         (ItemStatus.HELD, "http-502", Owner.YOU),
     ],
 )
-def test_each_trouble_names_who_can_fix_it(
-    status: ItemStatus, reason: str | None, fixer: Owner
+def test_status_and_reason_decide_the_owner(
+    status: ItemStatus, reason: str | None, owner: Owner
 ) -> None:
-    assert fixer_of(status, reason) is fixer
+    assert owner_of(status, reason) is owner
 
 
 @pytest.mark.parametrize(
@@ -53,15 +59,15 @@ def test_each_trouble_names_who_can_fix_it(
         (ItemStatus.DROPPED, "dropped", "batch-runner retry 'a b.yaml' card-7"),
     ],
 )
-def test_a_command_can_be_pasted_as_it_stands(
+def test_command_is_quoted_for_a_shell(
     status: ItemStatus, reason: str | None, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # as in the shell of a reader
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))  # as in the user's shell
 
     assert command_for(status, reason, ["a b.yaml"], ["card-7"]) == command
 
 
-def test_a_finished_job_asks_for_nothing() -> None:
+def test_finished_job_has_no_next_commands() -> None:
     assert next_commands([ItemStatus.DONE], [], ["a.yaml"]) == []
 
 
@@ -72,23 +78,23 @@ def test_a_finished_job_asks_for_nothing() -> None:
 def test_retry_all_is_not_offered_for_dropped_items(
     statuses: list[ItemStatus], offered: bool
 ) -> None:
-    groups = [Group(status=one, reason="x", fixer=Owner.YOU) for one in statuses]
+    groups = [ProblemGroup(status=one, reason="x", owner=Owner.YOU) for one in statuses]
 
     commands = next_commands(statuses, groups, ["a.yaml"])
 
     assert ("retry" in [name for name, _ in commands]) is offered
 
 
-def test_weather_that_counts_up_is_told_by_the_minute() -> None:
+def test_samples_become_rates_per_minute() -> None:
     samples: list[list[float]] = [[60, 5, 40, 1, 5], [60, 5, 40, 1, 5], [90, 8, 50, 1, 2]]
     run = RunRow(
         run=1, started_at=0, ended_at=90, pid=1, host="h", exit_code=0, message="", samples=samples
     )
 
-    assert by_minute(run) == [[60, 5, 40, 1], [90, 6, 20, 0]]
+    assert rates_per_minute(run) == [[60, 5, 40, 1], [90, 6, 20, 0]]
 
 
-def test_a_rehearsal_is_named_by_the_folder_of_the_job_it_rehearses(tmp_path: Path) -> None:
+def test_rehearsal_target_names_the_folder_of_its_job(tmp_path: Path) -> None:
     manifest, folder = tmp_path / "cards.yaml", tmp_path / "there"
 
     unreadable = target_of(str(manifest), folder / "job.rehearsal", rehearsal=True)

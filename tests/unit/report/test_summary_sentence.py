@@ -3,64 +3,86 @@ from __future__ import annotations
 import pytest
 
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.report import verdict_sentence
+from batch_runner.report import summary_sentence
 from batch_runner.units import Price
+from batch_runner.util.locale import Language, use_language
 
 PRICE = Price(0.12, "CNY")
 
 
-def verdict(counts: dict[str, int], language: str = "en", price: Price | None = PRICE) -> str:
+def summary(counts: dict[str, int], language: Language = "en", price: Price | None = PRICE) -> str:
     by_status = {ItemStatus(word): count for word, count in counts.items()}
-    return verdict_sentence(by_status, submissions=24, price=price, seconds=372, language=language)
+    with use_language(language):
+        return summary_sentence(by_status, submissions=24, price=price, seconds=372)
 
 
 @pytest.mark.parametrize(
     ("counts", "sentence"),
     [
         pytest.param(
-            {"done": 24}, "All 24 items are done; 24 creates, 2.88 CNY, 6 min 12 s.", id="all-done"
+            {"done": 24},
+            "All 24 items are done; 24 submissions, 2.88 CNY, took 6 min 12 s.",
+            id="all-done",
         ),
         pytest.param(
-            {"done": 1}, "The one item is done; 24 creates, 2.88 CNY, 6 min 12 s.", id="one-done"
+            {"done": 1},
+            "The only item is done; 24 submissions, 2.88 CNY, took 6 min 12 s.",
+            id="one-done",
         ),
         pytest.param(
-            {}, "The job lists no items; 24 creates, 2.88 CNY, 6 min 12 s.", id="nothing-listed"
+            {},
+            "The job has no items; 24 submissions, 2.88 CNY, took 6 min 12 s.",
+            id="no-items",
         ),
         pytest.param(
             {"done": 20, "held": 2, "failed": 1, "pending": 1},
-            "2 of 24 items are held (may have been paid, waiting for your decision); "
-            "20 are done, 1 failed, 1 is not finished; 24 creates, 2.88 CNY, 6 min 12 s.",
+            "2 of 24 items held (may have been paid, waiting for your decision); "
+            "20 done, 1 failed, 1 not finished; 24 submissions, 2.88 CNY, took 6 min 12 s.",
             id="held-leads",
         ),
         pytest.param(
             {"failed": 3},
-            "3 of 3 items failed (the report says why); 24 creates, 2.88 CNY, 6 min 12 s.",
+            "3 of 3 items failed (the report says why); 24 submissions, 2.88 CNY, took 6 min 12 s.",
             id="everything-failed",
         ),
         pytest.param(
+            {"rejected": 1},
+            "The only item is rejected (by the service; nothing was paid); 24 submissions, "
+            "2.88 CNY, took 6 min 12 s.",
+            id="one-rejected",
+        ),
+        pytest.param(
             {"done": 1, "pending": 1, "submitted": 2},
-            "3 of 4 items are not finished (the next run goes on from here); 1 is done; "
-            "24 creates, 2.88 CNY, 6 min 12 s.",
+            "3 of 4 items not finished (the next run continues); 1 done; "
+            "24 submissions, 2.88 CNY, took 6 min 12 s.",
             id="stopped-early",
         ),
     ],
 )
-def test_the_most_urgent_comes_first(counts: dict[str, int], sentence: str) -> None:
-    assert verdict(counts) == sentence
-
-
-def test_chinese_is_told_in_chinese() -> None:
-    assert (
-        verdict({"done": 24}, "zh_CN.UTF-8")
-        == "24 项全部完成；创建 24 次，2.88 CNY，用时 6 分 12 秒。"
-    )
+def test_most_urgent_outcome_comes_first(counts: dict[str, int], sentence: str) -> None:
+    assert summary(counts) == sentence
 
 
 @pytest.mark.parametrize(
-    ("language", "told"),
+    ("counts", "sentence"),
     [
-        ("en", "are not finished (the next run goes on from here); 1 is done; stopped early: "),
-        ("zh", "项未完成（下次运行会从这里继续），1 项完成；提前停止："),
+        ({"done": 24}, "24 项全部完成；提交 24 次，2.88 CNY，用时 6 分 12 秒。"),
+        (
+            {"done": 20, "held": 2, "failed": 1},
+            "23 项中有 2 项待定（可能已计费，等待您决定）；20 项完成，1 项失败；"
+            "提交 24 次，2.88 CNY，用时 6 分 12 秒。",
+        ),
+    ],
+)
+def test_sentence_in_chinese(counts: dict[str, int], sentence: str) -> None:
+    assert summary(counts, "zh") == sentence
+
+
+@pytest.mark.parametrize(
+    ("language", "before"),
+    [
+        ("en", "not finished (the next run continues); 1 done; stopped early: "),
+        ("zh", "项未完成（下次运行会继续）；1 项完成；提前停止："),
     ],
 )
 @pytest.mark.parametrize(
@@ -70,24 +92,29 @@ def test_chinese_is_told_in_chinese() -> None:
         ("a\x1b[2J\nb.", "a [2J b; ", "a [2J b；"),
     ],
 )
-def test_why_it_stopped_is_told_while_something_is_not_finished(
-    stopped: str, en: str, zh: str, language: str, told: str
+def test_stop_reason_is_given_while_items_are_unfinished(
+    stopped: str, en: str, zh: str, language: Language, before: str
 ) -> None:
-    def said(**counts: int) -> str:
+    def sentence(**counts: int) -> str:
         by_status = {ItemStatus(word): count for word, count in counts.items()}
-        words = {"language": language, "stopped": stopped}
-        return verdict_sentence(by_status, submissions=4, price=None, seconds=9, **words)
+        with use_language(language):
+            return summary_sentence(
+                by_status, submissions=4, price=None, seconds=9, stopped=stopped
+            )
 
-    assert told + (en if language == "en" else zh) in said(done=1, pending=2)
-    assert en not in said(done=1, failed=1)
-    assert zh not in said(done=1, failed=1)
+    assert before + (en if language == "en" else zh) in sentence(done=1, pending=2)
+    assert en not in sentence(done=1, failed=1)
+    assert zh not in sentence(done=1, failed=1)
 
 
-def test_an_unknown_price_is_not_guessed() -> None:
-    assert verdict({"done": 24}, price=None) == "All 24 items are done; 24 creates, 6 min 12 s."
+def test_unknown_price_leaves_out_the_cost() -> None:
+    assert (
+        summary({"done": 24}, price=None)
+        == "All 24 items are done; 24 submissions, took 6 min 12 s."
+    )
 
 
 @pytest.mark.parametrize("status", list(ItemStatus))
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_no_status_goes_unmentioned(status: ItemStatus, language: str) -> None:
-    assert "7" in verdict({status.value: 7}, language, price=None)
+def test_every_status_is_mentioned(status: ItemStatus, language: Language) -> None:
+    assert "7" in summary({status.value: 7}, language, price=None)

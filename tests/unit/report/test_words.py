@@ -1,4 +1,4 @@
-"""The page's words: both languages say everything that can happen."""
+"""The words of the report in both languages."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from importlib.resources import files as package_files
 import pytest
 
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.report.thumbnails import PictureState
-from batch_runner.report.triage import Owner
+from batch_runner.report.problems import Owner
+from batch_runner.report.thumbnails import ImageState
 
 
 def words(language: str) -> set[str]:
@@ -23,14 +23,14 @@ def test_both_languages_have_the_same_words() -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-def test_everything_that_can_happen_has_a_word(language: str) -> None:
+def test_every_status_event_and_owner_has_a_word(language: str) -> None:
     needed = {
         *(f"status_{status.value}" for status in ItemStatus),
         *(f"event_{event.value}" for event in Event),
-        *(f"fixer_{fixer.value}" for fixer in Owner),
-        *(f"advice_{fixer.value}" for fixer in Owner),
-        *(f"picture_{state.value}" for state in PictureState if state is not PictureState.SHOWN),
-        *(f"why_{verb}" for verb in ("resolve", "retry", "run")),
+        *(f"owner_{owner.value}" for owner in Owner),
+        *(f"advice_{owner.value}" for owner in Owner),
+        *(f"image_{state.value}" for state in ImageState if state is not ImageState.SHOWN),
+        *(f"why_{name}" for name in ("resolve", "retry", "run")),
     }
 
     assert needed - words(language) == set()

@@ -1,4 +1,4 @@
-"""Whose language is it: as the environment says, and as the terminal can show."""
+"""Choice of the language, and messages in it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import anyio
+import anyio.to_thread
 import pytest
 
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.util.locale import encodable, reader_language, status_word, stop_word, wording
+from batch_runner.util.locale import (
+    current_language,
+    encodable,
+    reader_language,
+    status_word,
+    stop_word,
+    tr,
+    tr_n,
+    use_language,
+)
 
 PACKAGE = Path(__file__).parents[3] / "batch_runner"
 WORDS = PACKAGE / "report" / "static" / "words.js"
@@ -73,25 +84,57 @@ def test_what_cannot_show_chinese_is_read_in_english(
     assert reader_language(a_stream(encoding), {"LANG": locale}) == language
 
 
-def test_the_terminal_and_the_page_call_a_status_the_same() -> None:
+def test_terminal_and_report_use_the_same_status_words() -> None:
     page = WORDS.read_text("utf-8").partition("\n  zh: {")[2]
 
     for status in ItemStatus:
         match = re.search(rf"status_{status}: '([^']+)'", page)
         assert match is not None
-        assert status_word(status, "zh") == match[1]
-        assert status_word(status, "en") == status.value
+        assert status_word(status) == status.value
+        with use_language("zh"):
+            assert status_word(status) == match[1]
 
 
-def test_a_sentence_has_two_wordings() -> None:
-    assert wording("en", "held", "待定") == "held"
-    assert wording("zh", "held", "待定") == "待定"
+def test_tr_answers_in_the_language_in_use() -> None:
+    assert tr("held") == "held"
+    with use_language("zh"):
+        assert tr("held") == "待定"
+        assert tr("sent {time}", time="{a}") == "发出于 {a}"
+        assert tr("not in the catalogue: {a}", a=1) == "not in the catalogue: 1"
+        assert tr("") == ""
+    assert current_language() == "en"
 
 
-def test_asking_costs_no_import_of_weight() -> None:
+def test_tr_without_values_keeps_braces() -> None:
+    assert tr("{{ prompt }}") == "{{ prompt }}"
+
+
+@pytest.mark.parametrize(("count", "en"), [(1, "1 submission"), (2, "2 submissions")])
+def test_tr_n_counts_in_both_languages(count: int, en: str) -> None:
+    assert tr_n("{count} submission", "{count} submissions", count) == en
+    with use_language("zh"):
+        assert tr_n("{count} submission", "{count} submissions", count) == f"提交 {count} 次"
+
+
+@pytest.mark.anyio
+async def test_language_reaches_tasks_and_worker_threads() -> None:
+    answers = []
+
+    async def ask() -> None:
+        answers.append(tr("held"))
+        answers.append(await anyio.to_thread.run_sync(tr, "held"))
+
+    with use_language("zh"):
+        async with anyio.create_task_group() as group:
+            group.start_soon(ask)
+
+    assert answers == ["待定", "待定"]
+
+
+def test_english_readers_import_no_gettext() -> None:
     code = (
         "import sys; before = set(sys.modules); import batch_runner.util.locale as one;"
-        "one.reader_language(); print(set(sys.modules) - before)"
+        "one.reader_language(); one.tr('held'); print(set(sys.modules) - before)"
     )
 
     loaded = subprocess.run(
@@ -102,14 +145,15 @@ def test_asking_costs_no_import_of_weight() -> None:
     assert "'gettext'" not in loaded
 
 
-def test_every_reason_to_stop_has_a_word() -> None:
+def test_every_stop_reason_is_translated() -> None:
     sources = (path.read_text("utf-8") for path in PACKAGE.rglob("*.py"))
     reasons = {
         reason for text in sources for reason in re.findall(r'\bStopReason\(\s*"(\w+)"', text)
     }
 
     assert len(reasons) > 5
-    assert [reason for reason in reasons if stop_word(reason, "zh").isascii()] == []
+    with use_language("zh"):
+        assert [reason for reason in reasons if stop_word(reason).isascii()] == []
 
 
 @pytest.mark.parametrize(
@@ -121,11 +165,11 @@ def test_every_reason_to_stop_has_a_word() -> None:
         ("待定 🐎", "gbk", "待定 \\U0001f40e"),
     ],
 )
-def test_what_an_encoding_lacks_is_replaced(text: str, encoding: str, expected: str) -> None:
+def test_encodable_replaces_unencodable_characters(text: str, encoding: str, expected: str) -> None:
     assert encodable(text, a_stream(encoding)) == expected
 
 
-def test_a_terminal_of_another_codeset_is_known_where_its_locale_is_not_installed() -> None:
+def test_terminal_codeset_differs_from_the_stream_encoding() -> None:
     coerced = {"LANG": "zh_CN.GBK", "LC_CTYPE": "C.UTF-8"}  # the latter by Python itself
 
     assert reader_language(a_stream(), coerced) == "en"

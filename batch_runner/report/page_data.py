@@ -1,6 +1,6 @@
-"""What stands above the contact sheet: all items of a job, summed up as they come past.
+"""The data of the page above the contact sheet: job, runs, problems and sums over all items.
 
-Items are taken one by one and let go of, so that a million take no more memory than a thousand.
+Items are added one by one and not kept, so that a million take no more memory than a thousand.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ from batch_runner.journal import EventRow, ItemRow, JobRow, JournalReader, RunRo
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.job_args import target_of
 from batch_runner.models import REHEARSAL
-from batch_runner.report.history import by_minute, last_look, status_at
-from batch_runner.report.triage import Group, ProblemGroups, command_for, next_commands
-from batch_runner.report.verdict import verdict_sentence
+from batch_runner.report.item_history import end_of_previous_run, rates_per_minute, status_at
+from batch_runner.report.problems import ProblemGroup, ProblemGroups, command_for, next_commands
+from batch_runner.report.summary_sentence import summary_sentence
 from batch_runner.units import Price, parse_price
+from batch_runner.util.locale import Language, use_language
 
-#: In the order in which the page counts them.
+LANGUAGES: tuple[Language, ...] = ("en", "zh")
+#: Statuses in the order of the bar and its legend.
 SHOWN_ORDER = (
     ItemStatus.DONE,
     ItemStatus.HELD,
@@ -33,57 +35,57 @@ SHOWN_ORDER = (
     ItemStatus.SUBMITTING,
     ItemStatus.PENDING,
 )
-#: A variable with more values than this is searched for, not laid out as an axis of the sheet.
-MOST_AXIS_VALUES = 200
+#: A variable with more values than this can be searched, but is no axis of the contact sheet.
+MAX_AXIS_VALUES = 200
 
 
-class Overview:
-    """A job, its runs, and the sum of its items."""
+class PageData:
+    """A job, its runs, and the sums over its items."""
 
     def __init__(self, reader: JournalReader, *, now: float) -> None:
-        """Read all but the items, which are yet to be taken in; `now` is wall clock."""
+        """Read all but the items, which `add` takes; `now` is wall clock."""
         self.job: JobRow = reader.job()
         self._now = now
         self._spent = reader.spent()
         self._runs: list[RunRow] = reader.runs()
-        self._last_look = last_look(self._runs)
+        self._previous_end = end_of_previous_run(self._runs)
         self._counts: Counter[ItemStatus] = Counter()
-        self._moves: Counter[tuple[ItemStatus | None, ItemStatus]] = Counter()
-        self._troubles = ProblemGroups()
-        # Each variable's values in the order of the manifest; None: too many for an axis.
+        self._changed: Counter[tuple[ItemStatus | None, ItemStatus]] = Counter()
+        self._problems = ProblemGroups()
+        # The values of each variable in the order of the manifest; None: too many for an axis.
         self._values: dict[str, dict[str, None] | None] = {}
 
     @property
     def variables(self) -> Iterable[str]:
-        """Return the variables of the items so far, in the order in which they first appeared."""
+        """Return the variables of the items so far, in order of first appearance."""
         return self._values
 
-    def take(self, item: ItemRow, events: Iterable[EventRow]) -> ItemStatus | None:
-        """Take in one item; return where it stood before the last run, None: nowhere."""
+    def add(self, item: ItemRow, events: Iterable[EventRow]) -> ItemStatus | None:
+        """Add an item; return its status before the last run, None if there was none."""
         self._counts[item.status] += 1
-        self._troubles.add(item)
+        self._problems.add(item)
         for name, value in item.variables.items():
             values = self._values.setdefault(name, {})
             if values is not None:
                 values.setdefault(value)
-                if len(values) > MOST_AXIS_VALUES:
+                if len(values) > MAX_AXIS_VALUES:
                     self._values[name] = None
-        if self._last_look is None:
+        if self._previous_end is None:
             return None
-        was = status_at(events, self._last_look)
+        was = status_at(events, self._previous_end)
         if was is not item.status:
-            self._moves[was, item.status] += 1
+            self._changed[was, item.status] += 1
         return was
 
-    def data(self, folder: Path) -> dict[str, Any]:
-        """Return the head of the page, and what the sheet needs to be laid out.
+    def head(self, folder: Path) -> dict[str, Any]:
+        """Return the head of the page, and the layout of the contact sheet.
 
-        `folder` is the job's, and is named in the commands where the manifest does not name it.
+        `folder` is the job's; commands name it if the manifest does not.
         """
         job, counts = self.job, self._counts
         rehearsal = job.origin == REHEARSAL
         target = target_of(job.manifest, folder, rehearsal=rehearsal)
-        troubles = self._troubles.groups()
+        problems = self._problems.groups()
         return {
             "job": {
                 "id": job.id,
@@ -93,11 +95,11 @@ class Overview:
                 "rehearsal": rehearsal,
             },
             "written": self._now,
-            "verdict": {tag: self.verdict(tag) for tag in ("en", "zh")},
+            "summary": {language: self.summary(language) for language in LANGUAGES},
             "counts": {status.value: counts[status] for status in SHOWN_ORDER if counts[status]},
             "total": counts.total(),
-            "commands": next_commands(counts, troubles, target),
-            "troubles": [_group_data(one, target) for one in troubles],
+            "commands": next_commands(counts, problems, target),
+            "problems": [_group_data(one, target) for one in problems],
             "variables": [
                 {"name": name, "values": None if values is None else list(values)}
                 for name, values in self._values.items()
@@ -107,42 +109,42 @@ class Overview:
             "changes": self._changes(),
         }
 
-    def verdict(self, language: str) -> str:
-        """Return the sentence on how the job stands."""
+    def summary(self, language: Language) -> str:
+        """Return the sentence about the state of the job."""
         spans = ((run.ended_at or self._now) - run.started_at for run in self._runs)
-        return verdict_sentence(
-            self._counts,
-            submissions=self._spent,
-            price=price_of(self.job),
-            seconds=sum(max(0.0, span) for span in spans),
-            stopped=self._runs[-1].message if self._runs else None,
-            language=language,
-        )
+        with use_language(language):
+            return summary_sentence(
+                self._counts,
+                submissions=self._spent,
+                price=price_of(self.job),
+                seconds=sum(max(0.0, span) for span in spans),
+                stopped=self._runs[-1].message if self._runs else None,
+            )
 
     def _changes(self) -> list[list[Any]] | None:
-        """Return how many moved from where to where in the last run; None: nothing to compare."""
-        if self._last_look is None or not self._counts:
+        """Return [old status, new status, count] of the last run; None without a run before it."""
+        if self._previous_end is None or not self._counts:
             return None
-        moves = self._moves.most_common()
-        return [[was.value if was else None, now.value, n] for (was, now), n in moves]
+        changes = self._changed.most_common()
+        return [[was.value if was else None, now.value, n] for (was, now), n in changes]
 
 
 def price_of(job: JobRow) -> Price | None:
-    """Return the price of one create; None when the manifest names none that can be read."""
+    """Return the price of one submission; None if the manifest has no valid one."""
     try:
         return parse_price(job.price)
     except ValueError:
         return None
 
 
-def _group_data(group: Group, target: Sequence[str]) -> dict[str, Any]:
+def _group_data(group: ProblemGroup, target: Sequence[str]) -> dict[str, Any]:
     members = [
         [item.key, item.id, item.source, item.message, item.started_at] for item in group.members
     ]
     return {
         "status": group.status.value,
         "reason": group.reason,
-        "fixer": group.fixer.value,
+        "owner": group.owner.value,
         "command": command_for(
             group.status, group.reason, target, [item.id for item in group.members]
         ),
@@ -152,8 +154,8 @@ def _group_data(group: Group, target: Sequence[str]) -> dict[str, Any]:
 
 
 def _run_data(run: RunRow) -> dict[str, Any]:
-    data = asdict(run) | {"samples": by_minute(run)}
-    del data["pid"], data["host"]  # nobody's business where the page may be sent
+    data = asdict(run) | {"samples": rates_per_minute(run)}
+    del data["pid"], data["host"]  # do not publish pid and host
     return data
 
 

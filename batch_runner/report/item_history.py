@@ -1,4 +1,4 @@
-"""What the events tell: each item's course, and where it stood when the last run began."""
+"""The history of items and runs, as far as the events of the journal tell it."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from batch_runner.journal import EventRow, RunRow
 from batch_runner.lifecycle import Event, ItemStatus, advance
 
 
-def last_look(runs: list[RunRow]) -> float | None:
-    """Return when the operator last saw the job stand still: the end of the run before the last.
-
-    None when there has been one run only, or none.
-    """
+def end_of_previous_run(runs: list[RunRow]) -> float | None:
+    """Return when the run before the last ended; None if there is no such run."""
     if len(runs) < 2:
         return None
     return runs[-2].ended_at or runs[-1].started_at
 
 
 def status_at(events: Iterable[EventRow], moment: float) -> ItemStatus | None:
-    """Return where an item stood at `moment`; None when it was not listed yet, or is unknown."""
+    """Return the status of an item at `moment`; None if it was not listed yet, or is unknown."""
     status: ItemStatus | None = None
     for event in events:
         if event.at > moment:
@@ -35,13 +32,13 @@ def _after(status: ItemStatus | None, event: EventRow) -> ItemStatus | None:
     try:
         return advance(status, Event(event.event)) if status else None
     except (IllegalTransition, ValueError):
-        return None  # the beginning of its course was not read
+        return None  # its first events were not loaded
 
 
-def by_minute(run: RunRow) -> list[list[float]]:
-    """Return the run's weather as rates: seconds since start, creates, polls and 429s a minute.
+def rates_per_minute(run: RunRow) -> list[list[float]]:
+    """Return the run's samples as rates: [seconds since start, submissions, polls, 429s].
 
-    In the journal the weather counts up, so that a row that was not written loses nothing.
+    Samples in the journal are totals, so that a row that was not written loses nothing.
     """
     rates = []
     before: list[float] = [0.0, 0.0, 0.0, 0.0]

@@ -1,4 +1,4 @@
-"""What is not done, sorted by reason: who can do something about it, and with which command."""
+"""Groups problems by reason: who can do something about them, and with which command."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from batch_runner.journal import ItemRow
 from batch_runner.lifecycle import TASK_UNKNOWN, ItemStatus
 from batch_runner.util.shell import command_line
 
-#: Items named one by one in a group; the others are in the contact sheet.
-MEMBERS_SHOWN = 50
+#: Items listed in a group; the others are in the contact sheet only.
+MAX_MEMBERS = 50
 
 
 class Owner(StrEnum):
@@ -21,11 +21,11 @@ class Owner(StrEnum):
     YOU = "you"
     SERVICE = "service"
     NETWORK = "network"
-    WAIT = "wait"  #: nobody: it passes by itself, or the next run takes care of it
+    WAIT = "wait"  #: nobody: it ends by itself, or the next run handles it
 
 
-#: First match wins, on the reason in small letters.
-_FIXERS: tuple[tuple[str, Owner], ...] = (
+#: The first pattern that matches the reason in lower case wins.
+_OWNERS: tuple[tuple[str, Owner], ...] = (
     (r"http-429|limited|queue|busy|too-many|deadline", Owner.WAIT),
     (r"moderat|nsfw|safety|policy|prompt|invalid|param|upload|input", Owner.YOU),
     (r"http-40[123]|forbidden|key|balance|credit|quota", Owner.YOU),
@@ -41,7 +41,7 @@ _FIXERS: tuple[tuple[str, Owner], ...] = (
     (r"http-4|rejected", Owner.YOU),
 )
 
-#: What an item's status alone says, where its reason says nothing.
+#: By status, where the reason matches no pattern.
 _BY_STATUS: dict[ItemStatus, Owner] = {
     ItemStatus.FAILED: Owner.SERVICE,
     ItemStatus.REJECTED: Owner.YOU,
@@ -51,8 +51,8 @@ _BY_STATUS: dict[ItemStatus, Owner] = {
 
 _RETRIABLE = (ItemStatus.FAILED, ItemStatus.REJECTED)
 
-#: Statuses that the page explains, the most urgent first.
-TROUBLED = (
+#: Statuses that the report explains, the most urgent first.
+PROBLEM_STATUSES = (
     ItemStatus.HELD,
     ItemStatus.REJECTED,
     ItemStatus.FAILED,
@@ -61,57 +61,57 @@ TROUBLED = (
 )
 
 
-def fixer_of(status: ItemStatus, reason: str | None) -> Owner:
+def owner_of(status: ItemStatus, reason: str | None) -> Owner:
     """Return who can fix an item with this status and reason."""
-    if status in (ItemStatus.HELD, ItemStatus.DROPPED):  # only a person may risk paying twice
+    if status in (ItemStatus.HELD, ItemStatus.DROPPED):  # only the user may risk paying twice
         return Owner.YOU
-    for pattern, fixer in _FIXERS:
+    for pattern, owner in _OWNERS:
         if reason and re.search(pattern, reason.lower()):
-            return fixer
+            return owner
     return _BY_STATUS.get(status, Owner.WAIT)
 
 
 @dataclass(slots=True, kw_only=True)
-class Group:
+class ProblemGroup:
     """The items that share a status and a reason."""
 
     status: ItemStatus
     reason: str | None
-    fixer: Owner
+    owner: Owner
     count: int = 0
-    members: list[ItemRow] = field(default_factory=list)  # the first MEMBERS_SHOWN
+    members: list[ItemRow] = field(default_factory=list)  # at most MAX_MEMBERS
 
 
 class ProblemGroups:
-    """What is not done and needs a word, in groups."""
+    """Collects items with problems by status and reason."""
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[ItemStatus, str | None], Group] = {}
+        self._groups: dict[tuple[ItemStatus, str | None], ProblemGroup] = {}
 
     def add(self, item: ItemRow) -> None:
-        """Put an item to its group, if it needs a word."""
+        """Add an item to its group if its status is a problem."""
         status, reason = item.status, item.reason
-        if status not in TROUBLED:
+        if status not in PROBLEM_STATUSES:
             return
         if (group := self._groups.get((status, reason))) is None:
-            group = Group(status=status, reason=reason, fixer=fixer_of(status, reason))
+            group = ProblemGroup(status=status, reason=reason, owner=owner_of(status, reason))
             self._groups[status, reason] = group
         group.count += 1
-        if len(group.members) < MEMBERS_SHOWN:
+        if len(group.members) < MAX_MEMBERS:
             group.members.append(item)
 
-    def groups(self) -> list[Group]:
+    def groups(self) -> list[ProblemGroup]:
         """Return the groups, the most urgent first."""
         groups = self._groups.values()
-        return sorted(groups, key=lambda one: (TROUBLED.index(one.status), -one.count))
+        return sorted(groups, key=lambda one: (PROBLEM_STATUSES.index(one.status), -one.count))
 
 
 def command_for(
     status: ItemStatus, reason: str | None, target: Sequence[str], names: Sequence[str] = ()
 ) -> str:
-    """Return the command that takes items of this status and reason further.
+    """Return the command that deals with items of this status and reason.
 
-    `names` are the items' ids: dropped items are retried only by name.
+    `names` are the ids of the items: dropped items are retried only by name.
     """
     if status is ItemStatus.DROPPED:
         return command_line("retry", target, *names)
@@ -123,14 +123,14 @@ def command_for(
 
 
 def next_commands(
-    statuses: Iterable[ItemStatus], troubles: Iterable[Group], target: Sequence[str]
+    statuses: Iterable[ItemStatus], problems: Iterable[ProblemGroup], target: Sequence[str]
 ) -> list[tuple[str, str]]:
-    """Return what to type next, in this order, each with the word that explains it."""
+    """Return the commands to run next, in this order, each after its name."""
     present = set(statuses)
     commands = []
     if ItemStatus.HELD in present:
         commands.append(("resolve", command_line("resolve", target)))
-    if any(group.status in _RETRIABLE for group in troubles):
+    if any(group.status in _RETRIABLE for group in problems):
         commands.append(("retry", command_line("retry", target, "--all")))
     if present - {ItemStatus.DONE}:
         commands.append(("run", command_line("run", target)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.cli.options import identity_of
 from batch_runner.cli.output import print_line
-from batch_runner.util.locale import reader_language
+from batch_runner.util.locale import tr
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def warn_if_paid_elsewhere(options: RunOptions) -> None:
     found = find_prior_payment(options.manifest.items(), options.root, state, identity)
     if found is not None:
         blocker = Blocker("prior_payment", asdict(found))
-        print_line(blocker_text(blocker, reader_language(sys.stderr)), error=True)
+        print_line(blocker_text(blocker), error=True)
 
 
 def preview_run(
@@ -65,17 +65,17 @@ def preview_run(
     """
     if options.quiet or options.as_json:
         return None
-    from batch_runner.cli.plan_text import head_lines
+    from batch_runner.cli.plan_text import preview_lines
     from batch_runner.planning.estimate import must_confirm
     from batch_runner.planning.plan import make_preview
 
-    limits, language = options.settings.limits, reader_language(sys.stderr)
+    limits = options.settings.limits
     preview = make_preview(job.journal, imported, options.manifest.workflows, limits)
     same_items = approval is not None and approval.items == _items_ever(imported)
     approved = approval.submissions if approval is not None and same_items else 0
     if same_items and preview.estimate.submissions == approved:
         return None
-    for line in head_lines(preview, options.manifest.job, limits, language):
+    for line in preview_lines(preview, options.manifest.job, limits):
         print_line(line, error=True)
     free = options.service is None or preview.estimate.submissions <= approved
     if free or options.yes or not must_confirm(preview.estimate, limits) or not is_interactive():
@@ -90,12 +90,14 @@ def _items_ever(imported: Imported) -> int:
 
 def is_approved(estimate: Estimate) -> bool:
     """Ask on the terminal whether to send the submissions."""
-    from batch_runner.cli.plan_text import answered_no_text, question_text
+    from batch_runner.cli.plan_text import question_text
 
-    language = reader_language(sys.stderr)
-    if ask(question_text(estimate, language)):
+    if ask(question_text(estimate)):
         return True
-    print_line(answered_no_text(language), error=True)
+    print_line(
+        tr("nothing was sent; run again to be asked again, or use --yes"),
+        error=True,
+    )
     return False
 
 

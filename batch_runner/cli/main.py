@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from batch_runner import __version__
+from batch_runner.cli.help_formatter import translate_click
 from batch_runner.errors import (
     BatchRunnerError,
     JobLocked,
     JournalError,
     JournalUnreadable,
-    ManifestError,
     UsageError,
 )
-from batch_runner.util.locale import reader_language
+from batch_runner.util.locale import reader_language, tr, use_language
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,7 +89,18 @@ def commands() -> None:
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command and return its exit status. Errors are printed on standard error."""
+    """Run one command and return its exit status. Errors are printed on standard error.
+
+    Everything a person reads is in the language of the reader of standard output.
+    """
+    language = reader_language()
+    if language != "en":
+        translate_click()
+    with use_language(language):
+        return _run_command(arguments)
+
+
+def _run_command(arguments: Sequence[str]) -> int:
     try:
         result = commands.main(list(arguments), prog_name="batch-runner", standalone_mode=False)
     except click.exceptions.Exit as ended:
@@ -102,7 +113,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BatchRunnerError as error:
-        _print_error(f"batch-runner: {_in_short(error)}{error}")
+        _print_error(f"batch-runner: {error}")
         return exit_code_of(error)
     except BrokenPipeError:
         return 0
@@ -110,7 +121,7 @@ def run_command(arguments: Sequence[str]) -> int:
         import traceback
 
         _print_error(traceback.format_exc())
-        _print_error("batch-runner: this is a bug in batch-runner; nothing paid for is lost")
+        _print_error(tr("batch-runner: this is a bug in batch-runner; nothing paid for is lost"))
         return 70
     return result if isinstance(result, int) else 0
 
@@ -122,14 +133,6 @@ def exit_code_of(error: BatchRunnerError) -> int:
     if isinstance(error, UsageError | JournalUnreadable):
         return 2
     return 3 if isinstance(error, JournalError) else 1
-
-
-def _in_short(error: BatchRunnerError) -> str:
-    """Return for a Chinese reader what kind of error it is; the error itself speaks English."""
-    told = {ManifestError: "清单有误，没有发送任何请求", JobLocked: "另一个运行正占用这个任务"}.get(
-        type(error)
-    )
-    return f"{told}：\n" if told and reader_language(sys.stderr) == "zh" else ""
 
 
 def _print_error(text: str) -> None:

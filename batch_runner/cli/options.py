@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -16,7 +15,7 @@ from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import KEY_VARIABLES, PROVIDERS
-from batch_runner.util.locale import reader_language, wording
+from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
 if TYPE_CHECKING:
@@ -108,7 +107,9 @@ def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = F
         try:
             str(path).encode()
         except UnicodeEncodeError:
-            raise UsageError(f"{printable(str(path))}: a path must be UTF-8") from None
+            raise UsageError(
+                tr("{path}: a path must be UTF-8", path=printable(str(path)))
+            ) from None
     folder = folder.with_name(f"{folder.name}.{REHEARSAL}") if rehearse else folder
     _check_readable(JobFolder(folder))
     return folder
@@ -141,13 +142,7 @@ def folder_of(manifest: Manifest, output: Path | None, *, rehearse: bool = False
     """
     folder = JobFolder(output_folder(manifest, output, rehearse=rehearse))
     if not folder.journal.exists() and not folder.marker.exists():
-        raise UsageError(
-            wording(
-                reader_language(sys.stderr),
-                f"no run has been made in {folder.root} yet",
-                f"{folder.root} 中还没有运行过",
-            )
-        )
+        raise UsageError(tr("the job in {folder} has not been run yet", folder=folder.root))
     return folder
 
 

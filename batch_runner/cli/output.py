@@ -7,7 +7,7 @@ import json
 import sys
 from typing import Any
 
-from batch_runner.util.locale import encodable, reader_language, wording
+from batch_runner.util.locale import encodable
 
 
 def print_line(text: str, *, error: bool = False) -> None:
@@ -16,12 +16,6 @@ def print_line(text: str, *, error: bool = False) -> None:
     with contextlib.suppress(OSError, ValueError):
         stream.write(encodable(text, stream) + "\n")
         stream.flush()
-
-
-def say_either(en: str, zh: str, *, error: bool = False) -> None:
-    """Print a line in the reader's language."""
-    language = reader_language(sys.stderr if error else sys.stdout)
-    print_line(wording(language, en, zh), error=error)
 
 
 def print_json(value: Any) -> None:

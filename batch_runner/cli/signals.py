@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from batch_runner.cli.output import say_either
+from batch_runner.cli.output import print_line
 from batch_runner.engine.summary import ExitCode, StopReason
+from batch_runner.util.locale import tr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,9 +49,8 @@ async def watch_signals(run: Run, noted: list[signal.Signals]) -> None:
             number = noted.pop(0) if noted else await anext(signals)
             if first:
                 first = False
-                say_either(
-                    "stopping: what is on the wire is waited for; again to abort",
-                    "正在停止：等待已发出的请求；再按一次立即中止",
+                print_line(
+                    tr("stopping: waiting for requests being sent; signal again to abort"),
                     error=True,
                 )
                 run.state.control.shut_down(

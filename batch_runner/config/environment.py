@@ -14,6 +14,7 @@ from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.diagnostics import closest, excerpt
 from batch_runner.providers.credentials import TRUST_ENV_VARIABLE
 from batch_runner.settings import RENAMED_SETTINGS
+from batch_runner.util.locale import tr
 
 PREFIX = "BATCH_RUNNER_"
 OUTPUT_VARIABLE = PREFIX + "OUTPUT"
@@ -66,9 +67,9 @@ def check_environment(environment: Mapping[str, str]) -> None:
 
 def _hint(name: str) -> str:
     if name in _RENAMED:
-        return f"was renamed to {_RENAMED[name]}"
+        return tr("was renamed to {renamed}", renamed=_RENAMED[name])
     known = {variable.removeprefix(PREFIX): variable for variable in VARIABLES}
     found = closest(name.removeprefix(PREFIX), known)  # without the prefix: it makes all alike
     if found:
-        return f"is not a setting; did you mean {known[found]}?"
-    return f"is not a setting; the variables are {', '.join(VARIABLES)}"
+        return tr("is not a setting; did you mean {known}?", known=known[found])
+    return tr("is not a setting; the variables are {variables}", variables=", ".join(VARIABLES))

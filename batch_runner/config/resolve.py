@@ -15,6 +15,7 @@ from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.errors import UsageError
 from batch_runner.manifest import Manifest
 from batch_runner.settings import Limits, Settings
+from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
 #: Limits that are whole numbers.
@@ -102,7 +103,7 @@ def _with_limit(limits: Limits, name: str, text: str) -> Limits:
     value: Any = text
     if name in WHOLE_NUMBERS:
         if not text.isdecimal():
-            raise ValueError("wanted a whole number above 0")
+            raise ValueError(tr("wanted a whole number above 0"))
         value = int(text)
     values = {field: getattr(limits, field) for field in limits.model_fields_set} | {name: value}
     try:

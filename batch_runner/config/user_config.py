@@ -18,6 +18,7 @@ from batch_runner.manifest.yaml.nodes import Mapping
 from batch_runner.manifest.yaml.reader import parse, read_text
 from batch_runner.providers import KEY_VARIABLES
 from batch_runner.settings import Settings
+from batch_runner.util.locale import tr
 from batch_runner.util.xdg import config_folder
 
 NAME = "config.yaml"
@@ -52,7 +53,9 @@ def read_user_config(path: Path | None) -> UserConfig:
     root = parse(text, label, report) if text and text.strip() else None
     if root is not None and not isinstance(root, Mapping):
         place = Location(label, root.line, root.column)
-        report.add(place, "wanted blocks of settings", hint="write for example limits: {rate: 2/s}")
+        report.add(
+            place, tr("wanted blocks of settings"), hint=tr("write for example limits: {rate: 2/s}")
+        )
     if not isinstance(root, Mapping):  # nothing but comments, or invalid
         report.raise_if_any()
         return UserConfig(Settings(), {})

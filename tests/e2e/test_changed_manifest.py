@@ -50,7 +50,7 @@ def test_items_never_run_are_named_and_counted(
     assert verified.stdout.splitlines() == [
         "card-2: listed, and not run yet",
         "card-3: listed, and not run yet",
-        "2 of 4 items whole",
+        "2 of 4 items valid",
     ]
     told = {row["id"]: row for row in map(json.loads, as_json.stdout.splitlines())}
     assert [told[f"card-{n}"]["ok"] for n in range(4)] == [True, True, False, False]
@@ -81,7 +81,7 @@ def test_unlisted_item_with_files_is_still_verified(command: Command, service: S
 
     verified, status = command("verify"), command("status")
 
-    assert (verified.returncode, verified.stdout) == (0, "5 of 5 items whole\n")
+    assert (verified.returncode, verified.stdout) == (0, "5 of 5 items valid\n")
     assert (status.returncode, status.stderr) == (1, f"{CHANGED}; see `plan`\n")
 
 
@@ -95,7 +95,7 @@ def test_item_listed_again_without_a_file_is_not_done(command: Command, service:
 
     assert (verified.returncode, status.returncode) == (1, 1)
     assert "card-7: not done, but pending" in verified.stdout
-    assert "5 of 8 items whole" in verified.stdout
+    assert "5 of 8 items valid" in verified.stdout
     assert status.stderr == f"{CHANGED}; see `plan`\n"
 
 

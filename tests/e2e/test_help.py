@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -47,6 +48,19 @@ def test_command_help_has_examples_and_its_exit_statuses(name: str) -> None:
     assert codes == sorted(codes, key=lambda code: int(code.split(",")[0]))
     assert {"0", "2", "70", "130, 143"} <= set(codes)
     assert all(line.endswith(".") for line in statuses)
+
+
+@pytest.mark.parametrize("name", ["run", "schedule"])
+def test_help_in_chinese(name: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "batch_runner", name, "--help"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1", "COLUMNS": "80"},
+    )
+
+    assert {"用法：", "选项:", "示例：", "退出状态："} <= set(done.stdout.split())
+    assert f"  batch-runner {name} " in done.stdout
 
 
 def test_exit_statuses_are_those_of_the_command_itself() -> None:

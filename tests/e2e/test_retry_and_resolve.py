@@ -42,8 +42,8 @@ def test_retry_skips_items_no_longer_listed(command: Command, service: Service) 
     done = command("retry", "--all")
 
     assert done.returncode == 0
-    assert done.stdout.startswith("0 items will be created again")
-    assert "2 more are no longer listed" in done.stderr
+    assert done.stdout.startswith("0 items will be submitted again")
+    assert "2 no longer listed in the manifest" in done.stderr
     assert command("run").returncode == 0
     assert sum(service.paid().values()) == submissions
 
@@ -61,9 +61,9 @@ def test_resubmit_skips_items_no_longer_listed(command: Command, service: Servic
 
     assert one.returncode == 2
     assert "no longer listed" in one.stderr
-    assert everything.stdout.startswith("0 items: resubmit")
+    assert everything.stdout.startswith("0 items: to be submitted again")
     assert all(name in everything.stderr for name in held)
-    assert command("resolve", "all", "drop").stdout.startswith("2 items: drop")
+    assert command("resolve", "all", "drop").stdout.startswith("2 items: dropped")
 
 
 def test_dropped_item_is_retried_only_by_its_name(command: Command, service: Service) -> None:
@@ -124,7 +124,7 @@ def test_fetch_counts_missing_and_damaged_files(command: Command, service: Servi
 
     done = command("verify", "--redownload")
 
-    assert "2 items will be fetched again" in done.stderr
+    assert "2 items will be downloaded again" in done.stderr
     assert command("run").returncode == 0
     assert command("verify").returncode == 0
     assert list(service.paid().values()) == [1] * 8
@@ -179,10 +179,10 @@ def test_forgotten_task_is_decided_about_by_item_name(
     command("run")
 
     assert "card-1" in shown.stdout
-    assert "0 items held, 3 whose task is not known any more" in shown.stdout
+    assert "0 items held, 3 whose task the service no longer knows" in shown.stdout
     assert everything.stdout.startswith("0 items")
     assert one.stdout.startswith("1 item:")
-    assert "0 items held, 2 whose task is not known any more" in left.stdout
+    assert "0 items held, 2 whose task the service no longer knows" in left.stdout
     assert left.returncode == 1
     ended = "dropped" if decision == "drop" else "done"
     assert command.statuses() == {"card-0": "done", "card-1": ended, "card-2": "done"}

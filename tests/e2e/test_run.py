@@ -249,7 +249,7 @@ def test_new_job_warns_if_another_job_paid_for_its_items(
         command, folder=command.folder / "new", manifest=command.manifest.with_name("renamed.yaml")
     )
     write_manifest(renamed.manifest, 10)
-    told = f"of the first 10 items, 8 were created already in {command.out}"
+    told = f"of the first 10 items, 8 were already submitted in {command.out}"
 
     plan = renamed("plan")
     first = renamed("run")
@@ -258,7 +258,7 @@ def test_new_job_warns_if_another_job_paid_for_its_items(
     assert told in plan.stdout
     assert told in first.stderr
     assert first.returncode == second.returncode == 0
-    assert "created already" not in second.stderr + renamed("plan").stdout
+    assert "already submitted" not in second.stderr + renamed("plan").stdout
     assert sorted(service.paid().values()) == [1, 1, *[2] * 8]
 
 

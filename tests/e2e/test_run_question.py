@@ -57,16 +57,16 @@ def test_answer_no_sends_nothing_and_yes_continues(command: Command, service: Se
     refused, told = on_a_terminal(command, "n\n")
 
     assert refused == 3
-    assert "Send 8 creates, 80.00 CNY? [y/N]" in told
+    assert "Send 8 submissions, 80.00 CNY? [y/N]" in told
     assert "nothing was sent" in told
     assert service.ledger()["totals"]["submissions"] == 0
     agreed, told = on_a_terminal(command, "y\n")
     assert agreed == 0
-    assert told.count("8 creates, 80.00 CNY, ") == 1
+    assert told.count("8 submissions, 80.00 CNY, ") == 1
     assert list(service.paid().values()) == [1] * 8
     again, told = on_a_terminal(command, "n\n")
     assert again == 0
-    assert "nothing to create" in told
+    assert "nothing to submit" in told
     assert "[y/N]" not in told
 
 
@@ -83,7 +83,7 @@ def test_another_run_can_work_while_the_question_is_open(
     assert [other.returncode for other in others] == [0]
     assert "8 of 8 items done" in others[0].stdout
     assert code == 0
-    assert "cards: 8 items: 8 done\r\nnothing to create" in told
+    assert "cards: 8 items: 8 done\r\nnothing to submit" in told
     assert list(service.paid().values()) == [1] * 8
 
 
@@ -125,11 +125,11 @@ def test_items_added_during_the_question_are_asked_about(
     twice = on_a_terminal(command, "y\nn\n", meanwhile=add_a_row)
     changed = on_a_terminal(command, "y\nn\n", meanwhile=change_a_row)
 
-    assert "Send 8 creates, 80.00 CNY? [y/N]" in once[1]
+    assert "Send 8 submissions, 80.00 CNY? [y/N]" in once[1]
     assert (once[0], twice[0], changed[0]) == (3, 3, 3)
-    assert "Send 9 creates, 90.00 CNY? [y/N]" in twice[1]
-    assert "Send 10 creates, 100.00 CNY? [y/N]" in twice[1]
-    assert changed[1].count("Send 11 creates, 110.00 CNY? [y/N]") == 2
+    assert "Send 9 submissions, 90.00 CNY? [y/N]" in twice[1]
+    assert "Send 10 submissions, 100.00 CNY? [y/N]" in twice[1]
+    assert changed[1].count("Send 11 submissions, 110.00 CNY? [y/N]") == 2
     assert service.ledger()["totals"]["submissions"] == 0
 
 
@@ -147,8 +147,8 @@ def test_items_another_run_adds_are_asked_about(command: Command, service: Servi
     code, told = on_a_terminal(command, "y\nn\n", meanwhile=another_list)
 
     assert code == 3
-    assert "Send 8 creates" in told
-    assert "Send 7 creates" in told
+    assert "Send 8 submissions" in told
+    assert "Send 7 submissions" in told
     assert len(service.ledger()["submissions"]) == 1
 
 
@@ -176,7 +176,7 @@ def test_cost_below_the_threshold_is_not_asked_about(command: Command, service: 
     code, told = on_a_terminal(command, "n\n")
 
     assert code == 0
-    assert "8 creates, 80.00 CNY" in told
+    assert "8 submissions, 80.00 CNY" in told
     assert "[y/N]" not in told
 
 
@@ -184,7 +184,7 @@ def test_preview_without_a_terminal_asks_nothing(command: Command, service: Serv
     result = command("run")
 
     assert result.returncode == 0
-    assert result.stderr.startswith("cards: 8 items: 8 new\n8 creates, 80.00 CNY, at least ")
+    assert result.stderr.startswith("cards: 8 items: 8 new\n8 submissions, 80.00 CNY, at least ")
 
 
 def test_preview_of_a_later_run_counts_statuses(command: Command, service: Service) -> None:
@@ -195,5 +195,5 @@ def test_preview_of_a_later_run_counts_statuses(command: Command, service: Servi
     result = command("run")
 
     assert result.stderr.startswith(
-        "cards: 7 items: 1 new, 6 done; 2 no longer listed\n1 create, about "
+        "cards: 7 items: 1 new, 6 done; 2 no longer listed\n1 submission, about "
     )

@@ -15,13 +15,9 @@ import pytest
 
 from batch_runner.config.environment import LIMITS, OUTPUT_VARIABLE, VARIABLES, limit_variable
 from batch_runner.errors import UsageError
-from batch_runner.integrations.autostart import (
-    ScheduleEntry,
-    crontab_line,
-    parse_days,
-    systemd_units,
-    unit_name,
-)
+from batch_runner.integrations.crontab import crontab_line
+from batch_runner.integrations.schedule import ScheduleEntry, parse_days
+from batch_runner.integrations.systemd import systemd_units, unit_name
 from tests.e2e.conftest import KEY, PATIENCE, Service, write_manifest
 
 HOSTILE = 'it\'s 100% "new" $HOME; 马年'
@@ -180,7 +176,7 @@ def test_scheduled_command_inherits_env_settings(machine: Machine, service: Serv
     done = machine.schedule("--output", str(machine.home / "out"))
 
     assert KEY not in done.stdout + done.stderr
-    assert "BATCH_RUNNER_MAX_SUBMISSIONS is 1, as in this shell" in done.stderr
+    assert "BATCH_RUNNER_MAX_SUBMISSIONS=1, as this shell" in done.stderr
     assert "BATCH_RUNNER_POLL_RATE" not in done.stdout + done.stderr
     line = done.stdout.splitlines()[1]
     run = machine.run_as_cron(line)
@@ -290,7 +286,7 @@ def test_install_on_a_terminal_shows_and_asks(machine: Machine) -> None:
     assert not machine.store.exists()
     machine.on_a_terminal("y\n")
 
-    assert refused.index("30 1 * * *") < refused.index("Put this into your crontab?")
+    assert refused.index("30 1 * * *") < refused.index("Install this in your crontab?")
     assert "nothing was changed" in refused
     assert "30 1 * * *" in machine.store.read_text()
 

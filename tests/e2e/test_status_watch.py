@@ -120,14 +120,14 @@ def test_watch_shows_the_run_and_changes_nothing(
     assert run_at_work.returncode == 3
     assert watching.end() == 0
     assert "run 1 ended" in watching.text
-    assert "exit code 3" in watching.text
+    assert "exit status 3" in watching.text
 
 
 def test_watch_in_chinese_and_without_colours(
     command: Command, run_at_work: subprocess.Popen[str]
 ) -> None:
     watching = watch(command, LANG="zh_CN.UTF-8", PYTHONUTF8="1", NO_COLOR="1")
-    wait_until(lambda: "生成中 6" in watching.text)
+    wait_until(lambda: "进行中 6" in watching.text)
     watching.process.send_signal(signal.SIGINT)
 
     assert watching.end() == 130
@@ -183,7 +183,7 @@ def test_watch_without_a_terminal_prints_lines(
     assert "held card-" in second
     assert "\x1b" not in first + second + rest
     assert process.returncode == 0
-    assert "exit code 3" in rest
+    assert "exit status 3" in rest
 
 
 def test_messages_are_chinese_but_json_and_logs_are_not(command: Command) -> None:
@@ -194,14 +194,14 @@ def test_messages_are_chinese_but_json_and_logs_are_not(command: Command) -> Non
 
     assert english.returncode == again.returncode == told.returncode == 0
     assert "8 项全部完成" in again.stdout
-    assert "报告页：" in again.stdout
+    assert "报告：" in again.stdout
     assert "8 完成" in told.stdout
     assert set(command.statuses().values()) == {"done"}
     assert "8 项中有 8 项完好" in command("verify").stdout
     assert "0 项待定" in command("resolve").stdout
     assert "没有密钥" in without_key(command)
     command.manifest.write_text("prompts: 3\n", encoding="utf-8")
-    assert "清单有误" in command("status").stderr
+    assert "prompts：应为列表，实际是数字" in command("status").stderr
     logs = sorted(command.out.glob(".batch/logs/*.log"))
     assert logs
     assert not any(re.search("[\u4e00-\u9fff]", log.read_text("utf-8")) for log in logs)

@@ -19,14 +19,15 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import say_either
+from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import link_new, replace_file
-from batch_runner.util.text import counted, printable
+from batch_runner.util.locale import tr, tr_n
+from batch_runner.util.text import printable
 
 if TYPE_CHECKING:
     from batch_runner.journal import ItemRow
@@ -74,26 +75,27 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path,
     with open_reader(folder.journal) as reader:
         chosen = [one for one in reader.items(ItemStatus.DONE) if _names_of(one) & names]
     if not chosen:
-        raise UsageError(f"{picks} names no item that is done; nothing was copied")
+        raise UsageError(tr("{picks} names no item that is done; nothing was copied", picks=picks))
     try:
         copied = _copy(folder, chosen, notes, to)
     except OSError as error:
-        raise UsageError(f"cannot write to {to}: {error.strerror or error}") from None
-    say_either(f"{counted(copied, 'file')} copied to {to}", f"已复制 {copied} 个文件到 {to}")
+        raise UsageError(
+            tr("cannot write to {to}: {strerror}", to=to, strerror=error.strerror or error)
+        ) from None
+    print_line(
+        tr_n(
+            "{count} file copied to {folder}", "{count} files copied to {folder}", copied, folder=to
+        )
+    )
     absent = set(names).difference(*map(_names_of, chosen))
     for name in sorted(absent):
-        told = printable(name)
-        say_either(
-            f"not copied: {told} is no item that is done",
-            f"未复制：{told} 不是已完成的项目",
-            error=True,
+        print_line(
+            tr("not copied: {name} is not an item that is done", name=printable(name)), error=True
         )
     gone = [file.name for one in chosen for file in one.files if not _is_there(folder, file)]
     for name in gone:
-        told = printable(name)
-        say_either(
-            f"not copied: {told} is missing or changed; see `verify`",
-            f"未复制：{told} 缺失或已改动；见 `verify`",
+        print_line(
+            tr("not copied: {name} is missing or changed; see `verify`", name=printable(name)),
             error=True,
         )
     return 1 if absent or gone else 0
@@ -108,7 +110,7 @@ def _notes(picks: Path) -> dict[str, str]:
     try:
         text = picks.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {picks}: {error}") from None
+        raise UsageError(tr("cannot read {picks}: {error}", picks=picks, error=error)) from None
     names = {line.strip(): "" for line in text.splitlines() if line.strip()}
     if not text.lstrip().startswith(("{", "[")):
         return names
@@ -120,7 +122,9 @@ def _notes(picks: Path) -> dict[str, str]:
     except json.JSONDecodeError:  # a list whose first id begins with a bracket
         return names
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        raise UsageError(f"{picks} is not a picks file exported from the report") from None
+        raise UsageError(
+            tr("{picks} is not a picks file exported from the report", picks=picks)
+        ) from None
 
 
 def _names_of(item: ItemRow) -> set[str]:
@@ -144,7 +148,9 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
     wanted = [file for file in files if not os.path.lexists(to / file.name)]
     for file in files:
         if file not in wanted and find_damage(JobFolder(to), file) is not None:
-            raise UsageError(f"{to / file.name} exists and is another file; nothing was copied")
+            raise UsageError(
+                tr("{to} exists and is another file; nothing was copied", to=to / file.name)
+            )
     prompts = _known_prompts(to / PROMPTS)
     for file in wanted:
         _copy_atomically(folder.root / file.name, to / file.name)
@@ -185,5 +191,5 @@ def _known_prompts(path: Path) -> dict[str, dict[str, Any]]:
         return {str(one["key"]): one for one in json.loads(path.read_text("utf-8"))}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         raise UsageError(
-            f"{path} exists and was not written by `export`; nothing was copied"
+            tr("{path} exists and was not written by `export`; nothing was copied", path=path)
         ) from None

@@ -10,9 +10,9 @@ import click
 from batch_runner.cli.options import (
     help_epilog,
 )
-from batch_runner.cli.output import say_either
+from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
-from batch_runner.util.locale import reader_language, wording
+from batch_runner.util.locale import tr
 
 #: Workflow, and node and field of the prompt, unless told otherwise.
 _WORKFLOW, _FIELD = "year_of_the_horse_greeting_card", "6.text"
@@ -42,22 +42,19 @@ def command(manifest: Path, workflow: str | None, field: str | None) -> int:
     from batch_runner.util.shell import command_line
 
     if manifest.exists():
-        raise UsageError(f"{manifest} exists; nothing was written")
-    language = reader_language(sys.stderr)
-    workflow = workflow or _ask(wording(language, "Workflow id", "工作流编号"), _WORKFLOW)
-    field = field or _ask(
-        wording(language, "Node and field of the prompt", "提示词所在的节点和字段"), _FIELD
-    )
+        raise UsageError(tr("{manifest} exists; nothing was written", manifest=manifest))
+    workflow = workflow or _ask(tr("Workflow id"), _WORKFLOW)
+    field = field or _ask(tr("Node and field of the prompt"), _FIELD)
     try:
         text = starter(workflow=workflow, field=field, job=None)
         with manifest.open("x", encoding="utf-8") as file:
             file.write(text)
     except (ValueError, OSError) as error:
-        raise UsageError(f"cannot write {manifest}: {error}") from None
+        raise UsageError(
+            tr("cannot write {manifest}: {error}", manifest=manifest, error=error)
+        ) from None
     again = command_line("run", [str(manifest), "--rehearse"])
-    say_either(
-        f"written: {manifest}\ntry it for free: {again}", f"已写入：{manifest}\n免费试运行：{again}"
-    )
+    print_line(tr("written: {manifest}\ntry it for free: {again}", manifest=manifest, again=again))
     return 0
 
 

@@ -63,17 +63,18 @@ def command(
     """
     from batch_runner.cli.plan_text import plan_lines
     from batch_runner.planning.plan import make_plan
-    from batch_runner.util.locale import reader_language
+    from batch_runner.util.locale import current_language, use_language
 
     loaded = load_manifest(manifest)
     settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=os.environ)
     folder = JobFolder(output_folder(loaded, output, rehearse=rehearse))
-    plan = make_plan(loaded.items(), folder, settings)
-    plan.blockers += _blockers(loaded, folder, rehearse=rehearse)
-    if as_json:
-        print_json(_json_object(plan, loaded.job, folder))
-    else:
-        for line in plan_lines(plan, loaded.job, folder.root, settings.limits, reader_language()):
+    with use_language("en" if as_json else current_language()):  # errors are part of the plan
+        plan = make_plan(loaded.items(), folder, settings)
+        plan.blockers += _blockers(loaded, folder, rehearse=rehearse)
+        if as_json:
+            print_json(_json_object(plan, loaded.job, folder))
+    if not as_json:
+        for line in plan_lines(plan, loaded.job, folder.root, settings.limits):
             print_line(line)
     return 0
 
@@ -126,9 +127,7 @@ def _json_object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
         "seconds_by_rate": round(estimate.by_rate, 3),
         "seconds_by_in_flight": _rounded(estimate.by_in_flight),
         "seconds_of_a_task": _rounded(estimate.task),
-        "blockers": [
-            {"kind": each.kind, "message": blocker_text(each, "en")} for each in plan.blockers
-        ],
+        "blockers": [{"kind": each.kind, "message": blocker_text(each)} for each in plan.blockers],
         "first": [
             {"id": spec.id, "name": spec.name, "workflowId": spec.workflow, "params": spec.params}
             for spec in plan.first

@@ -17,6 +17,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
+from batch_runner.util.locale import tr
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,5 +47,7 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool) -> int:
     try:
         print_line(str(write_report(folder.root)))
     except OSError as error:
-        raise UsageError(f"cannot write the report: {error.strerror or error}") from None
+        raise UsageError(
+            tr("cannot write the report: {strerror}", strerror=error.strerror or error)
+        ) from None
     return 0

@@ -18,7 +18,7 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import print_json, print_line, say_either
+from batch_runner.cli.output import print_json, print_line
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, JournalReader, open_reader
 from batch_runner.journal.base import TaskIdTaken
@@ -30,7 +30,8 @@ from batch_runner.lifecycle import (
     ItemStatus,
 )
 from batch_runner.providers import PROVIDERS
-from batch_runner.util.text import counted, date_time, printable
+from batch_runner.util.locale import mark_tr, tr, tr_n
+from batch_runner.util.text import date_time, printable
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -38,6 +39,13 @@ if TYPE_CHECKING:
 
     from batch_runner.jobdir.paths import JobFolder
     from batch_runner.journal import ItemRow
+
+#: What a decision did to the items.
+_DECISIONS = {
+    "attach": mark_tr("task id attached"),
+    "resubmit": mark_tr("to be submitted again"),
+    "drop": mark_tr("dropped"),
+}
 
 
 @help_epilog(
@@ -85,12 +93,14 @@ def command(
     if item is None:
         return _show(folder, as_json=as_json)
     if decision is None:
-        raise UsageError("a decision is missing: attach TASK_ID, resubmit or drop")
+        raise UsageError(tr("a decision is missing: attach TASK_ID, resubmit or drop"))
     changed = _decide(folder, item, decision, task_id)
-    zh = {"attach": "已填入任务编号", "resubmit": "将重新创建", "drop": "已放弃"}[decision]
-    say_either(
-        f"{counted(changed, 'item')}: {decision}; the next run goes on from there",
-        f"{changed} 项：{zh}；下次运行会从这里继续",
+    print_line(
+        tr(
+            "{count}: {decision}; the next run continues",
+            count=_items(changed),
+            decision=tr(_DECISIONS[decision]),
+        )
     )
     return 0
 
@@ -111,15 +121,17 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
             name = item.id if names[item.id] == 1 else f"{item.id} ({item.key})"
             _print_item(item, name, *windows[item.key])
     if not as_json:
-        say_either(
-            f"{counted(len(held), 'item')} held"
-            + (f", {len(forgotten)} whose task is not known any more" if forgotten else "")
-            + ("; see --help for the ways out" if undecided else ""),
-            f"{len(held)} 项待定"
-            + (f"，{len(forgotten)} 项的任务服务已不再认识" if forgotten else "")
-            + ("；处理办法见 --help" if undecided else ""),
-        )
+        line = tr("{count} held", count=_items(len(held)))
+        if forgotten:
+            line += tr(", {count} whose task the service no longer knows", count=len(forgotten))
+        if undecided:
+            line += tr("; see --help for what to do")
+        print_line(line)
     return 1 if undecided else 0
+
+
+def _items(count: int) -> str:
+    return tr_n("{count} item", "{count} items", count)
 
 
 def _json_object(item: ItemRow, first: float | None, last: float | None) -> dict[str, Any]:
@@ -138,9 +150,15 @@ def _json_object(item: ItemRow, first: float | None, last: float | None) -> dict
 
 def _print_item(item: ItemRow, name: str, first: float | None, last: float | None) -> None:
     sent, seen, prompt = date_time(first), date_time(last), printable(item.prompt, 120)
-    say_either(
-        f"{name}  attempt {item.attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
-        f"{name}  第 {item.attempt} 次创建，发出于 {sent} 至 {seen}\n    提示词：{prompt}",
+    print_line(
+        tr(
+            "{name}  attempt {attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
+            name=name,
+            attempt=item.attempt,
+            sent=sent,
+            seen=seen,
+            prompt=prompt,
+        )
     )
     print_line(f"    {printable(item.message or '', 200)}")
 
@@ -158,7 +176,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
     from batch_runner.jobdir.open import open_job
 
     if (decision == "attach") != (task_id is not None):
-        raise UsageError("`attach` requires TASK_ID; `resubmit` and `drop` take none")
+        raise UsageError(tr("`attach` requires TASK_ID; `resubmit` and `drop` take none"))
     with open_job(folder.root, None, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
             undecided = list(reader.items(ItemStatus.HELD))
@@ -166,15 +184,21 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
                 undecided += _in_doubt(reader, name)
             provider = reader.job().provider
         if task_id is not None and not PROVIDERS[provider].task_id_pattern.fullmatch(task_id):
-            raise UsageError(f"{printable(task_id, 60)!r} is not a task id of {provider}")
+            raise UsageError(
+                tr(
+                    "{task_id!r} is not a task id of {provider}",
+                    task_id=printable(task_id, 60),
+                    provider=provider,
+                )
+            )
         chosen = _chosen(undecided, name, decision)
         if task_id is not None and len(chosen) > 1:
-            raise UsageError("a task id belongs to one item; name the item instead of 'all'")
+            raise UsageError(tr("a task id belongs to one item; name the item instead of 'all'"))
         for item in chosen:
             try:
                 job.journal.apply(_change(item, decision, task_id))
             except TaskIdTaken as error:
-                raise UsageError(f"{error}; nothing was changed") from None
+                raise UsageError(tr("{error}; nothing was changed", error=error)) from None
     return len(chosen)
 
 
@@ -201,27 +225,39 @@ def _chosen(undecided: list[ItemRow], name: str, decision: str) -> list[ItemRow]
     """Return the items with this name or key; all of them for `all`."""
     if name == "all" and any(item.id == "all" for item in undecided):
         raise UsageError(
-            "'all' is ambiguous because an item has that id; pass item keys (see --json)"
+            tr("'all' is ambiguous because an item has that id; pass item keys (see --json)")
         )
     chosen = [item for item in undecided if name in (item.id, item.key, "all")]
     if not chosen and name != "all":
-        raise UsageError(f"no item that needs a decision has the id or key {printable(name, 60)!r}")
-    if len(chosen) > 1 and name != "all":
-        keys = " or ".join(one.key + ("" if one.listed else " (not listed)") for one in chosen)
         raise UsageError(
-            f"several items have the id {printable(name, 60)!r}; pass the key of one: {keys}"
+            tr("no item that needs a decision has the id or key {name!r}", name=printable(name, 60))
+        )
+    if len(chosen) > 1 and name != "all":
+        keys = ", ".join(
+            one.key if one.listed else tr("{key} (not listed)", key=one.key) for one in chosen
+        )
+        raise UsageError(
+            tr(
+                "several items have the id {name!r}; pass the key of one: {keys}",
+                name=printable(name, 60),
+                keys=keys,
+            )
         )
     if decision != "resubmit":
         return chosen
     unlisted = [item.id for item in chosen if not item.listed]
     if unlisted and name != "all":
         raise UsageError(
-            f"{printable(unlisted[0], 60)!r} is no longer listed in the manifest, so it would not "
-            "be submitted: restore its line in the manifest, or drop it"
+            tr(
+                "{unlisted!r} is no longer listed in the manifest, so it would not "
+                "be submitted: restore its line in the manifest, or drop it",
+                unlisted=printable(unlisted[0], 60),
+            )
         )
     if unlisted:
         names = printable(", ".join(unlisted), 200)
-        print_line(f"no longer listed in the manifest, not changed: {names}", error=True)
+        line = tr("no longer listed in the manifest, not changed: {names}", names=names)
+        print_line(line, error=True)
     return [item for item in chosen if item.listed]
 
 

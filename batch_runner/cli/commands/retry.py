@@ -16,11 +16,12 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import say_either
+from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.util.text import counted, printable
+from batch_runner.util.locale import tr, tr_n
+from batch_runner.util.text import printable
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def command(
     Dropped items are submitted again only if they are named.
     """
     if not (items or reason or everything):
-        raise UsageError("name items, or use --reason or --all")
+        raise UsageError(tr("name items, or use --reason or --all"))
     folder = job_folder(manifest, output, rehearse=rehearse)
     from batch_runner.jobdir.open import open_job
 
@@ -78,15 +79,20 @@ def command(
         chosen = [item for item in meant if item.listed]
         for item in chosen:
             job.journal.apply(Change(key=item.key, event=Event.RETRIED))
-    say_either(
-        f"{counted(len(chosen), 'item')} will be created again by the next run",
-        f"下次运行会重新创建 {len(chosen)} 项",
+    print_line(
+        tr_n(
+            "{count} item will be submitted again by the next run",
+            "{count} items will be submitted again by the next run",
+            len(chosen),
+        )
     )
     if left := len(meant) - len(chosen):
-        say_either(
-            f"{left} more are no longer listed in the manifest, and are left as they are: what "
-            "stands in their place is a new item, which the next run creates",
-            f"另有 {left} 项已不在清单中，保持原样：取代它们的是新项，下次运行会创建",
+        print_line(
+            tr(
+                "{count} no longer listed in the manifest, left unchanged; what replaced them is "
+                "submitted as new items",
+                count=left,
+            ),
             error=True,
         )
     return 0
@@ -103,13 +109,24 @@ def _is_chosen(item: ItemRow, names: tuple[str, ...], reason: str | None) -> boo
 def _raise_unknown_reason(reason: str, failed: list[ItemRow]) -> None:
     ended = (item for item in failed if item.status is not ItemStatus.DROPPED)
     there = sorted({item.reason for item in ended if item.reason})
-    known = f"reasons of this job: {', '.join(there)}" if there else "no item has failed"
-    raise UsageError(f"no item failed for the reason {printable(reason, 60)!r}; {known}")
+    known = tr("no item has failed")
+    if there:
+        known = tr("reasons of this job: {reasons}", reasons=", ".join(there))
+    raise UsageError(
+        tr(
+            "no item failed for the reason {reason!r}; {known}",
+            reason=printable(reason, 60),
+            known=known,
+        )
+    )
 
 
 def _check_names(names: tuple[str, ...], chosen: list[ItemRow]) -> None:
     found = {item.id for item in chosen} | {item.key for item in chosen}
     if unknown := [name for name in names if name not in found]:
         raise UsageError(
-            f"not failed, rejected or dropped: {', '.join(unknown)}; nothing was changed"
+            tr(
+                "not failed, rejected or dropped: {unknown}; nothing was changed",
+                unknown=", ".join(unknown),
+            )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import logging
 import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass
@@ -32,7 +33,7 @@ from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
 from batch_runner.providers.credentials import read_service
-from batch_runner.util.locale import reader_language, stop_word, wording
+from batch_runner.util.locale import tr
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -40,12 +41,11 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from batch_runner.engine.run import BackgroundTask
-    from batch_runner.engine.summary import RunSummary, StopReason
+    from batch_runner.engine.summary import RunSummary
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
     from batch_runner.settings import Service, Settings
-    from batch_runner.util.locale import Language
 
 #: Time for thumbnails at the end of a run: this fraction of its duration, and at least and at most
 #: these seconds. `report` makes the rest; until then the report shows the pictures themselves.
@@ -198,7 +198,8 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
     manifest, service = options.manifest, options.service
     with open_job(options.root, identity_of(manifest, service), state=state_folder()) as job:
         key = service.key if service else SecretStr("")
-        with run_log(job.folder, secret=key.get_secret_value(), quiet=options.quiet):
+        secret, logger = key.get_secret_value(), logging.getLogger()
+        with run_log(job.folder, secret=secret, quiet=options.quiet, logger=logger):
             price = options.settings.limits.price
             imported = job.journal.import_items(
                 listing,
@@ -268,37 +269,31 @@ async def _service(job: OpenJob, options: RunOptions) -> AsyncIterator[Service]:
 
 def _finish(options: RunOptions, summary: RunSummary) -> None:
     """Write the report, print the summary, send notifications. Never fails the run."""
-    from batch_runner.integrations.notify import tell
-    from batch_runner.report import verdict_sentence, write_report
+    from batch_runner.integrations.notify import send_notifications
+    from batch_runner.report import summary_sentence, write_report
 
-    page, language = options.root / "index.html", reader_language()
+    page = options.root / "index.html"
     try:
         seconds = max(THUMBNAIL_MIN, THUMBNAIL_FRACTION * summary.seconds)
         page = write_report(options.root, seconds=min(seconds, THUMBNAIL_MAX))
     except Exception as error:  # noqa: BLE001  the exit status of the run must still be told
-        print_line(f"the report could not be written: {error}", error=True)
-    sentence = verdict_sentence(
+        print_line(tr("the report could not be written: {error}", error=error), error=True)
+    sentence = summary_sentence(
         summary.counts,
         submissions=summary.spent,
         price=options.settings.limits.price,
         seconds=summary.seconds,
-        stopped=_why_stopped(summary.stop, language) if summary.stop else None,
-        language=language,
+        stopped=summary.stop.message if summary.stop else None,
     )
     _print_summary(options, summary, sentence, page)
-    tell(
+    send_notifications(
         options.manifest.on_finish,
         summary,
         sentence,
         report=page,
-        beside=options.manifest.path.absolute().parent,
+        folder=options.manifest.path.absolute().parent,
         rehearsal=options.service is None,
     )
-
-
-def _why_stopped(stop: StopReason, language: Language) -> str:
-    told = f"{stop_word(stop.reason, language)}（{stop.message}）"
-    return wording(language, stop.message, told)
 
 
 def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
@@ -308,11 +303,10 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
     if options.as_json:
         print_json(_summary_object(summary, options.root))
     elif not options.quiet or summary.exit_code:
-        language = reader_language()
-        where = wording(language, f"report: {page}", f"报告页：{page}")
         manifest = str(options.manifest.path.absolute())
         target = target_of(manifest, options.root, rehearsal=options.service is None)
-        for line in (sentence, *summary_lines(summary, options.root, target, language), where):
+        report = tr("report: {page}", page=page)
+        for line in (sentence, *summary_lines(summary, options.root, target), report):
             print_line(line, error=options.quiet)
 
 

@@ -18,23 +18,21 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import print_line, say_either
+from batch_runner.cli.output import print_line
 from batch_runner.config.environment import OUTPUT_VARIABLE, VARIABLES
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.errors import UsageError
-from batch_runner.integrations.autostart import (
-    ScheduleEntry,
-    crontab_line,
-    install_crontab,
+from batch_runner.integrations.crontab import crontab_line, install_crontab
+from batch_runner.integrations.schedule import ScheduleEntry, parse_days
+from batch_runner.integrations.systemd import (
     install_units,
-    parse_days,
     systemd_units,
     unit_folder,
     unit_name,
 )
 from batch_runner.providers import PROVIDERS, ProviderInfo
 from batch_runner.providers.credentials import check_base_url
-from batch_runner.util.locale import reader_language, wording
+from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
 
@@ -104,15 +102,17 @@ def command(
         print_line("\n".join(texts).rstrip("\n"))
     else:
         print_line(f"{entry.marker}\n{crontab_line(entry)}")
-    say_either(
-        f"{at} is by this machine's clock, where it is {_now()}",
-        f"{at} 以本机时钟为准，本机现在是 {_now()}",
+    print_line(
+        tr("{time} is on this machine's clock, which now shows {now}", time=at, now=_now()),
         error=True,
     )
     for name, text in environment.items():
-        say_either(
-            f"at night {name} is {printable(text)}, as in this shell",
-            f"夜间运行时 {name} 为 {printable(text)}，与本终端相同",
+        print_line(
+            tr(
+                "scheduled runs have {name}={value}, as this shell",
+                name=name,
+                value=printable(text),
+            ),
             error=True,
         )
     if key is not None and not _holds_a_key(key):
@@ -171,35 +171,39 @@ def _holds_a_key(path: Path) -> bool:
 def _key_is_missing(key: Path, *, install: bool) -> None:
     if install:
         raise UsageError(
-            f"{key} contains no key: put it there, or name another file with --key-file"
+            tr("{key} contains no key: put it there, or name another file with --key-file", key=key)
         )
-    say_either(
-        f"{key} holds no key: put it there, or name its file with --key-file",
-        f"{key} 中没有密钥：请把密钥放在那里，或用 --key-file 指定文件",
+    print_line(
+        tr("{path} contains no key: put it there, or name another file with --key-file", path=key),
         error=True,
     )
 
 
 def _install(entry: ScheduleEntry, *, systemd: bool, yes: bool) -> None:
-    language = reader_language(sys.stderr)
     if not yes:
         if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
             raise UsageError(
-                "--install asks on a terminal, and there is none: use --yes. Nothing was changed"
+                tr(
+                    "--install asks on a terminal, and there is none: use --yes. "
+                    "Nothing was changed"
+                )
             )
-        place = unit_folder() if systemd else wording(language, "your crontab", "您的 crontab")
-        question = wording(language, f"Put this into {place}?", f"写入 {place} 吗？")
+        place = unit_folder() if systemd else tr("your crontab")
+        question = tr("Install this in {place}?", place=place)
         if not click.confirm(question, err=True):
-            say_either("nothing was changed", "未作任何改动", error=True)
+            print_line(tr("nothing was changed"), error=True)
             return
     if systemd:
         install_units(entry)
         out = f"systemctl --user disable --now {unit_name(entry.job)}.timer"
-        say_either(
-            f"in place. To run while you are logged out: loginctl enable-linger\nout again: {out}",
-            f"已写入。若要在注销后也运行：loginctl enable-linger\n撤销：{out}",
+        print_line(
+            tr(
+                "installed. To run while you are logged out: loginctl enable-linger\n"
+                "to remove it: {command}",
+                command=out,
+            ),
             error=True,
         )
     else:
         install_crontab(entry)
-        say_either("in place. Out again: crontab -e", "已写入。撤销：crontab -e", error=True)
+        print_line(tr("installed; to remove it: crontab -e"), error=True)

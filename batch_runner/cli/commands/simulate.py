@@ -12,6 +12,7 @@ from batch_runner.cli.options import (
 )
 from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
+from batch_runner.util.locale import tr
 
 
 @help_epilog(
@@ -145,7 +146,12 @@ def _serve(settings: Any, host: str, port: int) -> int:
         asyncio.run(serve(settings))
     except OSError as error:
         raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; choose another --port"
+            tr(
+                "cannot listen on {host}:{port}: {strerror}; choose another --port",
+                host=host,
+                port=port,
+                strerror=error.strerror or error,
+            )
         ) from None
     except ValueError as error:
         raise UsageError(str(error)) from None

@@ -22,11 +22,11 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import print_json, print_line, say_either
+from batch_runner.cli.output import print_json, print_line
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.util.locale import reader_language, status_word, wording
-from batch_runner.util.text import counted, date_time, fitted, printable, time_of_day
+from batch_runner.util.locale import status_word, tr, tr_n
+from batch_runner.util.text import date_time, fitted, printable, time_of_day
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from batch_runner.manifest import Manifest
     from batch_runner.monitor.snapshot import JobSnapshot
     from batch_runner.units import Rate
-    from batch_runner.util.locale import Language
 
 #: Seconds between two snapshots.
 WATCH_SECONDS = 1.0
@@ -100,13 +99,13 @@ def _done_as_listed_now(reader: JournalReader, manifest: Manifest) -> bool:
     if now is None:
         return True
     if now.other:
-        new = now.new
-        say_either(
-            f"the manifest has changed since the last run{f': {new} new' if new else ''}; "
-            "see `plan`",
-            f"清单在上次运行之后有变动{f'：新增 {new} 项' if new else ''}；请用 `plan` 查看",
-            error=True,
-        )
+        line = tr("the manifest has changed since the last run; see `plan`")
+        if now.new:
+            line = tr(
+                "the manifest has changed since the last run: {count} new; see `plan`",
+                count=now.new,
+            )
+        print_line(line, error=True)
     return now.done
 
 
@@ -115,13 +114,13 @@ def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:
     from batch_runner.monitor.dashboard import is_terminal
 
     if as_json:
-        look = _watch_as_json(journal)
+        snapshot = _watch_as_json(journal)
     elif is_terminal(sys.stdout):
-        look = _watch_live(journal, limit)
+        snapshot = _watch_live(journal, limit)
     else:
-        look = _watch_plainly(journal)
+        snapshot = _watch_plainly(journal)
     if not as_json:
-        _print_end(look)
+        _print_end(snapshot)
     return 0
 
 
@@ -144,9 +143,9 @@ def _snapshots(journal: Path) -> Iterator[JobSnapshot]:
     before = signal.signal(signal.SIGINT, note)
     try:
         while True:
-            look = take_snapshot(journal)
-            yield look
-            if not look.at_work:
+            snapshot = take_snapshot(journal)
+            yield snapshot
+            if not snapshot.running:
                 return
             end = time.monotonic() + WATCH_SECONDS
             while not asked and time.monotonic() < end:
@@ -159,49 +158,48 @@ def _snapshots(journal: Path) -> Iterator[JobSnapshot]:
 
 def _watch_live(journal: Path, limit: Rate) -> JobSnapshot:
     """Redraw the dashboard in place; leave the last one on the screen, also after Ctrl-C."""
-    from batch_runner.monitor.dashboard import live_picture, picture
+    from batch_runner.monitor.dashboard import live_display, render_dashboard
 
-    language, looks = reader_language(), _snapshots(journal)
-    look = next(looks)
+    snapshots = _snapshots(journal)
+    snapshot = next(snapshots)
 
     def draw(columns: int, rows: int) -> Text:
-        state = "slowed" if look.limited_lately and look.at_work else "fair"
-        return picture(look, limit, language=language, columns=columns, rows=rows, state=state)
+        return render_dashboard(snapshot, limit, columns=columns, rows=rows, state=snapshot.state)
 
     try:
-        with live_picture(sys.stdout, screen=True) as show:
-            while look.at_work:
+        with live_display(sys.stdout, screen=True) as show:
+            while snapshot.running:
                 show(draw)
-                look = next(looks)
+                snapshot = next(snapshots)
     finally:
         print_line(draw(columns=shutil.get_terminal_size().columns, rows=100).plain)
-    return look
+    return snapshot
 
 
 def _watch_plainly(journal: Path) -> JobSnapshot:
     """Print a line a minute, at every change of state, and for every new problem."""
-    from batch_runner.monitor.progress import LineThrottle, facts_seen, line_of
+    from batch_runner.monitor.progress import LineThrottle, RunProgress, progress_line
 
-    language, due, told = reader_language(), LineThrottle(), set[str]()
-    for look in _snapshots(journal):
-        if not look.at_work:
+    throttle, printed = LineThrottle(), set[str]()
+    for snapshot in _snapshots(journal):
+        if not snapshot.running:
             break
-        facts = facts_seen(look)
-        if due.is_due(time.monotonic(), facts.state):
-            print_line(line_of(facts, language))
-        for line in _problem_lines(look, language):
-            if line not in told:
-                told.add(line)
+        progress = RunProgress.from_snapshot(snapshot)
+        if throttle.is_due(time.monotonic(), progress.state):
+            print_line(progress_line(progress))
+        for line in _problem_lines(snapshot):
+            if line not in printed:
+                printed.add(line)
                 print_line(line)
-    print_line(line_of(facts_seen(look), language))
-    return look
+    print_line(progress_line(RunProgress.from_snapshot(snapshot)))
+    return snapshot
 
 
-def _problem_lines(look: JobSnapshot, language: Language) -> list[str]:
+def _problem_lines(snapshot: JobSnapshot) -> list[str]:
     """Return a line for each held item and each of the last errors."""
-    word = status_word(ItemStatus.HELD, language)
-    found = [(item.started_at, f"{word} {item.id}", item.message) for item in look.held]
-    found += [(event.at, name, event.message or event.reason) for name, event in look.errors[::-1]]
+    word, errors = status_word(ItemStatus.HELD), snapshot.errors[::-1]
+    found = [(item.started_at, f"{word} {item.id}", item.message) for item in snapshot.held]
+    found += [(event.at, name, event.message or event.reason) for name, event in errors]
     return [
         f"{time_of_day(at)} {printable(name, 60)}: {printable(why or '')}"
         for at, name, why in found
@@ -210,39 +208,43 @@ def _problem_lines(look: JobSnapshot, language: Language) -> list[str]:
 
 def _watch_as_json(journal: Path) -> JobSnapshot:
     """Print each snapshot as a JSON object on a line."""
-    from batch_runner.monitor.progress import facts_seen
+    from batch_runner.monitor.progress import RunProgress
 
-    for look in _snapshots(journal):
+    for snapshot in _snapshots(journal):
         print_json(
             {
                 "event": "progress",
-                **asdict(facts_seen(look)),
-                "at_work": look.at_work,
-                "limited_lately": look.limited_lately,
-                "oldest": [_json_object(item) for item in look.oldest],
-                "held_items": [_json_object(item) for item in look.held],
-                "errors": [_error(name, event) for name, event in look.errors],
+                **asdict(RunProgress.from_snapshot(snapshot)),
+                "running": snapshot.running,
+                "limited_recently": snapshot.limited_recently,
+                "oldest": [_json_object(item) for item in snapshot.oldest],
+                "held_items": [_json_object(item) for item in snapshot.held],
+                "errors": [_error(name, event) for name, event in snapshot.errors],
             }
         )
-    return look
+    return snapshot
 
 
-def _print_end(look: JobSnapshot) -> None:
-    run = look.run
+def _print_end(snapshot: JobSnapshot) -> None:
+    run = snapshot.run
     if run is None:
-        say_either("no run has been made yet", "还没有运行过")
+        print_line(tr("the job has not been run yet"))
     elif run.ended_at is None:
-        say_either(
-            f"run {run.run} was killed: its process {run.pid} is gone; the next run goes on",
-            f"第 {run.run} 次运行已被终止：进程 {run.pid} 不在了；下次运行会继续",
+        print_line(
+            tr(
+                "run {run} was killed (process {pid} no longer exists); the next run continues",
+                run=run.run,
+                pid=run.pid,
+            )
         )
     else:
-        ended = date_time(run.ended_at)
-        why = f": {printable(run.message)}" if run.message else ""
-        say_either(
-            f"run {run.run} ended at {ended} with exit code {run.exit_code}{why}",
-            f"第 {run.run} 次运行于 {ended} 结束，退出码 {run.exit_code}{why}",
+        line = tr(
+            "run {run} ended at {time} with exit status {code}",
+            run=run.run,
+            time=date_time(run.ended_at),
+            code=run.exit_code,
         )
+        print_line(f"{line}: {printable(run.message)}" if run.message else line)
 
 
 def _error(name: str, event: EventRow) -> dict[str, Any]:
@@ -271,23 +273,20 @@ def _json_object(item: ItemRow) -> dict[str, Any]:
 
 
 def _print_items(reader: JournalReader) -> None:
-    language = reader_language()
-    counts, name, spent = reader.counts(), reader.job().name, reader.spent()
-    total = sum(counts.values())
+    counts = reader.counts()
     print_line(
-        wording(
-            language,
-            f"{name}: {counted(total, 'item')}, {counted(spent, 'create')} so far",
-            f"{name}：{total} 项，已创建 {spent} 次",
+        tr(
+            "{job}: {items}, {submissions} so far",
+            job=reader.job().name,
+            items=tr_n("{count} item", "{count} items", sum(counts.values())),
+            submissions=tr_n("{count} submission", "{count} submissions", reader.spent()),
         )
     )
     for status, count in counts.items():
         if count:
-            print_line(f"  {count:6} {status_word(status, language)}")
+            print_line(f"  {count:6} {status_word(status)}")
     for item in reader.items(*_LISTED):
         why = printable(item.message or item.reason or "", 160)
         if item.message and item.reason:
             why += f"  [{printable(item.reason, 60)}]"
-        print_line(
-            f"{fitted(status_word(item.status, language), 9)} {printable(item.id, 60)}  {why}"
-        )
+        print_line(f"{fitted(status_word(item.status), 9)} {printable(item.id, 60)}  {why}")

@@ -17,13 +17,12 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import print_json, print_line, say_either
+from batch_runner.cli.output import print_json, print_line
 from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
 from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import truncate_file_name
-from batch_runner.util.locale import status_word
-from batch_runner.util.text import counted
+from batch_runner.util.locale import mark_tr, status_word, tr, tr_n
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -33,8 +32,8 @@ if TYPE_CHECKING:
     from batch_runner.journal import ItemRow, ManifestDiff
     from batch_runner.manifest import Manifest
 
-#: Why an item that no run has seen is not valid: English, Chinese.
-_NEW = ("listed, and not run yet", "已列出，尚未运行过")
+#: Why an item that no run has seen is not valid.
+_NEW = mark_tr("listed, and not run yet")
 
 
 @help_epilog(
@@ -95,7 +94,14 @@ def command(
     if redownload and damaged:
         _requeue_downloads(folder, damaged)
     if not as_json:
-        say_either(f"{valid} of {counted(total, 'item')} whole", f"{total} 项中有 {valid} 项完好")
+        print_line(
+            tr_n(
+                "{valid} of {count} item valid",
+                "{valid} of {count} items valid",
+                total,
+                valid=valid,
+            )
+        )
     return 0 if valid == total else 1
 
 
@@ -106,19 +112,17 @@ def _print_new(now: ManifestDiff, manifest: Manifest, *, as_json: bool) -> int:
         if one.status is not None:
             continue
         count += 1
-        name, (en, zh) = one.spec.id, _NEW
         if as_json:
-            print_json({"id": name, "status": "new", "ok": False, "why": en})
+            print_json({"id": one.spec.id, "status": "new", "ok": False, "why": _NEW})
         else:
-            say_either(f"{name}: {en}", f"{name}：{zh}")
+            print_line(tr("{id}: {problem}", id=one.spec.id, problem=tr(_NEW)))
     return count
 
 
 def _print_wrong(item: ItemRow, why: str) -> None:
-    if item.status is ItemStatus.DONE:
-        print_line(f"{item.id}: {why}")
-    else:
-        say_either(f"{item.id}: {why}", f"{item.id}：{status_word(item.status, 'zh')}")
+    if item.status is not ItemStatus.DONE:
+        why = tr("not done, but {status}", status=status_word(item.status))
+    print_line(tr("{id}: {problem}", id=item.id, problem=why))
 
 
 def _problem_of(folder: JobFolder, item: ItemRow, *, deep: bool) -> str | None:
@@ -147,9 +151,12 @@ def _requeue_downloads(folder: JobFolder, items: list[ItemRow]) -> None:
             event = Event.FILE_MISSING
             job.journal.apply(Change(key=item.key, event=event, reason=FILE_DAMAGED))
             count += 1
-    say_either(
-        f"{counted(count, 'item')} will be fetched again by the next run, without paying",
-        f"下次运行会重新取回 {count} 项，不再计费",
+    print_line(
+        tr_n(
+            "{count} item will be downloaded again by the next run, without paying",
+            "{count} items will be downloaded again by the next run, without paying",
+            count,
+        ),
         error=True,
     )
 

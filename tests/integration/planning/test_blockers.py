@@ -10,6 +10,7 @@ from batch_runner.cli.plan_text import blocker_text
 from batch_runner.jobdir.lock import Lock
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.planning.blockers import folder_blockers
+from batch_runner.util.locale import use_language
 from tests.integration.planning.conftest import Job, blockers_in, kinds
 
 
@@ -88,5 +89,6 @@ def test_unwritable_folder_or_missing_journal_is_a_blocker(
 def test_nearly_full_disk_is_a_blocker(tmp_path: Path) -> None:
     (blocker,) = folder_blockers(JobFolder(tmp_path / "new"), 10**18)
 
-    assert "below 1000000000000 MB nothing is created" in blocker_text(blocker, "en")
-    assert "低于 1000000000000 MB" in blocker_text(blocker, "zh")
+    assert "below 1000000000000 MB nothing is submitted" in blocker_text(blocker)
+    with use_language("zh"):
+        assert "低于 1000000000000 MB" in blocker_text(blocker)

@@ -39,7 +39,7 @@ def test_changed_item_names_the_item_it_replaces(job: Job, plan: Any) -> None:
     assert (found["new"], found["changed"], found["unlisted"], found["submissions"]) == (0, 1, 0, 1)
     (replacing,) = found["replacing"]
     assert replacing["earlier"]["files"] == ["b.png"]
-    assert "changed: b (was done: b.png stays); each is a new create" in plan()
+    assert "changed: b (was done: b.png stays); each is submitted anew" in plan()
 
 
 def test_item_whose_id_moved_to_another_prompt_is_not_changed(job: Job, plan: Any) -> None:
@@ -78,9 +78,9 @@ def test_missing_files_and_unlisted_items_are_named(job: Job, plan: Any) -> None
 
     printed = plan()
 
-    assert "missing on disk: a; fetched again, not paid again" in printed
+    assert "missing on disk: a; downloaded again, not paid again" in printed
     assert "no longer listed: b, c, d and 2 more" in printed
-    assert "nothing to create" in printed
+    assert "nothing to submit" in printed
 
 
 def test_estimate_is_the_larger_of_rate_and_in_flight_time(job: Job, plan: Any) -> None:
@@ -150,8 +150,8 @@ def test_plan_text_in_chinese(job: Job, plan: Any, monkeypatch: pytest.MonkeyPat
 
     printed = plan()
 
-    assert "已更改：b（原为完成，b.png 保留）；均为新的创建" in printed
+    assert "已更改：b（原为完成，b.png 保留）；均为新的提交" in printed
     assert "待定：a" in printed
-    assert "1 次创建，1.00 CNY，至少需 1.0 秒" in printed
+    assert "提交 1 次，1.00 CNY，至少需 1.0 秒" in printed
     assert "可能已付费" in printed
-    assert not re.search("changed|held|create", printed.replace("batch-runner resolve", ""))
+    assert not re.search("changed|held|submi", printed.replace("batch-runner resolve", ""))

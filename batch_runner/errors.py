@@ -26,6 +26,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from batch_runner.util.locale import tr
 from batch_runner.util.text import width
 
 
@@ -57,7 +58,7 @@ class Problem:
             caret = " " * width(self.source_line[: max(0, self.column - 1)]) + "^"
             text += f"\n    {self.source_line}\n    {caret}"
         if self.hint:
-            text += f"\n    hint: {self.hint}"
+            text += "\n    " + tr("hint: {hint}", hint=self.hint)
         return text
 
 
@@ -69,7 +70,7 @@ class ManifestError(UsageError):
         self.more = more
         lines = [str(problem) for problem in problems]
         if more:
-            lines.append(f"… and {more} more")
+            lines.append(tr("… and {count} more", count=more))
         super().__init__("\n".join(lines))
 
 

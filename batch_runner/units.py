@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from batch_runner.util.locale import tr
+
 #: Largest size in bytes; more is a mistake.
 _LARGEST_SIZE = 10**15
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -33,16 +35,16 @@ def parse_duration(value: Any) -> float:
         ValueError: it is not a duration, or not a finite number above zero.
     """
     if isinstance(value, bool):
-        raise ValueError("wanted a duration such as 90s, 10m or 8h")
+        raise ValueError(tr("wanted a duration such as 90s, 10m or 8h"))
     if isinstance(value, int | float):
         seconds = _as_float(value)
     elif isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value):
         parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)", value)
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     else:
-        raise ValueError("wanted a duration such as 90s, 10m or 8h")
+        raise ValueError(tr("wanted a duration such as 90s, 10m or 8h"))
     if not (math.isfinite(seconds) and seconds > 0):
-        raise ValueError("wanted a duration above zero")
+        raise ValueError(tr("wanted a duration above zero"))
     return seconds
 
 
@@ -76,9 +78,9 @@ def parse_rate(value: Any) -> Rate:
         count = float(match[1])
         seconds = float(match[2] or 1) * _UNITS[match[3]]
     else:
-        raise ValueError("wanted a rate such as 5/s, 300/min or 100/h")
+        raise ValueError(tr("wanted a rate such as 5/s, 300/min or 100/h"))
     if not (math.isfinite(count) and math.isfinite(seconds) and count > 0 and seconds > 0):
-        raise ValueError("wanted a rate above zero")
+        raise ValueError(tr("wanted a rate above zero"))
     return Rate(count, seconds)
 
 
@@ -109,7 +111,7 @@ def parse_price(value: Any) -> Price:
         amount = float(match[1])
         if math.isfinite(amount):
             return Price(amount, match[2].upper())
-    raise ValueError("wanted an amount and a currency such as 0.12 CNY")
+    raise ValueError(tr("wanted an amount and a currency such as 0.12 CNY"))
 
 
 def parse_threshold(value: Any) -> Price | int:
@@ -123,7 +125,7 @@ def parse_threshold(value: Any) -> Price | int:
     try:
         return parse_price(value)
     except ValueError:
-        raise ValueError("wanted a cost such as 50 CNY, or a number of submissions") from None
+        raise ValueError(tr("wanted a cost such as 50 CNY, or a number of submissions")) from None
 
 
 def parse_size(value: Any) -> int:
@@ -140,7 +142,7 @@ def parse_size(value: Any) -> int:
         step = 1024 if unit.endswith("i") else 1000
         size = float(match[1]) * step ** " kmgt".index(unit[:1] or " ")
     if not 1 <= size <= _LARGEST_SIZE:
-        raise ValueError("wanted a size such as 200 MB, or a whole number of bytes above 0")
+        raise ValueError(tr("wanted a size such as 200 MB, or a whole number of bytes above 0"))
     return int(size)
 
 
@@ -152,4 +154,4 @@ def parse_clock(value: Any) -> str:
     """
     if isinstance(value, str) and re.match(CLOCK_PATTERN, value):
         return value
-    raise ValueError('wanted a time of day such as "06:30", in quotes')
+    raise ValueError(tr('wanted a time of day such as "06:30", in quotes'))

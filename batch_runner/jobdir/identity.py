@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from batch_runner.errors import FolderRefused
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
 
@@ -29,13 +30,25 @@ def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: JobIdentity
     """
     if job["name"] != identity.job or job["provider"] != identity.provider:
         raise FolderRefused(
-            f'{folder.root} belongs to the job "{printable(job["name"])}" ({job["provider"]}), '
-            f'not to "{identity.job}" ({identity.provider}); choose another folder with --output'
+            tr(
+                '{root} belongs to the job "{name}" ({provider}), not to "{job}" '
+                "({identity_provider}); choose another folder with --output",
+                root=folder.root,
+                name=printable(job["name"]),
+                provider=job["provider"],
+                job=identity.job,
+                identity_provider=identity.provider,
+            )
         )
     if _host(job["origin"]) != _host(identity.origin):
         raise FolderRefused(
-            f"{folder.root} contains a job for {job['origin']}, but the configured service is "
-            f"{identity.origin}; choose another folder with --output"
+            tr(
+                "{root} contains a job for {origin}, but the configured service is "
+                "{identity_origin}; choose another folder with --output",
+                root=folder.root,
+                origin=job["origin"],
+                identity_origin=identity.origin,
+            )
         )
 
 

@@ -13,8 +13,9 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Journal
 from batch_runner.registry.known_jobs import KnownJob
 from batch_runner.util.fs import sync_folder
+from batch_runner.util.locale import mark_tr, tr
 
-_WAYS_OUT = (
+_WAYS_OUT = mark_tr(
     "Nothing was sent, because items that were paid for would be paid for again. Ways out: restore "
     "the right journal (the newest backup of the whole folder); or use another output folder; or, "
     "if you accept that everything in it may be paid for again, remove {files}"
@@ -73,17 +74,22 @@ def check_location(journal: Journal, folder: JobFolder, *, known: bool) -> None:
     """
     if not journal.is_original_location(folder.journal, known=known):
         raise JournalUnreadable(
-            f"{folder.journal} is a copy of the journal in {_original_location(journal, folder)}: "
-            "two runs would pay for the same items. Nothing was sent. Ways out: continue with the "
-            "original; or use another output folder; or, if this copy is to replace it, remove "
-            f"{folder.marker}"
+            tr(
+                "{journal} is a copy of the journal in {original_location}: two "
+                "runs would pay for the same items. Nothing was sent. Ways out: "
+                "continue with the original; or use another output folder; or, if "
+                "this copy is to replace it, remove {marker}",
+                journal=folder.journal,
+                original_location=_original_location(journal, folder),
+                marker=folder.marker,
+            )
         )
 
 
 def _original_location(journal: Journal, folder: JobFolder) -> str:
     recorded = str(journal.job()["folder"])
     if recorded == os.path.realpath(folder.root):
-        return "this folder on another host, or from before a backup was restored"
+        return tr("this folder on another host, or from before a backup was restored")
     return recorded
 
 
@@ -97,21 +103,38 @@ def check_last_event(
     """
     if marker.job_id != journal.job()["id"]:
         raise JournalUnreadable(
-            f"{folder.journal} is not this folder's journal: {folder.marker.name} has the id of "
-            f"another job. {_ways_out(folder)}"
+            tr(
+                "{journal} is not this folder's journal: {name} has the id of "
+                "another job. {ways_out}",
+                journal=folder.journal,
+                name=folder.marker.name,
+                ways_out=_ways_out(folder),
+            )
         )
     if journal.last_event < marker.last_event:
         raise JournalUnreadable(
-            f"{folder.journal} is an older copy: its last event is {journal.last_event}, but this "
-            f"folder has reached event {marker.last_event}. {_ways_out(folder)}"
+            tr(
+                "{journal} is an older copy: its last event is {last_event}, but "
+                "this folder has reached event {marker_last_event}. {ways_out}",
+                journal=folder.journal,
+                last_event=journal.last_event,
+                marker_last_event=marker.last_event,
+                ways_out=_ways_out(folder),
+            )
         )
     if journal.last_event < known_job.last_event:
         raise JournalUnreadable(
-            f"{folder.root} is an older copy of this job: its last event is {journal.last_event}, "
-            f"but the job has reached event {known_job.last_event} on this host. "
-            f"{_ways_out(folder)}"
+            tr(
+                "{root} is an older copy of this job: its last event is "
+                "{last_event}, but the job has reached event "
+                "{known_job_last_event} on this host. {ways_out}",
+                root=folder.root,
+                last_event=journal.last_event,
+                known_job_last_event=known_job.last_event,
+                ways_out=_ways_out(folder),
+            )
         )
 
 
 def _ways_out(folder: JobFolder, *damaged: Path) -> str:
-    return _WAYS_OUT.format(files=" and ".join(map(str, (folder.marker, *damaged))))
+    return tr(_WAYS_OUT, files=tr(" and ").join(map(str, (folder.marker, *damaged))))

@@ -14,6 +14,7 @@ import time
 
 from batch_runner.errors import JobLocked
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.util.locale import tr
 from batch_runner.util.text import date_time
 
 _ATTEMPTS = 5
@@ -34,7 +35,7 @@ class Lock:
         if not self._try_to_lock():
             owner = _owner_text(os.read(self._descriptor, 4096))
             os.close(self._descriptor)
-            raise JobLocked(f"another run holds {folder.root}: {owner}")
+            raise JobLocked(tr("another run holds {root}: {owner}", root=folder.root, owner=owner))
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from batch_runner.errors import JournalUnreadable
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.util.fs import replace_file, sync_folder
+from batch_runner.util.locale import tr
 
 _EVENT_DIGITS = 15  # a fixed width, so that the number can be overwritten in place
 
@@ -50,8 +51,11 @@ class Marker:
             return MarkerRecord(str(marker["job"]), int(marker["events"]))
         except (ValueError, KeyError, TypeError) as error:
             raise JournalUnreadable(
-                f"{self._path} is damaged, so the journal cannot be checked against it; if you "
-                "are sure that it is the right journal, remove this file"
+                tr(
+                    "{path} is damaged, so the journal cannot be checked against it; "
+                    "if you are sure that it is the right journal, remove this file",
+                    path=self._path,
+                )
             ) from error
 
     def write(self, job_id: str, name: str) -> None:

@@ -19,6 +19,7 @@ from batch_runner.jobdir.recovery import recover
 from batch_runner.journal import Journal
 from batch_runner.models import REHEARSAL
 from batch_runner.registry.known_jobs import KnownJob, check_mounted
+from batch_runner.util.locale import tr
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ def _open(
 
 def _prepare_folder(folder: JobFolder, identity: JobIdentity | None, state: Path | None) -> None:
     if identity is None and not folder.has_job():
-        raise FolderRefused(f"there is no job in {folder.root}")
+        raise FolderRefused(tr("there is no job in {root}", root=folder.root))
     if identity is not None and state is not None and not folder.marker.exists():
         check_mounted(state, folder.root)
     folder.prepare()

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from batch_runner.errors import FolderRefused
 from batch_runner.util.fs import sync_folder
+from batch_runner.util.locale import tr
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class JobFolder:
             for folder in (self.batch, self.parts, self.logs):
                 folder.mkdir(exist_ok=True, mode=0o700)
                 if not stat.S_ISDIR(folder.lstat().st_mode):
-                    raise FolderRefused(f"{folder} is a symbolic link; remove it")
+                    raise FolderRefused(tr("{folder} is a symbolic link; remove it", folder=folder))
             probe = self.parts / f"probe-{secrets.token_hex(4)}"
             probe.touch(mode=0o600)
             probe.unlink()
@@ -90,8 +91,12 @@ class JobFolder:
 
     def output_folder_error(self, error: OSError) -> FolderRefused:
         return FolderRefused(
-            f"the output folder {self.root} cannot be used: {error.strerror or error}; "
-            "choose another with --output or `output: {folder: …}`"
+            tr(
+                "the output folder {folder} cannot be used: {error}; choose another with --output "
+                "or output.folder in the manifest",
+                folder=self.root,
+                error=error.strerror or error,
+            )
         )
 
     def clear_parts(self) -> None:

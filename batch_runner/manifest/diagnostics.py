@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from batch_runner.errors import ManifestError, Problem
+from batch_runner.util.locale import tr
 from batch_runner.util.text import CONTROLS
 
 #: Problems shown; further ones are only counted.
@@ -52,8 +53,9 @@ class Diagnostics:
 
     def __init__(self, *, key_variable: str = "PROVIDER_API_KEY") -> None:
         #: Hint for an API key where none belongs; `key_variable` may hold it.
-        self.key_hint = (
-            f"remove the line; set {key_variable}, or {key_variable}_FILE to a file with the key"
+        self.key_hint = tr(
+            "remove the line; set {variable}, or {variable}_FILE to a file with the key",
+            variable=key_variable,
         )
         self._findings: dict[tuple[str, int, int, str], _Finding] = {}
         self._more = 0
@@ -76,7 +78,7 @@ class Diagnostics:
         if self.full:
             self._more += 1
             return
-        self._findings[known] = _Finding(place, message, item, hint)
+        self._findings[known] = _Finding(place, message, item, hint and tr(hint))
 
     def locate(self, place: Location, needle: str) -> Location:
         """Return where `needle` is in the text that begins at `place`; `place` if not found."""
@@ -134,7 +136,7 @@ def looks_secret(line: str) -> bool:
 def did_you_mean(word: str, options: Iterable[str], *, otherwise: str | None = None) -> str | None:
     """Return a hint with the most similar option, or `otherwise`."""
     found = closest(word, options)
-    return f"did you mean {found}?" if found else otherwise
+    return tr("did you mean {found}?", found=found) if found else otherwise
 
 
 def excerpt(value: object, *, width: int = 60) -> str:

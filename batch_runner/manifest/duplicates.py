@@ -14,6 +14,7 @@ from typing import NamedTuple
 from batch_runner.manifest.diagnostics import Diagnostics, Location
 from batch_runner.manifest.filenames import folded
 from batch_runner.models import ItemSpec
+from batch_runner.util.locale import tr
 
 
 class DuplicateDetector:
@@ -66,23 +67,36 @@ def _repeated(hashes: array[int]) -> set[int]:
 def _same_request(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
     report.add(
         place,
-        f"this item would send the same request as {other.id} ({other.place})",
+        tr(
+            "this item would send the same request as {id} ({place})",
+            id=other.id,
+            place=other.place,
+        ),
         item=spec.id,
-        hint="to generate the same prompt twice, write repeat: 2",
+        hint=tr("to generate the same prompt twice, write repeat: 2"),
     )
 
 
 def _same_id(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
-    report.add(place, f"the id {spec.id} is already in use ({other.place})", item=spec.id)
+    report.add(
+        place,
+        tr("the id {id} is already in use ({place})", id=spec.id, place=other.place),
+        item=spec.id,
+    )
 
 
 def _same_name(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
-    hint = "add a variable to output.name that differs between the two"
+    hint = tr("add a variable to output.name that differs between the two")
     if spec.name != other.name:
-        hint = "many file systems ignore case and the Unicode form of accents in names"
+        hint = tr("many file systems ignore case and the Unicode form of accents in names")
     report.add(
         place,
-        f"the file name {spec.name} is already used by {other.id} ({other.place})",
+        tr(
+            "the file name {name} is already used by {id} ({place})",
+            name=spec.name,
+            id=other.id,
+            place=other.place,
+        ),
         item=spec.id,
         hint=hint,
     )

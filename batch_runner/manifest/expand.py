@@ -19,6 +19,7 @@ from batch_runner.manifest.templates.params import fill, longest_text
 from batch_runner.manifest.templates.random_values import ItemRandom, canonical
 from batch_runner.manifest.templates.request import LocatedTemplate, RequestTemplate
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
+from batch_runner.util.locale import tr
 
 #: Longest variable that the report shows, in characters.
 SHORT = 200
@@ -105,7 +106,10 @@ class Items:
         if isinstance(error, _ItemFailedError):
             place = error.place
         elif error.missing and hint is None:
-            hint = f"give this item its own {error.missing}, or all of them one under defaults"
+            hint = tr(
+                "give this item its own {missing}, or all of them one under defaults",
+                missing=error.missing,
+            )
         item = "-".join(part for part in (entry.id, combination.label) if part)
         report.add(place, str(error), item=item or None, hint=hint)
 
@@ -178,7 +182,7 @@ class Items:
         try:
             return self._inputs.get(path.template.render(scope))
         except InputRefusedError as error:
-            hint = f"paths are relative to the folder of {path.place.path}"
+            hint = tr("paths are relative to the folder of {path}", path=path.place.path)
             raise _ItemFailedError(str(error), path.place, hint) from None
 
 
@@ -187,7 +191,7 @@ def _content(request: list[Any], entry: Entry) -> str:
     try:
         return canonical(request)
     except (TypeError, ValueError, RecursionError):
-        message = "params contain a value that JSON cannot hold, such as infinity"
+        message = tr("params contain a value that JSON cannot hold, such as infinity")
         raise _ItemFailedError(message, entry.place) from None
 
 
@@ -197,7 +201,7 @@ def _prompt(scope: Scope, params: Any, entry: Entry) -> str:
     if not isinstance(prompt, str):
         prompt = longest_text(params)
     if is_blank(prompt):
-        raise _ItemFailedError("the prompt is empty", entry.place)
+        raise _ItemFailedError(tr("the prompt is empty"), entry.place)
     return prompt
 
 
@@ -246,7 +250,8 @@ def _shown_variables(entry: Entry, combination: Combination, n: int | None) -> d
 def _bad_name(
     name: str, reason: str, entry: Entry, request: RequestTemplate
 ) -> tuple[str, Location, str | None]:
-    message = f"the file cannot be named {excerpt(name)!r}: {reason}"
+    message = tr("the file cannot be named {name!r}: {reason}", name=excerpt(name), reason=reason)
     if "{{" in request.name.template.source and entry.id is None:
-        return message, entry.place, "give the item an id, or use {{ value | slug }} in output.name"
-    return message, entry.place, "use letters, digits, - and _"
+        hint = tr("give the item an id, or use {{ value | slug }} in output.name")
+        return message, entry.place, hint
+    return message, entry.place, tr("use letters, digits, - and _")

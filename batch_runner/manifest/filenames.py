@@ -7,6 +7,7 @@ import unicodedata
 
 from batch_runner.media import EXTENSIONS
 from batch_runner.util.fs import MAX_FILE_NAME
+from batch_runner.util.locale import tr
 from batch_runner.util.text import CONTROLS
 
 #: Room kept for the number of an output and the longest extension.
@@ -53,22 +54,26 @@ def without_ending(name: str) -> str:
 def refusal(name: str) -> str | None:
     """Return why a file or folder cannot have this name, None if it can."""
     if not name.strip():
-        return "the name is empty"
+        return tr("the name is empty")
     if "/" in name or "\\" in name:
-        return "it contains a slash, and files are stored directly in the output folder"
+        return tr("it contains a slash, and files are stored directly in the output folder")
     if name[0] in ".-":
-        return f"a file name cannot start with {name[0]}"
+        return tr("a file name cannot start with {name}", name=name[0])
     if _CONTROLS.search(name):
-        return "it contains control or invisible characters"
+        return tr("it contains control or invisible characters")
     if sign := _REFUSED_CHARACTERS.search(name):
-        return f"{sign[0]} is not allowed in file names on Windows"
+        return tr("{sign} is not allowed in file names on Windows", sign=sign[0])
     if name[0] == " " or name[-1] in " .":
-        return "a file name cannot start or end with a space, or end with a dot"
+        return tr("a file name cannot start or end with a space, or end with a dot")
     if name.split(".", 1)[0].rstrip().lower() in _DEVICES:
-        return "Windows reserves this name for a device"
+        return tr("Windows reserves this name for a device")
     if name.lower() in _REPORT_FILES:
-        return "the report uses this name"
+        return tr("the report uses this name")
     size = len(name.encode()) + len(LONGEST_ENDING)
     if size > MAX_FILE_NAME:
-        return f"with its extension it has {size} bytes, at most {MAX_FILE_NAME} are allowed"
+        return tr(
+            "with its extension it has {size} bytes, at most {max_file_name} are allowed",
+            size=size,
+            max_file_name=MAX_FILE_NAME,
+        )
     return None

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from batch_runner.models import InputFile
 from batch_runner.util.fs import file_sha256
+from batch_runner.util.locale import tr
 
 
 class InputRefusedError(ValueError):
@@ -26,7 +27,7 @@ class Inputs:
             InputRefusedError: it does not exist, cannot be read or is empty.
         """
         if not name.strip() or "\0" in name:
-            raise InputRefusedError("the path of the input file is empty")
+            raise InputRefusedError(tr("the path of the input file is empty"))
         path = self._folder / name
         try:
             state = path.stat()
@@ -34,14 +35,22 @@ class Inputs:
             if key in self._known:
                 return self._known[key]
             if not path.is_file():
-                raise InputRefusedError(f"the input file {name} is not a regular file")
+                raise InputRefusedError(
+                    tr("the input file {name} is not a regular file", name=name)
+                )
             if not state.st_size:
-                raise InputRefusedError(f"the input file {name} is empty")
+                raise InputRefusedError(tr("the input file {name} is empty", name=name))
             found = InputFile(path=path, sha256=file_sha256(path))
         except OSError as error:
             if isinstance(error, FileNotFoundError):
-                raise InputRefusedError(f"the input file {name} does not exist") from None
-            message = f"the input file {name} cannot be read: {error.strerror}"
+                raise InputRefusedError(
+                    tr("the input file {name} does not exist", name=name)
+                ) from None
+            message = tr(
+                "the input file {name} cannot be read: {strerror}",
+                name=name,
+                strerror=error.strerror,
+            )
             raise InputRefusedError(message) from None
         self._known[key] = found
         return found

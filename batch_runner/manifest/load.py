@@ -26,6 +26,7 @@ from batch_runner.manifest.variables import check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, follow
 from batch_runner.manifest.yaml.reader import read_document
 from batch_runner.settings import Settings
+from batch_runner.util.locale import tr
 
 #: Items that are checked for further errors when the manifest has some already.
 CHECKED_AFTER_ERRORS = 10_000
@@ -155,9 +156,13 @@ class _Loader:
         stem = self._path.name.removesuffix(".yaml").removesuffix(".yml")
         reason = filenames.refusal(stem)
         if reason and "job" not in self._wrong:
-            message = f"the job cannot be named {excerpt(stem)!r} like this file: {reason}"
+            message = tr(
+                "the job cannot be named {stem!r} like this file: {reason}",
+                stem=excerpt(stem),
+                reason=reason,
+            )
             self._report.add(
-                Location(self._label), message, hint="add a line job: with another name"
+                Location(self._label), message, hint=tr("add a line job: with another name")
             )
         return "job" if reason else stem
 
@@ -167,8 +172,10 @@ class _Loader:
             return
         self._report.add(
             self._place("provider"),
-            f"there is no provider {excerpt(provider)}",
-            hint=did_you_mean(provider, providers, otherwise="known: " + ", ".join(providers)),
+            tr("there is no provider {provider}", provider=excerpt(provider)),
+            hint=did_you_mean(
+                provider, providers, otherwise=tr("known: {names}", names=", ".join(providers))
+            ),
         )
 
     def _check_variables(self) -> None:
@@ -180,8 +187,10 @@ class _Loader:
         for name in document.files:
             check_variable(name, None, self._place("files", name), self._report)
             if name in document.defaults:
-                message = f"{excerpt(name)} is both a file and a variable under defaults"
-                self._report.add(self._place("files", name), message, hint="rename one of them")
+                message = tr(
+                    "{name} is both a file and a variable under defaults", name=excerpt(name)
+                )
+                self._report.add(self._place("files", name), message, hint=tr("rename one of them"))
         self._sources.check_names(self._report)
 
     def _check_workflows(self) -> None:
@@ -191,8 +200,11 @@ class _Loader:
             if own.value != job and _is_misspelt(own.value, job):
                 self._report.add(
                     Location(self._label, own.line, own.column),
-                    f"the workflow {excerpt(own.value)} looks like a misspelling of the job's",
-                    hint=f"did you mean {job}?",
+                    tr(
+                        "the workflow {value} looks like a misspelling of the job's",
+                        value=excerpt(own.value),
+                    ),
+                    hint=tr("did you mean {job}?", job=job),
                 )
 
     def _check_used(self, compiler: LocatingCompiler) -> None:
@@ -200,24 +212,29 @@ class _Loader:
         used, document, sources = compiler.used, self._document, self._sources
         for name in document.files:
             if name not in used:
-                message = f"no template uses the file {excerpt(name)}, so it would not be sent"
-                hint = f'write "{{{{ {name} }}}}" in params where the file belongs'
+                message = tr(
+                    "no template uses the file {name}, so it would not be sent", name=excerpt(name)
+                )
+                hint = tr('write "{{{{ {name} }}}}" in params where the file belongs', name=name)
                 self._report.add(self._place("files", name), message, hint=hint)
         if "params" in self._wrong or used & {"seed", "pick"}:
             return
         if sources.has_prompts() and "prompt" not in used:
             self._report.add(
                 self._place("params"),
-                "no template uses the prompts, so they would not be sent",
-                hint='write "{{ prompt }}" in params where the text belongs',
+                tr("no template uses the prompts, so they would not be sent"),
+                hint=tr('write "{{ prompt }}" in params where the text belongs'),
             )
         for name in sources.matrix.own_names if sources.matrix else ():
             if name not in used:
                 self._report.add(
                     self._place("matrix", name),
-                    f"no template uses the matrix variable {excerpt(name)}, so every one of its "
-                    "values would send the same",
-                    hint=f'write "{{{{ {name} }}}}" in params or in a prompt',
+                    tr(
+                        "no template uses the matrix variable {name}, so every one of its "
+                        "values would send the same",
+                        name=excerpt(name),
+                    ),
+                    hint=tr('write "{{{{ {name} }}}}" in params or in a prompt', name=name),
                 )
 
     def _check_items(self, items: Items, *, allow_duplicates: bool) -> None:

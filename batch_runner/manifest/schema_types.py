@@ -10,6 +10,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from batch_runner.manifest import filenames
+from batch_runner.util.locale import mark_tr, tr
 
 #: Names that variables cannot have: built-in variables and functions.
 RESERVED = frozenset({"id", "n", "job", "seed", "pick", "range", "loop", "self"})
@@ -45,39 +46,39 @@ def is_blank(text: str) -> bool:
 def kind(value: object) -> str:
     """Return the type of a value in plain words, for messages."""
     for kinds, word in (
-        (bool, "true or false"),
-        ((int, float), "a number"),
-        (str, "text"),
-        (list, "a list"),
-        (dict, "a mapping"),
+        (bool, mark_tr("true or false")),
+        ((int, float), mark_tr("a number")),
+        (str, mark_tr("text")),
+        (list, mark_tr("a list")),
+        (dict, mark_tr("a mapping")),
     ):
         if isinstance(value, kinds):
             return word
-    return "nothing"
+    return mark_tr("nothing")
 
 
 def variable_refusal(name: str) -> str | None:
     """Return why a variable cannot have this name, None if it can."""
     if name in RESERVED:
-        return f"{name} is reserved"
+        return tr("{name} is reserved", name=name)
     if name in KEYWORDS:
-        return f"{name} is a keyword of the template language"
+        return tr("{name} is a keyword of the template language", name=name)
     if not name.isidentifier():
-        return "use a letter, then letters, digits and _"
+        return tr("use a letter, then letters, digits and _")
     return None
 
 
 def _given(value: Any) -> Any:
     if value is None:
-        raise ValueError("this key has no value; give it one, or remove it")
+        raise ValueError(tr("this key has no value; give it one, or remove it"))
     return value
 
 
 def _line(text: str) -> str:
     if not text.strip():
-        raise ValueError("wanted text, this is empty")
+        raise ValueError(tr("wanted text, this is empty"))
     if any(ord(sign) < 32 for sign in text):
-        raise ValueError("wanted one line of text without control characters")
+        raise ValueError(tr("wanted one line of text without control characters"))
     return text
 
 
@@ -87,35 +88,37 @@ def _id(value: Any) -> Any:
 
 def _job(name: str) -> str:
     if reason := filenames.refusal(name):
-        raise ValueError(f"the job's name is also the name of a folder: {reason}")
+        raise ValueError(tr("the job's name is also the name of a folder: {reason}", reason=reason))
     return name
 
 
 def _folder(folder: str) -> str:
     if folder.startswith("~"):
-        raise ValueError('use an absolute path: "~" depends on the user')
+        raise ValueError(tr('use an absolute path: "~" depends on the user'))
     if "{{" in folder or "{%" in folder:
-        raise ValueError("the folder is the same for all items, so it cannot be a template")
+        raise ValueError(tr("the folder is the same for all items, so it cannot be a template"))
     return folder
 
 
 def _data_file(name: str) -> str:
     if not name.lower().endswith((".csv", ".jsonl", ".ndjson")):
-        raise ValueError("wanted a file name that ends in .csv, .jsonl or .ndjson")
+        raise ValueError(tr("wanted a file name that ends in .csv, .jsonl or .ndjson"))
     return name
 
 
 def _matrix_value(value: Any) -> Any:
     if isinstance(value, dict):
         if "id" not in value:
-            raise ValueError("a mapping in the matrix needs an id, for file names and the report")
+            raise ValueError(
+                tr("a mapping in the matrix needs an id, for file names and the report")
+            )
         if not isinstance(value["id"], str | int) or not str(value["id"]).strip():
-            raise ValueError("the id of a matrix value must be text or a whole number")
+            raise ValueError(tr("the id of a matrix value must be text or a whole number"))
     elif not isinstance(value, str | int | float):
         wanted = "text, a number, true, false or a mapping with an id"
-        raise ValueError(f"wanted {wanted}, this is {kind(value)}")
+        raise ValueError(tr("wanted {wanted}, this is {kind}", wanted=wanted, kind=tr(kind(value))))
     elif isinstance(value, str) and not value.strip():
-        raise ValueError("wanted text, this is empty")
+        raise ValueError(tr("wanted text, this is empty"))
     return value
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from batch_runner.manifest.templates.sandbox import MARKERS
 from batch_runner.manifest.yaml.scalars import resolve_scalar
+from batch_runner.util.locale import tr
 
 WORKFLOW = "year_of_the_horse_greeting_card"
 FIELD = "6.text"
@@ -68,9 +69,15 @@ def starter(
     """
     node, dot, name = field.partition(".")
     if not (node and dot and name):
-        raise ValueError(f"wanted a node and a field such as {FIELD}, this is {field}")
+        raise ValueError(
+            tr(
+                "wanted a node and a field such as {field}, this is {field2}",
+                field=FIELD,
+                field2=field,
+            )
+        )
     if not any(prompt.strip() for prompt in prompts):
-        raise ValueError("wanted at least one prompt")
+        raise ValueError(tr("wanted at least one prompt"))
     named = "# The job is named like this file. To give it another name:\n# job: horse-cards"
     if job:
         named = f"job: {_scalar(job)}"

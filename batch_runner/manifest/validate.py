@@ -19,6 +19,7 @@ from batch_runner.manifest.diagnostics import (
 from batch_runner.manifest.schema_types import kind
 from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
 from batch_runner.settings import RENAMED_SETTINGS
+from batch_runner.util.locale import tr
 
 Checked = TypeVar("Checked", bound=BaseModel)
 
@@ -93,19 +94,28 @@ def _add(
         misspelt = _misspelt(missing, model, node)
         if misspelt and model.model_config.get("extra") == "forbid":
             return  # reported at the unknown key
-        hint = f"write for example {_EXAMPLES[missing]}" if missing in _EXAMPLES else None
+        hint = (
+            tr("write for example {examples}", examples=_EXAMPLES[missing])
+            if missing in _EXAMPLES
+            else None
+        )
         if misspelt:
-            hint = f"is {excerpt(misspelt)} a misspelling of it?"
+            hint = tr("is {misspelt} a misspelling of it?", misspelt=excerpt(misspelt))
         place = Location(label, found.line, found.column)
-        report.add(place, f"the key {missing} is missing", item=item, hint=hint)
+        report.add(place, tr("the key {missing} is missing", missing=missing), item=item, hint=hint)
         return
     if error["type"] == "extra_forbidden" and isinstance(found, Mapping) and len(steps) == 1:
         renamed = [(*steps, name) for name in found.keys if _new_name((*steps, name))]
         for path in renamed:
             key = key_of(node, path)
-            message = f"there is no key {excerpt('.'.join(map(str, path)))}"
+            message = tr("there is no key {map}", map=excerpt(".".join(map(str, path))))
             place = Location(label, key.line, key.column)
-            report.add(place, message, item=item, hint=f"renamed to {_new_name(path)}")
+            report.add(
+                place,
+                message,
+                item=item,
+                hint=tr("renamed to {new_name}", new_name=_new_name(path)),
+            )
         if renamed:
             return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
@@ -128,23 +138,37 @@ def _words(
     match error["type"]:
         case "extra_forbidden":
             if looks_secret(f"{name}:"):
-                return "this looks like a key, which no manifest may hold", key_hint
+                return tr("this looks like a key, which no manifest may hold"), key_hint
             if new_name := _new_name(steps):
-                return f"there is no key {excerpt(name)}", f"renamed to {new_name}"
+                return tr("there is no key {name}", name=excerpt(name)), tr(
+                    "renamed to {new_name}", new_name=new_name
+                )
             known = _known_keys(model, steps[:-1])
-            listed = "known here: " + ", ".join(known)
-            return f"there is no key {excerpt(name)}", did_you_mean(name, known, otherwise=listed)
+            listed = tr("known here: {names}", names=", ".join(known))
+            return tr("there is no key {name}", name=excerpt(name)), did_you_mean(
+                name, known, otherwise=listed
+            )
         case "value_error":
             words = str(context["error"])
             return f"{_subject(steps)}{words}{_seen(words, value)}", None
         case "literal_error":
-            return f"{_subject(steps)}wanted {context['expected']}, this is {excerpt(value)}", None
+            return tr(
+                "{subject}wanted {expected}, this is {value}",
+                subject=_subject(steps),
+                expected=context["expected"],
+                value=excerpt(value),
+            ), None
     wanted = _wanted(error["type"], context)
-    seen = excerpt(value) if isinstance(value, str | int | float) else kind(value)
+    seen = excerpt(value) if isinstance(value, str | int | float) else tr(kind(value))
     if value in ([], {}) or not seen.strip():
-        seen = "empty"
+        seen = tr("empty")
     if wanted:
-        return f"{_subject(steps)}wanted {wanted}, this is {seen}", _hint(error["type"], value)
+        return tr(
+            "{subject}wanted {wanted}, this is {seen}",
+            subject=_subject(steps),
+            wanted=wanted,
+            seen=seen,
+        ), _hint(error["type"], value)
     return f"{_subject(steps)}{error['msg'][0].lower()}{error['msg'][1:]}", None
 
 
@@ -155,33 +179,33 @@ def _new_name(steps: tuple[int | str, ...]) -> str | None:
 
 def _wanted(what: str, context: dict[str, Any]) -> str | None:
     simple = {
-        "string_type": "text",
-        "int_type": "a whole number",
-        "dict_type": "a mapping",
-        "model_type": "a mapping",
-        "model_attributes_type": "a mapping",
-        "list_type": "a list",
-        "tuple_type": "a list",
-        "bool_type": "true or false",
-        "string_pattern_mismatch": "some text",
+        "string_type": tr("text"),
+        "int_type": tr("a whole number"),
+        "dict_type": tr("a mapping"),
+        "model_type": tr("a mapping"),
+        "model_attributes_type": tr("a mapping"),
+        "list_type": tr("a list"),
+        "tuple_type": tr("a list"),
+        "bool_type": tr("true or false"),
+        "string_pattern_mismatch": tr("some text"),
     }
     if what in simple:
         return simple[what]
     if what == "greater_than_equal":
-        return f"a number of at least {context['ge']}"
+        return tr("a number of at least {ge}", ge=context["ge"])
     if what == "less_than_equal":
-        return f"a number of at most {context['le']}"
+        return tr("a number of at most {le}", le=context["le"])
     if what in ("too_short", "string_too_short"):
-        return "something in it"
+        return tr("something in it")
     return None
 
 
 def _hint(what: str, value: object) -> str | None:
     if what == "string_type" and isinstance(value, int | float):
         text = str(value).lower() if isinstance(value, bool) else str(value)
-        return f'write "{text}" in quotes if it is text'
+        return tr('write "{text}" in quotes if it is text', text=text)
     if what == "int_type" and isinstance(value, str) and re.fullmatch(r"\d+", value):
-        return "write the number without quotes"
+        return tr("write the number without quotes")
     return None
 
 
@@ -192,9 +216,9 @@ def _subject(steps: tuple[int | str, ...]) -> str:
 
 
 def _seen(words: str, value: object) -> str:
-    if "this is" in words or not isinstance(value, str | int | float) or not str(value).strip():
+    if tr("this is") in words or not isinstance(value, str | int | float) or not str(value).strip():
         return ""
-    return f", this is {excerpt(value)}"
+    return tr(", this is {value}", value=excerpt(value))
 
 
 def _known_keys(model: type[BaseModel], steps: tuple[int | str, ...]) -> list[str]:

@@ -9,6 +9,7 @@ from batch_runner.manifest.schema_types import variable_refusal
 from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.yaml.syntax_errors import MAX_DEPTH
 from batch_runner.models import UPLOAD_MARK
+from batch_runner.util.locale import tr
 
 
 def check_variable(name: str, value: Any, place: Location, report: Diagnostics) -> None:
@@ -20,7 +21,11 @@ def check_name(name: str, place: Location, report: Diagnostics) -> bool:
     """Return whether `name` can be the name of a variable; report it if not."""
     reason = variable_refusal(name)
     if reason:
-        report.add(place, f"a variable cannot be named {excerpt(name)}: {reason}", hint="rename it")
+        report.add(
+            place,
+            tr("a variable cannot be named {name}: {reason}", name=excerpt(name), reason=reason),
+            hint=tr("rename it"),
+        )
     return reason is None
 
 
@@ -39,7 +44,9 @@ def check_value(value: Any, place: Location, report: Diagnostics, item: str | No
         ]
         if not level:
             return True
-    report.add(place, f"values are nested more than {MAX_DEPTH} deep", item=item)
+    report.add(
+        place, tr("values are nested more than {max_depth} deep", max_depth=MAX_DEPTH), item=item
+    )
     return False
 
 
@@ -48,12 +55,20 @@ def _check_text(value: str, place: Location, report: Diagnostics, item: str | No
     if MARKERS.search(value):
         report.add(
             report.locate(place, "{"),
-            f"a template is not rendered here: {excerpt(value)}",
+            tr("a template is not rendered here: {value}", value=excerpt(value)),
             item=item,
-            hint="templates work in params, prompts, files, output.name and defaults.prompt",
+            hint=tr("templates work in params, prompts, files, output.name and defaults.prompt"),
         )
     elif UPLOAD_MARK in value:
-        report.add(place, f"the text contains {UPLOAD_MARK}, which is reserved", item=item)
+        report.add(
+            place,
+            tr("the text contains {upload_mark}, which is reserved", upload_mark=UPLOAD_MARK),
+            item=item,
+        )
     elif len(value) > MAX_TEXT:
-        message = f"the text has {len(value)} characters, at most {MAX_TEXT} are allowed"
+        message = tr(
+            "the text has {value} characters, at most {max_text} are allowed",
+            value=len(value),
+            max_text=MAX_TEXT,
+        )
         report.add(place, message, item=item)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from pydantic import SecretStr
 from batch_runner.errors import UsageError
 from batch_runner.providers.catalog import PROVIDERS
 from batch_runner.settings import Service
-from batch_runner.util.locale import reader_language, wording
+from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
 #: Set to 1, requests use the proxy that the environment names.
@@ -50,20 +49,35 @@ def check_base_url(base_url: str, variable: str) -> None:
         parts = urlsplit(base_url)
         _ = parts.port
     except ValueError as error:
-        raise UsageError(f"{variable} is not a valid URL: {error}") from None
+        raise UsageError(
+            tr("{variable} is not a valid URL: {error}", variable=variable, error=error)
+        ) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UsageError(f"{variable} must begin with http:// or https:// and name a host")
+        raise UsageError(
+            tr("{variable} must begin with http:// or https:// and name a host", variable=variable)
+        )
     if not _is_host(parts.hostname):
-        raise UsageError(f"{variable}: {printable(parts.hostname, 80)!r} is not a valid host name")
+        raise UsageError(
+            tr(
+                "{variable}: {hostname!r} is not a valid host name",
+                variable=variable,
+                hostname=printable(parts.hostname, 80),
+            )
+        )
     if parts.username or parts.password:
-        raise UsageError(f"{variable} must not hold a user name or password")
+        raise UsageError(tr("{variable} must not hold a user name or password", variable=variable))
     if parts.query or parts.fragment:
-        raise UsageError(f"{variable} must not hold a query or fragment")
+        raise UsageError(tr("{variable} must not hold a query or fragment", variable=variable))
     for info in PROVIDERS.values():
         if parts.hostname == info.docs_host:
             raise UsageError(
-                f"{variable} points to the documentation host {info.docs_host}; "
-                f"did you mean {info.base_url}?"
+                tr(
+                    "{variable} points to the documentation host {docs_host}; did you "
+                    "mean {base_url}?",
+                    variable=variable,
+                    docs_host=info.docs_host,
+                    base_url=info.base_url,
+                )
             )
 
 
@@ -86,17 +100,17 @@ def _read_key(variable: str, environment: Mapping[str, str]) -> str:
     key = environment.get(variable) or _read_key_file(variable, environment)
     if not key:
         raise UsageError(
-            wording(
-                reader_language(sys.stderr),
-                f"no key: set {variable}, or {variable}_FILE to a file that holds it "
-                "(or try `run --rehearse`, which needs none)",
-                f"没有密钥：请设置 {variable}，或让 {variable}_FILE 指向存放密钥的文件"
-                "（也可以先试 `run --rehearse`，不需要密钥）",
+            tr(
+                "no key: set {variable}, or {variable}_FILE to a file that holds "
+                "it (or try `run --rehearse`, which needs none)",
+                variable=variable,
             )
         )
     key = key.strip()
     if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise UsageError(f"{variable} contains whitespace or non-ASCII characters")
+        raise UsageError(
+            tr("{variable} contains whitespace or non-ASCII characters", variable=variable)
+        )
     return key
 
 
@@ -114,4 +128,6 @@ def _read_text(path: Path) -> str:
     try:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read the key from {path}: {error}") from None
+        raise UsageError(
+            tr("cannot read the key from {path}: {error}", path=path, error=error)
+        ) from None

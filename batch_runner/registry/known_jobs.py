@@ -19,6 +19,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from batch_runner.errors import FolderRefused, JobLocked
+from batch_runner.util.locale import tr
 
 _DIGITS = 15  # a fixed width, so that the number can be overwritten in place
 _START = re.compile(rb'\{"events": "(\d{15})"')
@@ -55,7 +56,11 @@ class KnownJob:
             record = os.pread(self._descriptor, 8192, 0)
             other = _field(record, "folder") or "an unknown folder"
             raise JobLocked(
-                f"another run has a copy of the job in {self._root}: it runs in {other}"
+                tr(
+                    "another run has a copy of the job in {root}: it runs in {other}",
+                    root=self._root,
+                    other=other,
+                )
             ) from None
         except OSError:  # a file system without locks
             return
@@ -116,8 +121,13 @@ def check_mounted(state: Path, root: Path) -> None:
                 mount = _field(record, "mount")
                 if mount is not None and not os.path.ismount(mount):
                     raise FolderRefused(
-                        f"the job in {root} is on {mount}, which is not mounted. Nothing was "
-                        f"sent. Mount it; or, to start a new job here, remove {path}"
+                        tr(
+                            "the job in {root} is on {mount}, which is not mounted. Nothing "
+                            "was sent. Mount it; or, to start a new job here, remove {path}",
+                            root=root,
+                            mount=mount,
+                            path=path,
+                        )
                     )
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batch_runner.errors import JournalError, JournalUnreadable
+from batch_runner.util.locale import tr
 
 #: Seconds to wait for a reader (`status --watch`) that holds the file.
 BUSY_SECONDS = 60.0
@@ -76,9 +77,11 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     """
     found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
     if found != "ok":
-        raise JournalUnreadable(f"the journal {path} is damaged: {found}")
+        raise JournalUnreadable(
+            tr("the journal {path} is damaged: {found}", path=path, found=found)
+        )
     if connection.execute("SELECT count(*) FROM job").fetchone()[0] != 1:
-        raise JournalUnreadable(f"the journal {path} names no job")
+        raise JournalUnreadable(tr("the journal {path} names no job", path=path))
 
 
 def location_of(path: Path) -> tuple[str, str]:

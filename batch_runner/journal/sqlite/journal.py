@@ -35,6 +35,7 @@ from batch_runner.journal.sqlite.run_journal import SqliteRunJournal
 from batch_runner.journal.sqlite.transitions import apply
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
 from batch_runner.models import ItemSpec
+from batch_runner.util.locale import tr
 
 
 class Journal(SqliteRunJournal):
@@ -86,14 +87,16 @@ class Journal(SqliteRunJournal):
             JournalVersionMismatch: a newer program wrote it.
         """
         if not path.is_file() or path.stat().st_size == 0:
-            raise JournalUnreadable(f"the journal {path} is missing or empty")
+            raise JournalUnreadable(tr("the journal {path} is missing or empty", path=path))
         try:
             connection = connect(path)
             with closed_on_error(connection):
                 check_version(connection, path, oldest=1)
                 check(connection, path)
         except sqlite3.Error as error:
-            raise JournalUnreadable(f"the journal {path} cannot be read: {error}") from error
+            raise JournalUnreadable(
+                tr("the journal {path} cannot be read: {error}", path=path, error=error)
+            ) from error
         return cls(connection, wall_clock=wall_clock)
 
     def migrate(self, path: Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 from batch_runner.errors import JournalUnreadable, JournalVersionMismatch
 from batch_runner.journal.sqlite.connection import Transaction
 from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.util.locale import tr
 
 SCHEMA_VERSION = 2
 
@@ -92,16 +93,26 @@ def check_version(connection: sqlite3.Connection, path: Path, *, oldest: int) ->
     """
     version = version_of(connection)
     if version < 1:
-        raise JournalUnreadable(f"{path} is not a journal of batch-runner")
+        raise JournalUnreadable(tr("{path} is not a journal of batch-runner", path=path))
     if version > SCHEMA_VERSION:
         raise JournalVersionMismatch(
-            f"the journal {path} has version {version}, written by a newer batch-runner; "
-            f"this one reads up to version {SCHEMA_VERSION}, so update it"
+            tr(
+                "the journal {path} has version {version}, written by a newer "
+                "batch-runner; this one reads up to version {schema_version}, so "
+                "update it",
+                path=path,
+                version=version,
+                schema_version=SCHEMA_VERSION,
+            )
         )
     if version < oldest:
         raise JournalVersionMismatch(
-            f"the journal {path} has version {version}, written by an older batch-runner; "
-            "use `batch-runner run` once to migrate it"
+            tr(
+                "the journal {path} has version {version}, written by an older "
+                "batch-runner; use `batch-runner run` once to migrate it",
+                path=path,
+                version=version,
+            )
         )
 
 
@@ -126,8 +137,14 @@ def migrate(connection: sqlite3.Connection, path: Path) -> None:
         problem = _find_problem(connection, before)
         if problem is not None:
             raise JournalUnreadable(
-                f"the journal {path} cannot be migrated from version {version} to "
-                f"{SCHEMA_VERSION}: {problem}; it was left as it is"
+                tr(
+                    "the journal {path} cannot be migrated from version {version} to "
+                    "{schema_version}: {problem}; it was left as it is",
+                    path=path,
+                    version=version,
+                    schema_version=SCHEMA_VERSION,
+                    problem=problem,
+                )
             )
 
 

@@ -27,6 +27,7 @@ from batch_runner.journal.sqlite.rows import (
 )
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import ItemSpec
+from batch_runner.util.locale import tr
 
 #: Rows read in one short transaction.
 PAGE = 500
@@ -44,7 +45,7 @@ class SqliteReader:
     def __init__(self, path: Path, *, oldest: int) -> None:
         self._path = path
         if not path.is_file():
-            raise JournalUnreadable(f"there is no journal at {path}")
+            raise JournalUnreadable(tr("there is no journal at {path}", path=path))
         with self._translated():
             self._connection = self._open()
         with closed_on_error(self._connection), self._translated():
@@ -185,7 +186,9 @@ class SqliteReader:
         try:
             yield
         except sqlite3.Error as error:
-            raise JournalUnreadable(f"the journal {self._path} cannot be read: {error}") from error
+            raise JournalUnreadable(
+                tr("the journal {path} cannot be read: {error}", path=self._path, error=error)
+            ) from error
 
 
 def open_reader(path: Path, *, oldest: int = SCHEMA_VERSION) -> JournalReader:

@@ -12,6 +12,7 @@ from batch_runner.manifest.sources.matrix import Combination, Matrix
 from batch_runner.manifest.sources.prompts import Entry, Prompts
 from batch_runner.manifest.templates.request import LocatingCompiler, RequestTemplate
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence
+from batch_runner.util.locale import tr
 
 #: Variables that every item has.
 BUILT_IN = frozenset({"id", "n", "job"})
@@ -118,8 +119,8 @@ class Sources:
         if self._root.items.get("prompts") is not None:
             places.setdefault("prompt", self._place(self._root.items["prompts"]))
         for name in places.keys() & names:
-            message = f"{excerpt(name)} is both a variable here and in the matrix"
-            report.add(places[name], message, hint="rename one of them")
+            message = tr("{name} is both a variable here and in the matrix", name=excerpt(name))
+            report.add(places[name], message, hint=tr("rename one of them"))
 
     def _own_variables(self) -> Iterator[set[str]]:
         node = self._root.items.get("prompts")
@@ -141,8 +142,8 @@ class Sources:
             return
         report.add(
             Location(self._label, self._root.line, self._root.column),
-            "there are no items: prompts, matrix and items_from are all missing",
-            hint="write prompts: and under it one text a line, each after a dash",
+            tr("there are no items: prompts, matrix and items_from are all missing"),
+            hint=tr("write prompts: and under it one text a line, each after a dash"),
         )
 
     def _data_label(self, name: str) -> str:

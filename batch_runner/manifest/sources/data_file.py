@@ -16,6 +16,7 @@ from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.schema_types import is_blank, kind, variable_refusal
 from batch_runner.manifest.sources.prompts import Entry
 from batch_runner.manifest.variables import check_value
+from batch_runner.util.locale import tr
 
 #: Longest line of a data file, in bytes.
 MAX_LINE = 1_000_000
@@ -73,10 +74,13 @@ class Rows:
             report.add(Location(self._label, error.line), str(error), hint=error.hint)
             return
         except OSError as error:
-            report.add(Location(self._label), f"the file cannot be read: {error.strerror}")
+            report.add(
+                Location(self._label),
+                tr("the file cannot be read: {strerror}", strerror=error.strerror),
+            )
             return
         if not count and not report:
-            report.add(Location(self._label), "this file has no rows")
+            report.add(Location(self._label), tr("this file has no rows"))
 
     def _entry(
         self, place: Location, variables: dict[str, Any], report: Diagnostics
@@ -88,13 +92,13 @@ class Rows:
         if own_id is not None:
             own_id = str(own_id) if isinstance(own_id, str | int) else ""
             if is_blank(own_id):
-                hint = "fill it in, or remove the column"
-                report.add(place, "the id of this row is empty", hint=hint)
+                hint = tr("fill it in, or remove the column")
+                report.add(place, tr("the id of this row is empty"), hint=hint)
                 return None
         prompt = variables.get("prompt", "none")
         if not isinstance(prompt, str) or is_blank(prompt):
-            seen = "empty" if isinstance(prompt, str) else kind(prompt)
-            report.add(place, f"the prompt of this row is {seen}, wanted text")
+            seen = tr("empty") if isinstance(prompt, str) else tr(kind(prompt))
+            report.add(place, tr("the prompt of this row is {seen}, wanted text", seen=seen))
             return None
         return Entry(place, variables, own_id)
 
@@ -119,12 +123,16 @@ class Rows:
                             del variables[name]
                     yield start, variables
                 else:
-                    hint = "put a cell that contains the delimiter in quotes"
-                    message = f"number of cells: {len(row)} in this row, {width} in the header"
+                    hint = tr("put a cell that contains the delimiter in quotes")
+                    message = tr(
+                        "number of cells: {row} in this row, {width} in the header",
+                        row=len(row),
+                        width=width,
+                    )
                     report.add(Location(self._label, start), message, hint=hint)
                 start = reader.line_num + 2
         except csv.Error as error:
-            raise _UnreadableError(f"this is not CSV: {error}", start) from None
+            raise _UnreadableError(tr("this is not CSV: {error}", error=error), start) from None
 
     def _header(self, lines: Iterator[str]) -> tuple[list[str], str]:
         """Return the names of the columns, and the delimiter that the first line uses."""
@@ -133,10 +141,11 @@ class Rows:
         try:
             rows = list(csv.reader([first], delimiter=delimiter, strict=True))
         except csv.Error as error:
-            raise _UnreadableError(f"this is not CSV: {error}") from None
+            raise _UnreadableError(tr("this is not CSV: {error}", error=error)) from None
         if not rows or not any(column.strip() for column in rows[0]):
             raise _UnreadableError(
-                "the first line names no columns", hint="write variables there, such as name,city"
+                tr("the first line names no columns"),
+                hint=tr("write variables there, such as name,city"),
             )
         return rows[0], delimiter
 
@@ -146,9 +155,13 @@ class Rows:
             reason = None if name == "id" else variable_refusal(name)
             if reason or names.count(name) > 1:
                 good = False
-                text = f"a column cannot be named {excerpt(column)!r}: {reason}"
-                twice = f"there are two columns {excerpt(name)}"
-                report.add(Location(self._label), text if reason else twice, hint="rename it")
+                text = tr(
+                    "a column cannot be named {column!r}: {reason}",
+                    column=excerpt(column),
+                    reason=reason,
+                )
+                twice = tr("there are two columns {name}", name=excerpt(name))
+                report.add(Location(self._label), text if reason else twice, hint=tr("rename it"))
         return good
 
     def _json_rows(self, report: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -161,16 +174,16 @@ class Rows:
             except (ValueError, RecursionError) as error:
                 if is_blank(line):
                     continue
-                message = f"this line is not JSON: {_json_error(error)}"
+                message = tr("this line is not JSON: {json_error}", json_error=_json_error(error))
                 report.add(Location(self._label, number), message)
                 continue
             if not isinstance(row, dict):
-                message = f"wanted a JSON object, this is {kind(row)}"
+                message = tr("wanted a JSON object, this is {kind}", kind=tr(kind(row)))
                 report.add(Location(self._label, number), message)
                 continue
             if _is_empty(next(iter(row.values()), None)) and all(map(_is_empty, row.values())):
-                hint = "remove the line, or give it an id if it is meant as an item"
-                report.add(Location(self._label, number), "this row is empty", hint=hint)
+                hint = tr("remove the line, or give it an id if it is meant as an item")
+                report.add(Location(self._label, number), tr("this row is empty"), hint=hint)
                 continue
             if not good.issuperset(row):
                 self._check_names(row.keys() - good, Location(self._label, number), report)
@@ -180,11 +193,15 @@ class Rows:
     def _check_names(self, names: set[str], place: Location, report: Diagnostics) -> None:
         for name in names:
             if reason := variable_refusal(name):
-                message = f"a variable cannot be named {excerpt(name)!r}: {reason}"
-                report.add(place, message, hint="rename it")
+                message = tr(
+                    "a variable cannot be named {name!r}: {reason}",
+                    name=excerpt(name),
+                    reason=reason,
+                )
+                report.add(place, message, hint=tr("rename it"))
             elif name in self._taken:
-                message = f"{excerpt(name)} is both a variable here and in the matrix"
-                report.add(place, message, hint="rename one of them")
+                message = tr("{name} is both a variable here and in the matrix", name=excerpt(name))
+                report.add(place, message, hint=tr("rename one of them"))
 
 
 def _is_empty(value: object) -> bool:
@@ -203,18 +220,20 @@ def _lines(path: Path) -> Iterator[str]:
         _UnreadableError: a line is not UTF-8 or too long, or the file does not exist.
     """
     if not path.is_file():
-        raise _UnreadableError("there is no such file")
+        raise _UnreadableError(tr("there is no such file"))
     with path.open("rb") as file:
         number = 0
         while line := file.readline(MAX_LINE + 1):
             number += 1
             if len(line) > MAX_LINE:
-                raise _UnreadableError(f"this line has more than {MAX_LINE} bytes", number)
+                raise _UnreadableError(
+                    tr("this line has more than {max_line} bytes", max_line=MAX_LINE), number
+                )
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
             except UnicodeDecodeError as error:
                 raise _UnreadableError(
-                    f"byte 0x{line[error.start]:02x} in this line is not UTF-8",
+                    tr("byte 0x{line:02x} in this line is not UTF-8", line=line[error.start]),
                     number,
                     "save the file as UTF-8 (in a spreadsheet: CSV UTF-8)",
                 ) from None
@@ -230,25 +249,25 @@ def _parse(line: str) -> Any:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise ValueError("half of a pair of \\u escapes is missing") from None
+            raise ValueError(tr("half of a pair of \\u escapes is missing")) from None
     return value
 
 
 def _json_error(error: ValueError | RecursionError) -> str:
     if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} (column {error.colno})"
-    return "values are nested too deep" if isinstance(error, RecursionError) else str(error)
+        return tr("{msg} (column {colno})", msg=error.msg, colno=error.colno)
+    return tr("values are nested too deep") if isinstance(error, RecursionError) else str(error)
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     mapping = dict(pairs)
     if len(mapping) < len(pairs):
-        raise ValueError("a key is repeated")
+        raise ValueError(tr("a key is repeated"))
     return mapping
 
 
 def _no_constant(word: str) -> float:
-    raise ValueError(f"{word} is not a JSON number")
+    raise ValueError(tr("{word} is not a JSON number", word=word))
 
 
 _decode = json.JSONDecoder(object_pairs_hook=_no_duplicates, parse_constant=_no_constant).decode

@@ -18,6 +18,7 @@ from batch_runner.manifest.filenames import slug
 from batch_runner.manifest.templates.random_values import canonical
 from batch_runner.manifest.variables import check_name, check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, is_broken, plain
+from batch_runner.util.locale import tr
 
 #: Combinations of one matrix, at most; long lists belong in a file.
 MAX_COMBINATIONS = 100_000
@@ -79,11 +80,15 @@ class Matrix:
         self.combinations: list[Combination] = []
         count = math.prod(len(one.values) for one in self._variables.values())
         if count > MAX_COMBINATIONS:
-            message = f"the matrix has {count} combinations, at most {MAX_COMBINATIONS} are allowed"
+            message = tr(
+                "the matrix has {count} combinations, at most {max_combinations} are allowed",
+                count=count,
+                max_combinations=MAX_COMBINATIONS,
+            )
             report.add(
                 self._place(node),
                 message,
-                hint="put long lists into a file and name it under items_from",
+                hint=tr("put long lists into a file and name it under items_from"),
             )
             return
         excluded = [self._exclusion(entry) for entry in _entries(node, "exclude")]
@@ -92,7 +97,7 @@ class Matrix:
         for entry in _entries(node, "include"):
             self._include(entry)
         if count and not self.combinations:
-            report.add(self._place(node), "exclude removes every combination of the matrix")
+            report.add(self._place(node), tr("exclude removes every combination of the matrix"))
 
     def _variable(self, name: str, node: Sequence) -> _Variable:
         variable = _Variable(name)
@@ -108,8 +113,12 @@ class Matrix:
             if value_id in variable.ids:
                 self._report.add(
                     self._place(item),
-                    f"{name} has two values with the id {excerpt(value_id)}",
-                    hint="remove one, or give each an id: {id: …, text: …}",
+                    tr(
+                        "{name} has two values with the id {value_id}",
+                        name=name,
+                        value_id=excerpt(value_id),
+                    ),
+                    hint=tr("remove one, or give each an id: {id: …, text: …}"),
                 )
                 continue
             check_variable(name, value, self._place(item), self._report)
@@ -125,7 +134,7 @@ class Matrix:
             if variable is None:
                 self._report.add(
                     self._place(node.keys[name]),
-                    f"exclude names {excerpt(name)}, which is not in the matrix",
+                    tr("exclude names {name}, which is not in the matrix", name=excerpt(name)),
                     hint=did_you_mean(name, self._variables),
                 )
                 return {}
@@ -133,7 +142,11 @@ class Matrix:
             if index is None:
                 self._report.add(
                     self._place(value),
-                    f"{name} has no value {excerpt(plain(value))} to exclude",
+                    tr(
+                        "{name} has no value {plain} to exclude",
+                        name=name,
+                        plain=excerpt(plain(value)),
+                    ),
                     hint=did_you_mean(
                         str(plain(value)), [*variable.ids, *map(str, variable.values)]
                     ),

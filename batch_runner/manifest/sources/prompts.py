@@ -18,6 +18,7 @@ from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_value, check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, is_broken, plain
+from batch_runner.util.locale import mark_tr, tr
 
 _OWN_KEYS = frozenset(Prompt.model_fields)
 
@@ -49,10 +50,12 @@ class Prompts:
         if not isinstance(self._node, Sequence):
             seen = kind(plain(self._node))
             if not is_broken(self._node) and seen != "nothing":
-                report.add(place, f"prompts: wanted a list, this is {seen}", hint=_LIST)
+                report.add(
+                    place, tr("prompts: wanted a list, this is {seen}", seen=tr(seen)), hint=_LIST
+                )
             return
         if not self._node.items:
-            report.add(place, "prompts: wanted at least one prompt", hint=_LIST)
+            report.add(place, tr("prompts: wanted at least one prompt"), hint=_LIST)
         for number, node in enumerate(self._node.items, start=1):
             if entry := self._entry(node, f"prompts[{number}]", report):
                 yield entry
@@ -65,19 +68,19 @@ class Prompts:
             return self._mapping(node, item, report)
         value = plain(node)
         if not isinstance(value, str):
-            hint = f'write "{excerpt(value)}" in quotes if it is the prompt'
+            hint = tr('write "{value}" in quotes if it is the prompt', value=excerpt(value))
             report.add(
                 place,
-                f"wanted text or a mapping with a prompt, this is {kind(value)}",
+                tr("wanted text or a mapping with a prompt, this is {kind}", kind=tr(kind(value))),
                 item=item,
-                hint=hint if isinstance(value, int | float) else "put the text in quotes",
+                hint=hint if isinstance(value, int | float) else tr("put the text in quotes"),
             )
             return None
         return self._text(value, place, item, report)
 
     def _text(self, text: str, place: Location, item: str, report: Diagnostics) -> Entry | None:
         if is_blank(text):
-            report.add(place, "the prompt is empty", item=item)
+            report.add(place, tr("the prompt is empty"), item=item)
             return None
         if len(text) > MAX_TEXT:
             check_value(text, place, report, item)
@@ -95,9 +98,9 @@ class Prompts:
                 return None
             report.add(
                 place,
-                f"the colon after {excerpt(key)!r} turns this prompt into a mapping",
+                tr("the colon after {key!r} turns this prompt into a mapping", key=excerpt(key)),
                 item=item,
-                hint=f'put the whole text in quotes: "{excerpt(key)}: …"',
+                hint=tr('put the whole text in quotes: "{key}: …"', key=excerpt(key)),
             )
             return None
         own, wrong = check(
@@ -125,8 +128,8 @@ class Prompts:
         for name in node.items.keys() - _OWN_KEYS - self._compiler.used:
             if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
                 place = self._compiler.place(node.keys[name])
-                message = f"no template uses the variable {excerpt(name)}"
-                report.add(place, message, item=item, hint=f"did you mean {meant}?")
+                message = tr("no template uses the variable {name}", name=excerpt(name))
+                report.add(place, message, item=item, hint=tr("did you mean {meant}?", meant=meant))
 
     def _own_request(self, own: Prompt, node: Mapping) -> RequestTemplate | None:
         """Return the job's request with the entry's own settings, None if it has none."""
@@ -158,7 +161,7 @@ class Prompts:
         )
 
 
-_LIST = "write one prompt a line, each after a dash: - A horse in falling snow"
+_LIST = mark_tr("write one prompt a line, each after a dash: - A horse in falling snow")
 
 
 def _looks_like_text(node: Mapping) -> bool:

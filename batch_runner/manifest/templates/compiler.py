@@ -27,6 +27,7 @@ from batch_runner.manifest.templates.sandbox import (
     printable,
     refuse_beyond,
 )
+from batch_runner.util.locale import tr
 
 #: What a template can use: the item's variables, `id`, `n`, `job`, and under `IDS` the ids of its
 #: matrix values.
@@ -77,7 +78,11 @@ class Compiler:
             return Template(lambda _: source, source=source)
         if len(source) > MAX_TEXT:
             raise TemplateRefusedError(
-                f"the template has {len(source)} characters, at most {MAX_TEXT} are allowed"
+                tr(
+                    "the template has {source} characters, at most {max_text} are allowed",
+                    source=len(source),
+                    max_text=MAX_TEXT,
+                )
             )
         try:
             tree = self._sandbox.parse(source)
@@ -86,13 +91,15 @@ class Compiler:
             _Bounded(self._matrix).visit(tree)
             render = self._renderer(tree, uses, text=text)
         except TemplateSyntaxError as error:
-            raise TemplateRefusedError(f"invalid template: {error.message}") from None
+            raise TemplateRefusedError(
+                tr("invalid template: {message}", message=error.message)
+            ) from None
         except TemplateRefusedError:
             raise
         except (RecursionError, SyntaxError, MemoryError):
-            raise TemplateRefusedError("the template is nested too deep") from None
+            raise TemplateRefusedError(tr("the template is nested too deep")) from None
         except (TemplateError, ValueError) as error:
-            raise TemplateRefusedError(f"invalid template: {error}") from None
+            raise TemplateRefusedError(tr("invalid template: {error}", error=error)) from None
         return Template(render, uses, source)
 
     def _renderer(self, tree: nodes.Template, uses: frozenset[str], *, text: bool) -> Render:
@@ -116,7 +123,10 @@ class Compiler:
                     length += len(piece)
                     if length > MAX_TEXT:
                         raise RenderFailedError(
-                            f"the rendered text has more than {MAX_TEXT} characters"
+                            tr(
+                                "the rendered text has more than {max_text} characters",
+                                max_text=MAX_TEXT,
+                            )
                         )
                 if expression is None:
                     return "".join(pieces)
@@ -128,7 +138,9 @@ class Compiler:
             except TemplateError as error:
                 raise RenderFailedError(str(error)) from None
             except _RENDER_ERRORS as error:
-                raise RenderFailedError(f"the template cannot be computed: {error}") from None
+                raise RenderFailedError(
+                    tr("the template cannot be computed: {error}", error=error)
+                ) from None
 
         return render
 
@@ -193,12 +205,18 @@ def _missing_value(
     missing, owner = error.name, error.owner
     if error.is_variable or owner is scope.get(IDS):
         names = [name for name in scope if not name.startswith("_")]
-        message = f"{{{{ {missing} }}}} has no value here"
+        message = tr("{{{{ {missing} }}}} has no value here", missing=missing)
         return RenderFailedError(message, hint=did_you_mean(missing, names), missing=missing)
-    variable = next((name for name in sorted(uses) if scope.get(name) is owner), "the value")
+    variable = next((name for name in sorted(uses) if scope.get(name) is owner), tr("the value"))
     if isinstance(owner, dict):
-        has = f"{variable} has " + ", ".join(map(str, owner))
+        has = tr("{variable} has {names}", variable=variable, names=", ".join(map(str, owner)))
         hint = did_you_mean(missing, map(str, owner), otherwise=has)
     else:
-        hint = f"write {{{{ {variable} }}}} for its value" if variable in uses else None
-    return RenderFailedError(f"{variable} has no {missing}", hint=hint)
+        hint = (
+            tr("write {{{{ {variable} }}}} for its value", variable=variable)
+            if variable in uses
+            else None
+        )
+    return RenderFailedError(
+        tr("{variable} has no {missing}", variable=variable, missing=missing), hint=hint
+    )

@@ -12,6 +12,8 @@ from typing import Any
 
 from jinja2.exceptions import TemplateRuntimeError
 
+from batch_runner.util.locale import tr
+
 #: One more than the largest seed, which every image model accepts.
 SEEDS = 2**31
 
@@ -40,7 +42,7 @@ class ItemRandom:
         """
         if isinstance(options, str | dict) or not options:
             raise TemplateRuntimeError(
-                "pick() needs a list of at least one option, such as pick(['red', 'gold'])"
+                tr("pick() needs a list of at least one option, such as pick(['red', 'gold'])")
             )
         seen: dict[str, int] = {}
         best, winner = -1, None

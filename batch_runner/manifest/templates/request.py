@@ -10,6 +10,7 @@ from batch_runner.manifest.templates.compiler import Compiler, Template
 from batch_runner.manifest.templates.sandbox import FUNCTIONS, MARKERS, TemplateRefusedError
 from batch_runner.manifest.variables import check_value
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, plain
+from batch_runner.util.locale import tr
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +74,17 @@ class LocatingCompiler:
     ) -> None:
         self.unknown.add(name)
         if self._report.full:
-            self._report.add(place, f"there is no variable {excerpt(name)}", item=item)
+            self._report.add(
+                place, tr("there is no variable {name}", name=excerpt(name)), item=item
+            )
             return
         self._report.add(
             self._report.locate(place, name),
-            f"there is no variable {excerpt(name)}",
+            tr("there is no variable {name}", name=excerpt(name)),
             item=item,
-            hint=did_you_mean(name, known, otherwise="variables here: " + ", ".join(sorted(known))),
+            hint=did_you_mean(
+                name, known, otherwise=tr("variables here: {names}", names=", ".join(sorted(known)))
+            ),
         )
 
     def compile_tree(self, node: Node) -> tuple[Any, frozenset[str]]:

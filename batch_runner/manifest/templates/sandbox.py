@@ -21,6 +21,7 @@ from jinja2.utils import missing
 
 from batch_runner.manifest.diagnostics import did_you_mean
 from batch_runner.manifest.filenames import slug
+from batch_runner.util.locale import tr
 
 #: Longest rendered text and longest template, in characters.
 MAX_TEXT = 64_000
@@ -151,18 +152,27 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 for side in (left, right)
             ]
             if operator != "*" or not all(isinstance(size, int) for size in sizes):
-                raise TemplateRuntimeError(f"{operator} works with numbers only")
+                raise TemplateRuntimeError(
+                    tr("{operator} works with numbers only", operator=operator)
+                )
             if sizes[0] * sizes[1] > MAX_TEXT:
-                raise TemplateRuntimeError(f"the repeated text has more than {MAX_TEXT} characters")
+                raise TemplateRuntimeError(
+                    tr("the repeated text has more than {max_text} characters", max_text=MAX_TEXT)
+                )
         elif operator == "**" and (abs(left) > 1_000_000 or abs(right) > 64):
-            raise TemplateRuntimeError("the power is too large")
+            raise TemplateRuntimeError(tr("the power is too large"))
         return super().call_binop(context, operator, left, right)
 
     def _each(self, values: Iterable[Any]) -> Iterator[Any]:
         for value in values:
             self.iterations_left -= 1
             if self.iterations_left < 0:
-                raise TemplateRuntimeError(f"the loops have more than {MAX_ITERATIONS} iterations")
+                raise TemplateRuntimeError(
+                    tr(
+                        "the loops have more than {max_iterations} iterations",
+                        max_iterations=MAX_ITERATIONS,
+                    )
+                )
             yield value
 
 
@@ -179,26 +189,30 @@ def refuse_beyond(tree: nodes.Template, sandbox: Sandbox) -> None:
         for node in level:
             _refuse(node, sandbox)
         level = [child for node in level for child in node.iter_child_nodes()]
-    raise TemplateRefusedError(f"the expression is nested more than {MAX_NESTING} deep")
+    raise TemplateRefusedError(
+        tr("the expression is nested more than {max_nesting} deep", max_nesting=MAX_NESTING)
+    )
 
 
 def _refuse(node: nodes.Node, sandbox: Sandbox) -> None:
     if not isinstance(node, _ALLOWED):
         word = type(node).__name__.lower()
         raise TemplateRefusedError(
-            f"{_STATEMENTS.get(word, word)} is not allowed in templates",
+            tr("{get} is not allowed in templates", get=_STATEMENTS.get(word, word)),
             needle="{%",
-            hint="templates may use values, filters, if and for",
+            hint=tr("templates may use values, filters, if and for"),
         )
     if isinstance(node, nodes.Call):
         _refuse_call(node)
     if isinstance(node, nodes.Filter) and node.name not in sandbox.filters:
         hint = did_you_mean(node.name, sandbox.filters, otherwise=_listed(sandbox.filters))
-        raise TemplateRefusedError(f"there is no filter {node.name}", needle=node.name, hint=hint)
+        raise TemplateRefusedError(
+            tr("there is no filter {name}", name=node.name), needle=node.name, hint=hint
+        )
     if isinstance(node, nodes.Test) and node.name not in sandbox.tests:
-        raise TemplateRefusedError(f"there is no test {node.name}", needle=node.name)
+        raise TemplateRefusedError(tr("there is no test {name}", name=node.name), needle=node.name)
     if isinstance(node, nodes.For) and node.recursive:
-        raise TemplateRefusedError("a loop cannot be recursive", needle="{%")
+        raise TemplateRefusedError(tr("a loop cannot be recursive"), needle="{%")
 
 
 _STATEMENTS = {"assign": "set", "assignblock": "set", "callblock": "call", "filterblock": "filter"}
@@ -208,18 +222,26 @@ def _refuse_call(node: nodes.Call) -> None:
     called = node.node
     if isinstance(called, nodes.Getattr):
         raise TemplateRefusedError(
-            f"{called.attr}() is a method; templates may call only {_and(FUNCTIONS)}",
+            tr(
+                "{attr}() is a method; templates may call only {functions}",
+                attr=called.attr,
+                functions=_and(FUNCTIONS),
+            ),
             needle=called.attr,
-            hint=f"use a filter: {{{{ value | {called.attr} }}}}"
+            hint=tr("use a filter: {{{{ value | {attr} }}}}", attr=called.attr)
             if called.attr in _KEPT_FILTERS
             else None,
         )
     if not isinstance(called, nodes.Name) or called.name not in FUNCTIONS:
         name = called.name if isinstance(called, nodes.Name) else "this"
         raise TemplateRefusedError(
-            f"there is no function {name}",
+            tr("there is no function {name}", name=name),
             needle=name,
-            hint=did_you_mean(name, FUNCTIONS, otherwise=f"available functions: {_and(FUNCTIONS)}"),
+            hint=did_you_mean(
+                name,
+                FUNCTIONS,
+                otherwise=tr("available functions: {functions}", functions=_and(FUNCTIONS)),
+            ),
         )
 
 
@@ -235,41 +257,49 @@ def printable(value: Any) -> Any:
     if isinstance(value, _PRINTABLE):
         return value
     if value is None:
-        raise TemplateRuntimeError("the value is empty (null)")
+        raise TemplateRuntimeError(tr("the value is empty (null)"))
     if isinstance(value, dict):
-        raise TemplateRuntimeError(f"the value is a mapping with {_and(map(str, value))}")
+        raise TemplateRuntimeError(
+            tr("the value is a mapping with {functions}", functions=_and(map(str, value)))
+        )
     if isinstance(value, list | tuple):
-        raise TemplateRuntimeError("the value is a list; use pick() or the filter join")
-    raise TemplateRuntimeError("the value is a function; add parentheses, as in seed()")
+        raise TemplateRuntimeError(tr("the value is a list; use pick() or the filter join"))
+    raise TemplateRuntimeError(tr("the value is a function; add parentheses, as in seed()"))
 
 
 def _and(words: Iterable[str]) -> str:
     listed = list(words)
-    return ", ".join(listed[:-1]) + " and " + listed[-1] if len(listed) > 1 else "".join(listed)
+    return ", ".join(listed[:-1]) + tr(" and ") + listed[-1] if len(listed) > 1 else "".join(listed)
 
 
 def _listed(words: Iterable[str]) -> str:
-    return "available filters: " + ", ".join(sorted(words))
+    return tr("available filters: {names}", names=", ".join(sorted(words)))
 
 
 def _range(*arguments: int) -> range:
     numbers = range(*arguments)
     if len(numbers) > MAX_ITERATIONS:
-        raise TemplateRuntimeError(f"range() has more than {MAX_ITERATIONS} numbers")
+        raise TemplateRuntimeError(
+            tr("range() has more than {max_iterations} numbers", max_iterations=MAX_ITERATIONS)
+        )
     return numbers
 
 
 def _join(values: Any, between: str = "") -> str:
     words = [str(printable(value)) for value in values]
     if sum(map(len, words)) + len(words) * len(str(between)) > MAX_TEXT:
-        raise TemplateRuntimeError(f"the text has more than {MAX_TEXT} characters")
+        raise TemplateRuntimeError(
+            tr("the text has more than {max_text} characters", max_text=MAX_TEXT)
+        )
     return str(between).join(words)
 
 
 def _replace(text: Any, old: Any, new: Any) -> str:
     before, old, new = str(text), str(old), str(new)
     if len(before) + before.count(old) * len(new) > MAX_TEXT:
-        raise TemplateRuntimeError(f"the text has more than {MAX_TEXT} characters")
+        raise TemplateRuntimeError(
+            tr("the text has more than {max_text} characters", max_text=MAX_TEXT)
+        )
     return before.replace(old, new)
 
 

@@ -30,6 +30,7 @@ from batch_runner.manifest.yaml.syntax_errors import (
     repair,
     was_repaired,
 )
+from batch_runner.util.locale import mark_tr, tr
 
 MAX_BYTES = 64_000_000
 MAX_NODES = 2_000_000
@@ -57,20 +58,22 @@ def read_document(path: Path, label: str, report: Diagnostics) -> Mapping | None
         return None
     if not text.strip():
         report.add(
-            Location(label), "the file is empty", hint="batch-runner init writes a first manifest"
+            Location(label),
+            tr("the file is empty"),
+            hint=tr("batch-runner init writes a first manifest"),
         )
         return None
     root = parse(text, label, report)
     if root is None:
         if not report:
-            report.add(Location(label), "the file contains only comments")
+            report.add(Location(label), tr("the file contains only comments"))
         return None
     if not isinstance(root, Mapping):
-        kind = "a list" if isinstance(root, Sequence) else "text"
+        kind = tr("a list") if isinstance(root, Sequence) else tr("text")
         report.add(
             Location(label, root.line, root.column),
-            f"a manifest is a mapping of keys to values, this is {kind}",
-            hint="start with a line such as workflow: year_of_the_horse_greeting_card",
+            tr("a manifest is a mapping of keys to values, this is {kind}", kind=kind),
+            hint=tr("start with a line such as workflow: year_of_the_horse_greeting_card"),
         )
         return None
     return root
@@ -80,23 +83,23 @@ def read_text(path: Path, label: str, report: Diagnostics) -> str | None:
     """Return the file's text, None if it cannot be read or is not valid text."""
     try:
         if not path.is_file():
-            what = "this is a folder" if path.is_dir() else "there is no such file"
+            what = tr("this is a folder") if path.is_dir() else tr("there is no such file")
             report.add(
                 Location(label),
-                what if path.is_dir() or not path.exists() else "this is not a regular file",
+                what if path.is_dir() or not path.exists() else tr("this is not a regular file"),
             )
             return None
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        report.add(Location(label), f"the file cannot be read: {reason}")
+        report.add(Location(label), tr("the file cannot be read: {reason}", reason=reason))
         return None
     if len(data) > MAX_BYTES:
         report.add(
             Location(label),
-            f"the file is larger than {MAX_BYTES // 1_000_000} MB",
-            hint="put long lists into a CSV or JSONL file and name it under items_from",
+            tr("the file is larger than {max_bytes} MB", max_bytes=MAX_BYTES // 1_000_000),
+            hint=tr("put long lists into a CSV or JSONL file and name it under items_from"),
         )
         return None
     return decode(data, label, report)
@@ -110,8 +113,8 @@ def decode(data: bytes, label: str, report: Diagnostics) -> str | None:
         good = data[: error.start].decode("utf-8-sig", errors="replace")
         report.add(
             _place(label, good, len(good)),
-            f"byte 0x{data[error.start]:02x} is not UTF-8",
-            hint="save the file with the encoding UTF-8",
+            tr("byte 0x{data:02x} is not UTF-8", data=data[error.start]),
+            hint=tr("save the file with the encoding UTF-8"),
         )
         return None
     suspect = data.translate(None, _PLAIN)  # quick: empty for most files
@@ -119,8 +122,13 @@ def decode(data: bytes, label: str, report: Diagnostics) -> str | None:
     for mark in marks:
         report.add(
             _place(label, text, mark.start()),
-            f"the control character U+{ord(mark[0][0]):04X} is not allowed in a manifest",
-            hint=f'remove it, or write it as "\\u{ord(mark[0][0]):04x}" in double quotes',
+            tr(
+                "the control character U+{ord:04X} is not allowed in a manifest",
+                ord=ord(mark[0][0]),
+            ),
+            hint=tr(
+                'remove it, or write it as "\\u{ord:04x}" in double quotes', ord=ord(mark[0][0])
+            ),
         )
     return None if marks else text
 
@@ -175,7 +183,9 @@ class _Builder:
             for event in events:
                 nodes += 1
                 if nodes > MAX_NODES:
-                    self._stop(event, f"the file has more than {MAX_NODES} values")
+                    self._stop(
+                        event, tr("the file has more than {max_nodes} values", max_nodes=MAX_NODES)
+                    )
                 self._take(event)
         except _TooMuchError:
             return None
@@ -193,12 +203,16 @@ class _Builder:
             self._open.pop()
             self._key.pop()
         elif kind is yaml.AliasEvent:
-            self._refuse(event, f"*{event.anchor} is an alias, which manifests cannot use", _REPEAT)
+            self._refuse(
+                event,
+                tr("*{anchor} is an alias, which manifests cannot use", anchor=event.anchor),
+                _REPEAT,
+            )
             self._put(Scalar(*_at(event), BROKEN))
         elif kind is yaml.DocumentStartEvent:
             self._documents += 1
             if self._documents > 1:
-                self._stop(event, "a second document starts here; a manifest is one document")
+                self._stop(event, tr("a second document starts here; a manifest is one document"))
 
     def _scalar(self, event: Any) -> None:
         mark = event.start_mark
@@ -211,7 +225,7 @@ class _Builder:
         elif self._is_key_next():
             self._key_end = event.end_mark.index
             if event.implicit[0] and event.value == "<<":
-                self._refuse(event, "<< is a merge key, which manifests cannot use", _REPEAT)
+                self._refuse(event, tr("<< is a merge key, which manifests cannot use"), _REPEAT)
         elif event.implicit[0]:
             node.value = self._resolve(event)
         self._put(node)
@@ -236,8 +250,10 @@ class _Builder:
         at = key.value
         end = event.start_mark
         place = Location(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
-        message = f"{excerpt(at)!r} is read as a key: inside {{ }} a comma ends the text before it"
-        self._report.add(place, message, hint="put the text with the comma in quotes")
+        message = tr(
+            "{at!r} is read as a key: inside {{ }} a comma ends the text before it", at=excerpt(at)
+        )
+        self._report.add(place, message, hint=tr("put the text with the comma in quotes"))
         return BROKEN
 
     def _check_comment(self, event: Any) -> None:
@@ -248,8 +264,13 @@ class _Builder:
             column = event.end_mark.column + 1 + rest.start(1) - end
             self._report.add(
                 Location(self._label, event.end_mark.line + 1, column),
-                f"a # after a space starts a comment, so the text ends at {event.value[-20:]!r}",
-                hint="put the whole text in quotes, or write a space after # if it is a comment",
+                tr(
+                    "a # after a space starts a comment, so the text ends at {value!r}",
+                    value=event.value[-20:],
+                ),
+                hint=tr(
+                    "put the whole text in quotes, or write a space after # if it is a comment"
+                ),
             )
 
     def _enter(self, event: Any, kind: type[Sequence | Mapping]) -> None:
@@ -259,8 +280,8 @@ class _Builder:
         if self._is_key_next():
             self._refuse(
                 event,
-                "a list or mapping cannot be a key",
-                'a template needs quotes, as in text: "{{ prompt }}"',
+                tr("a list or mapping cannot be a key"),
+                tr('a template needs quotes, as in text: "{{ prompt }}"'),
             )
             self._put(Scalar(node.line, node.column, BROKEN))
             self._open[-1].broken = True  # type: ignore[union-attr]  # only mappings have keys
@@ -269,7 +290,9 @@ class _Builder:
         self._open.append(node)
         self._key.append(None)
         if len(self._open) > MAX_DEPTH:
-            self._stop(event, f"values are nested more than {MAX_DEPTH} deep")
+            self._stop(
+                event, tr("values are nested more than {max_depth} deep", max_depth=MAX_DEPTH)
+            )
 
     def _is_key_next(self) -> bool:
         return bool(self._open) and self._key[-1] is None and type(self._open[-1]) is Mapping
@@ -292,9 +315,12 @@ class _Builder:
         if key.value in parent.items:
             self._report.add(
                 Location(self._label, key.line, key.column),
-                f"the key {excerpt(key.value)} is repeated; it is also in line "
-                f"{parent.keys[key.value].line}",
-                hint="keep one of them",
+                tr(
+                    "the key {value} is repeated; it is also in line {line}",
+                    value=excerpt(key.value),
+                    line=parent.keys[key.value].line,
+                ),
+                hint=tr("keep one of them"),
             )
             return
         parent.items[key.value] = node
@@ -303,10 +329,14 @@ class _Builder:
     def _refuse_extras(self, event: Any) -> None:
         if event.anchor is not None:
             self._refuse(
-                event, f"&{event.anchor} is an anchor, which manifests cannot use", _REPEAT
+                event,
+                tr("&{anchor} is an anchor, which manifests cannot use", anchor=event.anchor),
+                _REPEAT,
             )
         if event.tag is not None:
-            self._refuse(event, f"the tag {excerpt(event.tag)} is not supported", "remove it")
+            self._refuse(
+                event, tr("the tag {tag} is not supported", tag=excerpt(event.tag)), tr("remove it")
+            )
 
     def _refuse(self, event: Any, message: str, hint: str | None) -> None:
         self._report.add(Location(self._label, *_at(event)), message, hint=hint)
@@ -316,7 +346,7 @@ class _Builder:
         raise _TooMuchError
 
 
-_REPEAT = "write the values out, or use matrix, defaults or items_from"
+_REPEAT = mark_tr("write the values out, or use matrix, defaults or items_from")
 _CUT_SHORT = re.compile(r"[ \t]+(#[^\s#])")
 
 

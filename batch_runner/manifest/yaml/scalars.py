@@ -6,6 +6,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from batch_runner.util.locale import mark_tr, tr
+
 #: Longest number, in characters; more is a mistake or an attack.
 MAX_DIGITS = 300
 
@@ -31,25 +33,31 @@ _DECIMAL = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+\.[0-9]*)(?:[eE][-+][0-9]+)?")
 _INFINITE = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
 
 _AMBIGUOUS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"[-+]?0[0-9_]+"), "an octal number to some YAML programs, a decimal to others"),
-    (re.compile(r"[-+]?0b[01_]+"), "a binary number to some YAML programs, text to others"),
+    (
+        re.compile(r"[-+]?0[0-9_]+"),
+        mark_tr("an octal number to some YAML programs, a decimal to others"),
+    ),
+    (
+        re.compile(r"[-+]?0b[01_]+"),
+        mark_tr("a binary number to some YAML programs, text to others"),
+    ),
     (
         re.compile(r"[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?"),
-        "a number in base 60 to some YAML programs, text to others",
+        mark_tr("a number in base 60 to some YAML programs, text to others"),
     ),
     (
         re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:(?:[Tt]|[ \t]+)[0-9].*)?"),
-        "a date to some YAML programs, text to others",
+        mark_tr("a date to some YAML programs, text to others"),
     ),
     (
         re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)[eE][-+]?[0-9]+"),
-        "text to some YAML programs, a number to others",
+        mark_tr("text to some YAML programs, a number to others"),
     ),
     (
         re.compile(r"[-+]?(?:0x[0-9a-fA-F]+_[0-9a-fA-F_]*|\.?[0-9]+(?:_[0-9]*)+(?:\.[0-9_]*)?)"),
-        "a number to some YAML programs, text to others",
+        mark_tr("a number to some YAML programs, text to others"),
     ),
-    (re.compile(r"="), "a special value to some YAML programs, text to others"),
+    (re.compile(r"="), mark_tr("a special value to some YAML programs, text to others")),
 )
 
 
@@ -69,16 +77,18 @@ def resolve_scalar(text: str) -> str | int | float | bool | AmbiguousScalar | No
         return _WORDS[text]
     if text in _TRUTH_1_1:
         truth = "true" if text.lower() in ("y", "yes", "on") else "false"
-        why = f"{text} is {truth} to some YAML programs, text to others"
-        return AmbiguousScalar(why, f'write "{text}" in quotes for the text, or {truth}')
+        why = tr("{text} is {truth} to some YAML programs, text to others", text=text, truth=truth)
+        return AmbiguousScalar(
+            why, tr('write "{text}" in quotes for the text, or {truth}', text=text, truth=truth)
+        )
     if _INFINITE.fullmatch(text):
         return AmbiguousScalar(
-            f"{text} is not a number that can be sent", f'write "{text}" in quotes for the text'
+            tr("{text} is not a number that can be sent", text=text), _in_quotes(text)
         )
     for pattern, why in _AMBIGUOUS:
         # YAML 1.1 and 1.2 agree on a decimal with a signed exponent.
         if pattern.fullmatch(text) and not _DECIMAL.fullmatch(text):
-            return AmbiguousScalar(f"{text} is {why}", _otherwise(text))
+            return AmbiguousScalar(tr("{text} is {why}", text=text, why=tr(why)), _otherwise(text))
     return _number(text)
 
 
@@ -88,7 +98,7 @@ def _number(text: str) -> str | int | float | AmbiguousScalar:
         return text
     if len(text) > MAX_DIGITS:
         return AmbiguousScalar(
-            "this number has too many digits", "write it in quotes if it is text"
+            tr("this number has too many digits"), tr("write it in quotes if it is text")
         )
     if integer:
         return int(text)
@@ -96,17 +106,23 @@ def _number(text: str) -> str | int | float | AmbiguousScalar:
         return int(text, 0)
     value = float(text)
     if math.isinf(value):
-        return AmbiguousScalar(
-            f"the number {text} is too large", f'write "{text}" in quotes for the text'
-        )
+        return AmbiguousScalar(tr("the number {text} is too large", text=text), _in_quotes(text))
     return value
+
+
+def _in_quotes(text: str) -> str:
+    return tr('write "{text}" in quotes for the text', text=text)
 
 
 def _otherwise(text: str) -> str:
     """Return the hint: quotes for the text, and the number if there is one."""
-    quoted = f'write "{text}" in quotes for the text'
+    quoted = _in_quotes(text)
     try:
         number = float(text)
     except ValueError:
         return quoted
-    return f"{quoted}, or {number:.15g} for the number" if math.isfinite(number) else quoted
+    return (
+        tr("{quoted}, or {number:.15g} for the number", quoted=quoted, number=number)
+        if math.isfinite(number)
+        else quoted
+    )

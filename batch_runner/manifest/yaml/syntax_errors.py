@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from batch_runner.util.locale import mark_tr, tr
+
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
@@ -28,8 +30,10 @@ MAX_DEPTH = 64
 #: Tag of a value that `repair` has replaced.
 BROKEN_TAG = "!batch-runner-broken"
 
-_QUOTES = "put the text in quotes"
-_INDENT = "lines that belong together start in the same column; text with : or # needs quotes"
+_QUOTES = mark_tr("put the text in quotes")
+_INDENT = mark_tr(
+    "lines that belong together start in the same column; text with : or # needs quotes"
+)
 
 
 def explain(error: Any, text: str) -> Mistake:
@@ -43,8 +47,8 @@ def explain(error: Any, text: str) -> Mistake:
         return Mistake(
             context.line + 1,
             context.column + 1,
-            "a quote is opened here and never closed",
-            "close it, or put the text in quotes of the other kind",
+            tr("a quote is opened here and never closed"),
+            tr("close it, or put the text in quotes of the other kind"),
         )
     if "expected ':'" in words and context:  # the parser reports it lines later
         line, column = context.line + 1, context.column + 1
@@ -57,47 +61,51 @@ def explain(error: Any, text: str) -> Mistake:
         return Mistake(
             line,
             column,
-            "text that contains a colon and a space needs quotes",
+            tr("text that contains a colon and a space needs quotes"),
             _quoted(source),
             repair="value",
         )
     if "cannot start any token" in words:
         return _bad_start(line, column, source)
     if (found := _ENTRY.match(source)) and found["value"].startswith("{{"):
-        message = "a value that starts with {{ needs quotes"
+        message = tr("a value that starts with {{ needs quotes")
         return Mistake(line, column, message, _quoted(source), repair="value")
     message, hint = _known(words)
     fix: Literal["value"] | None = "value" if "escape" in words else None
     if " #" in source and hint is not None:
-        hint += "; a # after a space starts a comment"
+        hint = tr(hint) + tr("; a # after a space starts a comment")
     return Mistake(line, column, message, hint, repair=fix)
 
 
 def _known(words: str) -> tuple[str, str | None]:
     for pattern, message, hint in (
-        ("expected ':'", "this line has no colon and does not continue a text", _INDENT),
-        ("expected key", "this line starts in another column than the keys around it", _INDENT),
-        ("expected '-'", "this line starts in another column than the list around it", _INDENT),
-        ("expected ',' or ']'", "a [ is not closed, or a comma is missing", _QUOTES),
-        ("expected ',' or '}'", "a { is not closed, or a comma is missing", _QUOTES),
-        ("expected node content", "a value is missing or a bracket is not closed", _QUOTES),
+        ("expected ':'", tr("this line has no colon and does not continue a text"), _INDENT),
+        ("expected key", tr("this line starts in another column than the keys around it"), _INDENT),
+        ("expected '-'", tr("this line starts in another column than the list around it"), _INDENT),
+        ("expected ',' or ']'", tr("a [ is not closed, or a comma is missing"), _QUOTES),
+        ("expected ',' or '}'", tr("a { is not closed, or a comma is missing"), _QUOTES),
+        ("expected node content", tr("a value is missing or a bracket is not closed"), _QUOTES),
         (
             "Unicode character escape",
-            "this \\u escape is not a character in YAML",
-            "write the character itself; YAML has no pairs of \\u escapes",
+            tr("this \\u escape is not a character in YAML"),
+            tr("write the character itself; YAML has no pairs of \\u escapes"),
         ),
         (
             "unknown escape character",
-            "YAML has no such escape after \\",
-            "double the \\, or use single quotes",
+            tr("YAML has no such escape after \\"),
+            tr("double the \\, or use single quotes"),
         ),
-        ("nesting depth", f"values are nested more than {MAX_DEPTH} deep", None),
-        ("unexpected end of stream", "the file ends in the middle of something", None),
-        ("block sequence entries are not allowed", "a list cannot start here", _INDENT),
+        (
+            "nesting depth",
+            tr("values are nested more than {max_depth} deep", max_depth=MAX_DEPTH),
+            None,
+        ),
+        ("unexpected end of stream", tr("the file ends in the middle of something"), None),
+        ("block sequence entries are not allowed", tr("a list cannot start here"), _INDENT),
     ):
         if pattern in words:
             return message, hint
-    return f"invalid YAML: {words}", _INDENT
+    return tr("invalid YAML: {words}", words=words), _INDENT
 
 
 def _without_colon(text: str, line: int, column: int) -> Mistake | None:
@@ -115,8 +123,8 @@ def _without_colon(text: str, line: int, column: int) -> Mistake | None:
     key = earlier.strip()
     if _indent(earlier) != _indent(source) or key.startswith("-") or _PAIR.search(earlier):
         return None
-    hint = f"a key is followed by a colon: {key.split()[0]}: …"
-    return Mistake(number, len(_indent(earlier)) + 1, "this line has no colon", hint)
+    hint = tr("a key is followed by a colon: {split}: …", split=key.split()[0])
+    return Mistake(number, len(_indent(earlier)) + 1, tr("this line has no colon"), hint)
 
 
 def _bad_colon(line: int, source: str) -> Mistake | None:
@@ -125,13 +133,13 @@ def _bad_colon(line: int, source: str) -> Mistake | None:
     if found is None:
         return None
     head, key, value = found["head"], found["key"], found["value"].strip()
-    what = "a space is missing after the colon"
+    what = tr("a space is missing after the colon")
     if found["wide"]:
-        what = "YAML does not accept the colon ："
+        what = tr("YAML does not accept the colon ：")
     written = f"{key}: {value}" if value else f"{key}:"
     harmless = f"{head}{key}: {BROKEN_TAG} x" if value else f"{head}{key}:"
     column = len(head) + len(key) + 1
-    return Mistake(line, column, what, f"write {written[:80]}", harmless)
+    return Mistake(line, column, what, tr("write {written}", written=written[:80]), harmless)
 
 
 def _says_something(line: str) -> bool:
@@ -147,8 +155,10 @@ def _bad_start(line: int, column: int, source: str) -> Mistake:
     indent = _indent(source)
     if sign == "\t" or "\t" in indent:
         at = indent.find("\t") + 1 if "\t" in indent else column
-        return Mistake(line, at, "this line is indented with a tab", "use spaces", repair="tabs")
-    message = f"text cannot start with {sign!r}"
+        return Mistake(
+            line, at, tr("this line is indented with a tab"), tr("use spaces"), repair="tabs"
+        )
+    message = tr("text cannot start with {sign!r}", sign=sign)
     return Mistake(line, column, message, _quoted(source), repair="value")
 
 
@@ -161,7 +171,7 @@ def _quoted(source: str) -> str:
     quote = "'" if '"' in value else '"'
     if quote in value:
         return _QUOTES
-    return f"{_QUOTES}: {quote}{value}{quote}"
+    return tr("put the text in quotes: {quote}{value}{quote}", quote=quote, value=value)
 
 
 _ENTRY = re.compile(r"(?P<head>[ \t]*(?:- +)*(?:[^\s:#\"'\[{-][^:#]*: +|(?<=- )))(?P<value>.*)")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import os
 import shutil
 import sqlite3
@@ -120,7 +121,10 @@ def test_folder_whose_log_cannot_be_created_is_refused(tmp_path: Path) -> None:
     folder.prepare()
     folder.logs.rmdir()
 
-    with pytest.raises(FolderRefused), run_log(folder, secret="", quiet=True):
+    with (
+        pytest.raises(FolderRefused),
+        run_log(folder, secret="", quiet=True, logger=logging.getLogger()),
+    ):
         pass
 
 

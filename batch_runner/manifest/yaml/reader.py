@@ -120,15 +120,11 @@ def decode(data: bytes, label: str, report: Diagnostics) -> str | None:
     suspect = data.translate(None, _PLAIN)  # quick: empty for most files
     marks = list(_FORBIDDEN.finditer(text))[:MAX_REPAIRS] if suspect else []
     for mark in marks:
+        code = ord(mark[0][0])
         report.add(
             _place(label, text, mark.start()),
-            tr(
-                "the control character U+{ord:04X} is not allowed in a manifest",
-                ord=ord(mark[0][0]),
-            ),
-            hint=tr(
-                'remove it, or write it as "\\u{ord:04x}" in double quotes', ord=ord(mark[0][0])
-            ),
+            tr("the control character U+{code:04X} is not allowed in a manifest", code=code),
+            hint=tr('remove it, or write it as "\\u{code:04x}" in double quotes', code=code),
         )
     return None if marks else text
 

@@ -26,7 +26,7 @@ LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "run_for", "until
 ON_FINISH_VARIABLES = frozenset(
     PREFIX + name
     for name in (
-        *("SUMMARY", "VERDICT", "EXIT_CODE", "REPORT", "FOLDER", "REHEARSAL"),
+        *("SUMMARY", "EXIT_CODE", "REPORT", "FOLDER", "REHEARSAL"),
         *(status.name for status in ItemStatus),
     )
 )

@@ -18,7 +18,7 @@ from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.util.fs import file_sha256
 from tests.e2e.conftest import write_manifest
-from tests.harness.stored_job import Night, an_item, png_bytes
+from tests.harness.stored_job import StoredJob, an_item, png_bytes
 
 
 def a_placed(path: Path, name: str) -> PlacedFile:
@@ -30,19 +30,19 @@ def a_placed(path: Path, name: str) -> PlacedFile:
 class Choice:
     """A finished job, a picks file and a folder to copy to."""
 
-    night: Night
+    job: StoredJob
     manifest: Path
     picks: Path
     to: Path
 
     def done(self, item: ItemSpec, name: str) -> Path:
         """Record an item as done, with a file `name` in the output folder."""
-        path = self.night.folder / name
+        path = self.job.folder / name
         path.write_bytes(png_bytes(item.position))
         placed = a_placed(path, name)
-        self.night.submitted(item)
-        self.night.record(item, Event.TASK_COMPLETED)
-        self.night.record(item, Event.PLACED, files=(placed,))
+        self.job.submitted(item)
+        self.job.record(item, Event.TASK_COMPLETED)
+        self.job.record(item, Event.PLACED, files=(placed,))
         return path
 
     def pick(self, *items: ItemSpec) -> None:
@@ -52,7 +52,7 @@ class Choice:
 
     def export(self, *, largest_file: int | None = None) -> subprocess.CompletedProcess[str]:
         """Export; `largest_file` is the size in bytes at which the disk is full."""
-        words = ["export", str(self.manifest), "--output", str(self.night.folder)]
+        words = ["export", str(self.manifest), "--output", str(self.job.folder)]
         words += ["--picks", str(self.picks), "--to", str(self.to)]
         return subprocess.run(
             [sys.executable, "-m", "batch_runner", *words],
@@ -73,16 +73,18 @@ class Choice:
 def choice(tmp_path: Path) -> Iterator[Choice]:
     manifest = tmp_path / "cards.yaml"
     write_manifest(manifest, 1)
-    choice = Choice(Night(tmp_path / "out"), manifest, tmp_path / "picks", tmp_path / "to/there")
+    choice = Choice(
+        StoredJob(tmp_path / "out"), manifest, tmp_path / "picks", tmp_path / "to/there"
+    )
     yield choice
-    choice.night.journal.close()
+    choice.job.journal.close()
 
 
 ITEMS = [an_item(0, "a horse"), an_item(1, '马年 "大吉"\n🐎'), an_item(2, "a foal")]
 
 
-def a_finished_night(choice: Choice) -> list[Path]:
-    choice.night.list(*ITEMS)
+def a_finished_job(choice: Choice) -> list[Path]:
+    choice.job.list(*ITEMS)
     return [choice.done(item, f"card-{item.position}.png") for item in ITEMS]
 
 
@@ -93,7 +95,7 @@ def umask() -> int:
 
 
 def test_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
-    paths = a_finished_night(choice)
+    paths = a_finished_job(choice)
     choice.pick(ITEMS[0], ITEMS[1])
 
     done = choice.export()
@@ -112,7 +114,7 @@ def test_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
 
 @pytest.mark.parametrize("text", ["item-2\n\n item-0 \n", "card-0.png\ncard-2.png\n"])
 def test_list_of_ids_or_file_names_is_accepted(text: str, choice: Choice) -> None:
-    a_finished_night(choice)
+    a_finished_job(choice)
     choice.picks.write_text(text)
 
     assert choice.export().returncode == 0
@@ -122,7 +124,7 @@ def test_list_of_ids_or_file_names_is_accepted(text: str, choice: Choice) -> Non
 @pytest.mark.parametrize("bracket", ["[red]", "{1}"])
 def test_list_whose_first_id_looks_like_json_is_a_list(bracket: str, choice: Choice) -> None:
     item = replace(ITEMS[0], id=f"{bracket} horse")
-    choice.night.list(item, ITEMS[1])
+    choice.job.list(item, ITEMS[1])
     choice.done(item, "card-0.png")
     choice.done(ITEMS[1], "card-1.png")
     choice.picks.write_text(f"{item.id}\nitem-1\n")
@@ -134,7 +136,7 @@ def test_list_whose_first_id_looks_like_json_is_a_list(bracket: str, choice: Cho
 
 
 def test_item_with_a_note_but_no_favourite_is_not_copied(choice: Choice) -> None:
-    a_finished_night(choice)
+    a_finished_job(choice)
     picks = [
         {"key": ITEMS[0].key, "favourite": False, "note": "no"},
         {"key": ITEMS[1].key, "favourite": True, "note": "yes"},
@@ -148,7 +150,7 @@ def test_item_with_a_note_but_no_favourite_is_not_copied(choice: Choice) -> None
 
 
 def test_second_export_adds_to_the_first(choice: Choice) -> None:
-    a_finished_night(choice)
+    a_finished_job(choice)
     choice.pick(ITEMS[0])
     choice.export()
     choice.pick(ITEMS[0], ITEMS[2])
@@ -171,7 +173,7 @@ def test_second_export_adds_to_the_first(choice: Choice) -> None:
     ],
 )
 def test_existing_other_file_prevents_every_copy(name: str, kind: str, choice: Choice) -> None:
-    a_finished_night(choice)
+    a_finished_job(choice)
     choice.pick(*ITEMS)
     choice.to.mkdir(parents=True)
     letter, place = choice.to.parent / "letter", choice.to / name
@@ -194,7 +196,7 @@ def test_existing_other_file_prevents_every_copy(name: str, kind: str, choice: C
 
 
 def test_full_disk_leaves_no_partial_file(choice: Choice) -> None:
-    paths = a_finished_night(choice)
+    paths = a_finished_job(choice)
     choice.pick(*ITEMS)
 
     broken = choice.export(largest_file=paths[0].stat().st_size // 2)
@@ -208,16 +210,16 @@ def test_full_disk_leaves_no_partial_file(choice: Choice) -> None:
 
 @pytest.mark.parametrize("name", ["../card.png", "/{}/card.png", "a/../../card.png"])
 def test_path_in_the_journal_cannot_leave_the_folder(name: str, choice: Choice) -> None:
-    outside = choice.night.folder.parent
+    outside = choice.job.folder.parent
     name = name.format(outside)
-    choice.night.list(*ITEMS[:2])
-    (choice.night.folder / "a").mkdir()
+    choice.job.list(*ITEMS[:2])
+    (choice.job.folder / "a").mkdir()
     good = choice.done(ITEMS[0], "good.png")
     (outside / "card.png").write_bytes(good.read_bytes())
     placed = a_placed(good, name)
-    choice.night.submitted(ITEMS[1])
-    choice.night.record(ITEMS[1], Event.TASK_COMPLETED)
-    choice.night.record(ITEMS[1], Event.PLACED, files=(placed,))
+    choice.job.submitted(ITEMS[1])
+    choice.job.record(ITEMS[1], Event.TASK_COMPLETED)
+    choice.job.record(ITEMS[1], Event.PLACED, files=(placed,))
     choice.pick(*ITEMS[:2])
 
     done = choice.export()
@@ -230,7 +232,7 @@ def test_path_in_the_journal_cannot_leave_the_folder(name: str, choice: Choice) 
 
 def test_unusual_plain_name_is_copied(choice: Choice) -> None:
     item = replace(ITEMS[0])
-    choice.night.list(item)
+    choice.job.list(item)
     choice.done(item, "$(rm -rf) 'x' \u202e马年 %s.png")
     choice.pick(item)
 
@@ -239,7 +241,7 @@ def test_unusual_plain_name_is_copied(choice: Choice) -> None:
 
 
 def test_files_that_cannot_be_copied_are_named(choice: Choice) -> None:
-    paths = a_finished_night(choice)
+    paths = a_finished_job(choice)
     paths[0].unlink()
     paths[1].write_bytes(b"half")
     choice.pick(*ITEMS, an_item(9))
@@ -257,7 +259,7 @@ def test_files_that_cannot_be_copied_are_named(choice: Choice) -> None:
     ids=range(7),
 )
 def test_invalid_picks_file_is_one_line_of_error(text: str, choice: Choice) -> None:
-    a_finished_night(choice)
+    a_finished_job(choice)
     choice.picks.write_text(text, "utf-8", "surrogateescape")
 
     done = choice.export()

@@ -18,7 +18,7 @@ from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.units import Price
 from tests.e2e.conftest import PATIENCE
-from tests.harness.stored_job import HOSTILE, Night, an_item
+from tests.harness.stored_job import HOSTILE, StoredJob, an_item
 
 CHROMIUM = shutil.which("chromium")
 pytestmark = [
@@ -40,10 +40,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def night(tmp_path: Path) -> Iterator[Night]:
-    night = Night(tmp_path / "out")
-    yield night
-    night.journal.close()
+def job(tmp_path: Path) -> Iterator[StoredJob]:
+    job = StoredJob(tmp_path / "out")
+    yield job
+    job.journal.close()
 
 
 class Reader:
@@ -102,35 +102,35 @@ def download(page: Page, button: str) -> str:
     return Path(waiting.value.path()).read_text("utf-8")
 
 
-def more_like(night: Night, reader: Reader, count: int) -> Path:
+def more_like(job: StoredJob, reader: Reader, count: int) -> Path:
     """Star the first items, and return the exported manifest."""
-    path = night.folder.parent / "more-like-these.yaml"
-    with reader.reading(night.report(), accept_downloads=True) as page:
+    path = job.folder.parent / "more-like-these.yaml"
+    with reader.reading(job.report(), accept_downloads=True) as page:
         for number in range(count):
             press_on_tile(page, number, "f")
         path.write_text(download(page, "more like these"), "utf-8")
     return path
 
 
-def mixed_job(night: Night) -> Path:
+def mixed_job(job: StoredJob) -> Path:
     items = [
         an_item(n, f"card number {n}", scene=f"scene-{n // 2}", style=f"style-{n % 2}")
         for n in range(8)
     ]
-    night.list(*items)
+    job.list(*items)
     for item in items[:4]:
-        night.done(item)
-    night.failed(items[4])
-    night.held(items[5])
-    night.unfetched(items[6])
-    night.record(items[7], Event.SUBMIT_STARTED)
-    night.record(items[7], Event.SUBMIT_REJECTED, reason="http-400", message="No.")
-    night.run()
-    return night.report()
+        job.done(item)
+    job.failed(items[4])
+    job.held(items[5])
+    job.download_pending(items[6])
+    job.record(items[7], Event.SUBMIT_STARTED)
+    job.record(items[7], Event.SUBMIT_REJECTED, reason="http-400", message="No.")
+    job.run()
+    return job.report()
 
 
-def test_page_shows_summary_problems_and_tiles(night: Night, reader: Reader) -> None:
-    with reader.reading(mixed_job(night)) as page:
+def test_page_shows_summary_problems_and_tiles(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(mixed_job(job)) as page:
         assert page.locator("h1").inner_text().startswith("1 of 8 items held")
         assert page.locator(".group").count() == 4
         classes = page.locator(".tile").evaluate_all("all => all.map((one) => one.className)")
@@ -148,30 +148,30 @@ def test_page_shows_summary_problems_and_tiles(night: Night, reader: Reader) -> 
         assert sum(map(int, took.locator("title").all_text_contents())) == 6
 
 
-def test_image_is_shown_until_it_has_a_thumbnail(night: Night, reader: Reader) -> None:
-    night.list(an_item(0))
-    night.done(an_item(0))
+def test_image_is_shown_until_it_has_a_thumbnail(job: StoredJob, reader: Reader) -> None:
+    job.list(an_item(0))
+    job.done(an_item(0))
 
-    with reader.reading(night.report(seconds=0)) as page:
+    with reader.reading(job.report(seconds=0)) as page:
         picture = page.locator(".tile img").first
         assert picture.evaluate("(one) => one.decode().then(() => one.naturalWidth)") == 600
 
 
 @pytest.mark.parametrize("origin", ["https://service.example", "rehearsal"])
 def test_rehearsal_is_marked_as_such(tmp_path: Path, reader: Reader, origin: str) -> None:
-    night = Night(tmp_path / "out", origin=origin)
-    night.list(an_item(0))
-    night.done(an_item(0))
-    page_path = night.report()
-    night.journal.close()
+    job = StoredJob(tmp_path / "out", origin=origin)
+    job.list(an_item(0))
+    job.done(an_item(0))
+    page_path = job.report()
+    job.journal.close()
 
     with reader.reading(page_path) as page:
         told = page.get_by_text("Rehearsal: simulated images, nothing was paid")
         assert told.is_visible() is (origin == "rehearsal")
 
 
-def test_command_is_copied_verbatim(night: Night, reader: Reader) -> None:
-    path = mixed_job(night)
+def test_command_is_copied_verbatim(job: StoredJob, reader: Reader) -> None:
+    path = mixed_job(job)
     with reader.reading(path, permissions=["clipboard-read", "clipboard-write"]) as page:
         first = page.locator(".command").first
         first.get_by_role("button").click()
@@ -184,14 +184,14 @@ def test_command_is_copied_verbatim(night: Night, reader: Reader) -> None:
         assert copied.endswith(f"batch-runner resolve {target}")
 
 
-def test_hostile_texts_are_shown_as_text(night: Night, reader: Reader) -> None:
+def test_hostile_texts_are_shown_as_text(job: StoredJob, reader: Reader) -> None:
     texts = [text.encode("utf-8", "replace").decode() for text in HOSTILE.values()]
     items = [an_item(n, text, **{"__proto__": text[:40]}) for n, text in enumerate(texts)]
-    night.list(*items)
+    job.list(*items)
     for item in items:
-        night.failed(item, reason=item.prompt[:60])
+        job.failed(item, reason=item.prompt[:60])
 
-    with reader.reading(night.report()) as page:
+    with reader.reading(job.report()) as page:
         page.locator(".tile").first.click()
         shown = []
         for _ in texts:
@@ -203,8 +203,8 @@ def test_hostile_texts_are_shown_as_text(night: Night, reader: Reader) -> None:
         assert page.locator("img[src=x], main script").count() == 0
 
 
-def test_favourites_and_notes_survive_reload_and_export(night: Night, reader: Reader) -> None:
-    with reader.reading(mixed_job(night), accept_downloads=True) as page:
+def test_favourites_and_notes_survive_reload_and_export(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(mixed_job(job), accept_downloads=True) as page:
         press_on_tile(page, 1, "f")
         press_on_tile(page, 2, "f", "Enter")
         page.locator("#note").press_sequentially("the one")
@@ -225,17 +225,17 @@ def test_favourites_and_notes_survive_reload_and_export(night: Night, reader: Re
         assert tiles(page) == ["item-1", "item-2"]
 
 
-def test_more_like_these_sends_the_same_requests(night: Night, reader: Reader) -> None:
+def test_more_like_these_sends_the_same_requests(job: StoredJob, reader: Reader) -> None:
     items = [
         an_item(0, "a {{ horse }}: 'red'\n# no comment"),
         an_item(1, "新年快乐 🐎"),
         replace(an_item(2, "a foal"), params={"6": {"text": "a foal, at dawn"}, "7": {"cfg": 2.5}}),
     ]
-    night.list(*items)
+    job.list(*items)
     for item in items:
-        night.done(item)
+        job.done(item)
 
-    path = more_like(night, reader, len(items))
+    path = more_like(job, reader, len(items))
 
     specs = list(load(path).items())
     assert [(spec.prompt, spec.params) for spec in specs[::4]] == [
@@ -244,7 +244,7 @@ def test_more_like_these_sends_the_same_requests(night: Night, reader: Reader) -
     assert len(specs) == 4 * len(items)
 
 
-def test_more_like_repetitions_are_new_ones(night: Night, reader: Reader) -> None:
+def test_more_like_repetitions_are_new_ones(job: StoredJob, reader: Reader) -> None:
     """Values derived from the repetition number are new, so that nothing is paid again."""
     items = [
         replace(
@@ -253,11 +253,11 @@ def test_more_like_repetitions_are_new_ones(night: Night, reader: Reader) -> Non
         )
         for number, seed in enumerate((271828, 314159))
     ]
-    night.list(*items)
+    job.list(*items)
     for item in items:
-        night.done(item)
+        job.done(item)
 
-    path = more_like(night, reader, len(items))
+    path = more_like(job, reader, len(items))
 
     specs = list(load(path).items())
     assert [spec.params["6"] for spec in specs] == [
@@ -269,19 +269,19 @@ def test_more_like_repetitions_are_new_ones(night: Night, reader: Reader) -> Non
     assert load(path).settings.limits.price == Price(0.12, "CNY")
 
 
-def test_more_like_warns_of_a_fixed_seed(night: Night, reader: Reader) -> None:
+def test_more_like_warns_of_a_fixed_seed(job: StoredJob, reader: Reader) -> None:
     item = replace(an_item(0), params={"3": {"noise_seed": 7}, "6": {"text": "a horse"}})
-    night.list(item)
-    night.done(item)
+    job.list(item)
+    job.done(item)
 
-    text = more_like(night, reader, 1).read_text("utf-8")
+    text = more_like(job, reader, 1).read_text("utf-8")
 
     assert "# noise_seed is the same in every repetition" in text
     assert "{{ seed() }}" in text
 
 
-def test_filters_search_and_language_switch(night: Night, reader: Reader) -> None:
-    with reader.reading(mixed_job(night)) as page:
+def test_filters_search_and_language_switch(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(mixed_job(job)) as page:
         page.keyboard.press("/")
         page.keyboard.type("3 CARD")  # words in any order
         assert tiles(page) == ["item-3"]
@@ -300,15 +300,15 @@ def test_filters_search_and_language_switch(night: Night, reader: Reader) -> Non
         assert page.locator("html").get_attribute("lang") == "zh-Hans"
 
 
-def test_items_without_a_variable_have_their_own_row(night: Night, reader: Reader) -> None:
+def test_items_without_a_variable_have_their_own_row(job: StoredJob, reader: Reader) -> None:
     """The data of an item lacks variables that only later items have."""
-    night.list(
+    job.list(
         an_item(0, scene="snow"),
         an_item(1, scene="snow", year="2026"),
         an_item(2, scene="snow", year="2027"),
     )
 
-    with reader.reading(night.report()) as page:
+    with reader.reading(job.report()) as page:
         rows = page.locator("table.matrix tbody tr")
         assert rows.locator("th").all_inner_texts() == ["2026", "2027", "–"]
         assert rows.locator(".name").all_text_contents() == ["item-1", "item-2", "item-0"]
@@ -318,8 +318,8 @@ def test_items_without_a_variable_have_their_own_row(night: Night, reader: Reade
         assert "year" not in told
 
 
-def test_keyboard_moves_opens_and_compares(night: Night, reader: Reader) -> None:
-    with reader.reading(mixed_job(night)) as page:
+def test_keyboard_moves_opens_and_compares(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(mixed_job(job)) as page:
         press_on_tile(page, 0, "c", "ArrowRight", "c", "ArrowDown")
         assert page.evaluate("document.activeElement.textContent") == "item-3"
         page.keyboard.press("Enter")
@@ -335,9 +335,9 @@ def test_keyboard_moves_opens_and_compares(night: Night, reader: Reader) -> None
 
 
 @pytest.mark.parametrize("mode", ["light", "dark", "phone", "print"])
-def test_page_never_scrolls_sideways(mode: str, night: Night, reader: Reader) -> None:
+def test_page_never_scrolls_sideways(mode: str, job: StoredJob, reader: Reader) -> None:
     options = PHONE if mode == "phone" else {"color_scheme": "dark" if mode == "dark" else "light"}
-    with reader.reading(mixed_job(night), **options) as page:
+    with reader.reading(mixed_job(job), **options) as page:
         if mode == "print":
             page.emulate_media(media="print")
         wider = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
@@ -352,7 +352,7 @@ def test_page_never_scrolls_sideways(mode: str, night: Night, reader: Reader) ->
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_reports_no_violations(scheme: str, night: Night, reader: Reader) -> None:
+def test_axe_reports_no_violations(scheme: str, job: StoredJob, reader: Reader) -> None:
     axe = package_files(pytest.importorskip("axe_playwright_python"))
 
     def violations(page: Page) -> Any:
@@ -361,7 +361,7 @@ def test_axe_reports_no_violations(scheme: str, night: Night, reader: Reader) ->
             ".map((one) => [one.id, one.nodes.map((n) => n.html)]))"
         )
 
-    with reader.reading(mixed_job(night), color_scheme=scheme) as page:
+    with reader.reading(mixed_job(job), color_scheme=scheme) as page:
         page.evaluate(axe.joinpath("axe.min.js").read_text("utf-8"))
         assert violations(page) == []
         press_on_tile(page, 0, "c", "f")
@@ -371,16 +371,16 @@ def test_axe_reports_no_violations(scheme: str, night: Night, reader: Reader) ->
         assert violations(page) == []
 
 
-def test_chinese_browser_gets_chinese_page(night: Night, reader: Reader) -> None:
-    with reader.reading(mixed_job(night), locale="zh-CN") as page:
+def test_chinese_browser_gets_chinese_page(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(mixed_job(job), locale="zh-CN") as page:
         assert page.locator("html").get_attribute("lang") == "zh-Hans"
         assert "图片一览" in page.locator("main").inner_text()
 
 
-def test_ten_thousand_items_can_be_searched(night: Night, reader: Reader) -> None:
-    night.list(*(an_item(n, f"card number {n}") for n in range(10_000)))
+def test_ten_thousand_items_can_be_searched(job: StoredJob, reader: Reader) -> None:
+    job.list(*(an_item(n, f"card number {n}") for n in range(10_000)))
 
-    with reader.reading(night.report()) as page:
+    with reader.reading(job.report()) as page:
         assert page.locator("#found").inner_text() == "10,000 of 10,000 shown"
         assert page.locator(".tile").count() < 1000
         page.get_by_label("Search").fill("number 9999")

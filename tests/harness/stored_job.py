@@ -1,4 +1,4 @@
-"""A night to report on: a real journal and real pictures, filled by saying what happened."""
+"""A job folder with a real journal and real pictures, filled by events instead of a run."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ FIGURES = {
 
 
 @dataclass
-class Night:
-    """A job folder whose journal is filled by saying what happened."""
+class StoredJob:
+    """A job folder whose journal takes events; its clock advances 7 seconds with each."""
 
     folder: Path
     at: float = START
@@ -81,7 +81,7 @@ class Night:
             spec, Event.SUBMIT_UNANSWERED, reason="no-response", message="The line went dead."
         )
 
-    def unfetched(self, spec: ItemSpec) -> None:
+    def download_pending(self, spec: ItemSpec) -> None:
         self.submitted(spec)
         self.record(spec, Event.TASK_COMPLETED)
         self.record(

@@ -8,30 +8,30 @@ from pathlib import Path
 import pytest
 
 from batch_runner.journal import JournalReader, open_reader
-from tests.harness.stored_job import Night, an_item
+from tests.harness.stored_job import StoredJob, an_item
 
 
 @pytest.fixture
-def night(tmp_path: Path) -> Iterator[Night]:
-    night = Night(tmp_path / "out")
-    yield night
-    night.journal.close()
+def job(tmp_path: Path) -> Iterator[StoredJob]:
+    job = StoredJob(tmp_path / "out")
+    yield job
+    job.journal.close()
 
 
-def journal_of(night: Night) -> JournalReader:
-    return open_reader(night.folder / ".batch/journal.sqlite")
+def journal_of(job: StoredJob) -> JournalReader:
+    return open_reader(job.folder / ".batch/journal.sqlite")
 
 
 @pytest.mark.parametrize("page", [1, 2, 100])
 def test_newest_events_are_copied_page_by_page(
-    night: Night, page: int, monkeypatch: pytest.MonkeyPatch
+    job: StoredJob, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("batch_runner.journal.sqlite.event_history.PAGE", page)
     items = [an_item(n) for n in range(3)]
-    night.list(*items)
-    night.held(items[0])
+    job.list(*items)
+    job.held(items[0])
 
-    with journal_of(night) as reader:
+    with journal_of(job) as reader:
         found = reader.history(3).of([item.key for item in items])
 
     assert {key: [event.event for event in events] for key, events in found.items()} == {

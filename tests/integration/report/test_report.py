@@ -18,14 +18,14 @@ from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.report import write_report
 from tests.harness import run_job, simulated_service, some_items, some_settings
-from tests.harness.stored_job import HOSTILE, START, Night, an_item, png_bytes
+from tests.harness.stored_job import HOSTILE, START, StoredJob, an_item, png_bytes
 
 
 @pytest.fixture
-def night(tmp_path: Path) -> Any:
-    night = Night(tmp_path / "out")
-    yield night
-    night.journal.close()
+def job(tmp_path: Path) -> Any:
+    job = StoredJob(tmp_path / "out")
+    yield job
+    job.journal.close()
 
 
 def data_of(folder: Path, name: str) -> Any:
@@ -34,19 +34,19 @@ def data_of(folder: Path, name: str) -> Any:
     return json.loads(path.read_text("utf-8").partition("]=")[2].removesuffix(";\n"))
 
 
-def test_head_has_counts_problems_and_commands(night: Night) -> None:
+def test_head_has_counts_problems_and_commands(job: StoredJob) -> None:
     items = [an_item(n) for n in range(4)]
-    night.list(*items)
-    night.done(items[0])
-    night.failed(items[1])
-    night.held(items[2])
-    night.unfetched(items[3])
+    job.list(*items)
+    job.done(items[0])
+    job.failed(items[1])
+    job.held(items[2])
+    job.download_pending(items[3])
 
-    page = night.report()
+    page = job.report()
 
-    assert page == night.folder / "index.html"
+    assert page == job.folder / "index.html"
     assert "1 of 4 items held" in page.read_text("utf-8")
-    head = data_of(night.folder, "head")
+    head = data_of(job.folder, "head")
     assert head["counts"] == {"done": 1, "failed": 1, "held": 1, "download_pending": 1}
     assert [(group["status"], group["owner"]) for group in head["problems"]] == [
         ("held", "you"),
@@ -54,7 +54,7 @@ def test_head_has_counts_problems_and_commands(night: Night) -> None:
         ("download_pending", "network"),
     ]
     assert head["problems"][1]["command"].endswith(
-        f"batch-runner retry 'jobs/horse cards.yaml' --output {night.folder} --reason moderation"
+        f"batch-runner retry 'jobs/horse cards.yaml' --output {job.folder} --reason moderation"
     )
     assert [name for name, _ in head["commands"]] == ["resolve", "retry", "run"]
 
@@ -66,14 +66,14 @@ def test_commands_run_in_any_shell_and_folder(tmp_path: Path, output: str) -> No
         'job: horse-cards\nworkflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a horse]\n'
         "output: {folder: elsewhere}\n"
     )
-    night = Night(tmp_path / output)
+    job = StoredJob(tmp_path / output)
     items = [an_item(0), an_item(1)]
-    night.journal.import_items(items, manifest=str(manifest))
-    night.held(items[0])
-    night.failed(items[1], "odd 'reason'")
-    night.report()
-    night.journal.close()
-    groups = data_of(night.folder, "head")["problems"]
+    job.journal.import_items(items, manifest=str(manifest))
+    job.held(items[0])
+    job.failed(items[1], "odd 'reason'")
+    job.report()
+    job.journal.close()
+    groups = data_of(job.folder, "head")["problems"]
 
     results = [
         subprocess.run(
@@ -94,51 +94,51 @@ def test_commands_run_in_any_shell_and_folder(tmp_path: Path, output: str) -> No
     assert results[1].stdout.startswith("1 item")
 
 
-def test_item_has_thumbnail_variables_and_events(night: Night) -> None:
+def test_item_has_thumbnail_variables_and_events(job: StoredJob) -> None:
     item = an_item(0, "a horse in snow", scene="snow", style="ink")
-    night.list(item)
-    night.done(item)
+    job.list(item)
+    job.done(item)
 
-    night.report()
+    job.report()
 
-    (shown,) = data_of(night.folder, "items-0")
+    (shown,) = data_of(job.folder, "items-0")
     name, thumbnail, state = shown["files"][0]
     assert (name, state) == ("card-0.png", "shown")
-    with Image.open(night.folder / ".batch/report/thumbnails" / thumbnail) as image:
+    with Image.open(job.folder / ".batch/report/thumbnails" / thumbnail) as image:
         assert image.size == (352, 235)
     assert shown["values"] == ["snow", "ink"]
-    (details,) = data_of(night.folder, "details-0")
+    (details,) = data_of(job.folder, "details-0")
     assert [event[1] for event in details["events"]] == [
         "listed", "submit_started", "submit_confirmed", "task_completed", "placed",
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_hostile_text_stays_data(night: Night, kind: str) -> None:
+def test_hostile_text_stays_data(job: StoredJob, kind: str) -> None:
     text = HOSTILE[kind]
     item = an_item(0, text.encode("utf-8", "replace").decode(), **{"__proto__": "<b>"})
     item = ItemSpec(**{name: getattr(item, name) for name in item.__dataclass_fields__} | {
         "params": {"text": text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")},
     })  # fmt: skip
-    night.list(item)
+    job.list(item)
 
-    page = night.report()
+    page = job.report()
 
     scripts = [path.read_text("utf-8") for path in page.parent.glob(".batch/report/*.js")]
     assert all(sign not in script for script in scripts for sign in "<>&\u2028\u2029")
-    assert data_of(night.folder, "items-0")[0]["prompt"] == item.prompt
+    assert data_of(job.folder, "items-0")[0]["prompt"] == item.prompt
     assert "stolen" not in page.read_text("utf-8")
 
 
-def test_job_name_is_escaped(night: Night) -> None:
-    night.journal.close()
-    night.folder = night.folder.with_name("hostile")
-    (night.folder / ".batch").mkdir(parents=True)
-    night.journal = Journal.create(
-        night.folder / ".batch/journal.sqlite", job="<script>%%data%%", provider="p", origin="o"
+def test_job_name_is_escaped(job: StoredJob) -> None:
+    job.journal.close()
+    job.folder = job.folder.with_name("hostile")
+    (job.folder / ".batch").mkdir(parents=True)
+    job.journal = Journal.create(
+        job.folder / ".batch/journal.sqlite", job="<script>%%data%%", provider="p", origin="o"
     )
 
-    page = night.report()
+    page = job.report()
 
     assert "<bdi>&lt;script&gt;%%data%%</bdi>" in page.read_text("utf-8")
 
@@ -154,17 +154,17 @@ def test_job_name_is_escaped(night: Night) -> None:
     ],
 )
 def test_missing_or_damaged_image_has_no_thumbnail(
-    night: Night, content: bytes | None, state: str
+    job: StoredJob, content: bytes | None, state: str
 ) -> None:
     item = an_item(0)
-    night.list(item)
-    path = night.done(item, content)
+    job.list(item)
+    path = job.done(item, content)
     if content is None:
         path.unlink()
 
-    night.report()
+    job.report()
 
-    assert data_of(night.folder, "items-0")[0]["files"] == [["card-0.png", None, state]]
+    assert data_of(job.folder, "items-0")[0]["files"] == [["card-0.png", None, state]]
 
 
 @pytest.mark.parametrize(
@@ -174,238 +174,238 @@ def test_missing_or_damaged_image_has_no_thumbnail(
         pytest.param(png_bytes(exif=b'{"Label":"1"}'), id="label-in-place-of-exif"),
     ],
 )
-def test_labelled_image_gets_a_thumbnail(night: Night, content: bytes) -> None:
+def test_labelled_image_gets_a_thumbnail(job: StoredJob, content: bytes) -> None:
     item = an_item(0)
-    night.list(item)
-    night.done(item, content)
+    job.list(item)
+    job.done(item, content)
 
-    night.report()
+    job.report()
 
-    assert data_of(night.folder, "items-0")[0]["files"][0][2] == "shown"
+    assert data_of(job.folder, "items-0")[0]["files"][0][2] == "shown"
 
 
-def test_image_with_too_many_pixels_is_not_decoded(night: Night) -> None:
+def test_image_with_too_many_pixels_is_not_decoded(job: StoredJob) -> None:
     item = an_item(0)
-    night.list(item)
+    job.list(item)
     out = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(out, "PNG")
-    night.done(item, out.getvalue())
+    job.done(item, out.getvalue())
 
-    night.report()
+    job.report()
 
-    assert data_of(night.folder, "items-0")[0]["files"] == [["card-0.png", None, "large"]]
+    assert data_of(job.folder, "items-0")[0]["files"] == [["card-0.png", None, "large"]]
 
 
-def test_only_newer_images_get_new_thumbnails(night: Night) -> None:
+def test_only_newer_images_get_new_thumbnails(job: StoredJob) -> None:
     items = [an_item(0), an_item(1)]
-    night.list(*items)
-    paths = [night.done(item) for item in items]
+    job.list(*items)
+    paths = [job.done(item) for item in items]
     for path in paths:
         os.utime(path, (START, START))
-    night.report()
+    job.report()
     thumbnails = [
-        night.folder / ".batch/report/thumbnails" / one["files"][0][1]
-        for one in data_of(night.folder, "items-0")
+        job.folder / ".batch/report/thumbnails" / one["files"][0][1]
+        for one in data_of(job.folder, "items-0")
     ]
     for thumbnail in thumbnails:
         os.utime(thumbnail, (START + 10, START + 10))
     os.utime(paths[1], (START + 20, START + 20))
 
-    night.report()
+    job.report()
 
     assert thumbnails[0].stat().st_mtime == START + 10
     assert thumbnails[1].stat().st_mtime > START + 20
 
 
-def test_next_report_makes_thumbnails_left_out_for_time(night: Night) -> None:
+def test_next_report_makes_thumbnails_left_out_for_time(job: StoredJob) -> None:
     items = [an_item(0), an_item(1)]
-    night.list(*items)
-    night.done(items[0])
-    night.report()
-    night.done(items[1], png_bytes(size=(40, 30)))
+    job.list(*items)
+    job.done(items[0])
+    job.report()
+    job.done(items[1], png_bytes(size=(40, 30)))
 
-    night.report(seconds=0)
-    first = [one["files"][0][2] for one in data_of(night.folder, "items-0")]
-    night.report()
+    job.report(seconds=0)
+    first = [one["files"][0][2] for one in data_of(job.folder, "items-0")]
+    job.report()
 
     assert first == ["shown", "later"]
-    assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["shown", "shown"]
+    assert [one["files"][0][2] for one in data_of(job.folder, "items-0")] == ["shown", "shown"]
 
 
-def test_unwritable_thumbnail_does_not_mean_damaged_image(night: Night) -> None:
+def test_unwritable_thumbnail_does_not_mean_damaged_image(job: StoredJob) -> None:
     """The disk may be full: the images are complete, and are shown themselves."""
     items = [an_item(0), an_item(1)]
-    night.list(*items)
-    night.done(items[0])
-    night.done(items[1], b"damaged")
-    (night.folder / ".batch/report").mkdir()
-    (night.folder / ".batch/report/thumbnails").symlink_to("/proc")  # takes no files
+    job.list(*items)
+    job.done(items[0])
+    job.done(items[1], b"damaged")
+    (job.folder / ".batch/report").mkdir()
+    (job.folder / ".batch/report/thumbnails").symlink_to("/proc")  # takes no files
 
-    night.report()
+    job.report()
 
-    assert [one["files"][0][2] for one in data_of(night.folder, "items-0")] == ["later", "damaged"]
+    assert [one["files"][0][2] for one in data_of(job.folder, "items-0")] == ["later", "damaged"]
 
 
-def test_empty_data_file_is_written_again(night: Night) -> None:
-    night.list(an_item(0))
-    night.report()
-    (path,) = (night.folder / ".batch/report").glob("items-0-*.js")
+def test_empty_data_file_is_written_again(job: StoredJob) -> None:
+    job.list(an_item(0))
+    job.report()
+    (path,) = (job.folder / ".batch/report").glob("items-0-*.js")
     path.write_text("")
 
-    night.report()
+    job.report()
 
-    assert data_of(night.folder, "items-0")[0]["id"] == "item-0"
+    assert data_of(job.folder, "items-0")[0]["id"] == "item-0"
 
 
-def test_images_and_journal_are_not_changed(night: Night) -> None:
+def test_images_and_journal_are_not_changed(job: StoredJob) -> None:
     items = [an_item(0), an_item(1)]
-    night.list(*items)
-    picture = night.done(items[0])
-    night.done(items[1], b"damaged")
-    journal = night.folder / ".batch/journal.sqlite"
+    job.list(*items)
+    picture = job.done(items[0])
+    job.done(items[1], b"damaged")
+    journal = job.folder / ".batch/journal.sqlite"
     before = [(one.read_bytes(), one.stat().st_mtime_ns) for one in (picture, journal)]
 
-    night.report()
+    job.report()
 
     assert [(one.read_bytes(), one.stat().st_mtime_ns) for one in (picture, journal)] == before
 
 
-def test_new_report_replaces_old_data(night: Night) -> None:
+def test_new_report_replaces_old_data(job: StoredJob) -> None:
     item = an_item(0)
-    night.list(item)
-    night.report()
-    night.done(item)
+    job.list(item)
+    job.report()
+    job.done(item)
 
-    night.report()
+    job.report()
 
-    assert data_of(night.folder, "head")["counts"] == {"done": 1}
-    assert list(night.folder.rglob("*.tmp")) == []
+    assert data_of(job.folder, "head")["counts"] == {"done": 1}
+    assert list(job.folder.rglob("*.tmp")) == []
 
 
-def test_foreign_index_html_is_not_overwritten(night: Night) -> None:
-    night.list(an_item(0))
-    theirs = night.folder / "index.html"
+def test_foreign_index_html_is_not_overwritten(job: StoredJob) -> None:
+    job.list(an_item(0))
+    theirs = job.folder / "index.html"
     theirs.write_text("<html>my own gallery</html>")
 
-    page = night.report()
+    page = job.report()
 
     assert theirs.read_text() == "<html>my own gallery</html>"
-    assert page == night.report() == night.folder / "batch-report.html"
+    assert page == job.report() == job.folder / "batch-report.html"
     page.write_text("and this is mine, too")
-    assert night.report() == night.folder / "batch-report2.html"
+    assert job.report() == job.folder / "batch-report2.html"
     assert page.read_text() == "and this is mine, too"
     theirs.unlink()
-    assert night.report() == theirs
+    assert job.report() == theirs
 
 
-def test_old_data_stays_if_the_page_cannot_be_written(night: Night) -> None:
-    night.list(an_item(0))
-    page = night.report()
-    scripts = set(night.folder.glob(".batch/report/*.js"))
+def test_old_data_stays_if_the_page_cannot_be_written(job: StoredJob) -> None:
+    job.list(an_item(0))
+    page = job.report()
+    scripts = set(job.folder.glob(".batch/report/*.js"))
     page.unlink()
     page.mkdir()  # nothing can be renamed over a folder
-    night.done(an_item(0))
+    job.done(an_item(0))
 
     with pytest.raises(OSError, match=r"index\.html"):
-        night.report()
+        job.report()
 
-    assert scripts <= set(night.folder.glob(".batch/report/*.js"))
-    assert list(night.folder.rglob("*.tmp")) == []
+    assert scripts <= set(job.folder.glob(".batch/report/*.js"))
+    assert list(job.folder.rglob("*.tmp")) == []
 
 
-def test_changes_since_the_previous_run(night: Night) -> None:
+def test_changes_since_the_previous_run(job: StoredJob) -> None:
     items = [an_item(0), an_item(1), an_item(2)]
-    night.list(*items)
-    night.done(items[0])
-    night.failed(items[1])
-    night.run()
-    night.record(items[1], Event.RETRIED)
-    night.done(items[1])
-    night.failed(items[2], "http-500")
-    night.run()
+    job.list(*items)
+    job.done(items[0])
+    job.failed(items[1])
+    job.run()
+    job.record(items[1], Event.RETRIED)
+    job.done(items[1])
+    job.failed(items[2], "http-500")
+    job.run()
 
-    night.report()
+    job.report()
 
-    assert data_of(night.folder, "head")["changes"] == [
+    assert data_of(job.folder, "head")["changes"] == [
         ["failed", "done", 1],
         ["pending", "failed", 1],
     ]
 
 
-def test_variable_of_later_items_only(night: Night) -> None:
+def test_variable_of_later_items_only(job: StoredJob) -> None:
     """Items are not kept: the first ones were written before the variable was known."""
-    night.list(an_item(0, scene="snow"), an_item(1, scene="snow", year="2026"), an_item(2))
+    job.list(an_item(0, scene="snow"), an_item(1, scene="snow", year="2026"), an_item(2))
 
-    night.report()
+    job.report()
 
-    assert [one["values"] for one in data_of(night.folder, "items-0")] == [
+    assert [one["values"] for one in data_of(job.folder, "items-0")] == [
         ["snow"],
         ["snow", "2026"],
         [None, None],
     ]
-    assert data_of(night.folder, "head")["variables"] == [
+    assert data_of(job.folder, "head")["variables"] == [
         {"name": "scene", "values": ["snow"]},
         {"name": "year", "values": ["2026"]},
     ]
 
 
-def test_variable_with_many_values_is_no_axis(night: Night) -> None:
-    night.list(*(an_item(n, name=f"Person {n}", city=f"City {n % 200}") for n in range(201)))
+def test_variable_with_many_values_is_no_axis(job: StoredJob) -> None:
+    job.list(*(an_item(n, name=f"Person {n}", city=f"City {n % 200}") for n in range(201)))
 
-    night.report()
+    job.report()
 
-    name, city = data_of(night.folder, "head")["variables"]
+    name, city = data_of(job.folder, "head")["variables"]
     assert (name["values"], len(city["values"])) == (None, 200)
 
 
-def test_many_items_are_split_into_shards(night: Night) -> None:
-    night.list(*(an_item(n) for n in range(2001)))
+def test_many_items_are_split_into_shards(job: StoredJob) -> None:
+    job.list(*(an_item(n) for n in range(2001)))
 
-    night.report()
+    job.report()
 
-    assert len(data_of(night.folder, "items-0")) == 2000
-    assert len(data_of(night.folder, "items-1")) == 1
-    assert len(data_of(night.folder, "details-4")) == 1
-    assert data_of(night.folder, "head")["total"] == 2001
+    assert len(data_of(job.folder, "items-0")) == 2000
+    assert len(data_of(job.folder, "items-1")) == 1
+    assert len(data_of(job.folder, "details-4")) == 1
+    assert data_of(job.folder, "head")["total"] == 2001
 
 
-def test_equal_images_share_a_thumbnail(night: Night) -> None:
+def test_equal_images_share_a_thumbnail(job: StoredJob) -> None:
     """Also across batches: items are processed 500 at a time."""
     items = [an_item(n) for n in range(501)]
-    night.list(*items)
+    job.list(*items)
     for item in (items[0], items[500]):
-        path = night.folder / f"{item.name}.png"
+        path = job.folder / f"{item.name}.png"
         path.write_bytes(png_bytes())
         file = PlacedFile(
             name=path.name, size=len(png_bytes()), sha256="ab" * 32, media_type="image/png"
         )
-        night.submitted(item)
-        night.record(item, Event.TASK_COMPLETED)
-        night.record(item, Event.PLACED, files=(file,))
+        job.submitted(item)
+        job.record(item, Event.TASK_COMPLETED)
+        job.record(item, Event.PLACED, files=(file,))
 
-    night.report()
+    job.report()
 
-    shown = data_of(night.folder, "items-0")
+    shown = data_of(job.folder, "items-0")
     first, last = shown[0]["files"], shown[500]["files"]
     assert (first[0][1:], last[0][0]) == (last[0][1:], "card-500.png")
     assert first[0][2] == "shown"
-    assert len(list(night.folder.glob(".batch/report/thumbnails/*"))) == 1
+    assert len(list(job.folder.glob(".batch/report/thumbnails/*"))) == 1
 
 
-def test_page_loads_nothing_from_the_network(night: Night) -> None:
-    night.list(an_item(0))
+def test_page_loads_nothing_from_the_network(job: StoredJob) -> None:
+    job.list(an_item(0))
 
-    text = night.report().read_text("utf-8")
+    text = job.report().read_text("utf-8")
 
     assert "default-src &#x27;none&#x27;" in text
     assert "https://" not in text
     assert text.count("http://") == text.count("http://www.w3.org/2000/svg")
 
 
-def test_requested_language_is_written_into_the_page(night: Night) -> None:
-    night.list(an_item(0))
+def test_requested_language_is_written_into_the_page(job: StoredJob) -> None:
+    job.list(an_item(0))
 
-    text = night.report(language="zh-CN").read_text("utf-8")
+    text = job.report(language="zh-CN").read_text("utf-8")
 
     assert 'data-language="zh-CN"' in text
     assert "1 项中有 1 项未完成" in text

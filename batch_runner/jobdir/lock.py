@@ -61,7 +61,7 @@ class Lock:
 
 
 def lock_owner(folder: JobFolder) -> str | None:
-    """Return which run has the job, None if no run does. Creates no file.
+    """Return which run has the job, None if no run does. Makes no file.
 
     The lock is tried, because the process that the file names may have ended, and another one may
     have its number.

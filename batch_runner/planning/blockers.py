@@ -40,7 +40,7 @@ def job_blockers(estimate: Estimate, limits: Limits, *, held: int) -> list[Block
 
 
 def folder_blockers(folder: JobFolder, free_bytes: int) -> list[Blocker]:
-    """Return the blockers in the output folder, which needs `free_bytes`. Creates no file."""
+    """Return the blockers in the output folder, which needs `free_bytes`. Makes no file."""
     found = []
     if (owner := lock_owner(folder)) is not None:
         found.append(Blocker("locked", {"owner": owner}))

@@ -2,7 +2,7 @@
 
 A small file is kept in memory until it is complete, a large one is written to disk as it comes. On
 disk the file has no name until it gets its final one (O_TMPFILE): a process that dies leaves
-nothing behind, and the file system creates one entry instead of creating two and removing one,
+nothing behind, and the file system adds one entry instead of adding two and removing one,
 which is a third of the cost of a small file. Where unnamed files are not supported, the file is in
 `.batch/parts` under a random name.
 """

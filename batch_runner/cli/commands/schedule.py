@@ -118,7 +118,7 @@ def command(
     if key is not None and not _holds_a_key(key):
         _key_is_missing(key, install=install)
     if install:
-        for _ in loaded.items():  # report invalid items now, not at night
+        for _ in loaded.items():  # report invalid items now, not when it runs
             pass
         _install(entry, systemd=systemd, yes=yes)
     return 0

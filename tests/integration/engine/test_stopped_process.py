@@ -41,6 +41,6 @@ async def test_an_answer_that_came_meanwhile_is_read() -> None:
 
 
 async def test_one_that_did_not_is_lost() -> None:
-    with pytest.raises(ApiError, match="no answer in time") as caught:
+    with pytest.raises(ApiError, match="no response in time") as caught:
         await asked(b"")
     assert caught.value.failure is Failure.NO_RESPONSE

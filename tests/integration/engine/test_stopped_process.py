@@ -1,4 +1,4 @@
-"""A process that stood still (SIGSTOP, a closed lid) while an answer came."""
+"""A process that was stopped (SIGSTOP, closed laptop) while a response arrived."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ pytestmark = pytest.mark.anyio
 ANSWER = b'HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{"code":0}'
 
 
-async def asked(answer: bytes) -> bytes:
-    """Ask a service whose answer is there when the process has stood still for an hour."""
+async def response_to_a_stopped_process(answer: bytes) -> bytes:
+    """Send a request; the process is stopped for an hour after `answer` was sent."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
 
@@ -36,11 +36,11 @@ async def asked(answer: bytes) -> bytes:
         return (await http.submit("/v1/comfyui/create", b"{}")).body
 
 
-async def test_an_answer_that_came_meanwhile_is_read() -> None:
-    assert await asked(ANSWER) == b'{"code":0}'
+async def test_response_received_during_a_stop_is_read() -> None:
+    assert await response_to_a_stopped_process(ANSWER) == b'{"code":0}'
 
 
-async def test_one_that_did_not_is_lost() -> None:
+async def test_missing_response_after_a_stop_is_a_timeout() -> None:
     with pytest.raises(ApiError, match="no response in time") as caught:
-        await asked(b"")
+        await response_to_a_stopped_process(b"")
     assert caught.value.failure is Failure.NO_RESPONSE

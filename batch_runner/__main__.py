@@ -12,10 +12,11 @@ def main() -> None:
     _handle_signals()
     _open_closed_streams()
     from batch_runner.cli.main import run_command
+    from batch_runner.util.paths import command_arguments
 
     if signal.getsignal(signal.SIGINT) is _end:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    code = run_command(sys.argv[1:])
+    code = run_command(command_arguments())
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

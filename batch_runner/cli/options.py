@@ -12,10 +12,17 @@ import click
 from batch_runner.config.environment import OUTPUT_VARIABLE, check_environment
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.identity import JobIdentity
-from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.paths import JobFolder, find_job
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import KEY_VARIABLES, PROVIDERS
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import (
+    Utf8Path,
+    decode_argument,
+    find_existing,
+    is_utf8,
+    utf8_text,
+)
 from batch_runner.util.text import printable
 
 if TYPE_CHECKING:
@@ -25,7 +32,14 @@ if TYPE_CHECKING:
     from batch_runner.settings import Service
 
 
-class FolderType(click.Path):
+class PathType(click.Path):
+    """Path option that keeps the bytes that were typed."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(Utf8Path(value), param, ctx)
+
+
+class FolderType(PathType):
     """Folder path option that rejects "" (an unset shell variable), not the current directory."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -34,12 +48,19 @@ class FolderType(click.Path):
         return super().convert(value, param, ctx)
 
 
-manifest_argument = click.argument(
-    "manifest", type=click.Path(path_type=Path, dir_okay=False), metavar="MANIFEST"
-)
+class PathOption(click.Option):
+    """Option for a path, whose environment variable is decoded as an argument is."""
+
+    def resolve_envvar_value(self, ctx: click.Context) -> str | None:
+        value = super().resolve_envvar_value(ctx)
+        return None if value is None else decode_argument(os.fsencode(value))
+
+
+manifest_argument = click.argument("manifest", type=PathType(dir_okay=False), metavar="MANIFEST")
 output_option = click.option(
     "--output",
-    type=FolderType(path_type=Path, file_okay=True),
+    cls=PathOption,
+    type=FolderType(),
     metavar="FOLDER",
     help="Output folder (default: output.folder of the manifest, else out/JOB beside it; "
     f"env {OUTPUT_VARIABLE}).",
@@ -92,25 +113,26 @@ def load_manifest(path: Path) -> Manifest:
     from batch_runner.manifest import load
 
     check_environment(os.environ)
-    return load(path, providers=PROVIDERS, key_variable=KEY_VARIABLES)
+    return load(find_existing(path), providers=PROVIDERS, key_variable=KEY_VARIABLES)
 
 
 def output_folder(manifest: Manifest, output: Path | None, *, rehearse: bool = False) -> Path:
     """Return the job's absolute output folder; a rehearsal has one of its own beside it.
 
     Raises:
-        UsageError: the path of the folder or of the manifest is not valid UTF-8.
+        UsageError: the folder does not exist, and its path is not valid UTF-8.
         FolderRefused: the folder cannot be read.
     """
-    folder = (output or manifest.output_folder).absolute()
-    for path in (folder, manifest.path.absolute()):
-        try:
-            str(path).encode()
-        except UnicodeEncodeError:
-            raise UsageError(
-                tr("{path}: a path must be UTF-8", path=printable(str(path)))
-            ) from None
-    folder = folder.with_name(f"{folder.name}.{REHEARSAL}") if rehearse else folder
+    if output is None:
+        folder, within = manifest.output_folder, manifest.path.absolute().parent
+    else:
+        folder, within = output.absolute(), Utf8Path.cwd()
+    if rehearse:
+        folder = folder.with_name(f"{utf8_text(folder.name)}.{REHEARSAL}")
+    folder = find_job(folder, within)
+    if not is_utf8(str(folder)) and not os.path.lexists(folder):
+        path = printable(utf8_text(folder))
+        raise UsageError(tr("{path}: a path must be UTF-8", path=path))
     _check_readable(JobFolder(folder))
     return folder
 

@@ -19,6 +19,7 @@ from batch_runner.manifest.yaml.reader import parse, read_text
 from batch_runner.providers import KEY_VARIABLES
 from batch_runner.settings import Settings
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import utf8_text
 from batch_runner.util.xdg import config_folder
 
 NAME = "config.yaml"
@@ -46,7 +47,7 @@ def read_user_config(path: Path | None) -> UserConfig:
     """
     if path is None or not os.path.lexists(path):
         return UserConfig(Settings(), {})
-    report, label = Diagnostics(key_variable=KEY_VARIABLES), str(path)
+    report, label = Diagnostics(key_variable=KEY_VARIABLES), utf8_text(path)
     text = read_text(path, label, report)
     report.raise_if_any()
     _refuse_key(text or "", label, report.key_hint)

@@ -22,6 +22,7 @@ from batch_runner.journal.base import Change
 from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import UPLOAD_MARK, InputFile
+from batch_runner.util.paths import utf8_text
 
 
 class Uploader:
@@ -88,7 +89,7 @@ class Uploader:
                 break
             tries += 1
             try:
-                value = await self._provider.upload(file.path.name, content)
+                value = await self._provider.upload(utf8_text(file.path.name), content)
             except ApiError as error:
                 decision, delay = self._failures.handle(error, Call.UPLOAD, tries)
                 if decision is RetryDecision.PAUSE:  # uses up no try

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from batch_runner.engine.summary import RunSummary
 from batch_runner.manifest import OnFinish
+from batch_runner.util.paths import encode_path, utf8_environment
 
 log = logging.getLogger(__name__)
 
@@ -67,16 +68,18 @@ def _environment(
     }
     ours |= {f"BATCH_RUNNER_{status.name}": str(count) for status, count in summary.counts.items()}
     # The command must not get the API key.
-    return {name: text for name, text in os.environ.items() if "_API_KEY" not in name} | ours
+    return {
+        name: text for name, text in utf8_environment().items() if "_API_KEY" not in name
+    } | ours
 
 
 def _run_command(command: str, environment: dict[str, str], folder: Path, seconds: float) -> None:
     """Run the user's command; its output goes to standard error, as stdout is for our answer."""
     with subprocess.Popen(  # noqa: S602  the user's own command, from the user's manifest
-        command,
+        encode_path(command),
         shell=True,
         cwd=folder,
-        env=environment,
+        env={encode_path(name): encode_path(text) for name, text in environment.items()},
         stdin=subprocess.DEVNULL,
         stdout=2,
         start_new_session=True,

@@ -10,6 +10,8 @@ import anyio
 
 from batch_runner.engine.context import Run
 from batch_runner.util.fs import replace_file
+from batch_runner.util.paths import utf8_text
+from batch_runner.util.text import error_reason
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,7 @@ def metrics_text(run: Run) -> str:
         ("written_seconds", "gauge", "Time of this file, Unix seconds.", run.context.clock.wall()),
     ):
         families.append((name, kind, text, [({}, float(value))]))
-    folder = {"folder": str(run.context.folder.root)}
+    folder = {"folder": utf8_text(run.context.folder.root)}
     return "".join(_family(*family, folder) for family in families)
 
 
@@ -77,7 +79,7 @@ def _try_to_write(path: Path, run: Run, *, warned: bool) -> bool:
         write_metrics(path, run)
     except OSError as error:
         if not warned:
-            log.warning("the metrics cannot be written: %s", error)
+            log.warning("the metrics cannot be written: %s", error_reason(error))
         return True
     return warned
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from batch_runner.errors import UsageError
 from batch_runner.units import CLOCK_PATTERN
 from batch_runner.util.locale import tr
+from batch_runner.util.text import error_reason
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -110,7 +111,7 @@ def run_program(
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UsageError(
-            tr("{program} cannot be run: {error}", program=program, error=error)
+            tr("{program} cannot be run: {error}", program=program, error=error_reason(error))
         ) from None
 
 

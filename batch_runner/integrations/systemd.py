@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import shutil
 from pathlib import Path
@@ -11,13 +10,15 @@ from pathlib import Path
 from batch_runner.errors import UsageError
 from batch_runner.integrations.schedule import DAYS, ScheduleEntry, error_text, run_program
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, utf8_environment
 
 _SYSTEMCTL, _ALTERNATIVE = "systemctl", "crontab (without --systemd)"
 
 
 def unit_folder() -> Path:
     """Return the folder of the user's systemd units."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config").expanduser() / "systemd/user"
+    base = utf8_environment().get("XDG_CONFIG_HOME") or "~/.config"
+    return Utf8Path(base).expanduser() / "systemd/user"
 
 
 def unit_name(job: str) -> str:

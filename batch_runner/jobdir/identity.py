@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from batch_runner.errors import FolderRefused
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import same_name
 from batch_runner.util.text import printable
 
 
@@ -28,7 +29,7 @@ def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: JobIdentity
     Raises:
         FolderRefused: it is another job, or a job for another service.
     """
-    if job["name"] != identity.job or job["provider"] != identity.provider:
+    if not same_name(job["name"], identity.job) or job["provider"] != identity.provider:
         raise FolderRefused(
             tr(
                 '{root} belongs to the job "{name}" ({provider}), not to "{job}" '

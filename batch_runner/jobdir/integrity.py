@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from batch_runner.journal import Journal
 from batch_runner.registry.known_jobs import KnownJob
 from batch_runner.util.fs import sync_folder
 from batch_runner.util.locale import mark_tr, tr
+from batch_runner.util.paths import same_name, utf8_text
 
 _WAYS_OUT = mark_tr(
     "Nothing was sent, because items that were paid for would be paid for again. Ways out: restore "
@@ -88,7 +88,7 @@ def check_location(journal: Journal, folder: JobFolder, *, known: bool) -> None:
 
 def _original_location(journal: Journal, folder: JobFolder) -> str:
     recorded = str(journal.job()["folder"])
-    if recorded == os.path.realpath(folder.root):
+    if same_name(recorded, str(folder.root.resolve())):
         return tr("this folder on another host, or from before a backup was restored")
     return recorded
 
@@ -137,4 +137,4 @@ def check_last_event(
 
 
 def _ways_out(folder: JobFolder, *damaged: Path) -> str:
-    return tr(_WAYS_OUT, files=tr(" and ").join(map(str, (folder.marker, *damaged))))
+    return tr(_WAYS_OUT, files=tr(" and ").join(map(utf8_text, (folder.marker, *damaged))))

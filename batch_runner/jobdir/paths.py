@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import secrets
 import shutil
 import stat
@@ -24,6 +25,7 @@ from pathlib import Path
 from batch_runner.errors import FolderRefused
 from batch_runner.util.fs import sync_folder
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, path_variants
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,9 @@ class JobFolder:
     """The paths of one job's output folder."""
 
     root: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "root", Utf8Path(self.root))
 
     @functools.cached_property
     def batch(self) -> Path:
@@ -106,3 +111,16 @@ class JobFolder:
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.batch).free
+
+
+def find_job(path: Path, within: Path) -> Path:
+    """Return the folder of the job that `path` means, `path` itself if there is none.
+
+    An earlier version may have encoded the names below `within` as the locale said.
+    """
+
+    def has_job(root: Path) -> bool:
+        folder = JobFolder(root)
+        return os.path.lexists(folder.marker) or os.path.lexists(folder.journal)
+
+    return next((one for one in path_variants(path, within) if has_job(one)), Utf8Path(path))

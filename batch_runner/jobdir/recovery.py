@@ -10,6 +10,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import TaskIdTaken, held_instead
 from batch_runner.lifecycle import FILE_MISSING, Event, ItemStatus
+from batch_runner.util.paths import find_existing, list_names
 from batch_runner.util.text import replace_lone_surrogates
 
 
@@ -67,12 +68,11 @@ def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:
     One listing of the folder instead of one `stat` per file; only names that are not in it, such
     as another Unicode form of an accent, are looked up one by one.
     """
-    with os.scandir(folder.root) as entries:
-        listed = {entry.name for entry in entries}
+    listed = set(list_names(folder.root))
     incomplete = []
     for key, names in journal.placed():
         if not listed.issuperset(names):
-            missing = [name for name in names if not os.path.lexists(folder.root / name)]
+            missing = [name for name in names if not _is_there(folder, name)]
             if missing:
                 incomplete.append((key, missing))
     for key, missing in incomplete:
@@ -81,3 +81,11 @@ def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:
         journal.apply(Change(key=key, event=event, reason=FILE_MISSING, message=message))
         journal.apply(Change(key=key, event=Event.DOWNLOAD_RESUMED))
     return len(incomplete)
+
+
+def _is_there(folder: JobFolder, name: str) -> bool:
+    """Return whether a file exists; rename one whose name is in another encoding to UTF-8."""
+    path = folder.root / name
+    if (found := find_existing(path, folder.root)) != path:
+        found.rename(path)
+    return os.path.lexists(path)

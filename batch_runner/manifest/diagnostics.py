@@ -6,11 +6,11 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from batch_runner.errors import ManifestError, Problem
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import find_existing
 from batch_runner.util.text import CONTROLS
 
 #: Problems shown; further ones are only counted.
@@ -85,7 +85,7 @@ class Diagnostics:
         if not needle or self.full:  # searching reads the file once more
             return place
         wanted = range(place.line, place.line + _SEARCHED)
-        for number, line in sorted(_read_lines(Path(place.path), set(wanted)).items()):
+        for number, line in sorted(_read_lines(place.path, set(wanted)).items()):
             start = place.column - 1 if number == place.line else 0
             if (column := line.find(needle, start)) >= 0:
                 return Location(place.path, number, column + 1)
@@ -115,7 +115,7 @@ class Diagnostics:
             key=lambda one: (order[one.place.path], one.place.line, one.place.column),
         )
         lines = {
-            path: _read_lines(Path(path), {f.place.line for f in findings if f.place.path == path})
+            path: _read_lines(path, {f.place.line for f in findings if f.place.path == path})
             for path in order
         }
         return [_problem(finding, lines[finding.place.path]) for finding in findings]
@@ -161,12 +161,12 @@ def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
     )
 
 
-def _read_lines(path: Path, wanted: set[int]) -> dict[int, str]:
+def _read_lines(path: str, wanted: set[int]) -> dict[int, str]:
     """Return the wanted lines of a file by number; empty if the file cannot be read."""
     found: dict[int, str] = {}
     last = max(wanted)
     try:
-        with path.open(encoding="utf-8-sig", errors="replace") as file:
+        with find_existing(path).open(encoding="utf-8-sig", errors="replace") as file:
             number = 0
             while number < last and (line := file.readline(LINE_WIDTH * 10)):
                 number += 1

@@ -7,6 +7,7 @@ from pathlib import Path
 from batch_runner.models import InputFile
 from batch_runner.util.fs import file_sha256
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import find_existing, is_utf8
 
 
 class InputRefusedError(ValueError):
@@ -28,7 +29,9 @@ class Inputs:
         """
         if not name.strip() or "\0" in name:
             raise InputRefusedError(tr("the path of the input file is empty"))
-        path = self._folder / name
+        if not is_utf8(name):
+            raise InputRefusedError(tr("the path of the input file is not UTF-8"))
+        path = find_existing(self._folder / name, self._folder)
         try:
             state = path.stat()
             key = (name, state.st_size, state.st_mtime_ns)

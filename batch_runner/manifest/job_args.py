@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from batch_runner.errors import BatchRunnerError
 from batch_runner.manifest import load
 from batch_runner.models import REHEARSAL
+from batch_runner.util.paths import Utf8Path, find_existing, utf8_text
 
 
 def target_of(manifest: str | None, folder: Path, *, rehearsal: bool) -> list[str]:
@@ -19,13 +19,14 @@ def target_of(manifest: str | None, folder: Path, *, rehearsal: bool) -> list[st
     if rehearsal:
         folder = folder.with_name(folder.name.removesuffix(f".{REHEARSAL}"))
     target = [manifest or "MANIFEST.yaml", *(["--rehearse"] if rehearsal else [])]
-    if manifest and _is_own(Path(manifest), folder):
+    if manifest and _is_own(find_existing(manifest), folder):
         return target
-    return [*target, "--output", str(folder)]
+    return [*target, "--output", utf8_text(folder)]
 
 
 def _is_own(manifest: Path, folder: Path) -> bool:
     try:
-        return os.path.realpath(load(manifest).output_folder) == os.path.realpath(folder)
+        own = find_existing(load(manifest).output_folder, manifest.absolute().parent)
+        return own.resolve() == Utf8Path(folder).resolve()
     except (BatchRunnerError, OSError):
         return False

@@ -27,6 +27,7 @@ from batch_runner.manifest.yaml.nodes import Mapping, Node, follow
 from batch_runner.manifest.yaml.reader import read_document
 from batch_runner.settings import Settings
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, is_utf8, utf8_text
 
 #: Items that are checked for further errors when the manifest has some already.
 CHECKED_AFTER_ERRORS = 10_000
@@ -50,8 +51,9 @@ def load(
         ManifestError: the manifest is invalid; holds every problem that was found.
     """
     report = Diagnostics(key_variable=key_variable)
-    read_as = fingerprint(str(path), [path])
-    root = read_document(path, str(path), report)
+    path = Utf8Path(path)
+    read_as = fingerprint(utf8_text(path), [path])
+    root = read_document(path, utf8_text(path), report)
     if root is None:
         report.raise_if_any()
         raise AssertionError("invalid manifest produced no diagnostics")
@@ -64,7 +66,7 @@ class _Loader:
     def __init__(self, path: Path, root: Mapping, report: Diagnostics) -> None:
         self._path = path
         self._folder = path.absolute().parent
-        self._label = str(path)
+        self._label = utf8_text(path)
         self._root = root
         self._report = report
         self._document, self._wrong = check(
@@ -154,16 +156,18 @@ class _Loader:
         if self._document.job is not None:
             return self._document.job
         stem = self._path.name.removesuffix(".yaml").removesuffix(".yml")
-        reason = filenames.refusal(stem)
+        reason = filenames.refusal(stem) if is_utf8(stem) else tr("it is not UTF-8")
         if reason and "job" not in self._wrong:
+            name = excerpt(utf8_text(stem))
             message = tr(
                 "the job cannot be named {stem!r} like this file: {reason}",
-                stem=excerpt(stem),
+                stem=name,
                 reason=reason,
             )
-            self._report.add(
-                Location(self._label), message, hint=tr("add a line job: with another name")
-            )
+            hint = tr("add a line job: with another name")
+            if not is_utf8(stem):
+                hint = tr("add a line job: with a name such as {name}", name=name)
+            self._report.add(Location(self._label), message, hint=hint)
         return "job" if reason else stem
 
     def _check_provider(self, providers: Collection[str] | None) -> None:

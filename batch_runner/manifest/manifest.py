@@ -12,6 +12,7 @@ from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.schema import OnFinish
 from batch_runner.models import ItemSpec
 from batch_runner.settings import Settings
+from batch_runner.util.paths import utf8_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,6 @@ class Manifest:
 
     def fingerprint(self) -> str | None:
         """Return a hash that changes when the items may have changed; None if that is unknown."""
-        if self.data is None or fingerprint(str(self.path), [self.path]) != self.read_as:
+        if self.data is None or fingerprint(utf8_text(self.path), [self.path]) != self.read_as:
             return None
-        return fingerprint(str(self.path), [self.path, *self.data])
+        return fingerprint(utf8_text(self.path), [self.path, *self.data])

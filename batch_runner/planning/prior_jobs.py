@@ -6,7 +6,6 @@ the user is warned.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
@@ -18,6 +17,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.models import ItemSpec
 from batch_runner.registry.known_jobs import job_folders
+from batch_runner.util.paths import Utf8Path
 
 #: Items, from the first, that are looked up, and other jobs, from the latest, that are searched.
 MAX_ITEMS, MAX_JOBS = 500, 100
@@ -41,7 +41,7 @@ def find_prior_payment(
     paid the service of `identity`.
     """
     keys = [spec.key for spec in islice(specs, MAX_ITEMS)]
-    own = Path(os.path.realpath(root))
+    own = Utf8Path(root).resolve()
     others = [folder for folder in job_folders(state) if folder != own][:MAX_JOBS]
     found = [
         PriorPayment(_count_paid(folder, keys, identity), len(keys), folder) for folder in others

@@ -14,7 +14,8 @@ from batch_runner.errors import UsageError
 from batch_runner.providers.catalog import PROVIDERS
 from batch_runner.settings import Service
 from batch_runner.util.locale import tr
-from batch_runner.util.text import printable
+from batch_runner.util.paths import find_existing
+from batch_runner.util.text import error_reason, printable
 
 #: Set to 1, requests use the proxy that the environment names.
 TRUST_ENV_VARIABLE = "BATCH_RUNNER_TRUST_ENV"
@@ -117,9 +118,9 @@ def _read_key(variable: str, environment: Mapping[str, str]) -> str:
 def _read_key_file(variable: str, environment: Mapping[str, str]) -> str | None:
     """Return the content of the key file or of the systemd credential; None without either."""
     if path := environment.get(f"{variable}_FILE"):
-        return _read_text(Path(path))
+        return _read_text(find_existing(path))
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
-        credential = Path(folder) / variable
+        credential = find_existing(folder) / variable
         return _read_text(credential) if credential.exists() else None
     return None
 
@@ -129,5 +130,5 @@ def _read_text(path: Path) -> str:
         return path.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
-            tr("cannot read the key from {path}: {error}", path=path, error=error)
+            tr("cannot read the key from {path}: {error}", path=path, error=error_reason(error))
         ) from None

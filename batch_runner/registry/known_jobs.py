@@ -20,6 +20,7 @@ from pathlib import Path
 
 from batch_runner.errors import FolderRefused, JobLocked
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, find_existing, same_name, utf8_text
 
 _DIGITS = 15  # a fixed width, so that the number can be overwritten in place
 _START = re.compile(rb'\{"events": "(\d{15})"')
@@ -30,7 +31,7 @@ class KnownJob:
     """The record of one job, which stays open until `close`; before `open` there is none."""
 
     def __init__(self, root: Path) -> None:
-        self._root = Path(os.path.realpath(root))
+        self._root = Utf8Path(root).resolve()
         self._descriptor: int | None = None
 
     def open(self, state: Path, job_id: str) -> None:
@@ -54,7 +55,7 @@ class KnownJob:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             record = os.pread(self._descriptor, 8192, 0)
-            other = _field(record, "folder") or "an unknown folder"
+            other = utf8_text(_field(record, "folder") or "an unknown folder")
             raise JobLocked(
                 tr(
                     "another run has a copy of the job in {root}: it runs in {other}",
@@ -105,7 +106,7 @@ def job_folders(state: Path) -> list[Path]:
         with suppress(OSError):
             if folder := _field(path.read_bytes(), "folder"):
                 found.append((path.stat().st_mtime, folder))
-    return [Path(folder) for _, folder in sorted(found, reverse=True)]
+    return [find_existing(folder) for _, folder in sorted(found, reverse=True)]
 
 
 def check_mounted(state: Path, root: Path) -> None:
@@ -117,15 +118,15 @@ def check_mounted(state: Path, root: Path) -> None:
     for path in _records(state):
         with suppress(OSError):
             record = path.read_bytes()
-            if _field(record, "folder") == os.path.realpath(root):
+            if same_name(_field(record, "folder") or "", str(Utf8Path(root).resolve())):
                 mount = _field(record, "mount")
-                if mount is not None and not os.path.ismount(mount):
+                if mount is not None and not os.path.ismount(find_existing(mount)):
                     raise FolderRefused(
                         tr(
                             "the job in {root} is on {mount}, which is not mounted. Nothing "
                             "was sent. Mount it; or, to start a new job here, remove {path}",
                             root=root,
-                            mount=mount,
+                            mount=utf8_text(mount),
                             path=path,
                         )
                     )

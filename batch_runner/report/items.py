@@ -12,6 +12,7 @@ from typing import Any
 from batch_runner.journal import EventRow, ItemRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.report.thumbnails import Thumbnail
+from batch_runner.util.paths import utf8_text
 from batch_runner.util.text import json_text
 
 
@@ -50,7 +51,7 @@ def detail_data(item: ItemRow, events: Iterable[EventRow]) -> dict[str, Any]:
     """Return the data of an item that only the viewer and the export need."""
     return {
         "params": indented(item.params),
-        "inputs": [[str(file.path), file.sha256] for file in item.inputs],
+        "inputs": [[utf8_text(file.path), file.sha256] for file in item.inputs],
         "events": [
             [event.at, event.event, event.attempt, event.task_id, event.reason, event.message]
             for event in events

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 from batch_runner.models import PlacedFile
 from batch_runner.util.fs import replace_file
+from batch_runner.util.paths import child_bytes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -88,9 +89,9 @@ class Thumbnails:
         """Return the thumbnail if no decoding is needed, else None."""
         if not file.media_type.startswith("image/"):
             return Thumbnail(ImageState.OTHER)
-        if (written := _modified(f"{self._folder}/{file.name}")) is None:
+        if (written := _modified(child_bytes(self._folder, file.name))) is None:
             return Thumbnail(ImageState.MISSING)
-        made = _modified(f"{self._thumbnails}/{_name(file)}")
+        made = _modified(child_bytes(self._thumbnails, _name(file)))
         if made is not None and made > written:
             return Thumbnail(ImageState.SHOWN, _name(file))
         return None
@@ -101,7 +102,7 @@ class Thumbnails:
         return _make(self._folder / file.name, self._thumbnails / _name(file))
 
 
-def _modified(path: str) -> float | None:
+def _modified(path: bytes) -> float | None:
     """Return the modification time of a file, None if there is none."""
     try:
         return os.stat(path).st_mtime  # noqa: PTH116  half the time, and there are many

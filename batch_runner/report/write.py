@@ -23,6 +23,7 @@ from batch_runner.report.page import page_html
 from batch_runner.report.page_data import PageData
 from batch_runner.report.thumbnails import Thumbnails
 from batch_runner.util.fs import replace_file
+from batch_runner.util.paths import Utf8Path
 
 #: Items whose details are in one file, loaded when one of them is opened.
 DETAILS_PER_SHARD = 500
@@ -54,6 +55,7 @@ def write_report(
         JournalUnreadable: there is no journal in `folder`, or it cannot be read.
         OSError: the report could not be written; an older one stays complete.
     """
+    folder = Utf8Path(folder)
     report = folder / REPORT
     with (
         _garbage_collection_disabled(),

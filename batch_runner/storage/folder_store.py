@@ -10,6 +10,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import FilePlacer
+from batch_runner.util.paths import utf8_text
 
 Offload = Callable[..., Awaitable[Any]]
 
@@ -58,7 +59,7 @@ class FolderStore:
     @property
     def location(self) -> str:
         """Return the output folder."""
-        return str(self._folder.root)
+        return utf8_text(self._folder.root)
 
     def new_file(self) -> FolderFile:
         """Start to receive a file; no I/O."""

@@ -22,6 +22,7 @@ from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.util.fs import file_sha256, link_new, truncate_file_name, write_all
+from batch_runner.util.paths import child_bytes
 
 #: Bytes of a download that are kept in memory before they are written to disk.
 BUFFER_BYTES = 1 << 20
@@ -139,8 +140,8 @@ class PartialFile:
             OSError: it cannot be linked.
         """
         for final in _candidate_names(name, extension, sha256):
-            target = f"{self.folder.root}/{final}"
-            if self._try_link(target) or _is_same(Path(target), self.size, sha256):
+            target = child_bytes(self.folder.root, final)
+            if self._try_link(target) or _is_same(self.folder.root / final, self.size, sha256):
                 return final
         raise OSError(f"no free name for {name}{extension}")
 
@@ -163,7 +164,7 @@ class PartialFile:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self._path, flags, 0o600)
 
-    def _try_link(self, target: str) -> bool:
+    def _try_link(self, target: bytes) -> bool:
         """Return False if the name `target` is taken."""
         assert self._descriptor is not None  # noqa: S101  opened by `verify`
         if self._path is not None:
@@ -184,7 +185,7 @@ def supports_unnamed_files(folder: Path) -> bool:
         return False
     probe = folder / f"probe-{secrets.token_hex(4)}"
     try:
-        link_unnamed(descriptor, str(probe))
+        link_unnamed(descriptor, child_bytes(folder, probe.name))
         probe.unlink()
     except OSError:
         return False
@@ -193,7 +194,7 @@ def supports_unnamed_files(folder: Path) -> bool:
     return True
 
 
-def link_unnamed(descriptor: int, target: str) -> None:
+def link_unnamed(descriptor: int, target: bytes) -> None:
     """Give the file behind `descriptor`, created with O_TMPFILE, the name `target`.
 
     Raises:

@@ -11,6 +11,7 @@ from batch_runner.errors import FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.util.fs import file_sha256
+from batch_runner.util.paths import find_existing
 
 
 def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | None:
@@ -18,7 +19,7 @@ def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> s
 
     Compares size and SHA-256 and checks the structure; `deep` also decodes every pixel.
     """
-    path = folder.root / file.name
+    path = _path_of(folder, file)
     try:
         if path.is_symlink() or not path.is_file():
             return f"{file.name} is missing"
@@ -49,4 +50,8 @@ def _decoding_error(path: Path) -> str | None:
 
 def missing_files(folder: JobFolder, files: Iterable[PlacedFile]) -> list[str]:
     """Return the names of placed files that do not exist any more; one `stat` each."""
-    return [file.name for file in files if not os.path.lexists(folder.root / file.name)]
+    return [file.name for file in files if not os.path.lexists(_path_of(folder, file))]
+
+
+def _path_of(folder: JobFolder, file: PlacedFile) -> Path:
+    return find_existing(folder.root / file.name, folder.root)

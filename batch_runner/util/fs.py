@@ -62,7 +62,7 @@ def _warn_once(device: int, folder: Path) -> None:
         )
 
 
-def link_new(source: Path, target: Path | str) -> bool:
+def link_new(source: Path, target: Path | bytes) -> bool:
     """Give the file `source` a name that does not exist yet; return False if `target` exists.
 
     Raises:
@@ -76,7 +76,7 @@ def link_new(source: Path, target: Path | str) -> bool:
         # Without hard links, checking and renaming are two steps.
         if os.path.lexists(target):
             return False
-        source.rename(target)
+        os.rename(source, target)  # noqa: PTH104  may be bytes
     return True
 
 

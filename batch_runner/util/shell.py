@@ -6,7 +6,8 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+
+from batch_runner.util.paths import native_path, utf8_text
 
 
 def command_line(command: str, target: Sequence[str], *more: str) -> str:
@@ -16,9 +17,9 @@ def command_line(command: str, target: Sequence[str], *more: str) -> str:
 
 def _program() -> list[str]:
     """Return the words that start this very program."""
-    python = sys.executable or "python3"
-    script = Path(python).parent / "batch-runner"
+    python = native_path(sys.executable or "python3")
+    script = python.parent / "batch-runner"
     found = shutil.which(script.name)
-    if found and (not script.exists() or Path(found).samefile(script)):
+    if found and (not script.exists() or native_path(found).samefile(script)):
         return [script.name]
-    return [str(script)] if script.exists() else [python, "-m", "batch_runner"]
+    return [utf8_text(script)] if script.exists() else [utf8_text(python), "-m", "batch_runner"]

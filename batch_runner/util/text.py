@@ -26,6 +26,11 @@ def replace_lone_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def error_reason(error: BaseException) -> str:
+    """Return why something failed; for an OSError without the path, which the caller names."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number of things in English: "1 item", "2 items"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

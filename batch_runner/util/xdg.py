@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
+
+from batch_runner.util.paths import Utf8Path, utf8_environment
 
 NAME = "batch-runner"
 
@@ -20,9 +21,9 @@ def state_folder(environment: Mapping[str, str] | None = None) -> Path | None:
 
 
 def _folder(variable: str, default: str, environment: Mapping[str, str] | None) -> Path | None:
-    environment = os.environ if environment is None else environment
+    environment = utf8_environment() if environment is None else environment
     base = environment.get(variable, "")
-    if not Path(base).is_absolute():  # unset, or to be ignored, as the specification says
+    if not Utf8Path(base).is_absolute():  # unset, or to be ignored, as the specification says
         home = environment.get("HOME", "")
-        base = f"{home}/{default}" if Path(home).is_absolute() else ""
-    return Path(base) / NAME if base else None
+        base = f"{home}/{default}" if Utf8Path(home).is_absolute() else ""
+    return Utf8Path(base) / NAME if base else None

@@ -13,6 +13,7 @@ import click
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     USAGE_ERROR,
+    PathType,
     help_epilog,
     job_folder,
     manifest_argument,
@@ -27,7 +28,8 @@ from batch_runner.lifecycle import ItemStatus
 from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import link_new, replace_file
 from batch_runner.util.locale import tr, tr_n
-from batch_runner.util.text import printable
+from batch_runner.util.paths import Utf8Path, find_existing
+from batch_runner.util.text import error_reason, printable
 
 if TYPE_CHECKING:
     from batch_runner.journal import ItemRow
@@ -53,14 +55,14 @@ PROMPTS = "prompts.json"
 @rehearsal_option
 @click.option(
     "--picks",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathType(dir_okay=False),
     required=True,
     help="Picks file exported from the report (JSON), or a list of item ids or file names, one per "
     "line.",
 )
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     required=True,
     help="Folder to copy to; created if missing.",
 )
@@ -110,7 +112,9 @@ def _notes(picks: Path) -> dict[str, str]:
     try:
         text = picks.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(tr("cannot read {picks}: {error}", picks=picks, error=error)) from None
+        raise UsageError(
+            tr("cannot read {picks}: {error}", picks=picks, error=error_reason(error))
+        ) from None
     names = {line.strip(): "" for line in text.splitlines() if line.strip()}
     if not text.lstrip().startswith(("{", "[")):
         return names
@@ -133,7 +137,7 @@ def _names_of(item: ItemRow) -> set[str]:
 
 def _is_there(folder: JobFolder, file: PlacedFile) -> bool:
     # The journal may have been edited: only a plain name stays inside both folders.
-    return Path(file.name).name == file.name and find_damage(folder, file) is None
+    return Utf8Path(file.name).name == file.name and find_damage(folder, file) is None
 
 
 def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:
@@ -153,7 +157,7 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
             )
     prompts = _known_prompts(to / PROMPTS)
     for file in wanted:
-        _copy_atomically(folder.root / file.name, to / file.name)
+        _copy_atomically(find_existing(folder.root / file.name, folder.root), to / file.name)
     for item in chosen:
         names = [file.name for file in item.files if file in files]
         told = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}

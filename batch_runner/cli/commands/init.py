@@ -8,11 +8,14 @@ from pathlib import Path
 import click
 
 from batch_runner.cli.options import (
+    PathType,
     help_epilog,
 )
 from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import utf8_text
+from batch_runner.util.text import error_reason
 
 #: Workflow, and node and field of the prompt, unless told otherwise.
 _WORKFLOW, _FIELD = "year_of_the_horse_greeting_card", "6.text"
@@ -27,7 +30,7 @@ _WORKFLOW, _FIELD = "year_of_the_horse_greeting_card", "6.text"
     },
 )
 @click.command("init")
-@click.argument("manifest", type=click.Path(path_type=Path, dir_okay=False), metavar="MANIFEST")
+@click.argument("manifest", type=PathType(dir_okay=False), metavar="MANIFEST")
 @click.option(
     "--workflow", help=f"Id of the hosted workflow (default: ask on a terminal, else {_WORKFLOW})."
 )
@@ -51,9 +54,9 @@ def command(manifest: Path, workflow: str | None, field: str | None) -> int:
             file.write(text)
     except (ValueError, OSError) as error:
         raise UsageError(
-            tr("cannot write {manifest}: {error}", manifest=manifest, error=error)
+            tr("cannot write {manifest}: {error}", manifest=manifest, error=error_reason(error))
         ) from None
-    again = command_line("run", [str(manifest), "--rehearse"])
+    again = command_line("run", [utf8_text(manifest), "--rehearse"])
     print_line(tr("written: {manifest}\ntry it for free: {again}", manifest=manifest, again=again))
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +25,7 @@ from batch_runner.config.resolve import resolve_settings
 from batch_runner.errors import FolderRefused, UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.providers.credentials import read_service
+from batch_runner.util.paths import utf8_environment, utf8_text
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def command(
     from batch_runner.util.locale import current_language, use_language
 
     loaded = load_manifest(manifest)
-    settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=os.environ)
+    settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=utf8_environment())
     folder = JobFolder(output_folder(loaded, output, rehearse=rehearse))
     with use_language("en" if as_json else current_language()):  # errors are part of the plan
         plan = make_plan(loaded.items(), folder, settings)
@@ -87,7 +87,7 @@ def _blockers(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Itera
     from batch_runner.planning.prior_jobs import find_prior_payment
 
     try:
-        service = None if rehearse else read_service(manifest.provider, os.environ)
+        service = None if rehearse else read_service(manifest.provider, utf8_environment())
     except UsageError as error:
         yield Blocker("service", {"message": str(error)})
         return
@@ -111,7 +111,7 @@ def _json_object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
     estimate = plan.estimate
     return {
         "job": job,
-        "folder": str(folder.root),
+        "folder": utf8_text(folder.root),
         "items": plan.items,
         "new": plan.new,
         "changed": plan.changed,

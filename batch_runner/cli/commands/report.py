@@ -18,6 +18,7 @@ from batch_runner.cli.options import (
 from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import utf8_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,7 +46,7 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool) -> int:
 
     folder = job_folder(manifest, output, rehearse=rehearse)
     try:
-        print_line(str(write_report(folder.root)))
+        print_line(utf8_text(write_report(folder.root)))
     except OSError as error:
         raise UsageError(
             tr("cannot write the report: {strerror}", strerror=error.strerror or error)

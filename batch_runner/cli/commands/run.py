@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import gc
 import logging
-import os
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from pydantic import SecretStr
 from batch_runner.cli.confirm import Approval, is_approved, preview_run, warn_if_paid_elsewhere
 from batch_runner.cli.options import (
     USAGE_ERROR,
+    PathType,
     help_epilog,
     identity_of,
     json_option,
@@ -34,6 +34,8 @@ from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
 from batch_runner.providers.credentials import read_service
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import utf8_environment, utf8_text
+from batch_runner.util.text import error_reason
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -97,7 +99,7 @@ PLAIN_BYTES = 20_000
 )
 @click.option(
     "--metrics",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=PathType(dir_okay=False),
     metavar="FILE",
     help="Write Prometheus metrics to FILE every minute and at the end (default: none).",
 )
@@ -120,7 +122,9 @@ def command(
     Run it again to continue: what is done or in flight is not submitted again.
     """
     loaded = load_manifest(manifest)
-    settings, origins = resolve_settings(loaded, flags=given_flags(flags), environment=os.environ)
+    settings, origins = resolve_settings(
+        loaded, flags=given_flags(flags), environment=utf8_environment()
+    )
     if show_config:
         for name, (value, origin) in sorted(origins.items()):
             if as_json:
@@ -128,7 +132,7 @@ def command(
             else:
                 print_line(f"{name} = {value}  ({origin})")
         return 0
-    service = None if rehearse else read_service(loaded.provider, os.environ)
+    service = None if rehearse else read_service(loaded.provider, utf8_environment())
     folder = output_folder(loaded, output, rehearse=rehearse)
     try:
         options = RunOptions(
@@ -203,7 +207,7 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
             price = options.settings.limits.price
             imported = job.journal.import_items(
                 listing,
-                manifest=str(manifest.path.absolute()),
+                manifest=utf8_text(manifest.path.absolute()),
                 price=str(price) if price else None,
                 fingerprint=manifest.fingerprint,
             )
@@ -277,7 +281,9 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
         seconds = max(THUMBNAIL_MIN, THUMBNAIL_FRACTION * summary.seconds)
         page = write_report(options.root, seconds=min(seconds, THUMBNAIL_MAX))
     except Exception as error:  # noqa: BLE001  the exit status of the run must still be told
-        print_line(tr("the report could not be written: {error}", error=error), error=True)
+        print_line(
+            tr("the report could not be written: {error}", error=error_reason(error)), error=True
+        )
     sentence = summary_sentence(
         summary.counts,
         submissions=summary.spent,
@@ -303,7 +309,7 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
     if options.as_json:
         print_json(_summary_object(summary, options.root))
     elif not options.quiet or summary.exit_code:
-        manifest = str(options.manifest.path.absolute())
+        manifest = utf8_text(options.manifest.path.absolute())
         target = target_of(manifest, options.root, rehearsal=options.service is None)
         report = tr("report: {page}", page=page)
         for line in (sentence, *summary_lines(summary, options.root, target), report):
@@ -314,7 +320,7 @@ def _summary_object(summary: RunSummary, folder: Path) -> dict[str, Any]:
     return {
         "event": "summary",
         "exit_code": int(summary.exit_code),
-        "folder": str(folder),
+        "folder": utf8_text(folder),
         "items": {status.value: count for status, count in summary.counts.items()},
         "submissions": summary.paid,
         "submit_requests": summary.submissions,

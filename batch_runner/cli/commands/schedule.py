@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +11,7 @@ import click
 
 from batch_runner.cli.options import (
     USAGE_ERROR,
+    PathType,
     help_epilog,
     load_manifest,
     manifest_argument,
@@ -33,6 +33,7 @@ from batch_runner.integrations.systemd import (
 from batch_runner.providers import PROVIDERS, ProviderInfo
 from batch_runner.providers.credentials import check_base_url
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, native_path, utf8_environment, utf8_text
 from batch_runner.util.text import printable
 
 
@@ -59,7 +60,7 @@ from batch_runner.util.text import printable
 @click.option("--systemd", is_flag=True, help="Use a systemd service and timer (default: crontab).")
 @click.option(
     "--key-file",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     metavar="FILE",
     help="File that holds the API key (default ~/.config/batch-runner/PROVIDER-key).",
 )
@@ -84,7 +85,7 @@ def command(
     """
     loaded = load_manifest(manifest)
     # Fail now if the scheduled run would reject these settings.
-    resolve_settings(loaded, flags={}, environment=os.environ)
+    resolve_settings(loaded, flags={}, environment=utf8_environment())
     provider = PROVIDERS[loaded.provider]
     environment = _environment(provider)
     key = None if rehearse else _key_path(key_file, loaded.provider)
@@ -125,12 +126,13 @@ def command(
 
 
 def _command(manifest: Path, output: Path | None, *, rehearse: bool) -> list[str]:
-    command = [sys.executable, "-m", "batch_runner", "run", str(manifest.absolute()), "--quiet"]
+    command = [utf8_text(native_path(sys.executable)), "-m", "batch_runner", "run"]
+    command += [utf8_text(manifest.absolute()), "--quiet"]
     command += ["--if-locked", "skip"]
     if rehearse:
         command.append("--rehearse")
     if output is not None:
-        command += ["--output", str(output.absolute())]
+        command += ["--output", utf8_text(output.absolute())]
     return command
 
 
@@ -138,23 +140,24 @@ def _environment(provider: ProviderInfo) -> dict[str, str]:
     # cron and systemd do not see the variables of this shell, and the spending cap is among them.
     names = [name for name in VARIABLES if name != OUTPUT_VARIABLE]  # that becomes --output
     names += ["XDG_CONFIG_HOME", "XDG_STATE_HOME"]
-    found = {name: text for name in names if (text := os.environ.get(name))}
+    given = utf8_environment()
+    found = {name: text for name in names if (text := given.get(name))}
     name = provider.base_url_variable
-    if address := os.environ.get(name, "").strip():
+    if address := given.get(name, "").strip():
         check_base_url(address, name)  # refuses one that holds a secret
         found[name] = address
     return found
 
 
 def _key_path(given: Path | None, provider: str) -> Path:
-    path = given or Path(f"~/.config/batch-runner/{provider}-key")
+    path = given or Utf8Path(f"~/.config/batch-runner/{provider}-key")
     return path.expanduser().absolute()
 
 
 def _now() -> str:
     """Return the time on the machine's clock, whatever time zone this shell uses."""
     try:
-        with Path("/etc/localtime").open("rb") as file:
+        with Utf8Path("/etc/localtime").open("rb") as file:
             here = datetime.now(ZoneInfo.from_file(file))
     except (OSError, ValueError):
         here = datetime.now(UTC)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from batch_runner.cli.options import (
+    PathType,
     help_epilog,
 )
 from batch_runner.cli.output import print_line
@@ -106,7 +106,7 @@ from batch_runner.util.locale import tr
 )
 @click.option(
     "--state",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     metavar="FILE",
     help="File that keeps the tasks over a restart (default: memory only).",
 )

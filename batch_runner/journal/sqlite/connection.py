@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, utf8_text
 
 #: Seconds to wait for a reader (`status --watch`) that holds the file.
 BUSY_SECONDS = 60.0
@@ -85,6 +85,6 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def location_of(path: Path) -> tuple[str, str]:
-    """Return the output folder (real path) and the file's device:inode."""
+    """Return the output folder (real path, as `utf8_text`) and the file's device:inode."""
     stat = path.stat()
-    return os.path.realpath(path.parent.parent), f"{stat.st_dev}:{stat.st_ino}"
+    return utf8_text(Utf8Path(path.parent.parent).resolve()), f"{stat.st_dev}:{stat.st_ino}"

@@ -36,6 +36,7 @@ from batch_runner.journal.sqlite.transitions import apply
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import same_name
 
 
 class Journal(SqliteRunJournal):
@@ -129,7 +130,7 @@ class Journal(SqliteRunJournal):
         """
         folder, inode = location_of(path)
         job = self.job()
-        if job["folder"] == folder:
+        if same_name(job["folder"], folder):
             return known or inode.partition(":")[2] == job["inode"].partition(":")[2]
         return bool(job["inode"] == inode)
 

@@ -28,6 +28,7 @@ from batch_runner.journal.sqlite.rows import (
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, encode_path
 
 #: Rows read in one short transaction.
 PAGE = 500
@@ -43,7 +44,7 @@ class SqliteReader:
     """
 
     def __init__(self, path: Path, *, oldest: int) -> None:
-        self._path = path
+        self._path = path = Utf8Path(path)
         if not path.is_file():
             raise JournalUnreadable(tr("there is no journal at {path}", path=path))
         with self._translated():
@@ -59,7 +60,7 @@ class SqliteReader:
             return self._connect("rw")
 
     def _connect(self, mode: str) -> sqlite3.Connection:
-        uri = f"file:{quote(str(self._path.absolute()))}?mode={mode}"
+        uri = f"file:{quote(encode_path(str(self._path.absolute())))}?mode={mode}"
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
         connection.row_factory = sqlite3.Row
         with closed_on_error(connection):

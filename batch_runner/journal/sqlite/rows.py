@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from pathlib import Path
 
 from batch_runner.journal.records import EventRow, ItemRow, RunRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InputFile, PlacedFile
+from batch_runner.util.paths import Utf8Path
 
 ITEM_COLUMNS = (
     "rowid AS row, key, position, import_number, id, name, status, attempt, attempts, task_id, "
@@ -51,7 +51,7 @@ def inputs_of(text: str) -> tuple[InputFile, ...]:
     if text == "[]":
         return ()
     return tuple(
-        InputFile(path=Path(one["path"]), sha256=one["sha256"]) for one in json.loads(text)
+        InputFile(path=Utf8Path(one["path"]), sha256=one["sha256"]) for one in json.loads(text)
     )
 
 

@@ -13,6 +13,7 @@ from batch_runner.manifest.sources.prompts import Entry, Prompts
 from batch_runner.manifest.templates.request import LocatingCompiler, RequestTemplate
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import find_existing
 
 #: Variables that every item has.
 BUILT_IN = frozenset({"id", "n", "job"})
@@ -45,7 +46,7 @@ class Sources:
         self._rows: Rows | None = None
         if document.items_from is not None:
             self._rows = Rows(
-                folder / document.items_from,
+                find_existing(folder / document.items_from, folder),
                 self._data_label(document.items_from),
                 taken=frozenset(self.matrix.names if self.matrix else ()),
                 defaults=frozenset(document.defaults),
@@ -89,7 +90,7 @@ class Sources:
     def data(self) -> tuple[Path, ...]:
         """Return the files other than the manifest that contain entries."""
         name = self._document.items_from
-        return () if name is None else (self._folder / name,)
+        return () if name is None else (find_existing(self._folder / name, self._folder),)
 
     @property
     def combinations(self) -> list[Combination]:

@@ -253,7 +253,7 @@ def test_decisions_migrate_the_journal(
 def put_in_place(folder: JobFolder) -> None:
     """Record the present location in the journal, as if it were no copy."""
     stat = folder.journal.stat()
-    place = (os.path.realpath(folder.root), f"{stat.st_dev}:{stat.st_ino}")
+    place = (str(folder.root.resolve()), f"{stat.st_dev}:{stat.st_ino}")
     with closing(sqlite3.connect(folder.journal)) as journal:
         journal.execute("UPDATE job SET folder = ?, inode = ?", place)
         journal.commit()

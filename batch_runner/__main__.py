@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ def main() -> None:
     """Run the command line and exit with its status."""
     _handle_signals()
     _open_closed_streams()
+    _escape_unencodable()
     from batch_runner.cli.main import run_command
     from batch_runner.util.paths import command_arguments
 
@@ -57,6 +59,13 @@ def _open_closed_streams() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123, SIM115
+
+
+def _escape_unencodable() -> None:
+    """Let the standard streams escape characters that their encoding lacks, instead of failing."""
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

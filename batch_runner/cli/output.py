@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from batch_runner.util.locale import encodable
+from batch_runner.util.paths import encode_path
 
 
 def print_line(text: str, *, error: bool = False) -> None:
@@ -15,6 +16,18 @@ def print_line(text: str, *, error: bool = False) -> None:
     stream = sys.stderr if error else sys.stdout
     with contextlib.suppress(OSError, ValueError):
         stream.write(encodable(text, stream) + "\n")
+        stream.flush()
+
+
+def print_file_content(text: str) -> None:
+    """Print what is to be stored in a file: as UTF-8, unless a terminal shows it otherwise."""
+    stream = sys.stdout
+    if stream.isatty() and encodable(text, stream) == text:
+        print_line(text)
+        return
+    with contextlib.suppress(OSError, ValueError):
+        stream.flush()
+        stream.buffer.write(encode_path(text) + b"\n")
         stream.flush()
 
 

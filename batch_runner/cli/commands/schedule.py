@@ -18,7 +18,7 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import print_line
+from batch_runner.cli.output import print_file_content, print_line
 from batch_runner.config.environment import OUTPUT_VARIABLE, VARIABLES
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.errors import UsageError
@@ -100,9 +100,9 @@ def command(
     )
     if systemd:
         texts = [f"# {unit_folder() / name}\n{t}" for name, t in systemd_units(entry).items()]
-        print_line("\n".join(texts).rstrip("\n"))
+        print_file_content("\n".join(texts).rstrip("\n"))
     else:
-        print_line(f"{entry.marker}\n{crontab_line(entry)}")
+        print_file_content(f"{entry.marker}\n{crontab_line(entry)}")
     print_line(
         tr("{time} is on this machine's clock, which now shows {now}", time=at, now=_now()),
         error=True,

@@ -19,11 +19,11 @@ _MAX_COMPLETIONS = 250  # remembered
 _MAX_DEPARTURES = 5000  # remembered
 _MAX_CANDIDATE = 2000  # largest concurrency that is tried
 _CANDIDATE_FACTOR = 4  # largest candidate: this times the 80th percentile of completed ranks
-_HOPELESS = 3.0  # candidates end where one costs this times the least cost
-_EARLY = 1.3  # factor on the cost of tasks that ended before their estimated service start
-_BETTER = 0.95  # the estimate changes only for one that costs less than this part
-# Part of the shortest duration: for a gain below it, no queue is assumed where none was. Tasks
-# that are all alike cost next to nothing under any concurrency.
+_STOP_FACTOR = 3.0  # no smaller candidates once one costs this times the least cost
+_EARLY_FACTOR = 1.3  # on the cost of tasks that ended before their estimated service start
+_BETTER = 0.95  # a candidate replaces the estimate if it costs less than this part of its cost
+# Part of the shortest duration; a smaller gain does not replace "every task is worked on". Tasks of
+# equal duration cost almost nothing under any estimate, so the differences say nothing.
 _NEGLIGIBLE_GAIN = 0.02
 
 
@@ -97,7 +97,7 @@ class RankedTasks(Generic[T]):
         return count
 
     def _drop_finished_head(self) -> None:
-        """Remove the empty slots at the head, so that memory stays proportional to what is left."""
+        """Remove the empty slots at the head, to keep memory proportional to unfinished tasks."""
         head = self.number_at(0) - self._first
         if head < len(self._slots) // 4:
             return
@@ -112,7 +112,7 @@ class RankedTasks(Generic[T]):
 
 
 class Completion(NamedTuple):
-    """A completed task: still running at `last_running_at`, completed at `found_at`."""
+    """A task submitted at `since`, running at `last_running_at`, found completed at `found_at`."""
 
     number: int
     since: float
@@ -123,22 +123,22 @@ class Completion(NamedTuple):
 class ConcurrencyEstimator:
     """Learns how many tasks at the head of the order of submission are being worked on.
 
-    Of several candidates it takes the one under which the polls of the known completions would
-    have cost least. Where nothing queues, that is every task.
+    The estimate is the candidate under which the polls of the known completions would have cost
+    least. If tasks do not queue at the service, that is None: every task is being worked on.
     """
 
     def __init__(self) -> None:
-        self.value: int | None = None  #: None: every task counts as being worked on
+        self.value: int | None = None  #: the estimate; None: every task is being worked on
         self.completions: deque[Completion] = deque(maxlen=_MAX_COMPLETIONS)
-        self._departures: deque[float] = deque(maxlen=_MAX_DEPARTURES)  # moments
-        self._departures_dropped = 0  # how many came before the first of these
+        self._departures: deque[float] = deque(maxlen=_MAX_DEPARTURES)  # when tasks left
+        self._departures_dropped = 0  # how many were forgotten before these
         self._completed = 0
         self._ranks: deque[int] = deque(maxlen=_MAX_COMPLETIONS)
         self._estimate_at = _FIRST_ESTIMATE  # completions until the next estimate
-        self._shortest = math.inf  # seconds from a submission to the poll that found the end
+        self._shortest = math.inf  # duration seen, in seconds: from submission to `found_at`
 
     def record_departure(self, now: float) -> None:
-        """Record that a task is no longer waited for, completed or not."""
+        """Record that a task was removed, completed or not."""
         if len(self._departures) == _MAX_DEPARTURES:
             self._departures_dropped += 1
         self._departures.append(now)
@@ -172,7 +172,7 @@ class ConcurrencyEstimator:
             self.value += 1 + self.value // 2
 
     def restore(self, value: int | None) -> None:
-        """Begin with the estimate of an earlier run, and keep it longer than a new one."""
+        """Start with the estimate of an earlier run; keep it longer than a new one."""
         self.value, self._estimate_at = value, 3 * _FIRST_ESTIMATE
 
     def service_start(self, number: int, since: float) -> float | None:
@@ -190,7 +190,7 @@ class ConcurrencyEstimator:
         usual_rank = sorted(self._ranks)[len(self._ranks) * 4 // 5]
         departures = list(self._departures)
         candidate = largest = min(_CANDIDATE_FACTOR * (usual_rank + 1), _MAX_CANDIDATE)
-        while candidate > 0 and (not costs or costs[-1] < min(costs) * _HOPELESS):
+        while candidate > 0 and (not costs or costs[-1] < min(costs) * _STOP_FACTOR):
             candidates.append(candidate)
             costs.append(self._cost(candidate, departures))
             candidate = candidate * 4 // 5
@@ -209,7 +209,7 @@ class ConcurrencyEstimator:
         return True
 
     def _cost(self, concurrency: int | None, departures: list[float]) -> float:
-        """Return polls × delay of the known completions under that concurrency.
+        """Return polls × delay of the known completions if `concurrency` tasks are worked on.
 
         `departures` is a list copy of `_departures`: indexing a deque is slow.
         """
@@ -226,24 +226,25 @@ class ConcurrencyEstimator:
             else:
                 early.append(end - since)
         share = len(started) / len(self.completions)
-        surprise = _EARLY * math.sqrt(1 - share) * _root_area(early) if early else 0.0
-        return (share * _root_area(started, dying=True) + surprise) ** 2 / 2
+        unexpected = _EARLY_FACTOR * math.sqrt(1 - share) * _root_area(early) if early else 0.0
+        return (share * _root_area(started, survival=True) + unexpected) ** 2 / 2
 
 
-def _root_area(durations: list[float], *, dying: bool = False) -> float:
-    """Return ∫√(f·S) for the density f of the durations, estimated from the gaps between them.
+def _root_area(durations: list[float], *, survival: bool = False) -> float:
+    """Return ∫√(f·S) for the density f of the durations; S is 1 unless `survival`.
 
-    S is their survival function if `dying`, else 1. Of many gaps, about eighty are used.
+    With `survival`, S is their survival function. The density is estimated from at most about
+    eighty gaps between durations, each √n durations wide.
     """
     durations = [0.0, *sorted(durations)]
     count = len(durations)
-    apart = max(1, math.isqrt(count - 1))
-    if count <= apart:
+    spacing = max(1, math.isqrt(count - 1))
+    if count <= spacing:
         return 0.0
     step = 1 + count // 80
-    gaps = [b - a for a, b in zip(durations[::step], durations[apart::step], strict=False)]
-    if dying:
-        first = count - apart / 2  # how many are left in the middle of the first gap
+    gaps = [b - a for a, b in zip(durations[::step], durations[spacing::step], strict=False)]
+    if survival:
+        first = count - spacing / 2  # still running in the middle of the first gap
         gaps = [gap * (first - i * step) / count for i, gap in enumerate(gaps)]
-    scale = count / apart
+    scale = count / spacing
     return sum(map(math.sqrt, gaps)) * math.sqrt(scale) / len(gaps)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 _THRESHOLD = 25.0  # completions too many or too few that count as a change
-_ALLOWANCE = 0.4  # part of the predicted completions that may come from chance
+_ALLOWANCE = 0.4  # part of the predicted completions that chance may add or remove
 
 
 class DriftDetector:
-    """Two CUSUM sums: of completions more and of completions fewer than predicted.
+    """Two CUSUM sums: of completions above and below the prediction.
 
-    Each loses a part of what is predicted, so that chance seldom reaches the threshold.
+    Deviations up to `_ALLOWANCE` are not added, so that chance rarely reaches the threshold.
     """
 
     def __init__(self) -> None:

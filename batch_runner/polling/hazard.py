@@ -11,22 +11,22 @@ from typing import Any
 _BIN_WIDTH = 0.06  # of a bin, as a part of the time at which it begins
 _MEMORY = 400.0  # completions after which an observation counts 1/e
 _GROWTH = math.exp(1 / _MEMORY)  # of the weight from one completion to the next
-_KERNEL = (0.06, 0.24, 0.4)  # smoothing: weight of the bin after next, of the next, of this one
+_KERNEL = (0.06, 0.24, 0.4)  # smoothing weights: two bins away, one bin away, the bin itself
 _REBUILD_AFTER = 0.15  # part of the observations after which the tables are rebuilt
-_NEGLIGIBLE = 0.0001  # part of the completions between two polls that is taken for none
-_MAX_CUMULATIVE = 15.0  # cumulative hazard beyond which next to nothing is still running
-_FEW_LEFT = 0.05  # part still running that needs no second poll
-_PEAK_STEPS = 8  # moments tried for a poll after a narrow peak
-_MAX_RESTORED = 100  # completions that all earlier runs together count, at most
+_NEGLIGIBLE = 0.0001  # of the hazard between two polls: bins with less get no share
+_MAX_CUMULATIVE = 15.0  # cumulative hazard beyond which almost nothing is still running
+_FEW_LEFT = 0.05  # part still running below which a second poll does not matter
+_PEAK_STEPS = 8  # intervals tried for a poll after a narrow peak
+_MAX_RESTORED = 100  # weight of all earlier runs together, in completions
 
 
 class HazardModel:
     """The hazard of one kind of duration, over times from 0 to `longest` seconds.
 
     The time axis is cut into bins: one up to `shortest`, then each wider than the one before by
-    `bin_width`. `prior` is k of the hazard k ÷ t assumed before anything is observed, and
-    `prior_weight` the number of tasks in a bin that it counts as. With `pooled`, a bin with few
-    observations takes the mean hazard of all bins instead, for durations that seldom end.
+    `bin_width`. `prior` is the k of the hazard k ÷ t assumed before anything is observed;
+    it weighs as much as `prior_weight` tasks in each bin. With `pooled`, a bin with few
+    observations takes the mean hazard of all bins instead, for durations that rarely end.
     """
 
     def __init__(
@@ -49,9 +49,9 @@ class HazardModel:
         self._pooled = pooled
         self._completed = [0.0] * len(self._edges)  # of each bin
         self._at_risk = [0.0] * len(self._edges)
-        self._covering = [0.0] * len(self._edges)  # to be added to `_at_risk` from this bin on
+        self._covering = [0.0] * len(self._edges)  # differences between bins; see `_add_covering`
         self._weight = 1.0  # of the next observation; it grows, which makes old ones fade
-        self.completions = 0  #: observed
+        self.completions = 0  #: number observed
         self._unused = 1  # observations since the tables were built
         self._rebuild_at = 1.0  # the number of them that rebuilds the tables
         self._hazard: list[float] = []  # of each bin, per second
@@ -63,7 +63,7 @@ class HazardModel:
     def observe_running(self, start: float, end: float) -> float:
         """Record a task that was running at the times `start` and `end`.
 
-        Returns the hazard accumulated in between, by what was known before.
+        Returns the accumulated hazard in between, as predicted before this observation.
         """
         self._refresh()
         self._unused += 1
@@ -74,12 +74,12 @@ class HazardModel:
     def observe_completed(self, start: float, end: float) -> float:
         """Record a task that was running at `start` and found completed at `end`.
 
-        Returns the hazard accumulated in between, by what was known before.
+        Returns the accumulated hazard in between, as predicted before this observation.
         """
         self._refresh()
         (_, before), (last, after) = self._cumulated(start), self._cumulated(end)
         if math.exp(-before) <= math.exp(-after) or before > _MAX_CUMULATIVE:
-            self._completed[last] += self._weight  # no time has passed, or nothing lasted so long
+            self._completed[last] += self._weight  # no time passed, or the survival is too small
         else:
             self._share_completion(start, end)
         self.completions += 1
@@ -93,11 +93,11 @@ class HazardModel:
         """Divide a completion between `start` and `end` among their bins by the known hazard."""
         (first, before), (last, after) = self._cumulated(start), self._cumulated(end)
         survival, at_end = math.exp(-before), math.exp(-after)
-        begins = before + _NEGLIGIBLE * min(1.0, after - before)
-        quiet = bisect_right(self._cumulative, begins, first, last + 1) - 1
-        if quiet > first:  # next to nothing completes before this bin: the task was running
-            self._add_exposure(first, start, quiet, self._edges[quiet])
-            first, start, survival = quiet, self._edges[quiet], self._survival[quiet]
+        threshold = before + _NEGLIGIBLE * min(1.0, after - before)
+        likely = bisect_right(self._cumulative, threshold, first, last + 1) - 1
+        if likely > first:  # a completion before this bin is negligible: count as running so far
+            self._add_exposure(first, start, likely, self._edges[likely])
+            first, start, survival = likely, self._edges[likely], self._survival[likely]
         weight = self._weight / (survival - at_end)
         stops = [*self._edges[first + 1 : last + 1], end]
         survivals = [*self._survival[first + 1 : last + 1], at_end]
@@ -110,9 +110,9 @@ class HazardModel:
     def next_poll(self, at: float, cost: float, *, shortest: float = 0.0) -> float:
         """Return when to poll a task again that was running at `at`.
 
-        That is when the expected delay since then reaches `cost` seconds. If most tasks complete
-        within `shortest` seconds, the least interval between two polls, it is when one poll most
-        probably finds the end.
+        That is when the expected delay since `at` reaches `cost` seconds. If most tasks complete
+        within `shortest` seconds, the least interval between two polls, it is later: when a single
+        poll most probably finds the task completed.
         """
         self._refresh()
         index, cumulative = self._cumulated(at)
@@ -144,9 +144,9 @@ class HazardModel:
         return at + 2 * cost / (completed + math.sqrt(completed * completed + 2 * rate * cost))
 
     def _after_peak(self, at: float, due: float, cost: float, shortest: float) -> float:
-        """Return the moment from `due` on after which a further poll is least probably needed.
+        """Return the time from `due` on at which a poll costs least, a second poll included.
 
-        A poll that comes a moment too early costs `shortest` seconds of delay. With the survival S
+        A poll just before the completion costs `shortest` seconds of delay. With the survival S
         and its integral L, a poll at t and, if needed, another `shortest` later cost
         t · S(at) + S(t) · (cost + shortest) − L(t + shortest), up to a constant.
         """
@@ -236,7 +236,7 @@ class HazardModel:
         self._covering[last] -= weight
 
     def _refresh(self) -> None:
-        """Rebuild the tables after enough observations: first after each, later 15 % more."""
+        """Rebuild the tables after enough observations: at first each one, later 15 % more."""
         if self._unused < self._rebuild_at:
             return
         self._rebuild_at = min(self._rebuild_at + self._unused * _REBUILD_AFTER, _MEMORY / 2)

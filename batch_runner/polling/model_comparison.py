@@ -1,8 +1,8 @@
 """Choose between two models by the log-likelihood of what past polls found.
 
-Each model says how probable it was that a poll finds the end. The alternative must have predicted
-clearly better before it is used. Its gain is bounded, so that one that begins to err is dropped
-within some ten polls.
+Each model gives the probability that a poll finds the task completed. The alternative is used only
+after it has predicted clearly better. Its gain is bounded, so that it is dropped within about ten
+polls if it becomes worse.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 
 _REQUIRED_GAIN = 3.0  # nats by which the alternative must have predicted better
-_MAX_GAIN = 20.0  # nats, also of the loss
-_MAX_GAIN_PER_POLL = 3.0  # nats, also of the loss
+_MAX_GAIN = 20.0  # nats; also the largest loss
+_MAX_GAIN_PER_POLL = 3.0  # nats; also the largest loss
 
 
 class ModelComparison:

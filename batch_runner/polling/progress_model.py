@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from batch_runner.polling.hazard import HazardModel
 from batch_runner.polling.model_comparison import ModelComparison
 
-_MIN_PROGRESS = 1e-4  # less says nothing about the remaining time
-_MIN_REMAINING = 0.2  # seconds; progress is seldom finer
+_MIN_PROGRESS = 1e-4  # less implies no remaining time
+_MIN_REMAINING = 0.2  # seconds; progress is rarely more precise
 
 
 class ProgressReading(NamedTuple):
@@ -25,7 +25,7 @@ class ProgressReading(NamedTuple):
 def read_progress(
     previous: ProgressReading | None, progress: float | None, *, age: float, now: float
 ) -> ProgressReading | None:
-    """Return what a report implies for a task that was started `age` seconds ago; None: nothing."""
+    """Return what `progress` implies for a task started `age` seconds ago; None: nothing."""
     if progress is None or not _MIN_PROGRESS <= progress <= 1:
         return None
     if previous is not None and progress > previous.first and progress >= previous.last:
@@ -39,10 +39,10 @@ def read_progress(
 
 
 class ProgressModel:
-    """The learned hazard by progress, and whether it predicts better than the task's age.
+    """The hazard by progress, and whether it predicts better than the task's age.
 
-    One of each for readings from a slope and one for the others. Times are parts of the remaining
-    time that a reading implies.
+    There is one model for readings from a slope and one for the others. Their unit of time is the
+    remaining time that a reading implies: 1 is the completion as predicted by the service.
     """
 
     def __init__(self) -> None:

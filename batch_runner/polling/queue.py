@@ -1,6 +1,7 @@
-"""Which task to poll next: the scheduler without its waiting (see THEORY.md, "When to poll").
+"""Which task to poll next (see THEORY.md, "When to poll").
 
-Every method takes the present moment, in loop time, so a whole run can be simulated in a loop.
+Nothing here waits or reads a clock: every method takes the current loop time, so a run can be
+simulated in a loop.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from batch_runner.polling.workflow_model import HeapEntry, PolledTask, WorkflowM
 from batch_runner.settings import Polling
 
 _JITTER = 0.1  # part of a poll's cost
-_MIN_DISCOUNT = 0.1  # part of its usual cost that a poll costs at least
+_MIN_DISCOUNT = 0.1  # lowest factor on the cost of a poll
 
 
 class DuePolls:
@@ -24,38 +25,38 @@ class DuePolls:
 
     When more polls are due than the limit allows, the value of each is (time since the last poll ÷
     its proper interval)². That order changes with time, but not among polls of similar interval. So
-    overdue polls are kept in one heap for each power of √2 of the interval, and the choice is among
-    the first of each heap. Polls that are not due yet are in a heap of their own.
+    overdue polls are kept in one heap for each power of √2 of the interval, and only the first of
+    each heap are compared. Polls that are not due yet are in a separate heap.
     """
 
     def __init__(self) -> None:
-        self._coming: list[HeapEntry] = []
+        self._upcoming: list[HeapEntry] = []  # not due yet
         self._overdue: dict[int, list[HeapEntry]] = {}  # by class of interval; no heap is empty
         self._sequence = 0
 
     def push(self, polled: PolledTask, due: float, interval: float) -> None:
-        """Schedule a poll; an earlier one of the same task becomes void."""
+        """Schedule a poll; replaces an earlier one of the same task."""
         self._sequence += 1
         polled.entry = (due, self._sequence, interval, polled)
-        heapq.heappush(self._coming, polled.entry)
+        heapq.heappush(self._upcoming, polled.entry)
 
-    def first(self) -> float | None:
+    def due_at(self) -> float | None:
         """Return when the next poll is due; None if none is scheduled."""
-        earliest = self._coming[0][0] if self._drop_void(self._coming) else None
+        earliest = self._upcoming[0][0] if self._drop_replaced(self._upcoming) else None
         for heap in self._overdue.values():
-            if self._drop_void(heap) and (earliest is None or heap[0][0] < earliest):
+            if self._drop_replaced(heap) and (earliest is None or heap[0][0] < earliest):
                 earliest = heap[0][0]
         return earliest
 
     def pop(self, now: float) -> PolledTask | None:
         """Remove and return the task whose due poll is most valuable; None if none is due."""
         self._move_overdue(now)
-        best, most = None, -1.0
+        best, highest = None, -1.0
         for index, heap in list(self._overdue.items()):
-            if not self._drop_void(heap):
+            if not self._drop_replaced(heap):
                 del self._overdue[index]
-            elif (overdue := (now - heap[0][0]) / 2 ** (index / 2)) > most:
-                best, most = heap, overdue
+            elif (overdue := (now - heap[0][0]) / 2 ** (index / 2)) > highest:
+                best, highest = heap, overdue
         if best is None:
             return None
         polled = heapq.heappop(best)[3]
@@ -63,30 +64,30 @@ class DuePolls:
         return polled
 
     def _move_overdue(self, now: float) -> None:
-        coming = self._coming
-        while self._drop_void(coming) and coming[0][0] <= now:
-            entry = heapq.heappop(coming)
+        upcoming = self._upcoming
+        while self._drop_replaced(upcoming) and upcoming[0][0] <= now:
+            entry = heapq.heappop(upcoming)
             index = math.floor(2 * math.log2(max(entry[2], 1e-9)))
             heapq.heappush(self._overdue.setdefault(index, []), entry)
 
-    def _drop_void(self, heap: list[HeapEntry]) -> bool:
-        """Remove void entries from the top; return whether any entry is left."""
+    def _drop_replaced(self, heap: list[HeapEntry]) -> bool:
+        """Remove replaced entries from the top; return whether any entry is left."""
         while heap and heap[0][3].entry is not heap[0]:
             heapq.heappop(heap)
         return bool(heap)
 
     def find(self, task: InFlight) -> PolledTask:
-        """Return the scheduled entry of a task; slow, for rare cases."""
+        """Return a scheduled task; slow, for rare cases."""
         return next(
             entry[3]
-            for heap in (self._coming, *self._overdue.values())
+            for heap in (self._upcoming, *self._overdue.values())
             for entry in heap
             if entry[3].task.task_id == task.task_id and entry[3].entry is entry
         )
 
 
 class PollQueue:
-    """All tasks that are polled, and what is known about their workflows."""
+    """All tasks that are polled, and the learned model of each workflow."""
 
     def __init__(
         self,
@@ -98,7 +99,8 @@ class PollQueue:
     ) -> None:
         """`learned` is what `learned()` returned in an earlier run.
 
-        `queue_pressure` returns how many items wait for each slot in flight; 0 if slots are free.
+        `queue_pressure` returns the number of items that wait to be submitted, divided by
+        `limits.in_flight`; 0 if that limit is not reached.
         """
         self._polling = polling
         self._random = random
@@ -107,28 +109,28 @@ class PollQueue:
         self._models: dict[str, WorkflowModel] = {}
         self._polls = DuePolls()
         self._taken: dict[str, PolledTask] = {}  # being polled now
-        self._held = 0
-        self._at_close: tuple[int, float] | None = None  # tasks held, and the discount
-        self._completions: deque[float] = deque(maxlen=100)  # moments
+        self._count = 0  # of all tasks, scheduled or being polled
+        self._at_close: tuple[int, float] | None = None  # the count and the discount then
+        self._completions: deque[float] = deque(maxlen=100)  # times
 
     def __len__(self) -> int:
-        return self._held
+        return self._count
 
     def add(self, task: InFlight, now: float, *, seen_before: bool = False) -> None:
         """Add a task and schedule its first poll."""
         model = self._model(task.workflow)
         polled = PolledTask(task, model, seen_before=seen_before)
         model.add(polled)
-        self._held += 1
+        self._count += 1
         self._schedule(polled, now)
 
     def close(self) -> None:
         """Record that no more tasks will be added."""
-        self._at_close = (max(1, self._held), self._discount())
+        self._at_close = (max(1, self._count), self._discount())
 
     def due_at(self) -> float | None:
         """Return when the next poll is due; None if none is scheduled."""
-        return self._polls.first()
+        return self._polls.due_at()
 
     def take(self, now: float) -> InFlight | None:
         """Return the task whose due poll is most valuable; None if none is due."""
@@ -174,11 +176,11 @@ class PollQueue:
 
     def eta(self, now: float) -> float | None:
         """Return the seconds until all tasks are completed, by Little's law; None: unknown."""
-        if not self._held:
+        if not self._count:
             return 0.0
         if len(self._completions) < 2:
             return None
-        return self._held * (now - self._completions[0]) / len(self._completions)
+        return self._count * (now - self._completions[0]) / len(self._completions)
 
     def learned(self) -> dict[str, str]:
         """Return what was learned, as JSON by workflow."""
@@ -201,20 +203,20 @@ class PollQueue:
                 self._schedule(polled, now)
 
     def _schedule(self, polled: PolledTask, now: float) -> None:
-        # Jitter spreads tasks that were submitted together, and lets the model observe more ages.
+        # Jitter spreads the polls of tasks submitted together, so that they cover more ages.
         cost = self._polling.request_cost * self._random.uniform(1 - _JITTER, 1 + _JITTER)
         due, interval = polled.model.next_poll(polled, now, cost * self._discount())
         self._polls.push(polled, due, interval)
 
     def _discount(self) -> float:
-        """Return the part of its usual cost that a poll costs now: less where delay costs more."""
+        """Return the factor on the cost of a poll: lower if a delay costs more than usual."""
         if self._at_close is None:
             return max(_MIN_DISCOUNT, 1 / (1 + self._queue_pressure()))
-        held, discount = self._at_close
-        return max(_MIN_DISCOUNT, discount * min(1.0, self._held / held) ** 2)
+        count, discount = self._at_close
+        return max(_MIN_DISCOUNT, discount * min(1.0, self._count / count) ** 2)
 
     def _remove(self, task: InFlight) -> PolledTask:
-        self._held -= 1
+        self._count -= 1
         polled = self._taken.pop(task.task_id, None)
         if polled is None:
             polled = self._polls.find(task)

@@ -1,9 +1,9 @@
-"""Which task each poller polls next, and when; THEORY.md explains the decisions.
+"""Give each poller the next task to poll, when it is due (the rules are in THEORY.md).
 
-Any number of pollers call `PollScheduler.next`. One of them, the first to get a lock, waits for the
-clock, the pause gate and the poll rate; when it leaves with a task, the next one takes over. So
-there is one timer however many tasks and pollers there are. A task leaves the queue only at the
-moment it is returned: a poller that is cancelled while it waits takes none with it.
+Any number of pollers call `PollScheduler.next`. The one that holds a lock waits for the clock, the
+pause gate and the poll rate; when it returns with a task, the next one takes over. So there is only
+one timer for all tasks and pollers. A task leaves the queue only when it is returned: cancelling a
+poller that waits loses no task.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batch_runner.settings import Polling
 
 
 class PollScheduler:
-    """Tells the pollers which task to poll next."""
+    """Waits for due polls and gives their tasks to the pollers."""
 
     def __init__(
         self,
@@ -49,8 +49,8 @@ class PollScheduler:
     def add(self, task: InFlight, *, seen_before: bool = False) -> None:
         """Poll a submitted task from now on.
 
-        `task.since` is the loop time of its submission. `seen_before`: an earlier run submitted it,
-        so it may have been completed for long and is polled soon.
+        `task.since` is the loop time of its submission. `seen_before` means that an earlier run
+        submitted it: it may have completed long ago, so it is polled at once.
         """
         self._queue.add(task, self._clock(), seen_before=seen_before)
         self._wake()
@@ -64,7 +64,7 @@ class PollScheduler:
     async def next(self) -> InFlight | None:
         """Wait until a task is due and may be polled; None if there will be no more.
 
-        The caller must give the task back by one `report_…` call, or by `forget`.
+        The caller must return the task with one `report_…` call, or with `forget`.
         """
         async with self._lock:
             while len(self._queue) or not self._closed:
@@ -95,9 +95,9 @@ class PollScheduler:
         self._wake()
 
     def limited(self, retry_after: float | None) -> None:
-        """Record that a poll was answered with 429: everybody pauses, and polls become rarer.
+        """Record that a poll was answered with 429: all requests pause, the poll rate is reduced.
 
-        The caller still gives the task back with `report_poll_failed`.
+        The caller must still return the task with `report_poll_failed`.
         """
         self._limiter.limited(retry_after)
 

@@ -1,9 +1,9 @@
 """The hazard at two scales: wide bins, and fine ones where all tasks take the same time.
 
-Wide bins (6 %) need only a dozen completions and lose nothing where durations vary. Where they do
-not, the end is known to the second, which only fine bins can express; but these would need hundreds
-of completions to describe durations that vary. So both are learned, the fine ones only around the
-usual durations, and the fine ones are used once they have predicted better.
+Wide bins (6 %) need only a dozen completions and lose nothing if durations vary. If all tasks take
+the same time, the end is known to the second, which only fine bins can express; for durations that
+vary, fine bins would need hundreds of completions. So both are learned, the fine ones only around
+the usual durations, and these are used once they have predicted better.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from batch_runner.polling.model_comparison import ModelComparison
 _FINE_BIN_WIDTH = 0.006
 _MIN_COMPLETIONS = 20  # until the usual durations are known
 _USUAL = 0.1, 0.9  # quantiles between which a duration is usual
-_MARGIN = 4.0  # factor by which the fine range exceeds these, on both sides
+_MARGIN = 4.0  # the fine bins cover this factor below and above the usual durations
 _SHORTEST, _LONGEST = 0.01, 1e6  # seconds; limits of the fine range
 
 
@@ -55,7 +55,7 @@ class TwoScaleHazard:
         """Return when to poll again; see `HazardModel`."""
         if (fine := self._fine_if_better) is not None:
             return fine.next_poll(at, cost, shortest=shortest)
-        return self._wide.next_poll(at, cost)  # its bins are too wide to find a narrow peak
+        return self._wide.next_poll(at, cost)  # its bins cannot describe a narrow peak
 
     def quantile(self, share: float) -> float:
         """Return the seconds within which `share` (0 to 1) of the tasks complete."""

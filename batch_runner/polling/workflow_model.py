@@ -1,13 +1,13 @@
 """What is known about one workflow at one service, and when to poll its tasks (see THEORY.md).
 
-A task has one of two clocks, each with a hazard of its own:
+Two durations of a task are modelled, each with its own hazard:
 
-* service time, since the service started on it by the concurrency estimate. Where nothing queues
-  that is the time since its submission;
-* waiting time, since its submission, until the service starts on it. Few tasks end there, so polls
-  are far apart; they find tasks that overtake others or fail at once.
+* waiting time: from its submission until the service starts on it, as far as the concurrency
+  estimate tells. Few tasks end here (those that overtake others or fail at once), so polls are far
+  apart;
+* service time: from then on. If tasks do not queue, it begins with the submission.
 
-The service's own progress replaces the first clock while it predicts better.
+While the progress that the service reports predicts better, it is used instead of the service time.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from batch_runner.polling.two_scale_hazard import TwoScaleHazard
 from batch_runner.settings import Polling
 
 _VERSION = 3  # of the stored state; others are ignored
-_WAITING = 60.0  # times `longest`: the longest interval between polls of a waiting task
-_MIN_COMPLETIONS = 10  # from which on the learned hazard decides about the first poll
+_WAITING_FACTOR = 60.0  # times `longest`: longest interval between polls of a waiting task
+_MIN_COMPLETIONS = 10  # before the learned hazard replaces `polling.first`
 _MAX_DURATIONS = 200  # remembered
-# Below this cost polls would be due sooner than `shortest` where most tasks complete: there
-# cheaper polls would only add polls elsewhere.
-_CHEAPEST = 1.5  # times shortest² ÷ median
+# Lowest cost of a poll, as a multiple of shortest² ÷ median. With a lower one, polls would be due
+# sooner than `shortest` at the ages where most tasks complete, and only those at other ages added.
+_LOWEST_COST = 1.5
 _COST_DIVISOR = 60.0  # a poll costs at most the median duration divided by this
-_FIRST_POLLS_PER_PROBE = 4  # first polls that find a completed task, for each probe
-_UNEXPECTED_LIMIT = 2  # completed probes, less running ones, that raise the concurrency
-_REMAINING = 0.05  # weight of what was learned before the service changed
+_FIRST_POLLS_PER_PROBE = 4  # completions found by a first poll before a waiting task is probed
+_UNEXPECTED_LIMIT = 2  # see `_unexpected`: raises the concurrency estimate
+_WEIGHT_AFTER_CHANGE = 0.05  # of what was learned before the service changed
 
 
 class PolledTask:
@@ -48,11 +48,11 @@ class PolledTask:
     def __init__(self, task: InFlight, model: WorkflowModel, *, seen_before: bool) -> None:
         self.task = task
         self.model = model  # of its workflow
-        self.seen_before = seen_before  # by an earlier run: its duration is not known
+        self.seen_before = seen_before  # submitted by an earlier run: its duration is not known
         self.sampled = True  # the hazards are learned from it
         self.number = -1  # in the order of submission
-        self.service_start: float | None = None  # by the concurrency estimate; None: it waits
-        # None: not polled by this run yet, so the next poll says nothing about durations.
+        self.service_start: float | None = None  # estimated; None: it waits
+        # None: submitted by an earlier run and not polled yet, so the next poll gives no duration.
         self.last_running_at: float | None = None if seen_before else task.since
         self.reading: ProgressReading | None = None
         self.entry: HeapEntry | None = None  # its scheduled poll
@@ -63,12 +63,12 @@ HeapEntry = tuple[float, int, float, PolledTask]
 
 
 class WorkflowModel:
-    """What is known about one workflow. Moments are in loop time."""
+    """What was learned about one workflow. Durations are in seconds, other times in loop time."""
 
     def __init__(self, polling: Polling, learned: str | None = None) -> None:
         """`learned` is what `learned()` returned in an earlier run."""
         self._polling = polling
-        self._service_time, self._waiting_time = _new_clocks()
+        self._service_time, self._waiting_time = _new_hazards()
         self._progress = ProgressModel()
         self._concurrency = ConcurrencyEstimator()
         self._drift = DriftDetector()
@@ -115,7 +115,7 @@ class WorkflowModel:
     def next_poll(self, polled: PolledTask, now: float, cost: float) -> tuple[float, float]:
         """Return when to poll the task, and the interval that ends there.
 
-        `cost` is the delay, in seconds, that one poll may save; quick tasks reduce it.
+        `cost` is the delay, in seconds, accepted to save one poll; it is reduced for quick tasks.
         """
         last, start, since = polled.last_running_at, polled.service_start, polled.task.since
         polling = self._polling
@@ -125,7 +125,7 @@ class WorkflowModel:
         longest = polling.longest
         if start is None:
             origin = last
-            longest *= _WAITING
+            longest *= _WAITING_FACTOR
             due = since + self._waiting_time.next_poll(last - since, cost)
         elif (remaining := self._progress.next_poll(polled.reading, cost)) is not None:
             origin = last
@@ -140,15 +140,15 @@ class WorkflowModel:
         return due, due - origin
 
     def _scaled_cost(self, cost: float, age: float) -> float:
-        """Return the cost of a poll relative to how long tasks take."""
+        """Return the cost of a poll, reduced if the tasks are quick."""
         if self._service_time.completions < _MIN_COMPLETIONS:
             return cost
         polling = self._polling
         quarter, half, most = (self._service_time.quantile(share) for share in (0.25, 0.5, 0.75))
         cost *= min(1.0, half / _COST_DIVISOR / polling.request_cost)
-        if age < most < quarter + polling.shortest:  # one poll will do where most tasks complete
+        if age < most < quarter + polling.shortest:  # one poll can cover most completions
             return cost
-        return max(cost, min(polling.request_cost, _CHEAPEST * polling.shortest**2 / half))
+        return max(cost, min(polling.request_cost, _LOWEST_COST * polling.shortest**2 / half))
 
     def report_running(self, polled: PolledTask, now: float, progress: float | None) -> bool:
         """Learn that a poll found the task running.
@@ -201,7 +201,7 @@ class WorkflowModel:
         if self._unexpected >= _UNEXPECTED_LIMIT:
             self._unexpected = 0
             self._concurrency.increase()
-        # One waiting task that has completed is seldom the only one: probe the next at once.
+        # A waiting task that has completed is rarely the only one: probe the next one at once.
         self._completed_at_first_poll = _FIRST_POLLS_PER_PROBE
 
     def forget(self, polled: PolledTask, now: float) -> None:
@@ -249,24 +249,24 @@ class WorkflowModel:
         return self._check_drift(hazard, completed=completed)
 
     def _check_drift(self, hazard: float, *, completed: bool) -> bool:
-        """Forget most when the service has changed; return whether the concurrency was reset."""
+        """Forget most if the service has changed; return whether the concurrency was reset."""
         too_few = self._drift.update(hazard, completed=completed)
         if too_few is None:
             return False
         if too_few:
-            # Started tasks do not complete, so perhaps others do: every task counts as started. The
-            # last completions are relearned by the time since their submission.
+            # Tasks taken for started do not complete, so perhaps others do: count every task as
+            # started, and relearn the last completions with durations since their submission.
             self._concurrency.value = None
             self._relearn()
             self._concurrency.reset()
-        self._service_time.fade(_REMAINING)
-        self._waiting_time.fade(_REMAINING)
+        self._service_time.fade(_WEIGHT_AFTER_CHANGE)
+        self._waiting_time.fade(_WEIGHT_AFTER_CHANGE)
         self._progress.reset_comparison()
         return too_few
 
     def _relearn(self) -> None:
         """Learn the hazards again from the last completions, with the new concurrency estimate."""
-        self._service_time, self._waiting_time = _new_clocks()
+        self._service_time, self._waiting_time = _new_hazards()
         for number, since, last, found in self._concurrency.completions:
             start = self._concurrency.service_start(number, since)
             if start is None or found <= start:
@@ -282,7 +282,7 @@ class WorkflowModel:
 
     def _restore(self, learned: str) -> None:
         """Take over what an earlier run learned; ignore invalid text and other versions."""
-        service_time, waiting_time = _new_clocks()
+        service_time, waiting_time = _new_hazards()
         progress = ProgressModel()
         try:
             state = json.loads(learned)
@@ -302,14 +302,14 @@ class WorkflowModel:
         self._durations.extend(durations)
 
 
-def _new_clocks() -> tuple[TwoScaleHazard, HazardModel]:
-    """Return hazards of the service time and of the waiting time that know nothing."""
+def _new_hazards() -> tuple[TwoScaleHazard, HazardModel]:
+    """Return untrained hazards of the service time and of the waiting time."""
     return TwoScaleHazard(), HazardModel(prior_weight=5.0, pooled=True)
 
 
 def _observe(
-    clock: HazardModel | TwoScaleHazard, start: float, end: float, *, completed: bool
+    hazard: HazardModel | TwoScaleHazard, start: float, end: float, *, completed: bool
 ) -> float:
-    """Update a hazard with a poll; return what it predicted for the time in between."""
-    observe = clock.observe_completed if completed else clock.observe_running
+    """Update a hazard with a poll; return the accumulated hazard that it predicted."""
+    observe = hazard.observe_completed if completed else hazard.observe_running
     return observe(start, end)

@@ -16,8 +16,6 @@ import random
 import sys
 from dataclasses import replace
 
-from batch_runner.polling.queue import PollQueue
-from batch_runner.settings import Polling
 from tests.bench import _rows
 from tests.harness.poll_model import (
     MEAN,
@@ -25,6 +23,7 @@ from tests.harness.poll_model import (
     PollCount,
     Row,
     Work,
+    a_queue,
     honest,
     lognormal,
     noise,
@@ -157,7 +156,7 @@ def learned_state(row: Row | None, seed: int) -> dict[str, str]:
     """Return what a run of that kind learned; nothing if None."""
     if row is None:
         return {}
-    queue = PollQueue(Polling(), random=random.Random(seed), learned={})
+    queue = a_queue(seed)
     play(row, queue, seed)
     return queue.learned()
 
@@ -165,7 +164,7 @@ def learned_state(row: Row | None, seed: int) -> dict[str, str]:
 def play_seed(row: Row, seed: int) -> PollCount:
     """Count the polls of the poll model on that row with one seed."""
     learned = learned_state(row.earlier_run, seed + 1000)
-    return play(row, PollQueue(Polling(), random=random.Random(seed), learned=learned), seed)
+    return play(row, a_queue(seed, learned), seed)
 
 
 def measure(row: Row) -> tuple[PollCount, float, float, float]:

@@ -15,9 +15,11 @@ import statistics
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from batch_runner.models import InFlight
+from batch_runner.polling.queue import PollQueue
+from batch_runner.settings import Polling
 
 ITEMS = 1000
 MEAN = 30 * math.exp(0.4**2 / 2)  # seconds, of the run times that `lognormal` draws
@@ -197,6 +199,11 @@ def play(row: Row, policy: PollPolicy, seed: int, *, items: int = ITEMS) -> Poll
             max(next_submit, now) if submitted - finished == row.in_flight - 1 else next_submit
         )
     return count
+
+
+def a_queue(seed: int = 1, learned: dict[str, str] | None = None, **polling: Any) -> PollQueue:
+    """Return an empty queue; `polling` are settings."""
+    return PollQueue(Polling(**polling), random=random.Random(seed), learned=learned or {})
 
 
 def a_task(number: int, now: float) -> InFlight:

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
 
 import pytest
 
-from batch_runner.polling.queue import PollQueue
-from batch_runner.settings import Polling
-from tests.harness.poll_model import Row, lognormal, play
-
-
-def a_queue(seed: int = 1) -> PollQueue:
-    return PollQueue(Polling(), random=random.Random(seed), learned={})
+from tests.harness.poll_model import Row, a_queue, lognormal, play
 
 
 def test_sample_of_very_many_tasks_is_enough_to_learn() -> None:

@@ -1,4 +1,4 @@
-"""What a whole run costs, in polls × seconds of delay. Bounds are wide: the bench has figures."""
+"""What a complete run costs, in polls × seconds of delay. Bounds are wide; the bench measures."""
 
 from __future__ import annotations
 
@@ -10,20 +10,14 @@ import pytest
 
 from batch_runner.models import InFlight
 from batch_runner.polling.hazard import HazardModel
-from batch_runner.polling.queue import PollQueue
-from batch_runner.settings import Polling
-from tests.harness.poll_model import Row, honest, lognormal, noise, play, stuck
-
-
-def a_queue(seed: int = 1, learned: dict[str, str] | None = None, **polling: Any) -> PollQueue:
-    return PollQueue(Polling(**polling), random=random.Random(seed), learned=learned or {})
+from tests.harness.poll_model import Row, a_queue, honest, lognormal, noise, play, stuck
 
 
 def test_learned_polls_beat_every_fixed_interval() -> None:
     assert play(Row("no queue"), a_queue(), 1, items=600).product < 14
 
 
-def test_tasks_far_back_in_a_queue_are_seldom_polled() -> None:
+def test_tasks_far_back_in_a_queue_are_rarely_polled() -> None:
     count = play(Row("backlog", slots=16, every=1.0), a_queue(), 1, items=600)
 
     assert count.polls_each < 8
@@ -102,15 +96,15 @@ def test_probes_of_waiting_tasks_keep_the_shortest_interval() -> None:
 
 
 def test_learned_concurrency_is_dropped_where_nothing_queues() -> None:
-    def take_two(rng: random.Random, _: int) -> float:
+    def two_seconds(_: random.Random, __: int) -> float:
         return 2.0
 
     busy = a_queue()
-    play(Row("queue", draw=take_two, slots=8, every=1 / 8), busy, 1, items=400)
+    play(Row("queue", draw=two_seconds, slots=8, every=1 / 8), busy, 1, items=400)
     free = a_queue(learned=busy.learned())
     concurrency = json.loads(free.learned()["cards"])["concurrency"]
 
-    count = play(Row("no queue", draw=take_two, every=1 / 300, limit=1e5), free, 1, items=2500)
+    count = play(Row("no queue", draw=two_seconds, every=1 / 300, limit=1e5), free, 1, items=2500)
 
     assert concurrency is not None
     assert concurrency < 30

@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 import random
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from batch_runner.models import InFlight
 from batch_runner.polling.queue import PollQueue
 from batch_runner.settings import Polling
-from tests.harness.poll_model import Row, a_task, play
-
-
-def a_queue(seed: int = 1, learned: dict[str, str] | None = None, **polling: Any) -> PollQueue:
-    return PollQueue(Polling(**polling), random=random.Random(seed), learned=learned or {})
+from tests.harness.poll_model import Row, a_queue, a_task, play
 
 
 def take_next(queue: PollQueue) -> tuple[InFlight, float]:
@@ -207,7 +202,7 @@ def test_same_seed_gives_same_polls() -> None:
     assert polls() == polls()
 
 
-def test_eta_is_tasks_held_by_completion_rate() -> None:
+def test_eta_is_unfinished_tasks_by_completion_rate() -> None:
     queue = a_queue()
     assert queue.eta(0.0) == 0.0
     for number in range(30):

@@ -1,4 +1,4 @@
-"""One module per service. The rest of the program knows items, tasks and money."""
+"""The services: one module for each; no other package knows their URLs or formats."""
 
 from batch_runner.providers.base import Provider
 from batch_runner.providers.catalog import KEY_VARIABLES, PROVIDERS, ProviderInfo, open_provider

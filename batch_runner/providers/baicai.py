@@ -20,11 +20,11 @@ from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers.base import Receiver
 from batch_runner.providers.classify import classify
-from batch_runner.providers.http import Answer, Http
+from batch_runner.providers.http import Http, Response
 from batch_runner.settings import Retries
 from batch_runner.util.text import json_text, printable, replace_lone_surrogates
 
-#: Says in a message that the account is empty, whatever the code: the code is not documented.
+#: Messages about an empty account. The service does not document a code for it.
 _ACCOUNT_EMPTY = re.compile(
     r"余额|欠费|insufficient\s+(balance|credit|fund|quota)|balance\s+(is\s+)?(not\s+enough|too\s+low)",
     re.IGNORECASE,
@@ -50,23 +50,23 @@ class Baicai:
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
         """Send one submission and return the task id (32 hex digits)."""
         body = json_text({"workflowId": workflow, "params": params})
-        answer = await self._http.submit("/v1/comfyui/create", body.encode())
-        candidate = _candidate(answer.body)
-        data = self._data(answer, "submit", sent=body, candidate=candidate)
+        response = await self._http.submit("/v1/comfyui/create", body.encode())
+        candidate = _candidate(response.body)
+        data = self._data(response, "submit", sent=body, candidate=candidate)
         task_id = _first(data).get("taskId")
         if isinstance(task_id, str) and self._task_id.fullmatch(task_id):
             return task_id
         raise ApiError(
             "submit: the response holds no valid task id",
             failure=Failure.NO_RESPONSE,
-            status=answer.status,
+            status=response.status,
             candidate=candidate,
         )
 
     async def status(self, task_id: str) -> TaskReport:
         """Return the task's status; an unknown word means that it is still running."""
-        answer = await self._http.query(f"/v1/comfyui/tasks/{task_id}/status")
-        report = _first(self._data(answer, "status"))
+        response = await self._http.query(f"/v1/comfyui/tasks/{task_id}/status")
+        report = _first(self._data(response, "status"))
         word = report.get("status")
         word = word if isinstance(word, str) else ""
         return TaskReport(
@@ -78,13 +78,13 @@ class Baicai:
 
     async def result(self, task_id: str) -> list[str]:
         """Return the URLs of a finished task's files."""
-        answer = await self._http.query(f"/v1/comfyui/tasks/{task_id}/result")
-        urls = _urls(self._data(answer, "result"))
+        response = await self._http.query(f"/v1/comfyui/tasks/{task_id}/result")
+        urls = _urls(self._data(response, "result"))
         if not urls:
             raise ApiError(
                 "result: the service says COMPLETED but names no file",
                 failure=Failure.NO_RESPONSE,
-                status=answer.status,
+                status=response.status,
             )
         return [_absolute(self._http.base_url + "/", url) for url in urls]
 
@@ -92,14 +92,14 @@ class Baicai:
         """Upload a file and return its `fullPath`, which stands for it in params."""
         form = aiohttp.FormData()
         form.add_field("file", content, filename=name)
-        answer = await self._http.upload("/v1/resources/upload", form)
-        full_path = _first(self._data(answer, "upload", sent="")).get("fullPath")
+        response = await self._http.upload("/v1/resources/upload", form)
+        full_path = _first(self._data(response, "upload", sent="")).get("fullPath")
         if isinstance(full_path, str) and full_path:
             return full_path
         raise ApiError(
             "upload: the response holds no fullPath",
             failure=Failure.NO_RESPONSE,
-            status=answer.status,
+            status=response.status,
         )
 
     async def download(self, url: str, receive: Receiver) -> bool:
@@ -107,7 +107,12 @@ class Baicai:
         return await self._http.download(url, receive)
 
     def _data(
-        self, answer: Answer, call: str, *, sent: str | None = None, candidate: str | None = None
+        self,
+        response: Response,
+        call: str,
+        *,
+        sent: str | None = None,
+        candidate: str | None = None,
     ) -> Any:
         """Return `data` of a successful response.
 
@@ -116,36 +121,36 @@ class Baicai:
         Raises:
             ApiError: the HTTP status or the code reports an error, or the response is unreadable.
         """
-        content = _parse(answer.body)
+        content = _parse(response.body)
         code = _code(content)
         message = _message(content)
         failure = classify(
-            answer.status,
+            response.status,
             code,
             account_empty=sent is not None and _says_account_empty(message, sent),
             not_accepted=self._not_accepted if call == "submit" else (),
         )
         if failure is not None and candidate is not None:
-            # It reports an error and names a task: only a person can find out which is true.
+            # An error that names a task is contradictory: only the user can find out what is true.
             failure = Failure.NO_RESPONSE
         if failure is None and content.get("data") is None:
             failure, message = Failure.NO_RESPONSE, "the response cannot be read"
         if failure is None:
             return content["data"]
-        said = f": {message}" if message else ""
+        detail = f": {message}" if message else ""
         number = f", code {code}" if code is not None else ""
         raise ApiError(
-            f"{call}: HTTP {answer.status}{number}{said}",
+            f"{call}: HTTP {response.status}{number}{detail}",
             failure=failure,
-            status=answer.status,
+            status=response.status,
             code=code,
-            retry_after=answer.retry_after,
+            retry_after=response.retry_after,
             candidate=candidate,
         )
 
 
 def _says_account_empty(message: str, sent: str) -> bool:
-    """Return whether the service says so itself: a rejection often quotes the prompt, `sent`."""
+    """Return whether the message itself reports an empty account; it may quote the prompt."""
     found = [match[0] for match in _ACCOUNT_EMPTY.finditer(message)]
     return bool(found) and not any(words in sent for words in found)
 
@@ -154,7 +159,7 @@ def _parse(body: bytes) -> dict[str, Any]:
     try:
         text = body.removeprefix(codecs.BOM_UTF8).decode(errors="replace")
         content = json.loads(text)
-        if "\\ud" in text or "\\uD" in text:  # half a surrogate pair, which UTF-8 cannot hold
+        if "\\ud" in text or "\\uD" in text:  # half a surrogate pair? UTF-8 has none
             content = json.loads(replace_lone_surrogates(json_text(content)))
     except (ValueError, RecursionError):
         return {}
@@ -178,13 +183,14 @@ def _message(content: dict[str, Any]) -> str:
 
 
 def _first(data: Any) -> dict[str, Any]:
+    """Return the object `data`, or the first object of an array; empty for anything else."""
     if isinstance(data, list):
         data = data[0] if data else {}
     return data if isinstance(data, dict) else {}
 
 
 def _candidate(body: bytes) -> str | None:
-    """Return what looks like a task id in a response, for the user to try; None without one."""
+    """Return a task id found anywhere in a response, for the user to try; None without one."""
     found = re.search(rb'"taskId"\s*:\s*"([0-9a-f]{32})"', body)
     return found[1].decode() if found else None
 

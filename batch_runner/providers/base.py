@@ -11,9 +11,9 @@ Receiver = Callable[[bytes], Awaitable[None] | None]
 
 
 class Provider(Protocol):
-    """One service, as its calls. Each call sends one request and raises `ApiError` when it fails.
+    """The calls of one service. Each call sends one request and raises `ApiError` when it fails.
 
-    No call retries: whether a request may be sent again is decided in one place, the retry policy.
+    No call retries: whether a request may be sent again is decided only in the retry policy.
     """
 
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
@@ -39,8 +39,8 @@ class Provider(Protocol):
     async def download(self, url: str, receive: Receiver) -> bool:
         """Pass all bytes at `url` to `receive`. The request does not carry the key.
 
-        Returns whether the response told the file's length. Without it, a file that was cut off
-        may look complete.
+        Returns whether the response gave the file's length. Without it, a file that was cut off
+        may appear complete.
 
         Raises:
             ApiError: the download failed.

@@ -13,12 +13,12 @@ from batch_runner.settings import Service, Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderInfo:
-    """What the program knows of a provider without opening it."""
+    """A provider, without its connections."""
 
     factory: Callable[[Service, Settings], AbstractAsyncContextManager[Provider]]
     env_prefix: str  # of its environment variables: PREFIX_API_KEY, PREFIX_BASE_URL
     base_url: str  # the default
-    docs_host: str | None = None  # the host of its documentation, easily mistaken for the service
+    docs_host: str | None = None  # of its documentation, which users mistake for the service
     task_id_pattern: re.Pattern[str]
 
     @property
@@ -45,13 +45,13 @@ PROVIDERS = {
         factory=_open_baicai,
         env_prefix="BAICAI",
         base_url="https://cloud.baicaiinfer.com",
-        docs_host="docs.baicainfer.com",  # one i less
+        docs_host="docs.baicainfer.com",  # one i less than the service
         task_id_pattern=re.compile(r"[0-9a-f]{32}"),
     )
 }
 
 
-#: The variables that may hold a key, for hints where the provider is not known.
+#: The variables that may hold a key, for hints if the provider is not known.
 KEY_VARIABLES = " or ".join(info.key_variable for info in PROVIDERS.values())
 
 

@@ -20,9 +20,9 @@ def classify(
 ) -> Failure | None:
     """Return what kind of failure a response is; None for success.
 
-    `code` is the service's own code as text, None if the response has none. `account_empty` says
-    that the provider read an empty balance in the response. `not_accepted` lists HTTP statuses that
-    the user knows to mean "this submission was not accepted".
+    `code` is the service's own code as text, None if the response has none. `account_empty` means
+    that the response reports an empty balance. `not_accepted` are the HTTP statuses that, as the
+    user has set, prove that a submission was not accepted.
     """
     if 200 <= status < 300:
         if code in (None, "0"):

@@ -17,7 +17,7 @@ from batch_runner.util.locale import tr
 from batch_runner.util.paths import find_existing
 from batch_runner.util.text import error_reason, printable
 
-#: Set to 1, requests use the proxy that the environment names.
+#: If 1, requests use the proxy that the environment names.
 TRUST_ENV_VARIABLE = "BATCH_RUNNER_TRUST_ENV"
 
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")

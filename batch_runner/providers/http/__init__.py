@@ -1,5 +1,5 @@
 """The HTTP client that all providers use."""
 
-from batch_runner.providers.http.client import Answer, Http
+from batch_runner.providers.http.client import Http, Response
 
-__all__ = ["Answer", "Http"]
+__all__ = ["Http", "Response"]

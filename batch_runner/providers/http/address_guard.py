@@ -1,7 +1,7 @@
-"""Which addresses a download may connect to: none that is private, unless the service itself is.
+"""Refuse downloads from private addresses, unless the service itself has one.
 
-The check is made where the socket is created, for every address of every redirect. A host name that
-resolves differently the second time therefore gains nothing.
+The check is made where the socket is created, for every address of every redirect. It cannot be
+evaded by a host name that resolves to another address the second time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from batch_runner.providers.http.errors import plain_url
 
 
 def checked_url(url: str, *, allow_private: bool) -> URL:
-    """Return `url` as the connection will read it.
+    """Return `url` parsed as the connection will parse it.
 
     Raises:
         FileRejected: it is not an http(s) URL, holds a user name, or names a private address.
@@ -37,7 +37,7 @@ def checked_url(url: str, *, allow_private: bool) -> URL:
 
 
 def public_socket(info: tuple[Any, ...]) -> socket.socket:
-    """Create the socket for a resolved address.
+    """Open a socket for a resolved address.
 
     Raises:
         OSError: the address is private.

@@ -1,12 +1,12 @@
 """HTTP client of all providers: three sessions, and the translation of aiohttp's exceptions.
 
-* **Submissions** use a fresh connection each. A pooled one may have died meanwhile; the request
-  would fail after bytes were sent, and its item would be held for nothing.
+* **Submissions** use a new connection each. A pooled one may be closed already: the request would
+  fail after bytes were sent, and its item would be held without need.
 * **Queries** (status, result, upload) share pooled connections to the service.
-* **Downloads** go to other hosts, from a session without the key, and not to private addresses
-  unless the service itself has one (see `address_guard`).
+* **Downloads** may go to other hosts, without the key. Private addresses are refused unless the
+  service itself has one (see `address_guard`).
 
-The key is sent in the headers of single requests to the service's own origin. No redirect is
+The key is set in the headers of single requests to the service's own origin. No redirect is
 followed with it, and it is removed from responses that repeat it. Errors are raised without their
 cause, whose text would show the headers.
 """
@@ -35,11 +35,12 @@ from batch_runner.providers.http.errors import (
     translate,
 )
 from batch_runner.settings import Service, Settings
+from batch_runner.util.text import printable
 
-#: Bytes of an API response, at most.
-ANSWER_BYTES = 1 << 20
+#: Largest API response, in bytes.
+MAX_RESPONSE_BYTES = 1 << 20
 CHUNK_BYTES = 1 << 16
-#: Redirects of one download, at most.
+#: Most redirects of one download.
 MAX_REDIRECTS = 3
 #: Seconds a request gets after its timeout to read a response that has already arrived.
 LATE_SECONDS = 0.1
@@ -51,7 +52,7 @@ USER_AGENT = "batch-runner"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """A response: HTTP status, body, and Retry-After in seconds (None without a usable one)."""
 
     status: int
@@ -107,20 +108,20 @@ class Http:
             trust_env=self._service.trust_env,
         )
 
-    async def submit(self, path: str, body: bytes) -> Answer:
+    async def submit(self, path: str, body: bytes) -> Response:
         """POST one submission, on a connection of its own."""
         headers = {**self._authorization, "Content-Type": "application/json"}
         return await self._request(
             self._submissions, "POST", path, self._timeouts.submit, headers, data=body
         )
 
-    async def query(self, path: str) -> Answer:
+    async def query(self, path: str) -> Response:
         """GET `path` of the API."""
         return await self._request(
             self._queries, "GET", path, self._timeouts.status, self._authorization
         )
 
-    async def upload(self, path: str, form: aiohttp.FormData) -> Answer:
+    async def upload(self, path: str, form: aiohttp.FormData) -> Response:
         """POST a multipart form."""
         return await self._request(
             self._queries, "POST", path, self._timeouts.upload, self._authorization, data=form
@@ -134,7 +135,7 @@ class Http:
         seconds: float,
         headers: Mapping[str, str],
         data: Any = None,
-    ) -> Answer:
+    ) -> Response:
         loop = asyncio.get_running_loop()
         limit = asyncio.timeout(None)
         alarm = loop.call_later(seconds, _expire, loop, limit)
@@ -145,8 +146,8 @@ class Http:
                     method, self.base_url + path, headers=headers, data=data, allow_redirects=False
                 ) as response,
             ):
-                body = self._without_key(await _read(response, ANSWER_BYTES))
-                return Answer(response.status, body, retry_after(response.headers))
+                body = self._without_key(await _read(response, MAX_RESPONSE_BYTES))
+                return Response(response.status, body, retry_after(response.headers))
         except CAUGHT as error:
             raise translate(error, f"{method} {path}") from None
         finally:
@@ -155,7 +156,7 @@ class Http:
     async def download(self, url: str, receive: Receiver) -> bool:
         """GET a file from any host, without the key, following a few checked redirects.
 
-        Returns whether the response told the file's length.
+        Returns whether the response gave the file's length.
 
         Raises:
             ApiError: the download failed.
@@ -174,7 +175,7 @@ class Http:
         raise ApiError(f"GET {plain_url(url)}: too many redirects", failure=Failure.REDIRECTED)
 
     async def _download_or_redirect(self, url: str, receive: Receiver) -> str | bool:
-        """Return a redirect's target; else pass on the bytes and return if the length was told."""
+        """Return a redirect's target, or pass on the bytes and return if their length is given."""
         address = checked_url(url, allow_private=self._private)
         async with self._downloads.get(address, allow_redirects=False) as response:
             location = response.headers.get("Location")
@@ -184,22 +185,25 @@ class Http:
                 raise download_error(response, url)
             coding = response.headers.get("Content-Encoding", "").strip().lower()
             if coding not in _NOT_ENCODED:
-                raise FileRejected("the server sent the file compressed, which was not asked for")
+                raise FileRejected(
+                    f"the server sent the file with Content-Encoding {printable(coding, 40)}, "
+                    "which the request did not accept"
+                )
             async for chunk in response.content.iter_chunked(CHUNK_BYTES):
                 if (waiting := receive(chunk)) is not None:
                     await waiting
             chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
             return chunked or "Content-Length" in response.headers
 
-    def _without_key(self, said: bytes) -> bytes:
-        return said if self._key_pattern is None else self._key_pattern.sub(b"[key]", said)
+    def _without_key(self, text: bytes) -> bytes:
+        return text if self._key_pattern is None else self._key_pattern.sub(b"[key]", text)
 
 
 def _expire(loop: asyncio.AbstractEventLoop, limit: asyncio.Timeout) -> None:
-    """Time the request out, but first let the loop read a response that has already arrived.
+    """Time the request out, after the loop has read a response that has already arrived.
 
-    A process that was stopped for minutes finds both its timers due and its responses arrived, and
-    the loop would handle the timers first.
+    When a process that was stopped for minutes continues, its timers are due and its responses have
+    arrived. The loop would handle the timers first.
     """
     limit.reschedule(loop.time() + LATE_SECONDS)
 

@@ -18,7 +18,7 @@ _USER = re.compile(r"//[^/]*@")
 
 
 class TooLarge(Exception):
-    """A response of the API that is larger than any valid one."""
+    """An API response is larger than any valid one."""
 
 
 #: What a request may raise. `translate` turns each of them into an `ApiError`.
@@ -42,10 +42,10 @@ def translate(error: Exception, what: str) -> ApiError:
         return ApiError(f"{what}: no connection in time", failure=Failure.UNSENT)
     if isinstance(error, aiohttp.InvalidURL):
         return ApiError(f"{what}: not a valid URL", failure=Failure.REJECTED)
-    return ApiError(f"{what}: {_what_was_lost(error)}", failure=Failure.NO_RESPONSE)
+    return ApiError(f"{what}: {_response_failure(error)}", failure=Failure.NO_RESPONSE)
 
 
-def _what_was_lost(error: Exception) -> str:
+def _response_failure(error: Exception) -> str:
     if isinstance(error, TooLarge):
         return "the response is too large"
     if isinstance(error, TimeoutError):
@@ -62,7 +62,7 @@ def _what_was_lost(error: Exception) -> str:
 
 
 def download_error(response: aiohttp.ClientResponse, url: str) -> ApiError:
-    """Return the error for a download that was answered with another status than 200."""
+    """Return the error for a download whose HTTP status is not 200."""
     return ApiError(
         f"GET {plain_url(url)}: HTTP {response.status}",
         failure=classify(response.status, None) or Failure.NO_RESPONSE,
@@ -92,5 +92,5 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         now = datetime.now(UTC)
     try:
         return max(0.0, (when - now).total_seconds())
-    except TypeError:  # only one of the two names a time zone
+    except TypeError:  # only one of the two has a time zone
         return None

@@ -13,7 +13,7 @@ from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers import PROVIDERS
 from batch_runner.providers.baicai import Baicai
-from batch_runner.providers.http import Answer, Http
+from batch_runner.providers.http import Http, Response
 from batch_runner.settings import Retries
 
 TASK_ID_PATTERN = PROVIDERS["baicai"].task_id_pattern
@@ -29,15 +29,15 @@ class FixedResponse:
 
     def __init__(self, body: str | bytes, status: int = 200) -> None:
         content = body.encode() if isinstance(body, str) else body
-        self._response = Answer(status, content, retry_after=7.0)
+        self._response = Response(status, content, retry_after=7.0)
 
-    async def submit(self, path: str, body: bytes) -> Answer:
+    async def submit(self, path: str, body: bytes) -> Response:
         return self._response
 
-    async def query(self, path: str) -> Answer:
+    async def query(self, path: str) -> Response:
         return self._response
 
-    async def upload(self, path: str, form: object) -> Answer:
+    async def upload(self, path: str, form: object) -> Response:
         return self._response
 
 

@@ -116,7 +116,7 @@ def _json_object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
         "new": plan.new,
         "changed": plan.changed,
         "in_flight": plan.in_flight,
-        "standing": {status.value: count for status, count in sorted(plan.statuses.items())},
+        "statuses": {status.value: count for status, count in sorted(plan.statuses.items())},
         "missing_on_disk": plan.missing,
         "unlisted": plan.unlisted,
         "submissions": estimate.submissions,

@@ -22,7 +22,7 @@ def test_plan_counts_items_by_status(job: Job, plan: Any) -> None:
 
     found = plan("--json")
 
-    assert found["standing"] == dict.fromkeys(EVENTS, 1)
+    assert found["statuses"] == dict.fromkeys(EVENTS, 1)
     assert (found["items"], found["new"], found["in_flight"], found["submissions"]) == (7, 0, 1, 1)
     assert found["submissions_so_far"] == 5
     assert kinds(found) == ["held"]

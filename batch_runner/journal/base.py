@@ -270,7 +270,7 @@ class ManifestDiff(Protocol):
         """Yield the row numbers of those other items."""
         ...
 
-    def standing(self, row: int) -> ItemSummary:
+    def summary(self, row: int) -> ItemSummary:
         """Return the journal's summary of one item."""
         ...
 

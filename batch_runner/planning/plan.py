@@ -1,6 +1,6 @@
 """What a run would do: the manifest compared with the journal.
 
-Items are streamed: of a million, only counts and the first few of each kind are kept.
+Items are streamed. Only counts and the first few items of each kind are kept in memory.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from batch_runner.planning.estimate import Estimate, make_estimate, mean, task_s
 from batch_runner.settings import Limits, Settings
 from batch_runner.storage.verify import missing_files
 
-#: First submissions that are shown in full, and items of a kind that are named.
+#: How many submissions are shown in full, and how many items of a kind are named.
 SHOWN, NAMED = 3, 20
 #: New items that are kept until it is known whether they replace an earlier one.
 _CANDIDATES = 200
@@ -34,7 +34,7 @@ _NAMED_STATUSES = (
 
 @dataclass(kw_only=True)
 class Plan:
-    """What a run would find and do. `items`, `new` and the like are numbers of items."""
+    """What a run would find and do. The integers are numbers of items."""
 
     items: int = 0  # in the manifest
     new: int = 0  # not in the journal, and neither is an item of the same id or name
@@ -68,9 +68,10 @@ class RunPreview:
 def make_preview(
     journal: Journal, imported: Imported, workflows: Collection[str], limits: Limits
 ) -> RunPreview:
-    """Preview a run from its journal, just after the import; the items are not read again.
+    """Return the preview of a run from its journal, after the items were imported.
 
-    The duration of a task is the mean of those of `workflows`, the manifest's.
+    The duration of a task is the mean over `workflows`, or over all workflows if none of them is
+    known from earlier runs.
     """
     counts = journal.counts_now()
     known = task_seconds(journal.learned())
@@ -132,7 +133,7 @@ class PlanBuilder:
     """Collects a plan item by item. A `row` is an item's number in the journal."""
 
     def __init__(self, seconds: Mapping[str, float]) -> None:
-        """Start a plan; `seconds` are those of a task by workflow, as far as they are known."""
+        """Start a plan; `seconds` is the mean duration of a task by workflow, if known."""
         self.plan = Plan()
         self.submissions = 0
         self._seconds = seconds
@@ -141,7 +142,7 @@ class PlanBuilder:
         self._candidates: list[tuple[ItemSpec, int]] = []
 
     def add_new(self, spec: ItemSpec, row: int | None) -> None:
-        """Add an item that is not in the journal; `row` is an earlier one of its id or name."""
+        """Add an item that is not in the journal; `row` is an earlier item with its id or name."""
         self.plan.items += 1
         self.plan.new += 1
         if row is not None and len(self._candidates) < _CANDIDATES:
@@ -171,11 +172,11 @@ class PlanBuilder:
         for _, row in zip(range(NAMED), comparison.unlisted_rows(), strict=False):
             self._name("unlisted", row)
         plan.named = {
-            kind: [comparison.standing(row) for row in rows]
+            kind: [comparison.summary(row) for row in rows]
             for kind, rows in self._named_rows.items()
         }
         replacing = [each for each in self._candidates if comparison.replaced(each[1])]
-        plan.replacing = [(spec, comparison.standing(row)) for spec, row in replacing[:NAMED]]
+        plan.replacing = [(spec, comparison.summary(row)) for spec, row in replacing[:NAMED]]
 
     def mean_task(self) -> float | None:
         """Return the mean seconds of the tasks to be submitted, None if not known."""

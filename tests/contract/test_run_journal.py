@@ -714,7 +714,7 @@ def test_diff_tells_new_changed_and_unlisted_items(host: Host, journal: OpenJour
         diff = reader.diff()
         found = list(diff.differences(manifest))
         compared = reader.compared(manifest, None)
-        unlisted = [diff.standing(row).id for row in diff.unlisted_rows()]
+        unlisted = [diff.summary(row).id for row in diff.unlisted_rows()]
 
     assert [one.status for one in found] == [
         ItemStatus.SUBMITTING,

@@ -80,7 +80,7 @@ class SqliteManifestDiff:
             left ^= 1 << row
             yield row
 
-    def standing(self, row: int) -> ItemSummary:
+    def summary(self, row: int) -> ItemSummary:
         found = self._read(_SUMMARY, (row,))[0]
         return ItemSummary(
             id=found["id"],

@@ -1,4 +1,4 @@
-"""What would make a run refuse, or leave out some items."""
+"""Blockers: what would make a run refuse to start, stop early or leave items out."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from batch_runner.settings import Limits
 
 @dataclass(frozen=True, slots=True)
 class Blocker:
-    """A kind of blocker, and the values for its sentence in `cli/plan_text.py`."""
+    """A kind of blocker, and the values in its message (see `cli/plan_text.py`)."""
 
     kind: str
     values: Mapping[str, object] = field(default_factory=dict)
 
 
 def job_blockers(estimate: Estimate, limits: Limits, *, held: int) -> list[Blocker]:
-    """Return the blockers that limits and `held` items are."""
+    """Return the blockers that follow from the limits, and from the number of `held` items."""
     found = []
     if estimate.capped:
         kind = "cap" if estimate.submissions else "cap_reached"
@@ -40,23 +40,23 @@ def job_blockers(estimate: Estimate, limits: Limits, *, held: int) -> list[Block
 
 
 def folder_blockers(folder: JobFolder, free_bytes: int) -> list[Blocker]:
-    """Return the blockers in the output folder, which needs `free_bytes`. Makes no file."""
+    """Return the blockers in the output folder, whose disk needs `free_bytes`. Writes nothing."""
     found = []
     if (owner := lock_owner(folder)) is not None:
         found.append(Blocker("locked", {"owner": owner}))
     if folder.marker.exists() and not folder.journal.exists():
         found.append(Blocker("journal_missing", {"journal": folder.journal}))
-    place = _nearest_existing(folder.root)
-    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+    existing = _nearest_existing(folder.root)
+    if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         found.append(Blocker("not_writable", {"folder": folder.root}))
-    elif (free := shutil.disk_usage(place).free) < free_bytes:
+    elif (free := shutil.disk_usage(existing).free) < free_bytes:
         values = {"free": free // 1_000_000, "wanted": free_bytes // 1_000_000}
         found.append(Blocker("disk_full", values))
     return found
 
 
 def _nearest_existing(path: Path) -> Path:
-    """Return the folder itself, or the one in which it would be created."""
+    """Return the path itself, or the nearest parent that exists."""
     while not os.path.lexists(path) and path != path.parent:
         path = path.parent
     return path

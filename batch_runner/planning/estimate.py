@@ -9,27 +9,27 @@ from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.settings import Limits, Polling
 from batch_runner.units import Price
 
-#: Above which a run asks first, if `limits.confirm_above` is not set: a cost in the currency of
-#: the price, or a number of submissions if there is no price.
+#: Default of `limits.confirm_above`: a cost in the currency of the price, or a number of
+#: submissions if there is no price.
 CONFIRM_ABOVE_COST, CONFIRM_ABOVE_SUBMISSIONS = 50.0, 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What submissions would cost, and how long they would take. Times are in seconds."""
+    """Cost and duration of the submissions of a run. Durations are in seconds."""
 
     submissions: int
     capped: int  # further submissions, which the spend cap does not allow
     spent: int  # submissions of earlier runs
     cost: str | None  # None: the price is not known
-    task: float | None  # mean of a task in earlier runs, None before the first has ended
-    by_rate: float  # the least that the rate limit allows
-    by_in_flight: float | None  # the least that `limits.in_flight` allows, None without `task`
-    seconds: float  # until the last task has ended
+    task: float | None  # mean duration of a task in earlier runs; None: no task has ended
+    by_rate: float  # shortest duration that `limits.rate` allows
+    by_in_flight: float | None  # shortest one that `limits.in_flight` allows; None without `task`
+    seconds: float  # estimated duration of the run, until the last task ends
 
 
 def make_estimate(submissions: int, *, spent: int, task: float | None, limits: Limits) -> Estimate:
-    """Estimate `submissions`, as far as the spend cap allows them; `task` as in `Estimate`."""
+    """Estimate `submissions`, up to the spend cap; `spent` and `task` as in `Estimate`."""
     allowed = submissions
     if limits.max_submissions is not None:
         allowed = min(submissions, max(0, limits.max_submissions - spent))
@@ -49,7 +49,7 @@ def make_estimate(submissions: int, *, spent: int, task: float | None, limits: L
 
 
 def must_confirm(estimate: Estimate, limits: Limits) -> bool:
-    """Return whether the submissions are more than a run sends without asking."""
+    """Return whether the user must confirm the submissions: they exceed `confirm_above`."""
     threshold, price, submissions = limits.confirm_above, limits.price, estimate.submissions
     if isinstance(threshold, int):
         return submissions > threshold
@@ -63,7 +63,7 @@ def must_confirm(estimate: Estimate, limits: Limits) -> bool:
 
 
 def task_seconds(learned: Mapping[str, str]) -> dict[str, float]:
-    """Return the mean seconds of a task by workflow, from what earlier runs learned."""
+    """Return the mean duration of a task in seconds, by workflow, as earlier runs learned it."""
     found = {name: WorkflowModel(Polling(), state).mean() for name, state in learned.items()}
     return {name: seconds for name, seconds in found.items() if seconds is not None}
 

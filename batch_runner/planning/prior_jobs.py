@@ -1,7 +1,7 @@
 """Find items of a new job that another job on this host has already paid for.
 
-That is so after a manifest was renamed, or copied and edited. They would be paid for again, so
-the user is warned.
+This happens when a manifest is renamed, or copied and edited. The items would be paid for again,
+so the user is warned.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from batch_runner.models import ItemSpec
 from batch_runner.registry.known_jobs import job_folders
 from batch_runner.util.paths import Utf8Path
 
-#: Items, from the first, that are looked up, and other jobs, from the latest, that are searched.
+#: How many items (the first ones) are searched for, in how many other jobs (the latest ones).
 MAX_ITEMS, MAX_JOBS = 500, 100
 
 
@@ -35,10 +35,10 @@ class PriorPayment:
 def find_prior_payment(
     specs: Iterable[ItemSpec], root: Path, state: Path, identity: JobIdentity
 ) -> PriorPayment | None:
-    """Return which other job has paid for most of `specs`, None if none has paid for any.
+    """Return the other job that has paid for most of `specs`; None if none has paid for any.
 
-    The jobs are those of the registry in `state`, without the one in `root`, and only those that
-    paid the service of `identity`.
+    The jobs searched are those of the registry in `state` that used the service of `identity`,
+    except the one in `root`.
     """
     keys = [spec.key for spec in islice(specs, MAX_ITEMS)]
     own = Utf8Path(root).resolve()

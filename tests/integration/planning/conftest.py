@@ -20,7 +20,7 @@ from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Polling
 
 _CONFIRMED = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED)
-#: The events that bring an item to a status.
+#: The events that lead to each status.
 EVENTS = {
     "pending": (),
     "submitted": _CONFIRMED,
@@ -66,7 +66,7 @@ class Job:
             yield job
 
     def set_statuses(self, **statuses: str) -> None:
-        """Bring items to these statuses; the others stay pending."""
+        """Set the statuses of items by id; the others stay pending."""
         with self.opened() as job:
             for spec in load(self.manifest).items():
                 for event in EVENTS[statuses.get(spec.id, "pending")]:

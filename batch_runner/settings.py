@@ -1,7 +1,7 @@
 """Every setting: name, unit, default and meaning.
 
-The same models validate the manifest, the user config, the environment and the flags. In code a
-duration is a float of seconds.
+The same models validate the manifest, the user config, the environment and the flags. In the code,
+durations are seconds.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from batch_runner.units import (
     parse_threshold,
 )
 
-#: Former name of a setting → its name today, both as "block.name", for hints in errors.
+#: Old name of a setting → its new name, both as "block.name", for hints in errors.
 RENAMED_SETTINGS: dict[str, str] = {
     "limits.pace": "limits.rate",
     "limits.polls": "limits.poll_rate",
@@ -44,7 +44,7 @@ RENAMED_SETTINGS: dict[str, str] = {
     "fetching.free_bytes": "downloads.free_bytes",
 }
 
-#: Default concurrency: the requests of this many seconds at the rate limit, and at most so many.
+#: Default concurrency: as many requests as start in this many seconds, up to a maximum.
 _CONCURRENT_SECONDS, _MAX_CONCURRENT = 0.5, 64
 
 Duration = Annotated[
@@ -113,7 +113,7 @@ Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 
 class Block(BaseModel):
-    """A block of settings: immutable, unknown names are refused."""
+    """A block of settings. Immutable; unknown names are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
@@ -122,15 +122,20 @@ class Limits(Block):
     """Rates, cost and duration of a run."""
 
     rate: RateField = Field(
-        default=Rate(1, 1), description="Submissions, at most this rate, such as 5/s or 300/min."
+        default=Rate(1, 1),
+        description="Submissions per second, minute or hour, at most, such as 5/s or 300/min; a "
+        "number is per second. Default: 1/s.",
     )
-    in_flight: Count = Field(default=20, description="Tasks submitted and not finished, at most.")
+    in_flight: Count = Field(
+        default=20, description="Tasks submitted and not finished, at most. Default: 20."
+    )
     poll_rate: RateField = Field(
-        default=Rate(10, 1), description="Status requests, at most this rate, such as 10/s."
+        default=Rate(10, 1),
+        description="Status requests per second, at most, such as 10/s. Default: 10/s.",
     )
     max_submissions: Count | None = Field(
         default=None,
-        description="Submissions over the whole life of the job, at most: the spending cap. "
+        description="Submissions over all runs of the job, at most: the spending cap. "
         "Default: no cap.",
     )
     price: PriceField | None = Field(
@@ -139,14 +144,14 @@ class Limits(Block):
     )
     concurrent_submissions: Count | None = Field(
         default=None,
-        description="Submissions being sent at the same time, at most; a crash holds no more items "
-        "than that. Default: half a second of limits.rate, from 16 to 64.",
+        description="Submissions being sent at the same time, at most. A crash holds no more items "
+        "than that. Default: half of limits.rate (per second), from 16 to 64.",
     )
     confirm_above: ThresholdField | None = Field(
         default=None,
-        description="On a terminal, ask before a run that costs more: a cost such as 50 CNY, or a "
-        "number of submissions. Default: 50 in the currency of limits.price; without a price, 500 "
-        "submissions.",
+        description="On a terminal, ask for confirmation before a run that costs more than this: a "
+        "cost such as 50 CNY, or a number of submissions. Default: 50 in the currency of "
+        "limits.price; without a price, 500 submissions.",
     )
     run_for: Duration | None = Field(
         default=None,
@@ -161,10 +166,10 @@ class Limits(Block):
 
 
 class Timeouts(Block):
-    """Durations after which something is given up, such as 90s or 10m; a number is seconds."""
+    """Timeouts, such as 90s or 10m; a number is seconds."""
 
     connect: Duration = Field(
-        default=10.0, description="DNS, TCP and TLS of one request. Default: 10s."
+        default=10.0, description="Connecting for one request: DNS, TCP and TLS. Default: 10s."
     )
     submit: Duration = Field(default=60.0, description="One submission. Default: 60s.")
     status: Duration = Field(
@@ -173,7 +178,7 @@ class Timeouts(Block):
     upload: Duration = Field(default=300.0, description="One upload. Default: 300s.")
     download: Duration = Field(default=600.0, description="One file download. Default: 600s.")
     idle: Duration = Field(
-        default=60.0, description="Time without any bytes during a download. Default: 60s."
+        default=60.0, description="Time without received bytes during a download. Default: 60s."
     )
     task: Duration = Field(
         default=7200.0,
@@ -182,16 +187,16 @@ class Timeouts(Block):
     )
     unknown: Duration = Field(
         default=60.0,
-        description="Time for which the service may not know a task (404) before the run stops "
+        description="Time for which the service may answer 404 about a task before the run stops "
         "polling it. Default: 60s.",
     )
     first_contact: Duration = Field(
         default=60.0,
-        description="Stop a run that has not reached the service once for this time. Default: 60s.",
+        description="Stop a run if it has never reached the service after this time. Default: 60s.",
     )
     outage: Duration = Field(
         default=1800.0,
-        description="Stop a run that has not reached the service for this time. Default: 30m.",
+        description="Stop a run if it has not reached the service for this time. Default: 30m.",
     )
 
 
@@ -200,8 +205,8 @@ class Polling(Block):
 
     concurrency: Count | None = Field(
         default=None,
-        description="Status requests at the same time, at most. Default: half a second of "
-        "limits.poll_rate, from 8 to 64.",
+        description="Status requests at the same time, at most. Default: half of limits.poll_rate "
+        "(per second), from 8 to 64.",
     )
     first: Duration = Field(
         default=2.0,
@@ -218,27 +223,28 @@ class Polling(Block):
     )
     request_cost: Duration = Field(
         default=0.5,
-        description="Detection delay accepted to save one status request. Default: 500ms.",
+        description="How much later the end of a task may be noticed to save one status request. "
+        "Default: 500ms.",
     )
 
 
 class Retries(Block):
-    """Repetition of requests that cost nothing."""
+    """How failed requests that cost nothing are sent again."""
 
     base: Duration = Field(
         default=0.5,
-        description="Longest wait before the first retry; doubles with each one. The wait is "
-        "random between 0 and that. Default: 500ms.",
+        description="Longest wait before the first retry; it doubles with each retry. Each wait is "
+        "random, between 0 and the longest. Default: 500ms.",
     )
-    cap: Duration = Field(default=30.0, description="Longest wait before a retry. Default: 30s.")
+    cap: Duration = Field(default=30.0, description="Longest wait before any retry. Default: 30s.")
     max_tries: Count = Field(
         default=6,
         description="Tries of one result request, download or upload per run. Default: 6.",
     )
     budget: Count = Field(
         default=20,
-        description="Retries in a row that a run may make; each successful request restores a "
-        "tenth of one. Default: 20.",
+        description="Retries that a run may make in a row; ten successful requests allow one more. "
+        "Default: 20.",
     )
     longest_pause: Duration = Field(
         default=300.0,
@@ -247,8 +253,8 @@ class Retries(Block):
     )
     not_accepted_statuses: tuple[int, ...] = Field(
         default=(),
-        description="HTTP statuses of a submission that prove that it was not accepted, such as "
-        "503. Such a submission is sent again, not held. Default: none.",
+        description="HTTP statuses, such as 503, that prove that a submission was not accepted. "
+        "The item is then submitted again instead of held. Default: none.",
     )
 
 
@@ -257,7 +263,7 @@ class Uploads(Block):
 
     reuse_for: Duration = Field(
         default=86400.0,
-        description="Time for which an uploaded file is used again without a new upload. "
+        description="Time for which an uploaded file is used without uploading it again. "
         "Default: 24h.",
     )
 
@@ -267,8 +273,8 @@ class Downloads(Block):
 
     concurrency: Count | None = Field(
         default=None,
-        description="Downloads at the same time, at most. Default: half a second of limits.rate, "
-        "from 16 to 64.",
+        description="Downloads at the same time, at most. Default: half of limits.rate (per "
+        "second), from 16 to 64.",
     )
     max_bytes: SizeField = Field(
         default=200_000_000,
@@ -293,7 +299,7 @@ class Settings(Block):
 
     @property
     def pollers(self) -> int:
-        """Return how many status requests may be sent at the same time."""
+        """Return how many status requests may be open at the same time."""
         return self.polling.concurrency or _concurrency(self.limits.poll_rate, least=8)
 
     @property
@@ -303,7 +309,7 @@ class Settings(Block):
 
     @property
     def concurrent_submissions(self) -> int:
-        """Return how many submissions may be sent at the same time."""
+        """Return how many submissions may be open at the same time."""
         return self.limits.concurrent_submissions or _concurrency(self.limits.rate, least=16)
 
 
@@ -313,7 +319,7 @@ def _concurrency(rate: Rate, *, least: int) -> int:
 
 
 class Service(Block):
-    """Where the service is, and the key for it. The key is hidden when this is printed."""
+    """URL of the service and the API key, which is hidden when this is printed."""
 
     provider: str
     base_url: str

@@ -238,8 +238,7 @@ def test_invalid_size_is_refused(value: Any) -> None:
 def test_every_setting_is_described_with_its_default(block: str) -> None:
     for name, field in type(getattr(Settings(), block)).model_fields.items():
         assert (field.description or "").endswith("."), name
-        if field.default is None or block != "limits":
-            assert "Default: " in (field.description or ""), name
+        assert "Default: " in (field.description or ""), name
 
 
 @pytest.mark.parametrize(("old", "new"), RENAMED_SETTINGS.items())

@@ -112,7 +112,7 @@ def memory(pid: int | str, field: str = "VmRSS") -> float:
 
 
 class Server:
-    """The neutral server as a context manager; `seen` is what it counted."""
+    """The minimal service (`_server`) as a context manager; `seen` is what it counted."""
 
     def __init__(self, *options: object) -> None:
         self._options = map(str, options)

@@ -32,7 +32,7 @@ from tests.harness.poll_model import (
 )
 
 SEEDS = 5
-MIDNIGHT = 500.0  # seconds after the first submission
+CHANGE_AT = 500.0  # seconds after the first submission
 
 
 def quick(rng: random.Random, number: int) -> float:
@@ -55,18 +55,18 @@ def two_lengths(rng: random.Random, _: int) -> float:
     return rng.choice((23.0, 61.0))
 
 
-def two_humps(rng: random.Random, _: int) -> float:
-    """Return about half a minute for half the prompts, two and a half for the others."""
+def two_peaks(rng: random.Random, _: int) -> float:
+    """Return about 30 seconds for half of the tasks, about 150 for the others."""
     return rng.lognormvariate(math.log(30 if rng.random() < 0.5 else 150), 0.2)
 
 
 def always_99(_: Work, __: float, ___: random.Random) -> float | None:
-    """Return a progress of 99 %, whatever the task's age."""
+    """Return a progress of 99 % at any age."""
     return 0.99
 
 
 def creeping(work: Work, now: float, _: random.Random) -> float | None:
-    """Return a progress that approaches 100 % with age and has nothing to do with the end."""
+    """Return a progress that approaches 100 % with age, whenever the task ends."""
     return math.floor(100 * (1 - math.exp(-(now - work.task.since) / 20))) / 100
 
 
@@ -91,12 +91,12 @@ def the_rows() -> dict[str, list[Row]]:
         "usual services, with every kind of progress report": usual_rows(),
         "how long tasks take": duration_rows(),
         "order of the queue, and poll limits": order_rows(),
-        "a service whose speed changes in a run or between runs": midnight_rows(),
+        "a service whose speed changes in a run or between runs": speed_rows(),
     }
 
 
 def usual_rows() -> list[Row]:
-    """Return rows about four kinds of service, with honest, lying and no progress."""
+    """Return rows about four kinds of service, with honest, false and no progress."""
     return [
         replace(kind, name=kind.name + name, goal=goal, progress=progress)
         for name, progress, goal in PROGRESS
@@ -114,8 +114,8 @@ def duration_rows() -> list[Row]:
         Row("all alike, no queue", draw=alike),
         Row("all alike, no queue, 20 a second", draw=alike, every=0.05),
         Row("two lengths, no queue", draw=two_lengths),
-        Row("two humps, no queue", draw=two_humps),
-        Row("two humps, backlog", draw=two_humps, slots=16, every=90 / 32),
+        Row("two peaks, no queue", draw=two_peaks),
+        Row("two peaks, backlog", draw=two_peaks, slots=16, every=90 / 32),
     ]
 
 
@@ -125,7 +125,7 @@ def order_rows() -> list[Row]:
         replace(BUSY, name="newest first, 85 % busy", order="newest"),
         replace(BUSY, name="any order, 85 % busy", order="any"),
         replace(BACKLOG, name="newest first, backlog", order="newest"),
-        # Memoryless run times: a policy cannot gain anything, and should not lose much.
+        # Memoryless run times: no policy can gain anything; this one should not lose much.
         replace(BACKLOG, name="any order, backlog", share=1.1, order="any"),
         replace(BACKLOG, name="order reverses, backlog", order="reversing"),
         replace(BACKLOG, name="a tenth fail at once, backlog", failing=0.1),
@@ -134,18 +134,18 @@ def order_rows() -> list[Row]:
     ]
 
 
-def midnight_rows() -> list[Row]:
+def speed_rows() -> list[Row]:
     """Return rows about a service that becomes three times as slow, or as fast."""
     rows = []
     for kind, where in ((NO_QUEUE, "no queue"), (BACKLOG, "backlog")):
         slow_kind = replace(kind, draw=slow, every=3 * kind.every)
-        slower = replace(kind, midnight=MIDNIGHT, slowdown=3.0)
-        faster = replace(slow_kind, midnight=3 * MIDNIGHT, slowdown=1 / 3)
+        slower = replace(kind, change_at=CHANGE_AT, slowdown=3.0)
+        faster = replace(slow_kind, change_at=3 * CHANGE_AT, slowdown=1 / 3)
         slower_run = replace(kind, draw=slow, warm_up=0, earlier_run=kind)
         faster_run = replace(kind, warm_up=0, earlier_run=slow_kind)
         rows += [
-            replace(slower, name=f"three times slower at midnight, {where}"),
-            replace(faster, name=f"three times faster at midnight, {where}"),
+            replace(slower, name=f"three times slower during the run, {where}"),
+            replace(faster, name=f"three times faster during the run, {where}"),
             replace(slower_run, name=f"three times slower than last run, {where}"),
             replace(faster_run, name=f"three times faster than last run, {where}"),
         ]

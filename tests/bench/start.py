@@ -7,7 +7,7 @@
 `help` and `run` are medians of interleaved pairs: the command, and an empty click program. The
 other rows use a job in which all items but the last are done (`resume`), or all (`nothing left`).
 Its journal is filled by the statements that a run would use, and its small files are written. The
-first of these runs also makes previews for the report.
+first of these runs also makes thumbnails for the report.
 """
 
 from __future__ import annotations

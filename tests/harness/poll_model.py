@@ -54,7 +54,7 @@ class Row:
     failing: float = 0.0  # share of tasks that fail one second after their submission
     progress: Callable[[Work, float, random.Random], float | None] = lambda *_: None
     draw: Callable[[random.Random, int], float] = lognormal  # the run time of a task, by its number
-    midnight: float = math.inf  # from this second on a task that starts takes `slowdown` as long
+    change_at: float = math.inf  # seconds; tasks that start later take `slowdown` times as long
     slowdown: float = 1.0
     limit: float = 1000.0  # polls per second
     warm_up: int = 100  # tasks at the start that are not counted
@@ -129,7 +129,7 @@ class ModelService:
         while self._queue and (slots is None or len(self._busy) < slots):
             work = self._next()
             work.started = now
-            if now >= self._row.midnight:
+            if now >= self._row.change_at:
                 work.seconds *= self._row.slowdown
             heapq.heappush(self._busy, (now + work.seconds, work.task.task_id, work))
 
@@ -195,9 +195,8 @@ def play(row: Row, policy: PollPolicy, seed: int, *, items: int = ITEMS) -> Poll
         if counts:
             count.delays.append(now - work.ended)
         policy.report_completed(polled, now)
-        next_submit = (
-            max(next_submit, now) if submitted - finished == row.in_flight - 1 else next_submit
-        )
+        if submitted - finished == row.in_flight - 1:  # the limit delayed the next submission
+            next_submit = max(next_submit, now)
     return count
 
 

@@ -1,1 +1,1 @@
-"""Helpers that know nothing of jobs and items."""
+"""Helpers that do not depend on other packages."""

@@ -1,4 +1,4 @@
-"""File system helpers: complete writes, synced folders, new names, content hashes."""
+"""File system helpers: complete writes, syncing folders, new file names, content hashes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-#: Bytes of a file name at most, on nearly every file system.
+#: Longest file name in bytes, on nearly every file system.
 MAX_FILE_NAME = 255
 
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP)
@@ -20,7 +20,7 @@ _logger = logging.getLogger(__name__)
 
 
 def write_all(descriptor: int, data: bytes | memoryview) -> None:
-    """Write all of `data`: on a nearly full disk `os.write` writes a part and reports no error.
+    """Write all of `data`; on a nearly full disk, `os.write` writes only a part without an error.
 
     Raises:
         OSError: not all of it could be written.
@@ -34,7 +34,7 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync the names in `folder` to the disk; log a warning where the file system cannot.
+    """Sync the names in `folder` to the disk; log a warning if the file system cannot.
 
     Raises:
         OSError: the disk failed.
@@ -50,7 +50,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-_warned: set[int] = set()  # numbers of file systems
+_warned: set[int] = set()  # device numbers
 
 
 def _warn_once(device: int, folder: Path) -> None:
@@ -66,14 +66,14 @@ def link_new(source: Path, target: Path | bytes) -> bool:
     """Give the file `source` a name that does not exist yet; return False if `target` exists.
 
     Raises:
-        OSError: the name cannot be given.
+        OSError: the file system refuses it for another reason.
     """
     try:
         os.link(source, target)
     except FileExistsError:
         return False
     except OSError:
-        # Without hard links, checking and renaming are two steps.
+        # The file system has no hard links: checking and renaming are two steps.
         if os.path.lexists(target):
             return False
         os.rename(source, target)  # noqa: PTH104  may be bytes

@@ -11,7 +11,10 @@ from batch_runner.util.paths import native_path, utf8_text
 
 
 def command_line(command: str, target: Sequence[str], *more: str) -> str:
-    """Return a command of this program on a job as one line for a POSIX shell."""
+    """Return a command of this program as one line for a POSIX shell.
+
+    `target` are the arguments that address the job.
+    """
     return shlex.join([*_program(), command, *target, *more])
 
 

@@ -7,8 +7,8 @@ import re
 import time
 import unicodedata
 
-#: For a character class: control characters (terminal escape sequences start with one), line and
-#: paragraph separators, marks that reorder the text after them, and lone surrogates.
+#: Content of a regular expression's character class: control characters (with which terminal escape
+#: sequences start), line and paragraph separators, marks that reorder text, and lone surrogates.
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _UNPRINTABLE = re.compile(f"[{CONTROLS}]+")
 
@@ -32,14 +32,14 @@ def error_reason(error: BaseException) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """Return a number of things in English: "1 item", "2 items"."""
+    """Return a number with an English noun, such as "1 item" or "2 items"."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float, *, language: str = "en") -> str:
     """Return seconds as "0.4 s", "45 s", "6 min 05 s" or "2 h 05 min"; `language` may be "zh".
 
-    `span` in `report/static/words.js` does the same.
+    Keep `span` in `report/static/words.js` the same.
     """
     hour, minute, second = ("小时", "分", "秒") if language == "zh" else ("h", "min", "s")
     if seconds < 9.95:
@@ -67,7 +67,7 @@ def _local(moment: float | None, form: str) -> str:
 
 
 def width(text: str) -> int:
-    """Return how many terminal cells `text` takes: a Chinese character takes two."""
+    """Return how many terminal cells `text` takes; a Chinese character takes two."""
     return sum(map(_cells, text))
 
 
@@ -76,14 +76,14 @@ def fitted(text: str, cells: int) -> str:
     if (spare := cells - width(text)) >= 0:
         return text + " " * spare
     kept, left = "", cells - 1
-    for sign in text:
-        if (left := left - _cells(sign)) < 0:
+    for character in text:
+        if (left := left - _cells(character)) < 0:
             break
-        kept += sign
+        kept += character
     return fitted(kept + "…", cells)
 
 
-def _cells(sign: str) -> int:
-    if unicodedata.combining(sign) or unicodedata.category(sign) in ("Cf", "Me", "Mn"):
+def _cells(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in ("Cf", "Me", "Mn"):
         return 0
-    return 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1

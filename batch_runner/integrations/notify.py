@@ -38,7 +38,7 @@ def send_notifications(
     They get `sentence` and the path of the `report`, the command also the counts; its working
     directory is `folder`. Failures are logged, never raised.
     """
-    if on_finish.when == "trouble" and not summary.exit_code:
+    if on_finish.when == "problems" and not summary.exit_code:
         return
     if on_finish.command:
         environment = _environment(summary, sentence, report, rehearsal=rehearsal)

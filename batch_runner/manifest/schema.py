@@ -28,6 +28,9 @@ from batch_runner.manifest.schema_types import (
 )
 from batch_runner.settings import Block, Downloads, Limits, Polling, Retries, Timeouts, Uploads
 
+#: Setting and its old value → its new value, for hints in errors.
+RENAMED_VALUES = {("on_finish.when", "trouble"): "problems"}
+
 #: The sources of items; at least one is required.
 SOURCES = ("prompts", "matrix", "items_from")
 
@@ -60,8 +63,10 @@ class OnFinish(Block):
     command: Given[Text] = Field(
         default=None, description="Command to run, relative to this manifest."
     )
-    when: Literal["always", "trouble"] = Field(
-        default="always", description="Always, or only when not every item is done."
+    when: Literal["always", "problems"] = Field(
+        default="always",
+        description="always, or problems: only if the exit status is not 0, because an item is not "
+        "done or the run stopped early. Default: always.",
     )
 
 

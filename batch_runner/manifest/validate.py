@@ -16,6 +16,7 @@ from batch_runner.manifest.diagnostics import (
     excerpt,
     looks_secret,
 )
+from batch_runner.manifest.schema import RENAMED_VALUES
 from batch_runner.manifest.schema_types import kind
 from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
 from batch_runner.settings import RENAMED_SETTINGS
@@ -152,14 +153,15 @@ def _words(
             words = str(context["error"])
             return f"{_subject(steps)}{words}{_seen(words, value)}", None
         case "literal_error":
+            renamed = RENAMED_VALUES.get((".".join(map(str, steps)), str(value)))
             return tr(
                 "{subject}wanted {expected}, this is {value}",
                 subject=_subject(steps),
-                expected=context["expected"],
-                value=excerpt(value),
-            ), None
+                expected=context["expected"].replace("'", ""),
+                value=_shown(value),
+            ), renamed and tr("renamed to {new_name}", new_name=renamed)
     wanted = _wanted(error["type"], context)
-    seen = excerpt(value) if isinstance(value, str | int | float) else tr(kind(value))
+    seen = _shown(value)
     if value in ([], {}) or not seen.strip():
         seen = tr("empty")
     if wanted:
@@ -173,7 +175,7 @@ def _words(
 
 
 def _new_name(steps: tuple[int | str, ...]) -> str | None:
-    """Return the present name of the setting at `steps`, None when it was not renamed."""
+    """Return the new name of the setting at `steps`, None if it was not renamed."""
     return RENAMED_SETTINGS.get(".".join(map(str, steps)))
 
 
@@ -202,8 +204,7 @@ def _wanted(what: str, context: dict[str, Any]) -> str | None:
 
 def _hint(what: str, value: object) -> str | None:
     if what == "string_type" and isinstance(value, int | float):
-        text = str(value).lower() if isinstance(value, bool) else str(value)
-        return tr('write "{text}" in quotes if it is text', text=text)
+        return tr('write "{text}" in quotes if it is text', text=_shown(value))
     if what == "int_type" and isinstance(value, str) and re.fullmatch(r"\d+", value):
         return tr("write the number without quotes")
     return None
@@ -218,7 +219,14 @@ def _subject(steps: tuple[int | str, ...]) -> str:
 def _seen(words: str, value: object) -> str:
     if tr("this is") in words or not isinstance(value, str | int | float) or not str(value).strip():
         return ""
-    return tr(", this is {value}", value=excerpt(value))
+    return tr(", this is {value}", value=_shown(value))
+
+
+def _shown(value: object) -> str:
+    """Return a value as YAML, or the type of a list or mapping."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return excerpt(value) if isinstance(value, str | int | float) else tr(kind(value))
 
 
 def _known_keys(model: type[BaseModel], steps: tuple[int | str, ...]) -> list[str]:

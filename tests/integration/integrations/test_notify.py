@@ -64,8 +64,8 @@ def test_command_knows_a_rehearsal(tmp_path: Path) -> None:
     assert (tmp_path / "out.env").exists()
 
 
-@pytest.mark.parametrize(("when", "expected"), [("always", True), ("trouble", False)])
-def test_when_trouble_skips_successful_runs(tmp_path: Path, when: str, expected: bool) -> None:
+@pytest.mark.parametrize(("when", "expected"), [("always", True), ("problems", False)])
+def test_when_problems_skips_successful_runs(tmp_path: Path, when: str, expected: bool) -> None:
     finished(tmp_path, ExitCode.DONE, command="touch good", when=when)
     finished(tmp_path, ExitCode.INCOMPLETE, command="touch bad", when=when)
 

@@ -47,7 +47,11 @@ GOOD = HEAD + "prompts: [a horse]\n"
         pytest.param(
             "items_from: rows.xlsx", 13, ".csv, .jsonl or .ndjson", None, id="spreadsheet"
         ),
-        pytest.param("on_finish: {when: never}", 19, "'always' or 'trouble'", None, id="when"),
+        pytest.param("on_finish: {when: never}", 19, "always or problems", None, id="when"),
+        pytest.param("on_finish: {when: [x]}", 19, "this is a list", None, id="when-list"),
+        pytest.param("repeat: true", 9, "a whole number, this is true", None, id="true"),
+        pytest.param("limits: {rate: true}", 16, "100/h, this is true", None, id="true-rate"),
+        pytest.param("on_finish: {when: trouble}", 19, "trouble", "renamed to problems", id="old"),
         pytest.param("matrix:", 8, "this key has no value", None, id="empty-block"),
         pytest.param(
             "defaults: {if: 1}", 16, "a variable cannot be named if", "rename", id="keyword"

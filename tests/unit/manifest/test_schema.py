@@ -37,7 +37,7 @@ retries: {not_accepted_statuses: [503]}
 downloads: {concurrency: 2}
 attempts: 2
 output: {folder: out/horse-cards, name: "{{ scene.id }}-{{ style.id }}-{{ greeting.id }}"}
-on_finish: {notify: ["mailto://me@example.org"], command: ./publish.sh, when: trouble}
+on_finish: {notify: ["mailto://me@example.org"], command: ./publish.sh, when: problems}
 """,
     "own-way": HEAD
     + """\

@@ -10,7 +10,7 @@ from batch_runner.models import REHEARSAL
 from batch_runner.util.paths import Utf8Path, find_existing, utf8_text
 
 
-def target_of(manifest: str | None, folder: Path, *, rehearsal: bool) -> list[str]:
+def job_arguments(manifest: str | None, folder: Path, *, rehearsal: bool) -> list[str]:
     """Return the arguments that address the job of `manifest` in `folder`.
 
     `--output` is left out if the manifest can be read and leads to `folder` itself.

@@ -13,7 +13,7 @@ from typing import Any
 
 from batch_runner.journal import EventRow, ItemRow, JobRow, JournalReader, RunRow
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.manifest.job_args import target_of
+from batch_runner.manifest.job_args import job_arguments
 from batch_runner.models import REHEARSAL
 from batch_runner.report.item_history import end_of_previous_run, rates_per_minute, status_at
 from batch_runner.report.problems import ProblemGroup, ProblemGroups, command_for, next_commands
@@ -84,7 +84,7 @@ class PageData:
         """
         job, counts = self.job, self._counts
         rehearsal = job.origin == REHEARSAL
-        target = target_of(job.manifest, folder, rehearsal=rehearsal)
+        target = job_arguments(job.manifest, folder, rehearsal=rehearsal)
         problems = self._problems.groups()
         return {
             "job": {

@@ -303,7 +303,6 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
 
 
 def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
-    from batch_runner.manifest.job_args import target_of
     from batch_runner.monitor.progress import summary_lines
 
     if options.as_json:

@@ -7,7 +7,7 @@ import pytest
 
 from batch_runner.journal import RunRow
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.manifest.job_args import target_of
+from batch_runner.manifest.job_args import job_arguments
 from batch_runner.report.item_history import rates_per_minute
 from batch_runner.report.problems import (
     Owner,
@@ -97,9 +97,9 @@ def test_samples_become_rates_per_minute() -> None:
 def test_rehearsal_target_names_the_folder_of_its_job(tmp_path: Path) -> None:
     manifest, folder = tmp_path / "cards.yaml", tmp_path / "there"
 
-    unreadable = target_of(str(manifest), folder / "job.rehearsal", rehearsal=True)
+    unreadable = job_arguments(str(manifest), folder / "job.rehearsal", rehearsal=True)
     manifest.write_text('workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a]\n')
-    own = target_of(str(manifest), tmp_path / "out/cards.rehearsal", rehearsal=True)
+    own = job_arguments(str(manifest), tmp_path / "out/cards.rehearsal", rehearsal=True)
 
     assert unreadable == [str(manifest), "--rehearse", "--output", str(folder / "job")]
     assert own == [str(manifest), "--rehearse"]

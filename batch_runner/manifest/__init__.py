@@ -1,9 +1,9 @@
 """Manifests: read a YAML file and yield validated items, without service or journal.
 
 In the order of the data: `yaml` reads text into nodes with locations, `validate` checks them
-against `schema`, `sources` yields the entries (prompts, rows, matrix), `templates` compiles what is
-sent, `expand` makes the items one by one, `duplicates` compares them. `diagnostics` collects what
-is wrong.
+against `schema`, `sources` yields the entries (prompts, rows) and the combinations of the matrix,
+`templates` compiles what is sent, `expand` makes the items one by one, `duplicates` compares them.
+`diagnostics` collects the problems.
 """
 
 from batch_runner.manifest.json_schema import python_schema

@@ -1,7 +1,7 @@
 """Find items with the same key, id or file name among a million, in little memory.
 
-Only an 8-byte hash of each key, id and name is kept. When two hashes are equal, the items are made
-once more to name the two and to rule out a collision.
+Only an 8-byte hash of each key, id and name is kept. If two hashes are equal, the items are
+expanded again, to name the two and to rule out a collision.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from batch_runner.util.locale import tr
 
 
 class DuplicateDetector:
-    """Records what must differ between items."""
+    """Records the keys, ids and names of items, which must differ."""
 
     def __init__(self, *, requests: bool = True) -> None:
         self._requests = requests  # whether two items with the same request are an error

@@ -21,15 +21,15 @@ from batch_runner.manifest.templates.request import LocatedTemplate, RequestTemp
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.util.locale import tr
 
-#: Longest variable that the report shows, in characters.
-SHORT = 200
-#: Digits of the key in an id that is made from a prompt.
+#: Longest value of a variable that the report shows, in characters.
+MAX_SHOWN = 200
+#: Number of hex digits of the key in an id that is made from a prompt.
 ID_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpansionContext:
-    """What the items of one job have in common."""
+    """What all items of a job have in common."""
 
     provider: str
     request: RequestTemplate
@@ -126,8 +126,8 @@ class Items:
         params = fill(request.params, scope)
         prompt = _prompt(scope, params, entry)
         content = _content([self._context.provider, workflow, params], entry)
-        # The first repeat has the key of an item without `repeat`: raising `repeat` later pays only
-        # for the new ones.
+        # The first repeat has the same key as an item without `repeat`, so that raising `repeat`
+        # later pays only for the new items.
         plain_key = _digest(content)
         key = plain_key if n == 1 else _digest(f"{content}#{n}")
         if "id" not in scope:
@@ -187,7 +187,7 @@ class Items:
 
 
 def _content(request: list[Any], entry: Entry) -> str:
-    """Return what would be sent as canonical JSON, of which an item's key is the hash."""
+    """Return the request as canonical JSON; its hash is the item's key."""
     try:
         return canonical(request)
     except (TypeError, ValueError, RecursionError):
@@ -196,7 +196,7 @@ def _content(request: list[Any], entry: Entry) -> str:
 
 
 def _prompt(scope: Scope, params: Any, entry: Entry) -> str:
-    """Return the text that is shown for the item: the prompt, or the longest text in params."""
+    """Return the prompt; if there is none, the longest text in params."""
     prompt = scope.get("prompt")
     if not isinstance(prompt, str):
         prompt = longest_text(params)
@@ -224,7 +224,7 @@ def _id(entry: Entry, combination: Combination, scope: Scope, digest: str) -> st
 
 
 def _early_id(entry: Entry, combination: Combination, scope: Scope) -> str:
-    """Return an id that does not depend on the request, for templates in it that use the id."""
+    """Return an id that does not depend on the request, for requests whose templates use the id."""
     own = canonical([entry.variables, combination.values])
     return _id(entry, combination, scope, _digest(own))
 
@@ -233,13 +233,13 @@ _SHOWN_TYPES = (str, int, float)
 
 
 def _shown_variables(entry: Entry, combination: Combination, n: int | None) -> dict[str, str]:
-    """Return the variables that the report shows of an item."""
+    """Return the variables that the report shows for an item."""
     shown = dict(combination.ids)
     for name, value in entry.variables.items():
         if (
             isinstance(value, _SHOWN_TYPES)
             and name != "prompt"
-            and len(text := str(value)) <= SHORT
+            and len(text := str(value)) <= MAX_SHOWN
         ):
             shown[name] = text
     if n is not None:

@@ -1,4 +1,4 @@
-"""Make names of jobs, items and files from text in any language, safe on every file system."""
+"""Names of jobs, items and files that are safe on every file system, in any language."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from batch_runner.util.fs import MAX_FILE_NAME
 from batch_runner.util.locale import tr
 from batch_runner.util.text import CONTROLS
 
-#: Room kept for the number of an output and the longest extension.
+#: Longest suffix that is added to a name: number of the file, and extension.
 LONGEST_ENDING = "-99.webp"
-#: Characters of a prompt that go into its id.
+#: Longest part of a prompt that is used in its id, in characters.
 SLUG_LENGTH = 40
 
 _DEVICES = frozenset(
@@ -27,10 +27,10 @@ _NOT_SLUG = re.compile(r"[\W_]+")
 
 
 def slug(text: object, length: int = SLUG_LENGTH) -> str:
-    """Return lower-case words joined by hyphens; letters of every script are kept.
+    """Return the words of `text` in lower case, joined by hyphens; letters of any script are kept.
 
-    Cut to `length` characters, at the end of a word if possible. Text without letters and digits
-    gives an empty slug.
+    The slug is cut to `length` characters, at the end of a word if possible. It is empty if the
+    text has no letters or digits.
     """
     start = str(text)[: length * 2]
     start = unicodedata.normalize("NFC", start).replace("’", "").replace("'", "")
@@ -42,7 +42,7 @@ def slug(text: object, length: int = SLUG_LENGTH) -> str:
 
 
 def folded(name: str) -> str:
-    """Return a form that is equal for names which some file system treats as the same."""
+    """Return a form that is equal for names that some file system does not distinguish."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
 
 

@@ -1,4 +1,4 @@
-"""Hash of everything that decides which items a manifest has: equal hashes, equal items."""
+"""Hash of everything that the items of a manifest depend on: equal hashes mean equal items."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batch_runner.util.fs import file_sha256
 def fingerprint(label: str, paths: Iterable[Path]) -> str | None:
     """Return a hash of the files at `paths`, of `label`, and of this program's version.
 
-    Return None if a file cannot be read, or not twice (a pipe).
+    Return None if a file cannot be read, or can be read only once (a pipe).
     """
     parts = [label, *_program()]
     try:

@@ -1,4 +1,4 @@
-"""Command-line arguments that address a job, for commands that users copy into a shell."""
+"""Command-line arguments that name a job, for the commands that are shown to the user."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from batch_runner.util.paths import Utf8Path, find_existing, utf8_text
 
 
 def job_arguments(manifest: str | None, folder: Path, *, rehearsal: bool) -> list[str]:
-    """Return the arguments that address the job of `manifest` in `folder`.
+    """Return the arguments that name the job of `manifest` in `folder`.
 
-    `--output` is left out if the manifest can be read and leads to `folder` itself.
+    `--output` is left out if `folder` is the output folder that the manifest gives.
     """
     folder = folder.absolute()
     if rehearsal:

@@ -1,6 +1,6 @@
 """Read a manifest and validate everything but its items.
 
-If something is invalid, the items are checked as well (the first ones of a long job), so that the
+If something is invalid, the items (of a long job, the first ones) are checked as well, so that the
 user sees every error at once.
 """
 
@@ -29,7 +29,7 @@ from batch_runner.settings import Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, is_utf8, utf8_text
 
-#: Items that are checked for further errors when the manifest has some already.
+#: How many items are checked for further errors if the manifest has errors already.
 CHECKED_AFTER_ERRORS = 10_000
 
 # Used for keys that are missing or invalid (and reported), so that the rest can be checked.
@@ -138,7 +138,7 @@ class _Loader:
             default_prompt = compiler.compile(str(default), place)
         sources.read_prompts(request, compiler, self._report)
         self._check_used(compiler)
-        # Unknown variables were reported; with a value for them the items can be checked.
+        # Unknown variables were reported; with a value for them, the items can still be checked.
         stand_ins = dict.fromkeys(compiler.unknown, StandIn("unknown"))
         context = ExpansionContext(
             provider=document.provider,
@@ -242,7 +242,7 @@ class _Loader:
                 )
 
     def _check_items(self, items: Items, *, allow_duplicates: bool) -> None:
-        """Check items for further errors; `allow_duplicates` lets two send the same request."""
+        """Check items for further errors; `allow_duplicates`: two may send the same request."""
         allow_duplicates = allow_duplicates or bool(self._wrong & {"params", "workflow"})
         for _ in items.checked(
             self._report, limit=CHECKED_AFTER_ERRORS, requests=not allow_duplicates

@@ -48,7 +48,8 @@ class Output(Block):
     )
     name: Text = Field(
         default="{{ id }}",
-        description="Template of the file name; an image extension in it is removed.",
+        description="Template of the file name; an image extension in it is removed. "
+        "Default: the id.",
     )
 
 
@@ -58,7 +59,9 @@ class OnFinish(Block):
     model_config = _GIVEN_ONLY
 
     notify: list[Text] = Field(
-        default=[], description="Apprise addresses to notify, such as mailto://… or slack://…"
+        default=[],
+        description="Apprise URLs to notify, such as mailto://… or slack://…. "
+        "Needs the extra notify.",
     )
     command: Given[Text] = Field(
         default=None, description="Command to run, relative to this manifest."
@@ -83,15 +86,23 @@ class Prompt(BaseModel):
     id: Given[Id] = Field(
         default=None, description="Name of the item in file names, report and commands."
     )
-    workflow: Given[Text] = Field(default=None, description="Replaces the job's.")
+    workflow: Given[Text] = Field(
+        default=None, description="Workflow of this prompt, instead of the job's."
+    )
     params: Given[Params] = Field(
         default=None,
-        description="Fields that are added to the job's or replace them. With a workflow of its "
-        "own, a prompt has only these.",
+        description="Fields that are added to the job's params or replace them. If the prompt has "
+        "its own workflow, these are all its params.",
     )
-    name: Given[Text] = Field(default=None, description="Replaces output.name.")
-    attempts: Given[Attempts] = Field(default=None, description="Replaces the job's.")
-    repeat: Given[Repeat] = Field(default=None, description="Replaces the job's.")
+    name: Given[Text] = Field(
+        default=None, description="Template of the file name, instead of output.name."
+    )
+    attempts: Given[Attempts] = Field(
+        default=None, description="Attempts of this prompt, instead of the job's."
+    )
+    repeat: Given[Repeat] = Field(
+        default=None, description="Repeats of this prompt, instead of the job's."
+    )
 
 
 Entries = Annotated[list[Prose | Prompt], Field(min_length=1)]
@@ -109,12 +120,12 @@ class Matrix(BaseModel):
 
     exclude: list[Variables] = Field(
         default=[],
-        description="Combinations to remove: those that have all values of one of these.",
+        description="Combinations to remove. Each entry removes those that have all its values.",
     )
     include: list[Variables] = Field(
         default=[],
-        description="Variables that are added to the combinations with the same other values. If "
-        "there are none, one more combination.",
+        description="Variables to add. Each entry is added to the combinations that have its other "
+        "values; if there are none, it becomes one more combination.",
     )
 
 
@@ -129,7 +140,9 @@ class Document(Block):
     job: Given[JobName] = Field(
         default=None, description="Name of the job. Default: the name of this file."
     )
-    provider: Text = Field(default="baicai", description="Service that generates the files.")
+    provider: Text = Field(
+        default="baicai", description="Service that generates the files. Default: baicai."
+    )
     workflow: Text = Field(description="Id of the workflow at the service; may be a template.")
     params: Params = Field(
         description="Values by node and field of the workflow; texts may be templates."
@@ -139,7 +152,8 @@ class Document(Block):
     )
     matrix: Given[Matrix] = None
     repeat: Repeat = Field(
-        default=1, description="How often each item is generated; {{ n }} counts from 1."
+        default=1,
+        description="How often each item is generated; the variable n counts from 1. Default: 1.",
     )
     items_from: Given[DataFile] = Field(
         default=None,
@@ -147,17 +161,17 @@ class Document(Block):
     )
     defaults: Variables = Field(
         default={},
-        description="Variables of items that do not give them, also for empty cells of a CSV file.",
+        description="Values of variables for items that do not give them, and for empty CSV cells.",
     )
     files: FileVariables = Field(
         default={},
-        description="Paths of input files by variable (templates); uploaded if a template of the "
-        "item uses them.",
+        description="Input files: variable and path. A path may be a template. A file is uploaded "
+        "if a template of the item uses its variable.",
     )
     attempts: Attempts = Field(
         default=1,
-        description="Submissions of one item, at most. With more than 1, an item is submitted "
-        "again after the service reports FAILED.",
+        description="Submissions of one item, at most; each may cost money. With more than 1, an "
+        "item is submitted again after the service reports FAILED. Default: 1.",
     )
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

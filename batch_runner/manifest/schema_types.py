@@ -21,11 +21,11 @@ KEYWORDS = frozenset(
     ]
 )
 
-#: Largest `repeat` and `attempts`; more is taken for a typing error.
+#: Largest `repeat` and `attempts`; more is probably a typing error.
 MAX_REPEAT = 100_000
 MAX_ATTEMPTS = 100
 
-# A letter of any script or an underscore, then also digits, as far as a pattern can express it.
+# A letter of any script or an underscore, followed by these or digits; approximated by exclusion.
 NAME_PATTERN = r"^[^\s\d!-/:-@\[-^`{-~][^\s!-/:-@\[-^`{-~]*$"
 _LINE_PATTERN = r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _FILE_NAME_PATTERN = r'^[^\x00-\x1f\s./\\<>:"|?*-][^\x00-\x1f/\\<>:"|?*]*$'
@@ -34,7 +34,7 @@ _DATA_FILE_PATTERN = (
     r"^[^\x00-\x1f]*\.([cC][sS][vV]|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
 )
 
-# Neither white space nor a character without width, such as a byte order mark.
+# Not white space, and not a character without width, such as a byte order mark.
 _VISIBLE = re.compile(r"[^\s\u00ad\u200b-\u200f\u2060\ufeff]")
 
 

@@ -1,4 +1,4 @@
-"""Validate parts of a manifest with pydantic and report its errors in the manifest's words."""
+"""Validate parts of a manifest with pydantic, and report its errors in plain words."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def check(
 ) -> tuple[Checked, frozenset[str]]:
     """Return the validated model, and the top-level keys that were invalid and left out.
 
-    Keys that are left out have their defaults, or the value in `placeholders` if there is none, so
+    Keys that are left out get their default, or their value in `placeholders` if they have none, so
     that the rest of the manifest can be checked as well.
     """
     data = plain(node)
     wrong = {key for key, value in node.items.items() if holds_broken(value)}
     errors = _errors(model, data)
     for error in errors:
-        _add(error, model, node, label, report, item)
+        _add_error(error, model, node, label, report, item)
         wrong.add(str(error["loc"][0]))
     if not wrong:
         return model.model_validate(data), frozenset()
     rest = {**(placeholders or {}), **plain(node)}
     for error in errors:
-        _take_out(rest, error["loc"])
+        _remove(rest, error["loc"])
     for error in _errors(model, rest):  # the invalid part could not be removed alone
         rest.pop(str(error["loc"][0]), None)
     return model.model_validate({**(placeholders or {}), **rest}), frozenset(wrong)
@@ -70,14 +70,14 @@ def _errors(model: type[BaseModel], data: dict[str, Any]) -> list[ErrorDetails]:
     return []
 
 
-def _take_out(data: Any, steps: tuple[int | str, ...]) -> None:
+def _remove(data: Any, steps: tuple[int | str, ...]) -> None:
     for step in steps[:-1]:
         data = data.get(step) if isinstance(data, dict) else None
     if isinstance(data, dict):
         data.pop(steps[-1], None)
 
 
-def _add(
+def _add_error(
     error: ErrorDetails,
     model: type[BaseModel],
     node: Mapping,
@@ -120,7 +120,7 @@ def _add(
         if renamed:
             return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
-    message, hint = _words(error, model, steps, report.key_hint)
+    message, hint = _message(error, model, steps, report.key_hint)
     report.add(Location(label, at.line, at.column), message, item=item, hint=hint)
 
 
@@ -130,7 +130,7 @@ def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None
     return closest(missing, unknown)
 
 
-def _words(
+def _message(
     error: ErrorDetails, model: type[BaseModel], steps: tuple[int | str, ...], key_hint: str
 ) -> tuple[str, str | None]:
     name = str(steps[-1]) if steps else ""
@@ -230,7 +230,7 @@ def _shown(value: object) -> str:
 
 
 def _known_keys(model: type[BaseModel], steps: tuple[int | str, ...]) -> list[str]:
-    """Return the keys of the block at the end of a path of keys."""
+    """Return the keys that the block at `steps` may have."""
     for step in steps:
         field = model.model_fields.get(str(step))
         inner = field.annotation if field else None

@@ -108,7 +108,7 @@ class Sources:
         return self._prompts is not None
 
     def check_names(self, report: Diagnostics) -> None:
-        """Report a variable that two sources define."""
+        """Report variables that the matrix and another source define."""
         names = set(self.matrix.names) if self.matrix else set()
         columns = (self._rows.columns() if self._rows else None) or []
         places = {name: self._place(self._root.items["items_from"]) for name in columns}

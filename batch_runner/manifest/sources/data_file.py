@@ -106,7 +106,7 @@ class Rows:
         lines = _lines(self._path)
         header, delimiter = self._header(lines)
         names = [_variable(column) for column in header]
-        if not self._names_are_good(header, names, report):
+        if not self._check_header(header, names, report):
             return
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         width = len(names)
@@ -149,7 +149,7 @@ class Rows:
             )
         return rows[0], delimiter
 
-    def _names_are_good(self, header: list[str], names: list[str], report: Diagnostics) -> bool:
+    def _check_header(self, header: list[str], names: list[str], report: Diagnostics) -> bool:
         good = True
         for column, name in zip(header, names, strict=True):
             reason = None if name == "id" else variable_refusal(name)

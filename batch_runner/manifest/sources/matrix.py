@@ -20,7 +20,7 @@ from batch_runner.manifest.variables import check_name, check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, is_broken, plain
 from batch_runner.util.locale import tr
 
-#: Combinations of one matrix, at most; long lists belong in a file.
+#: Largest number of combinations of a matrix; long lists belong in a file.
 MAX_COMBINATIONS = 100_000
 
 
@@ -193,7 +193,7 @@ class Matrix:
             if all(one.ids[name] == ids[name] for name in shared)
         ]
         for one in agreeing:
-            # Not part of the label: added values follow from the others.
+            # Not part of the label: the added values are determined by the others.
             one.values.update({name: values[name] for name in added})
             one.ids.update({name: ids[name] for name in added})
         if not agreeing:

@@ -24,17 +24,17 @@ _OWN_KEYS = frozenset(Prompt.model_fields)
 
 
 class Entry(NamedTuple):
-    """One prompt or row: its location, its variables, and its own settings."""
+    """One prompt or row: its location, its variables, and settings that replace the job's."""
 
     place: Location
     variables: dict[str, Any]
     id: str | None = None
-    prompt: LocatedTemplate | None = None  # None if it is plain text
+    prompt: LocatedTemplate | None = None  # None: no template, but plain text
     request: RequestTemplate | None = None
 
 
 class Prompts:
-    """The list `prompts`. It may be long, so each pass checks it again instead of keeping it."""
+    """The list `prompts`. It may be long: entries are not kept, but checked again in each pass."""
 
     def __init__(
         self, node: Node, request: RequestTemplate, compiler: LocatingCompiler, label: str
@@ -146,7 +146,7 @@ class Prompts:
         uses = base.uses - base.workflow.template.uses
         above = node.items.get("params")
         if isinstance(above, Mapping):
-            # Another workflow has other nodes: the job's params would go to the wrong ones.
+            # Another workflow has other nodes: the job's params would be sent to the wrong ones.
             written = above if workflow else merge_params(base.written, above)
             params, uses = self._compiler.compile_tree(written)
         workflow = workflow or base.workflow

@@ -1,6 +1,6 @@
-"""Compile texts with `{{ … }}` in them once, to render them for every item.
+"""Compile a text with `{{ … }}` in it once, and render it for every item.
 
-A text that is exactly one expression keeps the type of its value: `"{{ seed() }}"` sends a number.
+If the text is a single expression, the value keeps its type: `"{{ seed() }}"` sends a number.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from batch_runner.manifest.templates.sandbox import (
     MissingValueError,
     Sandbox,
     TemplateRefusedError,
+    check_syntax,
     printable,
-    refuse_beyond,
 )
 from batch_runner.util.locale import tr
 
@@ -86,7 +86,7 @@ class Compiler:
             )
         try:
             tree = self._sandbox.parse(source)
-            refuse_beyond(tree, self._sandbox)
+            check_syntax(tree, self._sandbox)
             uses = frozenset(find_undeclared_variables(tree))
             _Bounded(self._matrix).visit(tree)
             render = self._renderer(tree, uses, text=text)
@@ -145,7 +145,7 @@ class Compiler:
         return render
 
 
-#: What filters and operators raise when they are given unsuitable values.
+#: What filters and operators raise for unsuitable values.
 _RENDER_ERRORS = (
     ArithmeticError,
     AttributeError,
@@ -157,7 +157,7 @@ _RENDER_ERRORS = (
 
 
 class _Bounded(NodeTransformer):
-    """Rewrites loops to count their iterations, and `.id` of plain matrix values to their ids."""
+    """Rewrites loops to count their iterations, and `.id` of a matrix variable to read its id."""
 
     def __init__(self, matrix: frozenset[str]) -> None:
         self._matrix = matrix

@@ -1,4 +1,4 @@
-"""Fill params: a tree of values and templates, with a value for each template of an item."""
+"""Fill params, a tree of values and templates, with the values for one item."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def fill(tree: Any, scope: Scope) -> Any:
 
 
 def longest_text(tree: Any) -> str:
-    """Return the longest text in `tree`, the first of several; empty when there is none."""
+    """Return the longest text in `tree`, the first of several; empty if there is none."""
     return max(_texts(tree), key=len, default="")
 
 

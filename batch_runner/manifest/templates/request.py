@@ -1,4 +1,4 @@
-"""Compile the templates of a manifest: what is sent for an item and how its files are named."""
+"""Compile the templates of a manifest: the request of an item, and the names of its files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LocatedTemplate:
 
 @dataclass(frozen=True, slots=True)
 class RequestTemplate:
-    """How items are made from entries; an entry with settings of its own has its own."""
+    """Templates and settings of items: the job's, or those of a prompt that replaces some."""
 
     workflow: LocatedTemplate
     written: Node  # the params as written in the manifest

@@ -1,9 +1,9 @@
 """The template language: Jinja2 without what could run long, grow large or read Python objects.
 
-`refuse_beyond` allows only some syntax: values, filters, conditions, loops, and calls of our own
-functions; no methods, macros or assignments, with which a text could double itself repeatedly.
-Jinja2's own sandbox is the second barrier; here, attributes are read from mappings only. The rest
-is limited by counting: iterations of loops, lengths of texts, sizes of powers.
+`check_syntax` allows only values, filters, conditions, loops, and calls of our own functions. It
+refuses methods, macros and assignments, with which a text could double itself repeatedly. Jinja2's
+own sandbox is the second barrier; attributes are read from mappings only. Iterations of loops,
+lengths of texts and sizes of powers are limited by counting.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _ALLOWED = (
     nodes.For,
 )
 
-# Without filters that are random, pad or format to any length, or read attributes.
+# Not the filters that are random, pad or format to any length, or read attributes.
 _KEPT_FILTERS = (
     *("upper", "lower", "title", "capitalize", "trim", "string", "wordcount"),
     *("default", "d", "int", "float", "abs", "max", "min", "length", "count"),
@@ -68,7 +68,7 @@ _KEPT_FILTERS = (
 
 
 class StandIn(str):
-    """Value of an unknown variable, which was reported; it has every attribute."""
+    """Value of an unknown variable that was already reported; it has every attribute."""
 
     __slots__ = ()
 
@@ -176,25 +176,25 @@ class Sandbox(ImmutableSandboxedEnvironment):
             yield value
 
 
-def refuse_beyond(tree: nodes.Template, sandbox: Sandbox) -> None:
+def check_syntax(tree: nodes.Template, sandbox: Sandbox) -> None:
     """Check that a template contains only allowed syntax.
 
     Raises:
-        TemplateRefusedError: it contains something else.
+        TemplateRefusedError: it contains other syntax.
     """
     level: list[nodes.Node] = [tree]
     for _ in range(MAX_NESTING):
         if not level:
             return
         for node in level:
-            _refuse(node, sandbox)
+            _check_node(node, sandbox)
         level = [child for node in level for child in node.iter_child_nodes()]
     raise TemplateRefusedError(
         tr("the expression is nested more than {max_nesting} deep", max_nesting=MAX_NESTING)
     )
 
 
-def _refuse(node: nodes.Node, sandbox: Sandbox) -> None:
+def _check_node(node: nodes.Node, sandbox: Sandbox) -> None:
     if not isinstance(node, _ALLOWED):
         word = type(node).__name__.lower()
         raise TemplateRefusedError(
@@ -203,7 +203,7 @@ def _refuse(node: nodes.Node, sandbox: Sandbox) -> None:
             hint=tr("templates may use values, filters, if and for"),
         )
     if isinstance(node, nodes.Call):
-        _refuse_call(node)
+        _check_call(node)
     if isinstance(node, nodes.Filter) and node.name not in sandbox.filters:
         hint = did_you_mean(node.name, sandbox.filters, otherwise=_listed(sandbox.filters))
         raise TemplateRefusedError(
@@ -218,14 +218,14 @@ def _refuse(node: nodes.Node, sandbox: Sandbox) -> None:
 _STATEMENTS = {"assign": "set", "assignblock": "set", "callblock": "call", "filterblock": "filter"}
 
 
-def _refuse_call(node: nodes.Call) -> None:
+def _check_call(node: nodes.Call) -> None:
     called = node.node
     if isinstance(called, nodes.Getattr):
         raise TemplateRefusedError(
             tr(
                 "{attr}() is a method; templates may call only {functions}",
                 attr=called.attr,
-                functions=_and(FUNCTIONS),
+                functions=_join_words(FUNCTIONS),
             ),
             needle=called.attr,
             hint=tr("use a filter: {{{{ value | {attr} }}}}", attr=called.attr)
@@ -240,7 +240,7 @@ def _refuse_call(node: nodes.Call) -> None:
             hint=did_you_mean(
                 name,
                 FUNCTIONS,
-                otherwise=tr("available functions: {functions}", functions=_and(FUNCTIONS)),
+                otherwise=tr("available functions: {functions}", functions=_join_words(FUNCTIONS)),
             ),
         )
 
@@ -260,14 +260,14 @@ def printable(value: Any) -> Any:
         raise TemplateRuntimeError(tr("the value is empty (null)"))
     if isinstance(value, dict):
         raise TemplateRuntimeError(
-            tr("the value is a mapping with {functions}", functions=_and(map(str, value)))
+            tr("the value is a mapping with {functions}", functions=_join_words(map(str, value)))
         )
     if isinstance(value, list | tuple):
         raise TemplateRuntimeError(tr("the value is a list; use pick() or the filter join"))
     raise TemplateRuntimeError(tr("the value is a function; add parentheses, as in seed()"))
 
 
-def _and(words: Iterable[str]) -> str:
+def _join_words(words: Iterable[str]) -> str:
     listed = list(words)
     return ", ".join(listed[:-1]) + tr(" and ") + listed[-1] if len(listed) > 1 else "".join(listed)
 

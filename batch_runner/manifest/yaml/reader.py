@@ -1,4 +1,4 @@
-"""Read YAML text into a tree of values with locations; the only module that does.
+"""Read YAML text into a tree of values with locations. No other module uses the YAML parser.
 
 The parser's events are processed one by one, because checking after building is not safe: a hundred
 thousand nested brackets crash the C loader with a segmentation fault, and a page of aliases expands
@@ -35,7 +35,7 @@ from batch_runner.util.locale import mark_tr, tr
 MAX_BYTES = 64_000_000
 MAX_NODES = 2_000_000
 
-#: Syntax errors that are repaired before parsing is given up.
+#: Most syntax errors that are repaired in one file.
 MAX_REPAIRS = 20
 #: Longest text that is parsed again after a repair, in characters; longer ones take too long.
 MAX_REPAIRED = 5_000_000

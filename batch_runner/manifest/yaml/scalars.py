@@ -1,4 +1,4 @@
-"""Resolve unquoted YAML values by the YAML 1.2 core schema; refuse what 1.1 reads differently."""
+"""Resolve unquoted YAML values by the 1.2 core schema; refuse what YAML 1.1 reads otherwise."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ _INDENT = mark_tr(
 
 
 def explain(error: Any, text: str) -> Mistake:
-    """Return the parser's error in the words of someone who writes manifests."""
+    """Return the parser's error in words that the author of a manifest understands."""
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     words = str(getattr(error, "problem", None) or error)
     context = getattr(error, "context_mark", None)
@@ -109,12 +109,12 @@ def _known(words: str) -> tuple[str, str | None]:
 
 
 def _without_colon(text: str, line: int, column: int) -> Mistake | None:
-    """Return the mistake in an earlier line that the parser took for the start of this text."""
+    """Return the mistake in an earlier line, if the parser read this line as its continuation."""
     source = _line(text, line)
     if _PAIR.search(source[: column - 1]):
         return None  # this line has two colons
     before = text.split("\n", line - 1)[: line - 1]
-    number = next((n for n in range(line - 1, 0, -1) if _says_something(before[n - 1])), None)
+    number = next((n for n in range(line - 1, 0, -1) if _has_content(before[n - 1])), None)
     if number is None:
         return None
     earlier = before[number - 1]
@@ -142,7 +142,7 @@ def _bad_colon(line: int, source: str) -> Mistake | None:
     return Mistake(line, column, what, tr("write {written}", written=written[:80]), harmless)
 
 
-def _says_something(line: str) -> bool:
+def _has_content(line: str) -> bool:
     return bool(line.strip()) and not line.lstrip().startswith("#")
 
 

@@ -1,4 +1,4 @@
-"""The settings of a run, each from the first place that gives it.
+"""The settings of a run, each from the first source that gives it.
 
 Flag > environment > manifest > user config > default.
 """
@@ -51,9 +51,9 @@ def resolve_settings(
     """
     check_environment(environment)
     user = read_user_config(user_config_path(environment))
-    places = {name: at for name, at in user.places.items() if name not in manifest.explicit}
-    settings = _with_defaults_from(user.settings, manifest.settings, places)
-    explicit = {name: f"user config {at}" for name, at in places.items()} | manifest.explicit
+    locations = {name: at for name, at in user.locations.items() if name not in manifest.explicit}
+    settings = _with_defaults_from(user.settings, manifest.settings, locations)
+    explicit = {name: f"user config {at}" for name, at in locations.items()} | manifest.explicit
     origins = _origins(settings, explicit)
     invalid = []
     for name, text, written, origin in _limits_given(flags, environment):

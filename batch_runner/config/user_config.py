@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.errors import ManifestError, Problem
-from batch_runner.manifest.diagnostics import Diagnostics, Location, looks_secret
+from batch_runner.manifest.diagnostics import Diagnostics, looks_secret
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.yaml.nodes import Mapping
 from batch_runner.manifest.yaml.reader import parse, read_text
@@ -27,10 +27,10 @@ NAME = "config.yaml"
 
 @dataclass(frozen=True, slots=True)
 class UserConfig:
-    """Settings of the file; `places` maps the dotted name of each to "file:line"."""
+    """Settings of the file; `locations` maps the dotted name of each to "file:line"."""
 
     settings: Settings
-    places: dict[str, str]
+    locations: dict[str, str]
 
 
 def user_config_path(environment: Variables[str, str] | None = None) -> Path | None:
@@ -53,22 +53,24 @@ def read_user_config(path: Path | None) -> UserConfig:
     _refuse_key(text or "", label, report.key_hint)
     root = parse(text, label, report) if text and text.strip() else None
     if root is not None and not isinstance(root, Mapping):
-        place = Location(label, root.line, root.column)
-        report.add(
-            place, tr("wanted blocks of settings"), hint=tr("write for example limits: {rate: 2/s}")
+        location = root.location(label)
+        diagnostics.add(
+            location,
+            tr("wanted blocks of settings"),
+            hint=tr("write for example limits: {rate: 2/s}"),
         )
     if not isinstance(root, Mapping):  # nothing but comments, or invalid
-        report.raise_if_any()
+        diagnostics.raise_if_any()
         return UserConfig(Settings(), {})
-    settings, _ = check(Settings, root, label, report)
-    report.raise_if_any()
-    places = {
+    settings, _ = check(Settings, root, label, diagnostics)
+    diagnostics.raise_if_any()
+    locations = {
         f"{block}.{name}": f"{label}:{key.line}"
         for block, node in root.items.items()
         if isinstance(node, Mapping)
         for name, key in node.keys.items()
     }
-    return UserConfig(settings, places)
+    return UserConfig(settings, locations)
 
 
 def _refuse_key(text: str, label: str, hint: str) -> None:

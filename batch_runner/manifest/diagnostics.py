@@ -42,7 +42,7 @@ class Location(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Finding:
-    place: Location
+    location: Location
     message: str
     item: str | None
     hint: str | None
@@ -69,27 +69,27 @@ class Diagnostics:
         return len(self._findings) >= SHOWN
 
     def add(
-        self, place: Location, message: str, *, item: str | None = None, hint: str | None = None
+        self, location: Location, message: str, *, item: str | None = None, hint: str | None = None
     ) -> None:
-        """Record a problem; the same message at the same place is recorded once."""
-        known = (place.path, place.line, place.column, message)
+        """Record a problem; the same message at the same location is recorded once."""
+        known = (location.path, location.line, location.column, message)
         if known in self._findings:
             return
         if self.full:
             self._more += 1
             return
-        self._findings[known] = _Finding(place, message, item, hint and tr(hint))
+        self._findings[known] = _Finding(location, message, item, hint and tr(hint))
 
-    def locate(self, place: Location, needle: str) -> Location:
-        """Return where `needle` is in the text that begins at `place`; `place` if not found."""
+    def locate(self, location: Location, needle: str) -> Location:
+        """Return where `needle` is in the text at `location`; `location` itself if not found."""
         if not needle or self.full:  # searching reads the file once more
             return place
         wanted = range(place.line, place.line + _SEARCHED)
         for number, line in sorted(_read_lines(place.path, set(wanted)).items()):
             start = place.column - 1 if number == place.line else 0
             if (column := line.find(needle, start)) >= 0:
-                return Location(place.path, number, column + 1)
-        return place
+                return Location(location.path, number, column + 1)
+        return location
 
     def forget(self, path: str, line: int) -> None:
         """Remove the problems of one line."""
@@ -112,13 +112,13 @@ class Diagnostics:
         }
         findings = sorted(
             self._findings.values(),
-            key=lambda one: (order[one.place.path], one.place.line, one.place.column),
+            key=lambda one: (order[one.location.path], one.location.line, one.location.column),
         )
         lines = {
             path: _read_lines(path, {f.place.line for f in findings if f.place.path == path})
             for path in order
         }
-        return [_problem(finding, lines[finding.place.path]) for finding in findings]
+        return [_problem(finding, lines[finding.location.path]) for finding in findings]
 
 
 def closest(word: str, options: Iterable[str], *, cutoff: float = 0.65) -> str | None:
@@ -146,14 +146,14 @@ def excerpt(value: object, *, width: int = 60) -> str:
 
 
 def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
-    place = finding.place
-    source_line = lines.get(place.line)
-    if source_line is not None and (place.column > LINE_WIDTH or looks_secret(source_line)):
+    location = finding.location
+    source_line = lines.get(location.line)
+    if source_line is not None and (location.column > LINE_WIDTH or looks_secret(source_line)):
         source_line = None
     return Problem(
-        path=place.path,
-        line=place.line,
-        column=place.column,
+        path=location.path,
+        line=location.line,
+        column=location.column,
         message=finding.message,
         item=excerpt(finding.item) if finding.item is not None else None,
         hint=finding.hint,

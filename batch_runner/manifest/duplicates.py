@@ -31,14 +31,14 @@ class DuplicateDetector:
         self._names.append(hash(folded(spec.name)))
 
     def report_repeated(
-        self, again: Iterable[tuple[Location, ItemSpec]], report: Diagnostics
+        self, again: Iterable[tuple[Location, ItemSpec]], diagnostics: Diagnostics
     ) -> None:
         """Report every item that equals an earlier one; `again` yields all items once more."""
         keys, ids, names = map(_repeated, (self._keys, self._ids, self._names))
         if not (keys or ids or names):
             return
         seen: tuple[dict[str, _Earlier | None], ...] = ({}, {}, {})  # by key, by id, by folded name
-        for place, spec in again:
+        for location, spec in again:
             texts = (spec.key, spec.id, folded(spec.name))
             for text, hashes, earlier, add in zip(
                 texts, (keys, ids, names), seen, _REPORTS, strict=True
@@ -46,16 +46,21 @@ class DuplicateDetector:
                 if hash(text) not in hashes:
                     continue
                 if text in earlier:
-                    add(place, spec, earlier[text] or _Earlier(place, spec.id, spec.name), report)
+                    add(
+                        location,
+                        spec,
+                        earlier[text] or _Earlier(location, spec.id, spec.name),
+                        diagnostics,
+                    )
                     break
-                # Once `report` is full, further problems are only counted.
-                earlier[text] = None if report.full else _Earlier(place, spec.id, spec.name)
+                # Once `diagnostics` is full, further problems are only counted.
+                earlier[text] = None if diagnostics.full else _Earlier(location, spec.id, spec.name)
 
 
 class _Earlier(NamedTuple):
     """The first of several items with the same key, id or name."""
 
-    place: Location
+    location: Location
     id: str
     name: str
 
@@ -64,38 +69,42 @@ def _repeated(hashes: array[int]) -> set[int]:
     return {one for one, following in pairwise(sorted(hashes)) if one == following}
 
 
-def _same_request(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
-    report.add(
-        place,
+def _same_request(
+    location: Location, spec: ItemSpec, other: _Earlier, diagnostics: Diagnostics
+) -> None:
+    diagnostics.add(
+        location,
         tr(
             "this item would send the same request as {id} ({place})",
             id=other.id,
-            place=other.place,
+            place=other.location,
         ),
         item=spec.id,
         hint=tr("to generate the same prompt twice, write repeat: 2"),
     )
 
 
-def _same_id(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
-    report.add(
-        place,
-        tr("the id {id} is already in use ({place})", id=spec.id, place=other.place),
+def _same_id(location: Location, spec: ItemSpec, other: _Earlier, diagnostics: Diagnostics) -> None:
+    diagnostics.add(
+        location,
+        tr("the id {id} is already in use ({place})", id=spec.id, place=other.location),
         item=spec.id,
     )
 
 
-def _same_name(place: Location, spec: ItemSpec, other: _Earlier, report: Diagnostics) -> None:
+def _same_name(
+    location: Location, spec: ItemSpec, other: _Earlier, diagnostics: Diagnostics
+) -> None:
     hint = tr("add a variable to output.name that differs between the two")
     if spec.name != other.name:
         hint = tr("many file systems ignore case and the Unicode form of accents in names")
-    report.add(
-        place,
+    diagnostics.add(
+        location,
         tr(
             "the file name {name} is already used by {id} ({place})",
             name=spec.name,
             id=other.id,
-            place=other.place,
+            place=other.location,
         ),
         item=spec.id,
         hint=hint,

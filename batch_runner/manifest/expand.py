@@ -43,9 +43,9 @@ class ExpansionContext:
 class _ItemFailedError(Exception):
     """This item is invalid: what is wrong, where, and a hint."""
 
-    def __init__(self, message: str, place: Location, hint: str | None = None) -> None:
+    def __init__(self, message: str, location: Location, hint: str | None = None) -> None:
         super().__init__(message)
-        self.place = place
+        self.location = location
         self.hint = hint
 
 
@@ -65,7 +65,7 @@ class Items:
         self._files_use_id = any("id" in one.template.uses for one in context.files.values())
 
     def checked(
-        self, report: Diagnostics, *, limit: int | None = None, requests: bool = True
+        self, diagnostics: Diagnostics, *, limit: int | None = None, requests: bool = True
     ) -> Iterator[ItemSpec]:
         """Yield the valid items; after the last one, report duplicates.
 
@@ -73,26 +73,26 @@ class Items:
         send the same request.
         """
         duplicates = DuplicateDetector(requests=requests)
-        for _, spec in self._placed(report, limit):
+        for _, spec in self._located(diagnostics, limit):
             duplicates.add(spec)
             yield spec
-        duplicates.report_repeated(self._placed(Diagnostics(), limit), report)
+        duplicates.report_repeated(self._located(Diagnostics(), limit), diagnostics)
 
-    def _placed(
-        self, report: Diagnostics, limit: int | None
+    def _located(
+        self, diagnostics: Diagnostics, limit: int | None
     ) -> Iterator[tuple[Location, ItemSpec]]:
         """Yield items with their locations, in the order of entries, combinations and repeats."""
         position = 0
-        for entry in self._entries(report):
+        for entry in self._entries(diagnostics):
             request = entry.request or self._context.request
             for combination in self._context.combinations:
                 for n in range(1, request.repeat + 1):
                     if position == limit:
                         return
                     try:
-                        yield entry.place, self._item(entry, request, combination, n, position)
+                        yield entry.location, self._item(entry, request, combination, n, position)
                     except (RenderFailedError, _ItemFailedError) as error:
-                        self._report_failed(error, entry, combination, report)
+                        self._report_failed(error, entry, combination, diagnostics)
                     position += 1
 
     def _report_failed(
@@ -100,18 +100,18 @@ class Items:
         error: RenderFailedError | _ItemFailedError,
         entry: Entry,
         combination: Combination,
-        report: Diagnostics,
+        diagnostics: Diagnostics,
     ) -> None:
-        place, hint = entry.place, error.hint
+        location, hint = entry.location, error.hint
         if isinstance(error, _ItemFailedError):
-            place = error.place
+            location = error.location
         elif error.missing and hint is None:
             hint = tr(
                 "give this item its own {missing}, or all of them one under defaults",
                 missing=error.missing,
             )
         item = "-".join(part for part in (entry.id, combination.label) if part)
-        report.add(place, str(error), item=item or None, hint=hint)
+        diagnostics.add(location, str(error), item=item or None, hint=hint)
 
     def _item(
         self,
@@ -149,7 +149,7 @@ class Items:
             variables=_shown_variables(entry, combination, n if request.repeat > 1 else None),
             files=files,
             attempts=request.attempts,
-            source=f"{entry.place.path}:{entry.place.line}",
+            source=f"{entry.location.path}:{entry.location.line}",
         )
 
     def _scope(
@@ -182,8 +182,8 @@ class Items:
         try:
             return self._inputs.get(path.template.render(scope))
         except InputRefusedError as error:
-            hint = tr("paths are relative to the folder of {path}", path=path.place.path)
-            raise _ItemFailedError(str(error), path.place, hint) from None
+            hint = tr("paths are relative to the folder of {path}", path=path.location.path)
+            raise _ItemFailedError(str(error), path.location, hint) from None
 
 
 def _content(request: list[Any], entry: Entry) -> str:
@@ -192,7 +192,7 @@ def _content(request: list[Any], entry: Entry) -> str:
         return canonical(request)
     except (TypeError, ValueError, RecursionError):
         message = tr("params contain a value that JSON cannot hold, such as infinity")
-        raise _ItemFailedError(message, entry.place) from None
+        raise _ItemFailedError(message, entry.location) from None
 
 
 def _prompt(scope: Scope, params: Any, entry: Entry) -> str:
@@ -201,7 +201,7 @@ def _prompt(scope: Scope, params: Any, entry: Entry) -> str:
     if not isinstance(prompt, str):
         prompt = longest_text(params)
     if is_blank(prompt):
-        raise _ItemFailedError(tr("the prompt is empty"), entry.place)
+        raise _ItemFailedError(tr("the prompt is empty"), entry.location)
     return prompt
 
 
@@ -253,5 +253,5 @@ def _bad_name(
     message = tr("the file cannot be named {name!r}: {reason}", name=excerpt(name), reason=reason)
     if "{{" in request.name.template.source and entry.id is None:
         hint = tr("give the item an id, or use {{ value | slug }} in output.name")
-        return message, entry.place, hint
-    return message, entry.place, tr("use letters, digits, - and _")
+        return message, entry.location, hint
+    return message, entry.location, tr("use letters, digits, - and _")

@@ -55,24 +55,24 @@ def load(
     read_as = fingerprint(utf8_text(path), [path])
     root = read_document(path, utf8_text(path), report)
     if root is None:
-        report.raise_if_any()
+        diagnostics.raise_if_any()
         raise AssertionError("invalid manifest produced no diagnostics")
-    return _Loader(path, root, report).load(providers, read_as)
+    return _Loader(path, root, diagnostics).load(providers, read_as)
 
 
 class _Loader:
     """Builds one manifest."""
 
-    def __init__(self, path: Path, root: Mapping, report: Diagnostics) -> None:
+    def __init__(self, path: Path, root: Mapping, diagnostics: Diagnostics) -> None:
         self._path = path
         self._folder = path.absolute().parent
         self._label = utf8_text(path)
         self._root = root
-        self._report = report
+        self._diagnostics = diagnostics
         self._document, self._wrong = check(
-            Document, root, self._label, report, placeholders=_PLACEHOLDERS
+            Document, root, self._label, diagnostics, placeholders=_PLACEHOLDERS
         )
-        self._sources = Sources(self._document, root, self._folder, self._label, report)
+        self._sources = Sources(self._document, root, self._folder, self._label, diagnostics)
 
     def load(self, providers: Collection[str] | None, read_as: str | None) -> Manifest:
         document, sources = self._document, self._sources
@@ -83,9 +83,9 @@ class _Loader:
         compiler = self._compiler()
         request = self._request(compiler)
         items = self._items(job, request, compiler)
-        if self._report:
+        if self._diagnostics:
             self._check_items(items, allow_duplicates=bool(compiler.unknown))
-        self._report.raise_if_any()
+        self._diagnostics.raise_if_any()
         return Manifest(
             path=self._path,
             job=job,
@@ -106,12 +106,12 @@ class _Loader:
             Compiler(frozenset(matrix.names if matrix else ())),
             self._sources.variables(),
             self._label,
-            self._report,
+            self._diagnostics,
         )
 
     def _request(self, compiler: LocatingCompiler) -> RequestTemplate:
         document = self._document
-        workflow = compiler.compile(document.workflow, self._place("workflow"))
+        workflow = compiler.compile(document.workflow, self._location("workflow"))
         written = self._root.items.get("params", Mapping(1, 1))
         params, uses = compiler.compile_tree(written)
         return RequestTemplate(
@@ -119,7 +119,7 @@ class _Loader:
             written=written,
             params=params,
             uses=uses | workflow.template.uses,
-            name=compiler.compile(document.output.name, self._place("output", "name")),
+            name=compiler.compile(document.output.name, self._location("output", "name")),
             attempts=document.attempts,
             repeat=document.repeat,
         )
@@ -127,16 +127,16 @@ class _Loader:
     def _items(self, job: str, request: RequestTemplate, compiler: LocatingCompiler) -> Items:
         document, sources = self._document, self._sources
         files = {
-            name: compiler.compile(path, self._place("files", name))
+            name: compiler.compile(path, self._location("files", name))
             for name, path in document.files.items()
         }
         defaults = dict(document.defaults)
         default = defaults.pop("prompt", None)
         default_prompt = None
         if default is not None:
-            place = self._place("defaults", "prompt")
-            default_prompt = compiler.compile(str(default), place)
-        sources.read_prompts(request, compiler, self._report)
+            location = self._location("defaults", "prompt")
+            default_prompt = compiler.compile(str(default), location)
+        sources.read_prompts(request, compiler, self._diagnostics)
         self._check_used(compiler)
         # Unknown variables were reported; with a value for them, the items can still be checked.
         stand_ins = dict.fromkeys(compiler.unknown, StandIn("unknown"))
@@ -174,8 +174,8 @@ class _Loader:
         provider = self._document.provider
         if providers is None or provider in providers:
             return
-        self._report.add(
-            self._place("provider"),
+        self._diagnostics.add(
+            self._location("provider"),
             tr("there is no provider {provider}", provider=excerpt(provider)),
             hint=did_you_mean(
                 provider, providers, otherwise=tr("known: {names}", names=", ".join(providers))
@@ -186,24 +186,26 @@ class _Loader:
         """Check the variables under `defaults` and `files`, and report names used twice."""
         document = self._document
         for name, value in document.defaults.items():
-            place = self._place("defaults", name)
-            check_variable(name, None if name == "prompt" else value, place, self._report)
+            location = self._location("defaults", name)
+            check_variable(name, None if name == "prompt" else value, location, self._diagnostics)
         for name in document.files:
-            check_variable(name, None, self._place("files", name), self._report)
+            check_variable(name, None, self._location("files", name), self._diagnostics)
             if name in document.defaults:
                 message = tr(
                     "{name} is both a file and a variable under defaults", name=excerpt(name)
                 )
-                self._report.add(self._place("files", name), message, hint=tr("rename one of them"))
-        self._sources.check_names(self._report)
+                self._diagnostics.add(
+                    self._location("files", name), message, hint=tr("rename one of them")
+                )
+        self._sources.check_names(self._diagnostics)
 
     def _check_workflows(self) -> None:
         """Report a prompt's own workflow that looks like a misspelling of the job's."""
         job = self._document.workflow
         for own in self._sources.own_workflows():
             if own.value != job and _is_misspelt(own.value, job):
-                self._report.add(
-                    Location(self._label, own.line, own.column),
+                self._diagnostics.add(
+                    own.location(self._label),
                     tr(
                         "the workflow {value} looks like a misspelling of the job's",
                         value=excerpt(own.value),
@@ -220,19 +222,19 @@ class _Loader:
                     "no template uses the file {name}, so it would not be sent", name=excerpt(name)
                 )
                 hint = tr('write "{{{{ {name} }}}}" in params where the file belongs', name=name)
-                self._report.add(self._place("files", name), message, hint=hint)
+                self._diagnostics.add(self._location("files", name), message, hint=hint)
         if "params" in self._wrong or used & {"seed", "pick"}:
             return
         if sources.has_prompts() and "prompt" not in used:
-            self._report.add(
-                self._place("params"),
+            self._diagnostics.add(
+                self._location("params"),
                 tr("no template uses the prompts, so they would not be sent"),
                 hint=tr('write "{{ prompt }}" in params where the text belongs'),
             )
         for name in sources.matrix.own_names if sources.matrix else ():
             if name not in used:
-                self._report.add(
-                    self._place("matrix", name),
+                self._diagnostics.add(
+                    self._location("matrix", name),
                     tr(
                         "no template uses the matrix variable {name}, so every one of its "
                         "values would send the same",
@@ -245,9 +247,9 @@ class _Loader:
         """Check items for further errors; `allow_duplicates`: two may send the same request."""
         allow_duplicates = allow_duplicates or bool(self._wrong & {"params", "workflow"})
         for _ in items.checked(
-            self._report, limit=CHECKED_AFTER_ERRORS, requests=not allow_duplicates
+            self._diagnostics, limit=CHECKED_AFTER_ERRORS, requests=not allow_duplicates
         ):
-            if self._report.full:
+            if self._diagnostics.full:
                 return
 
     def _workflows(self) -> frozenset[str]:
@@ -266,9 +268,9 @@ class _Loader:
                 given[name] = f"{self._label}:{self._root.keys[name].line}"
         return given
 
-    def _place(self, *steps: str) -> Location:
+    def _location(self, *steps: str) -> Location:
         node: Node = follow(self._root, steps)
-        return Location(self._label, node.line, node.column)
+        return node.location(self._label)
 
 
 def _is_misspelt(name: str, meant: str) -> bool:

@@ -43,9 +43,9 @@ class Manifest:
         Raises:
             ManifestError: after the last item, if any item is invalid; holds every problem.
         """
-        report = Diagnostics()
-        yield from self.expansion.checked(report)
-        report.raise_if_any()
+        diagnostics = Diagnostics()
+        yield from self.expansion.checked(diagnostics)
+        diagnostics.raise_if_any()
 
     def fingerprint(self) -> str | None:
         """Return a hash that changes when the items may have changed; None if that is unknown."""

@@ -10,7 +10,6 @@ from pydantic_core import ErrorDetails
 
 from batch_runner.manifest.diagnostics import (
     Diagnostics,
-    Location,
     closest,
     did_you_mean,
     excerpt,
@@ -36,7 +35,7 @@ def check(
     model: type[Checked],
     node: Mapping,
     label: str,
-    report: Diagnostics,
+    diagnostics: Diagnostics,
     *,
     placeholders: dict[str, Any] | None = None,
     item: str | None = None,
@@ -50,7 +49,7 @@ def check(
     wrong = {key for key, value in node.items.items() if holds_broken(value)}
     errors = _errors(model, data)
     for error in errors:
-        _add_error(error, model, node, label, report, item)
+        _add_error(error, model, node, label, diagnostics, item)
         wrong.add(str(error["loc"][0]))
     if not wrong:
         return model.model_validate(data), frozenset()
@@ -82,7 +81,7 @@ def _add_error(
     model: type[BaseModel],
     node: Mapping,
     label: str,
-    report: Diagnostics,
+    diagnostics: Diagnostics,
     item: str | None,
 ) -> None:
     """Report one error, unless the value was reported already."""
@@ -102,17 +101,19 @@ def _add_error(
         )
         if misspelt:
             hint = tr("is {misspelt} a misspelling of it?", misspelt=excerpt(misspelt))
-        place = Location(label, found.line, found.column)
-        report.add(place, tr("the key {missing} is missing", missing=missing), item=item, hint=hint)
+        location = found.location(label)
+        diagnostics.add(
+            location, tr("the key {missing} is missing", missing=missing), item=item, hint=hint
+        )
         return
     if error["type"] == "extra_forbidden" and isinstance(found, Mapping) and len(steps) == 1:
         renamed = [(*steps, name) for name in found.keys if _new_name((*steps, name))]
         for path in renamed:
             key = key_of(node, path)
             message = tr("there is no key {map}", map=excerpt(".".join(map(str, path))))
-            place = Location(label, key.line, key.column)
-            report.add(
-                place,
+            location = key.location(label)
+            diagnostics.add(
+                location,
                 message,
                 item=item,
                 hint=tr("renamed to {new_name}", new_name=_new_name(path)),
@@ -120,8 +121,8 @@ def _add_error(
         if renamed:
             return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
-    message, hint = _message(error, model, steps, report.key_hint)
-    report.add(Location(label, at.line, at.column), message, item=item, hint=hint)
+    message, hint = _message(error, model, steps, diagnostics.key_hint)
+    diagnostics.add(at.location(label), message, item=item, hint=hint)
 
 
 def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None:

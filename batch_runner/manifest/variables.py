@@ -12,30 +12,32 @@ from batch_runner.models import UPLOAD_MARK
 from batch_runner.util.locale import tr
 
 
-def check_variable(name: str, value: Any, place: Location, report: Diagnostics) -> None:
-    check_name(name, place, report)
-    check_value(value, place, report)
+def check_variable(name: str, value: Any, location: Location, diagnostics: Diagnostics) -> None:
+    check_name(name, location, diagnostics)
+    check_value(value, location, diagnostics)
 
 
-def check_name(name: str, place: Location, report: Diagnostics) -> bool:
+def check_name(name: str, location: Location, diagnostics: Diagnostics) -> bool:
     """Return whether `name` can be the name of a variable; report it if not."""
     reason = variable_refusal(name)
     if reason:
-        report.add(
-            place,
+        diagnostics.add(
+            location,
             tr("a variable cannot be named {name}: {reason}", name=excerpt(name), reason=reason),
             hint=tr("rename it"),
         )
     return reason is None
 
 
-def check_value(value: Any, place: Location, report: Diagnostics, item: str | None = None) -> bool:
+def check_value(
+    value: Any, location: Location, diagnostics: Diagnostics, item: str | None = None
+) -> bool:
     """Report every invalid text in a value; return False if it is nested too deep."""
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         for one in level:
             if isinstance(one, str):
-                _check_text(one, place, report, item)
+                _check_text(one, location, diagnostics, item)
         level = [
             inner
             for one in level
@@ -44,24 +46,24 @@ def check_value(value: Any, place: Location, report: Diagnostics, item: str | No
         ]
         if not level:
             return True
-    report.add(
-        place, tr("values are nested more than {max_depth} deep", max_depth=MAX_DEPTH), item=item
+    diagnostics.add(
+        location, tr("values are nested more than {max_depth} deep", max_depth=MAX_DEPTH), item=item
     )
     return False
 
 
-def _check_text(value: str, place: Location, report: Diagnostics, item: str | None) -> None:
+def _check_text(value: str, location: Location, diagnostics: Diagnostics, item: str | None) -> None:
     """Report a text that is too long, or that contains a template and would not be rendered."""
     if MARKERS.search(value):
-        report.add(
-            report.locate(place, "{"),
+        diagnostics.add(
+            diagnostics.locate(location, "{"),
             tr("a template is not rendered here: {value}", value=excerpt(value)),
             item=item,
             hint=tr("templates work in params, prompts, files, output.name and defaults.prompt"),
         )
     elif UPLOAD_MARK in value:
-        report.add(
-            place,
+        diagnostics.add(
+            location,
             tr("the text contains {upload_mark}, which is reserved", upload_mark=UPLOAD_MARK),
             item=item,
         )
@@ -71,4 +73,4 @@ def _check_text(value: str, place: Location, report: Diagnostics, item: str | No
             value=len(value),
             max_text=MAX_TEXT,
         )
-        report.add(place, message, item=item)
+        diagnostics.add(location, message, item=item)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
+from batch_runner.manifest.diagnostics import Diagnostics, excerpt
 from batch_runner.manifest.schema import Document, Prompt
 from batch_runner.manifest.sources.data_file import Rows
 from batch_runner.manifest.sources.matrix import Combination, Matrix
 from batch_runner.manifest.sources.prompts import Entry, Prompts
 from batch_runner.manifest.templates.request import LocatingCompiler, RequestTemplate
-from batch_runner.manifest.yaml.nodes import Mapping, Node, Scalar, Sequence
+from batch_runner.manifest.yaml.nodes import Mapping, Scalar, Sequence
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import find_existing
 
@@ -32,7 +32,7 @@ class Sources:
     """
 
     def __init__(
-        self, document: Document, root: Mapping, folder: Path, label: str, report: Diagnostics
+        self, document: Document, root: Mapping, folder: Path, label: str, diagnostics: Diagnostics
     ) -> None:
         self._document = document
         self._root = root
@@ -42,7 +42,7 @@ class Sources:
         matrix = root.items.get("matrix")
         self.matrix: Matrix | None = None
         if isinstance(matrix, Mapping) and not matrix.broken:
-            self.matrix = Matrix(matrix, label, report)
+            self.matrix = Matrix(matrix, label, diagnostics)
         self._rows: Rows | None = None
         if document.items_from is not None:
             self._rows = Rows(
@@ -51,7 +51,7 @@ class Sources:
                 taken=frozenset(self.matrix.names if self.matrix else ()),
                 defaults=frozenset(document.defaults),
             )
-        self._check_any(report)
+        self._check_any(diagnostics)
 
     def variables(self) -> frozenset[str] | None:
         """Return every variable that some item has; None if rows may have any."""
@@ -67,24 +67,24 @@ class Sources:
         return frozenset(known)
 
     def read_prompts(
-        self, request: RequestTemplate, compiler: LocatingCompiler, report: Diagnostics
+        self, request: RequestTemplate, compiler: LocatingCompiler, diagnostics: Diagnostics
     ) -> None:
         """Check all prompts and add them to `entries`."""
         node = self._root.items.get("prompts")
         if node is None:
             return
         self._prompts = Prompts(node, request, compiler, self._label)
-        for _ in self._prompts.entries(report):
+        for _ in self._prompts.entries(diagnostics):
             pass
 
-    def entries(self, report: Diagnostics) -> Iterator[Entry]:
+    def entries(self, diagnostics: Diagnostics) -> Iterator[Entry]:
         """Yield the valid entries in order; report the invalid ones."""
         if self._prompts is not None:
-            yield from self._prompts.entries(report)
+            yield from self._prompts.entries(diagnostics)
         if self._rows is not None:
-            yield from self._rows.entries(report)
+            yield from self._rows.entries(diagnostics)
         if self._prompts is None and self._rows is None and self.matrix:
-            yield Entry(self._place(self._root.items["matrix"]), {})
+            yield Entry(self._root.items["matrix"].location(self._label), {})
 
     @property
     def data(self) -> tuple[Path, ...]:
@@ -107,21 +107,21 @@ class Sources:
     def has_prompts(self) -> bool:
         return self._prompts is not None
 
-    def check_names(self, report: Diagnostics) -> None:
+    def check_names(self, diagnostics: Diagnostics) -> None:
         """Report variables that the matrix and another source define."""
         names = set(self.matrix.names) if self.matrix else set()
         columns = (self._rows.columns() if self._rows else None) or []
-        places = {name: self._place(self._root.items["items_from"]) for name in columns}
+        locations = {name: self._root.items["items_from"].location(self._label) for name in columns}
         for entry in self._mappings():
             own = entry.keys.items()
-            places.update(
-                {name: self._place(key) for name, key in own if name not in _OWN_SETTINGS}
+            locations.update(
+                {name: key.location(self._label) for name, key in own if name not in _OWN_SETTINGS}
             )
         if self._root.items.get("prompts") is not None:
-            places.setdefault("prompt", self._place(self._root.items["prompts"]))
-        for name in places.keys() & names:
+            locations.setdefault("prompt", self._root.items["prompts"].location(self._label))
+        for name in locations.keys() & names:
             message = tr("{name} is both a variable here and in the matrix", name=excerpt(name))
-            report.add(places[name], message, hint=tr("rename one of them"))
+            diagnostics.add(locations[name], message, hint=tr("rename one of them"))
 
     def _own_variables(self) -> Iterator[set[str]]:
         node = self._root.items.get("prompts")
@@ -137,12 +137,12 @@ class Sources:
             if isinstance(entry, Mapping):
                 yield entry
 
-    def _check_any(self, report: Diagnostics) -> None:
+    def _check_any(self, diagnostics: Diagnostics) -> None:
         items = self._root.items
         if any(key in items for key in ("prompts", "matrix", "items_from")):
             return
-        report.add(
-            Location(self._label, self._root.line, self._root.column),
+        diagnostics.add(
+            self._root.location(self._label),
             tr("there are no items: prompts, matrix and items_from are all missing"),
             hint=tr("write prompts: and under it one text a line, each after a dash"),
         )
@@ -151,6 +151,3 @@ class Sources:
         """Return the data file's path, relative to where the manifest's path is."""
         before, slash, _ = self._label.rpartition("/")
         return name if name.startswith("/") or not slash else f"{before}/{name}"
-
-    def _place(self, node: Node) -> Location:
-        return Location(self._label, node.line, node.column)

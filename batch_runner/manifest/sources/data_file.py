@@ -60,53 +60,55 @@ class Rows:
             return None
         return [_variable(column) for column in header]
 
-    def entries(self, report: Diagnostics) -> Iterator[Entry]:
+    def entries(self, diagnostics: Diagnostics) -> Iterator[Entry]:
         """Yield the valid rows; report the invalid ones."""
         count = 0
         try:
-            rows = self._csv_rows(report) if self._is_csv else self._json_rows(report)
+            rows = self._csv_rows(diagnostics) if self._is_csv else self._json_rows(diagnostics)
             for line, variables in rows:
                 count += 1
-                entry = self._entry(Location(self._label, line), variables, report)
+                entry = self._entry(Location(self._label, line), variables, diagnostics)
                 if entry is not None:
                     yield entry
         except _UnreadableError as error:
-            report.add(Location(self._label, error.line), str(error), hint=error.hint)
+            diagnostics.add(Location(self._label, error.line), str(error), hint=error.hint)
             return
         except OSError as error:
-            report.add(
+            diagnostics.add(
                 Location(self._label),
                 tr("the file cannot be read: {strerror}", strerror=error.strerror),
             )
             return
-        if not count and not report:
-            report.add(Location(self._label), tr("this file has no rows"))
+        if not count and not diagnostics:
+            diagnostics.add(Location(self._label), tr("this file has no rows"))
 
     def _entry(
-        self, place: Location, variables: dict[str, Any], report: Diagnostics
+        self, location: Location, variables: dict[str, Any], diagnostics: Diagnostics
     ) -> Entry | None:
         for value in variables.values():
-            if not check_value(value, place, report):
+            if not check_value(value, location, diagnostics):
                 return None
         own_id = variables.pop("id", None)
         if own_id is not None:
             own_id = str(own_id) if isinstance(own_id, str | int) else ""
             if is_blank(own_id):
                 hint = tr("fill it in, or remove the column")
-                report.add(place, tr("the id of this row is empty"), hint=hint)
+                diagnostics.add(location, tr("the id of this row is empty"), hint=hint)
                 return None
         prompt = variables.get("prompt", "none")
         if not isinstance(prompt, str) or is_blank(prompt):
             seen = tr("empty") if isinstance(prompt, str) else tr(kind(prompt))
-            report.add(place, tr("the prompt of this row is {seen}, wanted text", seen=seen))
+            diagnostics.add(
+                location, tr("the prompt of this row is {seen}, wanted text", seen=seen)
+            )
             return None
-        return Entry(place, variables, own_id)
+        return Entry(location, variables, own_id)
 
-    def _csv_rows(self, report: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _csv_rows(self, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
         lines = _lines(self._path)
         header, delimiter = self._header(lines)
         names = [_variable(column) for column in header]
-        if not self._check_header(header, names, report):
+        if not self._check_header(header, names, diagnostics):
             return
         reader = csv.reader(lines, delimiter=delimiter, strict=True)
         width = len(names)
@@ -129,7 +131,7 @@ class Rows:
                         row=len(row),
                         width=width,
                     )
-                    report.add(Location(self._label, start), message, hint=hint)
+                    diagnostics.add(Location(self._label, start), message, hint=hint)
                 start = reader.line_num + 2
         except csv.Error as error:
             raise _UnreadableError(tr("this is not CSV: {error}", error=error), start) from None
@@ -149,7 +151,7 @@ class Rows:
             )
         return rows[0], delimiter
 
-    def _check_header(self, header: list[str], names: list[str], report: Diagnostics) -> bool:
+    def _check_header(self, header: list[str], names: list[str], diagnostics: Diagnostics) -> bool:
         good = True
         for column, name in zip(header, names, strict=True):
             reason = None if name == "id" else variable_refusal(name)
@@ -161,10 +163,12 @@ class Rows:
                     reason=reason,
                 )
                 twice = tr("there are two columns {name}", name=excerpt(name))
-                report.add(Location(self._label), text if reason else twice, hint=tr("rename it"))
+                diagnostics.add(
+                    Location(self._label), text if reason else twice, hint=tr("rename it")
+                )
         return good
 
-    def _json_rows(self, report: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _json_rows(self, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
         good = {"id"}
         for number, line in enumerate(_lines(self._path), start=1):
             if line.isspace():
@@ -175,22 +179,22 @@ class Rows:
                 if is_blank(line):
                     continue
                 message = tr("this line is not JSON: {json_error}", json_error=_json_error(error))
-                report.add(Location(self._label, number), message)
+                diagnostics.add(Location(self._label, number), message)
                 continue
             if not isinstance(row, dict):
                 message = tr("wanted a JSON object, this is {kind}", kind=tr(kind(row)))
-                report.add(Location(self._label, number), message)
+                diagnostics.add(Location(self._label, number), message)
                 continue
             if _is_empty(next(iter(row.values()), None)) and all(map(_is_empty, row.values())):
                 hint = tr("remove the line, or give it an id if it is meant as an item")
-                report.add(Location(self._label, number), tr("this row is empty"), hint=hint)
+                diagnostics.add(Location(self._label, number), tr("this row is empty"), hint=hint)
                 continue
             if not good.issuperset(row):
-                self._check_names(row.keys() - good, Location(self._label, number), report)
+                self._check_names(row.keys() - good, Location(self._label, number), diagnostics)
                 good.update(row)  # report each name once
             yield number, row
 
-    def _check_names(self, names: set[str], place: Location, report: Diagnostics) -> None:
+    def _check_names(self, names: set[str], location: Location, diagnostics: Diagnostics) -> None:
         for name in names:
             if reason := variable_refusal(name):
                 message = tr(
@@ -198,10 +202,10 @@ class Rows:
                     name=excerpt(name),
                     reason=reason,
                 )
-                report.add(place, message, hint=tr("rename it"))
+                diagnostics.add(location, message, hint=tr("rename it"))
             elif name in self._taken:
                 message = tr("{name} is both a variable here and in the matrix", name=excerpt(name))
-                report.add(place, message, hint=tr("rename one of them"))
+                diagnostics.add(location, message, hint=tr("rename one of them"))
 
 
 def _is_empty(value: object) -> bool:

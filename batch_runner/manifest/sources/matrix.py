@@ -13,11 +13,11 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, excerpt
+from batch_runner.manifest.diagnostics import Diagnostics, did_you_mean, excerpt
 from batch_runner.manifest.filenames import slug
 from batch_runner.manifest.templates.random_values import canonical
 from batch_runner.manifest.variables import check_name, check_variable
-from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, is_broken, plain
+from batch_runner.manifest.yaml.nodes import Mapping, Sequence, is_broken, plain
 from batch_runner.util.locale import tr
 
 #: Largest number of combinations of a matrix; long lists belong in a file.
@@ -65,14 +65,14 @@ def id_of(value: Any) -> str:
 class Matrix:
     """The validated matrix of one manifest and its combinations."""
 
-    def __init__(self, node: Mapping, label: str, report: Diagnostics) -> None:
+    def __init__(self, node: Mapping, label: str, diagnostics: Diagnostics) -> None:
         self._label = label
-        self._report = report
+        self._diagnostics = diagnostics
         self._variables = {
             name: self._variable(name, values)
             for name, values in node.items.items()
             if name not in ("exclude", "include")
-            and check_name(name, self._place(node.keys[name]), report)
+            and check_name(name, node.keys[name].location(self._label), diagnostics)
             and isinstance(values, Sequence)
         }
         self.own_names = tuple(self._variables)
@@ -85,8 +85,8 @@ class Matrix:
                 count=count,
                 max_combinations=MAX_COMBINATIONS,
             )
-            report.add(
-                self._place(node),
+            diagnostics.add(
+                node.location(self._label),
                 message,
                 hint=tr("put long lists into a file and name it under items_from"),
             )
@@ -97,7 +97,9 @@ class Matrix:
         for entry in _entries(node, "include"):
             self._include(entry)
         if count and not self.combinations:
-            report.add(self._place(node), tr("exclude removes every combination of the matrix"))
+            diagnostics.add(
+                node.location(self._label), tr("exclude removes every combination of the matrix")
+            )
 
     def _variable(self, name: str, node: Sequence) -> _Variable:
         variable = _Variable(name)
@@ -111,8 +113,8 @@ class Matrix:
                 continue
             value_id = id_of(value)
             if value_id in variable.ids:
-                self._report.add(
-                    self._place(item),
+                self._diagnostics.add(
+                    item.location(self._label),
                     tr(
                         "{name} has two values with the id {value_id}",
                         name=name,
@@ -121,7 +123,7 @@ class Matrix:
                     hint=tr("remove one, or give each an id: {id: …, text: …}"),
                 )
                 continue
-            check_variable(name, value, self._place(item), self._report)
+            check_variable(name, value, item.location(self._label), self._diagnostics)
             variable.values.append(value)
             variable.ids.append(value_id)
         return variable
@@ -132,16 +134,16 @@ class Matrix:
         for name, value in node.items.items():
             variable = self._variables.get(name)
             if variable is None:
-                self._report.add(
-                    self._place(node.keys[name]),
+                self._diagnostics.add(
+                    node.keys[name].location(self._label),
                     tr("exclude names {name}, which is not in the matrix", name=excerpt(name)),
                     hint=did_you_mean(name, self._variables),
                 )
                 return {}
             index = variable.index_of(plain(value))
             if index is None:
-                self._report.add(
-                    self._place(value),
+                self._diagnostics.add(
+                    value.location(self._label),
                     tr(
                         "{name} has no value {plain} to exclude",
                         name=name,
@@ -176,7 +178,9 @@ class Matrix:
     def _include(self, node: Mapping) -> None:
         values: dict[str, Any] = {}
         for name, value in node.items.items():
-            check_variable(name, plain(value), self._place(node.keys[name]), self._report)
+            check_variable(
+                name, plain(value), node.keys[name].location(self._label), self._diagnostics
+            )
             variable = self._variables.get(name)
             index = variable.index_of(plain(value)) if variable else None
             values[name] = (
@@ -199,9 +203,6 @@ class Matrix:
         if not agreeing:
             label = "-".join(ids[name] for name in [*shared, *added])
             self.combinations.append(Combination(values, ids, label))
-
-    def _place(self, node: Node) -> Location:
-        return Location(self._label, node.line, node.column)
 
 
 def _entries(node: Mapping, key: str) -> list[Mapping]:

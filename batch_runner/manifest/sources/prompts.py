@@ -26,7 +26,7 @@ _OWN_KEYS = frozenset(Prompt.model_fields)
 class Entry(NamedTuple):
     """One prompt or row: its location, its variables, and settings that replace the job's."""
 
-    place: Location
+    location: Location
     variables: dict[str, Any]
     id: str | None = None
     prompt: LocatedTemplate | None = None  # None: no template, but plain text
@@ -44,92 +44,98 @@ class Prompts:
         self._compiler = compiler
         self._label = label
 
-    def entries(self, report: Diagnostics) -> Iterator[Entry]:
+    def entries(self, diagnostics: Diagnostics) -> Iterator[Entry]:
         """Yield the valid entries; report the invalid ones."""
-        place = Location(self._label, self._node.line, self._node.column)
+        location = self._node.location(self._label)
         if not isinstance(self._node, Sequence):
             seen = kind(plain(self._node))
             if not is_broken(self._node) and seen != "nothing":
-                report.add(
-                    place, tr("prompts: wanted a list, this is {seen}", seen=tr(seen)), hint=_LIST
+                diagnostics.add(
+                    location,
+                    tr("prompts: wanted a list, this is {seen}", seen=tr(seen)),
+                    hint=_LIST,
                 )
             return
         if not self._node.items:
-            report.add(place, tr("prompts: wanted at least one prompt"), hint=_LIST)
+            diagnostics.add(location, tr("prompts: wanted at least one prompt"), hint=_LIST)
         for number, node in enumerate(self._node.items, start=1):
-            if entry := self._entry(node, f"prompts[{number}]", report):
+            if entry := self._entry(node, f"prompts[{number}]", diagnostics):
                 yield entry
 
-    def _entry(self, node: Node, item: str, report: Diagnostics) -> Entry | None:
-        place = Location(self._label, node.line, node.column)
+    def _entry(self, node: Node, item: str, diagnostics: Diagnostics) -> Entry | None:
+        location = node.location(self._label)
         if is_broken(node):
             return None
         if isinstance(node, Mapping):
-            return self._mapping(node, item, report)
+            return self._mapping(node, item, diagnostics)
         value = plain(node)
         if not isinstance(value, str):
             hint = tr('write "{value}" in quotes if it is the prompt', value=excerpt(value))
-            report.add(
-                place,
+            diagnostics.add(
+                location,
                 tr("wanted text or a mapping with a prompt, this is {kind}", kind=tr(kind(value))),
                 item=item,
                 hint=hint if isinstance(value, int | float) else tr("put the text in quotes"),
             )
             return None
-        return self._text(value, place, item, report)
+        return self._text(value, location, item, diagnostics)
 
-    def _text(self, text: str, place: Location, item: str, report: Diagnostics) -> Entry | None:
+    def _text(
+        self, text: str, location: Location, item: str, diagnostics: Diagnostics
+    ) -> Entry | None:
         if is_blank(text):
-            report.add(place, tr("the prompt is empty"), item=item)
+            diagnostics.add(location, tr("the prompt is empty"), item=item)
             return None
         if len(text) > MAX_TEXT:
-            check_value(text, place, report, item)
+            check_value(text, location, diagnostics, item)
             return None
         if not MARKERS.search(text):
-            return Entry(place, {"prompt": text})
-        prompt = self._compiler.compile(text, place, item=item)
-        return Entry(place, {"prompt": text}, prompt=prompt)
+            return Entry(location, {"prompt": text})
+        prompt = self._compiler.compile(text, location, item=item)
+        return Entry(location, {"prompt": text}, prompt=prompt)
 
-    def _mapping(self, node: Mapping, item: str, report: Diagnostics) -> Entry | None:
-        place = Location(self._label, node.line, node.column)
+    def _mapping(self, node: Mapping, item: str, diagnostics: Diagnostics) -> Entry | None:
+        location = node.location(self._label)
         if "prompt" not in node.items and _looks_like_text(node):
             key, value = next(iter(node.items.items()))
             if is_broken(value):
                 return None
-            report.add(
-                place,
+            diagnostics.add(
+                location,
                 tr("the colon after {key!r} turns this prompt into a mapping", key=excerpt(key)),
                 item=item,
                 hint=tr('put the whole text in quotes: "{key}: …"', key=excerpt(key)),
             )
             return None
         own, wrong = check(
-            Prompt, node, self._label, report, placeholders={"prompt": "?"}, item=item
+            Prompt, node, self._label, diagnostics, placeholders={"prompt": "?"}, item=item
         )
         variables = {key: plain(value) for key, value in node.items.items() if key != "id"}
         for key in variables.keys() - _OWN_KEYS:
             if not is_broken(node.items[key]):
-                at = self._compiler.place(node.items[key])
-                check_variable(key, variables[key], at, report)
+                at = self._compiler.location(node.items[key])
+                check_variable(key, variables[key], at, diagnostics)
         if wrong:
             return None
         text = node.items["prompt"]
-        entry = self._text(own.prompt, Location(self._label, text.line, text.column), item, report)
+        entry = self._text(own.prompt, text.location(self._label), item, diagnostics)
         if entry is None:
             return None
         request = self._own_request(own, node)
-        self._check_misspelt(node, item, report)
+        self._check_misspelt(node, item, diagnostics)
         for key in ("workflow", "params", "attempts", "repeat"):
             variables.pop(key, None)
-        return Entry(place, variables, own.id, entry.prompt, request)
+        return Entry(location, variables, own.id, entry.prompt, request)
 
-    def _check_misspelt(self, node: Mapping, item: str, report: Diagnostics) -> None:
+    def _check_misspelt(self, node: Mapping, item: str, diagnostics: Diagnostics) -> None:
         """Report a variable that no template uses and that looks like a misspelt key."""
         for name in node.items.keys() - _OWN_KEYS - self._compiler.used:
             if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
-                place = self._compiler.place(node.keys[name])
+                location = self._compiler.location(node.keys[name])
                 message = tr("no template uses the variable {name}", name=excerpt(name))
-                report.add(place, message, item=item, hint=tr("did you mean {meant}?", meant=meant))
+                diagnostics.add(
+                    location, message, item=item, hint=tr("did you mean {meant}?", meant=meant)
+                )
 
     def _own_request(self, own: Prompt, node: Mapping) -> RequestTemplate | None:
         """Return the job's request with the entry's own settings, None if it has none."""
@@ -138,10 +144,10 @@ class Prompts:
         base = self._request
         workflow = name = None
         if own.workflow is not None:
-            place = self._compiler.place(node.items["workflow"])
-            workflow = self._compiler.compile(own.workflow, place)
+            location = self._compiler.location(node.items["workflow"])
+            workflow = self._compiler.compile(own.workflow, location)
         if own.name is not None:
-            name = self._compiler.compile(own.name, self._compiler.place(node.items["name"]))
+            name = self._compiler.compile(own.name, self._compiler.location(node.items["name"]))
         written, params = base.written, base.params
         uses = base.uses - base.workflow.template.uses
         above = node.items.get("params")

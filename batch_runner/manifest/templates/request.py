@@ -18,7 +18,7 @@ class LocatedTemplate:
     """A template and its location."""
 
     template: Template
-    place: Location
+    location: Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,45 +41,45 @@ class LocatingCompiler:
     """
 
     def __init__(
-        self, compiler: Compiler, known: frozenset[str] | None, label: str, report: Diagnostics
+        self, compiler: Compiler, known: frozenset[str] | None, label: str, diagnostics: Diagnostics
     ) -> None:
         self._compiler = compiler
         self._known = known
         self._label = label
-        self._report = report
+        self._diagnostics = diagnostics
         self.used: set[str] = set()  # names in any template so far
         self.unknown: set[str] = set()  # those that no item has; reported
 
-    def place(self, node: Node) -> Location:
-        return Location(self._label, node.line, node.column)
+    def location(self, node: Node) -> Location:
+        return node.location(self._label)
 
     def compile(
-        self, source: str, place: Location, *, text: bool = True, item: str | None = None
+        self, source: str, location: Location, *, text: bool = True, item: str | None = None
     ) -> LocatedTemplate:
         """Return the template; an invalid one is reported, and its text is used as it is."""
         try:
-            placed = LocatedTemplate(self._compiler.compile(source, text=text), place)
+            located = LocatedTemplate(self._compiler.compile(source, text=text), location)
         except TemplateRefusedError as error:
-            where = self._report.locate(place, error.needle)
-            self._report.add(where, str(error), hint=error.hint, item=item)
-            return LocatedTemplate(Template(lambda _: source, source=source), place)
-        self.used |= placed.template.uses
+            where = self._diagnostics.locate(location, error.needle)
+            self._diagnostics.add(where, str(error), hint=error.hint, item=item)
+            return LocatedTemplate(Template(lambda _: source, source=source), location)
+        self.used |= located.template.uses
         if self._known is not None:
-            for name in sorted(placed.template.uses - self._known - set(FUNCTIONS)):
-                self._refuse_unknown(name, self._known, place, item)
-        return placed
+            for name in sorted(located.template.uses - self._known - set(FUNCTIONS)):
+                self._refuse_unknown(name, self._known, location, item)
+        return located
 
     def _refuse_unknown(
-        self, name: str, known: frozenset[str], place: Location, item: str | None
+        self, name: str, known: frozenset[str], location: Location, item: str | None
     ) -> None:
         self.unknown.add(name)
-        if self._report.full:
-            self._report.add(
-                place, tr("there is no variable {name}", name=excerpt(name)), item=item
+        if self._diagnostics.full:
+            self._diagnostics.add(
+                location, tr("there is no variable {name}", name=excerpt(name)), item=item
             )
             return
-        self._report.add(
-            self._report.locate(place, name),
+        self._diagnostics.add(
+            self._diagnostics.locate(location, name),
             tr("there is no variable {name}", name=excerpt(name)),
             item=item,
             hint=did_you_mean(
@@ -99,9 +99,9 @@ class LocatingCompiler:
             return [self._tree(value, uses) for value in node.items]
         value = plain(node)
         if not (isinstance(value, str) and MARKERS.search(value)):
-            check_value(value, self.place(node), self._report)
+            check_value(value, self.location(node), self._diagnostics)
             return value
-        template = self.compile(value, self.place(node), text=False).template
+        template = self.compile(value, self.location(node), text=False).template
         uses |= template.uses
         return template
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence as Steps
 from typing import Any
 
+from batch_runner.manifest.diagnostics import Location
+
 
 class _Broken:
     """Value of a node whose problem was reported; nothing more is reported about it."""
@@ -24,6 +26,10 @@ class Node:
     def __init__(self, line: int, column: int) -> None:
         self.line = line
         self.column = column
+
+    def location(self, label: str) -> Location:
+        """Return where the value is, in the file that the user named `label`."""
+        return Location(label, self.line, self.column)
 
 
 class Scalar(Node):

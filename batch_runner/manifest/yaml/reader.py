@@ -51,27 +51,27 @@ _FORBIDDEN = re.compile(
 _PLAIN = b"\t\n" + bytes(range(32, 127))
 
 
-def read_document(path: Path, label: str, report: Diagnostics) -> Mapping | None:
+def read_document(path: Path, label: str, diagnostics: Diagnostics) -> Mapping | None:
     """Return the manifest's top mapping, None if there is none (and that was reported)."""
-    text = read_text(path, label, report)
+    text = read_text(path, label, diagnostics)
     if text is None:
         return None
     if not text.strip():
-        report.add(
+        diagnostics.add(
             Location(label),
             tr("the file is empty"),
             hint=tr("batch-runner init writes a first manifest"),
         )
         return None
-    root = parse(text, label, report)
+    root = parse(text, label, diagnostics)
     if root is None:
-        if not report:
-            report.add(Location(label), tr("the file contains only comments"))
+        if not diagnostics:
+            diagnostics.add(Location(label), tr("the file contains only comments"))
         return None
     if not isinstance(root, Mapping):
         kind = tr("a list") if isinstance(root, Sequence) else tr("text")
-        report.add(
-            Location(label, root.line, root.column),
+        diagnostics.add(
+            root.location(label),
             tr("a manifest is a mapping of keys to values, this is {kind}", kind=kind),
             hint=tr("start with a line such as workflow: year_of_the_horse_greeting_card"),
         )
@@ -79,12 +79,12 @@ def read_document(path: Path, label: str, report: Diagnostics) -> Mapping | None
     return root
 
 
-def read_text(path: Path, label: str, report: Diagnostics) -> str | None:
+def read_text(path: Path, label: str, diagnostics: Diagnostics) -> str | None:
     """Return the file's text, None if it cannot be read or is not valid text."""
     try:
         if not path.is_file():
             what = tr("this is a folder") if path.is_dir() else tr("there is no such file")
-            report.add(
+            diagnostics.add(
                 Location(label),
                 what if path.is_dir() or not path.exists() else tr("this is not a regular file"),
             )
@@ -93,26 +93,26 @@ def read_text(path: Path, label: str, report: Diagnostics) -> str | None:
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        report.add(Location(label), tr("the file cannot be read: {reason}", reason=reason))
+        diagnostics.add(Location(label), tr("the file cannot be read: {reason}", reason=reason))
         return None
     if len(data) > MAX_BYTES:
-        report.add(
+        diagnostics.add(
             Location(label),
             tr("the file is larger than {max_bytes} MB", max_bytes=MAX_BYTES // 1_000_000),
             hint=tr("put long lists into a CSV or JSONL file and name it under items_from"),
         )
         return None
-    return decode(data, label, report)
+    return decode(data, label, diagnostics)
 
 
-def decode(data: bytes, label: str, report: Diagnostics) -> str | None:
+def decode(data: bytes, label: str, diagnostics: Diagnostics) -> str | None:
     """Return UTF-8 bytes as text, None if they are not UTF-8 or contain control characters."""
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         good = data[: error.start].decode("utf-8-sig", errors="replace")
-        report.add(
-            _place(label, good, len(good)),
+        diagnostics.add(
+            _location(label, good, len(good)),
             tr("byte 0x{data:02x} is not UTF-8", data=data[error.start]),
             hint=tr("save the file with the encoding UTF-8"),
         )
@@ -121,27 +121,27 @@ def decode(data: bytes, label: str, report: Diagnostics) -> str | None:
     marks = list(_FORBIDDEN.finditer(text))[:MAX_REPAIRS] if suspect else []
     for mark in marks:
         code = ord(mark[0][0])
-        report.add(
-            _place(label, text, mark.start()),
+        diagnostics.add(
+            _location(label, text, mark.start()),
             tr("the control character U+{code:04X} is not allowed in a manifest", code=code),
             hint=tr('remove it, or write it as "\\u{code:04x}" in double quotes', code=code),
         )
     return None if marks else text
 
 
-def parse(text: str, label: str, report: Diagnostics) -> Node | None:
+def parse(text: str, label: str, diagnostics: Diagnostics) -> Node | None:
     """Return the document as a tree; None if it cannot be parsed."""
     for _ in range(MAX_REPAIRS):
-        builder = _Builder(text, label, report)
+        builder = _Builder(text, label, diagnostics)
         try:
             return builder.build(yaml.parse(text, Loader=_LOADER))
         except yaml.YAMLError as error:
             mistake = explain(error, text)
-            if report and was_repaired(text, mistake.line):
+            if diagnostics and was_repaired(text, mistake.line):
                 return None  # the first error of this line was reported
-            place = Location(label, mistake.line, mistake.column)
-            report.forget(label, mistake.line)  # further problems of a misread line are false
-            report.add(place, mistake.message, hint=mistake.hint)
+            location = Location(label, mistake.line, mistake.column)
+            diagnostics.forget(label, mistake.line)  # further problems of a misread line are false
+            diagnostics.add(location, mistake.message, hint=mistake.hint)
             repaired = repair(text, mistake)
             if repaired is None or len(text) > MAX_REPAIRED:
                 return None
@@ -149,7 +149,7 @@ def parse(text: str, label: str, report: Diagnostics) -> Node | None:
     return None
 
 
-def _place(label: str, text: str, index: int) -> Location:
+def _location(label: str, text: str, index: int) -> Location:
     line = text.count("\n", 0, index) + 1
     return Location(label, line, index - (text.rfind("\n", 0, index) + 1) + 1)
 
@@ -161,11 +161,11 @@ class _TooMuchError(Exception):
 class _Builder:
     """Builds the tree from the parser's events; a new one is used for each text."""
 
-    def __init__(self, text: str, label: str, report: Diagnostics) -> None:
+    def __init__(self, text: str, label: str, diagnostics: Diagnostics) -> None:
         self._text = text
         self._has_comments = "#" in text
         self._label = label
-        self._report = report
+        self._diagnostics = diagnostics
         self._root: Node | None = None
         self._open: list[Sequence | Mapping] = []
         self._key: list[Scalar | None] = []  # key whose value comes next, one per open node
@@ -213,7 +213,7 @@ class _Builder:
     def _scalar(self, event: Any) -> None:
         mark = event.start_mark
         node = Scalar(mark.line + 1, mark.column + 1, event.value)
-        if event.tag == BROKEN_TAG and self._report:  # written by a repair
+        if event.tag == BROKEN_TAG and self._diagnostics:  # written by a repair
             node.value = BROKEN
         elif event.anchor is not None or event.tag is not None:
             self._refuse_extras(event)
@@ -245,11 +245,11 @@ class _Builder:
             return BROKEN
         at = key.value
         end = event.start_mark
-        place = Location(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
+        location = Location(self._label, end.line + 1, max(1, end.column + 1 - len(at)))
         message = tr(
             "{at!r} is read as a key: inside {{ }} a comma ends the text before it", at=excerpt(at)
         )
-        self._report.add(place, message, hint=tr("put the text with the comma in quotes"))
+        self._diagnostics.add(location, message, hint=tr("put the text with the comma in quotes"))
         return BROKEN
 
     def _check_comment(self, event: Any) -> None:
@@ -258,7 +258,7 @@ class _Builder:
         rest = _CUT_SHORT.match(self._text, end)
         if rest:
             column = event.end_mark.column + 1 + rest.start(1) - end
-            self._report.add(
+            self._diagnostics.add(
                 Location(self._label, event.end_mark.line + 1, column),
                 tr(
                     "a # after a space starts a comment, so the text ends at {value!r}",
@@ -309,8 +309,8 @@ class _Builder:
         if key.value is BROKEN:
             return
         if key.value in parent.items:
-            self._report.add(
-                Location(self._label, key.line, key.column),
+            self._diagnostics.add(
+                key.location(self._label),
                 tr(
                     "the key {value} is repeated; it is also in line {line}",
                     value=excerpt(key.value),
@@ -335,7 +335,7 @@ class _Builder:
             )
 
     def _refuse(self, event: Any, message: str, hint: str | None) -> None:
-        self._report.add(Location(self._label, *_at(event)), message, hint=hint)
+        self._diagnostics.add(Location(self._label, *_at(event)), message, hint=hint)
 
     def _stop(self, event: Any, message: str) -> None:
         self._refuse(event, message, None)

@@ -39,5 +39,5 @@ def the_problem(folder: Path, text: str | bytes) -> Problem:
     return problems[0]
 
 
-def place(problem: Problem) -> tuple[int, int]:
+def location(problem: Problem) -> tuple[int, int]:
     return problem.line, problem.column

@@ -10,7 +10,7 @@ import pytest
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
 from batch_runner.models import UPLOAD_MARK
-from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, the_problem, write
+from tests.unit.manifest.helpers import HEAD, items_of, location, problems_of, the_problem, write
 
 
 def keys(folder: Path, text: str) -> dict[str, str]:
@@ -179,7 +179,7 @@ def test_longest_text_is_shown_without_a_prompt(tmp_path: Path) -> None:
 def test_items_with_equal_requests_are_refused(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, HEAD + "prompts:\n  - a\n  - b\n  - {prompt: a, id: again}\n")
 
-    assert place(problem) == (6, 5)
+    assert location(problem) == (6, 5)
     assert problem.item == "again"
     assert ":4)" in problem.message
     assert problem.hint == "to generate the same prompt twice, write repeat: 2"
@@ -190,7 +190,7 @@ def test_repeated_id_is_refused(tmp_path: Path) -> None:
 
     problem = the_problem(tmp_path, text)
 
-    assert place(problem) == (5, 5)
+    assert location(problem) == (5, 5)
     assert "the id x is already in use" in problem.message
 
 
@@ -207,7 +207,7 @@ def test_names_equal_on_some_file_system_are_refused(tmp_path: Path, one: str, o
 
     problem = the_problem(tmp_path, HEAD + text)
 
-    assert place(problem) == (5, 5)
+    assert location(problem) == (5, 5)
     assert "is already used by" in problem.message
     assert "many file systems" in (problem.hint or "")
 
@@ -269,7 +269,7 @@ def test_unused_prompts_are_refused(tmp_path: Path) -> None:
 
     problem = the_problem(tmp_path, text)
 
-    assert place(problem) == (2, 9)
+    assert location(problem) == (2, 9)
     assert "no template uses the prompts" in problem.message
 
 
@@ -382,7 +382,7 @@ def test_unusable_input_file_is_refused(
 
     problem = the_problem(tmp_path, PHOTO)
 
-    assert place(problem) == (3, 16)
+    assert location(problem) == (3, 16)
     assert message in problem.message
 
 

@@ -10,7 +10,7 @@ from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
 from batch_runner.settings import RENAMED_SETTINGS, Limits
 from batch_runner.units import Price, Rate
-from tests.unit.manifest.helpers import HEAD, place, problems_of, the_problem, write
+from tests.unit.manifest.helpers import HEAD, location, problems_of, the_problem, write
 
 GOOD = HEAD + "prompts: [a horse]\n"
 
@@ -71,7 +71,7 @@ def test_invalid_key_or_value_is_refused_at_its_location(
         load(path, providers=["baicai", "comfyui"])
 
     (problem,) = caught.value.problems
-    assert place(problem) == (4, column)
+    assert location(problem) == (4, column)
     assert message in problem.message
     assert problem.hint is None if hint is None else hint in (problem.hint or "")
     assert problem.source_line == line
@@ -105,7 +105,7 @@ def test_renamed_setting_is_refused_with_its_new_name(tmp_path: Path, old: str, 
 
     problem = the_problem(tmp_path, GOOD + f"{block}:\n  {name}: 3\n")
 
-    assert place(problem) == (GOOD.count("\n") + 2, 3)
+    assert location(problem) == (GOOD.count("\n") + 2, 3)
     assert name in problem.message
     assert problem.hint == f"renamed to {new}"
 
@@ -151,7 +151,7 @@ prompts:
     with pytest.raises(ManifestError) as caught:
         load(path, providers=["baicai"])
 
-    assert [place(problem) for problem in caught.value.problems] == [
+    assert [location(problem) for problem in caught.value.problems] == [
         (2, 11),
         (3, 26),
         (4, 16),
@@ -243,5 +243,5 @@ def test_only_misspelt_workflow_is_refused(tmp_path: Path, own: str, refused: bo
 def test_misspelt_prompt_key_is_no_variable(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, HEAD + "prompts: [{prompt: a, atempts: 2}]\n")
 
-    assert place(problem) == (3, 23)
+    assert location(problem) == (3, 23)
     assert problem.hint == "did you mean attempts?"

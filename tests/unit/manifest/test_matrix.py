@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.manifest.helpers import items_of, place, problems_of, the_problem, write
+from tests.unit.manifest.helpers import items_of, location, problems_of, the_problem, write
 
 HEAD = 'workflow: w\nparams: {"6": {text: "{{ animal }} in {{ style }}"}}\n'
 
@@ -160,7 +160,7 @@ def test_invalid_matrix_is_refused_at_its_location(
     found = problems_of(write(tmp_path, f"{HEAD}matrix: {matrix}\n"))
 
     problem = next(one for one in found if message in one.message)
-    assert place(problem) == (3, column)
+    assert location(problem) == (3, column)
     assert problem.hint is None if hint is None else hint in (problem.hint or "")
 
 
@@ -181,5 +181,5 @@ def test_variable_in_matrix_and_prompt_is_refused(tmp_path: Path) -> None:
 
     problem = the_problem(tmp_path, text)
 
-    assert place(problem) == (4, 23)
+    assert location(problem) == (4, 23)
     assert "and in the matrix" in problem.message

@@ -10,7 +10,7 @@ import pytest
 from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError
 from batch_runner.manifest.templates.random_values import ItemRandom
 from batch_runner.manifest.templates.sandbox import TemplateRefusedError
-from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, write
+from tests.unit.manifest.helpers import HEAD, items_of, location, problems_of, write
 
 SCOPE: dict[str, Any] = {
     "name": "Anna",
@@ -155,7 +155,7 @@ def test_unknown_variable_is_reported_at_its_position(tmp_path: Path) -> None:
 
     (problem,) = problems_of(path)
 
-    assert place(problem) == (5, 26)
+    assert location(problem) == (5, 26)
     assert problem.message == "there is no variable promt"
     assert problem.hint == "did you mean prompt?"
 
@@ -166,7 +166,7 @@ def test_variable_missing_in_one_item_is_reported_there(tmp_path: Path) -> None:
 
     (problem,) = problems_of(path)
 
-    assert place(problem) == (5, 5)
+    assert location(problem) == (5, 5)
     assert problem.item == "b"
     assert problem.hint == "give this item its own style, or all of them one under defaults"
 

@@ -8,7 +8,7 @@ import pytest
 
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
-from tests.unit.manifest.helpers import HEAD, items_of, place, problems_of, the_problem, write
+from tests.unit.manifest.helpers import HEAD, items_of, location, problems_of, the_problem, write
 
 
 @pytest.mark.parametrize("depth", [66, 999, 1001, 200_000])
@@ -17,7 +17,7 @@ def test_deep_nesting_is_refused_at_any_depth(tmp_path: Path, depth: int) -> Non
     (problem,) = problems_of(write(tmp_path, "a: " + "[" * depth))
 
     assert "more than 64 deep" in problem.message
-    assert place(problem)[0] == 1
+    assert location(problem)[0] == 1
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_deep_nesting_is_refused_at_any_depth(tmp_path: Path, depth: int) -> Non
 def test_text_without_manifest_is_one_problem(
     tmp_path: Path, text: str | bytes, at: tuple[int, int], message: str, hint: str | None
 ) -> None:
-    found = {place(problem): problem for problem in problems_of(write(tmp_path, text))}
+    found = {location(problem): problem for problem in problems_of(write(tmp_path, text))}
 
     problem = found[at]
     assert message in problem.message
@@ -64,8 +64,8 @@ def test_advanced_yaml_features_are_refused(
 ) -> None:
     found = problems_of(write(tmp_path, HEAD + line + "\n"))
 
-    assert (3, column) in map(place, found)
-    problem = next(one for one in found if place(one) == (3, column))
+    assert (3, column) in map(location, found)
+    problem = next(one for one in found if location(one) == (3, column))
     assert message in problem.message
     assert hint in (problem.hint or "")
 
@@ -111,7 +111,7 @@ def test_prompt_that_yaml_changes_is_refused(
 ) -> None:
     problem = the_problem(tmp_path, f"{HEAD}prompts:\n  - {prompt}\n  - a good one\n")
 
-    assert place(problem) == (4, column)
+    assert location(problem) == (4, column)
     assert message in problem.message
     assert problem.hint is None if hint is None else hint in (problem.hint or "")
     assert problem.source_line == f"  - {prompt}"
@@ -173,7 +173,7 @@ def test_invalid_colon_is_reported_at_its_position(
 ) -> None:
     problem = the_problem(tmp_path, text)
 
-    assert place(problem) == at
+    assert location(problem) == at
     assert message in problem.message
     assert hint in (problem.hint or "")
     assert problem.source_line == text.splitlines()[at[0] - 1]
@@ -192,7 +192,7 @@ def test_repaired_text_is_never_shown(tmp_path: Path) -> None:
 def test_tab_is_reported_at_its_position(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, f"{HEAD}prompts:\n\t- a\n")
 
-    assert place(problem) == (4, 1)
+    assert location(problem) == (4, 1)
     assert problem.message == "this line is indented with a tab"
     assert problem.hint == "use spaces"
 
@@ -200,7 +200,7 @@ def test_tab_is_reported_at_its_position(tmp_path: Path) -> None:
 def test_repeated_key_names_the_first_line(tmp_path: Path) -> None:
     problem = the_problem(tmp_path, f"{HEAD}prompts: [a]\nworkflow: other\n")
 
-    assert place(problem) == (4, 1)
+    assert location(problem) == (4, 1)
     assert "repeated; it is also in line 1" in problem.message
 
 
@@ -252,7 +252,7 @@ def test_path_without_regular_file_is_reported(tmp_path: Path, make: object, mes
 
     (problem,) = problems_of(path)
 
-    assert place(problem) == (1, 1)
+    assert location(problem) == (1, 1)
     assert message in problem.message
 
 

@@ -113,7 +113,7 @@ class Prompts:
         variables = {key: plain(value) for key, value in node.items.items() if key != "id"}
         for key in variables.keys() - _OWN_KEYS:
             if not is_broken(node.items[key]):
-                at = self._compiler.location(node.items[key])
+                at = node.items[key].location(self._label)
                 check_variable(key, variables[key], at, diagnostics)
         if wrong:
             return None
@@ -131,7 +131,7 @@ class Prompts:
         """Report a variable that no template uses and that looks like a misspelt key."""
         for name in node.items.keys() - _OWN_KEYS - self._compiler.used:
             if meant := closest(name, _OWN_KEYS - node.items.keys(), cutoff=0.82):
-                location = self._compiler.location(node.keys[name])
+                location = node.keys[name].location(self._label)
                 message = tr("no template uses the variable {name}", name=excerpt(name))
                 diagnostics.add(
                     location, message, item=item, hint=tr("did you mean {meant}?", meant=meant)
@@ -144,10 +144,10 @@ class Prompts:
         base = self._request
         workflow = name = None
         if own.workflow is not None:
-            location = self._compiler.location(node.items["workflow"])
+            location = node.items["workflow"].location(self._label)
             workflow = self._compiler.compile(own.workflow, location)
         if own.name is not None:
-            name = self._compiler.compile(own.name, self._compiler.location(node.items["name"]))
+            name = self._compiler.compile(own.name, node.items["name"].location(self._label))
         written, params = base.written, base.params
         uses = base.uses - base.workflow.template.uses
         above = node.items.get("params")

@@ -50,9 +50,6 @@ class LocatingCompiler:
         self.used: set[str] = set()  # names in any template so far
         self.unknown: set[str] = set()  # those that no item has; reported
 
-    def location(self, node: Node) -> Location:
-        return node.location(self._label)
-
     def compile(
         self, source: str, location: Location, *, text: bool = True, item: str | None = None
     ) -> LocatedTemplate:
@@ -99,9 +96,9 @@ class LocatingCompiler:
             return [self._tree(value, uses) for value in node.items]
         value = plain(node)
         if not (isinstance(value, str) and MARKERS.search(value)):
-            check_value(value, self.location(node), self._diagnostics)
+            check_value(value, node.location(self._label), self._diagnostics)
             return value
-        template = self.compile(value, self.location(node), text=False).template
+        template = self.compile(value, node.location(self._label), text=False).template
         uses |= template.uses
         return template
 

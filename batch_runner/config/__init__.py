@@ -1,1 +1,1 @@
-"""Where a setting comes from: flag > environment > manifest > user config > default."""
+"""The sources of settings: flag > environment > manifest > user config > default."""

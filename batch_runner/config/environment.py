@@ -1,7 +1,7 @@
-"""The environment variables that begin with BATCH_RUNNER_, and the refusal of unknown ones.
+"""The environment variables that begin with BATCH_RUNNER_; unknown ones are errors.
 
-A misspelt or renamed variable would otherwise be ignored without a word, and with it, for example,
-the spending cap of a cron job.
+Otherwise a misspelt or renamed variable would be ignored silently, and with it, for example, the
+spending cap of a cron job.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from batch_runner.util.locale import tr
 PREFIX = "BATCH_RUNNER_"
 OUTPUT_VARIABLE = PREFIX + "OUTPUT"
 
-#: Names of `limits` that a flag and a variable can set.
+#: The limits that have a flag and an environment variable.
 LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "run_for", "until")
 
-#: Set for the command in `on_finish`, which may run batch-runner itself.
+#: Set for the command of `on_finish`, which may itself be batch-runner.
 ON_FINISH_VARIABLES = frozenset(
     PREFIX + name
     for name in (
@@ -30,7 +30,7 @@ ON_FINISH_VARIABLES = frozenset(
         *(status.name for status in ItemStatus),
     )
 )
-#: Set by Kubernetes in every container beside a service that is called batch-runner.
+#: Set by Kubernetes in the containers of a namespace with a service named batch-runner.
 _KUBERNETES = re.compile(PREFIX + r"(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)\w*)?)")
 
 
@@ -50,10 +50,10 @@ _RENAMED = {
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse variables that begin with BATCH_RUNNER_ and mean nothing, whatever their value.
+    """Refuse unknown variables that begin with BATCH_RUNNER_, also with an empty value.
 
     Raises:
-        UsageError: there are some; names each.
+        UsageError: there are some; it names each.
     """
     known = {*VARIABLES, *ON_FINISH_VARIABLES}
     unknown = [
@@ -69,7 +69,7 @@ def _hint(name: str) -> str:
     if name in _RENAMED:
         return tr("was renamed to {renamed}", renamed=_RENAMED[name])
     known = {variable.removeprefix(PREFIX): variable for variable in VARIABLES}
-    found = closest(name.removeprefix(PREFIX), known)  # without the prefix: it makes all alike
+    found = closest(name.removeprefix(PREFIX), known)  # the common prefix would make all similar
     if found:
         return tr("is not a setting; did you mean {known}?", known=known[found])
     return tr("is not a setting; the variables are {variables}", variables=", ".join(VARIABLES))

@@ -1,7 +1,4 @@
-"""The settings of a run, each from the first source that gives it.
-
-Flag > environment > manifest > user config > default.
-"""
+"""Resolve the settings of a run: flag > environment > manifest > user config > default."""
 
 from __future__ import annotations
 
@@ -18,17 +15,17 @@ from batch_runner.settings import Limits, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
-#: Limits that are whole numbers.
+#: Limits that must be integers.
 WHOLE_NUMBERS = ("in_flight", "max_submissions")
 
-#: Settings that are derived from a limit unless set: property of `Settings`, and the limit.
+#: Settings whose default depends on a limit → property of `Settings`, and that limit.
 _DERIVED = {
     "polling.concurrency": ("pollers", "limits.poll_rate"),
     "downloads.concurrency": ("downloaders", "limits.rate"),
     "limits.concurrent_submissions": ("concurrent_submissions", "limits.rate"),
 }
 
-#: Dotted name of a setting → its value, and where that comes from.
+#: Dotted name of a setting → its value and its source.
 Origins = dict[str, tuple[Any, str]]
 
 
@@ -40,9 +37,9 @@ def flag_name(name: str) -> str:
 def resolve_settings(
     manifest: Manifest, *, flags: Mapping[str, str], environment: Mapping[str, str]
 ) -> tuple[Settings, Origins]:
-    """Return the settings of a run, and each one's value and origin.
+    """Return the settings of a run, and the value and source of each.
 
-    `flags` maps names of `limits` to their text; those in the environment are read from it. An
+    `flags` maps names of limits to the text given; `environment` are all environment variables. An
     empty variable counts as not set.
 
     Raises:
@@ -75,7 +72,7 @@ def resolve_settings(
 def _limits_given(
     flags: Mapping[str, str], environment: Mapping[str, str]
 ) -> Iterable[tuple[str, str, str, str]]:
-    """Yield each given limit: name, text, the flag or variable as the user wrote it, origin."""
+    """Yield each given limit: its name and text, the name of its flag or variable, its source."""
     for name, text in flags.items():
         yield name, text, flag_name(name), "flag"
     for name in LIMITS:
@@ -85,7 +82,7 @@ def _limits_given(
 
 
 def _with_defaults_from(user: Settings, settings: Settings, names: Iterable[str]) -> Settings:
-    """Return `settings` with the values of `user` for the named ones ("block.name")."""
+    """Return `settings` with the values of `user` for `names`, each as "block.name"."""
     for dotted in names:
         block, _, name = dotted.partition(".")
         value = getattr(getattr(user, block), name)
@@ -95,10 +92,10 @@ def _with_defaults_from(user: Settings, settings: Settings, names: Iterable[str]
 
 
 def _with_limit(limits: Limits, name: str, text: str) -> Limits:
-    """Return the limits with one changed.
+    """Return `limits` with the value `text` for one.
 
     Raises:
-        ValueError: the text is invalid; says what is valid.
+        ValueError: the text is invalid; the message says what is valid.
     """
     value: Any = text
     if name in WHOLE_NUMBERS:

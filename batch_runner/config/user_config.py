@@ -1,7 +1,7 @@
 """The user's own settings, `~/.config/batch-runner/config.yaml`.
 
-They apply where the manifest gives none. The file is YAML with the manifest's blocks of settings
-and nothing else. An API key in it is refused, before any error message could show a line of it.
+They apply unless the manifest gives the setting. The file is YAML with the same blocks of settings
+as a manifest. An API key in it is refused first, so that no error message can show a line of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAME = "config.yaml"
 
 @dataclass(frozen=True, slots=True)
 class UserConfig:
-    """Settings of the file; `locations` maps the dotted name of each to "file:line"."""
+    """The settings of the file; `locations` maps the dotted name of each to "file:line"."""
 
     settings: Settings
     locations: dict[str, str]
@@ -40,7 +40,7 @@ def user_config_path(environment: Variables[str, str] | None = None) -> Path | N
 
 
 def read_user_config(path: Path | None) -> UserConfig:
-    """Return the settings of the file at `path`; none if there is no file.
+    """Return the settings of the file at `path`; the defaults if there is no file.
 
     Raises:
         ManifestError: the file is invalid; holds every problem that was found.

@@ -69,9 +69,9 @@ def test_every_invalid_flag_or_variable_is_reported_by_name(
         ["run", str(manifest), "--rate", "fast", "--in-flight", "0", "--until", "25:00"]
     )
 
-    told = capsys.readouterr().err.splitlines()
+    lines = capsys.readouterr().err.splitlines()
     assert code == 2
-    assert [line.removeprefix("batch-runner: ").split("'")[0] for line in told] == [
+    assert [line.removeprefix("batch-runner: ").split("'")[0] for line in lines] == [
         *("--rate ", "--in-flight ", "--until ", "BATCH_RUNNER_POLL_RATE "),
     ]
 
@@ -79,9 +79,9 @@ def test_every_invalid_flag_or_variable_is_reported_by_name(
 def test_show_config_prints_json(manifest: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command(["run", str(manifest), "--show-config", "--json"]) == 0
 
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert {"setting": "limits.in_flight", "value": 7, "from": f"{manifest}:3"} in told
-    assert {"setting": "limits.rate", "value": "1/s", "from": "default"} in told
+    settings = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"setting": "limits.in_flight", "value": 7, "from": f"{manifest}:3"} in settings
+    assert {"setting": "limits.rate", "value": "1/s", "from": "default"} in settings
 
 
 def test_first_source_that_gives_a_setting_wins(
@@ -127,7 +127,7 @@ def test_empty_user_config_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("limits:\n  pase: 3/s\n", ":2:3: there is no key pase"),
         ("limits:\n  rate: never\n", ":2:9: limits.rate: wanted a rate"),
@@ -136,15 +136,15 @@ def test_empty_user_config_changes_nothing(
         ("limits: {rate: 3/s\n", "is not closed"),
     ],
 )
-def test_invalid_user_config_is_reported_with_its_place(
-    config: Path, manifest: Path, capsys: pytest.CaptureFixture[str], text: str, told: str
+def test_invalid_user_config_is_reported_at_its_location(
+    config: Path, manifest: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
     config.write_text(text)
 
-    said = refused(manifest, capsys)
+    error = refused(manifest, capsys)
 
-    assert f"{config}:" in said
-    assert told in said
+    assert f"{config}:" in error
+    assert message in error
 
 
 @pytest.mark.parametrize(
@@ -162,11 +162,11 @@ def test_key_in_the_user_config_is_refused_and_not_shown(
 ) -> None:
     config.write_text(text)
 
-    said = refused(manifest, capsys)
+    error = refused(manifest, capsys)
 
-    assert f"{config}:2:1: this looks like a key" in said
-    assert "set BAICAI_API_KEY, or BAICAI_API_KEY_FILE to a file" in said
-    assert "hunter22" not in said
+    assert f"{config}:2:1: this looks like a key" in error
+    assert "set BAICAI_API_KEY, or BAICAI_API_KEY_FILE to a file" in error
+    assert "hunter22" not in error
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ def test_deadline_before_the_estimated_end_is_a_blocker(job: Job, plan: Any) -> 
     assert kinds(plan("--json", "--run-for", "3h")) == []
 
 
-def test_run_that_has_the_job_is_a_named_blocker(job: Job, plan: Any) -> None:
+def test_running_process_is_a_blocker_and_named(job: Job, plan: Any) -> None:
     job.write(a="horse a")
     job.set_statuses()
     folder = JobFolder(job.root)

@@ -16,7 +16,7 @@ from batch_runner.manifest.expand import ExpansionContext, Items
 from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.input_files import Inputs
 from batch_runner.manifest.manifest import Manifest
-from batch_runner.manifest.schema import SETTINGS_BLOCKS, Document
+from batch_runner.manifest.schema import Document
 from batch_runner.manifest.sources.all import Sources
 from batch_runner.manifest.templates.compiler import Compiler
 from batch_runner.manifest.templates.request import LocatingCompiler, RequestTemplate
@@ -90,7 +90,9 @@ class _Loader:
             path=self._path,
             job=job,
             provider=document.provider,
-            settings=Settings(**{block: getattr(document, block) for block in SETTINGS_BLOCKS}),
+            settings=Settings(
+                **{block: getattr(document, block) for block in Settings.model_fields}
+            ),
             explicit=self._explicit(),
             output_folder=self._folder / (document.output.folder or f"out/{job}"),
             on_finish=document.on_finish,
@@ -259,7 +261,7 @@ class _Loader:
     def _explicit(self) -> dict[str, str]:
         """Return "file:line" of every setting that the manifest gives, by dotted name."""
         given: dict[str, str] = {}
-        for block in (*SETTINGS_BLOCKS, "output", "on_finish"):
+        for block in (*Settings.model_fields, "output", "on_finish"):
             node = self._root.items.get(block)
             for name, key in node.keys.items() if isinstance(node, Mapping) else ():
                 given[f"{block}.{name}"] = f"{self._label}:{key.line}"

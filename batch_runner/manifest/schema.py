@@ -181,7 +181,3 @@ class Document(Block):
     downloads: Downloads = Downloads()
     output: Output = Output()
     on_finish: OnFinish = OnFinish()
-
-
-#: Names of the blocks that are settings.
-SETTINGS_BLOCKS = ("limits", "timeouts", "polling", "retries", "uploads", "downloads")

@@ -8,16 +8,18 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core.core_schema import WithDefaultSchema
 
 from batch_runner.manifest.schema import Document
+from batch_runner.settings import Block
 from batch_runner.units import Price, Rate
 
 
 class _Generator(GenerateJsonSchema):
-    """Writes defaults as a manifest would, and leaves out defaults that are None."""
+    """Writes defaults as a manifest would; leaves out those that are None, and those of blocks."""
 
     def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
         described = super().default_schema(schema)
-        if described.get("default", ...) is None:
-            del described["default"]
+        default = schema.get("default")
+        if default is None or isinstance(default, Block):  # the settings in a block have their own
+            described.pop("default", None)
         return described
 
     def encode_default(self, dft: Any) -> Any:

@@ -150,3 +150,19 @@ def test_schema_defaults_are_written_as_in_a_manifest() -> None:
 
     assert limits["rate"]["default"] == "1/s"
     assert "default" not in limits["price"]
+
+
+def test_schema_defaults_are_valid() -> None:
+    """An editor may insert them."""
+    schema = python_schema()
+    wrong = [
+        name
+        for block in (schema, *schema["$defs"].values())
+        for name, value in block.get("properties", {}).items()
+        if "default" in value
+        and not VALIDATOR.evolve(schema=value | {"$defs": schema["$defs"]}).is_valid(
+            value["default"]
+        )
+    ]
+
+    assert wrong == []

@@ -140,8 +140,9 @@ def did_you_mean(word: str, options: Iterable[str], *, otherwise: str | None = N
 
 
 def excerpt(value: object, *, width: int = 60) -> str:
-    """Return a value for use in a message: short, one line, no control characters."""
-    text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", str(value))
+    """Return a value for use in a message: as in YAML, short, without control characters."""
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
     return text if len(text) <= width else text[: width - 1] + "…"
 
 

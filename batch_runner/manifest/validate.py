@@ -224,9 +224,7 @@ def _seen(words: str, value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """Return a value as YAML, or the type of a list or mapping."""
-    if isinstance(value, bool):
-        return str(value).lower()
+    """Return the value, or the type of a list or mapping."""
     return excerpt(value) if isinstance(value, str | int | float) else tr(kind(value))
 
 

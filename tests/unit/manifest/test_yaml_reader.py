@@ -96,7 +96,7 @@ def test_advanced_yaml_features_are_refused(
             "{prompt: a, in snow}", 17, "a comma ends the text", "quotes", id="comma-in-braces"
         ),
         pytest.param("2026", 5, "this is a number", 'write "2026"', id="number"),
-        pytest.param("true", 5, "true or false", 'write "True"', id="truth"),
+        pytest.param("true", 5, "true or false", 'write "true"', id="truth"),
         pytest.param("~", 5, "this is nothing", "quotes", id="null"),
         pytest.param("[a]", 5, "this is a list", "quotes", id="list"),
         pytest.param('"  "', 5, "the prompt is empty", None, id="blank"),

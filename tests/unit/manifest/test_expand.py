@@ -173,7 +173,7 @@ def test_longest_text_is_shown_without_a_prompt(tmp_path: Path) -> None:
     assert items_of(path)[0].prompt == "a much longer text"
 
 
-# --- what is refused of items -------------------------------------------------------------------
+# --- items that are refused ----------------------------------------------------------------------
 
 
 def test_items_with_equal_requests_are_refused(tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_invalid_items_are_left_out_of_the_iteration(tmp_path: Path) -> None:
     assert seen == [(0, "a"), (2, "c")]
 
 
-# --- chance -------------------------------------------------------------------------------------
+# --- random values -------------------------------------------------------------------------------
 
 CHANCE = (
     'workflow: w\nparams: {"6": {text: "{{ prompt }} {{ pick(colours) }}", seed: "{{ seed() }}"}}\n'

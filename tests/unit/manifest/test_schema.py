@@ -79,7 +79,7 @@ WRONG = {
     "repeat-text": HEAD + 'prompts: [a]\nrepeat: "2"\n',
     "attempts-many": HEAD + "prompts: [a]\nattempts: 101\n",
     "rate": HEAD + "prompts: [a]\nlimits: {rate: fast}\n",
-    "pace-negative": HEAD + "prompts: [a]\nlimits: {rate: -1}\n",
+    "rate-negative": HEAD + "prompts: [a]\nlimits: {rate: -1}\n",
     "price": HEAD + "prompts: [a]\nlimits: {price: 12}\n",
     "until": HEAD + 'prompts: [a]\nlimits: {until: "25:00"}\n',
     "duration": HEAD + "prompts: [a]\ntimeouts: {submit: soon}\n",

@@ -47,11 +47,11 @@ def read_user_config(path: Path | None) -> UserConfig:
     """
     if path is None or not os.path.lexists(path):
         return UserConfig(Settings(), {})
-    report, label = Diagnostics(key_variable=KEY_VARIABLES), utf8_text(path)
-    text = read_text(path, label, report)
-    report.raise_if_any()
-    _refuse_key(text or "", label, report.key_hint)
-    root = parse(text, label, report) if text and text.strip() else None
+    diagnostics, label = Diagnostics(key_variable=KEY_VARIABLES), utf8_text(path)
+    text = read_text(path, label, diagnostics)
+    diagnostics.raise_if_any()
+    _refuse_key(text or "", label, diagnostics.key_hint)
+    root = parse(text, label, diagnostics) if text and text.strip() else None
     if root is not None and not isinstance(root, Mapping):
         location = root.location(label)
         diagnostics.add(

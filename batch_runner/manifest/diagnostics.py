@@ -83,10 +83,10 @@ class Diagnostics:
     def locate(self, location: Location, needle: str) -> Location:
         """Return where `needle` is in the text at `location`; `location` itself if not found."""
         if not needle or self.full:  # searching reads the file once more
-            return place
-        wanted = range(place.line, place.line + _SEARCHED)
-        for number, line in sorted(_read_lines(place.path, set(wanted)).items()):
-            start = place.column - 1 if number == place.line else 0
+            return location
+        wanted = range(location.line, location.line + _SEARCHED)
+        for number, line in sorted(_read_lines(location.path, set(wanted)).items()):
+            start = location.column - 1 if number == location.line else 0
             if (column := line.find(needle, start)) >= 0:
                 return Location(location.path, number, column + 1)
         return location
@@ -115,7 +115,7 @@ class Diagnostics:
             key=lambda one: (order[one.location.path], one.location.line, one.location.column),
         )
         lines = {
-            path: _read_lines(path, {f.place.line for f in findings if f.place.path == path})
+            path: _read_lines(path, {f.location.line for f in findings if f.location.path == path})
             for path in order
         }
         return [_problem(finding, lines[finding.location.path]) for finding in findings]

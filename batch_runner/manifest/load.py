@@ -50,10 +50,10 @@ def load(
     Raises:
         ManifestError: the manifest is invalid; holds every problem that was found.
     """
-    report = Diagnostics(key_variable=key_variable)
+    diagnostics = Diagnostics(key_variable=key_variable)
     path = Utf8Path(path)
     read_as = fingerprint(utf8_text(path), [path])
-    root = read_document(path, utf8_text(path), report)
+    root = read_document(path, utf8_text(path), diagnostics)
     if root is None:
         diagnostics.raise_if_any()
         raise AssertionError("invalid manifest produced no diagnostics")
@@ -169,7 +169,7 @@ class _Loader:
             hint = tr("add a line job: with another name")
             if not is_utf8(stem):
                 hint = tr("add a line job: with a name such as {name}", name=name)
-            self._report.add(Location(self._label), message, hint=hint)
+            self._diagnostics.add(Location(self._label), message, hint=hint)
         return "job" if reason else stem
 
     def _check_provider(self, providers: Collection[str] | None) -> None:

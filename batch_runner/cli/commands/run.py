@@ -303,13 +303,14 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
 
 
 def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
+    from batch_runner.manifest.job_args import job_arguments
     from batch_runner.monitor.progress import summary_lines
 
     if options.as_json:
         print_json(_summary_object(summary, options.root))
     elif not options.quiet or summary.exit_code:
         manifest = utf8_text(options.manifest.path.absolute())
-        target = target_of(manifest, options.root, rehearsal=options.service is None)
+        target = job_arguments(manifest, options.root, rehearsal=options.service is None)
         report = tr("report: {page}", page=page)
         for line in (sentence, *summary_lines(summary, options.root, target), report):
             print_line(line, error=options.quiet)

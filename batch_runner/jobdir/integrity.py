@@ -33,19 +33,22 @@ def open_journal(
     Raises:
         JournalUnreadable: it is missing, empty or damaged.
     """
-    if identity is not None and marker is None and is_uninitialised(folder.journal):
-        return _create_journal(folder, identity, wall_clock)
     try:
         return Journal.open(folder.journal, wall_clock=wall_clock)
     except JournalVersionMismatch:
         raise
     except JournalUnreadable as error:
-        # A damaged journal would be refused again after the marker was removed.
-        damaged = () if is_uninitialised(folder.journal) else (folder.journal,)
-        raise JournalUnreadable(f"{error}. {_ways_out(folder, *damaged)}") from error
+        # Asked after opening: a file from a first commit that was killed is empty only then,
+        # because SQLite has rolled it back.
+        empty = _is_empty(folder.journal)
+        if identity is None or marker is not None or not empty:
+            # A damaged journal would be refused again after the marker was removed.
+            damaged = () if empty else (folder.journal,)
+            raise JournalUnreadable(f"{error}. {_ways_out(folder, *damaged)}") from error
+    return _create_journal(folder, identity, wall_clock)
 
 
-def is_uninitialised(journal: Path) -> bool:
+def _is_empty(journal: Path) -> bool:
     """Return whether a journal is missing or had no commit; its marker follows its first one."""
     return not journal.exists() or journal.stat().st_size == 0
 

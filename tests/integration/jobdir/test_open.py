@@ -153,3 +153,21 @@ async def test_item_waits_no_longer_than_the_service_asked(
     assert submissions_per_prompt(simulator).total() == done
     assert statuses(tmp_path)[ItemStatus.DONE] == done
     assert (summary.stop is None) is bool(done)
+
+
+def test_kill_during_the_first_commit_begins_again(tmp_path: Path) -> None:
+    """The file is not empty until SQLite has rolled it back, by its own rollback journal."""
+    written = tmp_path / "written.sqlite"
+    with contextlib.closing(sqlite3.connect(written, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")  # pages reach the disk before the commit
+        connection.execute("BEGIN")
+        for number in range(20):
+            connection.execute(f"CREATE TABLE a_{number} (b)")
+        journal = JobFolder(tmp_path / "out").journal
+        journal.parent.mkdir(parents=True)
+        shutil.copy(written, journal)
+        shutil.copy(f"{written}-journal", f"{journal}-journal")
+    assert journal.stat().st_size > 0
+
+    with open_job(tmp_path / "out", IDENTITY) as job:
+        assert job.journal.job()["name"] == IDENTITY.job

@@ -1,4 +1,4 @@
-"""Whether one more submission may be sent now, and what it holds until it is over."""
+"""Decide when a submission may be sent; keep the slots and the token that it uses."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ LONGEST_WAIT = 86400.0
 
 
 class Ticket:
-    """What one submission holds: two slots, a rate token, and a place under the spend cap.
+    """What one submission uses: two slots, a rate token, and a reservation under the spend cap.
 
-    `async with` takes the slots and, at the end, releases all that the ticket still holds. The
+    `async with` takes the slots and, at the end, releases what the ticket still has. The
     coroutine that sends the submission enters it again after `hand_over`.
     """
 
@@ -34,7 +34,7 @@ class Ticket:
         self._in_flight = in_flight
         self._submissions = submissions
         self._stats = stats
-        self._held: list[Slots] = []
+        self._taken: list[Slots] = []
         self._reserved = False
         self._handed_over = False
         self.acquired_at = 0.0  #: when the rate token was given, in event loop time
@@ -46,7 +46,7 @@ class Ticket:
         try:
             for slots in (self._in_flight, self._submissions):
                 await slots.acquire()
-                self._held.append(slots)
+                self._taken.append(slots)
         except BaseException:
             self._release()
             raise
@@ -80,12 +80,12 @@ class Ticket:
 
     def keep_in_flight(self) -> None:
         """Leave the in-flight slot to the task, which releases it when it is finished."""
-        self._held.remove(self._in_flight)
+        self._taken.remove(self._in_flight)
 
     def _release(self) -> None:
         self.release_reservation()
-        while self._held:
-            self._held.pop().release()
+        while self._taken:
+            self._taken.pop().release()
 
 
 class Admission:
@@ -109,7 +109,7 @@ class Admission:
         return Ticket(self._in_flight, self._submissions, self._stats)
 
     async def wait_for_admission(self, item: PendingItem, ticket: Ticket) -> None:
-        """Wait until the submission may be sent, and admit the ticket; or stop submitting.
+        """Wait until the submission may be sent, then admit the ticket; or stop submitting.
 
         The token is acquired last: nothing may come between it, the check of the spend cap, and
         the submission.
@@ -128,7 +128,7 @@ class Admission:
         ticket.admit(acquired_at)
 
     async def wait_before_upload(self, item: PendingItem) -> None:
-        """Wait until a submission could be paid for, or stop: else its files are not uploaded."""
+        """Wait for the spend cap, and check deadline and disk: no file is uploaded in vain."""
         await self._wait_for_cap()
         await self._check(item)
 
@@ -169,7 +169,7 @@ class Admission:
             await self._submissions.wait_for_release()  # one may turn out not to be paid
 
     async def _check(self, item: PendingItem) -> None:
-        """Return if deadline and disk allow a submission; stop submitting if not."""
+        """Stop submitting if deadline or disk allow no submission."""
         if (stop := self._reason_to_stop(item)) is not None:
             await self._stop(stop)
 
@@ -188,7 +188,10 @@ class Admission:
             free = self._files.free_bytes()
         except DiskFailed as error:
             return StopReason("disk", str(error), ExitCode.STOPPED)
-        if free < self._settings.downloads.free_bytes:
-            message = f"only {free} bytes are free in {self._files.location}"
+        if free < (least := self._settings.downloads.free_bytes):
+            message = (
+                f"{free} bytes are free in {self._files.location}, and downloads.free_bytes is "
+                f"{least}; free some space"
+            )
             return StopReason("disk", message, ExitCode.STOPPED)
         return None

@@ -1,4 +1,4 @@
-"""When a failing service is left alone; decided from outcomes, without I/O.
+"""Decide from outcomes when to stop submitting to a failing service; no I/O.
 
 Each submission without a clear answer may have been paid and is held for the user, so a service
 that begins to answer 500 must not be sent a whole job. If it has worked before in this run,
@@ -6,8 +6,8 @@ submitting pauses, longer each time, and one submission tries whether it works a
 or keeps failing, submitting stops. Submissions that had been sent when it began to fail count as
 one failure.
 
-Submitting also stops when what is paid for is lost: when one task after the other fails, or no
-result can be downloaded.
+Submitting also stops when paid submissions yield no files: when one task after the other fails, or
+no result can be downloaded.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Time and chance of a run, in one object so that a test can decide both."""
+"""The clocks and random numbers of a run, in one object that a test can replace."""
 
 from __future__ import annotations
 

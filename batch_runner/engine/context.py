@@ -1,4 +1,4 @@
-"""What a run is made of. Each stage takes its parts from here when it is created, and only then."""
+"""The parts of a run. A stage takes those it needs from here when it is constructed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from batch_runner.storage.base import FileStore
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What a run is given."""
+    """The parts that do not change during a run."""
 
     settings: Settings
     folder: JobFolder
@@ -40,7 +40,7 @@ class RunContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """One run: what it is given, what changes, and the two objects that every stage uses."""
+    """One run: fixed parts, changing parts, and the two objects that every stage uses."""
 
     context: RunContext
     state: RunState

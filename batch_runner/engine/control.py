@@ -1,4 +1,4 @@
-"""Whether a run continues: who stopped it, why, and what is still finished.
+"""Stop a run, and keep the reason.
 
 A run is stopped in two steps. *Stop submitting*: nothing new is paid for, what has been paid is
 still polled and downloaded (spend cap, rejected API key, empty account, full disk, failing

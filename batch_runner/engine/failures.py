@@ -1,4 +1,4 @@
-"""What a failed call means for the run: retry, pause, stop; and after how many seconds."""
+"""React to failed calls: retry after some seconds, pause, or stop the run."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class FailureHandler:
     def retry_delay(self, problem: str, tries: int, *, free: bool = False) -> float:
         """Return the seconds before a request is sent again because of `problem`.
 
-        Unless it is `free`, it is paid for from the retry budget.
+        Unless `free`, the retry is charged to the retry budget; without budget it waits longest.
         """
         self._stats.retries += 1
         self._stats.last_retried = problem
@@ -69,7 +69,7 @@ class FailureHandler:
         return backoff(tries, self._retries, self._clock.random) if quick else self._retries.cap
 
     def check_breaker(self, last: str) -> None:
-        """Stop submitting if the circuit breaker is open; `last` is the last problem."""
+        """Stop submitting if the circuit breaker has tripped; `last` is the last problem."""
         if (reason := self._breaker.tripped) is not None:
             message = f"{reason}; the last: {last}"
             self._control.stop_submitting(StopReason("breaker", message, ExitCode.UNAVAILABLE))
@@ -95,21 +95,21 @@ class FailureHandler:
             self._control.stop_submitting(stop)
 
     def _pause(self, error: ApiError, call: Call, delay: float) -> None:
-        """Pause everybody; submissions pause through the rate limiter, downloads by themselves."""
+        """Pause all calls. Submissions pause through the rate limiter, each download on its own."""
         if call is Call.QUERY:
             self._pause_queries(error)
         elif call is Call.UPLOAD:
             self._pause_uploads(error, delay)
 
     def _pause_queries(self, error: ApiError) -> None:
-        if error.failure is not Failure.LIMITED:  # this machine lacks something, not the service
+        if error.failure is not Failure.LIMITED:  # out of descriptors on this machine
             self._gate.close(self._retries.base)
             return
         self._stats.limited += 1
         self._scheduler.limited(min(error.retry_after or 0.0, self._retries.longest_pause) or None)
 
     def _pause_uploads(self, error: ApiError, delay: float) -> None:
-        """Pause everybody; it says nothing about the rate of submissions."""
+        """Pause all calls, without reducing the rate of submissions."""
         self._stats.limited += error.failure is Failure.LIMITED
         longest = self._retries.longest_pause
         if error.retry_after is not None and error.retry_after > longest:

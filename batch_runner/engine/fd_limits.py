@@ -12,9 +12,9 @@ import resource
 from batch_runner.settings import Settings
 
 #: Descriptors of an idle run: streams, lock, journal, marker, log, event loop.
-_OWN = 32
+_IDLE = 32
 #: Descriptors of a submission or poll (a connection), and of a download (two and a file).
-_OF_REQUEST, _OF_DOWNLOAD = 1, 3
+_PER_REQUEST, _PER_DOWNLOAD = 1, 3
 
 
 def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:
@@ -22,8 +22,8 @@ def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:
 
     `both_ends`: the simulator runs in this process, so each connection needs two descriptors.
     """
-    needed = _OWN + _OF_REQUEST * (settings.concurrent_submissions + settings.pollers)
-    needed += _OF_DOWNLOAD * settings.downloaders
+    needed = _IDLE + _PER_REQUEST * (settings.concurrent_submissions + settings.pollers)
+    needed += _PER_DOWNLOAD * settings.downloaders
     ends = 1 + both_ends
     allowed = _raise_to(needed * ends) // ends
     return settings if allowed >= needed else _within(settings, allowed)
@@ -44,7 +44,7 @@ def _raise_to(needed: int) -> int:
 
 def _within(settings: Settings, allowed: int) -> Settings:
     """Return settings whose defaults are reduced to equal parts of `allowed`."""
-    part = max(1, (allowed - _OWN) // (2 * _OF_REQUEST + _OF_DOWNLOAD))
+    part = max(1, (allowed - _IDLE) // (2 * _PER_REQUEST + _PER_DOWNLOAD))
     limits, polling, downloads = settings.limits, settings.polling, settings.downloads
     submissions = limits.concurrent_submissions or min(settings.concurrent_submissions, part)
     polls = polling.concurrency or min(settings.pollers, part)

@@ -1,22 +1,22 @@
-"""How long the service has not responded."""
+"""Decide how long a run waits for a service that does not respond."""
 
 from __future__ import annotations
 
 
 class OutageMonitor:
-    """Tells when a run has waited long enough for a service that does not respond."""
+    """Measures the time since the last response."""
 
     def __init__(self, now: float, *, first_contact: float, outage: float) -> None:
-        """`first_contact` is the patience in seconds before the first response, `outage` after."""
+        """`first_contact`: longest wait in seconds for the first response; `outage`: for others."""
         self._last_response = now
-        self._patience = first_contact
+        self._longest_wait = first_contact
         self._outage = outage
 
     def record_response(self, now: float) -> None:
-        """Record a response, whatever it said."""
+        """Record a response, with any status."""
         self._last_response = now
-        self._patience = self._outage
+        self._longest_wait = self._outage
 
     def expired(self, now: float) -> bool:
-        """Return whether the last response is too long ago."""
-        return now - self._last_response > self._patience
+        """Return whether the wait has been too long."""
+        return now - self._last_response > self._longest_wait

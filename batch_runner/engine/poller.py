@@ -5,8 +5,8 @@ response. Only COMPLETED, FAILED and CANCELED are final. Nothing else is: not an
 one 404, not a missing response. A task that takes too long for this run is left to the next one and
 never given up, because it is paid.
 
-In the journal: a poll writes nothing. The end of a task is written, and a crash before that polls
-again.
+In the journal: a poll writes nothing, the end of a task is recorded. After a crash before that, the
+next run polls again.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Poller:
         message = f"the service says {report.word}{detail}"
         reason = f"service-{report.state.value}"
         failed = Change(key=task.key, event=Event.TASK_FAILED, reason=reason, message=message)
-        if not task.inherited:  # a task of an earlier run says nothing about the service now
+        if not task.inherited:  # an earlier run's task does not show how the service works now
             self._breaker.task_failed()
             self._failures.check_breaker(message)
         if task.attempt < task.attempts:

@@ -1,9 +1,9 @@
 """Every write of a run to the journal, and what happens when one fails.
 
 The outcome of a submission is the one thing that must never be lost, so `record_outcome` tries in
-this order: journal the event; if the service gave the task id to another item before, hold this
-item; if another run has changed the item meanwhile, attach the task id to it; if the journal cannot
-be written, append to the fallback log, which the next run reads first.
+this order: record it in the journal; if the service gave the task id to another item before, hold
+this item; if another run has changed the item meanwhile, attach the task id to it; if the journal
+cannot be written, append to the fallback log, which the next run reads first.
 
 Without a journal nothing may be paid for: every failure shuts the run down.
 """
@@ -70,7 +70,7 @@ class Recorder:
         return True
 
     def record_later(self, change: Change) -> None:
-        """Queue a change that need not be waited for: a crash before it repeats a free step."""
+        """Queue a change without waiting: if a crash loses it, the next run repeats a free step."""
         self._stats.apply(change.event)
         self._journal.record(change, deferrable=True).add_done_callback(self._check)
 
@@ -79,7 +79,7 @@ class Recorder:
             self.journal_failed(error)
 
     async def record_outcome(self, change: Change) -> bool:
-        """Commit the outcome of a submission wherever possible; return whether as it is."""
+        """Store the outcome of a submission; return whether the journal took it unchanged."""
         try:
             await self.record(change)
         except TaskIdTaken as error:
@@ -95,7 +95,7 @@ class Recorder:
         return True
 
     async def _attach(self, change: Change) -> None:
-        """Keep the task id of an item that another run took for interrupted and held."""
+        """Attach the task id to an item that another run has made held meanwhile."""
         if change.task_id is not None:
             try:
                 await self.record(replace(change, event=Event.ATTACHED))
@@ -113,7 +113,9 @@ class Recorder:
         }
         # Standard error first: it needs no disk, unless it is a file on the same one.
         with suppress(OSError, ValueError, AttributeError):
-            sys.stderr.write(f"journal failed; outcome of a submission kept aside: {entry}\n")
+            sys.stderr.write(
+                f"journal failed; outcome of a submission for the fallback log: {entry}\n"
+            )
             sys.stderr.flush()
         try:
             self._fallback.append(entry)

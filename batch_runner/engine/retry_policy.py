@@ -27,7 +27,7 @@ class RetryDecision(StrEnum):
     """What to do about a failed call."""
 
     AGAIN = "again"  #: send the same request after a back-off
-    PAUSE = "pause"  #: everybody waits, then send the same request; counts as no try
+    PAUSE = "pause"  #: all calls wait, then send the same request; does not count as a try
     HELD = "held"  #: it may have been paid: the user decides
     REJECTED = "rejected"  #: not paid, and not sent again without the user
     STOP = "stop"  #: no more submissions in this run; the item stays as it is
@@ -91,5 +91,5 @@ class RetryBudget:
         return True
 
     def succeeded(self) -> None:
-        """Give a little back."""
+        """Give back 0.1, up to the size."""
         self._left = min(self._size, self._left + 0.1)

@@ -33,7 +33,7 @@ from batch_runner.models import InFlight
 from batch_runner.providers import open_provider
 from batch_runner.settings import Service, Settings
 
-#: Something that runs beside the stages until they end: signals, a display, metrics.
+#: A coroutine that runs until the stages end: signals, a display, metrics.
 BackgroundTask = Callable[[Run], Coroutine[Any, Any, None]]
 
 #: Seconds between two writes of a run's figures to the journal.
@@ -62,7 +62,7 @@ async def execute(
     background_tasks: Sequence[BackgroundTask] = (),
     start_journal: Callable[[], None] | None = None,
 ) -> RunSummary:
-    """Run the stages to their end beside the background tasks, and sum up.
+    """Run the stages, and the background tasks until the stages end; return the summary.
 
     `start_journal` replaces the journal's own `start`.
     """
@@ -99,7 +99,7 @@ async def run_stages(run: Run) -> None:
 
 
 async def resume_in_flight(run: Run) -> None:
-    """Give the scheduler the tasks that earlier runs paid for."""
+    """Give the tasks that earlier runs left in flight to the scheduler."""
     context, after = run.context, ""
     while page := await run.recorder.read(context.journal.in_flight(after, PAGE)):
         for task in page:
@@ -110,7 +110,7 @@ async def resume_in_flight(run: Run) -> None:
 
 
 async def shut_down_at_deadline(run: Run) -> None:
-    """Wait for the deadline, if there is one."""
+    """Shut the run down at its deadline, if it has one."""
     if (deadline := run.context.deadline) is not None:
         await anyio.sleep(deadline - run.context.clock.monotonic())
         stop = StopReason("deadline", "the deadline is reached", ExitCode.STOPPED)
@@ -127,7 +127,7 @@ async def save_figures(run: Run, number: int) -> None:
 
 
 def finish(run: Run, number: int) -> RunSummary:
-    """Store what was learned, close the run's row, and sum up."""
+    """Write the learned durations and the run's figures to the journal; return the summary."""
     stats, control, journal = run.state.stats, run.state.control, run.context.journal
     now = run.context.clock.monotonic()
     stats.sample(now)

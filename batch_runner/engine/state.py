@@ -1,4 +1,4 @@
-"""What changes during a run."""
+"""The parts of a run that change."""
 
 from __future__ import annotations
 
@@ -25,6 +25,5 @@ class RunState:
     outage: OutageMonitor
     in_flight_slots: Slots  #: of tasks submitted and not finished
     submission_slots: Slots  #: of submissions being sent
-    retry_queue: deque[PendingItem] = field(
-        default_factory=deque
-    )  #: for another attempt, by policy
+    #: Items that get another attempt by policy.
+    retry_queue: deque[PendingItem] = field(default_factory=deque)

@@ -1,4 +1,4 @@
-"""What has happened in a run so far; every display and metrics file reads it."""
+"""The counts of a run so far, for displays and metrics files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RunStats:
     samples: list[list[float]] = field(default_factory=list)
 
     def apply(self, event: Event) -> None:
-        """Count one event; of the statuses it may leave, a run only has the first."""
+        """Count one event. If several statuses allow it, a run only meets the first of them."""
         origin = sources(event)[0]
         self.counts[origin] -= 1
         self.counts[TRANSITIONS[origin][event]] += 1
@@ -59,9 +59,9 @@ class RunStats:
             self.samples.append(row)
 
     def figures(self) -> dict[str, Any]:
-        """Return what the journal stores of a run."""
+        """Return the figures that the journal stores of a run."""
         return {
-            "submissions": self.paid,
+            "submissions": self.paid,  # the journal does not count rejected ones
             "polls": self.polls,
             "limited": self.limited,
             "retries": self.retries,

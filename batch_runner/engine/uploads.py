@@ -1,7 +1,7 @@
 """Input files: each content is uploaded once, and what the service returns is kept for later runs.
 
 Files are uploaded one after the other, in the order of the items: two items with the same photo
-must not upload it twice. An upload costs nothing, so it is cancelled when submitting stops.
+must not upload it twice. An upload costs nothing, so the producer cancels it when submitting stops.
 
 How long the service keeps an upload is not documented, so what is older than `uploads.reuse_for` is
 uploaded again.
@@ -75,7 +75,7 @@ class Uploader:
             await self._reject(item, f"{file.path} cannot be read: {error.strerror}")
             return None
         if hashlib.sha256(content).hexdigest() != file.sha256:
-            # It would not be the item that was planned, and may have been paid for.
+            # With other content it is another item, which may have been paid for already.
             await self._reject(item, f"{file.path} has changed since the manifest was read")
             return None
         return await self._upload(item, file, content)
@@ -83,24 +83,20 @@ class Uploader:
     async def _upload(self, item: PendingItem, file: InputFile, content: bytes) -> str | None:
         tries = failures = 0
         while self._control.submitting:
-            with self._control.cancel_on_stop():
-                await self._gate.wait()
-            if not self._control.submitting:
-                break
+            await self._gate.wait()
             tries += 1
             try:
                 value = await self._provider.upload(utf8_text(file.path.name), content)
             except ApiError as error:
                 decision, delay = self._failures.handle(error, Call.UPLOAD, tries)
-                if decision is RetryDecision.PAUSE:  # uses up no try
+                if decision is RetryDecision.PAUSE:  # does not count as a try
                     continue
                 if decision is RetryDecision.STOP:
                     break
                 failures += 1
                 if await self._given_up(item, error, decision, failures):
                     break
-                with self._control.cancel_on_stop():
-                    await anyio.sleep(delay)
+                await anyio.sleep(delay)
             else:
                 self._failures.call_succeeded()
                 self._breaker.upload_accepted()

@@ -69,13 +69,13 @@ async def test_task_ids_go_to_the_fallback_log_on_a_full_disk(tmp_path: Path, lo
 
         with contextlib.suppress(OSError), standard_error(log) as stderr:
             stopped = await run_job(root, simulator, items, settings, background_tasks=[fill_up])
-            written = stderr.getvalue() if log == "read" else "kept aside"  # type: ignore[attr-defined]
+            written = stderr.getvalue() if log == "read" else "fallback log"  # type: ignore[attr-defined]
         fallback = (root / ".batch" / "fallback.jsonl").read_text()
         again = await run_job(root, simulator, items)
 
     assert stopped.exit_code is ExitCode.STOPPED
     assert '"task_id"' in fallback
-    assert "kept aside" in written
+    assert "fallback log" in written
     assert again.exit_code is ExitCode.DONE
     assert statuses(root) == {ItemStatus.DONE: 120}
     assert check_invariants(root, simulator) == []

@@ -99,21 +99,17 @@ class JournalConflict(JournalError):
 
 
 class Failure(StrEnum):
-    """How a request failed; `retry_policy` decides by it. The value may be an item's reason."""
+    """How a request failed; `engine.retry_policy` decides by it. May be an item's reason."""
 
     UNSENT = "unsent"  #: nothing was sent, for certain: DNS, refused, TLS, connect timeout
     NO_RESPONSE = "no-response"  #: something may have been sent; no readable response
-    AMBIGUOUS = (
-        "ambiguous"  #: 408, 409, 425, 5xx: a response that leaves open whether it was accepted
-    )
+    AMBIGUOUS = "ambiguous"  #: 408, 409, 425, 5xx: it may have been accepted
     LIMITED = "limited"  #: 429 or a queue-full code: not accepted, try again later
     REJECTED = "rejected"  #: other 4xx, or an error code in a 2xx: not accepted
-    NOT_FOUND = (
-        "not-found"  #: 404 or 410: this task or file is unknown to the service, now or for ever
-    )
+    NOT_FOUND = "not-found"  #: 404, 410: the service does not know this task or file (yet)
     FORBIDDEN = "forbidden"  #: 401, 403 or a balance code: nothing will be accepted
     REDIRECTED = "redirected"  #: 3xx: never followed
-    LOCAL = "local"  #: this machine has run out of disk space, descriptors …
+    LOCAL = "local"  #: this machine has no disk space, file descriptors … left
 
 
 class ApiError(BatchRunnerError):
@@ -140,6 +136,15 @@ class ApiError(BatchRunnerError):
         self.code = code
         self.retry_after = retry_after
         self.candidate = candidate
+
+    @property
+    def reason(self) -> str:
+        """Return the word by which the report groups such errors, as in "http-500"."""
+        if self.status is None:
+            return self.failure.value
+        if 200 <= self.status < 300 and self.code is not None:
+            return f"code-{self.code}"[:40]
+        return f"http-{self.status}" + (f"-code-{self.code}"[:40] if self.code else "")
 
 
 class FileRejected(BatchRunnerError):

@@ -1,9 +1,10 @@
 """Third stage: download the files of completed tasks, verify them and store them.
 
 In the journal: `downloading` (for a moment still `submitted`) until every file of the item is
-verified and synced under its final name; only then `done`. A crash in between downloads again,
-which is free, and finds the files that were placed. What cannot be downloaded in this run becomes
-`download_pending` and keeps its task id: it is paid, and every later run tries again.
+verified and synced under its final name; only then `done`. After a crash in between the next run
+downloads again, which is free, and finds the files that were placed. What cannot be downloaded in
+this run becomes `download_pending` and keeps its task id: it is paid, and every later run tries
+again.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Downloader:
     def __init__(self, run: Run) -> None:
         context, state = run.context, run.state
         self._retries = context.settings.retries
-        self._longest_pause_in_all = context.settings.timeouts.task
+        self._longest_pauses = context.settings.timeouts.task
         self._provider = context.provider
         self._gate = context.gate
         self._files = context.files
@@ -83,7 +84,8 @@ class Downloader:
                 return
             else:
                 return
-        await self._record_failure(task, _reason(problem), str(problem))
+        reason = problem.reason if isinstance(problem, ApiError) else "bad-file"
+        await self._record_failure(task, reason, str(problem))
 
     async def _result_urls(self, task: InFlight) -> list[str]:
         await self._gate.wait()
@@ -136,10 +138,10 @@ class Downloader:
         now = self._clock.monotonic()
         if self._paused_since is None:
             self._paused_since = now
-        return now - self._paused_since > self._longest_pause_in_all
+        return now - self._paused_since > self._longest_pauses
 
     async def _record_failure(self, task: InFlight, reason: str, message: str) -> None:
-        if not task.inherited:  # a task of an earlier run says nothing about the service now
+        if not task.inherited:  # an earlier run's task does not show how the service works now
             self._breaker.download_failed()
             self._failures.check_breaker(message)
         change = Change(key=task.key, event=Event.DOWNLOAD_FAILED, reason=reason, message=message)
@@ -149,9 +151,3 @@ class Downloader:
 def output_names(name: str, count: int) -> list[str]:
     """Return the names of `count` files of one item: `name`, or `name`-1, `name`-2 and so on."""
     return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]
-
-
-def _reason(problem: Exception | None) -> str:
-    if isinstance(problem, ApiError):
-        return f"http-{problem.status}" if problem.status else problem.failure.value
-    return "bad-file"

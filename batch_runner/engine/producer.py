@@ -139,8 +139,8 @@ class Producer:
         return None
 
     def _change_after(self, item: PendingItem, error: ApiError) -> Change:
-        """Return what a failed submission does to its item."""
-        reason = _reason(error)
+        """Return the change that a failed submission makes to its item."""
+        reason = error.reason
         decision = decide(error.failure, Call.SUBMIT)
         if decision is RetryDecision.HELD:
             hint = f"; it may be task {error.candidate}" if error.candidate else ""
@@ -159,7 +159,7 @@ class Producer:
         )
 
     def _record_failure(self, error: ApiError, acquired_at: float) -> None:
-        """Tell rate limiter and circuit breaker how a submission failed."""
+        """Report a failed submission to the rate limiter and the circuit breaker."""
         decision = decide(error.failure, Call.SUBMIT)
         if decision is RetryDecision.PAUSE:
             longest = self._settings.retries.longest_pause
@@ -194,12 +194,3 @@ class Producer:
             submitted_at=self._clock.wall(),
             since=self._clock.monotonic(),
         )
-
-
-def _reason(error: ApiError) -> str:
-    """Return the short word under which the report groups such errors."""
-    if error.status is None:
-        return error.failure.value
-    if 200 <= error.status < 300 and error.code is not None:
-        return f"code-{error.code}"[:40]
-    return f"http-{error.status}" + (f"-code-{error.code}"[:40] if error.code else "")

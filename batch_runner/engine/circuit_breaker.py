@@ -62,7 +62,7 @@ class CircuitBreaker:
         self._uploads_failed = 0
 
     def upload_failed(self) -> None:
-        """Record an item whose input file could not be uploaded in any try."""
+        """Record an item whose input file could not be read or uploaded in any try."""
         self._uploads_failed += 1
 
     def task_failed(self) -> None:

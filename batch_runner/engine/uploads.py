@@ -72,7 +72,12 @@ class Uploader:
         try:
             content = await self._offload(file.path.read_bytes)
         except OSError as error:
-            await self._reject(item, f"{file.path} cannot be read: {error.strerror}")
+            message = f"{file.path} cannot be read: {error.strerror}"
+            # Any other error, such as too many open files, is not the fault of the item.
+            if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
+                await self._reject(item, message)
+            else:
+                await self._leave_pending(item, message)
             return None
         if hashlib.sha256(content).hexdigest() != file.sha256:
             # With other content it is another item, which may have been paid for already.
@@ -111,13 +116,17 @@ class Uploader:
         if decision is RetryDecision.FAIL_ITEM:
             await self._reject(item, str(error))
             self._breaker.rejected()
+            self._failures.check_breaker(str(error))
         elif failures >= self._settings.retries.max_tries:
-            await self._record(item, Event.UPLOAD_FAILED, str(error))
-            self._breaker.upload_failed()
+            await self._leave_pending(item, str(error))
         else:
             return False
-        self._failures.check_breaker(str(error))
         return True
+
+    async def _leave_pending(self, item: PendingItem, message: str) -> None:
+        await self._record(item, Event.UPLOAD_FAILED, message)
+        self._breaker.upload_failed()
+        self._failures.check_breaker(message)
 
     async def _reject(self, item: PendingItem, message: str) -> None:
         await self._record(item, Event.UPLOAD_REJECTED, message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from pathlib import Path
 
@@ -163,6 +164,31 @@ async def test_changed_photo_rejects_the_item_unpaid(
     assert events_of(root, rejected.key) == ["listed", "upload_rejected"]
     assert len(simulator.ledger.submissions) == 1
     assert simulator.ledger.uploads == []
+
+
+async def test_photo_unreadable_for_now_leaves_the_item_pending(
+    tmp_path: Path, photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files, or an I/O error of a network share: the next run tries again."""
+    root = tmp_path / "out"
+    items = with_photo(some_items(1), photo, b"a wedding") + some_items(2)[1:]
+    read = Path.read_bytes
+
+    def run_out(path: Path) -> bytes:
+        if path == photo:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read(path)
+
+    async with simulated_service() as simulator:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "read_bytes", run_out)
+            await run_job(root, simulator, items)
+        before = {row.status: row.message for row in rows(root)}
+        await run_job(root, simulator, items)
+
+    assert before.keys() == {ItemStatus.PENDING, ItemStatus.DONE}
+    assert "Too many open files" in (before[ItemStatus.PENDING] or "")
+    assert statuses(root) == {ItemStatus.DONE: 2}
 
 
 @pytest.mark.parametrize("fault", ["http:upload:status=503:times=2", "reset:upload:times=2"])

@@ -1,1 +1,1 @@
-"""How fast requests may leave."""
+"""Rate limiting: how fast requests may be sent, and pauses after a 429."""

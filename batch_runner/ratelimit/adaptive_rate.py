@@ -22,7 +22,7 @@ class AdaptiveRate:
     PLATEAU = 0.97  # of the rate that caused a 429: from there on the rise is slow
     RISE, LONGEST_RISE = 40.0, 480.0  # seconds from a cut to the plateau
     STEEPEST = 0.04  # largest growth per second
-    MEASURED = 5.0  # least seconds between two 429s for the accepted rate to tell the limit
+    MEASURED = 5.0  # least seconds between two 429s from which the limit is measured
 
     def __init__(self, ceiling: float) -> None:
         self.ceiling = self.rate = ceiling
@@ -43,7 +43,7 @@ class AdaptiveRate:
         if acquired_at <= self._cut_at:
             return False
         if self.incidents and not self._accepted:
-            self._cut_at = now  # the service is still closed, which says nothing about the rate
+            self._cut_at = now  # the service accepts nothing, at whatever rate
             return True
         limited_at = self.rate
         known = self.incidents > 0 and self.rate > self._plateau * self.KNOWN_CUT
@@ -72,7 +72,7 @@ class AdaptiveRate:
         self._accepted += 1
         if self.rate >= self.ceiling:
             return
-        # A pause proves nothing about the service: it counts as the time of two requests.
+        # Time without requests does not prove a higher rate: count at most that of two requests.
         since = max(0.0, now - max(self._last_accepted, self._cut_at))
         step = min(since, 2 / self.rate)
         self._last_accepted = now

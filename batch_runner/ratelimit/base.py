@@ -1,4 +1,4 @@
-"""What the engine and the poll scheduler need of a rate limiter."""
+"""The protocol between the engine, the poll scheduler and a rate limiter."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ class RateLimiter(Protocol):
         ...
 
     def limited(self, retry_after: float | None, *, acquired_at: float | None = None) -> None:
-        """Record a 429: everybody pauses, and the rate is reduced.
+        """Record a 429: all callers pause, and the rate is reduced.
 
-        `retry_after` is in seconds, None when the service named no time. `acquired_at` belongs to
-        the request that was limited; None means the latest token.
+        `retry_after` is in seconds; None: the service named no time. `acquired_at` belongs to
+        the request that was limited; None: to the one with the latest token.
         """
         ...

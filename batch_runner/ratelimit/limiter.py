@@ -3,8 +3,8 @@
 Theory of operation. A token is the right to send one request now. `acquire` gives tokens one by
 one, in the order they were asked for, when three things allow it:
 
-* the **pause gate** is open: a 429 closes it for everybody who talks to the service, with
-  Retry-After as the least time;
+* the **pause gate** is open: a 429 closes it for all requests to the service, for at least
+  Retry-After;
 * the **bucket** (aiolimiter) has room. It is small and starts full, so there is no burst at the
   start, and after a stalled event loop at most some 20 ms of requests are made up for. Its rate
   cannot be changed while it runs, so at a lower rate each token is charged more units:
@@ -32,8 +32,8 @@ from batch_runner.ratelimit.adaptive_rate import AdaptiveRate
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.units import Rate
 
-# Part of the period, and most seconds, by which the window is longer than the period: by so much a
-# commit and a handshake shift a request. It costs as much of the rate as it protects.
+# Part of the period, and most seconds, by which the window is longer than the period: a commit and
+# a handshake shift a request by that much. It reduces the rate by the same part.
 _STRETCH, _LONGEST_STRETCH = 0.006, 0.02
 
 # The window remembers one time per token; longer windows are split into shorter ones of this count.
@@ -43,7 +43,7 @@ _MOST_TIMES = 10_000
 # second, where timers of a millisecond are too coarse for single requests (the second).
 _CATCH_UP, _BURST = 0.01, 0.02
 
-# Seconds of requests that are charged at once: at 1,000 per second not each one wakes the loop.
+# Seconds of requests that are charged at once, so that not each of 1,000 per second wakes the loop.
 _CHARGED_AT_ONCE = 0.004
 
 # Seconds from a token to its request, kept from this rate on and while this part of the limit is
@@ -51,8 +51,8 @@ _CHARGED_AT_ONCE = 0.004
 # item whose process is killed meanwhile is held although nothing was sent.
 _LAG, _ALIGNED_FROM, _ALIGNED_USE = 0.01, 50.0, 0.9
 
-# Seconds that everybody waits after a 429 that names no time: from the first, doubled each time
-# that nothing was accepted in between, to the second.
+# Seconds that all requests wait after a 429 that names no time: at first, and at most. Doubled each
+# time that nothing was accepted in between.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 
 _EPSILON = 1e-9  # of a token: rounding, not a debt
@@ -63,10 +63,10 @@ class _Window:
 
     def __init__(self, rate: Rate) -> None:
         # 2.5/s is kept as 3 in 1.2 s: the same mean with a whole number.
-        whole = max(1, math.ceil(rate.count - 1e-9))
-        parts = math.ceil(whole / _MOST_TIMES)
-        count = whole // parts
-        seconds = rate.seconds * whole / rate.count / parts
+        full_count = max(1, math.ceil(rate.count - 1e-9))
+        parts = math.ceil(full_count / _MOST_TIMES)
+        count = full_count // parts
+        seconds = rate.seconds * full_count / rate.count / parts
         self._seconds = seconds + min(seconds * _STRETCH, _LONGEST_STRETCH)
         self._times: deque[float] = deque(maxlen=count)
 
@@ -139,7 +139,7 @@ class LocalRateLimiter:
             await asyncio.sleep(wait)
 
     def limited(self, retry_after: float | None, *, acquired_at: float | None = None) -> None:
-        """Record a 429: close the gate for everybody, and reduce the rate once per incident."""
+        """Record a 429: close the gate for all requests, and reduce the rate once per incident."""
         now = self._clock()
         at = self._last_token if acquired_at is None else acquired_at
         if self._adaptive.limited(now, acquired_at=at):

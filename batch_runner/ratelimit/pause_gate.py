@@ -1,4 +1,4 @@
-"""A pause that everybody who talks to one service keeps."""
+"""A pause shared by all requests to one service."""
 
 from __future__ import annotations
 

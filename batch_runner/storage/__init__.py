@@ -1,1 +1,1 @@
-"""From received bytes to verified files under their final names."""
+"""Store received bytes as verified files under their final names."""

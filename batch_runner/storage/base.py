@@ -1,4 +1,4 @@
-"""What the engine needs of the place where result files are stored."""
+"""The protocol between the engine and a store of result files."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from batch_runner.models import PlacedFile
 class IncomingFile(Protocol):
     """One file while it is received."""
 
-    length_known: bool  #: the service announced the length, and so many bytes came
+    length_known: bool  #: the service announced the length, and that many bytes were received
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
-        """Take more bytes; what is returned must be awaited before the next call.
+        """Append bytes; an awaitable that is returned must be awaited before the next call.
 
         Raises:
             FileRejected: the file is larger than allowed.
@@ -26,7 +26,7 @@ class IncomingFile(Protocol):
         """Verify the bytes and store them as `name` plus the extension of their type.
 
         When this returns, the file and its name survive a power cut. An existing file is never
-        overwritten: one with the same bytes is taken as this one, beside any other this one gets a
+        overwritten: if it has the same bytes it is taken as this file, otherwise this file gets a
         longer name.
 
         Raises:

@@ -39,7 +39,7 @@ class PartialFile:
         self._descriptor: int | None = None
         self._path: Path | None = None
         self.size = 0
-        self.length_known = False  # the service announced the length, and so many bytes came
+        self.length_known = False  # the service announced the length, and that many bytes came
 
     @property
     def buffer_full(self) -> bool:
@@ -59,7 +59,9 @@ class PartialFile:
         """
         self.size += len(chunk)
         if self.size > self._max_bytes:
-            raise FileRejected(f"the file is larger than {self._max_bytes} bytes")
+            raise FileRejected(
+                f"the file is larger than {self._max_bytes} bytes (downloads.max_bytes)"
+            )
         self._buffer.append(chunk)
         self._buffered += len(chunk)
 
@@ -94,7 +96,7 @@ class PartialFile:
         descriptor, self._descriptor = self._descriptor, None
         path, self._path = self._path, None
         self._buffer.clear()
-        # The bytes are not wanted any more, and other files still have to be discarded.
+        # An error here must not keep the caller from discarding its other files.
         with suppress(OSError):
             if path is not None:
                 path.unlink(missing_ok=True)
@@ -118,7 +120,7 @@ class PartialFile:
         return media.check(data, length_known=self.length_known)
 
     def start_writeback(self) -> None:
-        """Let the kernel start to write: several files are on their way before the first sync."""
+        """Let the kernel start to write, so that the syncs of several files overlap."""
         if self._descriptor is not None and hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -134,7 +136,7 @@ class PartialFile:
             raise OSError("the disk kept fewer bytes than were written")
 
     def link(self, name: str, extension: str, sha256: str) -> str:
-        """Give the synced file its final name, or a longer one; return the name. Blocks.
+        """Link the synced file under `name` or, if that is taken, a longer one; return it. Blocks.
 
         Raises:
             OSError: it cannot be linked.
@@ -221,5 +223,5 @@ def _is_same(target: Path, size: int, sha256: str) -> bool:
 
 
 def disk_failed(folder: JobFolder, error: OSError) -> DiskFailed:
-    """Return the error to raise for one of the file system."""
+    """Return the DiskFailed for an error of the file system."""
     return DiskFailed(f"cannot store files in {folder.root}: {error.strerror or error}")

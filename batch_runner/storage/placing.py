@@ -20,7 +20,7 @@ from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile, disk_failed
 from batch_runner.util.fs import sync_folder
 
-#: Least seconds from the end of one batch to the next: files that come meanwhile share a batch,
+#: Least seconds from the end of one batch to the next: files that are complete by then share one,
 #: which is less work for the file system.
 PAUSE = 0.005
 

@@ -1,4 +1,4 @@
-"""Whether placed files are still there and still what they were."""
+"""Check whether placed files still exist and are unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batch_runner.util.paths import find_existing
 
 
 def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | None:
-    """Return what is wrong with a placed file as a sentence, None if nothing is. Blocks.
+    """Return what is wrong with a placed file as a sentence; None: nothing is. Blocks.
 
     Compares size and SHA-256 and checks the structure; `deep` also decodes every pixel.
     """

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +11,13 @@ from typing import Protocol
 
 import anyio.to_thread
 import pytest
-from PIL import Image
 
 from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.base import FileStore
 from batch_runner.storage.folder_store import FolderStore
+from tests.harness.images import png_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -84,16 +83,6 @@ def folder_host_without_unnamed_files(root: Path, patch: pytest.MonkeyPatch) -> 
 def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     make: Callable[[Path, pytest.MonkeyPatch], Host] = request.param
     return make(tmp_path / "out", monkeypatch)
-
-
-def png_bytes(color: str = "red", *, noise: int = 0) -> bytes:
-    """Return a small PNG; with `noise`, one of that many pixels squared that cannot shrink."""
-    file = io.BytesIO()
-    if noise:
-        Image.frombytes("RGB", (noise, noise), os.urandom(3 * noise**2)).save(file, "PNG")
-    else:
-        Image.new("RGB", (8, 8), color).save(file, "PNG")
-    return file.getvalue()
 
 
 async def place(

@@ -17,18 +17,9 @@ from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile, supports_unnamed_files
 from batch_runner.storage.placing import Placement, place_all
 from batch_runner.storage.verify import find_damage
+from tests.harness.images import png_bytes
 
 ENOUGH = 50_000_000
-
-
-def png_bytes(color: str = "red", *, noise: int = 0) -> bytes:
-    """Return a small PNG; with `noise`, one of that many pixels squared that cannot shrink."""
-    file = io.BytesIO()
-    if noise:
-        Image.frombytes("RGB", (noise, noise), os.urandom(3 * noise**2)).save(file, "PNG")
-    else:
-        Image.new("RGB", (8, 8), color).save(file, "PNG")
-    return file.getvalue()
 
 
 def partial_file(folder: JobFolder, data: bytes = b"", max_bytes: int = ENOUGH) -> PartialFile:

@@ -1,25 +1,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import zlib
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import Placement, place_all
 from batch_runner.storage.verify import find_damage, missing_files
-
-
-def png_bytes() -> bytes:
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8), "red").save(file, "PNG")
-    return file.getvalue()
+from tests.harness.images import png_bytes
 
 
 def place(folder: JobFolder, data: bytes) -> PlacedFile:

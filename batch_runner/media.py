@@ -1,4 +1,4 @@
-"""Find the type of a file, and whether it is complete, from its bytes without decoding it.
+"""Find the type of a file, and whether it is complete, without decoding it.
 
 Only the structure is read, which takes microseconds: PNG chunk lengths and CRCs up to IEND, JPEG
 segments up to EOI, GIF blocks up to the trailer, the chunks of WebP, the boxes of MP4. A file that
@@ -41,7 +41,7 @@ _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 def check(data: Buffer, *, length_known: bool = False) -> MediaType:
     """Return the type of `data` after checking that it is complete.
 
-    `length_known`: its length was announced, or recorded, and is right.
+    `length_known`: the length is the one that was announced or recorded.
 
     Raises:
         FileRejected: empty, of an unknown type, or cut off.

@@ -21,7 +21,7 @@ CLOCK_PATTERN = r"^([01]\d|2[0-3]):([0-5]\d)$"
 
 
 def _as_float(value: int | float) -> float:
-    """Return `value` as a float; infinity for a whole number that is too large for one."""
+    """Return `value` as a float; infinity for an integer that is too large."""
     try:
         return float(value)
     except OverflowError:

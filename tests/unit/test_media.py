@@ -22,7 +22,7 @@ def image_bytes(form: str, size: int = 16, **options: Any) -> bytes:
 
 
 def animated_image(form: str, **options: Any) -> bytes:
-    """Return three frames of noise, in which every byte stands somewhere."""
+    """Return three frames of noise, so that every byte value occurs."""
     first, *others = [Image.effect_noise((32, 32), spread) for spread in (20, 60, 100)]
     file = io.BytesIO()
     first.save(file, form, save_all=True, append_images=others, **options)
@@ -43,7 +43,7 @@ def chunk(kind: bytes, content: bytes = b"") -> bytes:
 
 
 def a_jpeg_with_thumbnails() -> bytes:
-    """Return a image with another one in its APP1 and APP2, as cameras write them."""
+    """Return an image with another one in its APP1 and APP2, as cameras write them."""
     image, small = image_bytes("JPEG", size=64), image_bytes("JPEG")
     labels = segment(0xE1, b"Exif\0\0" + small) + segment(0xE2, b"MPF\0" + small)
     return image[:2] + labels + image[2:]
@@ -56,7 +56,7 @@ def a_jpeg_with_fill_bytes() -> bytes:
 
 
 def a_webp_without_padding() -> bytes:
-    """Return a image of an odd number of bytes whose RIFF size leaves the padding out."""
+    """Return an image of an odd number of bytes whose RIFF size leaves the padding out."""
     content = b"VP8L" + (5).to_bytes(4, "little") + b"\x2f\0\0\0\0"
     return b"RIFF" + (4 + len(content)).to_bytes(4, "little") + b"WEBP" + content
 
@@ -170,10 +170,10 @@ def test_label_after_fragments_needs_a_known_length() -> None:
 def test_png_with_a_flipped_bit_is_rejected() -> None:
     data = image_bytes("PNG", size=4)
 
-    for place in range(len(data) * 8):
+    for bit in range(len(data) * 8):
         flipped = bytearray(data)
-        flipped[place // 8] ^= 1 << place % 8
-        assert not is_accepted(bytes(flipped)), f"bit {place} flipped and nobody saw it"
+        flipped[bit // 8] ^= 1 << bit % 8
+        assert not is_accepted(bytes(flipped)), f"the flip of bit {bit} was not found"
 
 
 @pytest.mark.parametrize(
@@ -201,13 +201,13 @@ def test_unknown_type_is_rejected(data: bytes) -> None:
             b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)) + chunk(b"IEND"),
             id="png-without-pixels",
         ),
-        pytest.param(b"GIF89a" + bytes(7) + b";", id="gif-without-a-image"),
+        pytest.param(b"GIF89a" + bytes(7) + b";", id="gif-without-an-image"),
         pytest.param(b"\xff\xd8\xff\xd9", id="only-a-jpeg-head-and-end"),
         pytest.param(b"GIF89a;", id="only-a-gif-head-and-end"),
         pytest.param(b"RIFF\x04\0\0\0WEBP", id="only-a-webp-head"),
         pytest.param(box(b"ftyp", b"isom") + box(b"mdat", b"frames"), id="video-without-index"),
         pytest.param(box(b"ftyp", b"isom") + box(b"moov"), id="video-without-frames"),
-        pytest.param(b"RIFF\x0c\0\0\0WEBPEXIF" + bytes(4), id="webp-without-a-image"),
+        pytest.param(b"RIFF\x0c\0\0\0WEBPEXIF" + bytes(4), id="webp-without-an-image"),
         pytest.param(b"RIFF\x10\0\0\0WEBPVP8 \x20" + bytes(40), id="webp-smaller-than-its-chunk"),
         pytest.param(box(b"ftyp", b"isom") + bytes(16), id="video-with-an-endless-box-of-zeros"),
         pytest.param(box(b"ftyp", b"isom") + b"\0\0\0\x02moov", id="video-with-a-box-too-small"),

@@ -1,8 +1,7 @@
-"""What a journal is to the rest of the program: three protocols, and the values they exchange.
+"""The protocols of a journal, and the values they exchange.
 
-A run writes through `RunJournal`, commands write through `JobStore` between runs, and whoever only
-looks reads through `JournalReader`. `tests/contract/test_run_journal.py` holds every implementation
-to them.
+A run writes through `RunJournal`, commands write through `JobStore` between runs, and whatever only
+reads uses `JournalReader`. `tests/contract/test_run_journal.py` tests every implementation.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
-    """What an import changed: `new` items inserted, `known` ones kept, `unlisted` ones left out."""
+    """What an import did: items inserted, items kept, and items no longer in the manifest."""
 
     new: int
     known: int
@@ -70,16 +69,17 @@ class Imported:
 class RunJournal(Protocol):
     """The calls of one run. Each is queued when it returns: a cancelled waiter loses nothing.
 
-    Every future raises JournalError when the journal cannot be read or written; nothing was kept.
+    Every future raises JournalError when the journal cannot be read or written; then nothing was
+    changed.
     """
 
     def record(
         self, change: Change, *further: Change, deferrable: bool = False
     ) -> asyncio.Future[None]:
-        """Record a change; the future is done when it is on the disk.
+        """Record a change; the future is done when the change is on the disk.
 
-        `further` changes are recorded with it in their order, or none of them is. A `deferrable`
-        change may wait a moment to share another one's commit.
+        `further` changes follow in the same transaction: all are recorded, or none. A `deferrable`
+        change may wait a moment to share the commit of another.
 
         Raises (through the future):
             TaskIdTaken: the task id belongs to another item; nothing was changed.
@@ -123,11 +123,11 @@ class JobStore(Protocol):
     """
 
     def start(self) -> None:
-        """Begin to take the calls of `RunJournal`, inside the running event loop."""
+        """Accept the calls of `RunJournal` from now on; inside the running event loop."""
         ...
 
     def stop(self) -> None:
-        """Wait for what is queued; from now on only the calls of this protocol are taken."""
+        """Commit what is queued, and accept only the calls of this protocol from now on."""
         ...
 
     def close(self) -> None:
@@ -135,11 +135,11 @@ class JobStore(Protocol):
         ...
 
     def follow_last_event(self, callback: Callable[[int], None]) -> None:
-        """Call `callback` with the last event's number, now and after each commit of an event."""
+        """Call `callback` with the number of the last event, now and after each commit."""
         ...
 
     def report_last_event(self) -> None:
-        """Call that callback if the last event is a new one."""
+        """Call the callback of `follow_last_event` if there has been an event since."""
         ...
 
     @property
@@ -150,7 +150,7 @@ class JobStore(Protocol):
     def job(self) -> dict[str, Any]: ...
 
     def recover(self) -> Recovered:
-        """Move every item that an earlier run left in between to where a new run can continue."""
+        """Apply `lifecycle.RECOVERY`: move each interrupted item to where a run can continue."""
         ...
 
     def import_items(
@@ -163,9 +163,10 @@ class JobStore(Protocol):
     ) -> Imported:
         """Insert new items and keep known ones, in one transaction.
 
-        The items are not read when `fingerprint` returns the same as after the last import; None:
-        unknown. It is asked again at the end, so that a list that is changed meanwhile is read
-        again by the next import. An exception from `items` leaves the journal as it was.
+        `fingerprint` returns that of the manifest, None if it is unknown. If it is that of the last
+        import, the items are not read. It is called again at the end, so that a manifest that was
+        changed meanwhile is read again by the next import. An exception from `items` leaves the
+        journal unchanged.
         """
         ...
 
@@ -207,7 +208,7 @@ class JobStore(Protocol):
         ...
 
     def learned(self) -> dict[str, str]:
-        """Return what was learned about durations, by workflow."""
+        """Return what the poll scheduler has learned about durations, as JSON by workflow."""
         ...
 
     def keep_learned(self, learned: Mapping[str, str]) -> None: ...

@@ -16,7 +16,7 @@ Row = tuple[Any, ...]
 #: Items imported together.
 PAGE = 500
 #: Bytes of checked items that are kept in memory until the import; more are expanded again.
-HELD_BYTES = 64_000_000
+KEPT_BYTES = 64_000_000
 
 #: Columns that the manifest decides, in the order of a row.
 COLUMNS = (
@@ -38,33 +38,33 @@ class ItemImport:
     """The items of one manifest, expanded once for both the check and the import if they fit."""
 
     def __init__(
-        self, specs: Callable[[], Iterable[ItemSpec]], *, held_bytes: int = HELD_BYTES
+        self, specs: Callable[[], Iterable[ItemSpec]], *, kept_bytes: int = KEPT_BYTES
     ) -> None:
         """`specs` expands the manifest; `check` and `pages` raise what it raises."""
         self._specs = specs
-        self._held_bytes = held_bytes
-        self._held: list[bytes] | None = None
-        self._held_as: str | None = None
+        self._kept_bytes = kept_bytes
+        self._kept: list[bytes] | None = None
+        self._kept_for: str | None = None
 
     def check(self, fingerprint: str | None = None) -> None:
         """Expand all items, so that every mistake is raised before anything is written.
 
         `fingerprint` is the manifest's, taken just before; None: unknown.
         """
-        held: list[bytes] = []
+        kept: list[bytes] = []
         size = 0
         for page in pages_of(self._specs()):
-            if size <= self._held_bytes:
-                held.append(pickle.dumps(page, pickle.HIGHEST_PROTOCOL))
-                size += len(held[-1])
-        if size <= self._held_bytes:
-            self._held, self._held_as = held, fingerprint
+            if size <= self._kept_bytes:
+                kept.append(pickle.dumps(page, pickle.HIGHEST_PROTOCOL))
+                size += len(kept[-1])
+        if size <= self._kept_bytes:
+            self._kept, self._kept_for = kept, fingerprint
 
     def pages(self, fingerprint: str | None = None) -> Iterator[list[Row]]:
         """Yield the rows of all items: those checked, unless the fingerprint has changed since."""
-        if self._held is None or fingerprint != self._held_as:
+        if self._kept is None or fingerprint != self._kept_for:
             return pages_of(self._specs())
-        return (pickle.loads(page) for page in self._held)  # noqa: S301  written by this process
+        return (pickle.loads(page) for page in self._kept)  # noqa: S301  written by this process
 
 
 def pages_of(specs: Iterable[ItemSpec]) -> Iterator[list[Row]]:

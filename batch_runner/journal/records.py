@@ -1,4 +1,4 @@
-"""What is read from a journal, as values. Times are wall clock; None: not yet."""
+"""The values that are read from a journal. Times are wall clock; None: not yet."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class RunRow:
     host: str
     exit_code: int | None
     message: str | None  # why it stopped early
-    submissions: int = 0
+    submissions: int = 0  # that must be assumed paid
     polls: int = 0
     limited: int = 0
     retries: int = 0

@@ -33,14 +33,14 @@ DEFER_SECONDS = 0.5
 
 
 class Committer(Protocol):
-    """Executes operations in durable transactions, in their order."""
+    """Executes operations in durable transactions, in the order they were submitted."""
 
     def submit(
         self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
     ) -> asyncio.Future[T]:
         """Queue `operation`; the future is done when its transaction is on the disk.
 
-        A `deferrable` one may wait a moment to share another one's commit.
+        A `deferrable` one may wait a moment to share the commit of another.
         """
         ...
 

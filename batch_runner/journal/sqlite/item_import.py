@@ -14,6 +14,7 @@ from batch_runner.lifecycle import Event
 
 #: Columns that may change while the key stays the same.
 _CHANGING = ("position", "id", "attempts", "variables", "inputs", "source", "prompt")
+#: An item keeps the name under which its files are stored.
 _NAME = "CASE WHEN status IN ('done', 'download_pending') THEN items.name ELSE new.name END"
 
 
@@ -32,7 +33,7 @@ def remember(connection: sqlite3.Connection, fingerprint: str | None) -> None:
 
 
 def listed_and_other(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Return how many items are listed, and how many no longer are."""
+    """Return how many items are listed, and how many are not any more."""
     query = (
         "SELECT ifnull(sum(import_number = (SELECT import_number FROM job)), 0), "
         "count(*) FROM items"
@@ -44,7 +45,7 @@ def listed_and_other(connection: sqlite3.Connection) -> tuple[int, int]:
 def import_pages(connection: sqlite3.Connection, pages: Iterable[list[Row]], at: float) -> None:
     """Import the items of `pages` inside the caller's transaction.
 
-    New ones are inserted, each with an event; known ones take over what the manifest decides.
+    New ones are inserted, each with an event; in known ones the manifest's columns are updated.
     """
     current = _import_number(connection)
     if not _listed(connection, current):
@@ -53,7 +54,7 @@ def import_pages(connection: sqlite3.Connection, pages: Iterable[list[Row]], at:
         connection.execute(statement)
     values = {"import_number": current, "at": at, "event": Event.LISTED.value}
     for page in pages:
-        # A key may come twice in a page: the manifest's end raises that.
+        # A key may come twice in a page; the manifest raises an error for that at its end.
         connection.executemany(_INSERT_NEW, {row[0]: row for row in page}.values())
         for statement in _IMPORT:
             connection.execute(statement, values)

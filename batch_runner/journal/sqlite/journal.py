@@ -101,7 +101,7 @@ class Journal(SqliteRunJournal):
         return cls(connection, wall_clock=wall_clock)
 
     def migrate(self, path: Path) -> None:
-        """Bring a journal of an older version up to date; see `migrations.migrate`."""
+        """Migrate a journal of an older version; see `migrations.migrate`."""
         with translated():
             migrate(self._connection, path)
 
@@ -125,8 +125,8 @@ class Journal(SqliteRunJournal):
         """Return whether the journal is the recorded file, there or moved; False: it is a copy.
 
         Another file at the recorded path is a restored backup, or a copy on another machine. It is
-        accepted if the registry of this host has the job (`known`). The number of a device may
-        change, so that only inodes are compared there.
+        accepted if the registry of this host has the job (`known`), or if the inode is the recorded
+        one: the number of its device may change.
         """
         folder, inode = location_of(path)
         job = self.job()

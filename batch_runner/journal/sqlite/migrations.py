@@ -1,4 +1,4 @@
-"""Bring the journal of an older schema version up to date.
+"""Migrate the journal of an older schema version.
 
 `STEPS[n]` holds the SQL statements that lead from version n to version n + 1. All steps that a
 journal needs run in one transaction, which raises `user_version` too: a process that is killed
@@ -117,7 +117,7 @@ def check_version(connection: sqlite3.Connection, path: Path, *, oldest: int) ->
 
 
 def migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring the journal to `SCHEMA_VERSION`; does nothing where it is already.
+    """Migrate the journal to `SCHEMA_VERSION`; do nothing if it has that version.
 
     The caller holds the job's lock.
 

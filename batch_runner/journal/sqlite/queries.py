@@ -10,16 +10,16 @@ from batch_runner.journal.records import PendingItem
 from batch_runner.journal.sqlite.rows import inputs_of
 from batch_runner.models import InFlight
 
-_PAGE = """
+_PENDING = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
-FROM items WHERE status = 'pending' AND position > ?
+FROM items WHERE
+"""
+_PAGE = f"""
+{_PENDING} status = 'pending' AND position > ?
     AND import_number = (SELECT import_number FROM job)
 ORDER BY position LIMIT ?
-"""
-_ONE = """
-SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
-FROM items WHERE key = ?
-"""
+"""  # noqa: S608  constants
+_ONE = f"{_PENDING} key = ?"
 # An unlisted item gets no further attempt.
 _IN_FLIGHT = """
 SELECT key, task_id, workflow, name, attempt, submitted_at,
@@ -27,12 +27,10 @@ SELECT key, task_id, workflow, name, attempt, submitted_at,
         AS attempts
 FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
 """
-_NOTE_RUN = """
+_KEEP_FIGURES = """
 UPDATE runs SET submissions = :submissions, polls = :polls, limited = :limited, retries = :retries,
     samples = :samples WHERE run = :run
 """
-
-
 _REMEMBER_UPLOAD = "INSERT OR REPLACE INTO uploads (sha256, value, at) VALUES (?, ?, ?)"
 
 
@@ -69,20 +67,11 @@ def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at:
 
 def keep_figures(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:
     values = {**figures, "samples": json.dumps(figures["samples"]), "run": run}
-    connection.execute(_NOTE_RUN, values)
+    connection.execute(_KEEP_FIGURES, values)
 
 
 def _pending_item(row: sqlite3.Row) -> PendingItem:
-    return PendingItem(
-        key=row["key"],
-        position=row["position"],
-        id=row["id"],
-        name=row["name"],
-        workflow=row["workflow"],
-        params=json.loads(row["params"]),
-        inputs=inputs_of(row["inputs"]),
-        attempt=row["attempt"],
-        attempts=row["attempts"],
-        not_before=row["not_before"],
-        started_at=row["started_at"],
-    )
+    values = dict(row)
+    values["params"] = json.loads(row["params"])
+    values["inputs"] = inputs_of(row["inputs"])
+    return PendingItem(**values)

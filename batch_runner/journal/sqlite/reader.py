@@ -32,7 +32,7 @@ from batch_runner.util.paths import Utf8Path, encode_path
 
 #: Rows read in one short transaction.
 PAGE = 500
-#: Positions read in one.
+#: Positions read in one short transaction.
 POSITIONS = 20_000
 
 
@@ -109,9 +109,9 @@ class SqliteReader:
     def _all_items(self) -> Iterator[sqlite3.Row]:
         """Yield all rows by position; no index has that order, and a sort for each page is slow."""
         # Position and row in one number take a third of the memory of pairs.
-        order = sorted(array("Q", (place << 32 | row for place, row in self._positions())))
+        order = sorted(array("Q", (position << 32 | row for position, row in self._positions())))
         for start in range(0, len(order), PAGE):
-            page = [both & 0xFFFF_FFFF for both in order[start : start + PAGE]]
+            page = [pair & 0xFFFF_FFFF for pair in order[start : start + PAGE]]
             query = (
                 f"SELECT {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
                 f"WHERE rowid IN ({', '.join('?' * len(page))})"

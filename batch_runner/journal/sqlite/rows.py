@@ -18,7 +18,7 @@ ITEM_COLUMNS = (
 
 
 def item_of(row: sqlite3.Row, current: int) -> ItemRow:
-    """`current` is the job's import number; an item with another one is unlisted."""
+    """Return a row as an item; `current` is the import number of the listed items."""
     return ItemRow(
         row=row["row"],
         key=row["key"],
@@ -60,16 +60,7 @@ def files_of(text: str) -> tuple[PlacedFile, ...]:
 
 
 def event_of(row: sqlite3.Row) -> EventRow:
-    return EventRow(
-        seq=row["seq"],
-        at=row["at"],
-        key=row["key"],
-        event=row["event"],
-        attempt=row["attempt"],
-        task_id=row["task_id"],
-        reason=row["reason"],
-        message=row["message"],
-    )
+    return EventRow(**{name: row[name] for name in EventRow.__dataclass_fields__})
 
 
 def run_of(row: sqlite3.Row) -> RunRow:

@@ -31,12 +31,12 @@ CREATE TABLE items (
     inputs      TEXT NOT NULL DEFAULT '[]', -- JSON array of {"path", "sha256"}
     source      TEXT NOT NULL DEFAULT '',   -- file:line
     not_before  REAL,                       -- no submission before this time
-    reason      TEXT,                       -- short word for grouping, e.g. 'http-500', 'moderation'
+    reason      TEXT,                       -- short word for grouping, e.g. 'http-500', 'bad-file'
     message     TEXT,                       -- one sentence for people
     files       TEXT NOT NULL DEFAULT '[]', -- JSON array of {"name","size","sha256","media_type"}
     started_at  REAL,                       -- start of the latest submission
     submitted_at REAL,                      -- its task id was received
-    completed_at REAL,                      -- a poll found the task's end, or it was rejected
+    completed_at REAL,                      -- a poll found the task's end; or it was rejected, or dropped
     done_at     REAL                        -- its files were under their final names
 ) STRICT;
 
@@ -47,7 +47,7 @@ CREATE TABLE events (
     at          REAL NOT NULL,
     key         TEXT NOT NULL,
     event       TEXT NOT NULL,
-    attempt     INTEGER NOT NULL,
+    attempt     INTEGER NOT NULL,           -- items.attempt after the event
     task_id     TEXT,
     reason      TEXT,
     message     TEXT
@@ -56,7 +56,7 @@ CREATE TABLE events (
 CREATE TABLE uploads (
     sha256      TEXT NOT NULL PRIMARY KEY,
     value       TEXT NOT NULL,              -- the service's name for the file
-    at          REAL NOT NULL
+    at          REAL NOT NULL               -- end of the upload
 ) STRICT;
 
 CREATE TABLE runs (
@@ -67,7 +67,7 @@ CREATE TABLE runs (
     host        TEXT NOT NULL,
     exit_code   INTEGER,
     message     TEXT,                       -- why the run stopped early, else empty
-    submissions INTEGER NOT NULL DEFAULT 0,
+    submissions INTEGER NOT NULL DEFAULT 0, -- that must be assumed paid
     polls       INTEGER NOT NULL DEFAULT 0,
     limited     INTEGER NOT NULL DEFAULT 0, -- responses 429
     retries     INTEGER NOT NULL DEFAULT 0,
@@ -79,7 +79,8 @@ CREATE TABLE learned (
     state       TEXT NOT NULL               -- JSON, written and read by `polling`
 ) STRICT;
 
--- At most one row: the manifest that was imported last. Without it, the next import reads all of it.
+-- At most one row: the manifest that was imported last. Without a row, the next import reads all
+-- of its manifest.
 CREATE TABLE last_import (
     fingerprint   TEXT NOT NULL,
     import_number INTEGER NOT NULL

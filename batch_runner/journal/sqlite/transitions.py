@@ -38,7 +38,6 @@ _SETS: dict[Event, str] = {
     Event.SUBMIT_REJECTED: (
         "attempt = attempt - 1, reason = :reason, message = :message, completed_at = :at"
     ),
-    Event.UPLOAD_REJECTED: "reason = :reason, message = :message, completed_at = :at",
     Event.SUBMIT_UNANSWERED: "reason = :reason, message = :message",
     Event.SUBMIT_INTERRUPTED: "reason = :reason, message = :message",
     Event.TASK_COMPLETED: "completed_at = :at, reason = NULL, message = NULL",
@@ -118,7 +117,7 @@ class Move:
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """Moves of which all are made or none."""
+    """Moves that are all made, or none of them."""
 
     moves: tuple[Move, ...]
 

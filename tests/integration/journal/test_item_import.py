@@ -1,4 +1,4 @@
-"""What an import of the manifest's list writes, and when it does not go through the list at all."""
+"""Which rows an import writes, and how often it expands the manifest."""
 
 from __future__ import annotations
 
@@ -72,16 +72,12 @@ def test_unlisted_item_raises_the_import_number(journal: Journal, path: Path) ->
     journal.import_items(some_items(COUNT)[2:])
 
     assert (len(listed(path)), import_number(path)) == (COUNT - 2, 3)
-    assert [row[3] for row in content(path)[:3]] == [
-        1,
-        2,
-        3,
-    ]
+    assert [row[3] for row in content(path)[:3]] == [1, 2, 3]
 
 
-@pytest.mark.parametrize(("held_bytes", "passes"), [(10_000_000, 1), (100, 2)])
+@pytest.mark.parametrize(("kept_bytes", "passes"), [(10_000_000, 1), (100, 2)])
 def test_checked_items_are_expanded_again_if_too_large(
-    held_bytes: int, passes: int, journal: Journal, path: Path
+    kept_bytes: int, passes: int, journal: Journal, path: Path
 ) -> None:
     expanded = []
 
@@ -89,8 +85,8 @@ def test_checked_items_are_expanded_again_if_too_large(
         expanded.append(1)
         yield from some_items(COUNT)
 
-    listing = ItemImport(specs, held_bytes=held_bytes)
-    listing.check()
+    checked = ItemImport(specs, kept_bytes=kept_bytes)
+    checked.check()
 
-    assert journal.import_items(listing).new == COUNT
+    assert journal.import_items(checked).new == COUNT
     assert (len(expanded), len(listed(path))) == (passes, COUNT)

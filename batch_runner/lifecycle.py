@@ -1,12 +1,12 @@
 """The life of an item: its statuses, its events, and the only table of legal moves.
 
-Every change of a status goes through `advance`. The journal stores the values of these enums.
+Every change of a status is a move of `TRANSITIONS`. The journal stores the values of these enums.
 
 ::
 
     pending ──→ submitting ──→ submitted ──→ downloading ──→ done
        ↑            │              │              │
-       ├── unsent ──┤              ├──────────────┼──→ failed            the service gave up
+       ├── unsent ──┤              ├──────────────┼──→ failed            the task failed
        │            │              └──────────────┴──→ download_pending  paid; no files yet
        │            ├──→ rejected           the service said no; not paid
        │            └──→ held ──→ dropped   the user gave up; counts as paid
@@ -33,14 +33,14 @@ class ItemStatus(StrEnum):
     SUBMITTED = "submitted"  #: paid; the service has not finished its task
     DOWNLOADING = "downloading"  #: its task is completed; its files are being downloaded
     DONE = "done"  #: every file is verified and under its final name
-    FAILED = "failed"  #: the service gave up on the task; whether it was paid is unknown
+    FAILED = "failed"  #: the service failed or canceled the task; whether it is paid is unknown
     REJECTED = "rejected"  #: the service said no; not paid
     HELD = "held"  #: a submission got no answer and may have been paid; the user decides
     DOWNLOAD_PENDING = "download_pending"  #: paid, without its files; every run tries again
     DROPPED = "dropped"  #: given up by the user; counts as paid
 
 
-#: Statuses between the start of a submission and the files: there is, or may be, a task.
+#: Statuses between the start of a submission and the placed files: there is, or may be, a task.
 UNDERWAY = (ItemStatus.SUBMITTING, ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING)
 
 #: Statuses in which a run leaves items when it is stopped early, or when a task outlasts it.
@@ -56,8 +56,8 @@ class Event(StrEnum):
     """What can happen to an item."""
 
     LISTED = "listed"  # (new) -> pending
-    UPLOAD_FAILED = "upload_failed"  # pending -> pending: an input file was not taken; next run
-    UPLOAD_REJECTED = "upload_rejected"  # pending -> rejected: an input file; nothing was sent
+    UPLOAD_FAILED = "upload_failed"  # pending -> pending: an input file was not uploaded
+    UPLOAD_REJECTED = "upload_rejected"  # pending -> rejected: an input file was rejected
     SUBMIT_STARTED = "submit_started"  # pending -> submitting
     SUBMIT_CONFIRMED = "submit_confirmed"  # submitting -> submitted
     SUBMIT_UNSENT = "submit_unsent"  # submitting -> pending: not accepted, for certain

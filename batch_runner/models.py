@@ -1,4 +1,4 @@
-"""The values that packages and stages exchange. No behaviour, no I/O."""
+"""The values that packages and stages exchange; no I/O."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class ItemSpec:
     `name` is the name of the item's file in the output folder, without extension.
     `params` is what is sent, with `UPLOAD_MARK` + SHA-256 in place of uploaded files.
     `variables` are the template variables that distinguish this item from others (ids of matrix
-    values), for the report. `source` is its place in the input, as "file:line".
+    values), for the report. `source` is where the manifest has it, as "file:line".
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""Which job a folder belongs to, and which service it was paid at."""
+"""Check which job and which service a folder belongs to."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: JobIdentity
 
 
 def same_service(provider: str, origin: str, identity: JobIdentity) -> bool:
-    """Return whether a job of this provider and origin pays the service that `identity` names."""
+    """Return whether a job of this provider and origin uses the service that `identity` names."""
     return provider == identity.provider and _host(origin) == _host(identity.origin)
 
 
 def _host(origin: str) -> str:
-    """Return the host, one name for every local address: ports of local services change."""
+    """Return the host without its port, and one name for all local addresses."""
     host = urlsplit(origin).hostname or origin
     return "localhost" if host in ("127.0.0.1", "localhost", "::1") else host

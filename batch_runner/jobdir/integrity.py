@@ -1,4 +1,4 @@
-"""Is this the journal we think it is? A copy or an older backup would pay for items again."""
+"""Refuse a journal that is a copy or an older backup: it would pay for items again."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _create_journal(
 
 
 def check_location(journal: Journal, folder: JobFolder, *, known: bool) -> None:
-    """Check that the journal is no copy; `known` says that this host has seen it there before.
+    """Check that the journal is no copy; `known`: this host has seen it there before.
 
     Raises:
         JournalUnreadable: it is a copy.

@@ -1,4 +1,4 @@
-"""The marker file, which says that a folder has a job and what its journal has reached.
+"""The marker file: the id of the folder's job, and the last event of its journal.
 
 While a marker is there, a journal that is missing, older, or another job's is refused: a new one
 would pay for everything again. The marker is written after the journal's first commit and before
@@ -22,7 +22,7 @@ _EVENT_DIGITS = 15  # a fixed width, so that the number can be overwritten in pl
 
 @dataclass(frozen=True, slots=True)
 class MarkerRecord:
-    """What a marker says."""
+    """The contents of a marker."""
 
     job_id: str
     last_event: int  # number of an event that the journal is known to hold
@@ -37,7 +37,7 @@ class Marker:
         self._offset = 0
 
     def read(self) -> MarkerRecord | None:
-        """Return what the marker says, None if there is none.
+        """Return the contents of the marker, None if there is none.
 
         Raises:
             JournalUnreadable: the marker is damaged.

@@ -1,4 +1,4 @@
-"""The start of a job, for a run or a command that changes it."""
+"""Open a job, for a run or for a command that changes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The output folder of one job: what lies where.
+"""The output folder of one job, and the paths in it.
 
 ::
 

@@ -15,7 +15,7 @@ from batch_runner.util.text import replace_lone_surrogates
 
 
 def recover(folder: JobFolder, journal: Journal, fallback_log: FallbackLog) -> int:
-    """Put every item where this run can continue; return the number of `requeue_missing_files`."""
+    """Put every item where this run can continue; return how many done items lack a file."""
     folder.clear_parts()
     replay_fallback_log(fallback_log, journal)
     journal.recover()

@@ -30,7 +30,7 @@ def test_released_lock_can_be_taken_again(folder: JobFolder) -> None:
 
 
 def test_lock_file_of_an_ended_run_is_taken_over(folder: JobFolder) -> None:
-    folder.lock.write_text('{"pid": 1, "host": "gone", "since": 0}' + " " * 500)
+    folder.lock.write_text('{"pid": 1, "host": "other", "since": 0}' + " " * 500)
     assert lock_owner(folder) is None
 
     with Lock(folder):

@@ -1,10 +1,10 @@
 """This user's record of the jobs on this host: one small file per job, named by its id.
 
 The marker in a folder shows that its journal is an older copy. Only a record outside of the folder
-shows that the whole folder is one: a restored backup, or the copy that was left behind. What the
-newer one has paid for would be paid for again. The record also names the folder and the mount
-point of its disk: while that is not mounted, a new job in the empty folder would pay for everything
-again. The file is locked while the job is, so that only one of two copies can run.
+shows that the folder itself is an older copy, such as a restored backup. What has been paid for
+since would be paid for again. The record also names the folder and the mount point of its disk:
+while that is not mounted, a new job in the empty folder would pay for everything again. The file is
+locked while the job is, so that only one of two copies can run.
 
 The record is optional: without a home, or where it cannot be written, a run continues without it.
 """
@@ -47,7 +47,7 @@ class KnownJob:
         """Lock the job.
 
         Raises:
-            JobLocked: a run has a copy of it.
+            JobLocked: another run has a copy of it.
         """
         if self._descriptor is None:
             return

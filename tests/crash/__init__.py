@@ -3,5 +3,5 @@
 As in FoundationDB and TigerBeetle, sized for a batch runner: the real stages and the real journal
 work against a service simulated in memory. The seed decides every latency, every fault and the step
 at which the process is killed. An audit of journal, folder and the service's ledger finds every
-broken promise, and the same seed breaks it again.
+broken promise, and the same seed reproduces it.
 """

@@ -1,6 +1,6 @@
-"""What must be true after every run of a simulated job, whatever happened in it.
+"""What must be true after every run of a simulated job.
 
-Read from outside: the journal file, the folder, and the service's ledger.
+It is read from outside: from the journal file, the folder, and the service's ledger.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NAMED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Books:
+class AuditData:
     """Everything that is known about one job, by item."""
 
     folder: JobFolder
@@ -45,15 +45,15 @@ class Books:
     removed: frozenset[str]  # files that the user removed and no run has noticed yet
 
 
-def read_books(
+def read_audit_data(
     root: Path,
     service: SimulatedService,
     *,
     approved: Counter[str],
     left_out: set[str],
     removed: set[str],
-) -> Books | None:
-    """Return the books of the job at `root`, None if it has no complete journal."""
+) -> AuditData | None:
+    """Return the audit data of the job at `root`, None if it has no complete journal."""
     folder = JobFolder(root)
     if not folder.marker.exists():
         return None
@@ -63,11 +63,11 @@ def read_books(
     ids_given = Counter(task.id for task in service.ledger)
     with open_reader(folder.journal) as reader:
         rows = list(reader.items())
-        courses = reader.history(MOST_EVENTS).of([row.key for row in rows])
-    return Books(
+        histories = reader.history(MOST_EVENTS).of([row.key for row in rows])
+    return AuditData(
         folder=folder,
         rows=rows,
-        events={row.id: courses.get(row.key, []) for row in rows},
+        events={row.id: histories.get(row.key, []) for row in rows},
         paid=paid,
         given_twice=frozenset(task_id for task_id, count in ids_given.items() if count > 1),
         approved=approved,
@@ -76,14 +76,14 @@ def read_books(
     )
 
 
-def violations(books: Books) -> Iterator[str]:
+def violations(data: AuditData) -> Iterator[str]:
     """Yield every promise that is broken after a run."""
-    for row in books.rows:
-        paid = books.paid.get(row.id, [])
-        yield from _paid_twice(books, row, paid)
-        yield from _lost_ids(books, row, paid)
-        yield from _broken_done(books, row, paid)
-        yield from _lost_attempt(books, row)
+    for row in data.rows:
+        paid = data.paid.get(row.id, [])
+        yield from _paid_twice(data, row, paid)
+        yield from _lost_ids(data, row, paid)
+        yield from _broken_done(data, row, paid)
+        yield from _lost_attempt(data, row)
         if row.status in _NAMED and not (row.reason and row.message):
             yield f"{row.id} is {row.status} without a reason"
 
@@ -98,38 +98,38 @@ def beyond_limits(limits: Limits, paid: int, sent_at: Sequence[float]) -> Iterat
         yield f"{most} submissions were sent within {seconds:g} s, {allowed:g} were allowed"
 
 
-def violations_at_the_end(books: Books, items: int) -> Iterator[str]:
+def violations_at_the_end(data: AuditData, items: int) -> Iterator[str]:
     """Yield what a last run without faults should have finished."""
-    if len(books.rows) != items:
-        yield f"{items} items were listed, {len(books.rows)} are known"
-    for row in books.rows:
+    if len(data.rows) != items:
+        yield f"{items} items were listed, {len(data.rows)} are known"
+    for row in data.rows:
         if row.status not in FINAL:
             yield f"{row.id} is {row.status} after a run without faults"
-        known = {event.task_id for event in books.events[row.id]} | books.given_twice
-        for task in books.paid.get(row.id, []):
+        known = {event.task_id for event in data.events[row.id]} | data.given_twice
+        for task in data.paid.get(row.id, []):
             if task.promised and task.id not in known:
                 yield f"{row.id} forgot task {task.id}, whose id the runner had read"
-    named = {file.name for row in books.rows for file in row.files}
-    there = {path.name for path in books.folder.root.iterdir() if not path.name.startswith(".")}
+    named = {file.name for row in data.rows for file in row.files}
+    found = {path.name for path in data.folder.root.iterdir() if not path.name.startswith(".")}
     # An item given up between two files may leave a complete one; any other file is unknown.
-    unfinished = tuple(row.name for row in books.rows if row.status is not ItemStatus.DONE)
-    for name in sorted(there - named):
+    unfinished = tuple(row.name for row in data.rows if row.status is not ItemStatus.DONE)
+    for name in sorted(found - named):
         if not name.startswith(unfinished):
             yield f"{name} belongs to no item"
 
 
-def _paid_twice(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+def _paid_twice(data: AuditData, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
     policy = min(row.attempts - 1, sum(task.told_failed for task in paid))
-    allowed = 1 + policy + books.approved[row.id]
+    allowed = 1 + policy + data.approved[row.id]
     if len(paid) > allowed:
         yield f"{row.id} was paid for {len(paid)} times, {allowed} were allowed"
     if len(paid) > row.attempt:
         yield f"{row.id} was paid for {len(paid)} times, the journal counts {row.attempt}"
 
 
-def _lost_ids(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+def _lost_ids(data: AuditData, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
     """Compare each task id with the item's events: recorded, or its submission is unanswered."""
-    events = books.events[row.id]
+    events = data.events[row.id]
     known = {event.task_id for event in events}
     lost = [task.id for task in paid if task.id not in known]
     unseen = sum(event.event in _UNSEEN for event in events)
@@ -137,24 +137,24 @@ def _lost_ids(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]
         yield f"{row.id} lost its paid tasks {', '.join(lost)}"
 
 
-def _lost_attempt(books: Books, row: ItemRow) -> Iterator[str]:
-    if row.status is not ItemStatus.FAILED or row.id in books.left_out:
+def _lost_attempt(data: AuditData, row: ItemRow) -> Iterator[str]:
+    if row.status is not ItemStatus.FAILED or row.id in data.left_out:
         return
-    ended_by_service = books.events[row.id][-1].event == Event.TASK_FAILED.value
+    ended_by_service = data.events[row.id][-1].event == Event.TASK_FAILED.value
     if ended_by_service and row.attempt < row.attempts:
         yield f"{row.id} has finally failed after attempt {row.attempt} of {row.attempts}"
 
 
-def _broken_done(books: Books, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+def _broken_done(data: AuditData, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
     if row.status is not ItemStatus.DONE:
         return
     # A task id given twice is the later task for the service, whichever item has it: if the second
     # response was lost in a crash, nobody can know that its files are not this item's.
-    known = paid if row.task_id not in books.given_twice else itertools.chain(*books.paid.values())
+    known = paid if row.task_id not in data.given_twice else itertools.chain(*data.paid.values())
     wanted = [task.hashes for task in known if task.id == row.task_id]
     files = {file.sha256 for file in row.files}
     if not files or files not in wanted:
         yield f"{row.id} is done, but its files are not those of task {row.task_id}"
     for file in row.files:
-        if file.name not in books.removed and (wrong := find_damage(books.folder, file)):
+        if file.name not in data.removed and (wrong := find_damage(data.folder, file)):
             yield f"{row.id} is done, but {wrong}"

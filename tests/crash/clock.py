@@ -23,7 +23,7 @@ class Stuck(Exception):
     """The run waits for something that never happens, or never ends."""
 
 
-class World:
+class SharedTime:
     """The time that all simulated processes share, in seconds."""
 
     def __init__(self, now: float = 0.0) -> None:
@@ -31,16 +31,16 @@ class World:
 
 
 class _NoWaiting(selectors.DefaultSelector):
-    def __init__(self, world: World) -> None:
+    def __init__(self, shared: SharedTime) -> None:
         super().__init__()
-        self._world = world
-        self._until = world.now + ENDLESS
+        self._shared = shared
+        self._until = shared.now + ENDLESS
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise Stuck("every coroutine waits, and nothing will wake any of them")
-        self._world.now += max(timeout, TURN)
-        if self._world.now > self._until:
+        self._shared.now += max(timeout, TURN)
+        if self._shared.now > self._until:
             raise Stuck(f"the run has not ended after {ENDLESS:.0f} s")
         return []
 
@@ -57,17 +57,17 @@ class _Task(asyncio.Task[Any]):
 
 
 class SimulationLoop(asyncio.SelectorEventLoop):
-    """The event loop of one simulated process; several share one `World`."""
+    """The event loop of one simulated process; several share one `SharedTime`."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, shared: SharedTime) -> None:
+        self._shared = shared
         self._tasks_made = 0
-        super().__init__(_NoWaiting(world))
+        super().__init__(_NoWaiting(shared))
         self.set_task_factory(self._make_task)  # type: ignore[arg-type]
 
     def time(self) -> float:
         """Return the shared time."""
-        return self._world.now
+        return self._shared.now
 
     def _make_task(
         self, loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any

@@ -17,7 +17,7 @@ class CrashPoint:
         self._at = at
         self._note = note
         self.steps = 0
-        self.dead = False
+        self.killed = False
 
     def step(self, where: str) -> None:
         """Pass a step of synchronous code.
@@ -32,13 +32,13 @@ class CrashPoint:
         """Pass a step of a coroutine; at the chosen one the coroutine never continues."""
         if self._reached(where):
             asyncio.get_running_loop().call_soon(self._kill)
-        if self.dead:
+        if self.killed:
             await asyncio.get_running_loop().create_future()
 
     def _reached(self, where: str) -> bool:
         self.steps += 1
         if self.steps == self._at:
-            self.dead = True
+            self.killed = True
             self._note(f"CRASH {where}")
             return True
         return False

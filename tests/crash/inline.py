@@ -58,11 +58,11 @@ class InlineCommitter:
 
     def close(self) -> None:
         """Commit what is queued."""
-        while self._queue and not self._crash.dead:
+        while self._queue and not self._crash.killed:
             self._commit()
 
     def _next_batch(self) -> None:
-        if self._crash.dead or not self._queue:
+        if self._crash.killed or not self._queue:
             return
         self._commit()
         self._committing = bool(self._queue)

@@ -20,9 +20,9 @@ import anyio
 from batch_runner.errors import ApiError, Failure, FileRejected
 from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers.base import Receiver
-from tests.crash.clock import World
+from tests.crash.clock import SharedTime
 from tests.crash.crash import CrashPoint
-from tests.crash.pictures import picture
+from tests.crash.images import png_with_text
 
 _STATUS = {
     Failure.AMBIGUOUS: 503,
@@ -60,19 +60,19 @@ class PaidTask:
 class SimulatedService:
     """The service of one simulated job; it outlives the client's processes."""
 
-    def __init__(self, seed: int, world: World, note: Callable[[str], None]) -> None:
-        climate = random.Random(f"{seed} climate")
+    def __init__(self, seed: int, time: SharedTime, note: Callable[[str], None]) -> None:
+        rates = random.Random(f"{seed} fault rates")
         self._seed = seed
-        self._world = world
+        self._time = time
         self._note = note
         self._fault_rates = {
-            call: climate.choice((0.0, 0.05, 0.15, 0.4))
-            for call in ("create", "status", "result", "download", "upload")
+            call: rates.choice((0.0, 0.05, 0.15, 0.4))
+            for call in ("submit", "status", "result", "download", "upload")
         }
-        self._failing = climate.choice((0.0, 0.1, 0.3))
+        self._failing = rates.choice((0.0, 0.1, 0.3))
         self._calls: Counter[tuple[str, str]] = Counter()
         self._expiry: dict[str, float] = {}
-        self.calm = False  # no more faults
+        self.faultless = False  # True: no call fails any more
         self.faults = 0
         self.ledger: list[PaidTask] = []
         self.sent_at: list[float] = []  # times of the submissions of this run
@@ -81,17 +81,17 @@ class SimulatedService:
     async def submit(self, workflow: str, params: dict[str, Any]) -> str:
         """Accept a submission, or fail before or after accepting it."""
         item = params["6"]["text"]
-        self.sent_at.append(self._world.now)
-        dice = self._dice("create", item)
+        self.sent_at.append(self._time.now)
+        dice = self._dice("submit", item)
         await self._travel("submission being sent", dice)
-        fault = self._fault("create", dice)
+        fault = self._fault("submit", dice)
         paid = fault is None or (fault in _AFTER_PAYMENT and dice.random() < 0.5)
         task = self._pay(item, dice) if paid else None
         await self._travel("response to a submission being sent", dice)
         if fault is not None:
             self._note(f"submit {item}: {fault}, {'paid' if paid else 'not paid'}")
             candidate = task.id if task and dice.random() < 0.3 else None
-            raise self._error("create", fault, dice, candidate=candidate)
+            raise self._error("submit", fault, dice, candidate=candidate)
         assert task is not None
         task.answered = True
         self._note(f"submit {item}: {task.id}")
@@ -103,9 +103,9 @@ class SimulatedService:
         await self._travel("status", dice)
         task = self._task(task_id)
         self._raise_fault("status", dice)
-        if self._world.now < task.known_at and not self.calm:
+        if self._time.now < task.known_at and not self.faultless:
             raise self._error("status", Failure.NOT_FOUND, dice)
-        early = self._world.now < task.finished_at or self._fails("status", dice)
+        early = self._time.now < task.finished_at or self._fails("status", dice)
         state = dice.choice(_STRANGE) if early else task.end
         if state in (TaskState.FAILED, TaskState.CANCELED):
             # Tasks that were given one id cannot be told apart by the client.
@@ -124,8 +124,8 @@ class SimulatedService:
         urls = []
         for index in range(len(task.files)):
             url = f"{task_id}/{index}/{self._calls['result', task_id]}"
-            brief = self._fails("result", dice)
-            self._expiry[url] = self._world.now + dice.uniform(0, 2) if brief else math.inf
+            expires = self._fails("result", dice)
+            self._expiry[url] = self._time.now + dice.uniform(0, 2) if expires else math.inf
             urls.append(url)
         return urls
 
@@ -133,7 +133,7 @@ class SimulatedService:
         """Send a file: complete, cut off, damaged, or not at all."""
         dice = self._dice("download", url)
         await self._travel("download", dice)
-        if self._world.now > self._expiry[url]:
+        if self._time.now > self._expiry[url]:
             raise self._error("download", dice.choice((Failure.NOT_FOUND, Failure.FORBIDDEN)), dice)
         task_id, index, _ = url.split("/")
         data = self._task(task_id).files[int(index)]
@@ -141,10 +141,10 @@ class SimulatedService:
             await _send(data, receive)
             return True
         self.faults += 1
-        fault = dice.choice(("cut", "silently cut", "damaged", "refused", *Failure))
+        fault = dice.choice(("cut", "silently cut", "damaged", "not allowed", *Failure))
         self._note(f"download {url}: {fault}")
-        if fault == "refused":
-            raise FileRejected("the url may not be asked")
+        if fault == "not allowed":
+            raise FileRejected("the URL is not allowed")
         if isinstance(fault, Failure):
             raise self._error("download", fault, dice)
         at = dice.randrange(len(data))
@@ -171,19 +171,19 @@ class SimulatedService:
 
     def _pay(self, item: str, dice: random.Random) -> PaidTask:
         task_id = f"{dice.getrandbits(128):032x}"
-        if self.ledger and not self.calm and dice.random() < 0.01:
+        if self.ledger and not self.faultless and dice.random() < 0.01:
             task_id = dice.choice(self.ledger).id  # the service gives one id to two tasks
         ends = TaskState.COMPLETED
-        if not self.calm and dice.random() < self._failing:
+        if not self.faultless and dice.random() < self._failing:
             ends = dice.choice((TaskState.FAILED, TaskState.CANCELED))
-        now = self._world.now
+        now = self._time.now
         task = PaidTask(
             id=task_id,
             item=item,
             known_at=now + dice.choice((0.0, 0.0, 0.0, 5.0, 500.0)),
             finished_at=now + dice.choice((0.0, 3.0, 20.0, 60.0, 60.0, 1000.0)) * dice.random(),
             end=ends,
-            files=tuple(picture(f"{task_id} {n}") for n in range(dice.choice((1, 1, 1, 2)))),
+            files=tuple(png_with_text(f"{task_id} {n}") for n in range(dice.choice((1, 1, 1, 2)))),
         )
         self.ledger.append(task)
         return task
@@ -201,7 +201,7 @@ class SimulatedService:
         await self.crash.arrive(what)
 
     def _fails(self, call: str, dice: random.Random) -> bool:
-        return not self.calm and dice.random() < self._fault_rates[call]
+        return not self.faultless and dice.random() < self._fault_rates[call]
 
     def _fault(self, call: str, dice: random.Random) -> Failure | None:
         if not self._fails(call, dice):
@@ -228,5 +228,5 @@ class SimulatedService:
 
 
 async def _send(data: bytes, receive: Receiver) -> None:
-    if data and (spilling := receive(data)) is not None:
-        await spilling
+    if data and (writing := receive(data)) is not None:
+        await writing

@@ -18,8 +18,14 @@ from batch_runner.journal import Change, ItemRow
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.settings import Downloads, Limits, Polling, Retries, Settings, Timeouts
-from tests.crash.audit import Books, beyond_limits, read_books, violations, violations_at_the_end
-from tests.crash.clock import SimulationLoop, World
+from tests.crash.audit import (
+    AuditData,
+    beyond_limits,
+    read_audit_data,
+    violations,
+    violations_at_the_end,
+)
+from tests.crash.clock import SharedTime, SimulationLoop
 from tests.crash.crash import CrashPoint, Killed
 from tests.crash.inline import InlineCommitter, InlineOffload
 from tests.crash.service import SimulatedService
@@ -63,9 +69,9 @@ class SimulatedJob:
         self._seed = seed
         self._root = root
         self._dice = random.Random(seed)
-        self._world = World()
+        self._time = SharedTime()
         self._lines: list[str] = []
-        self._service = SimulatedService(seed, self._world, self._note)
+        self._service = SimulatedService(seed, self._time, self._note)
         self._items = self._draw_items()
         self._settings = self._draw_settings()
         self._approved: Counter[str] = Counter()
@@ -76,13 +82,13 @@ class SimulatedJob:
         self._runs = self._crashes = self._last_event = 0
 
     def simulate(self) -> Trace:
-        """Make the runs up to the last one, or until a promise is broken."""
+        """Make all runs, or stop after the first that breaks a promise."""
         for _ in range(self._dice.randint(1, 4)):
             self._run(self._draw_plan(), self._settings)
             if self._violations:
                 break
             self._let_the_user_decide()
-            self._world.now += self._dice.choice((1.0, 600.0, 36000.0))
+            self._time.now += self._dice.choice((1.0, 600.0, 36000.0))
         else:
             self._last_run()
         return Trace(
@@ -143,17 +149,17 @@ class SimulatedJob:
 
     def _last_run(self) -> None:
         """Run once more without faults; every item must have a final status."""
-        self._service.calm = True
-        self._world.now += UNTIL_LAST_RUN
+        self._service.faultless = True
+        self._time.now += UNTIL_LAST_RUN
         limits = Limits.model_validate({"rate": "5/s"})
         self._run(RunPlan(), Settings(limits=limits, downloads=Downloads(free_bytes=1)))
-        if (books := self._books()) is not None:
-            self._violations += violations_at_the_end(books, len(self._items))
+        if (data := self._audit_data()) is not None:
+            self._violations += violations_at_the_end(data, len(self._items))
 
     def _run(self, plan: RunPlan, settings: Settings) -> None:
         self._runs += 1
-        out = not self._service.calm and self._dice.random() < 0.2
-        self._unlisted = self._dice.choice(self._items) if out else None
+        omit = not self._service.faultless and self._dice.random() < 0.2
+        self._unlisted = self._dice.choice(self._items) if omit else None
         if self._unlisted is not None:
             self._left_out.add(self._unlisted.id)
         paid_before = self._paid_unlisted()
@@ -165,7 +171,7 @@ class SimulatedJob:
         except Killed:
             self._crashes += 1
             self._service.run_ended(killed=True)
-        except Exception as error:  # noqa: BLE001  whatever it is, it is the finding
+        except Exception as error:  # noqa: BLE001  any exception is a violation
             self._violations.append(f"the run ended by {error!r}")
         limits, service = settings.limits, self._service
         self._violations += beyond_limits(limits, len(service.ledger), service.sent_at)
@@ -174,8 +180,10 @@ class SimulatedJob:
         self._audit()
 
     def _paid_unlisted(self) -> int:
-        out = self._unlisted
-        return 0 if out is None else sum(task.item == out.id for task in self._service.ledger)
+        unlisted = self._unlisted
+        if unlisted is None:
+            return 0
+        return sum(task.item == unlisted.id for task in self._service.ledger)
 
     def _process(self, crash: CrashPoint, plan: RunPlan, settings: Settings) -> None:
         """Run one process, from the lock to the summary."""
@@ -188,11 +196,11 @@ class SimulatedJob:
         with open_job(self._root, IDENTITY, wall_clock=wall_clock) as job:
             self._removed.clear()  # missing files have been noticed
             job.journal.import_items(item for item in self._items if item is not self._unlisted)
-            loop = SimulationLoop(self._world)
+            loop = SimulationLoop(self._time)
             try:
                 summary = loop.run_until_complete(self._work(job, crash, plan, settings))
             finally:
-                crash.dead = True
+                crash.killed = True
                 loop.discard()
         self._service.run_ended(killed=False)
         self._note(f"EXIT {summary.exit_code.name} {summary.stop and summary.stop.reason}")
@@ -219,28 +227,28 @@ class SimulatedJob:
 
     def _let_the_user_decide(self) -> None:
         """Let the user resolve or retry some items, or remove a file."""
-        if (books := self._books()) is None:
+        if (data := self._audit_data()) is None:
             return
         with open_job(self._root, None, wall_clock=self._wall_time) as job:
-            for row in books.rows:
+            for row in data.rows:
                 status = job.journal.status_of(row.key)
                 if status is ItemStatus.DONE and self._dice.random() < 0.05:
                     self._note(f"USER removes the file of {row.id}")
                     self._removed.add(row.files[0].name)
-                    books.folder.root.joinpath(row.files[0].name).unlink()
-                elif (change := self._decision(books, row, status)) is not None:
+                    data.folder.root.joinpath(row.files[0].name).unlink()
+                elif (change := self._decision(data, row, status)) is not None:
                     self._note(f"USER {change.event} {row.id}")
                     self._approved[row.id] += change.event in PAYS_AGAIN
                     job.journal.apply(change)
 
-    def _decision(self, books: Books, row: ItemRow, status: ItemStatus | None) -> Change | None:
+    def _decision(self, data: AuditData, row: ItemRow, status: ItemStatus | None) -> Change | None:
         ended = (ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DROPPED)
         if status in ended and self._dice.random() < 0.2:
             return Change(key=row.key, event=Event.RETRIED)
         if status is not ItemStatus.HELD or self._dice.random() < 0.5:
             return None
-        owned = {event.task_id for events in books.events.values() for event in events}
-        found = [task.id for task in books.paid.get(row.id, []) if task.id not in owned]
+        owned = {event.task_id for events in data.events.values() for event in events}
+        found = [task.id for task in data.paid.get(row.id, []) if task.id not in owned]
         if found:
             return Change(key=row.key, event=Event.ATTACHED, task_id=found[-1])
         event = self._dice.choice((Event.RESUBMITTED, Event.DROPPED))
@@ -249,23 +257,23 @@ class SimulatedJob:
     # What is observed.
 
     def _audit(self) -> None:
-        if (books := self._books()) is None:
+        if (data := self._audit_data()) is None:
             if self._service.ledger:
                 self._violations.append("something was paid for before there was a journal")
             return
-        self._violations += violations(books)
-        news = [event for events in books.events.values() for event in events]
-        for event in sorted(news, key=lambda event: event.seq):
+        self._violations += violations(data)
+        recorded = [event for events in data.events.values() for event in events]
+        for event in sorted(recorded, key=lambda event: event.seq):
             if event.seq > self._last_event:
                 moment = event.at - START
                 self._lines.append(
                     f"{moment:12.3f}    journal {event.seq} {event.key[-2:]} {event.event} "
                     f"{event.attempt} {event.task_id or ''} {event.reason or ''}"
                 )
-        self._last_event = max((event.seq for event in news), default=self._last_event)
+        self._last_event = max((event.seq for event in recorded), default=self._last_event)
 
-    def _books(self) -> Books | None:
-        return read_books(
+    def _audit_data(self) -> AuditData | None:
+        return read_audit_data(
             self._root,
             self._service,
             approved=self._approved,
@@ -274,10 +282,10 @@ class SimulatedJob:
         )
 
     def _wall_time(self) -> float:
-        return START + self._world.now
+        return START + self._time.now
 
     def _note(self, line: str) -> None:
-        self._lines.append(f"{self._world.now:12.3f} {line}")
+        self._lines.append(f"{self._time.now:12.3f} {line}")
 
 
 def _in_a_loop() -> bool:

@@ -22,12 +22,13 @@ import tempfile
 import time
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import open_reader
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.journal import ItemRow, open_reader
+from batch_runner.lifecycle import FINAL, ItemStatus
 from batch_runner.storage.verify import find_damage
 
 KEY = "sk-a-key-that-must-not-leak"
@@ -121,7 +122,7 @@ class KilledJob:
             found.append(f"the last run exited {last.returncode}: {err[-400:]}")
         with urllib.request.urlopen(f"{url}/_sim/ledger") as answer:  # noqa: S310
             ledger = json.load(answer)
-        return found + self._audit(ledger)
+        return [*found, *self._audit(ledger)]
 
     def _start(self, url: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -148,46 +149,43 @@ class KilledJob:
             process.send_signal(signal.SIGKILL)
             process.communicate()
 
-    def _audit(self, ledger: dict[str, list[dict[str, object]]]) -> list[str]:
-        folder, found = JobFolder(self.out), []
-        with open_reader(folder.journal) as reader:
+    def _audit(self, ledger: dict[str, list[dict[str, object]]]) -> Iterator[str]:
+        with open_reader(JobFolder(self.out).journal) as reader:
             items = list(reader.items())
-            held = {row.prompt for row in items if row.status is ItemStatus.HELD}
-            ids = {event.task_id for row in items for event in reader.events(row.key)}
-        paid = Counter(
-            json.loads(str(one["body"]))["params"]["6"]["text"] for one in ledger["submissions"]
-        )
-        self.counts.submissions += sum(paid.values())
+            task_ids = {event.task_id for row in items for event in reader.events(row.key)}
+        yield from self._audit_submissions(ledger["submissions"], items, task_ids)
+        for row in items:
+            if row.status not in FINAL:
+                yield f"{row.id} ends as {row.status}"
+        yield from self._audit_files([row for row in items if row.status is ItemStatus.DONE])
+        files = [path for path in self.out.rglob("*") if path.is_file()]
+        if ledger["leaks"] or any(KEY.encode() in path.read_bytes() for path in files):
+            yield "the key leaked"
+
+    def _audit_submissions(
+        self, paid: list[dict[str, object]], items: list[ItemRow], task_ids: set[str | None]
+    ) -> Iterator[str]:
+        held = {row.prompt for row in items if row.status is ItemStatus.HELD}
+        prompts = [json.loads(str(one["body"]))["params"]["6"]["text"] for one in paid]
+        self.counts.submissions += len(prompts)
         self.counts.held += len(held)
-        found += [f"{prompt} was paid {count} times" for prompt, count in paid.items() if count > 1]
-        for one in ledger["submissions"]:
-            prompt = json.loads(str(one["body"]))["params"]["6"]["text"]
-            if one["task_id"] not in ids and prompt not in held:
-                found.append(f"task {one['task_id']} of {prompt} is not in the journal")
-        ends = (
-            ItemStatus.DONE,
-            ItemStatus.HELD,
-            ItemStatus.FAILED,
-            ItemStatus.REJECTED,
-            ItemStatus.DROPPED,
-        )
-        found += [f"{row.id} ends as {row.status}" for row in items if row.status not in ends]
-        done = [row for row in items if row.status is ItemStatus.DONE]
-        found += [
-            why
-            for row in done
-            for file in row.files
-            if (why := find_damage(folder, file, deep=True))
-        ]
-        mine = {file.name for row in done for file in row.files}
-        files = [path for path in self.out.iterdir() if path.is_file()]
-        there = {path.name for path in files if not path.name.startswith(".")}
-        found += [f"{name} belongs to no item" for name in there - mine - {"index.html"}]
-        if ledger["leaks"] or any(
-            KEY.encode() in p.read_bytes() for p in self.out.rglob("*") if p.is_file()
-        ):
-            found.append("the key leaked")
-        return found
+        for prompt, count in Counter(prompts).items():
+            if count > 1:
+                yield f"{prompt} was paid {count} times"
+        for one, prompt in zip(paid, prompts, strict=True):
+            if one["task_id"] not in task_ids and prompt not in held:
+                yield f"task {one['task_id']} of {prompt} is not in the journal"
+
+    def _audit_files(self, done: list[ItemRow]) -> Iterator[str]:
+        for row in done:
+            for file in row.files:
+                if (damage := find_damage(JobFolder(self.out), file, deep=True)) is not None:
+                    yield damage
+        placed = {file.name for row in done for file in row.files}
+        names = {path.name for path in self.out.iterdir() if path.is_file()}
+        for name in names - placed - {"index.html"}:
+            if not name.startswith("."):
+                yield f"{name} belongs to no item"
 
 
 def sweep(seconds: float, seed: int) -> Counts:

@@ -6,8 +6,8 @@ import struct
 import zlib
 
 
-def picture(text: str) -> bytes:
-    """Return a PNG of one pixel that carries `text`."""
+def png_with_text(text: str) -> bytes:
+    """Return a PNG of one pixel that contains `text`."""
     parts = (
         (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)),
         (b"tEXt", b"Title\0" + text.encode()),

@@ -1,4 +1,4 @@
-"""What every file store must do. A second implementation is one more `param` of `host`."""
+"""What every file store must do; each implementation is a `param` of `host`."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def folder_host(root: Path, _: pytest.MonkeyPatch) -> Host:
 
 
 def folder_host_without_unnamed_files(root: Path, patch: pytest.MonkeyPatch) -> Host:
-    """The file system cannot create a file without a name and link it later."""
+    """Return a host whose file system cannot create unnamed files."""
     patch.delattr(os, "O_TMPFILE")
     return FolderHost(root)
 

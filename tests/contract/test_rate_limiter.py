@@ -1,4 +1,4 @@
-"""What every rate limiter must do, in virtual time. A second implementation is one more `param`."""
+"""What every rate limiter must do, in virtual time; each implementation is a `param`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def local(rate: Rate, gate: PauseGate) -> RateLimiter:
 
 @pytest.fixture(params=[pytest.param(local, id="local")])
 def make_limiter(request: pytest.FixtureRequest) -> MakeLimiter:
-    """Return what makes a limiter of a rate; limiters made with one gate pause together."""
+    """Return a function that makes limiters; those with one gate pause together."""
 
     def make(rate: str, gate: PauseGate | None = None) -> RateLimiter:
         made: RateLimiter = request.param(
@@ -191,7 +191,7 @@ async def test_cancelled_caller_takes_no_token(make_limiter: MakeLimiter) -> Non
 async def test_a_thousand_429s_in_a_row_leave_the_pause_bounded(make_limiter: MakeLimiter) -> None:
     limiter = make_limiter("1/s")
 
-    for _ in range(1200):  # two to the power of a thousand is no float
+    for _ in range(1200):  # more than 2.0 ** n can count
         await limiter.acquire()
         limiter.limited(None)
 

@@ -1,4 +1,4 @@
-"""What every journal must do. A second implementation is one more `param` of `host`."""
+"""What every journal must do; each implementation is a `param` of `host`."""
 
 from __future__ import annotations
 
@@ -211,8 +211,8 @@ def test_unlisted_items_count_only_while_they_may_cost(host: Host, journal: Open
 
 def test_failed_import_changes_nothing(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1), fingerprint=lambda: "a")
-    told: list[int] = []
-    journal.follow_last_event(told.append)
+    reported: list[int] = []
+    journal.follow_last_event(reported.append)
 
     def broken() -> Iterator[ItemSpec]:
         yield from some_items(MANY)
@@ -225,7 +225,7 @@ def test_failed_import_changes_nothing(host: Host, journal: OpenJournal) -> None
     assert listed(host) == ["item-0"]
     with host.reader() as reader:
         assert reader.job().manifest == ""
-    assert told == [1]
+    assert reported == [1]
     with pytest.raises(AssertionError):
         journal.import_items(unread(), fingerprint=lambda: "b")
     journal.import_items(unread(), fingerprint=lambda: "a")
@@ -259,8 +259,8 @@ def test_fingerprint_of_an_earlier_import_is_forgotten(
 
 
 def test_manifest_changed_during_import_is_read_again(journal: OpenJournal) -> None:
-    told = iter("abb")
-    journal.import_items(some_items(2), fingerprint=lambda: next(told))
+    marks = iter("abb")
+    journal.import_items(some_items(2), fingerprint=lambda: next(marks))
 
     for mark in "ab":
         with pytest.raises(AssertionError, match="was read"):
@@ -309,7 +309,7 @@ def test_events_lead_an_item_to_done(host: Host, journal: OpenJournal) -> None:
         (Event.SUBMIT_REJECTED, ItemStatus.REJECTED, 0),
     ],
 )
-def test_submission_counts_as_paid_unless_it_was_refused(
+def test_submission_is_paid_unless_unsent_or_rejected(
     host: Host, journal: OpenJournal, outcome: Event, status: ItemStatus, spent: int
 ) -> None:
     journal.import_items(some_items(1))
@@ -429,15 +429,15 @@ def test_second_recover_changes_nothing(host: Host, journal: OpenJournal) -> Non
     assert events(host) == before
 
 
-def test_last_event_is_told_after_each_commit(journal: OpenJournal) -> None:
+def test_last_event_is_reported_after_each_commit(journal: OpenJournal) -> None:
     journal.import_items(some_items(2))
-    told: list[int] = []
+    reported: list[int] = []
 
-    journal.follow_last_event(told.append)
+    journal.follow_last_event(reported.append)
     apply(journal, Event.SUBMIT_STARTED)
     journal.report_last_event()
 
-    assert told == [2, 3]
+    assert reported == [2, 3]
     assert journal.last_event == 3
 
 
@@ -704,10 +704,10 @@ def names_of(found: dict[str, list[EventRow]]) -> dict[str, list[str]]:
     return {each: [event.event for event in rows] for each, rows in found.items()}
 
 
-def test_diff_tells_new_changed_and_unlisted_items(host: Host, journal: OpenJournal) -> None:
+def test_diff_finds_new_changed_and_unlisted_items(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(4))
     apply(journal, Event.SUBMIT_STARTED)
-    renewed = replace(an_item(9), id="item-1")  # takes the place of item-1
+    renewed = replace(an_item(9), id="item-1")  # replaces item-1
     manifest = [an_item(0), renewed, an_item(3), an_item(8)]
 
     with host.reader() as reader:

@@ -53,9 +53,7 @@ async def test_lost_results_of_earlier_runs_stop_nothing(tmp_path: Path, fault: 
     assert check_invariants(root, simulator) == []
 
 
-async def test_silent_service_gets_one_submission_at_a_time(
-    tmp_path: Path,
-) -> None:
+async def test_silent_service_gets_one_submission_at_a_time(tmp_path: Path) -> None:
     """Unanswered submissions are held; the rest wait until the service answers again."""
     root = tmp_path / "out"
 

@@ -1,4 +1,4 @@
-"""At a rate where commits would bunch submissions, they are aligned with their tokens."""
+"""Submissions that a shared commit would send together are spread by `align`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ from tests.harness import run_job, simulated_service, some_items, some_settings
 pytestmark = pytest.mark.anyio
 
 
-async def test_submissions_at_the_limit_are_aligned(
-    tmp_path: Path,
-) -> None:
+async def test_submissions_at_the_limit_are_aligned(tmp_path: Path) -> None:
     lags: list[float] = []
 
     async def note(run: Run) -> None:

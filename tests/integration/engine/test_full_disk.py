@@ -96,7 +96,7 @@ def accept_completions(connection: sqlite3.Connection) -> None:
 
 
 async def test_briefly_failing_journal_shuts_the_run_down(tmp_path: Path) -> None:
-    """The events after a lost one are illegal transitions, which must not look like a defect."""
+    """The events after a lost one are illegal transitions; they must not be taken for a defect."""
     root, items = tmp_path / "out", some_items(60)
     async with simulated_service("delay:submit:every=1", service_time="uniform:1,2") as simulator:
 

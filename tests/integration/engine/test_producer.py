@@ -1,4 +1,4 @@
-"""What must hold before a submission is sent, and what happens to those being sent."""
+"""What is checked before a submission is sent, and what happens to those being sent."""
 
 from __future__ import annotations
 

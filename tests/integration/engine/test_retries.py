@@ -46,9 +46,9 @@ async def test_rejected_and_held_items_are_not_retried(tmp_path: Path) -> None:
 
     _, shown_problems = await run_with_faults(tmp_path, *faults)
 
-    stood = statuses(tmp_path)
-    assert stood[ItemStatus.REJECTED] >= 20
-    assert stood[ItemStatus.HELD] >= 2
+    after = statuses(tmp_path)
+    assert after[ItemStatus.REJECTED] >= 20
+    assert after[ItemStatus.HELD] >= 2
     assert retries_of(tmp_path) == 0
     assert shown_problems == []
 
@@ -144,9 +144,7 @@ async def test_missing_descriptors_stop_submitting(tmp_path: Path) -> None:
     assert len(simulator.ledger.submissions) == 60
 
 
-async def test_missing_descriptors_do_not_count_as_429(
-    tmp_path: Path,
-) -> None:
+async def test_missing_descriptors_do_not_count_as_429(tmp_path: Path) -> None:
     async def run_out(run: Run) -> None:
         status, left = run.context.provider.status, iter(range(30))
 

@@ -57,9 +57,7 @@ async def test_cap_holds_while_items_wait_for_uploads(tmp_path: Path, photo: Pat
 
 
 @pytest.mark.parametrize("fault", ["limited:submit:times=4", "moderation:submit:times=4"])
-async def test_unpaid_submissions_free_their_place_under_the_cap(
-    tmp_path: Path, fault: str
-) -> None:
+async def test_unpaid_submissions_do_not_count_towards_the_cap(tmp_path: Path, fault: str) -> None:
     settings = some_settings(rate="50/s", max_submissions=5)
 
     async with simulated_service(fault, latency=0.5) as simulator:

@@ -1,4 +1,4 @@
-"""Two runs work on one journal, where the lock does not work."""
+"""Two runs work on one journal, on a file system whose lock fails."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ from tests.harness import (
 pytestmark = pytest.mark.anyio
 
 
-async def test_task_ids_are_attached_to_items_held_meanwhile(
-    tmp_path: Path,
-) -> None:
+async def test_task_ids_are_attached_to_items_held_meanwhile(tmp_path: Path) -> None:
     async def another(run: Run) -> None:
         while run.state.stats.counts[ItemStatus.SUBMITTING] < 5:  # noqa: ASYNC110  being sent
             await anyio.sleep(0.01)
@@ -42,18 +40,16 @@ async def test_task_ids_are_attached_to_items_held_meanwhile(
 
     async with simulated_service("delay:submit:seconds=3", service_time="1") as simulator:
         first = await run_job(tmp_path, simulator, some_items(20), background_tasks=[another])
-        created, held = (
-            submissions_per_prompt(simulator).total(),
-            statuses(tmp_path)[ItemStatus.HELD],
-        )
+        paid = submissions_per_prompt(simulator).total()
+        held = statuses(tmp_path)[ItemStatus.HELD]
         known = {row.task_id for row in rows(tmp_path)}
         second = await run_job(tmp_path, simulator, some_items(20))
 
     assert first.exit_code is ExitCode.STOPPED
     assert first.stop is not None
     assert "another run" in first.stop.message
-    assert 5 <= created < 20
-    assert {task.id for task in simulator.ledger.submissions[:created]} <= known
+    assert 5 <= paid < 20
+    assert {task.id for task in simulator.ledger.submissions[:paid]} <= known
     assert held == 0
     assert second.exit_code is ExitCode.DONE
     assert check_invariants(tmp_path, simulator) == []
@@ -75,11 +71,11 @@ async def test_task_id_of_a_resubmitted_item_goes_to_the_fallback(tmp_path: Path
 
     async with simulated_service("delay:submit:seconds=3") as simulator:
         await run_job(tmp_path, simulator, some_items(1), background_tasks=[another])
-        (created,) = simulator.ledger.submissions
+        (paid,) = simulator.ledger.submissions
 
     (row,) = rows(tmp_path)
     assert row.task_id == other
-    assert created.id in JobFolder(tmp_path).fallback_log.read_text()
+    assert paid.id in JobFolder(tmp_path).fallback_log.read_text()
 
 
 def test_fallback_log_is_recreated_when_it_was_removed(tmp_path: Path) -> None:

@@ -41,9 +41,7 @@ async def test_unlisted_item_gets_no_further_attempt(tmp_path: Path) -> None:
     assert summary.paid == 0
 
 
-async def test_unlisted_pending_item_is_not_submitted(
-    tmp_path: Path,
-) -> None:
+async def test_unlisted_pending_item_is_not_submitted(tmp_path: Path) -> None:
     items = some_items(6)
 
     async with simulated_service() as simulator:
@@ -54,9 +52,7 @@ async def test_unlisted_pending_item_is_not_submitted(
     assert [row.status for row in rows(tmp_path) if not row.listed] == [ItemStatus.PENDING] * 3
 
 
-async def test_attempt_of_a_stopped_run_is_made_by_the_next(
-    tmp_path: Path,
-) -> None:
+async def test_attempt_of_a_stopped_run_is_made_by_the_next(tmp_path: Path) -> None:
     items = some_items(3, attempts=2)
 
     async with simulated_service("fail:submit:times=3", service_time="30") as simulator:

@@ -138,8 +138,8 @@ def test_submissions_sent_before_the_failure_count_once() -> None:
     breaker = CircuitBreaker()
     breaker.accepted()
 
-    for place in range(40):
-        breaker.unanswered(sent_at=place / 100, now=60 + place / 100)
+    for number in range(40):
+        breaker.unanswered(sent_at=number / 100, now=60 + number / 100)
 
     assert breaker.pause == 10
     assert breaker.tripped is None

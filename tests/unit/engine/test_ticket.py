@@ -1,4 +1,4 @@
-"""A ticket releases what it holds, however its submission ends."""
+"""A ticket releases what it has taken, however its submission ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from batch_runner.engine.slots import Slots
 from batch_runner.engine.stats import RunStats
 
 
-class Held:
+class Pool:
     """Two kinds of slots, and the counts that tickets change."""
 
     def __init__(self, in_flight: int = 5, submissions: int = 5) -> None:
@@ -26,71 +26,71 @@ class Held:
 
 
 def test_rejected_submission_releases_everything() -> None:
-    held = Held()
+    pool = Pool()
 
     async def submit() -> None:
-        async with held.ticket() as ticket:
+        async with pool.ticket() as ticket:
             ticket.admit(1.0)
-            assert held.counts == (1, 1, 1)
+            assert pool.counts == (1, 1, 1)
 
     asyncio.run(submit())
 
-    assert held.counts == (0, 0, 0)
+    assert pool.counts == (0, 0, 0)
 
 
 def test_accepted_submission_keeps_only_the_in_flight_slot() -> None:
-    held = Held()
+    pool = Pool()
 
     async def submit() -> None:
-        async with held.ticket() as ticket:
+        async with pool.ticket() as ticket:
             ticket.admit(1.0)
             ticket.release_reservation()
             ticket.keep_in_flight()
 
     asyncio.run(submit())
 
-    assert held.counts == (1, 0, 0)
+    assert pool.counts == (1, 0, 0)
 
 
 def test_handed_over_ticket_is_released_by_its_receiver() -> None:
-    held = Held()
+    pool = Pool()
 
     async def submit() -> None:
-        async with held.ticket() as ticket:
+        async with pool.ticket() as ticket:
             ticket.admit(1.0)
             handed_over = ticket.hand_over()
-        assert held.counts == (1, 1, 1)
+        assert pool.counts == (1, 1, 1)
         async with handed_over:
-            assert held.counts == (1, 1, 1)
+            assert pool.counts == (1, 1, 1)
 
     asyncio.run(submit())
 
-    assert held.counts == (0, 0, 0)
+    assert pool.counts == (0, 0, 0)
 
 
 def test_reservation_is_released_once() -> None:
-    held = Held()
+    pool = Pool()
 
     async def submit() -> None:
-        async with held.ticket() as ticket:
+        async with pool.ticket() as ticket:
             for acquired_at in (1.0, 2.0):
                 ticket.admit(acquired_at)
                 ticket.release_reservation()
                 ticket.release_reservation()
-                assert held.stats.reserved == 0
+                assert pool.stats.reserved == 0
             assert ticket.acquired_at == 2.0
 
     asyncio.run(submit())
 
 
 def test_cancelled_wait_for_a_slot_releases_the_other() -> None:
-    held = Held(submissions=0)
+    pool = Pool(submissions=0)
 
     async def submit() -> None:
-        async with asyncio.timeout(0), held.ticket():
+        async with asyncio.timeout(0), pool.ticket():
             raise AssertionError("there is no submission slot")
 
     with contextlib.suppress(TimeoutError):
         asyncio.run(submit())
 
-    assert held.counts == (0, 0, 0)
+    assert pool.counts == (0, 0, 0)

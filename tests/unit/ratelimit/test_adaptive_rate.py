@@ -55,10 +55,10 @@ def test_429_with_nothing_accepted_before_reduces_nothing() -> None:
     assert adaptive.rate == 5.0
 
 
-def test_accepted_requests_between_two_429s_tell_the_limit() -> None:
+def test_accepted_requests_between_two_429s_show_the_limit() -> None:
     adaptive = AdaptiveRate(100.0)
     adaptive.limited(0.0, acquired_at=-0.1)
-    for second in range(1, 21):  # 3 a second are taken, though 25 a second are asked for
+    for second in range(1, 21):  # 3 a second are accepted of 25 that may be sent
         for _ in range(3):
             adaptive.accepted(float(second))
 
@@ -122,26 +122,24 @@ def test_rate_never_falls_below_the_floor() -> None:
 
 
 @pytest.mark.parametrize("limit", [1.0, 5.0, 25.0])
-def test_rate_four_times_too_high_is_corrected_in_a_minute(
-    limit: float,
-) -> None:
+def test_rate_four_times_too_high_is_corrected_in_a_minute(limit: float) -> None:
     """The service has a bucket of two, and answers at once."""
-    adaptive, level, last, refused, taken = AdaptiveRate(4 * limit), 0.0, 0.0, 0, 0
+    adaptive, level, last, limited_count, accepted_count = AdaptiveRate(4 * limit), 0.0, 0.0, 0, 0
     now, first, at_one_minute = 0.0, math.inf, 0.0
-    while taken < 150 or now < first + 61:
+    while accepted_count < 150 or now < first + 61:
         now += 1 / adaptive.rate
         level, last = max(0.0, level - (now - last) * limit), now
         if level + 1 <= 2:
             level += 1
-            taken += first < math.inf
+            accepted_count += first < math.inf
             adaptive.accepted(now)
         else:
-            refused += taken <= 150
+            limited_count += accepted_count <= 150
             first = min(first, now)
             adaptive.limited(now, acquired_at=now)
             now += 1.0
         if now < first + 60:
             at_one_minute = adaptive.rate
 
-    assert refused - 1 <= 5
+    assert limited_count - 1 <= 5
     assert 0.9 * limit <= at_one_minute <= 1.1 * limit

@@ -69,9 +69,7 @@ def test_symlink_is_neither_followed_nor_taken_as_the_file(
     assert (folder.root / "card.png").is_symlink()
 
 
-def test_longest_name_is_cut_to_make_it_unique(
-    folder: JobFolder,
-) -> None:
+def test_longest_name_is_cut_to_make_it_unique(folder: JobFolder) -> None:
     name = "马" * 82 + "x" * 5  # 251 bytes, and four of the ending
     (folder.root / f"{name}.png").write_bytes(b"taken")
 

@@ -62,9 +62,7 @@ def test_symlink_in_place_of_a_file_counts_as_missing(folder: JobFolder, tmp_pat
     assert find_damage(folder, placed) == "card.png is missing"
 
 
-def test_file_of_an_unknown_type_is_damaged(
-    folder: JobFolder,
-) -> None:
+def test_file_of_an_unknown_type_is_damaged(folder: JobFolder) -> None:
     data = b"<html>busy</html>"
     (folder.root / "card.png").write_bytes(data)
     placed = PlacedFile(

@@ -1,6 +1,6 @@
 """A job folder written by the program of journal version 1 is migrated and finished.
 
-`tests/fixtures/make_job_v1.py` wrote it and says what is in it. The name of each item begins with
+`tests/fixtures/make_job_v1.py` wrote it and lists what is in it. The name of each item begins with
 its status, in the words of version 1.
 """
 
@@ -151,11 +151,11 @@ def test_run_submits_only_pending_items(out: Path, service: Service, command: Co
     opened = expected_after_opening()
     before = Counter(service.paid())
 
-    told = command("run")
+    ended = command("run")
 
     submitted = " ".join((Counter(service.paid()) - before).elements())
     pending = [name for name in opened if name.startswith("pending")]
-    assert told.returncode == 1, told.stderr
+    assert ended.returncode == 1, ended.stderr
     assert sorted(re.findall(r"card ([^:]+)", submitted)) == sorted(pending)
     after = {name: FINISHED.get(status, status) for name, status in opened.items()}
     assert status_by_id(out) == after
@@ -224,10 +224,10 @@ def test_reading_commands_ask_for_one_run_first(
         *(["plan"], ["status"], ["status", "--watch"], ["resolve"], ["verify"], ["report"]),
         ["export", "--picks", str(picks), "--to", str(job / "chosen")],
     ]:
-        told = command(verb, *options)
-        assert told.returncode == 2, verb
-        assert "`batch-runner run` once to migrate it" in told.stderr
-        assert told.stderr.count("\n") == 1, told.stderr
+        ended = command(verb, *options)
+        assert ended.returncode == 2, verb
+        assert "`batch-runner run` once to migrate it" in ended.stderr
+        assert ended.stderr.count("\n") == 1, ended.stderr
 
     assert journal.read_bytes() == before
 
@@ -243,9 +243,9 @@ def test_decisions_migrate_the_journal(
 ) -> None:
     paid = service.paid()
 
-    told = command(*decision)
+    ended = command(*decision)
 
-    assert told.returncode == 0, told.stderr
+    assert ended.returncode == 0, ended.stderr
     assert service.paid() == paid
     assert command("status").returncode == 1
 
@@ -253,9 +253,9 @@ def test_decisions_migrate_the_journal(
 def put_in_place(folder: JobFolder) -> None:
     """Record the present location in the journal, as if it were no copy."""
     stat = folder.journal.stat()
-    place = (str(folder.root.resolve()), f"{stat.st_dev}:{stat.st_ino}")
+    location = (str(folder.root.resolve()), f"{stat.st_dev}:{stat.st_ino}")
     with closing(sqlite3.connect(folder.journal)) as journal:
-        journal.execute("UPDATE job SET folder = ?, inode = ?", place)
+        journal.execute("UPDATE job SET folder = ?, inode = ?", location)
         journal.commit()
 
 
@@ -264,9 +264,9 @@ def test_state_record_reveals_an_older_copy(job: Path, events_lost: int) -> None
     folder = JobFolder(job / "out")
     put_in_place(folder)
     (record,) = state_of(job).rglob("*.json")
-    said = json.loads(record.read_text())
-    seen = f"{int(said['events']) + events_lost:015d}"
-    record.write_text(json.dumps({**said, "events": seen}) + "\n")
+    content = json.loads(record.read_text())
+    seen = f"{int(content['events']) + events_lost:015d}"
+    record.write_text(json.dumps({**content, "events": seen}) + "\n")
 
     if events_lost:
         with (
@@ -293,9 +293,9 @@ def cut_off_a_commit(journal: Path, scratch: Path) -> None:
 
 def test_interrupted_commit_is_rolled_back(job: Path, out: Path, tmp_path: Path) -> None:
     journal = JobFolder(out).journal
-    whole = journal.read_bytes()
+    original = journal.read_bytes()
     cut_off_a_commit(journal, tmp_path / "scratch.sqlite")
-    assert journal.read_bytes() != whole
+    assert journal.read_bytes() != original
 
     with open_job(out, None, state=state_of(job)):
         assert status_by_id(out) == expected_after_opening()
@@ -340,12 +340,12 @@ def forked(target: Callable[..., None], *args: object) -> int:
 def test_migration_killed_at_any_statement_can_be_repeated(
     job: Path, out: Path, tmp_path: Path
 ) -> None:
-    journal, whole = JobFolder(out).journal, tmp_path / "whole.sqlite"
-    shutil.copy(journal, whole)
-    before = sql_of(whole)
+    journal, original = JobFolder(out).journal, tmp_path / "original.sqlite"
+    shutil.copy(journal, original)
+    before = sql_of(original)
 
     for statement in itertools.count():
-        shutil.copy(whole, journal)
+        shutil.copy(original, journal)
         if forked(migrate_until, journal, statement) == 0:
             break
         assert sql_of(journal) == before

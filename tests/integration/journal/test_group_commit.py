@@ -45,12 +45,12 @@ def test_operation_queued_as_the_thread_goes_idle_is_run() -> None:
             return sum(task.result() for task in tasks)
 
     async def submit(commits: GroupCommit, number: int) -> int:
-        told = 0
+        total = 0
         for _ in range(500):
             for _ in range(number % 3):
                 await asyncio.sleep(0)
-            told += await commits.submit(_read)
-        return told
+            total += await commits.submit(_read)
+        return total
 
     assert asyncio.run(work()) == 30 * 500
 
@@ -73,9 +73,7 @@ def test_close_flushes_operations_batched_after_a_commit() -> None:
     assert asyncio.run(work()) == (2, 10)
 
 
-def test_deferred_operation_joins_the_next_or_runs_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_deferred_operation_joins_the_next_or_runs_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     async def work() -> list[int]:
         commits = [0]
         with closing(

@@ -1,4 +1,4 @@
-"""What is particular to the journal in SQLite: its file, its copies, its thread."""
+"""What only the journal in SQLite has: a file, copies of it, a thread."""
 
 from __future__ import annotations
 
@@ -125,8 +125,8 @@ async def test_full_disk_fails_all_waiters_and_keeps_nothing(path: Path) -> None
     connection = connect(path)
     journal = Journal(connection)
     journal.import_items(some_items(3))
-    told: list[int] = []
-    journal.follow_last_event(told.append)
+    reported: list[int] = []
+    journal.follow_last_event(reported.append)
     _fill(connection)
     journal.start(BatchEachTurn)
 
@@ -141,7 +141,7 @@ async def test_full_disk_fails_all_waiters_and_keeps_nothing(path: Path) -> None
 
     assert [type(outcome) for outcome in outcomes] == [JournalError, JournalError]
     assert len(pending) == 3
-    assert told == [3], "an event that is not on the disk was told"
+    assert reported == [3], "an event that is not on the disk was reported"
     journal.close()
 
 
@@ -219,7 +219,7 @@ def test_reader_refuses_a_damaged_journal(path: Path, damage: str) -> None:
 def _damage(path: Path, damage: str) -> None:
     with closing(Journal.create(path, job="cards", provider="baicai", origin="o")) as journal:
         journal.import_items(some_items(200))
-    whole = path.read_bytes()
+    complete = path.read_bytes()
     if damage == "missing":
         path.unlink()
     elif damage == "empty":
@@ -229,9 +229,9 @@ def _damage(path: Path, damage: str) -> None:
     elif damage == "version":
         _sql(path, "PRAGMA user_version = 99")
     elif damage == "cut":
-        path.write_bytes(whole[: len(whole) // 2])
+        path.write_bytes(complete[: len(complete) // 2])
     elif damage == "page":
-        path.write_bytes(whole[:20_480] + b"\xa5" * 4096 + whole[24_576:])
+        path.write_bytes(complete[:20_480] + b"\xa5" * 4096 + complete[24_576:])
     else:
         _sql(path, "DELETE FROM job")
 

@@ -7,14 +7,10 @@ import math
 from collections.abc import Callable
 
 
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
 class PauseGate:
     """One "not before" time, shared by all requests to one service."""
 
-    def __init__(self, clock: Callable[[], float] = _loop_time) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._opens_at = -math.inf
 

@@ -50,14 +50,6 @@ def held_instead(change: Change, error: TaskIdTaken) -> Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Recovered:
-    """What `JobStore.recover` changed."""
-
-    held: int = 0  # submissions that were in flight when it ended
-    resumed: int = 0  # paid items that are polled or downloaded again
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Imported:
     """What an import did: items inserted, items kept, and items no longer in the manifest."""
 
@@ -149,7 +141,7 @@ class JobStore(Protocol):
 
     def job(self) -> dict[str, Any]: ...
 
-    def recover(self) -> Recovered:
+    def recover(self) -> None:
         """Apply `lifecycle.RECOVERY`: move each interrupted item to where a run can continue."""
         ...
 

@@ -402,9 +402,8 @@ def test_recover_lets_a_new_run_continue(host: Host, journal: OpenJournal) -> No
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_COMPLETED, number=3)
     apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_UNKNOWN, number=4)
 
-    recovered = journal.recover()
+    journal.recover()
 
-    assert (recovered.held, recovered.resumed) == (1, 2)
     assert statuses(host) == [
         ItemStatus.PENDING,
         ItemStatus.HELD,
@@ -423,9 +422,8 @@ def test_second_recover_changes_nothing(host: Host, journal: OpenJournal) -> Non
     journal.recover()
     before = events(host)
 
-    recovered = journal.recover()
+    journal.recover()
 
-    assert (recovered.held, recovered.resumed) == (0, 0)
     assert events(host) == before
 
 

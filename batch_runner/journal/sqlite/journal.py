@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from batch_runner.errors import JournalError, JournalUnreadable
-from batch_runner.journal.base import Change, Imported, Recovered
+from batch_runner.journal.base import Change, Imported
 from batch_runner.journal.item_import import ItemImport, pages_of
 from batch_runner.journal.sqlite import queries
 from batch_runner.journal.sqlite.connection import (
@@ -134,19 +134,15 @@ class Journal(SqliteRunJournal):
             return known or inode.partition(":")[2] == job["inode"].partition(":")[2]
         return bool(job["inode"] == inode)
 
-    def recover(self) -> Recovered:
-        counts: dict[Event, int] = {}
+    def recover(self) -> None:
         with self._transaction():
             for status, event in RECOVERY.items():
                 if event is not None:
                     keys = self._connection.execute(
                         "SELECT key FROM items WHERE status = ? ORDER BY position", (status.value,)
                     ).fetchall()
-                    counts[event] = len(keys)
                     for row in keys:
                         self._apply(_interrupted(row[0], event))
-        resumed = counts[Event.DOWNLOAD_INTERRUPTED] + counts[Event.DOWNLOAD_RESUMED]
-        return Recovered(held=counts[Event.SUBMIT_INTERRUPTED], resumed=resumed)
 
     def import_items(
         self,

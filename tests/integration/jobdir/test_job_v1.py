@@ -392,7 +392,7 @@ def test_migration_of_an_unknown_status_changes_nothing(job: Path, out: Path) ->
     before = sql_of(journal)
 
     with (
-        pytest.raises(JournalUnreadable, match="unknown words lost; it was left unchanged"),
+        pytest.raises(JournalUnreadable, match="unknown words lost; it was left as it is"),
         open_job(out, None, state=state_of(job)),
     ):
         pass

@@ -20,7 +20,7 @@ _JITTER = 0.1  # part of a poll's cost
 _MIN_DISCOUNT = 0.1  # lowest factor on the cost of a poll
 
 
-class DuePolls:
+class ScheduledPolls:
     """Priority queue of scheduled polls; pops the most valuable one that is due.
 
     When more polls are due than the limit allows, the value of each is (time since the last poll ÷
@@ -107,7 +107,7 @@ class PollQueue:
         self._queue_pressure = queue_pressure
         self._learned = dict(learned)
         self._models: dict[str, WorkflowModel] = {}
-        self._polls = DuePolls()
+        self._polls = ScheduledPolls()
         self._taken: dict[str, PolledTask] = {}  # being polled now
         self._count = 0  # of all tasks, scheduled or being polled
         self._at_close: tuple[int, float] | None = None  # the count and the discount then

@@ -13,6 +13,7 @@ from pathlib import Path
 from batch_runner.engine.summary import RunSummary
 from batch_runner.manifest import OnFinish
 from batch_runner.util.paths import encode_path, utf8_environment
+from batch_runner.util.text import error_reason
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def send_notifications(
         try:
             _run_command(on_finish.command, environment, folder, command_seconds)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
-            log.warning("on_finish.command failed: %s", error)
+            log.warning("on_finish.command failed: %s", error_reason(error))
     if on_finish.notify:
         body = f"{REHEARSAL_PREFIX if rehearsal else ''}{sentence}\n{report}"
         # apprise may hang; a daemon thread can be abandoned at exit.

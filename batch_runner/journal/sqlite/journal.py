@@ -37,6 +37,7 @@ from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import same_name
+from batch_runner.util.text import error_reason
 
 
 class Journal(SqliteRunJournal):
@@ -76,7 +77,8 @@ class Journal(SqliteRunJournal):
                 )
                 connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
-            raise JournalError(f"the journal {path} cannot be created: {error}") from error
+            reason = error_reason(error)
+            raise JournalError(f"the journal {path} cannot be created: {reason}") from error
         return cls(connection, wall_clock=wall_clock)
 
     @classmethod

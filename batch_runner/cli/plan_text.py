@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
-from batch_runner.util.locale import current_language, mark_tr, status_word, tr, tr_n
+from batch_runner.util.locale import items_text, mark_tr, status_word, submissions_text, tr
 from batch_runner.util.text import duration, json_text, printable
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ _BLOCKERS = {
 
 def blocker_text(blocker: Blocker) -> str:
     values = {
-        name: _duration(value) if isinstance(value, float) else value
+        name: duration(value) if isinstance(value, float) else value
         for name, value in blocker.values.items()
     }
     return printable(tr(_BLOCKERS[blocker.kind], **values), 400)
@@ -69,7 +69,10 @@ def blocker_text(blocker: Blocker) -> str:
 def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits) -> list[str]:
     return [
         tr(
-            "{job}: {items}; files go to {folder}", job=job, items=_items(plan.items), folder=folder
+            "{job}: {items}; files go to {folder}",
+            job=job,
+            items=items_text(plan.items),
+            folder=folder,
         ),
         *_new_lines(plan),
         *_status_lines(plan),
@@ -91,7 +94,7 @@ def preview_lines(preview: RunPreview, job: str, limits: Limits) -> list[str]:
     line = tr(
         "{job}: {items}: {details}",
         job=job,
-        items=_items(sum(preview.counts.values())),
+        items=items_text(sum(preview.counts.values())),
         details=tr(", ").join(parts),
     )
     if preview.unlisted:
@@ -108,7 +111,7 @@ def estimate_text(estimate: Estimate, limits: Limits) -> str:
         return tr("nothing to submit")
     values = {
         "submissions": _submissions(estimate),
-        "seconds": _duration(estimate.seconds),
+        "seconds": duration(estimate.seconds),
         "rate": limits.rate,
         "in_flight": limits.in_flight,
     }
@@ -119,7 +122,7 @@ def estimate_text(estimate: Estimate, limits: Limits) -> str:
     return tr(
         "{submissions}, about {seconds} at {rate} with {in_flight} in flight, {task} per task as "
         "in earlier runs",
-        task=_duration(estimate.task),
+        task=duration(estimate.task),
         **values,
     )
 
@@ -130,7 +133,7 @@ def question_text(estimate: Estimate) -> str:
 
 
 def _submissions(estimate: Estimate) -> str:
-    text = tr_n("{count} submission", "{count} submissions", estimate.submissions)
+    text = submissions_text(estimate.submissions)
     return text + tr(", ") + estimate.cost if estimate.cost else text
 
 
@@ -220,17 +223,9 @@ def _named(names: list[str], count: int) -> str:
     return tr("{names} and {count} more", names=text, count=more) if more else text
 
 
-def _items(count: int) -> str:
-    return tr_n("{count} item", "{count} items", count)
-
-
 def _row(count: int, text: str) -> str:
     return f"  {count:6} {text}"
 
 
 def _blocked(text: str) -> str:
     return tr("blocked: {reason}", reason=text)
-
-
-def _duration(seconds: float) -> str:
-    return duration(seconds, language=current_language())

@@ -1,1 +1,1 @@
-"""Shows a run while it goes: snapshots of its journal, a terminal dashboard, progress lines."""
+"""Shows a working run: snapshots of its journal, a terminal dashboard, progress lines."""

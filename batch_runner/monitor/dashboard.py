@@ -1,7 +1,7 @@
 """Draws a snapshot of a job as a dashboard for a terminal of any size, and redraws it in place.
 
 Everything is cut to the terminal's width in cells, of which Chinese characters take two. What
-changes most stands at the bottom, so that little moves.
+changes most is at the bottom, so that little moves.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.monitor.snapshot import Eta, JobSnapshot
 from batch_runner.units import Rate
 from batch_runner.util.locale import (
-    current_language,
     encodable,
     mark_tr,
     status_word,
     stop_word,
+    submissions_text,
     tr,
-    tr_n,
 )
 from batch_runner.util.text import duration, fitted, printable, time_of_day, width
 
@@ -125,7 +124,7 @@ def _time_left(eta: Eta | None, now: float, state: str) -> Text:
         return text.append(tr("time left not known yet"), "dim")
     if not eta.left:
         return text.append(tr("nothing left to wait for"))
-    left = duration(eta.seconds, language=current_language())
+    left = duration(eta.seconds)
     form = "%H:%M" if eta.seconds < _HALF_A_DAY else "%m-%d %H:%M"
     end = time.strftime(form, time.localtime(now + eta.seconds))
     text.append(tr("about {left} left, until {end}", left=left, end=end))
@@ -140,7 +139,7 @@ def _basis(eta: Eta) -> str:
         "{left} to go, {rate} submitted per minute, then about {seconds}",
         left=eta.left,
         rate=minute,
-        seconds=duration(eta.typical or 0.0, language=current_language()),
+        seconds=duration(eta.typical or 0.0),
     )
 
 
@@ -181,10 +180,6 @@ def _rate(snapshot: JobSnapshot, limit: Rate) -> Text:
     return text
 
 
-def submissions_text(count: int) -> str:
-    return tr_n("{count} submission", "{count} submissions", count)
-
-
 def limited_text(count: int) -> str:
     return tr("{count} rate-limited (429)", count=count)
 
@@ -192,7 +187,7 @@ def limited_text(count: int) -> str:
 def _section(
     label: str, entries: Sequence[tuple[str, str]], style: str, columns: int
 ) -> Iterator[Text]:
-    """Yield an empty line, then one line per entry; the first carries the label."""
+    """Yield an empty line, then one line per entry; the first begins with the label."""
     from rich.text import Text
 
     if entries:
@@ -237,7 +232,7 @@ def _oldest(snapshot: JobSnapshot) -> list[tuple[str, str]]:
     for item in snapshot.oldest:
         since = item.started_at if item.status is ItemStatus.SUBMITTING else item.submitted_at
         age = max(0.0, snapshot.at - (since or snapshot.at))
-        text = duration(age, language=current_language())
+        text = duration(age)
         if item.status is not ItemStatus.SUBMITTED:
             text += f"  {status_word(item.status)}"
         entries.append((printable(item.id, 60), text))

@@ -1,7 +1,7 @@
-"""Shows a run's progress, in the reader's language, in one of three ways.
+"""Shows a run's progress in one of three ways.
 
-On a terminal a dashboard, redrawn in place; without one, a line a minute and at every change of
-state; with `--json`, one object a line on standard output. The dashboard is drawn from the journal,
+On a terminal: a dashboard, redrawn in place. Without one: a line a minute and at every change of
+state. With `--json`: one object a line on standard output. The dashboard is drawn from the journal,
 so it is the one that `status --watch` shows in another terminal.
 """
 
@@ -32,10 +32,9 @@ from batch_runner.monitor.dashboard import (
     live_display,
     render_dashboard,
     state_text,
-    submissions_text,
 )
 from batch_runner.monitor.snapshot import JobSnapshot, take_snapshot
-from batch_runner.util.locale import current_language, encodable, stop_word, tr, tr_n
+from batch_runner.util.locale import encodable, stop_word, submissions_text, tr, tr_n
 from batch_runner.util.shell import command_line
 from batch_runner.util.text import duration, printable
 
@@ -112,11 +111,11 @@ def _counted(counts: Mapping[ItemStatus, int]) -> dict[str, int]:
 
 def _eta(run: Run, pending: int, rate: float) -> float | None:
     """Return the seconds until all is finished, limited by submissions or by completions."""
-    in_flight, held = run.context.scheduler.eta(), len(run.context.scheduler)
-    if in_flight is None or (pending and not held):
+    in_flight, tasks = run.context.scheduler.eta(), len(run.context.scheduler)
+    if in_flight is None or (pending and not tasks):
         return None
-    each = in_flight / max(1, held)
-    return round(max(pending / rate, (pending + held) * each), 1)
+    each = in_flight / max(1, tasks)
+    return round(max(pending / rate, (pending + tasks) * each), 1)
 
 
 def _state(run: Run) -> str:
@@ -140,12 +139,12 @@ def progress_line(progress: RunProgress) -> str:
         for status in OTHER_STATUSES
         if status is not ItemStatus.PENDING and (count := getattr(progress, status.value))
     ]
-    rate = f"{progress.rate:g}"
+    rate = f"{progress.rate:.3g}"
     parts.append(submissions_text(progress.submissions) + tr(" at {rate}/s", rate=rate))
     if progress.limited:
         parts.append(limited_text(progress.limited))
     if progress.eta is not None and progress.done < progress.total:
-        left = duration(progress.eta, language=current_language())
+        left = duration(progress.eta)
         parts.append(tr("about {left} left", left=left))
     if progress.state != "normal":
         parts.append(state_text(progress.state))
@@ -228,7 +227,7 @@ def _json_line(progress: RunProgress) -> str:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # the reader is gone; the run goes on
+    with contextlib.suppress(OSError, ValueError):  # nobody reads it; the run goes on
         print(encodable(text, stream), file=stream, flush=True)
 
 
@@ -244,7 +243,7 @@ def summary_lines(summary: RunSummary, folder: Path, target: Sequence[str]) -> l
                 "{count} submission in this run", "{count} submissions in this run", summary.paid
             ),
             spent=summary.spent,
-            time=duration(summary.seconds, language=current_language()),
+            time=duration(summary.seconds),
         )
     ]
     rest = [
@@ -254,7 +253,7 @@ def summary_lines(summary: RunSummary, folder: Path, target: Sequence[str]) -> l
     ]
     if rest:
         lines.append(tr("not done: {items}", items=tr(", ").join(rest)))
-    # Otherwise the summary sentence says why.
+    # With unfinished items the summary sentence already contains the reason.
     unfinished = any(counts[status] for status in UNFINISHED)
     if summary.stop is not None and summary.exit_code and not unfinished:
         lines.append(

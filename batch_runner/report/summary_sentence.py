@@ -7,7 +7,14 @@ from typing import NamedTuple
 
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.units import Price
-from batch_runner.util.locale import current_language, mark_tr, stop_word, tr, tr_n
+from batch_runner.util.locale import (
+    current_language,
+    mark_tr,
+    stop_word,
+    submissions_text,
+    tr,
+    tr_n,
+)
 from batch_runner.util.text import duration, printable
 
 
@@ -100,8 +107,8 @@ def _count_text(count: int, outcome: str) -> str:
 
 
 def _effort(submissions: int, price: Price | None, seconds: float) -> str:
-    parts = [tr_n("{count} submission", "{count} submissions", submissions)]
+    parts = [submissions_text(submissions)]
     if price is not None:
         parts.append(price.times(submissions))
-    parts.append(tr("took {time}", time=duration(seconds, language=current_language())))
+    parts.append(tr("took {time}", time=duration(seconds)))
     return tr(", ").join(parts)

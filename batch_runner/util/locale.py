@@ -1,6 +1,6 @@
 """The reader's language, Chinese or English, and messages in it.
 
-English messages stand in the code; the Chinese ones are in the gettext catalogue under
+English messages are in the code, the Chinese ones in the gettext catalogue under
 `locales/zh/LC_MESSAGES`. Only what people read is translated: never `--json`, log files, exit codes
 or anything that is stored. The report has its own words (`report/static/words.js`).
 """
@@ -132,6 +132,16 @@ def status_word(status: str) -> str:
     return tr(str(status))
 
 
+def items_text(count: int) -> str:
+    """Return a number of items, such as "2 items"."""
+    return tr_n("{count} item", "{count} items", count)
+
+
+def submissions_text(count: int) -> str:
+    """Return a number of submissions, such as "2 submissions"."""
+    return tr_n("{count} submission", "{count} submissions", count)
+
+
 def stop_word(reason: str) -> str:
     """Return why a run stops, in a few words of the current language."""
     return tr(_STOPS.get(reason, reason))
@@ -164,8 +174,8 @@ def _codeset(environment: Mapping[str, str]) -> str:
 def _shows_chinese(stream: TextIO, codeset: str) -> bool:
     """Return whether `stream` can encode Chinese, in the codeset that the terminal reads.
 
-    The two differ when the locale is not installed: Python then writes UTF-8 to, say, a GBK
-    terminal.
+    The two differ when the locale is not installed: Python then writes UTF-8 to a terminal that may
+    read GBK.
     """
     encoding = getattr(stream, "encoding", None) or "ascii"
     try:

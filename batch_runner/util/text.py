@@ -7,6 +7,8 @@ import re
 import time
 import unicodedata
 
+from batch_runner.util.locale import current_language
+
 #: Content of a regular expression's character class: control characters (with which terminal escape
 #: sequences start), line and paragraph separators, marks that reorder text, and lone surrogates.
 CONTROLS = r"\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
@@ -31,17 +33,13 @@ def error_reason(error: BaseException) -> str:
     return str(getattr(error, "strerror", None) or error)
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number with an English noun, such as "1 item" or "2 items"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def duration(seconds: float, *, language: str = "en") -> str:
-    """Return seconds as "0.4 s", "45 s", "6 min 05 s" or "2 h 05 min"; `language` may be "zh".
+def duration(seconds: float) -> str:
+    """Return seconds as "0.4 s", "45 s", "6 min 05 s" or "2 h 05 min", in the current language.
 
     Keep `span` in `report/static/words.js` the same.
     """
-    hour, minute, second = ("小时", "分", "秒") if language == "zh" else ("h", "min", "s")
+    chinese = current_language() == "zh"
+    hour, minute, second = ("小时", "分", "秒") if chinese else ("h", "min", "s")
     if seconds < 9.95:
         return f"{max(seconds, 0.0):.1f} {second}"
     rounded = round(seconds)

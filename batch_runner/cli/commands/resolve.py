@@ -30,7 +30,7 @@ from batch_runner.lifecycle import (
     ItemStatus,
 )
 from batch_runner.providers import PROVIDERS
-from batch_runner.util.locale import mark_tr, tr, tr_n
+from batch_runner.util.locale import items_text, mark_tr, tr
 from batch_runner.util.text import date_time, printable
 from batch_runner.util.xdg import state_folder
 
@@ -98,7 +98,7 @@ def command(
     print_line(
         tr(
             "{count}: {decision}; the next run continues",
-            count=_items(changed),
+            count=items_text(changed),
             decision=tr(_DECISIONS[decision]),
         )
     )
@@ -110,28 +110,24 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
         held = list(reader.items(ItemStatus.HELD))
         # Opening the job makes every `download_pending` item `submitted` again.
         paid = reader.items(ItemStatus.DOWNLOAD_PENDING, ItemStatus.SUBMITTED)
-        forgotten = [item for item in paid if item.reason == TASK_UNKNOWN]
-        undecided = held + forgotten
-        windows = {item.key: _window(reader, item) for item in undecided}
-    names = Counter(item.id for item in undecided)
-    for item in undecided:
+        unknown = [item for item in paid if item.reason == TASK_UNKNOWN]
+        candidates = held + unknown
+        windows = {item.key: _window(reader, item) for item in candidates}
+    names = Counter(item.id for item in candidates)
+    for item in candidates:
         if as_json:
             print_json(_json_object(item, *windows[item.key]))
         else:
             name = item.id if names[item.id] == 1 else f"{item.id} ({item.key})"
             _print_item(item, name, *windows[item.key])
     if not as_json:
-        line = tr("{count} held", count=_items(len(held)))
-        if forgotten:
-            line += tr(", {count} whose task the service no longer knows", count=len(forgotten))
-        if undecided:
+        line = tr("{count} held", count=items_text(len(held)))
+        if unknown:
+            line += tr(", {count} whose task the service no longer knows", count=len(unknown))
+        if candidates:
             line += tr("; see --help for what to do")
         print_line(line)
-    return 1 if undecided else 0
-
-
-def _items(count: int) -> str:
-    return tr_n("{count} item", "{count} items", count)
+    return 1 if candidates else 0
 
 
 def _json_object(item: ItemRow, first: float | None, last: float | None) -> dict[str, Any]:
@@ -179,9 +175,9 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
         raise UsageError(tr("`attach` requires TASK_ID; `resubmit` and `drop` take none"))
     with open_job(folder.root, None, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
-            undecided = list(reader.items(ItemStatus.HELD))
+            candidates = list(reader.items(ItemStatus.HELD))
             if name != "all":
-                undecided += _in_doubt(reader, name)
+                candidates += _correctable(reader, name)
             provider = reader.job().provider
         if task_id is not None and not PROVIDERS[provider].task_id_pattern.fullmatch(task_id):
             raise UsageError(
@@ -191,7 +187,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
                     provider=provider,
                 )
             )
-        chosen = _chosen(undecided, name, decision)
+        chosen = _chosen(candidates, name, decision)
         if task_id is not None and len(chosen) > 1:
             raise UsageError(tr("a task id belongs to one item; name the item instead of 'all'"))
         for item in chosen:
@@ -202,7 +198,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
     return len(chosen)
 
 
-def _in_doubt(reader: JournalReader, name: str) -> list[ItemRow]:
+def _correctable(reader: JournalReader, name: str) -> list[ItemRow]:
     """Return the items of this name whose files were not obtained or whose task id was attached.
 
     They are `submitted`: opening a job makes every `download_pending` item so.
@@ -221,13 +217,13 @@ def _was_attached(reader: JournalReader, item: ItemRow) -> bool:
     return any(one.task_id == item.task_id for one in attached)
 
 
-def _chosen(undecided: list[ItemRow], name: str, decision: str) -> list[ItemRow]:
+def _chosen(candidates: list[ItemRow], name: str, decision: str) -> list[ItemRow]:
     """Return the items with this name or key; all of them for `all`."""
-    if name == "all" and any(item.id == "all" for item in undecided):
+    if name == "all" and any(item.id == "all" for item in candidates):
         raise UsageError(
             tr("'all' is ambiguous because an item has that id; pass item keys (see --json)")
         )
-    chosen = [item for item in undecided if name in (item.id, item.key, "all")]
+    chosen = [item for item in candidates if name in (item.id, item.key, "all")]
     if not chosen and name != "all":
         raise UsageError(
             tr("no item that needs a decision has the id or key {name!r}", name=printable(name, 60))

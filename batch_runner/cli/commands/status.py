@@ -25,7 +25,7 @@ from batch_runner.cli.options import (
 from batch_runner.cli.output import print_json, print_line
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.util.locale import status_word, tr, tr_n
+from batch_runner.util.locale import items_text, status_word, submissions_text, tr
 from batch_runner.util.text import date_time, fitted, printable, time_of_day
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def command(
 ) -> int:
     """Show the status of every item of MANIFEST. Reads only: safe while a run is working.
 
-    The items are those of the last run. If the manifest has changed since, that is said.
+    The items are those of the last run. If the manifest has changed since, a line reports it.
 
     With --watch: tasks in flight, rate, time left, 429 responses, errors and held items, until the
     run ends.
@@ -248,8 +248,8 @@ def _print_end(snapshot: JobSnapshot) -> None:
 
 
 def _error(name: str, event: EventRow) -> dict[str, Any]:
-    told = {field: getattr(event, field) for field in ("at", "event", "reason", "message")}
-    return {"id": name, "key": event.key, **told}
+    fields = {field: getattr(event, field) for field in ("at", "event", "reason", "message")}
+    return {"id": name, "key": event.key, **fields}
 
 
 def _json_object(item: ItemRow) -> dict[str, Any]:
@@ -278,8 +278,8 @@ def _print_items(reader: JournalReader) -> None:
         tr(
             "{job}: {items}, {submissions} so far",
             job=reader.job().name,
-            items=tr_n("{count} item", "{count} items", sum(counts.values())),
-            submissions=tr_n("{count} submission", "{count} submissions", reader.spent()),
+            items=items_text(sum(counts.values())),
+            submissions=submissions_text(reader.spent()),
         )
     )
     for status, count in counts.items():

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from batch_runner.util.locale import use_language
 from batch_runner.util.text import (
     date_time,
     duration,
@@ -33,7 +34,8 @@ def test_duration_has_one_format(seconds: float, text: str) -> None:
 
 
 def test_duration_in_chinese() -> None:
-    assert duration(365, language="zh") == "6 分 05 秒"
+    with use_language("zh"):
+        assert duration(365) == "6 分 05 秒"
 
 
 def test_printable_is_one_line_without_escape_sequences() -> None:

@@ -1,7 +1,7 @@
 """The service's tasks, and the queue in which they wait for a worker.
 
-There are no timers: before a state is read, `WorkQueue.advance` brings the queue up to the
-service's time. So a million tasks cost nothing while they run, and the same submissions always
+There are no timers: before a state is read, `WorkQueue.advance` moves the queue to the service's
+time. So a million tasks cost nothing while they run, and the same submissions always
 give the same history.
 """
 
@@ -84,7 +84,7 @@ class Task:
 
 def _texts(value: Any) -> list[str]:
     if isinstance(value, str):
-        # Not the URL of an uploaded file: it is long and says nothing on a card.
+        # Not the URL of an uploaded file: on a card it would mean nothing.
         return [] if value.startswith(("http://", "https://", "/")) else [value]
     if isinstance(value, dict):
         value = list(value.values())

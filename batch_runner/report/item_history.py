@@ -1,4 +1,4 @@
-"""The history of items and runs, as far as the events of the journal tell it."""
+"""The history of items and runs, computed from the events of the journal."""
 
 from __future__ import annotations
 

@@ -99,7 +99,7 @@ class Thumbnails:
     def _make(self, file: PlacedFile, *, end: float) -> Thumbnail:
         if time.monotonic() >= end:
             return _LATER
-        return _make(self._folder / file.name, self._thumbnails / _name(file))
+        return _write_thumbnail(self._folder / file.name, self._thumbnails / _name(file))
 
 
 def _modified(path: bytes) -> float | None:
@@ -114,7 +114,7 @@ def _name(file: PlacedFile) -> str:
     return f"{file.sha256[:32]}.webp"
 
 
-def _make(source: Path, target: Path) -> Thumbnail:
+def _write_thumbnail(source: Path, target: Path) -> Thumbnail:
     from PIL import Image
 
     try:

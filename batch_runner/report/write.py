@@ -110,18 +110,18 @@ def _write_items(
     reader: JournalReader, data: PageData, thumbnails: Thumbnails, report: Path
 ) -> dict[str, list[str]]:
     """Write the data of the items, adding them to `data`; return the names of the files."""
-    courses = reader.history(MAX_EVENTS)
+    histories = reader.history(MAX_EVENTS)
     # Leave out what was removed from the manifest before it was ever submitted.
     shown = (item for item in reader.items() if item.listed or item.attempt or item.files)
     sheet, details = Shards(report, "items"), Shards(report, "details")
-    while page := list(islice(shown, DETAILS_PER_SHARD)):
-        events = courses.of([item.key for item in page])
-        pictures = thumbnails.of(file for item in page for file in item.files)
-        for item in page:
-            course = events.get(item.key, ())
-            was = data.add(item, course)
+    while chunk := list(islice(shown, DETAILS_PER_SHARD)):
+        events = histories.of([item.key for item in chunk])
+        pictures = thumbnails.of(file for item in chunk for file in item.files)
+        for item in chunk:
+            history = events.get(item.key, ())
+            was = data.add(item, history)
             sheet.rows.append(item_data(item, data.variables, pictures, was))
-            details.rows.append(detail_data(item, course))
+            details.rows.append(detail_data(item, history))
         details.write()
         if len(sheet.rows) >= ITEMS_PER_SHARD:
             sheet.write()

@@ -96,7 +96,7 @@ async function manifestText() {
   return manifestOf([...entries.values()], files);
 }
 
-// Keys of numbers that look like seeds, wherever they stand in the params.
+// Names of params that are probably seeds, at any depth.
 function seedsIn(params) {
   if (params === null || typeof params !== 'object') return [];
   return Object.entries(params).flatMap(([name, value]) => (

@@ -36,9 +36,9 @@ function step(by) {
 
 function showItem() {
   const item = current;
-  const focused = document.activeElement?.dataset?.act;
-  const act = (word, run, attributes = {}) =>
-    make('button', { type: 'button', 'data-act': word, onclick: run, ...attributes }, say(word));
+  const focused = document.activeElement?.dataset?.action;
+  const action = (word, run, attributes = {}) =>
+    make('button', { type: 'button', 'data-action': word, onclick: run, ...attributes }, say(word));
   const index = shown.indexOf(item);
   $('viewer').replaceChildren(
     make('header', { class: 'viewer-head' },
@@ -46,24 +46,24 @@ function showItem() {
       make('span', { class: 'status' }, make('span', { class: `dot ${item.status}` }), say(`status_${item.status}`)),
       index >= 0 ? make('span', { class: 'soft' }, say('of', index + 1, shown.length)) : null,
       make('span', { class: 'row end' },
-        act('previous', () => step(-1), { disabled: index <= 0 }),
-        act('next_item', () => step(1), { disabled: index < 0 || index >= shown.length - 1 }),
-        act('favourite', () => toggleFavourite(item.key), { class: 'star' }),
-        act('compare', () => toggleCompared(item.key)),
+        action('previous', () => step(-1), { disabled: index <= 0 }),
+        action('next_item', () => step(1), { disabled: index < 0 || index >= shown.length - 1 }),
+        action('favourite', () => toggleFavourite(item.key), { class: 'star' }),
+        action('compare', () => toggleCompared(item.key)),
         // The page's own button cannot be reached while the viewer is open.
-        act('compare_now', openComparison),
-        act('close', () => $('viewer').close()))),
+        action('compare_now', openComparison),
+        action('close', () => $('viewer').close()))),
     make('div', { class: 'viewer-body' }, make('div', { class: 'stage' }, fullImages(item)), properties(item)));
   markViewer();
-  const again = focused && $('viewer').querySelector(`[data-act="${focused}"]:not([disabled])`);
-  (again || $('viewer').querySelector('[data-act=close]')).focus();
+  const again = focused && $('viewer').querySelector(`[data-action="${focused}"]:not([disabled])`);
+  (again || $('viewer').querySelector('[data-action=close]')).focus();
   showDetails(item);
 }
 
 // Updates the marks only: rebuilding the viewer would take the focus from the note being written.
 function markViewer() {
   if (!$('viewer').open) return;
-  const button = (word) => $('viewer').querySelector(`[data-act=${word}]`);
+  const button = (word) => $('viewer').querySelector(`[data-action=${word}]`);
   button('favourite').setAttribute('aria-pressed', String(isFavourite(current.key)));
   button('compare').setAttribute('aria-pressed', String(compared.includes(current.key)));
   button('compare_now').hidden = compared.length < 2;

@@ -100,8 +100,8 @@ def _family(
 ) -> str:
     lines = [f"# HELP batch_runner_{name} {text}", f"# TYPE batch_runner_{name} {kind}"]
     for labels, value in samples:
-        told = ",".join(f'{label}="{_escaped(word)}"' for label, word in (folder | labels).items())
-        lines.append(f"batch_runner_{name}{{{told}}} {float(value)!r}")
+        pairs = (f'{label}="{_escaped(word)}"' for label, word in (folder | labels).items())
+        lines.append(f"batch_runner_{name}{{{','.join(pairs)}}} {float(value)!r}")
     return "\n".join(lines) + "\n"
 
 

@@ -44,7 +44,7 @@ def _end(number: int, _: object) -> None:
     try:  # noqa: SIM105  nothing more is imported before the handlers are set
         os.write(2, f"batch-runner: ended by {name}\n".encode())
     except OSError:
-        pass  # nobody reads it; the exit status still tells
+        pass  # nobody reads it; the exit status still shows it
     # Not an exception: imports and callbacks swallow some.
     os._exit(130 if number == signal.SIGINT else 143)
 

@@ -1,1 +1,1 @@
-"""The command line: the only package that knows click, terminals, signals and gc settings."""
+"""The command line; only this package uses click, sets signal handlers and tunes the collector."""

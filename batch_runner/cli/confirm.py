@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from batch_runner.journal import Imported
     from batch_runner.planning.estimate import Estimate
 
-#: Seconds to wait for an answer. One typed the next morning is no answer to a question of the
-#: evening before.
+#: Seconds to wait for an answer; silence is no. A question left open overnight must not be answered
+#: by the first key typed in the morning.
 ANSWER_SECONDS = 600.0
 
 

@@ -140,4 +140,4 @@ def _print_error(text: str) -> None:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
     except OSError:
-        pass  # nobody reads it; the exit status still tells
+        pass  # nobody reads it; the exit status still shows it

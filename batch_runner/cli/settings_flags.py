@@ -31,7 +31,7 @@ def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
             flag_name(name),
             name,
             metavar="N" if name in WHOLE_NUMBERS else "VALUE",
-            help=f"{_HELP[name]} (default {'none' if default is None else default}; "
+            help=f"{_HELP[name]} (default: {'none' if default is None else default}; "
             f"env {limit_variable(name)}).",
         )(command)
     return command

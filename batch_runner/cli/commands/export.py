@@ -56,6 +56,7 @@ PROMPTS = "prompts.json"
 @click.option(
     "--picks",
     type=PathType(dir_okay=False),
+    metavar="FILE",
     required=True,
     help="Picks file exported from the report (JSON), or a list of item ids or file names, one per "
     "line.",
@@ -63,6 +64,7 @@ PROMPTS = "prompts.json"
 @click.option(
     "--to",
     type=PathType(),
+    metavar="FOLDER",
     required=True,
     help="Folder to copy to; created if missing.",
 )
@@ -89,18 +91,18 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path,
             "{count} file copied to {folder}", "{count} files copied to {folder}", copied, folder=to
         )
     )
-    absent = set(names).difference(*map(_names_of, chosen))
-    for name in sorted(absent):
+    unknown = set(names).difference(*map(_names_of, chosen))
+    for name in sorted(unknown):
         print_line(
             tr("not copied: {name} is not an item that is done", name=printable(name)), error=True
         )
-    gone = [file.name for one in chosen for file in one.files if not _is_there(folder, file)]
-    for name in gone:
+    missing = [file.name for one in chosen for file in one.files if not _is_there(folder, file)]
+    for name in missing:
         print_line(
             tr("not copied: {name} is missing or changed; see `verify`", name=printable(name)),
             error=True,
         )
-    return 1 if absent or gone else 0
+    return 1 if unknown or missing else 0
 
 
 def _notes(picks: Path) -> dict[str, str]:
@@ -160,10 +162,10 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
         _copy_atomically(find_existing(folder.root / file.name, folder.root), to / file.name)
     for item in chosen:
         names = [file.name for file in item.files if file in files]
-        told = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}
+        entry = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}
         if note := notes.get(item.key):
-            told["note"] = note
-        prompts[item.key] = told
+            entry["note"] = note
+        prompts[item.key] = entry
     text = json.dumps(list(prompts.values()), ensure_ascii=False, indent=2)
     with replace_file(to / PROMPTS, durable=False) as out:
         out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
@@ -174,7 +176,7 @@ def _copy_atomically(source: Path, target: Path) -> None:
     """Copy a file. The target name never holds a part of it."""
     part = target.with_name(f".export.{os.getpid()}")
     try:
-        shutil.copyfile(source, part)  # readable as the umask says, not by its owner alone
+        shutil.copyfile(source, part)  # not `copy`: the umask sets the mode
         times = source.stat()
         os.utime(part, ns=(times.st_atime_ns, times.st_mtime_ns))
         if not link_new(part, target):

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
 
-from batch_runner.cli.options import (
-    PathType,
-    help_epilog,
-)
+from batch_runner.cli.confirm import is_interactive
+from batch_runner.cli.options import PathType, help_epilog
 from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_text
 from batch_runner.util.text import error_reason
 
-#: Workflow, and node and field of the prompt, unless told otherwise.
+#: Workflow, and node and field of the prompt, by default.
 _WORKFLOW, _FIELD = "year_of_the_horse_greeting_card", "6.text"
 
 
@@ -63,6 +60,6 @@ def command(manifest: Path, workflow: str | None, field: str | None) -> int:
 
 def _ask(question: str, default: str) -> str:
     """Ask on a terminal; without one, return the default."""
-    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+    if not is_interactive():
         return default
     return str(click.prompt(question, default=default, err=True))

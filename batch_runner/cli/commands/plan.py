@@ -126,7 +126,7 @@ def _json_object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
         "seconds": round(estimate.seconds, 3),
         "seconds_by_rate": round(estimate.by_rate, 3),
         "seconds_by_in_flight": _rounded(estimate.by_in_flight),
-        "seconds_of_a_task": _rounded(estimate.task),
+        "seconds_per_task": _rounded(estimate.task),
         "blockers": [{"kind": each.kind, "message": blocker_text(each)} for each in plan.blockers],
         "first": [
             {"id": spec.id, "name": spec.name, "workflowId": spec.workflow, "params": spec.params}

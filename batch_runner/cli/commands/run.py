@@ -69,7 +69,7 @@ PLAIN_BYTES = 20_000
         "0": "Every item is done.",
         "1": "All items were handled, but some failed, were rejected or are held.",
         **USAGE_ERROR,
-        "3": "Stopped early: signal, deadline, cap, disk, or you said no. Run again to continue.",
+        "3": "Stopped early (signal, deadline, cap, disk, you answered no). Run again to continue.",
         "4": "The service rejects all requests (key, balance) or cannot be reached.",
         "5": "Another run is working on the job (with --if-locked skip: 0).",
         "130, 143": "Ended at once by a signal: before the first submission, or by a second one.",
@@ -280,7 +280,7 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
     try:
         seconds = max(THUMBNAIL_MIN, THUMBNAIL_FRACTION * summary.seconds)
         page = write_report(options.root, seconds=min(seconds, THUMBNAIL_MAX))
-    except Exception as error:  # noqa: BLE001  the exit status of the run must still be told
+    except Exception as error:  # noqa: BLE001  the exit status is that of the run
         print_line(
             tr("the report could not be written: {error}", error=error_reason(error)), error=True
         )

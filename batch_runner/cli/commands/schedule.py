@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from batch_runner.cli.confirm import is_interactive
 from batch_runner.cli.options import (
     USAGE_ERROR,
     PathType,
@@ -56,13 +57,18 @@ from batch_runner.util.text import printable
     metavar="HH:MM",
     help="Time of day on this machine's clock, such as 01:30.",
 )
-@click.option("--days", default="daily", help="Days, such as mon-fri or sat,sun (default daily).")
+@click.option(
+    "--days",
+    default="daily",
+    metavar="DAYS",
+    help="Days, such as mon-fri or sat,sun (default: daily).",
+)
 @click.option("--systemd", is_flag=True, help="Use a systemd service and timer (default: crontab).")
 @click.option(
     "--key-file",
     type=PathType(),
     metavar="FILE",
-    help="File that holds the API key (default ~/.config/batch-runner/PROVIDER-key).",
+    help="File that holds the API key (default: ~/.config/batch-runner/PROVIDER-key).",
 )
 @click.option("--install", is_flag=True, help="Install it, after showing it and asking.")
 @click.option("--yes", is_flag=True, help="With --install: do not ask first.")
@@ -117,7 +123,7 @@ def command(
             error=True,
         )
     if key is not None and not _holds_a_key(key):
-        _key_is_missing(key, install=install)
+        _report_missing_key(key, install=install)
     if install:
         for _ in loaded.items():  # report invalid items now, not when it runs
             pass
@@ -171,20 +177,18 @@ def _holds_a_key(path: Path) -> bool:
         return False
 
 
-def _key_is_missing(key: Path, *, install: bool) -> None:
-    if install:
-        raise UsageError(
-            tr("{key} contains no key: put it there, or name another file with --key-file", key=key)
-        )
-    print_line(
-        tr("{path} contains no key: put it there, or name another file with --key-file", path=key),
-        error=True,
+def _report_missing_key(key: Path, *, install: bool) -> None:
+    text = tr(
+        "{path} contains no key: put it there, or name another file with --key-file", path=key
     )
+    if install:
+        raise UsageError(text)
+    print_line(text, error=True)
 
 
 def _install(entry: ScheduleEntry, *, systemd: bool, yes: bool) -> None:
     if not yes:
-        if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        if not is_interactive():
             raise UsageError(
                 tr(
                     "--install asks on a terminal, and there is none: use --yes. "

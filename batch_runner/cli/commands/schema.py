@@ -6,9 +6,7 @@ import json
 
 import click
 
-from batch_runner.cli.options import (
-    help_epilog,
-)
+from batch_runner.cli.options import help_epilog
 from batch_runner.cli.output import print_line
 
 

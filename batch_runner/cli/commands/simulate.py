@@ -6,10 +6,7 @@ from typing import Any
 
 import click
 
-from batch_runner.cli.options import (
-    PathType,
-    help_epilog,
-)
+from batch_runner.cli.options import PathType, help_epilog
 from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 from batch_runner.util.locale import tr
@@ -27,28 +24,28 @@ from batch_runner.util.locale import tr
     },
 )
 @click.command("simulate")
-@click.option("--host", default="127.0.0.1", help="Address to listen on (default 127.0.0.1).")
+@click.option("--host", default="127.0.0.1", help="Address to listen on (default: 127.0.0.1).")
 @click.option(
-    "--port", default=8765, help="TCP port of the API; 0 takes a free one (default 8765)."
+    "--port", default=8765, help="TCP port of the API; 0 takes a free one (default: 8765)."
 )
 @click.option(
     "--files-port",
     default=0,
-    help="TCP port of the result files; 0 takes a free one (default 0).",
+    help="TCP port of the result files; 0 takes a free one (default: 0).",
 )
-@click.option("--seed", default=0, help="Seed of pictures and random choices (default 0).")
+@click.option("--seed", default=0, help="Seed of pictures and random choices (default: 0).")
 @click.option(
     "--service-time",
     default="2s",
     metavar="TIME",
     help="Duration of a task: 2s, or random seconds such as uniform:1,3, exp:20 or "
-    "lognormal:30,0.4 (default 2s).",
+    "lognormal:30,0.4 (default: 2s).",
 )
 @click.option(
-    "--workers", default=0, help="Tasks worked on at the same time; 0 for all (default 0)."
+    "--workers", default=0, help="Tasks worked on at the same time; 0 for all (default: 0)."
 )
 @click.option(
-    "--order", default="fifo", help="Which waiting task is next, fifo or random (default fifo)."
+    "--order", default="fifo", help="Which waiting task is next, fifo or random (default: fifo)."
 )
 @click.option(
     "--submit-limit",
@@ -58,16 +55,18 @@ from batch_runner.util.locale import tr
 @click.option(
     "--variant",
     "variants",
+    metavar="NAME",
     multiple=True,
-    help="Form of the responses where the service's documents are open; may be repeated.",
+    help="Form of the responses where the service's documents leave it open, such as list_urls; "
+    "may be repeated (default: urls).",
 )
 @click.option("--url-life", type=float, help="Seconds until a result URL expires (default: never).")
 @click.option(
     "--progress",
     default="honest",
-    help="Progress of a running task: honest, none, lying or stuck (default honest).",
+    help="Progress of a running task: honest, none, lying or stuck (default: honest).",
 )
-@click.option("--outputs", default=1, help="Pictures per task (default 1).")
+@click.option("--outputs", default=1, help="Pictures per task (default: 1).")
 @click.option(
     "--image-bytes",
     type=int,
@@ -77,7 +76,7 @@ from batch_runner.util.locale import tr
     "--latency",
     default="0s",
     metavar="TIME",
-    help="Delay of every response, as in --service-time (default 0s).",
+    help="Delay of every response, as in --service-time (default: 0s).",
 )
 @click.option(
     "--fault",

@@ -91,7 +91,7 @@ def test_estimate_is_the_larger_of_rate_and_in_flight_time(job: Job, plan: Any) 
 
     found = plan("--json")
 
-    assert found["seconds_of_a_task"] == 40
+    assert found["seconds_per_task"] == 40
     assert (found["seconds_by_rate"], found["seconds_by_in_flight"]) == (10, 200)
     assert found["seconds"] == 200
     assert plan("--json", "--in-flight", "1000")["seconds"] == 50

@@ -52,9 +52,9 @@ def test_items_never_run_are_named_and_counted(
         "card-3: listed, and not run yet",
         "2 of 4 items valid",
     ]
-    told = {row["id"]: row for row in map(json.loads, as_json.stdout.splitlines())}
-    assert [told[f"card-{n}"]["ok"] for n in range(4)] == [True, True, False, False]
-    assert (told["card-3"]["status"], told["card-3"]["why"]) == ("new", "listed, and not run yet")
+    rows = {row["id"]: row for row in map(json.loads, as_json.stdout.splitlines())}
+    assert [rows[f"card-{n}"]["ok"] for n in range(4)] == [True, True, False, False]
+    assert (rows["card-3"]["status"], rows["card-3"]["why"]) == ("new", "listed, and not run yet")
     assert status.stderr == f"{CHANGED}: 2 new; see `plan`\n"
     command("run", *rehearsal)
     assert command("verify", *rehearsal).returncode == 0
@@ -104,7 +104,7 @@ def test_unchanged_list_by_another_path_is_the_same(command: Command, service: S
     command("run")
 
     for name in ("verify", "status"):
-        told = subprocess.run(
+        done = subprocess.run(
             [
                 *(sys.executable, "-m", "batch_runner", name, command.manifest.name),
                 "--output",
@@ -115,7 +115,7 @@ def test_unchanged_list_by_another_path_is_the_same(command: Command, service: S
             capture_output=True,
             text=True,
         )
-        assert (told.returncode, told.stderr) == (0, "")
+        assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_invalid_manifest_is_reported_as_plan_reports_it(

@@ -145,8 +145,8 @@ def test_item_with_a_note_but_no_favourite_is_not_copied(choice: Choice) -> None
     choice.picks.write_text(json.dumps({"picks": picks}))
 
     assert choice.export().returncode == 0
-    told = [(one["id"], one.get("note")) for one in choice.prompts()]
-    assert told == [("item-1", "yes"), ("item-2", None)]
+    notes = [(one["id"], one.get("note")) for one in choice.prompts()]
+    assert notes == [("item-1", "yes"), ("item-2", None)]
 
 
 def test_second_export_adds_to_the_first(choice: Choice) -> None:

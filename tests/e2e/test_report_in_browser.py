@@ -55,21 +55,21 @@ class Reader:
     @contextmanager
     def reading(self, path: Path, **options: Any) -> Iterator[Page]:
         """Open a page; at the end assert that it logged no error and requested nothing else."""
-        said: list[str] = []
-        asked: list[str] = []
+        messages: list[str] = []
+        requested: list[str] = []
         with self._browser.new_context(**{"locale": "en-US", **options}) as context:
             page = context.new_page()
             page.set_default_timeout(PATIENCE * 1000)
             # Script errors, missing images, requests blocked by the policy.
-            page.on("console", lambda message: said.append(message.text))
-            page.on("pageerror", lambda error: said.append(str(error)))
-            page.on("request", lambda request: asked.append(request.url))
+            page.on("console", lambda message: messages.append(message.text))
+            page.on("pageerror", lambda error: messages.append(str(error)))
+            page.on("request", lambda request: requested.append(request.url))
             page.goto(path.as_uri())
             page.wait_for_selector("html[data-ready]")
             yield page
-        assert said == []
+        assert messages == []
         root = path.parent.as_uri()
-        assert [url for url in asked if not url.startswith((root, "data:", "blob:"))] == []
+        assert [url for url in requested if not url.startswith((root, "data:", "blob:"))] == []
 
 
 @pytest.fixture
@@ -166,8 +166,8 @@ def test_rehearsal_is_marked_as_such(tmp_path: Path, reader: Reader, origin: str
     job.journal.close()
 
     with reader.reading(page_path) as page:
-        told = page.get_by_text("Rehearsal: simulated images, nothing was paid")
-        assert told.is_visible() is (origin == "rehearsal")
+        banner = page.get_by_text("Rehearsal: simulated images, nothing was paid")
+        assert banner.is_visible() is (origin == "rehearsal")
 
 
 def test_command_is_copied_verbatim(job: StoredJob, reader: Reader) -> None:
@@ -313,9 +313,9 @@ def test_items_without_a_variable_have_their_own_row(job: StoredJob, reader: Rea
         assert rows.locator("th").all_inner_texts() == ["2026", "2027", "–"]
         assert rows.locator(".name").all_text_contents() == ["item-1", "item-2", "item-0"]
         page.locator(".tile").nth(2).click()
-        told = page.locator("dialog .properties").inner_text()
-        assert "scene = snow" in told
-        assert "year" not in told
+        text = page.locator("dialog .properties").inner_text()
+        assert "scene = snow" in text
+        assert "year" not in text
 
 
 def test_keyboard_moves_opens_and_compares(job: StoredJob, reader: Reader) -> None:

@@ -25,7 +25,7 @@ def test_retry_with_an_unknown_reason_names_the_known_ones(
     service.set_faults("fail:submit:times=2")
     command("run")
 
-    done = command("retry", "--reason", "the service says FAILED")
+    done = command("retry", "--reason", "the service reported FAILED")
 
     assert done.returncode == 2
     assert "reasons of this job: service-failed" in done.stderr
@@ -116,7 +116,7 @@ def test_task_id_of_another_item_is_refused(command: Command, service: Service) 
     assert "nothing was changed" in done.stderr
 
 
-def test_fetch_counts_missing_and_damaged_files(command: Command, service: Service) -> None:
+def test_redownload_counts_missing_and_damaged_files(command: Command, service: Service) -> None:
     command("run")
     first, second, *_ = command.pictures()
     first.unlink()
@@ -163,7 +163,7 @@ def test_wrong_task_id_can_be_corrected(
 
 
 @pytest.mark.parametrize(("decision", "paid"), [("drop", [1, 1, 1]), ("resubmit", [1, 1, 2])])
-def test_forgotten_task_is_decided_about_by_item_name(
+def test_unknown_task_is_decided_about_by_item_name(
     command: Command, service: Service, decision: str, paid: list[int]
 ) -> None:
     write_manifest(command.manifest, 3, more="timeouts: {unknown: 1s}\n")

@@ -155,7 +155,7 @@ def overwrite_a_page(journal: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "expected"),
     [
         pytest.param(Path.unlink, "missing or empty", id="missing"),
         pytest.param(lambda journal: journal.write_bytes(b""), "missing or empty", id="empty"),
@@ -167,8 +167,8 @@ def overwrite_a_page(journal: Path) -> None:
         pytest.param(sql("DELETE FROM job"), "names no job", id="without-a-job"),
     ],
 )
-def test_last_way_out_in_the_message_works(
-    harm: Callable[[Path], None], said: str, command: Command, service: Service
+def test_advice_in_the_refusal_works(
+    harm: Callable[[Path], None], expected: str, command: Command, service: Service
 ) -> None:
     write_manifest(command.manifest, 2)
     command("run")
@@ -180,12 +180,12 @@ def test_last_way_out_in_the_message_works(
     after = command("run")
 
     assert refused.returncode == 2
-    assert said in refused.stderr
+    assert expected in refused.stderr
     assert after.returncode == 0, after.stderr
 
 
 def test_newer_journal_is_refused(command: Command) -> None:
-    """Nobody is told to remove it: it is neither damaged nor lost."""
+    """The message must not advise to remove it: it is neither damaged nor lost."""
     command("run")
     sql("PRAGMA user_version = 99")(command.out / ".batch" / "journal.sqlite")
 
@@ -249,14 +249,14 @@ def test_new_job_warns_if_another_job_paid_for_its_items(
         command, folder=command.folder / "new", manifest=command.manifest.with_name("renamed.yaml")
     )
     write_manifest(renamed.manifest, 10)
-    told = f"of the first 10 items, 8 were already submitted in {command.out}"
+    warning = f"of the first 10 items, 8 were already submitted in {command.out}"
 
     plan = renamed("plan")
     first = renamed("run")
     second = renamed("run")
 
-    assert told in plan.stdout
-    assert told in first.stderr
+    assert warning in plan.stdout
+    assert warning in first.stderr
     assert first.returncode == second.returncode == 0
     assert "already submitted" not in second.stderr + renamed("plan").stdout
     assert sorted(service.paid().values()) == [1, 1, *[2] * 8]
@@ -412,7 +412,7 @@ def test_key_is_in_no_output_and_no_file(
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "expected"),
     [
         pytest.param({"BAICAI_API_KEY": ""}, "no key", id="no-key"),
         pytest.param({"BAICAI_API_KEY": "sk-a b"}, "whitespace", id="key-with-blank"),
@@ -437,14 +437,14 @@ def test_key_is_in_no_output_and_no_file(
     ],
 )
 def test_invalid_key_or_url_is_refused_before_sending(
-    change: dict[str, str], said: str, command: Command, service: Service
+    change: dict[str, str], expected: str, command: Command, service: Service
 ) -> None:
     command.environment |= change
 
     result = command("run")
 
     assert result.returncode == 2
-    assert said in result.stderr
+    assert expected in result.stderr
     assert service.ledger()["submissions"] == []
     assert not command.out.exists()
 

@@ -38,11 +38,11 @@ def on_a_terminal(
         stderr=theirs,
     )
     os.close(theirs)
-    told, asked = b"", 0
+    output, asked = b"", 0
     try:
         while chunk := os.read(ours, 4096):
-            told += chunk
-            if told.count(b"[y/N]") > asked:
+            output += chunk
+            if output.count(b"[y/N]") > asked:
                 asked += 1
                 meanwhile()
                 os.write(ours, next(lines).encode())
@@ -50,24 +50,24 @@ def on_a_terminal(
         pass
     finally:
         os.close(ours)
-    return process.wait(PATIENCE), told.decode()
+    return process.wait(PATIENCE), output.decode()
 
 
 def test_answer_no_sends_nothing_and_yes_continues(command: Command, service: Service) -> None:
-    refused, told = on_a_terminal(command, "n\n")
+    refused, output = on_a_terminal(command, "n\n")
 
     assert refused == 3
-    assert "Send 8 submissions, 80.00 CNY? [y/N]" in told
-    assert "nothing was sent" in told
+    assert "Send 8 submissions, 80.00 CNY? [y/N]" in output
+    assert "nothing was sent" in output
     assert service.ledger()["totals"]["submissions"] == 0
-    agreed, told = on_a_terminal(command, "y\n")
+    agreed, output = on_a_terminal(command, "y\n")
     assert agreed == 0
-    assert told.count("8 submissions, 80.00 CNY, ") == 1
+    assert output.count("8 submissions, 80.00 CNY, ") == 1
     assert list(service.paid().values()) == [1] * 8
-    again, told = on_a_terminal(command, "n\n")
+    again, output = on_a_terminal(command, "n\n")
     assert again == 0
-    assert "nothing to submit" in told
-    assert "[y/N]" not in told
+    assert "nothing to submit" in output
+    assert "[y/N]" not in output
 
 
 def test_another_run_can_work_while_the_question_is_open(
@@ -78,12 +78,12 @@ def test_another_run_can_work_while_the_question_is_open(
     def by_cron() -> None:
         others.append(command("run", "--if-locked", "skip"))
 
-    code, told = on_a_terminal(command, "y\n", meanwhile=by_cron)
+    code, output = on_a_terminal(command, "y\n", meanwhile=by_cron)
 
     assert [other.returncode for other in others] == [0]
     assert "8 of 8 items done" in others[0].stdout
     assert code == 0
-    assert "cards: 8 items: 8 done\r\nnothing to submit" in told
+    assert "cards: 8 items: 8 done\r\nnothing to submit" in output
     assert list(service.paid().values()) == [1] * 8
 
 
@@ -95,10 +95,10 @@ def test_answer_is_refused_while_another_run_works(command: Command, service: Se
         others.append(command.start("run"))
         service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
 
-    code, told = on_a_terminal(command, "y\n", meanwhile=by_cron)
+    code, output = on_a_terminal(command, "y\n", meanwhile=by_cron)
 
     assert code == 5
-    assert f"another run holds {command.out}: process {others[0].pid}" in told
+    assert f"another run holds {command.out}: process {others[0].pid}" in output
     service.set_faults()
     others[0].communicate(timeout=PATIENCE)
     assert others[0].returncode == 0
@@ -144,11 +144,11 @@ def test_items_another_run_adds_are_asked_about(command: Command, service: Servi
             rows.write_text(rows.read_text().replace("horse", "cow"))
             assert command("run", "--max-submissions", "1").returncode == 3
 
-    code, told = on_a_terminal(command, "y\nn\n", meanwhile=another_list)
+    code, output = on_a_terminal(command, "y\nn\n", meanwhile=another_list)
 
     assert code == 3
-    assert "Send 8 submissions" in told
-    assert "Send 7 submissions" in told
+    assert "Send 8 submissions" in output
+    assert "Send 7 submissions" in output
     assert len(service.ledger()["submissions"]) == 1
 
 
@@ -163,21 +163,21 @@ def test_end_of_input_counts_as_no(command: Command, service: Service) -> None:
 def test_yes_json_and_rehearse_never_ask(
     command: Command, service: Service, arguments: list[str]
 ) -> None:
-    code, told = on_a_terminal(command, "n\n", *arguments)
+    code, output = on_a_terminal(command, "n\n", *arguments)
 
     assert code == 0
-    assert "[y/N]" not in told
+    assert "[y/N]" not in output
 
 
 def test_cost_below_the_threshold_is_not_asked_about(command: Command, service: Service) -> None:
     text = command.manifest.read_text()
     command.manifest.write_text(text.replace("limits: {", "limits: {confirm_above: 80 CNY, "))
 
-    code, told = on_a_terminal(command, "n\n")
+    code, output = on_a_terminal(command, "n\n")
 
     assert code == 0
-    assert "8 submissions, 80.00 CNY" in told
-    assert "[y/N]" not in told
+    assert "8 submissions, 80.00 CNY" in output
+    assert "[y/N]" not in output
 
 
 def test_preview_without_a_terminal_asks_nothing(command: Command, service: Service) -> None:

@@ -21,7 +21,7 @@ from batch_runner.integrations.systemd import systemd_units, unit_name
 from tests.e2e.conftest import KEY, PATIENCE, Service, write_manifest
 
 HOSTILE = 'it\'s 100% "new" $HOME; 马年'
-#: A crontab program: keeps what it is given, and without a file says what cron says.
+#: A crontab program that stores the crontab in a file; without one it prints cron's message.
 CRONTAB = """#!/bin/sh
 if [ "$1" = -l ]; then
   [ -e "$STORE.broken" ] && { echo "must be privileged" >&2; exit 1; }
@@ -311,10 +311,10 @@ def test_key_file_without_a_key_is_not_installed(kind: str, machine: Machine) ->
         machine.key.unlink()
         machine.key.mkdir()
 
-    told = machine.schedule("--install", "--yes")
+    result = machine.schedule("--install", "--yes")
 
-    assert told.returncode == 2
-    assert "contains no key" in told.stderr
+    assert result.returncode == 2
+    assert "contains no key" in result.stderr
     assert not machine.store.exists()
 
 
@@ -323,10 +323,10 @@ def test_manifest_with_an_invalid_item_is_not_installed(machine: Machine) -> Non
     text = machine.manifest.read_text()
     machine.manifest.write_text(text.replace("id: card-1", 'id: "-x"'))
 
-    told = machine.schedule("--install", "--yes")
+    result = machine.schedule("--install", "--yes")
 
-    assert told.returncode == 2
-    assert "cards.yaml:" in told.stderr
+    assert result.returncode == 2
+    assert "cards.yaml:" in result.stderr
     assert not machine.store.exists()
 
 
@@ -398,12 +398,12 @@ def test_invalid_time_or_day_is_refused(flags: tuple[str, str], machine: Machine
 
 
 def test_time_is_the_machines_in_any_shell_time_zone(machine: Machine) -> None:
-    told = []
+    zones = []
     for zone in ("UTC", "Asia/Shanghai"):
         machine.environment["TZ"] = zone
-        told.append(re.findall(r"UTC[+-]\d{4}", machine.schedule().stderr))
+        zones.append(re.findall(r"UTC[+-]\d{4}", machine.schedule().stderr))
 
-    assert told[0] == told[1] != []
+    assert zones[0] == zones[1] != []
 
 
 def an_entry(*, at: str = "01:30", days: str = "daily", job: str = "cards") -> ScheduleEntry:

@@ -190,12 +190,12 @@ def test_messages_are_chinese_but_json_and_logs_are_not(command: Command) -> Non
     english = command("run", "--json")
     command.environment |= {"LC_ALL": "zh_CN.UTF-8", "PYTHONUTF8": "1"}
 
-    again, told = command("run"), command("status")
+    again, status = command("run"), command("status")
 
-    assert english.returncode == again.returncode == told.returncode == 0
+    assert english.returncode == again.returncode == status.returncode == 0
     assert "8 项全部完成" in again.stdout
     assert "报告：" in again.stdout
-    assert "8 完成" in told.stdout
+    assert "8 完成" in status.stdout
     assert set(command.statuses().values()) == {"done"}
     assert "8 项中有 8 项完好" in command("verify").stdout
     assert "0 项待定" in command("resolve").stdout

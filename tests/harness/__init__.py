@@ -1,6 +1,6 @@
 """Helpers of the integration tests: a run against the simulator in one event loop, and its audit.
 
-Tests assert what the journal says, what is on the disk and what the simulator's ledger counted,
+Tests assert what the journal contains, what is on the disk and what the simulator's ledger counted,
 not which method was called.
 """
 

@@ -89,7 +89,7 @@ def stored() -> Catalog:
 
 
 def updated() -> Catalog:
-    """Return the stored catalogue with the messages of the code: new ones empty, old ones gone."""
+    """Return the stored catalogue with new messages added, empty, and unused ones removed."""
     catalogue = stored()
     catalogue.update(messages_in_code(), no_fuzzy_matching=True, update_creation_date=False)
     return catalogue

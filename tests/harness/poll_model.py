@@ -1,9 +1,8 @@
 """A simulated service in virtual time, to count what a polling policy costs.
 
-`play` submits tasks to a service of the kind that a `Row` describes, polls them when the policy
-says so, and returns the number of polls and the delays from a task's end to the poll that found
-it. Nothing waits: the time is an argument, so a whole run takes a fraction of a second, and
-the same seed gives the same figures.
+`play` submits tasks to a service as a `Row` describes it and polls them when the policy is due. It
+returns the number of polls and the delays from a task's end to the poll that found it. Nothing waits: the time is an argument, so a run takes a fraction of a second, and the
+same seed gives the same figures.
 """
 
 from __future__ import annotations

@@ -73,19 +73,19 @@ class StoredJob:
 
     def failed(self, spec: ItemSpec, reason: str = "moderation") -> None:
         self.submitted(spec)
-        self.record(spec, Event.TASK_FAILED, reason=reason, message="The prompt was not liked.")
+        self.record(spec, Event.TASK_FAILED, reason=reason, message="The prompt was rejected.")
 
     def held(self, spec: ItemSpec) -> None:
         self.record(spec, Event.SUBMIT_STARTED)
         self.record(
-            spec, Event.SUBMIT_UNANSWERED, reason="no-response", message="The line went dead."
+            spec, Event.SUBMIT_UNANSWERED, reason="no-response", message="The connection was lost."
         )
 
     def download_pending(self, spec: ItemSpec) -> None:
         self.submitted(spec)
         self.record(spec, Event.TASK_COMPLETED)
         self.record(
-            spec, Event.DOWNLOAD_FAILED, reason="timeout", message="The download stood still."
+            spec, Event.DOWNLOAD_FAILED, reason="timeout", message="The download timed out."
         )
 
     def run(self, *, seconds: float = 120) -> None:

@@ -86,11 +86,11 @@ def test_failed_command_is_logged(
 def test_hanging_command_is_killed_with_its_children(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gone = tmp_path / "gone"
-    os.mkfifo(gone)
-    held_open = os.open(gone, os.O_RDONLY | os.O_NONBLOCK)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    held_open = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
 
-    finished(tmp_path, command="(sleep 1000; true) > gone & sleep 1000; true", seconds=1)
+    finished(tmp_path, command="(sleep 1000; true) > pipe & sleep 1000; true", seconds=1)
 
     os.set_blocking(held_open, True)
     assert os.read(held_open, 1) == b""  # no process is left that has it open

@@ -61,7 +61,7 @@ def a_stream(encoding: str = "utf-8") -> io.TextIOWrapper:
         ({"LANGUAGE": "zh"}, "en"),
     ],
 )
-def test_the_language_is_chosen_as_gettext_does(environment: dict[str, str], language: str) -> None:
+def test_language_is_chosen_as_gettext_does(environment: dict[str, str], language: str) -> None:
     assert reader_language(a_stream(), environment) == language
 
 
@@ -78,9 +78,7 @@ def test_the_language_is_chosen_as_gettext_does(environment: dict[str, str], lan
         ("zh_CN.UTF-8@pinyin", "utf-8", "zh"),
     ],
 )
-def test_what_cannot_show_chinese_is_read_in_english(
-    locale: str, encoding: str, language: str
-) -> None:
+def test_stream_without_chinese_gets_english(locale: str, encoding: str, language: str) -> None:
     assert reader_language(a_stream(encoding), {"LANG": locale}) == language
 
 
@@ -95,7 +93,7 @@ def test_terminal_and_report_use_the_same_status_words() -> None:
             assert status_word(status) == match[1]
 
 
-def test_tr_answers_in_the_language_in_use() -> None:
+def test_tr_uses_the_current_language() -> None:
     assert tr("held") == "held"
     with use_language("zh"):
         assert tr("held") == "待定"

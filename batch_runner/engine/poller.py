@@ -110,7 +110,7 @@ class Poller:
         """Record the failure, and let the item be submitted again if its attempts allow it."""
         self._scheduler.report_completed(task)
         detail = f": {report.message}" if report.message else ""
-        message = f"the service says {report.word}{detail}"
+        message = f"the service reported {report.word}{detail}"
         reason = f"service-{report.state.value}"
         failed = Change(key=task.key, event=Event.TASK_FAILED, reason=reason, message=message)
         if not task.inherited:  # an earlier run's task does not show how the service works now

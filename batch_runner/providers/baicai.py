@@ -82,7 +82,7 @@ class Baicai:
         urls = _urls(self._data(response, "result"))
         if not urls:
             raise ApiError(
-                "result: the service says COMPLETED but names no file",
+                "result: the service reported COMPLETED but named no file",
                 failure=Failure.NO_RESPONSE,
                 status=response.status,
             )

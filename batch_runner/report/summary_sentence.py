@@ -38,7 +38,7 @@ _OUTCOMES = (
         mark_tr("not downloaded"),
         mark_tr("paid; the next run downloads at no cost"),
     ),
-    _Outcome((ItemStatus.FAILED,), mark_tr("failed"), mark_tr("the report says why")),
+    _Outcome((ItemStatus.FAILED,), mark_tr("failed"), mark_tr("the report has the reasons")),
     _Outcome(
         (ItemStatus.REJECTED,),
         mark_tr("rejected"),

@@ -38,10 +38,13 @@ function bars(title, sentence, values, labels, format = String) {
   return make('figure', { class: 'chart' }, make('figcaption', {}, title), svg, make('p', { class: 'soft' }, sentence));
 }
 
+// Sampled rates have no use for more than two digits.
+const rounded = (value) => (value < 10 ? Number(value.toPrecision(2)) : Math.round(value));
+
 function perMinute(word, values) {
-  const most = Math.max(...values);
+  const most = rounded(Math.max(...values));
   const samples = report.runs.at(-1).samples;
-  return bars(say(word), say('chart_most', most), values, ['0', span(samples.at(-1)[0])]);
+  return bars(say(word), say('chart_most', most), values, ['0', span(samples.at(-1)[0])], rounded);
 }
 
 function durations(times) {

@@ -90,7 +90,7 @@ function properties(item) {
   return make('div', { class: 'properties' },
     make('h3', {}, say('prompt')), make('p', { class: 'prompt', dir: 'auto' }, item.prompt),
     make('dl', {},
-      item.reason || item.message ? property('reason', foreign(item.reason), ' ', foreign(item.message)) : [],
+      item.reason || item.message ? property('reason', foreign(item.reason), item.reason && item.message ? ' · ' : null, foreign(item.message)) : [],
       known.length ? property('variables', known.map(([name, value]) => make('div', {}, foreign(name), ' = ', foreign(value)))) : [],
       item.files.length ? property('file', item.files.map(([name]) => make('div', {}, make('a', { href: address(name) }, foreign(name))))) : [],
       item.task ? property('task', make('code', {}, item.task)) : [],

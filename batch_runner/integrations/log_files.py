@@ -30,7 +30,7 @@ class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
     """Writes to standard error, which may be closed."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Ignore that nobody reads."""
+        """Ignore a failed write: the terminal may be closed."""
 
 
 @contextmanager

@@ -272,7 +272,7 @@ def live_display(
         nonlocal last
         size = console.size
         if size != last:
-            console.clear()  # the terminal has wrapped the last lines in a way nobody knows
+            console.clear()  # how the terminal wrapped the last lines is unknown
             last = size
         drawn = draw(columns=size.width, rows=size.height)
         plain = encodable(drawn.plain, stream)

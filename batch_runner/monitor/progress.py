@@ -143,7 +143,7 @@ def progress_line(progress: RunProgress) -> str:
     parts.append(submissions_text(progress.submissions) + tr(" at {rate}/s", rate=rate))
     if progress.limited:
         parts.append(limited_text(progress.limited))
-    if progress.eta is not None and progress.done < progress.total:
+    if progress.eta and progress.done < progress.total:
         left = duration(progress.eta)
         parts.append(tr("about {left} left", left=left))
     if progress.state != "normal":

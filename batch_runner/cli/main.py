@@ -40,7 +40,7 @@ COMMANDS = {
 
 EXIT_STATUS = """\
 \b
-Exit status (each command's own help says which of them it uses and what they mean there):
+Exit status (each command's help lists those it uses and what they mean there):
   0    Done. For run, status and verify: every item is done.
   1    Finished, but some items are not done or need a decision.
   2    The command, a setting or the manifest is wrong. Nothing was sent.

@@ -24,7 +24,7 @@ run: $(READY)  ## Rehearse the example job on the built-in simulator: pictures, 
 	$(VENV)/bin/batch-runner run $(JOB) --rehearse
 
 .PHONY: format
-format: $(READY)  ## Rewrite the code in the house format
+format: $(READY)  ## Format the code and apply lint fixes
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 

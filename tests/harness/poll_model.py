@@ -1,8 +1,9 @@
 """A simulated service in virtual time, to count what a polling policy costs.
 
 `play` submits tasks to a service as a `Row` describes it and polls them when the policy is due. It
-returns the number of polls and the delays from a task's end to the poll that found it. Nothing waits: the time is an argument, so a run takes a fraction of a second, and the
-same seed gives the same figures.
+returns the number of polls and the delays from a task's end to the poll that found it. Nothing
+waits: the time is an argument, so a run takes a fraction of a second, and the same seed gives the
+same figures.
 """
 
 from __future__ import annotations

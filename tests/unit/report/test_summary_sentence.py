@@ -42,7 +42,8 @@ def summary(counts: dict[str, int], language: Language = "en", price: Price | No
         ),
         pytest.param(
             {"failed": 3},
-            "3 of 3 items failed (the report has the reasons); 24 submissions, 2.88 CNY, took 6 min 12 s.",
+            "3 of 3 items failed (the report has the reasons); "
+            "24 submissions, 2.88 CNY, took 6 min 12 s.",
             id="everything-failed",
         ),
         pytest.param(

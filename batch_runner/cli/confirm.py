@@ -44,7 +44,7 @@ def warn_if_paid_elsewhere(options: RunOptions) -> None:
     state = state_folder()
     if options.service is None or state is None or options.quiet or options.as_json:
         return
-    from batch_runner.cli.plan_text import blocker_text
+    from batch_runner.cli.plan_text import blocker_line
     from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.prior_jobs import find_prior_payment
 
@@ -52,7 +52,7 @@ def warn_if_paid_elsewhere(options: RunOptions) -> None:
     found = find_prior_payment(options.manifest.items(), options.root, state, identity)
     if found is not None:
         blocker = Blocker("prior_payment", asdict(found))
-        print_line(blocker_text(blocker), error=True)
+        print_line(blocker_line(blocker), error=True)
 
 
 def preview_run(

@@ -58,6 +58,10 @@ _BLOCKERS = {
 }
 
 
+#: Kinds that do not make a run refuse: it does a part, or what the user may not want.
+_WARNINGS = ("cap", "deadline", "held", "prior_payment")
+
+
 def blocker_text(blocker: Blocker) -> str:
     values = {
         name: duration(value) if isinstance(value, float) else value
@@ -78,13 +82,13 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits) -> list[str]:
         *_status_lines(plan),
         *_missing_lines(plan),
         estimate_text(plan.estimate, limits),
-        *(_blocked(blocker_text(each)) for each in plan.blockers),
+        *map(blocker_line, plan.blockers),
         *_first_lines(plan.first),
     ]
 
 
 def preview_lines(preview: RunPreview, job: str, limits: Limits) -> list[str]:
-    """Return what a run is about to do, in two or three lines."""
+    """Return what a run is about to do, in a few lines."""
     pending = preview.counts[ItemStatus.PENDING] - preview.new
     parts = [tr("{count} new", count=preview.new)] if preview.new else []
     parts += [
@@ -99,10 +103,7 @@ def preview_lines(preview: RunPreview, job: str, limits: Limits) -> list[str]:
     )
     if preview.unlisted:
         line += tr("; {count} no longer listed", count=preview.unlisted)
-    lines = [line, estimate_text(preview.estimate, limits)]
-    if preview.blockers:
-        lines.append(_blocked(tr("; ").join(map(blocker_text, preview.blockers))))
-    return lines
+    return [line, estimate_text(preview.estimate, limits), *map(blocker_line, preview.blockers)]
 
 
 def estimate_text(estimate: Estimate, limits: Limits) -> str:
@@ -227,5 +228,9 @@ def _row(count: int, text: str) -> str:
     return f"  {count:6} {text}"
 
 
-def _blocked(text: str) -> str:
+def blocker_line(blocker: Blocker) -> str:
+    """Return a blocker as a line that begins with how serious it is."""
+    text = blocker_text(blocker)
+    if blocker.kind in _WARNINGS:
+        return tr("warning: {text}", text=text)
     return tr("blocked: {reason}", reason=text)

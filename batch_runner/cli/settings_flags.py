@@ -1,4 +1,7 @@
-"""The options that set limits. Which value counts is decided in `config.resolve`."""
+"""The options that set limits, and the text of `--show-config`.
+
+Which value counts is decided in `config.resolve`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_runner.cli.output import print_json, print_line
 from batch_runner.config.environment import LIMITS, limit_variable
 from batch_runner.config.resolve import WHOLE_NUMBERS, flag_name
 from batch_runner.settings import Limits
@@ -13,11 +17,13 @@ from batch_runner.settings import Limits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from batch_runner.config.resolve import Origins
+
 _HELP = {
     "rate": "Submissions per second, minute or hour, at most, such as 5/s or 300/min",
     "in_flight": "Tasks submitted and not finished, at most",
     "poll_rate": "Status requests per second, at most, such as 10/s",
-    "max_submissions": "Submissions over the whole life of the job, at most: the spending cap",
+    "max_submissions": "Submissions over all runs of the job, at most: the spending cap",
     "run_for": "Stop the run after this time, such as 90m or 8h. The next run continues",
     "until": "Stop the run at this local time of day, such as 06:30. The next run continues",
 }
@@ -40,3 +46,20 @@ def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 def given_flags(options: dict[str, str | None]) -> dict[str, str]:
     """Return the options that the command line sets, for `resolve_settings`."""
     return {name: text for name, text in options.items() if text is not None}
+
+
+def print_settings(origins: Origins, *, as_json: bool) -> None:
+    """Print every setting with its origin, as JSON lines or as a manifest would contain it."""
+    for name, (value, origin) in sorted(origins.items()):
+        if as_json:
+            print_json({"setting": name, "value": value, "from": origin})
+        else:
+            print_line(f"{name} = {_setting_text(value)}  ({origin})")
+
+
+def _setting_text(value: object) -> str:
+    if isinstance(value, float):  # all of them are seconds
+        return f"{value:.12g}s"
+    if isinstance(value, tuple):
+        value = ", ".join(map(str, value))
+    return str(value) if value not in (None, "") else "not set"

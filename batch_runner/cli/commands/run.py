@@ -28,7 +28,7 @@ from batch_runner.cli.options import (
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
-from batch_runner.cli.settings_flags import given_flags, settings_flags
+from batch_runner.cli.settings_flags import given_flags, print_settings, settings_flags
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
@@ -126,11 +126,7 @@ def command(
         loaded, flags=given_flags(flags), environment=utf8_environment()
     )
     if show_config:
-        for name, (value, origin) in sorted(origins.items()):
-            if as_json:
-                print_json({"setting": name, "value": value, "from": origin})
-            else:
-                print_line(f"{name} = {value}  ({origin})")
+        print_settings(origins, as_json=as_json)
         return 0
     service = None if rehearse else read_service(loaded.provider, utf8_environment())
     folder = output_folder(loaded, output, rehearse=rehearse)

@@ -84,6 +84,18 @@ def test_show_config_prints_json(manifest: Path, capsys: pytest.CaptureFixture[s
     assert {"setting": "limits.rate", "value": "1/s", "from": "default"} in settings
 
 
+def test_show_config_prints_values_as_a_manifest_has_them(
+    manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = shown(manifest, capsys, "--run-for", "90m")
+
+    assert found["polling.request_cost"] == "0.5s  (default)"
+    assert found["timeouts.task"] == "7200s  (default)"
+    assert found["limits.run_for"] == "5400s  (flag)"
+    assert found["limits.max_submissions"] == "not set  (default)"
+    assert found["retries.not_accepted_statuses"] == "not set  (default)"
+
+
 def test_first_source_that_gives_a_setting_wins(
     config: Path,
     manifest: Path,
@@ -113,7 +125,7 @@ def test_flag_keeps_the_other_limits_of_the_user_config(
     found = shown(manifest, capsys, "--max-submissions", "3")
 
     assert found["limits.price"].startswith("2 CNY  (user config")
-    assert found["polling.longest"].startswith("5.0  (user config")
+    assert found["polling.longest"].startswith("5s  (user config")
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment, and a key: of nothing\n", None])

@@ -15,6 +15,7 @@ from batch_runner.engine.circuit_breaker import CircuitBreaker
 from batch_runner.engine.clock import Clock
 from batch_runner.engine.context import Run, RunContext
 from batch_runner.engine.control import Control
+from batch_runner.engine.events import OnEvent, change_listener
 from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.outage import OutageMonitor
 from batch_runner.engine.recorder import Recorder
@@ -42,6 +43,7 @@ def build_run(
     seed: int | None = None,
     wall_clock: Callable[[], float] = time.time,
     offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync,
+    on_event: OnEvent | None = None,
 ) -> Run:
     """Assemble a run, inside the running event loop; `deadline` is in seconds from now."""
     clock = Clock(
@@ -85,7 +87,13 @@ def build_run(
     return Run(
         context=context,
         state=state,
-        recorder=Recorder(job.journal, job.fallback_log, state.stats, state.control),
+        recorder=Recorder(
+            job.journal,
+            job.fallback_log,
+            state.stats,
+            state.control,
+            on_change=None if on_event is None else change_listener(on_event, job.folder.root),
+        ),
         failures=FailureHandler(
             state,
             retries=settings.retries,

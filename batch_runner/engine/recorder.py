@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -35,12 +35,20 @@ class Recorder:
     """Writes events to the journal and counts them."""
 
     def __init__(
-        self, journal: RunJournal, fallback: FallbackLog, stats: RunStats, control: Control
+        self,
+        journal: RunJournal,
+        fallback: FallbackLog,
+        stats: RunStats,
+        control: Control,
+        *,
+        on_change: Callable[[Change], None] | None = None,
     ) -> None:
+        """`on_change` must not raise; it is called with each change that `record` has committed."""
         self._journal = journal
         self._fallback = fallback
         self._stats = stats
         self._control = control
+        self._on_change = on_change
 
     async def record(self, *changes: Change) -> None:
         """Commit the changes, all or none; when this returns, they survive a power cut.
@@ -59,6 +67,9 @@ class Recorder:
             ) from error
         for change in changes:
             self._stats.apply(change.event)
+        if self._on_change is not None:
+            for change in changes:
+                self._on_change(change)
 
     async def try_record(self, *changes: Change) -> bool:
         """Commit the changes, or shut the run down and return False."""

@@ -14,6 +14,7 @@ The run takes values, prints nothing, and returns a summary.
 
 from __future__ import annotations
 
+import functools
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -24,6 +25,13 @@ import anyio
 from batch_runner.engine.build import build_run
 from batch_runner.engine.context import Run
 from batch_runner.engine.downloader import Downloader
+from batch_runner.engine.events import (
+    OnEvent,
+    Progress,
+    RunFinished,
+    RunStarted,
+    deliver,
+)
 from batch_runner.engine.poller import Poller
 from batch_runner.engine.producer import Producer
 from batch_runner.engine.summary import ExitCode, RunSummary, StopReason, exit_code
@@ -32,12 +40,15 @@ from batch_runner.jobdir.open import OpenJob
 from batch_runner.models import InFlight
 from batch_runner.providers import open_provider
 from batch_runner.settings import Service, Settings
+from batch_runner.util.paths import plain_path
 
 #: A coroutine that runs until the stages end: signals, a display, metrics.
 BackgroundTask = Callable[[Run], Coroutine[Any, Any, None]]
 
 #: Seconds between two writes of a run's figures to the journal.
 SAVE_EVERY = 60.0
+#: Seconds between two `Progress` events.
+PROGRESS_EVERY = 1.0
 #: Tasks of earlier runs read from the journal at a time.
 PAGE = 500
 
@@ -49,11 +60,19 @@ async def run_job(
     *,
     deadline: float | None = None,
     background_tasks: Sequence[BackgroundTask] = (),
+    on_event: OnEvent | None = None,
 ) -> RunSummary:
     """Process the job as far as one run can; `deadline` is in seconds from now."""
     async with open_provider(service, settings) as provider:
-        run = build_run(job, settings, provider, deadline=deadline)
-        return await execute(run, background_tasks=background_tasks)
+        run = build_run(job, settings, provider, deadline=deadline, on_event=on_event)
+        if on_event is None:
+            return await execute(run, background_tasks=background_tasks)
+        folder, counts = plain_path(job.folder.root), dict(run.state.stats.counts)
+        deliver(on_event, RunStarted(folder=folder, counts=counts))
+        progress = functools.partial(report_progress, on_event=on_event)
+        summary = await execute(run, background_tasks=[*background_tasks, progress])
+        deliver(on_event, RunFinished(summary=summary))
+        return summary
 
 
 async def execute(
@@ -115,6 +134,21 @@ async def shut_down_at_deadline(run: Run) -> None:
         await anyio.sleep(deadline - run.context.clock.monotonic())
         stop = StopReason("deadline", "the deadline is reached", ExitCode.STOPPED)
         run.state.control.shut_down(stop)
+
+
+async def report_progress(run: Run, *, on_event: OnEvent) -> None:
+    """Deliver the figures of the run every second."""
+    stats = run.state.stats
+    while True:
+        await anyio.sleep(PROGRESS_EVERY)
+        progress = Progress(
+            counts=dict(stats.counts),
+            submissions=stats.paid,
+            polls=stats.polls,
+            limited=stats.limited,
+            seconds=run.context.clock.monotonic() - stats.started_at,
+        )
+        deliver(on_event, progress)
 
 
 async def save_figures(run: Run, number: int) -> None:

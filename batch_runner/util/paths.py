@@ -93,6 +93,11 @@ def native_path(text: str) -> Utf8Path:
     return Utf8Path(decode_path(os.fsencode(text)))
 
 
+def plain_path(path: Path) -> Path:
+    """Return a path of the standard library for the same file, for callers of the library."""
+    return Path(os.fsdecode(path))
+
+
 def utf8_text(path: str | Path) -> str:
     """Return a path's text for display and storage: valid UTF-8, but not always exact.
 

@@ -8,10 +8,9 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, NamedTuple
 
-from batch_runner.cli.options import identity_of
+from batch_runner.api.steps import find_prior_payment
 from batch_runner.cli.output import print_line
 from batch_runner.util.locale import tr
-from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
     from batch_runner.cli.commands.run import RunOptions
@@ -41,15 +40,12 @@ def warn_if_paid_elsewhere(options: RunOptions) -> None:
 
     Meant for a new job only.
     """
-    state = state_folder()
-    if options.service is None or state is None or options.quiet or options.as_json:
+    if options.quiet or options.as_json:
         return
     from batch_runner.cli.plan_text import blocker_line
     from batch_runner.planning.blockers import Blocker
-    from batch_runner.planning.prior_jobs import find_prior_payment
 
-    identity = identity_of(options.manifest, options.service)
-    found = find_prior_payment(options.manifest.items(), options.root, state, identity)
+    found = find_prior_payment(options.manifest, options.root, options.service)
     if found is not None:
         blocker = Blocker("prior_payment", asdict(found))
         print_line(blocker_line(blocker), error=True)

@@ -90,6 +90,7 @@ STATUSES = (
 #: Why a run stops early, by `StopReason.reason`.
 _STOPS = {
     "signal": mark_tr("stop signal"),
+    "cancelled": mark_tr("cancelled by the calling program"),
     "deadline": mark_tr("deadline reached"),
     "cap": mark_tr("submission cap reached"),
     "disk": mark_tr("disk space low"),

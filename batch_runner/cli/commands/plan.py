@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_runner.api.steps import load_manifest, output_folder
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     USAGE_ERROR,
     help_epilog,
-    identity_of,
     json_option,
-    load_manifest,
     manifest_argument,
-    output_folder,
     output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
 from batch_runner.cli.settings_flags import given_flags, settings_flags
 from batch_runner.config.resolve import resolve_settings
-from batch_runner.errors import FolderRefused, UsageError
-from batch_runner.jobdir.paths import JobFolder
-from batch_runner.providers.credentials import read_service
 from batch_runner.util.paths import utf8_environment, utf8_text
-from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from batch_runner.journal import ItemSummary
-    from batch_runner.manifest import Manifest
-    from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.plan import Plan
 
 
@@ -61,57 +51,30 @@ def command(
 
     Sends nothing and writes nothing.
     """
+    from batch_runner.api.jobs import plan_job
     from batch_runner.cli.plan_text import plan_lines
-    from batch_runner.planning.plan import make_plan
     from batch_runner.util.locale import current_language, use_language
 
     loaded = load_manifest(manifest)
     settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=utf8_environment())
-    folder = JobFolder(output_folder(loaded, output, rehearse=rehearse))
+    folder = output_folder(loaded, output, rehearse=rehearse)
     with use_language("en" if as_json else current_language()):  # errors are part of the plan
-        plan = make_plan(loaded.items(), folder, settings)
-        plan.blockers += _blockers(loaded, folder, rehearse=rehearse)
+        plan = plan_job(loaded, settings=settings, output=output, rehearse=rehearse)
         if as_json:
             print_json(_json_object(plan, loaded.job, folder))
     if not as_json:
-        for line in plan_lines(plan, loaded.job, folder.root, settings.limits):
+        for line in plan_lines(plan, loaded.job, folder, settings.limits):
             print_line(line)
     return 0
 
 
-def _blockers(manifest: Manifest, folder: JobFolder, *, rehearse: bool) -> Iterator[Blocker]:
-    """Yield what would make a run refuse: key, URL, the folder of another job."""
-    from batch_runner.jobdir.identity import check_owner
-    from batch_runner.journal import open_reader
-    from batch_runner.planning.blockers import Blocker
-    from batch_runner.planning.prior_jobs import find_prior_payment
-
-    try:
-        service = None if rehearse else read_service(manifest.provider, utf8_environment())
-    except UsageError as error:
-        yield Blocker("service", {"message": str(error)})
-        return
-    identity, state = identity_of(manifest, service), state_folder()
-    if service is not None and state is not None and not folder.marker.exists():
-        found = find_prior_payment(manifest.items(), folder.root, state, identity)
-        if found is not None:
-            yield Blocker("prior_payment", asdict(found))
-    if folder.journal.exists():
-        with open_reader(folder.journal) as reader:
-            job = asdict(reader.job())
-        try:
-            check_owner(job, folder, identity)
-        except FolderRefused as error:
-            yield Blocker("folder", {"message": str(error)})
-
-
-def _json_object(plan: Plan, job: str, folder: JobFolder) -> dict[str, Any]:
+def _json_object(plan: Plan, job: str, folder: Path) -> dict[str, Any]:
     from batch_runner.cli.plan_text import blocker_text
 
     estimate = plan.estimate
     return {
         "job": job,
-        "folder": utf8_text(folder.root),
+        "folder": utf8_text(folder),
         "items": plan.items,
         "new": plan.new,
         "changed": plan.changed,

@@ -5,25 +5,22 @@ from __future__ import annotations
 import functools
 import gc
 import logging
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 import click
-from pydantic import SecretStr
 
+from batch_runner.api import steps
 from batch_runner.cli.confirm import Approval, is_approved, preview_run, warn_if_paid_elsewhere
 from batch_runner.cli.options import (
     USAGE_ERROR,
     PathType,
     help_epilog,
-    identity_of,
     json_option,
-    load_manifest,
     manifest_argument,
-    output_folder,
     output_option,
     rehearsal_option,
 )
@@ -36,10 +33,9 @@ from batch_runner.providers.credentials import read_service
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_environment, utf8_text
 from batch_runner.util.text import error_reason
-from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
     from signal import Signals
 
     from batch_runner.engine.run import BackgroundTask
@@ -49,16 +45,9 @@ if TYPE_CHECKING:
     from batch_runner.manifest import Manifest
     from batch_runner.settings import Service, Settings
 
-#: Time for thumbnails at the end of a run: this fraction of its duration, and at least and at most
-#: these seconds. `report` makes the rest; until then the report shows the pictures themselves.
-THUMBNAIL_FRACTION, THUMBNAIL_MIN, THUMBNAIL_MAX = 0.05, 0.5, 15.0
 #: Thresholds of the garbage collector. With Python's own of 700 objects it took a tenth of the
 #: processor time of a long run and found next to nothing.
 GC_THRESHOLDS = (20_000, 20, 20)
-#: Up to this many items a rehearsal draws a card for each; above, all get one plain picture of
-#: PLAIN_BYTES bytes, which needs no drawing.
-DRAWN_ITEMS = 1000
-PLAIN_BYTES = 20_000
 
 
 @help_epilog(
@@ -121,7 +110,7 @@ def command(
 
     Run it again to continue: what is done or in flight is not submitted again.
     """
-    loaded = load_manifest(manifest)
+    loaded = steps.load_manifest(manifest)
     settings, origins = resolve_settings(
         loaded, flags=given_flags(flags), environment=utf8_environment()
     )
@@ -129,7 +118,7 @@ def command(
         print_settings(origins, as_json=as_json)
         return 0
     service = None if rehearse else read_service(loaded.provider, utf8_environment())
-    folder = output_folder(loaded, output, rehearse=rehearse)
+    folder = steps.output_folder(loaded, output, rehearse=rehearse)
     try:
         options = RunOptions(
             loaded, settings, service, folder, metrics, quiet=quiet, yes=yes, as_json=as_json
@@ -166,13 +155,9 @@ def _run(options: RunOptions) -> RunSummary | None:
     The job is not locked while the question is open, so that a run started by cron can do the work.
     """
     from batch_runner.cli.signals import noted_signals
-    from batch_runner.journal import ItemImport
 
-    listing = ItemImport(options.manifest.items)
-    if not options.root.joinpath(".batch-job.json").exists():
-        # Find every mistake before the folder is created.
-        listing.check(options.manifest.fingerprint())
-        warn_if_paid_elsewhere(options)
+    listing = steps.list_items(options.manifest, options.root)
+    warn_if_paid_elsewhere(options)
     approval: Approval | None = None
     while True:
         with _open_job(options, listing) as (job, imported):
@@ -186,27 +171,19 @@ def _run(options: RunOptions) -> RunSummary | None:
         if not is_approved(estimate):
             return None
         approval = Approval.to(estimate, imported)
-        listing = ItemImport(options.manifest.items)  # the manifest may have changed
+        listing = steps.list_items(options.manifest, options.root)  # the manifest may have changed
 
 
 @contextmanager
 def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJob, Imported]]:
     """Lock the job, with the items of its manifest imported."""
     from batch_runner.integrations.log_files import run_log
-    from batch_runner.jobdir.open import open_job
 
     manifest, service = options.manifest, options.service
-    with open_job(options.root, identity_of(manifest, service), state=state_folder()) as job:
-        key = service.key if service else SecretStr("")
-        secret, logger = key.get_secret_value(), logging.getLogger()
-        with run_log(job.folder, secret=secret, quiet=options.quiet, logger=logger):
-            price = options.settings.limits.price
-            imported = job.journal.import_items(
-                listing,
-                manifest=utf8_text(manifest.path.absolute()),
-                price=str(price) if price else None,
-                fingerprint=manifest.fingerprint,
-            )
+    with steps.open_job(manifest, options.root, service) as job:
+        secret = service.key.get_secret_value() if service else ""
+        with run_log(job.folder, secret=secret, quiet=options.quiet, logger=logging.getLogger()):
+            imported = steps.import_items(job, manifest, options.settings, listing)
             yield job, imported
 
 
@@ -220,9 +197,6 @@ def _has_uvloop() -> bool:
 
 async def _run_async(job: OpenJob, options: RunOptions, noted: list[Signals]) -> RunSummary:
     from batch_runner.cli.signals import watch_signals
-    from batch_runner.engine.deadline import seconds_left
-    from batch_runner.engine.fd_limits import make_room
-    from batch_runner.engine.run import run_job
     from batch_runner.integrations.prometheus import keep_metrics
     from batch_runner.monitor.progress import watch_progress
 
@@ -233,49 +207,23 @@ async def _run_async(job: OpenJob, options: RunOptions, noted: list[Signals]) ->
     ]
     if options.metrics is not None:
         background_tasks.append(functools.partial(keep_metrics, path=options.metrics))
-    async with _service(job, options) as reachable:
-        return await run_job(
-            job,
-            make_room(options.settings, both_ends=options.service is None),
-            reachable,
-            deadline=seconds_left(options.settings.limits),
-            background_tasks=background_tasks,
-        )
-
-
-@asynccontextmanager
-async def _service(job: OpenJob, options: RunOptions) -> AsyncIterator[Service]:
-    """Yield the service; in a rehearsal, a simulator that runs until the block ends."""
-    if options.service is not None:
-        yield options.service
-        return
-    from batch_runner.settings import Service as ServiceSettings
-    from batch_runner.simulator import Simulator, SimulatorSettings
-
-    many = sum(job.journal.counts_now().values()) > DRAWN_ITEMS
-    simulated = SimulatorSettings(
-        service_time="uniform:1,3",
-        image_bytes=PLAIN_BYTES if many else None,
-        workers=max(16, options.settings.limits.in_flight),  # not the bottleneck
-        state=job.folder.batch / "simulator.jsonl",
+    return await steps.process_job(
+        job,
+        options.manifest,
+        options.settings,
+        options.service,
+        background_tasks=background_tasks,
     )
-    async with Simulator(simulated) as simulator:
-        yield ServiceSettings(
-            provider=options.manifest.provider,
-            base_url=simulator.base_url,
-            key=SecretStr("sk-rehearsal"),
-        )
 
 
 def _finish(options: RunOptions, summary: RunSummary) -> None:
     """Write the report, print the summary, send notifications. Never fails the run."""
     from batch_runner.integrations.notify import send_notifications
-    from batch_runner.report import summary_sentence, write_report
+    from batch_runner.report import summary_sentence
 
     page = options.root / "index.html"
     try:
-        seconds = max(THUMBNAIL_MIN, THUMBNAIL_FRACTION * summary.seconds)
-        page = write_report(options.root, seconds=min(seconds, THUMBNAIL_MAX))
+        page = steps.write_run_report(options.root, summary)
     except Exception as error:  # noqa: BLE001  the exit status is that of the run
         print_line(
             tr("the report could not be written: {error}", error=error_reason(error)), error=True

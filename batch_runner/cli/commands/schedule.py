@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 
 import click
 
+from batch_runner.api.steps import load_manifest
 from batch_runner.cli.confirm import is_interactive
 from batch_runner.cli.options import (
     USAGE_ERROR,
     PathType,
     help_epilog,
-    load_manifest,
     manifest_argument,
     output_option,
     rehearsal_option,

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_runner.api.steps import existing_folder, load_manifest
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     USAGE_ERROR,
-    folder_of,
     help_epilog,
     json_option,
-    load_manifest,
     manifest_argument,
     output_option,
     rehearsal_option,
@@ -79,7 +78,7 @@ def command(
     run ends.
     """
     loaded = load_manifest(manifest)
-    folder = folder_of(loaded, output, rehearse=rehearse)
+    folder = existing_folder(loaded, output, rehearse=rehearse)
     if watch:
         return _watch(folder.journal, loaded.settings.limits.rate, as_json=as_json)
     with open_reader(folder.journal) as reader:

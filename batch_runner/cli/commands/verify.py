@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batch_runner.api.steps import existing_folder, load_manifest
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     USAGE_ERROR,
-    folder_of,
     help_epilog,
     json_option,
-    load_manifest,
     manifest_argument,
     output_option,
     rehearsal_option,
@@ -70,7 +69,7 @@ def command(
 ) -> int:
     """Check every item of MANIFEST: is it done, are its files complete and unchanged?"""
     loaded = load_manifest(manifest)
-    folder = folder_of(loaded, output, rehearse=rehearse)
+    folder = existing_folder(loaded, output, rehearse=rehearse)
     valid = 0
     damaged: list[ItemRow] = []
     with open_reader(folder.journal) as reader:

@@ -1,0 +1,314 @@
+"""Plan and run jobs from Python.
+
+::
+
+    import batch_runner
+
+    manifest = batch_runner.load_manifest("jobs/cards.yaml")
+    plan = batch_runner.plan_job(manifest)  # sends nothing, writes nothing
+    print(plan.estimate.submissions, plan.estimate.cost)
+    summary = await batch_runner.run_job(manifest)  # pays; in an asyncio event loop
+    for item in batch_runner.iter_items(manifest):
+        print(item.id, item.status, item.files)
+
+Nothing here prints, asks, handles signals, or configures logging or the garbage collector. Log
+records go to the logger `batch_runner` and its children. Errors are those of `batch_runner.errors`.
+
+**A run pays without a question**: compare the estimate of `plan_job` first, and set
+`limits.max_submissions`, which holds over the whole life of the job.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch_runner.api import steps
+from batch_runner.errors import FolderRefused, UsageError
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.settings import Service, Settings
+from batch_runner.util.locale import tr
+from batch_runner.util.paths import plain_path, utf8_environment
+
+if TYPE_CHECKING:  # slow imports
+    from batch_runner.engine.context import Run
+    from batch_runner.engine.events import OnEvent
+    from batch_runner.engine.summary import RunSummary
+    from batch_runner.jobdir.open import OpenJob
+    from batch_runner.manifest import Manifest
+    from batch_runner.planning.blockers import Blocker
+    from batch_runner.planning.plan import Plan
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One item of a job, as its journal has it."""
+
+    key: str  #: what identifies it: 32 hex digits, as in the events of a run
+    id: str
+    name: str  #: of its files, without extension
+    status: ItemStatus
+    listed: bool  #: whether the manifest had it at the last run
+    prompt: str
+    workflow: str
+    params: Mapping[str, Any]  #: what is sent
+    variables: Mapping[str, str]  #: what distinguishes it from others: ids of matrix values
+    task_id: str | None  #: of the latest submission; None: there is none
+    reason: str | None  #: a short word for what went wrong; None: nothing did
+    message: str | None  #: the same as a sentence
+    files: tuple[Path, ...]  #: absolute paths of its verified files; empty unless it is done
+
+
+def load_settings(manifest: Manifest, limits: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of a run of `manifest`.
+
+    Each is taken from the first that gives it: `limits`, BATCH_RUNNER_ variables, manifest, user
+    config, default. `limits` maps names to texts, as the options of the command `run`:
+    `{"rate": "2/s", "max_submissions": "300"}`.
+
+    Raises:
+        UsageError: a limit, a variable or the user config has an invalid value.
+    """
+    from batch_runner.config.resolve import resolve_settings
+
+    settings, _ = resolve_settings(manifest, flags=limits or {}, environment=utf8_environment())
+    return settings
+
+
+def load_service(manifest: Manifest) -> Service:
+    """Return URL and key of the manifest's provider, from the environment or a key file.
+
+    Raises:
+        UsageError: there is no key, or the URL is not one of a service.
+    """
+    from batch_runner.providers.credentials import read_service
+
+    return read_service(manifest.provider, utf8_environment())
+
+
+def _service_of(manifest: Manifest, service: Service | None, *, rehearse: bool) -> Service | None:
+    """Return the service of a run, None for a rehearsal.
+
+    Raises:
+        UsageError: there is no key, the URL is not one of a service, or of another provider's.
+    """
+    from batch_runner.providers.credentials import check_base_url
+
+    if rehearse:
+        return None
+    if service is None:
+        return load_service(manifest)
+    check_base_url(service.base_url, "Service.base_url")
+    if service.provider != manifest.provider:
+        raise UsageError(
+            tr(
+                "the manifest is for the provider {expected}, but the service is one of {given}; "
+                "use a service of the manifest's provider",
+                expected=manifest.provider,
+                given=service.provider,
+            )
+        )
+    return service
+
+
+def plan_job(
+    manifest: Manifest,
+    *,
+    settings: Settings | None = None,
+    service: Service | None = None,
+    output: str | Path | None = None,
+    rehearse: bool = False,
+) -> Plan:
+    """Return what `run_job` with the same arguments would do. Sends nothing and writes nothing.
+
+    What would make the run refuse, or leave out items, is in the plan's `blockers`.
+
+    Raises:
+        ManifestError: an item is invalid; holds every problem that was found.
+        UsageError: a setting is invalid, or the folder cannot be read. An unusable service is a
+            blocker.
+        JournalUnreadable: the journal is damaged or of another version.
+    """
+    from batch_runner.planning.plan import make_plan
+
+    folder = JobFolder(steps.output_folder(manifest, output, rehearse=rehearse))
+    plan = make_plan(manifest.items(), folder, settings or load_settings(manifest))
+    plan.blockers += _job_blockers(manifest, folder, service, rehearse=rehearse)
+    return plan
+
+
+def _job_blockers(
+    manifest: Manifest, folder: JobFolder, service: Service | None, *, rehearse: bool
+) -> Iterator[Blocker]:
+    """Yield what would make a run refuse: key, URL, the folder of another job."""
+    from batch_runner.jobdir.identity import check_owner
+    from batch_runner.journal import open_reader
+    from batch_runner.planning.blockers import Blocker
+
+    try:
+        service = _service_of(manifest, service, rehearse=rehearse)
+    except UsageError as error:
+        yield Blocker("service", {"message": str(error)})
+        return
+    if (found := steps.find_prior_payment(manifest, folder.root, service)) is not None:
+        yield Blocker("prior_payment", asdict(found))
+    if folder.journal.exists():
+        with open_reader(folder.journal) as reader:
+            job = asdict(reader.job())
+        try:
+            check_owner(job, folder, steps.identity_of(manifest, service))
+        except FolderRefused as error:
+            yield Blocker("folder", {"message": str(error)})
+
+
+async def run_job(
+    manifest: Manifest,
+    *,
+    settings: Settings | None = None,
+    service: Service | None = None,
+    output: str | Path | None = None,
+    rehearse: bool = False,
+    on_event: OnEvent | None = None,
+) -> RunSummary:
+    """Run a job or continue it: submit, poll and download its items; return how it ended.
+
+    Submissions that may be paid are sent without a question. What is done, in flight or held is
+    not submitted again. Failures of items are no exceptions: see the counts of the summary, and
+    `iter_items`. The report is written at the end. The manifest's `on_finish` is left to the
+    command line. If needed and allowed, the process's soft limit of open files is raised.
+
+    `settings` and `service` None stand for `load_settings` and `load_service`, `output` None for
+    the manifest's output folder; a relative one starts at the current folder. With `rehearse`, the
+    built-in simulator takes the place of the service, and a folder of its own, FOLDER.rehearsal,
+    that of the output folder. `on_event` is called in the event loop, so it must return soon; what
+    it raises is logged.
+
+    A cancelled run ends like a stopped one before `CancelledError` is raised: nothing more is sent,
+    submissions on the wire are answered and journaled, for which `timeouts.submit` may pass.
+
+    Raises:
+        ManifestError: an item is invalid; holds every problem that was found. Nothing was sent.
+        UsageError: a setting, the key or the folder cannot be used. Nothing was sent.
+        JobLocked: another run has the job.
+        JournalError: the journal cannot be read or written.
+    """
+    settings = settings or load_settings(manifest)
+    service = _service_of(manifest, service, rehearse=rehearse)
+    root = steps.output_folder(manifest, output, rehearse=rehearse)
+    cancelled = asyncio.Event()
+    # A task of its own, which the cancellation of the caller does not reach.
+    work = asyncio.create_task(_run(manifest, settings, service, root, on_event, cancelled))
+    try:
+        await asyncio.wait([work])
+    except asyncio.CancelledError:
+        cancelled.set()
+        await _wait_despite_cancellation(work)
+        raise
+    return work.result()
+
+
+async def _wait_despite_cancellation(work: asyncio.Task[RunSummary]) -> None:
+    from anyio import CancelScope
+
+    with CancelScope(shield=True):  # a scope of anyio cancels again and again
+        while not work.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([work])
+    if not work.cancelled() and (error := work.exception()) is not None:
+        log.error("the run that was cancelled failed: %s", error)
+
+
+async def _run(
+    manifest: Manifest,
+    settings: Settings,
+    service: Service | None,
+    root: Path,
+    on_event: OnEvent | None,
+    cancelled: asyncio.Event,
+) -> RunSummary:
+    from anyio.to_thread import run_sync
+
+    with ExitStack() as stack:
+        job = await run_sync(_start_job, stack, manifest, settings, service, root)
+        if cancelled.is_set():
+            raise asyncio.CancelledError
+        stop = functools.partial(_stop_when, cancelled)
+        summary = await steps.process_job(
+            job, manifest, settings, service, on_event=on_event, background_tasks=[stop]
+        )
+    try:
+        await run_sync(steps.write_run_report, root, summary)
+    except Exception:
+        log.exception("the report could not be written")
+    return summary
+
+
+def _start_job(
+    stack: ExitStack,
+    manifest: Manifest,
+    settings: Settings,
+    service: Service | None,
+    root: Path,
+) -> OpenJob:
+    listing = steps.list_items(manifest, root)
+    if (found := steps.find_prior_payment(manifest, root, service)) is not None:
+        text = "the job in %s has already paid for %d of the first %d items"
+        log.warning(text, found.folder, found.count, found.of)
+    job = stack.enter_context(steps.open_job(manifest, root, service))
+    steps.import_items(job, manifest, settings, listing)
+    return job
+
+
+async def _stop_when(cancelled: asyncio.Event, run: Run) -> None:
+    from batch_runner.engine.summary import ExitCode, StopReason
+
+    await cancelled.wait()
+    stop = StopReason("cancelled", "the run was cancelled", ExitCode.STOPPED)
+    run.state.control.shut_down(stop)
+
+
+def iter_items(
+    manifest: Manifest,
+    *statuses: ItemStatus,
+    output: str | Path | None = None,
+    rehearse: bool = False,
+) -> Iterator[Item]:
+    """Yield the items of a job in the manifest's order: all, or those that have one of `statuses`.
+
+    They are those of the last run, read from the journal; `Manifest.items` yields those that the
+    next run will have. May be used during a run.
+
+    Raises:
+        UsageError: the job has never been run.
+        JournalUnreadable: the journal cannot be read.
+    """
+    from batch_runner.journal import open_reader
+
+    folder = steps.existing_folder(manifest, output, rehearse=rehearse)
+    with open_reader(folder.journal) as reader:
+        for row in reader.items(*statuses):
+            files = row.files if row.status is ItemStatus.DONE else ()
+            yield Item(
+                key=row.key,
+                id=row.id,
+                name=row.name,
+                status=row.status,
+                listed=row.listed,
+                prompt=row.prompt,
+                workflow=row.workflow,
+                params=row.params,
+                variables=row.variables,
+                task_id=row.task_id,
+                reason=row.reason,
+                message=row.message,
+                files=tuple(plain_path(folder.root / file.name) for file in files),
+            )

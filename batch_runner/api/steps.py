@@ -1,0 +1,240 @@
+"""The steps of a run, which the library and the command line go in the same order.
+
+`load_manifest`, `output_folder`, `list_items`, `find_prior_payment`, `open_job`, `import_items`,
+`process_job`, `write_run_report`. A `service` None means a rehearsal: the built-in simulator.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from batch_runner.config.environment import check_environment
+from batch_runner.errors import UsageError
+from batch_runner.jobdir.identity import JobIdentity
+from batch_runner.jobdir.paths import JobFolder, find_job
+from batch_runner.models import REHEARSAL
+from batch_runner.providers import KEY_VARIABLES, PROVIDERS
+from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, find_existing, is_utf8, utf8_text
+from batch_runner.util.text import printable
+from batch_runner.util.xdg import state_folder
+
+if TYPE_CHECKING:  # slow imports, which commands that only print help do not need
+    from batch_runner.engine.events import OnEvent
+    from batch_runner.engine.run import BackgroundTask
+    from batch_runner.engine.summary import RunSummary
+    from batch_runner.jobdir.open import OpenJob
+    from batch_runner.journal import Imported, ItemImport
+    from batch_runner.manifest import Manifest
+    from batch_runner.planning.prior_jobs import PriorPayment
+    from batch_runner.settings import Service, Settings
+
+#: Time for thumbnails at the end of a run: this fraction of its duration, and at least and at most
+#: these seconds. `report` makes the rest; until then the report shows the pictures themselves.
+THUMBNAIL_FRACTION, THUMBNAIL_MIN, THUMBNAIL_MAX = 0.05, 0.5, 15.0
+#: Up to this many items a rehearsal draws a card for each; above, all get one plain picture of
+#: PLAIN_BYTES bytes, which needs no drawing.
+DRAWN_ITEMS = 1000
+PLAIN_BYTES = 20_000
+
+
+def load_manifest(path: str | Path) -> Manifest:
+    """Return the manifest at `path`, checked in everything but its items.
+
+    Raises:
+        UsageError: an unknown BATCH_RUNNER_ variable is set.
+        ManifestError: the manifest is invalid; holds every problem that was found.
+    """
+    from batch_runner.manifest import load
+
+    check_environment(os.environ)
+    return load(find_existing(path), providers=PROVIDERS, key_variable=KEY_VARIABLES)
+
+
+def output_folder(manifest: Manifest, output: str | Path | None, *, rehearse: bool = False) -> Path:
+    """Return the job's absolute output folder; a rehearsal has one of its own beside it.
+
+    Raises:
+        UsageError: the folder does not exist, and its path is not valid UTF-8.
+        FolderRefused: the folder cannot be read.
+    """
+    if output is None:
+        folder, within = manifest.output_folder, manifest.path.absolute().parent
+    else:
+        folder, within = Utf8Path(output).absolute(), Utf8Path.cwd()
+    if rehearse:
+        folder = folder.with_name(f"{utf8_text(folder.name)}.{REHEARSAL}")
+    folder = find_job(folder, within)
+    if not is_utf8(str(folder)) and not os.path.lexists(folder):
+        path = printable(utf8_text(folder))
+        raise UsageError(tr("{path}: a path must be UTF-8", path=path))
+    _check_readable(JobFolder(folder))
+    return folder
+
+
+def _check_readable(folder: JobFolder) -> None:
+    for path in (folder.marker, folder.journal):
+        try:
+            path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise folder.output_folder_error(error) from error
+
+
+def existing_folder(
+    manifest: Manifest, output: str | Path | None, *, rehearse: bool = False
+) -> JobFolder:
+    """Return the existing folder of the job described by `manifest`.
+
+    Raises:
+        UsageError: the job has never been run.
+    """
+    folder = JobFolder(output_folder(manifest, output, rehearse=rehearse))
+    if not folder.journal.exists() and not folder.marker.exists():
+        raise UsageError(tr("the job in {folder} has not been run yet", folder=folder.root))
+    return folder
+
+
+def identity_of(manifest: Manifest, service: Service | None) -> JobIdentity:
+    """Return the identity of the job; without a service, of its rehearsal."""
+    origin = REHEARSAL
+    if service is not None:
+        parts = urlsplit(service.base_url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+    return JobIdentity(job=manifest.job, provider=manifest.provider, origin=origin)
+
+
+def list_items(manifest: Manifest, root: Path) -> ItemImport:
+    """Return the manifest's items for `import_items`.
+
+    Those of a new job are checked here, so that every mistake is found before its folder is
+    created.
+
+    Raises:
+        ManifestError: an item of a new job is invalid.
+    """
+    from batch_runner.journal import ItemImport
+
+    listing = ItemImport(manifest.items)
+    if not JobFolder(root).marker.exists():
+        listing.check(manifest.fingerprint())
+    return listing
+
+
+def find_prior_payment(
+    manifest: Manifest, root: Path, service: Service | None
+) -> PriorPayment | None:
+    """Return which other job on this host paid for the items of a new job; None: none did.
+
+    That is so after a manifest was renamed, for example.
+    """
+    from batch_runner.planning.prior_jobs import find_prior_payment as find
+
+    state = state_folder()
+    if service is None or state is None or JobFolder(root).marker.exists():
+        return None
+    return find(manifest.items(), root, state, identity_of(manifest, service))
+
+
+def open_job(
+    manifest: Manifest, root: Path, service: Service | None
+) -> AbstractContextManager[OpenJob]:
+    """Return a context manager that opens and locks the job, as `jobdir.open.open_job`."""
+    from batch_runner.jobdir import open as jobdir_open
+
+    return jobdir_open.open_job(root, identity_of(manifest, service), state=state_folder())
+
+
+def import_items(
+    job: OpenJob, manifest: Manifest, settings: Settings, listing: ItemImport
+) -> Imported:
+    """Import the items of the manifest into the journal of the open job.
+
+    Raises:
+        ManifestError: an item is invalid; the journal is unchanged.
+        JournalError: the journal cannot be written.
+    """
+    price = settings.limits.price
+    return job.journal.import_items(
+        listing,
+        manifest=utf8_text(manifest.path.absolute()),
+        price=str(price) if price else None,
+        fingerprint=manifest.fingerprint,
+    )
+
+
+async def process_job(
+    job: OpenJob,
+    manifest: Manifest,
+    settings: Settings,
+    service: Service | None,
+    *,
+    on_event: OnEvent | None = None,
+    background_tasks: Sequence[BackgroundTask] = (),
+) -> RunSummary:
+    """Process the imported items as far as one run can, and return how it ended.
+
+    `background_tasks` run beside it until it ends.
+    """
+    from batch_runner.engine.deadline import seconds_left
+    from batch_runner.engine.fd_limits import make_room
+    from batch_runner.engine.run import run_job
+
+    async with _reachable(job, manifest, settings, service) as reachable:
+        return await run_job(
+            job,
+            make_room(settings, both_ends=service is None),
+            reachable,
+            deadline=seconds_left(settings.limits),
+            background_tasks=background_tasks,
+            on_event=on_event,
+        )
+
+
+@asynccontextmanager
+async def _reachable(
+    job: OpenJob, manifest: Manifest, settings: Settings, service: Service | None
+) -> AsyncIterator[Service]:
+    """Yield the service; in a rehearsal, a simulator that runs until the block ends."""
+    if service is not None:
+        yield service
+        return
+    from pydantic import SecretStr
+
+    from batch_runner.settings import Service as ServiceSettings
+    from batch_runner.simulator import Simulator, SimulatorSettings
+
+    many = sum(job.journal.counts_now().values()) > DRAWN_ITEMS
+    simulated = SimulatorSettings(
+        service_time="uniform:1,3",
+        image_bytes=PLAIN_BYTES if many else None,
+        workers=max(16, settings.limits.in_flight),  # not the bottleneck
+        state=job.folder.batch / "simulator.jsonl",
+    )
+    async with Simulator(simulated) as simulator:
+        yield ServiceSettings(
+            provider=manifest.provider,
+            base_url=simulator.base_url,
+            key=SecretStr("sk-rehearsal"),
+        )
+
+
+def write_run_report(root: Path, summary: RunSummary) -> Path:
+    """Write the report at the end of a run and return the path of its page.
+
+    The time for new thumbnails depends on the duration of the run.
+
+    Raises:
+        JournalUnreadable: the journal cannot be read.
+        OSError: the report could not be written.
+    """
+    from batch_runner.report import write_report
+
+    seconds = max(THUMBNAIL_MIN, THUMBNAIL_FRACTION * summary.seconds)
+    return write_report(root, seconds=min(seconds, THUMBNAIL_MAX))

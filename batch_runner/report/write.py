@@ -7,11 +7,8 @@ working. Only then are the data files of older pages removed.
 
 from __future__ import annotations
 
-import gc
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -58,7 +55,6 @@ def write_report(
     folder = Utf8Path(folder)
     report = folder / REPORT
     with (
-        _garbage_collection_disabled(),
         open_reader(folder / JOURNAL) as reader,  # first: without a journal nothing is written
         Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails,
     ):
@@ -92,18 +88,6 @@ def _may_write(page: Path) -> bool:
             return GENERATOR in file.read(4096)
     except OSError:  # if it is a folder, writing will fail
         return True
-
-
-@contextmanager
-def _garbage_collection_disabled() -> Iterator[None]:
-    """Disable the garbage collector: rows have no cycles, and it took a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _write_items(

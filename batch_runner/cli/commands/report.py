@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batch_runner.cli.garbage_collector import collection_disabled
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     USAGE_ERROR,
@@ -46,7 +47,9 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool) -> int:
 
     folder = job_folder(manifest, output, rehearse=rehearse)
     try:
-        print_line(utf8_text(write_report(folder.root)))
+        with collection_disabled():
+            page = write_report(folder.root)
+        print_line(utf8_text(page))
     except OSError as error:
         raise UsageError(
             tr("cannot write the report: {strerror}", strerror=error.strerror or error)

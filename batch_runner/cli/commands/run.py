@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import logging
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
@@ -15,6 +14,7 @@ import click
 
 from batch_runner.api import steps
 from batch_runner.cli.confirm import Approval, is_approved, preview_run, warn_if_paid_elsewhere
+from batch_runner.cli.garbage_collector import collect_rarely, collection_disabled
 from batch_runner.cli.options import (
     USAGE_ERROR,
     PathType,
@@ -44,10 +44,6 @@ if TYPE_CHECKING:
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
     from batch_runner.settings import Service, Settings
-
-#: Thresholds of the garbage collector. With Python's own of 700 objects it took a tenth of the
-#: processor time of a long run and found next to nothing.
-GC_THRESHOLDS = (20_000, 20, 20)
 
 
 @help_epilog(
@@ -163,8 +159,7 @@ def _run(options: RunOptions) -> RunSummary | None:
         with _open_job(options, listing) as (job, imported):
             estimate = preview_run(job, options, imported, approval)
             if estimate is None:
-                gc.freeze()  # imported modules are never garbage
-                gc.set_threshold(*GC_THRESHOLDS)
+                collect_rarely()
                 with noted_signals() as noted:
                     start = functools.partial(_run_async, job, options, noted)
                     return anyio.run(start, backend_options={"use_uvloop": _has_uvloop()})
@@ -223,7 +218,8 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
 
     page = options.root / "index.html"
     try:
-        page = steps.write_run_report(options.root, summary)
+        with collection_disabled():
+            page = steps.write_run_report(options.root, summary)
     except Exception as error:  # noqa: BLE001  the exit status is that of the run
         print_line(
             tr("the report could not be written: {error}", error=error_reason(error)), error=True

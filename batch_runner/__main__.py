@@ -7,6 +7,8 @@ import os
 import signal
 import sys
 
+_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+
 
 def main() -> None:
     """Run the command line and exit with its status."""
@@ -17,14 +19,18 @@ def main() -> None:
     from batch_runner.util.paths import command_arguments
 
     if signal.getsignal(signal.SIGINT) is _end:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGINT, _interrupt)
     code = run_command(command_arguments())
+    _handle_signals()
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
             # Nobody reads any more, and the interpreter must not fail at its own flush.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    for number in _SIGNALS:
+        # The interpreter removes handlers when it ends; the signal would replace the exit status.
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -34,19 +40,30 @@ def _handle_signals() -> None:
     PID 1 of a container has no default action: without a handler these signals are lost. A signal
     that is ignored, as SIGHUP under `nohup`, stays ignored.
     """
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+    for number in _SIGNALS:
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
             signal.signal(number, _end)
 
 
 def _end(number: int, _: object) -> None:
+    _print_end(number)
+    # Not an exception: imports and callbacks swallow some.
+    os._exit(130 if number == signal.SIGINT else 143)
+
+
+def _interrupt(number: int, _: object) -> None:
+    """Let the command remove its temporary files; a second SIGINT ends it at once."""
+    signal.signal(number, _end)
+    _print_end(number)
+    raise KeyboardInterrupt
+
+
+def _print_end(number: int) -> None:
     name = signal.Signals(number).name
     try:  # noqa: SIM105  nothing more is imported before the handlers are set
         os.write(2, f"batch-runner: ended by {name}\n".encode())
     except OSError:
         pass  # nobody reads it; the exit status still shows it
-    # Not an exception: imports and callbacks swallow some.
-    os._exit(130 if number == signal.SIGINT else 143)
 
 
 def _open_closed_streams() -> None:

@@ -160,3 +160,64 @@ def test_sighup_ignored_at_the_start_stays_ignored(command: Command, service: Se
 
     assert ended.returncode == 0
     assert len(service.paid()) == 8
+
+
+#: Gets SIGINT when the interpreter has removed its handlers, after the command is done.
+_SIGINT_AT_EXIT = """
+import os, signal, sys
+
+class Late:
+    def __del__(self, kill=os.kill, pid=os.getpid(), number=signal.SIGINT):
+        kill(pid, number)
+
+sys.late = Late()
+from batch_runner.__main__ import main
+main()
+"""
+
+
+def test_sigint_after_a_command_keeps_its_exit_status(command: Command) -> None:
+    ended = _run_python(_SIGINT_AT_EXIT, command, "plan", "no-such-manifest.yaml")
+
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+
+
+#: Gets SIGINT while a command works and again while it removes its temporary files.
+_SIGINT_TWICE = """
+import os, signal, sys
+from batch_runner import __main__
+import batch_runner.cli.main as cli
+
+def work(*_, **__):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        if twice:
+            os.kill(os.getpid(), signal.SIGINT)
+
+twice = sys.argv.pop(1) == "2"
+cli.commands.main = work
+__main__.main()
+"""
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_sigint_in_a_command_ends_it_with_one_line_each(command: Command, times: int) -> None:
+    ended = _run_python(_SIGINT_TWICE, command, str(times))
+
+    assert ended.returncode == 130
+    assert ended.stderr == "batch-runner: ended by SIGINT\n" * times
+
+
+def _run_python(
+    program: str, command: Command, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=command.environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )

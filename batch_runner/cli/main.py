@@ -38,6 +38,14 @@ COMMANDS = {
     "schema": "Print the JSON Schema of the manifest, for editors.",
 }
 
+#: Flags of earlier versions → their names now.
+RENAMED_FLAGS = {
+    "--pace": "--rate",
+    "--polls": "--poll-rate",
+    "--tasks": "--max-submissions",
+    "--fetch": "--redownload",
+}
+
 EXIT_STATUS = """\
 \b
 Exit status (each command's help lists those it uses and what they mean there):
@@ -108,6 +116,9 @@ def _run_command(arguments: Sequence[str]) -> int:
     except click.Abort:
         return 130
     except click.ClickException as error:
+        if isinstance(error, click.NoSuchOption) and error.option_name in RENAMED_FLAGS:
+            new = tr("was renamed to {renamed}", renamed=RENAMED_FLAGS[error.option_name])
+            error = click.UsageError(f"{error.option_name} {new}", error.ctx)
         error.show()
         return 2
     except KeyboardInterrupt:

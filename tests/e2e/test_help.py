@@ -95,3 +95,21 @@ def test_version_is_printed() -> None:
     )
 
     assert (done.returncode, done.stdout) == (0, "batch-runner, version 0.1.0\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "new"),
+    [
+        ("run --tasks 5 x.yaml", "--max-submissions"),
+        ("plan --pace 5/s x.yaml", "--rate"),
+        ("run --polls 5 x.yaml", "--poll-rate"),
+        ("verify --fetch x.yaml", "--redownload"),
+    ],
+)
+def test_renamed_flag_is_refused_with_its_new_name(words: str, new: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "batch_runner", *words.split()], capture_output=True, text=True
+    )
+
+    assert done.returncode == 2
+    assert f" was renamed to {new}\n" in done.stderr

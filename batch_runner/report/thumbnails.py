@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -58,6 +59,8 @@ class Thumbnails:
 
     def __init__(self, folder: Path, thumbnails: Path, *, seconds: float = math.inf) -> None:
         """Make thumbnails for `seconds` in all, then no more."""
+        # About images that are valid, such as one with bytes after its end.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
         thumbnails.mkdir(parents=True, exist_ok=True)
         self._folder, self._thumbnails = folder, thumbnails
         self._left = seconds

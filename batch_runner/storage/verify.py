@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,6 +39,8 @@ def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> s
 def _decoding_error(path: Path) -> str | None:
     from PIL import Image
 
+    # About images that are valid, such as one with bytes after its end.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
         with Image.open(path) as image:
             image.verify()

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +168,20 @@ def test_missing_or_damaged_image_has_no_thumbnail(
     assert data_of(job.folder, "items-0")[0]["files"] == [["card-0.png", None, state]]
 
 
+def _jpeg_bytes() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "JPEG")
+    return out.getvalue()
+
+
 @pytest.mark.parametrize(
     "content",
     [
         pytest.param(png_bytes() + b'AIGC{"Label":"1"}', id="label-after-its-end"),
         pytest.param(png_bytes(exif=b'{"Label":"1"}'), id="label-in-place-of-exif"),
+        pytest.param(
+            b"\xff\xd8\xff\xe2\x00\x2eMPF\0" + bytes(40) + _jpeg_bytes()[2:], id="empty-mpf-index"
+        ),
     ],
 )
 def test_labelled_image_gets_a_thumbnail(job: StoredJob, content: bytes) -> None:
@@ -179,9 +189,12 @@ def test_labelled_image_gets_a_thumbnail(job: StoredJob, content: bytes) -> None
     job.list(item)
     job.done(item, content)
 
-    job.report()
+    with warnings.catch_warnings(record=True) as shown:
+        warnings.simplefilter("always")
+        job.report()
 
     assert data_of(job.folder, "items-0")[0]["files"][0][2] == "shown"
+    assert shown == []
 
 
 def test_image_with_too_many_pixels_is_not_decoded(job: StoredJob) -> None:

@@ -34,7 +34,14 @@ from batch_runner.__main__ import main
 main()
 """
 #: Modules that a run imports, from the first to one that needs the event loop.
-MODULES = ["batch_runner.cli.main", "click", "pydantic", "yaml", "sqlite3", "aiohttp"]
+MODULES = [
+    "batch_runner.cli.main",
+    "click",
+    "pydantic",
+    "yaml",
+    "batch_runner.journal.sqlite.connection",
+    "aiohttp",
+]
 
 #: Runs a command as the first process of its own PID namespace, as in a container.
 AS_PID_1 = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]

@@ -39,6 +39,8 @@ def limit_variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
+CAP_VARIABLE = limit_variable("max_submissions")
+
 #: The variables that a user may set.
 VARIABLES = (*map(limit_variable, LIMITS), OUTPUT_VARIABLE, TRUST_ENV_VARIABLE)
 
@@ -50,11 +52,14 @@ _RENAMED = {
 
 
 def check_environment(environment: Mapping[str, str]) -> None:
-    """Refuse unknown variables that begin with BATCH_RUNNER_, also with an empty value.
+    """Refuse unknown variables that begin with BATCH_RUNNER_, and a spending cap without a value.
 
     Raises:
         UsageError: there are some; it names each.
     """
+    if not environment.get(CAP_VARIABLE, "set").strip():
+        message = tr("{variable} is empty; give a number, or unset it", variable=CAP_VARIABLE)
+        raise UsageError(message)
     known = {*VARIABLES, *ON_FINISH_VARIABLES}
     unknown = [
         name

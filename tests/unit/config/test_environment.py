@@ -49,6 +49,13 @@ def test_control_characters_in_a_name_are_not_printed() -> None:
     assert "\x1b" not in str(caught.value)
 
 
+@pytest.mark.parametrize("value", ["", " "])
+def test_empty_spending_cap_is_refused(value: str) -> None:
+    """`BATCH_RUNNER_MAX_SUBMISSIONS=$CAP` without CAP must not become a run without a cap."""
+    with pytest.raises(UsageError, match="BATCH_RUNNER_MAX_SUBMISSIONS is empty"):
+        check_environment({"BATCH_RUNNER_MAX_SUBMISSIONS": value})
+
+
 @pytest.mark.parametrize("name", VARIABLES)
 def test_known_variable_is_accepted(name: str) -> None:
     check_environment({name: "anything"})

@@ -2,7 +2,7 @@
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
-WORKERS ?= 2
+WORKERS ?= 3
 SECONDS ?= 600
 JOB ?= jobs/year_of_the_horse.yaml
 
@@ -43,8 +43,8 @@ types: $(READY)  ## Check types (mypy --strict)
 	$(PYTHON) -m mypy
 
 .PHONY: test
-test: $(READY)  ## Run the tests, about 3 minutes on 2 cores; make test ARGS='-k poller'
-	@echo 'All tests take about 3 minutes on 2 cores that do nothing else.'
+test: $(READY)  ## Run the tests, about 4 minutes on 2 cores; make test ARGS='-k poller'
+	@echo 'All tests take about 4 minutes on 2 cores that do nothing else.'
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: cover

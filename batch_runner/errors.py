@@ -11,6 +11,7 @@
         + JournalUnreadable          missing, damaged, or an older copy (exit 2)
           - JournalVersionMismatch     written by an older or a newer program (exit 2)
         + JournalConflict            another run has changed an item of this run
+      x RegistryError              this user's record of jobs could not be used
       x ApiError                   one request to the service failed; its `failure` says how
       x FileRejected               the downloaded bytes are not a complete, valid file
       x DiskFailed                 this machine cannot store a file
@@ -96,6 +97,10 @@ class JournalVersionMismatch(JournalUnreadable):
 
 class JournalConflict(JournalError):
     """An item has another status than this run gave it: another run is working on the job."""
+
+
+class RegistryError(BatchRunnerError):
+    """This user's record of jobs could not be read or written."""
 
 
 class Failure(StrEnum):

@@ -104,3 +104,14 @@ class PlacedFile:
     size: int
     sha256: str
     media_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemOutcome:
+    """What a journal says of an item, for the registry; `files` is JSON of `PlacedFile`s."""
+
+    key: str
+    status: str
+    paid: bool  # it must be assumed that at least one submission of it was paid
+    task_id: str | None
+    files: str

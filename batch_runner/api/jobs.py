@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.api import steps
-from batch_runner.errors import FolderRefused, UsageError
+from batch_runner.errors import FolderRefused, RegistryError, UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Service, Settings
@@ -41,6 +41,7 @@ if TYPE_CHECKING:  # slow imports
     from batch_runner.engine.context import Run
     from batch_runner.engine.events import OnEvent
     from batch_runner.engine.summary import RunSummary
+    from batch_runner.jobdir.identity import JobIdentity
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.manifest import Manifest
     from batch_runner.planning.blockers import Blocker
@@ -138,34 +139,54 @@ def plan_job(
             blocker.
         JournalUnreadable: the journal is damaged or of another version.
     """
+    from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.plan import make_plan
 
     folder = JobFolder(steps.output_folder(manifest, output, rehearse=rehearse))
-    plan = make_plan(manifest.items(), folder, settings or load_settings(manifest))
-    plan.blockers += _job_blockers(manifest, folder, service, rehearse=rehearse)
+    settings = settings or load_settings(manifest)
+    try:
+        identity = steps.identity_of(manifest, _service_of(manifest, service, rehearse=rehearse))
+    except UsageError as error:
+        plan = make_plan(manifest.items(), folder, settings)
+        plan.blockers.append(Blocker("service", {"message": str(error)}))
+        return plan
+    plan = _plan_with_registry(manifest, folder, settings, None if rehearse else identity)
+    plan.blockers += _folder_blockers(folder, identity)
     return plan
 
 
-def _job_blockers(
-    manifest: Manifest, folder: JobFolder, service: Service | None, *, rehearse: bool
-) -> Iterator[Blocker]:
-    """Yield what would make a run refuse: key, URL, the folder of another job."""
+def _plan_with_registry(
+    manifest: Manifest, folder: JobFolder, settings: Settings, identity: JobIdentity | None
+) -> Plan:
+    from batch_runner.planning.blockers import Blocker
+    from batch_runner.planning.paid_elsewhere import paid_elsewhere
+    from batch_runner.planning.plan import make_plan
+
+    try:
+        with paid_elsewhere(identity, folder.journal) as paid:
+            plan = make_plan(manifest.items(), folder, settings, paid.add)
+            paid.finish()
+    except RegistryError as error:
+        plan = make_plan(manifest.items(), folder, settings)
+        plan.blockers.append(Blocker("registry", {"message": str(error)}))
+        return plan
+    if paid.count:
+        values = {"count": paid.count, "folder": paid.folder}
+        plan.blockers.append(Blocker("prior_payment", values))
+    return plan
+
+
+def _folder_blockers(folder: JobFolder, identity: JobIdentity) -> Iterator[Blocker]:
+    """Yield a blocker if the folder has the job of another manifest or service."""
     from batch_runner.jobdir.identity import check_owner
     from batch_runner.journal import open_reader
     from batch_runner.planning.blockers import Blocker
 
-    try:
-        service = _service_of(manifest, service, rehearse=rehearse)
-    except UsageError as error:
-        yield Blocker("service", {"message": str(error)})
-        return
-    if (found := steps.find_prior_payment(manifest, folder.root, service)) is not None:
-        yield Blocker("prior_payment", asdict(found))
     if folder.journal.exists():
         with open_reader(folder.journal) as reader:
             job = asdict(reader.job())
         try:
-            check_owner(job, folder, steps.identity_of(manifest, service))
+            check_owner(job, folder, identity)
         except FolderRefused as error:
             yield Blocker("folder", {"message": str(error)})
 
@@ -177,6 +198,7 @@ async def run_job(
     service: Service | None = None,
     output: str | Path | None = None,
     rehearse: bool = False,
+    pay_again: bool = False,
     on_event: OnEvent | None = None,
 ) -> RunSummary:
     """Run a job or continue it: submit, poll and download its items; return how it ended.
@@ -192,12 +214,15 @@ async def run_job(
     that of the output folder. `on_event` is called in the event loop, so it must return soon; what
     it raises is logged.
 
+    Items that another job of this user has submitted are refused, unless `pay_again` is true.
+
     A cancelled run ends like a stopped one before `CancelledError` is raised: nothing more is sent,
     submissions on the wire are answered and journaled, for which `timeouts.submit` may pass.
 
     Raises:
         ManifestError: an item is invalid; holds every problem that was found. Nothing was sent.
-        UsageError: a setting, the key or the folder cannot be used. Nothing was sent.
+        UsageError: a setting, the key or the folder cannot be used, or another job has paid for
+            items of this one. Nothing was sent.
         JobLocked: another run has the job.
         JournalError: the journal cannot be read or written.
     """
@@ -206,7 +231,8 @@ async def run_job(
     root = steps.output_folder(manifest, output, rehearse=rehearse)
     cancelled = asyncio.Event()
     # A task of its own, which the cancellation of the caller does not reach.
-    work = asyncio.create_task(_run(manifest, settings, service, root, on_event, cancelled))
+    run = _run(manifest, settings, service, root, on_event, cancelled, pay_again=pay_again)
+    work = asyncio.create_task(run)
     try:
         await asyncio.wait([work])
     except asyncio.CancelledError:
@@ -234,11 +260,14 @@ async def _run(
     root: Path,
     on_event: OnEvent | None,
     cancelled: asyncio.Event,
+    *,
+    pay_again: bool,
 ) -> RunSummary:
     from anyio.to_thread import run_sync
 
     with ExitStack() as stack:
-        job = await run_sync(_start_job, stack, manifest, settings, service, root)
+        start = functools.partial(_start_job, stack, pay_again=pay_again)
+        job = await run_sync(start, manifest, settings, service, root)
         if cancelled.is_set():
             raise asyncio.CancelledError
         stop = functools.partial(_stop_when, cancelled)
@@ -258,13 +287,14 @@ def _start_job(
     settings: Settings,
     service: Service | None,
     root: Path,
+    *,
+    pay_again: bool,
 ) -> OpenJob:
     listing = steps.list_items(manifest, root)
-    if (found := steps.find_prior_payment(manifest, root, service)) is not None:
-        text = "the job in %s has already paid for %d of the first %d items"
-        log.warning(text, found.folder, found.count, found.of)
-    job = stack.enter_context(steps.open_job(manifest, root, service))
+    job = stack.enter_context(steps.open_job(manifest, root, service, require_registry=True))
     steps.import_items(job, manifest, settings, listing)
+    found = steps.find_paid_elsewhere(job, manifest, service)
+    steps.approve_paid_elsewhere(job, found, pay_again=pay_again)
     return job
 
 

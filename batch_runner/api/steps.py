@@ -1,11 +1,12 @@
 """The steps of a run, which the library and the command line go in the same order.
 
-`load_manifest`, `output_folder`, `list_items`, `find_prior_payment`, `open_job`, `import_items`,
-`process_job`, `write_run_report`. A `service` None means a rehearsal: the built-in simulator.
+`load_manifest`, `output_folder`, `list_items`, `open_job`, `import_items`, `process_job`,
+`write_run_report`. A `service` None means a rehearsal: the built-in simulator.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batch_runner.config.environment import check_environment
-from batch_runner.errors import UsageError
+from batch_runner.errors import RegistryError, UsageError
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder, find_job
 from batch_runner.models import REHEARSAL
@@ -31,8 +32,10 @@ if TYPE_CHECKING:  # slow imports, which commands that only print help do not ne
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
-    from batch_runner.planning.prior_jobs import PriorPayment
+    from batch_runner.planning.paid_elsewhere import PaidElsewhere
     from batch_runner.settings import Service, Settings
+
+log = logging.getLogger(__name__)
 
 #: Time for thumbnails at the end of a run: this fraction of its duration, and at least and at most
 #: these seconds. `report` makes the rest; until then the report shows the pictures themselves.
@@ -127,28 +130,24 @@ def list_items(manifest: Manifest, root: Path) -> ItemImport:
     return listing
 
 
-def find_prior_payment(
-    manifest: Manifest, root: Path, service: Service | None
-) -> PriorPayment | None:
-    """Return which other job on this host paid for the items of a new job; None: none did.
-
-    That is so after a manifest was renamed, for example.
-    """
-    from batch_runner.planning.prior_jobs import find_prior_payment as find
-
-    state = state_folder()
-    if service is None or state is None or JobFolder(root).marker.exists():
-        return None
-    return find(manifest.items(), root, state, identity_of(manifest, service))
-
-
 def open_job(
-    manifest: Manifest, root: Path, service: Service | None
+    manifest: Manifest, root: Path, service: Service | None, *, require_registry: bool = False
 ) -> AbstractContextManager[OpenJob]:
     """Return a context manager that opens and locks the job, as `jobdir.open.open_job`."""
     from batch_runner.jobdir import open as jobdir_open
 
-    return jobdir_open.open_job(root, identity_of(manifest, service), state=state_folder())
+    if service is not None and state_folder() is None:
+        log.warning(
+            "neither XDG_STATE_HOME nor HOME is set: items that another job has paid for cannot be "
+            "recognised"
+        )
+    return jobdir_open.open_job(
+        root,
+        identity_of(manifest, service),
+        state=state_folder(),
+        key=None if service is None else service.key.get_secret_value(),
+        require_registry=require_registry,
+    )
 
 
 def import_items(
@@ -167,6 +166,40 @@ def import_items(
         price=str(price) if price else None,
         fingerprint=manifest.fingerprint,
     )
+
+
+def find_paid_elsewhere(job: OpenJob, manifest: Manifest, service: Service | None) -> PaidElsewhere:
+    """Return the pending items of the open job that another job of this user has submitted.
+
+    Without a registry that can be read, none are known.
+    """
+    from batch_runner.planning.paid_elsewhere import PaidElsewhere, find_paid_elsewhere
+
+    identity = None if service is None else identity_of(manifest, service)
+    try:
+        return find_paid_elsewhere(identity, job.folder.journal)
+    except RegistryError:  # said when the job was opened
+        return PaidElsewhere(lambda keys: [])
+
+
+def approve_paid_elsewhere(job: OpenJob, found: PaidElsewhere, *, pay_again: bool) -> None:
+    """Note in the registry that the items in `found` may be paid for again.
+
+    Raises:
+        UsageError: there are some, and `pay_again` is false.
+    """
+    if found.count and not pay_again:
+        raise UsageError(
+            tr(
+                "{count} items were already submitted by the job in {folder} and would be paid for "
+                "again. Nothing was sent. Continue that job; or approve it: `run --yes`, or answer "
+                "on a terminal",
+                count=found.count,
+                folder=found.folder,
+            )
+        )
+    if found.count:
+        job.claims.approve(found.keys)
 
 
 async def process_job(

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import select
 import sys
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from batch_runner.api.steps import find_prior_payment
+from batch_runner.api.steps import approve_paid_elsewhere, find_paid_elsewhere
 from batch_runner.cli.output import print_line
 from batch_runner.util.locale import tr
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported
     from batch_runner.planning.estimate import Estimate
+    from batch_runner.planning.paid_elsewhere import PaidElsewhere
+    from batch_runner.planning.plan import RunPreview
 
 #: Seconds to wait for an answer; silence is no. A question left open overnight must not be answered
 #: by the first key typed in the morning.
@@ -28,55 +30,84 @@ class Approval(NamedTuple):
 
     submissions: int
     items: int
+    paid_elsewhere: int  # of them, those that another job has submitted, too
 
     @classmethod
-    def to(cls, estimate: Estimate, imported: Imported) -> Approval:
-        """Return the approval of an estimate."""
-        return cls(estimate.submissions, _items_ever(imported))
+    def to(cls, question: Question, imported: Imported) -> Approval:
+        """Return the approval of a question."""
+        return cls(
+            question.estimate.submissions, _items_ever(imported), question.paid_elsewhere.count
+        )
 
 
-def warn_if_paid_elsewhere(options: RunOptions) -> None:
-    """Warn if another job on this host paid for these items, e.g. before the manifest was renamed.
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What to ask about before a run."""
 
-    Meant for a new job only.
-    """
-    if options.quiet or options.as_json:
-        return
-    from batch_runner.cli.plan_text import blocker_line
-    from batch_runner.planning.blockers import Blocker
+    estimate: Estimate
+    paid_elsewhere: PaidElsewhere
 
-    found = find_prior_payment(options.manifest, options.root, options.service)
-    if found is not None:
-        blocker = Blocker("prior_payment", asdict(found))
-        print_line(blocker_line(blocker), error=True)
+
+def is_attended(options: RunOptions) -> bool:
+    """Return whether there is a person to ask."""
+    return not options.quiet and not options.as_json and is_interactive()
 
 
 def preview_run(
     job: OpenJob, options: RunOptions, imported: Imported, approval: Approval | None
-) -> Estimate | None:
-    """Print what the run is about to do; return the estimate to ask about, None to go ahead.
+) -> Question | None:
+    """Print what the run is about to do; return what to ask about, None to go ahead.
 
     What has been approved is neither printed nor asked about again, unless this run or another one
     has added items since.
+
+    Raises:
+        UsageError: another job has submitted items of this one, and there is nobody to ask.
     """
-    if options.quiet or options.as_json:
-        return None
-    from batch_runner.cli.plan_text import preview_lines
-    from batch_runner.planning.estimate import must_confirm
+    from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.plan import make_preview
 
+    if approval is not None and approval.items != _items_ever(imported):
+        approval = None
+    paid = find_paid_elsewhere(job, options.manifest, options.service)
+    pay_again = options.yes or (approval is not None and paid.count <= approval.paid_elsewhere)
+    attended = is_attended(options)
+    if pay_again or not attended:
+        approve_paid_elsewhere(job, paid, pay_again=pay_again)
+    if options.quiet or options.as_json:
+        return None
     limits = options.settings.limits
     preview = make_preview(job.journal, imported, options.manifest.workflows, limits)
-    same_items = approval is not None and approval.items == _items_ever(imported)
-    approved = approval.submissions if approval is not None and same_items else 0
-    if same_items and preview.estimate.submissions == approved:
+    if paid.count:
+        values = {"count": paid.count, "folder": paid.folder}
+        preview.blockers.append(Blocker("prior_payment", values))
+    question = Question(preview.estimate, paid)
+    if approval is not None and approval == Approval.to(question, imported):
         return None
-    for line in preview_lines(preview, options.manifest.job, limits):
+    _print_preview(preview, options)
+    return question if attended and _must_ask(job, options, question, approval) else None
+
+
+def _print_preview(preview: RunPreview, options: RunOptions) -> None:
+    from batch_runner.cli.plan_text import preview_lines
+
+    for line in preview_lines(preview, options.manifest.job, options.settings.limits):
         print_line(line, error=True)
-    free = options.service is None or preview.estimate.submissions <= approved
-    if free or options.yes or not must_confirm(preview.estimate, limits) or not is_interactive():
-        return None
-    return preview.estimate
+
+
+def _must_ask(
+    job: OpenJob, options: RunOptions, question: Question, approval: Approval | None
+) -> bool:
+    """Return whether the run needs an answer: it is expensive, or may pay for something again."""
+    from batch_runner.planning.estimate import must_confirm
+
+    if options.yes or options.service is None or not question.estimate.submissions:
+        return False
+    if approval is not None and question.estimate.submissions <= approval.submissions:
+        return False
+    unknown = job.claims.unusable and not job.journal.spent_now()
+    limits = options.settings.limits
+    return bool(question.paid_elsewhere.count) or unknown or must_confirm(question.estimate, limits)
 
 
 def _items_ever(imported: Imported) -> int:
@@ -84,11 +115,11 @@ def _items_ever(imported: Imported) -> int:
     return imported.new + imported.known + imported.unlisted
 
 
-def is_approved(estimate: Estimate) -> bool:
+def is_approved(question: Question) -> bool:
     """Ask on the terminal whether to send the submissions."""
     from batch_runner.cli.plan_text import question_text
 
-    if ask(question_text(estimate)):
+    if ask(question_text(question.estimate)):
         return True
     print_line(
         tr("nothing was sent; run again to be asked again, or use --yes"),

@@ -50,9 +50,10 @@ _BLOCKERS = {
         "only {free} MB of disk space are free; below {wanted} MB nothing is submitted"
     ),
     "prior_payment": mark_tr(
-        "of the first {of} items, {count} were already submitted in {folder}; here they are "
-        "submitted and paid for again"
+        "{count} items were already submitted by the job in {folder} and would be paid for again; "
+        "a run asks first, and without a terminal it refuses, unless it is given --yes"
     ),
+    "registry": "{message}",
     "folder": "{message}",
     "service": "{message}",
 }

@@ -79,6 +79,7 @@ def build_run(
             offload=offload,
             clock=clock.monotonic,
         ),
+        claims=job.claims,
         clock=clock,
         offload=offload,
         deadline=None if deadline is None else clock.monotonic() + deadline,

@@ -16,6 +16,7 @@ from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers.base import Provider
 from batch_runner.ratelimit.base import RateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
+from batch_runner.registry.base import ClaimStore
 from batch_runner.settings import Settings
 from batch_runner.storage.base import FileStore
 
@@ -32,6 +33,7 @@ class RunContext:
     gate: PauseGate  #: closed by every 429
     scheduler: PollScheduler
     files: FileStore
+    claims: ClaimStore  #: of this job in the registry
     clock: Clock
     offload: Callable[..., Awaitable[Any]]  #: runs blocking work outside the event loop
     deadline: float | None = None  #: event loop time; None: there is none

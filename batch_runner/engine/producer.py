@@ -12,7 +12,9 @@ the outcome is committed leaves it so, and the next run makes it held.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+import math
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import anyio
@@ -28,8 +30,13 @@ from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight
 
+log = logging.getLogger(__name__)
+
 #: Pending items read from the journal at a time.
 PAGE = 200
+#: Seconds of submissions that are claimed in the registry at a time, and the least number of items:
+#: after a crash, another job may submit none of them without a question.
+CLAIMED_AHEAD, CLAIMED_AT_LEAST = 5.0, 16
 
 
 class Producer:
@@ -43,6 +50,10 @@ class Producer:
         self._limiter = context.limiter
         self._scheduler = context.scheduler
         self._clock = context.clock
+        self._claims = context.claims
+        per_second = context.settings.limits.rate.per_second
+        self._claimed_at_once = max(CLAIMED_AT_LEAST, math.ceil(per_second * CLAIMED_AHEAD))
+        self._offload = context.offload
         self._repeats_attempts = context.repeats_attempts
         self._stats = state.stats
         self._control = state.control
@@ -80,10 +91,11 @@ class Producer:
         after = -1
         yielded: set[tuple[str, int]] = set()  # further attempts that the pages contain
         while page := await self._recorder.read(self._journal.pending_items(after, PAGE)):
-            for item in page:
-                if item.attempt:
-                    yielded.add((item.key, item.attempt))
-                yield item
+            for start in range(0, len(page), self._claimed_at_once):
+                for item in await self._claim(page[start : start + self._claimed_at_once]):
+                    if item.attempt:
+                        yielded.add((item.key, item.attempt))
+                    yield item
             after = page[-1].position
         while True:
             while self._retry_queue:
@@ -93,6 +105,14 @@ class Producer:
             if not (self._repeats_attempts and self._in_flight.in_use):
                 return
             await self._in_flight.wait_for_release()
+
+    async def _claim(self, items: Sequence[PendingItem]) -> list[PendingItem]:
+        """Claim the items in the registry; return those that no other job has."""
+        keys = [item.key for item in items]
+        others = await self._offload(self._claims.claim, keys)
+        if others:
+            log.warning("%d items stay pending: another job is submitting them", len(others))
+        return [item for item in items if item.key not in others]
 
     async def _submit_item(self, item: PendingItem, params: dict[str, Any], ticket: Ticket) -> None:
         """Submit one item, again only while the service certainly did not accept it."""

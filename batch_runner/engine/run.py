@@ -47,6 +47,8 @@ BackgroundTask = Callable[[Run], Coroutine[Any, Any, None]]
 
 #: Seconds between two writes of a run's figures to the journal.
 SAVE_EVERY = 60.0
+#: Seconds between two copies of what has changed to the registry.
+SYNC_EVERY = 5.0
 #: Seconds between two `Progress` events.
 PROGRESS_EVERY = 1.0
 #: Tasks of earlier runs read from the journal at a time.
@@ -93,6 +95,7 @@ async def execute(
             for task in (*background_tasks, shut_down_at_deadline):
                 task_group.start_soon(task, run)
             task_group.start_soon(save_figures, run, number)
+            task_group.start_soon(sync_registry, run)
             await run_stages(run)
             task_group.cancel_scope.cancel()
     finally:
@@ -158,6 +161,13 @@ async def save_figures(run: Run, number: int) -> None:
         run.state.stats.sample(run.context.clock.monotonic())
         future = run.context.journal.keep_figures(number, run.state.stats.figures())
         future.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+async def sync_registry(run: Run) -> None:
+    """Copy the outcomes of items to the registry every few seconds."""
+    while True:
+        await anyio.sleep(SYNC_EVERY)
+        await run.context.offload(run.context.claims.sync)
 
 
 def finish(run: Run, number: int) -> RunSummary:

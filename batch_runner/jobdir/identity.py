@@ -53,12 +53,16 @@ def check_owner(job: Mapping[str, Any], folder: JobFolder, identity: JobIdentity
         )
 
 
-def same_service(provider: str, origin: str, identity: JobIdentity) -> bool:
-    """Return whether a job of this provider and origin uses the service that `identity` names."""
-    return provider == identity.provider and _host(origin) == _host(identity.origin)
+def service_host(origin: str) -> str:
+    """Return the host of a service, as the registry has it; that of this machine with its port."""
+    host = _host(origin)
+    return f"{host}:{urlsplit(origin).port or ''}" if host == _LOCAL else host
+
+
+_LOCAL = "localhost"
 
 
 def _host(origin: str) -> str:
     """Return the host without its port, and one name for all local addresses."""
     host = urlsplit(origin).hostname or origin
-    return "localhost" if host in ("127.0.0.1", "localhost", "::1") else host
+    return _LOCAL if host in ("127.0.0.1", _LOCAL, "::1") else host

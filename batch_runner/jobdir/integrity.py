@@ -10,7 +10,6 @@ from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.marker import MarkerRecord
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Journal
-from batch_runner.registry.known_jobs import KnownJob
 from batch_runner.util.fs import sync_folder
 from batch_runner.util.locale import mark_tr, tr
 from batch_runner.util.paths import same_name, utf8_text
@@ -97,9 +96,11 @@ def _original_location(journal: Journal, folder: JobFolder) -> str:
 
 
 def check_last_event(
-    journal: Journal, folder: JobFolder, marker: MarkerRecord, known_job: KnownJob
+    journal: Journal, folder: JobFolder, marker: MarkerRecord, known_last_event: int
 ) -> None:
     """Check that the journal has every event that the marker and the registry know of.
+
+    `known_last_event` is that of the registry, 0 if it does not know the job.
 
     Raises:
         JournalUnreadable: it is older, or the journal of another job.
@@ -125,15 +126,15 @@ def check_last_event(
                 ways_out=_ways_out(folder),
             )
         )
-    if journal.last_event < known_job.last_event:
+    if journal.last_event < known_last_event:
         raise JournalUnreadable(
             tr(
                 "{root} is an older copy of this job: its last event is "
                 "{last_event}, but the job has reached event "
-                "{known_job_last_event} on this host. {ways_out}",
+                "{known_last_event} on this host. {ways_out}",
                 root=folder.root,
                 last_event=journal.last_event,
-                known_job_last_event=known_job.last_event,
+                known_last_event=known_last_event,
                 ways_out=_ways_out(folder),
             )
         )

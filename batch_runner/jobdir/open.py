@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.errors import FolderRefused
+from batch_runner.jobdir.claims import JobClaims
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.identity import JobIdentity, check_owner
 from batch_runner.jobdir.integrity import check_last_event, check_location, open_journal
@@ -16,9 +17,10 @@ from batch_runner.jobdir.lock import Lock
 from batch_runner.jobdir.marker import Marker, MarkerRecord
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.recovery import recover
+from batch_runner.jobdir.registration import check_mounted, usable_registry, usable_state
 from batch_runner.journal import Journal
 from batch_runner.models import REHEARSAL
-from batch_runner.registry.known_jobs import KnownJob, check_mounted
+from batch_runner.registry import Registry
 from batch_runner.util.locale import tr
 
 
@@ -29,6 +31,7 @@ class OpenJob:
     folder: JobFolder
     journal: Journal
     fallback_log: FallbackLog
+    claims: JobClaims
     requeued: int  # done items with a missing file, to be downloaded again
 
 
@@ -38,12 +41,15 @@ def open_job(
     identity: JobIdentity | None,
     *,
     state: Path | None = None,
+    key: str | None = None,
+    require_registry: bool = False,
     wall_clock: Callable[[], float] = time.time,
 ) -> Iterator[OpenJob]:
     """Open the job in the folder `root`; it is locked until the context ends.
 
     Without `identity` only a job that exists is opened. `state` is the user's state directory,
-    where the registry is; None: there is no registry.
+    where the registry is; None: there is no registry. With `require_registry`, a new job is refused
+    where the registry cannot be used. `key` is the API key; None: nothing will be submitted.
 
     Raises:
         FolderRefused: the folder cannot be used, or belongs to another job or service.
@@ -53,63 +59,85 @@ def open_job(
     folder = JobFolder(root)
     with ExitStack() as stack:
         try:
-            job = _open(stack, folder, identity, state, wall_clock)
+            rehearsal = identity is not None and identity.origin == REHEARSAL
+            state = None if rehearsal else usable_state(state)
+            registration = _Registration(state, key, require_registry)
+            job = _open(stack, folder, identity, registration, wall_clock)
         except OSError as error:
             raise folder.output_folder_error(error) from error
         yield job
+
+
+@dataclass(frozen=True, slots=True)
+class _Registration:
+    state: Path | None
+    key: str | None
+    required: bool  # for a new job
 
 
 def _open(
     stack: ExitStack,
     folder: JobFolder,
     identity: JobIdentity | None,
-    state: Path | None,
+    registration: _Registration,
     wall_clock: Callable[[], float],
 ) -> OpenJob:
     """Open a job in seven steps, each of which relies on those before it."""
     # 1. The folder exists, can be written, and is not the empty mount point of its disk.
-    _prepare_folder(folder, identity, state)
+    registry = stack.enter_context(_prepare_folder(folder, identity, registration))
 
     # 2. No other run has it.
     stack.enter_context(Lock(folder))
+    claims = stack.enter_context(closing(JobClaims(folder, registry, registration.state)))
     fallback_log = stack.enter_context(closing(FallbackLog(folder)))
     marker = stack.enter_context(closing(Marker(folder)))
-    known_job = stack.enter_context(closing(KnownJob(folder.root)))
 
     # 3. Its journal is readable, or it never had one and gets one now.
     recorded = marker.read()
     journal = stack.enter_context(closing(open_journal(folder, identity, recorded, wall_clock)))
 
     # 4. It is the right journal: no copy, no older backup, of this job and this service.
-    if state is not None and journal.job()["origin"] != REHEARSAL:
-        known_job.open(state, journal.job()["id"])
-    _check_journal(journal, folder, recorded, known_job, identity)
+    _check_journal(journal, folder, recorded, claims, identity)
 
     # 5. It is of the current version, and marker and registry follow it from now on.
     journal.migrate(folder.journal)
-    _follow_journal(journal, folder, marker, known_job)
+    _follow_journal(journal, folder, marker, claims)
 
-    # 6. What earlier runs left unfinished can be continued.
+    # 6. What earlier runs left unfinished can be continued, and the registry knows of it.
     requeued = recover(folder, journal, fallback_log)
+    claims.start(account_key=registration.key)
 
     # 7. There is space to write down what is paid for, even if the disk becomes full.
     fallback_log.reserve()
-    return OpenJob(folder=folder, journal=journal, fallback_log=fallback_log, requeued=requeued)
+    return OpenJob(
+        folder=folder,
+        journal=journal,
+        fallback_log=fallback_log,
+        claims=claims,
+        requeued=requeued,
+    )
 
 
-def _prepare_folder(folder: JobFolder, identity: JobIdentity | None, state: Path | None) -> None:
-    if identity is None and not folder.has_job():
+@contextmanager
+def _prepare_folder(
+    folder: JobFolder, identity: JobIdentity | None, registration: _Registration
+) -> Iterator[Registry | None]:
+    is_new = not folder.has_job()
+    if identity is None and is_new:
         raise FolderRefused(tr("there is no job in {root}", root=folder.root))
-    if identity is not None and state is not None and not folder.marker.exists():
+    state = registration.state
+    if state is not None and identity is not None and not folder.marker.exists():
         check_mounted(state, folder.root)
-    folder.prepare()
+    with usable_registry(state, required=registration.required and is_new) as registry:
+        folder.prepare()
+        yield registry
 
 
 def _check_journal(
     journal: Journal,
     folder: JobFolder,
     recorded: MarkerRecord | None,
-    known_job: KnownJob,
+    claims: JobClaims,
     identity: JobIdentity | None,
 ) -> None:
     """Check the journal against marker and registry, and lock the job in the registry.
@@ -118,27 +146,25 @@ def _check_journal(
     """
     job = journal.job()
     if recorded is not None:
-        known = known_job.last_event > 0 or job["origin"] == REHEARSAL
+        known = claims.knows(job["id"]) or job["origin"] == REHEARSAL
         check_location(journal, folder, known=known)
-    known_job.lock()
+    if job["origin"] != REHEARSAL:
+        claims.lock(job["id"])
     if recorded is not None:
-        check_last_event(journal, folder, recorded, known_job)
+        check_last_event(journal, folder, recorded, claims.last_event)
     if identity is not None:
         check_owner(job, folder, identity)
 
 
-def _follow_journal(
-    journal: Journal, folder: JobFolder, marker: Marker, known_job: KnownJob
-) -> None:
+def _follow_journal(journal: Journal, folder: JobFolder, marker: Marker, claims: JobClaims) -> None:
     """Record where the journal is, and from now on its last event after each commit."""
     job = journal.job()
     journal.record_location(folder.journal)
     if not folder.marker.exists():
         marker.write(job["id"], job["name"])
-    known_job.update(journal.last_event)
 
     def set_last_event(number: int) -> None:
         marker.set_last_event(number)
-        known_job.set_last_event(number)
+        claims.set_last_event(number)
 
     journal.follow_last_event(set_last_event)

@@ -23,7 +23,7 @@ from batch_runner.journal.records import (
     RunRow,
 )
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.models import InFlight, ItemSpec, PlacedFile
+from batch_runner.models import InFlight, ItemOutcome, ItemSpec, PlacedFile
 
 
 class TaskIdTaken(JournalError):
@@ -303,7 +303,6 @@ class JournalReader(Protocol):
 
     def oldest_in_flight(self, limit: int) -> list[ItemRow]:
         """Return the items that are being submitted or are in flight, the oldest first."""
-        ...
 
     def recent_errors(self, limit: int, since: float) -> list[tuple[str, EventRow]]:
         """Return failures since a time, newest first, each with the id of its item."""
@@ -311,7 +310,6 @@ class JournalReader(Protocol):
 
     def event_counts(self, since: float) -> list[tuple[str, str, int, float]]:
         """Return event, reason, count since a time, and time of the first, for each pair."""
-        ...
 
     def service_times(self, limit: int) -> list[float]:
         """Return the seconds from submission to completion of the latest completed tasks.
@@ -328,10 +326,16 @@ class JournalReader(Protocol):
 
     def history(self, limit: int) -> EventHistory:
         """Return the newest `limit` events, to be found by item."""
-        ...
 
-    def paid_among(self, keys: Sequence[str]) -> int:
-        """Return how many of these items must be assumed paid; some hundreds of keys at most."""
+    def outcomes(self, after: int) -> Iterator[ItemOutcome]:
+        """Yield what the registry stores of each item that has an event beyond `after`."""
+
+    def pending_keys(self) -> Iterator[str]:
+        """Yield the keys of the listed items that are pending and were never submitted."""
+
+    @property
+    def last_event(self) -> int:
+        """See `JobStore.last_event`."""
         ...
 
     def diff(self) -> ManifestDiff:

@@ -6,7 +6,7 @@ Items are streamed. Only counts and the first few items of each kind are kept in
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from batch_runner.jobdir.paths import JobFolder
@@ -88,20 +88,27 @@ def make_preview(
     )
 
 
-def make_plan(specs: Iterable[ItemSpec], folder: JobFolder, settings: Settings) -> Plan:
+def make_plan(
+    specs: Iterable[ItemSpec],
+    folder: JobFolder,
+    settings: Settings,
+    on_submission: Callable[[str], None] = lambda key: None,
+) -> Plan:
     """Compare `specs` with the journal in `folder`, if there is one. Sends and writes nothing.
+
+    `on_submission` is called with the key of each item that would be submitted.
 
     Raises:
         JournalUnreadable: the journal is damaged or of another version.
     """
     if not folder.journal.exists():
-        builder = PlanBuilder({})
+        builder = PlanBuilder({}, on_submission)
         for spec in specs:
             builder.add_new(spec, None)
         spent = 0
     else:
         with open_reader(folder.journal) as reader:
-            builder = PlanBuilder(task_seconds(reader.learned()))
+            builder = PlanBuilder(task_seconds(reader.learned()), on_submission)
             _compare(builder, specs, reader.diff(), folder)
             spent = reader.spent()
     plan, limits = builder.plan, settings.limits
@@ -132,11 +139,12 @@ def _compare(
 class PlanBuilder:
     """Collects a plan item by item. A `row` is an item's number in the journal."""
 
-    def __init__(self, seconds: Mapping[str, float]) -> None:
+    def __init__(self, seconds: Mapping[str, float], on_submission: Callable[[str], None]) -> None:
         """Start a plan; `seconds` is the mean duration of a task by workflow, if known."""
         self.plan = Plan()
         self.submissions = 0
         self._seconds = seconds
+        self._on_submission = on_submission
         self._timed, self._timed_seconds = 0, 0.0  # submissions whose duration is known
         self._named_rows: dict[str, list[int]] = {}
         self._candidates: list[tuple[ItemSpec, int]] = []
@@ -184,6 +192,7 @@ class PlanBuilder:
 
     def _add_submission(self, spec: ItemSpec) -> None:
         self.submissions += 1
+        self._on_submission(spec.key)
         if len(self.plan.first) < SHOWN:
             self.plan.first.append(spec)
         if (seconds := self._seconds.get(spec.workflow)) is not None:

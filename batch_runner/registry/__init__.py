@@ -1,1 +1,22 @@
-"""This user's record of jobs on this host."""
+"""This user's record of jobs and of the items they submit: one SQLite file in the state directory.
+
+Storage only. `jobdir.claims` keeps the record of one job up to date; `planning.paid_elsewhere`
+looks up what other jobs have paid for.
+"""
+
+from batch_runner.registry.base import Claim, ClaimStore, JobRecord
+from batch_runner.registry.connection import FILE
+from batch_runner.registry.job_lock import JobLock
+from batch_runner.registry.store import KEYS, Registry, open_registry, read_registry
+
+__all__ = [
+    "FILE",
+    "KEYS",
+    "Claim",
+    "ClaimStore",
+    "JobLock",
+    "JobRecord",
+    "Registry",
+    "open_registry",
+    "read_registry",
+]

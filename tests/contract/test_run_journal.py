@@ -322,7 +322,8 @@ def test_submission_is_paid_unless_unsent_or_rejected(
     assert journal.spent_now() == spent
     with host.reader() as reader:
         assert reader.spent() == spent
-        assert reader.paid_among([key(0), "none"]) == spent
+        (one,) = reader.outcomes(0)
+        assert (one.key, one.status, one.paid) == (key(0), status, bool(spent))
 
 
 @pytest.mark.parametrize(
@@ -344,6 +345,15 @@ def test_upload_outcome_counts_no_attempt(
     assert journal.spent_now() == 0
 
 
+def test_pending_keys_are_those_never_submitted(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(some_items(3))
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, Event.RESUBMITTED)
+    journal.import_items(some_items(2))
+
+    with host.reader() as reader:
+        assert list(reader.pending_keys()) == [key(1)]
+
+
 def test_dropped_item_stays_paid(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(1))
 
@@ -352,7 +362,8 @@ def test_dropped_item_stays_paid(host: Host, journal: OpenJournal) -> None:
     assert statuses(host) == [ItemStatus.DROPPED]
     assert journal.spent_now() == 1
     with host.reader() as reader:
-        assert reader.paid_among([key(0)]) == 1
+        assert [one.paid for one in reader.outcomes(0)] == [True]
+        assert list(reader.outcomes(reader.last_event)) == []
 
 
 def test_new_attempt_forgets_the_task_but_not_its_cost(host: Host, journal: OpenJournal) -> None:

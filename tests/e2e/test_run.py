@@ -241,27 +241,6 @@ def test_copy_that_was_left_behind_is_refused(command: Command, service: Service
     assert len(service.ledger()["submissions"]) == 12
 
 
-def test_new_job_warns_if_another_job_paid_for_its_items(
-    command: Command, service: Service
-) -> None:
-    command("run")
-    renamed = dataclasses.replace(
-        command, folder=command.folder / "new", manifest=command.manifest.with_name("renamed.yaml")
-    )
-    write_manifest(renamed.manifest, 10)
-    warning = f"of the first 10 items, 8 were already submitted in {command.out}"
-
-    plan = renamed("plan")
-    first = renamed("run")
-    second = renamed("run")
-
-    assert warning in plan.stdout
-    assert warning in first.stderr
-    assert first.returncode == second.returncode == 0
-    assert "already submitted" not in second.stderr + renamed("plan").stdout
-    assert sorted(service.paid().values()) == [1, 1, *[2] * 8]
-
-
 @pytest.mark.parametrize("state", [None, "/proc/nowhere"])
 def test_run_works_without_a_home(command: Command, service: Service, state: str | None) -> None:
     del command.environment["XDG_STATE_HOME"]

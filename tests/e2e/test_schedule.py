@@ -183,7 +183,7 @@ def test_scheduled_command_inherits_env_settings(machine: Machine, service: Serv
     assert run.returncode == 3
     assert "0.12 CNY" in run.stderr
     assert sum(service.paid().values()) == 1
-    assert len(list(state.glob("batch-runner/jobs/*.json"))) == 1
+    assert (state / "batch-runner" / "registry.sqlite").exists()
     shown = machine.run_as_cron(f"{line} --show-config").stdout
     assert "limits.rate = 5/s  (environment)" in shown
 

@@ -13,7 +13,7 @@ import anyio
 import click
 
 from batch_runner.api import steps
-from batch_runner.cli.confirm import Approval, is_approved, preview_run, warn_if_paid_elsewhere
+from batch_runner.cli.confirm import Approval, is_approved, is_attended, preview_run
 from batch_runner.cli.garbage_collector import collect_rarely, collection_disabled
 from batch_runner.cli.options import (
     USAGE_ERROR,
@@ -153,19 +153,18 @@ def _run(options: RunOptions) -> RunSummary | None:
     from batch_runner.cli.signals import noted_signals
 
     listing = steps.list_items(options.manifest, options.root)
-    warn_if_paid_elsewhere(options)
     approval: Approval | None = None
     while True:
         with _open_job(options, listing) as (job, imported):
-            estimate = preview_run(job, options, imported, approval)
-            if estimate is None:
+            question = preview_run(job, options, imported, approval)
+            if question is None:
                 collect_rarely()
                 with noted_signals() as noted:
                     start = functools.partial(_run_async, job, options, noted)
                     return anyio.run(start, backend_options={"use_uvloop": _has_uvloop()})
-        if not is_approved(estimate):
+        if not is_approved(question):
             return None
-        approval = Approval.to(estimate, imported)
+        approval = Approval.to(question, imported)
         listing = steps.list_items(options.manifest, options.root)  # the manifest may have changed
 
 
@@ -175,7 +174,8 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
     from batch_runner.integrations.log_files import run_log
 
     manifest, service = options.manifest, options.service
-    with steps.open_job(manifest, options.root, service) as job:
+    required = not (options.yes or is_attended(options))
+    with steps.open_job(manifest, options.root, service, require_registry=required) as job:
         secret = service.key.get_secret_value() if service else ""
         with run_log(job.folder, secret=secret, quiet=options.quiet, logger=logging.getLogger()):
             imported = steps.import_items(job, manifest, options.settings, listing)

@@ -20,7 +20,7 @@ from batch_runner.util.locale import tr
 
 SCHEMA_VERSION = 2
 
-_STATUSES_1_TO_2 = {
+STATUSES_1_TO_2 = {
     "fetching": "downloading",
     "refused": "rejected",
     "unfetched": "download_pending",
@@ -52,7 +52,7 @@ def _rename_words(table: str, column: str, words: Mapping[str, str]) -> str:
 STEPS: dict[int, tuple[str, ...]] = {
     1: (
         "UPDATE items SET status = 'dropped' WHERE status = 'failed' AND reason = 'dropped'",
-        _rename_words("items", "status", _STATUSES_1_TO_2),
+        _rename_words("items", "status", STATUSES_1_TO_2),
         _rename_words("items", "reason", REASONS_1_TO_2),
         _rename_words("events", "event", EVENTS_1_TO_2),
         _rename_words("events", "reason", REASONS_1_TO_2),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -18,6 +18,7 @@ from batch_runner.journal.sqlite.event_history import SqliteEventHistory
 from batch_runner.journal.sqlite.item_import import unchanged
 from batch_runner.journal.sqlite.manifest_diff import SqliteManifestDiff
 from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version
+from batch_runner.journal.sqlite.migrations import STATUSES_1_TO_2 as _STATUSES
 from batch_runner.journal.sqlite.rows import (
     ITEM_COLUMNS,
     count_by_status,
@@ -26,14 +27,14 @@ from batch_runner.journal.sqlite.rows import (
     run_of,
 )
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemSpec
+from batch_runner.models import ItemOutcome, ItemSpec
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, encode_path
 
 #: Rows read in one short transaction.
 PAGE = 500
-#: Positions read in one short transaction.
-POSITIONS = 20_000
+#: Positions, and events, read in one short transaction.
+POSITIONS, EVENTS = 20_000, 2000
 
 
 class SqliteReader:
@@ -160,10 +161,28 @@ class SqliteReader:
     def history(self, limit: int) -> SqliteEventHistory:
         return SqliteEventHistory(self._all, limit)
 
-    def paid_among(self, keys: Sequence[str]) -> int:
-        marks = ", ".join("?" * len(keys))
-        query = f"SELECT count(*) AS n FROM items WHERE key IN ({marks}) AND {_PAID}"  # noqa: S608
-        return int(self._all(query, tuple(keys))[0]["n"])
+    @property
+    def last_event(self) -> int:
+        return int(self._all("SELECT ifnull(max(seq), 0) AS n FROM events")[0]["n"])
+
+    def outcomes(self, after: int) -> Iterator[ItemOutcome]:
+        last, end = after, self.last_event
+        while last < end:
+            first, last = last, min(last + EVENTS, end)
+            for row in self._all(_OUTCOMES, (first, last)):
+                yield ItemOutcome(
+                    key=row["key"],
+                    status=_STATUSES.get(row["status"], row["status"]),
+                    paid=row["attempt"] > 0,
+                    task_id=row["task_id"],
+                    files=row["files"],
+                )
+
+    def pending_keys(self) -> Iterator[str]:
+        row = 0
+        while rows := self._all(_PENDING_KEYS, (row, POSITIONS)):
+            yield from (one["key"] for one in rows)
+            row = rows[-1]["row"]
 
     def diff(self) -> SqliteManifestDiff:
         return SqliteManifestDiff(self._all)
@@ -195,8 +214,8 @@ class SqliteReader:
 def open_reader(path: Path, *, oldest: int = SCHEMA_VERSION) -> JournalReader:
     """Open the journal at `path` for reading.
 
-    Of a journal from version `oldest` on that is not migrated yet, only `job` and `paid_among` may
-    be read.
+    Of a journal from version `oldest` on that is not migrated yet, only `job` and `outcomes` may be
+    read.
 
     Raises:
         JournalUnreadable: it is missing or damaged.
@@ -206,8 +225,14 @@ def open_reader(path: Path, *, oldest: int = SCHEMA_VERSION) -> JournalReader:
 
 
 _POSITIONS = "SELECT rowid AS row, position FROM items WHERE rowid > ? ORDER BY rowid LIMIT ?"
-#: `refused` is what version 1 called `rejected`. The plus keeps the index of keys in use.
-_PAID = "+status NOT IN ('pending', 'rejected', 'refused')"
+_OUTCOMES = (
+    "SELECT key, status, attempt, task_id, files FROM items "
+    "WHERE key IN (SELECT key FROM events WHERE seq > ? AND seq <= ?)"
+)
+_PENDING_KEYS = (
+    "SELECT rowid AS row, key FROM items WHERE rowid > ? AND status = 'pending' AND attempt = 0 "
+    "AND import_number = (SELECT import_number FROM job) ORDER BY rowid LIMIT ?"
+)
 _EVENTS_OF = (
     "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
     "WHERE key = ? ORDER BY seq"

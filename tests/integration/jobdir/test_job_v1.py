@@ -26,14 +26,16 @@ import pytest
 
 import tests
 from batch_runner.errors import JournalError, JournalUnreadable
+from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Journal, open_reader
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.migrations import STEPS, migrate
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.registry import read_registry
 from tests.e2e.conftest import KEY, PATIENCE, Command, Service
-from tests.harness import rows
+from tests.harness import IDENTITY, rows
 
 STORED = Path(tests.__file__).parent / "fixtures" / "job-v1"
 #: The words in the stored journal: never to be changed.
@@ -409,9 +411,21 @@ def test_full_disk_during_migration_changes_nothing(out: Path) -> None:
     assert sql_of(journal) == before
 
 
-def test_prior_payments_are_found_in_a_journal_of_version_1(job: Path, out: Path) -> None:
-    paid = stored("SELECT key FROM items WHERE status NOT IN ('pending', 'refused')")
+def test_registry_takes_over_the_state_record(job: Path, out: Path) -> None:
+    state = state_of(job)
+    (record,) = state.rglob("*.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "folder": str(out)}))
+    ((origin,),) = stored("SELECT origin FROM job")
+    paid = stored("SELECT key FROM items WHERE attempt > 0")
     keys = [str(key) for (key,) in stored("SELECT key FROM items")]
 
-    with open_reader(JobFolder(out).journal, oldest=1) as reader:
-        assert reader.paid_among(keys) == len(paid)
+    with open_job(job / "another", IDENTITY, state=state):
+        pass
+
+    assert not (state / "jobs").exists()
+    registry = read_registry(state)
+    assert registry is not None
+    with registry:
+        claims = registry.claims_of_others("baicai", service_host(str(origin)), None, keys)
+    assert {claim.key for claim in claims} == {key for (key,) in paid}
+    assert {claim.folder for claim in claims} == {str(out)}

@@ -22,6 +22,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import REHEARSAL
+from batch_runner.registry import open_registry
 from tests.harness import (
     IDENTITY,
     run_job,
@@ -95,9 +96,9 @@ def test_job_on_an_unmounted_disk_is_not_started_again(tmp_path: Path) -> None:
     root, state = tmp_path / "disk" / "out", tmp_path / "state"
     with open_job(root, IDENTITY, state=state):
         pass
-    (file,) = (state / "jobs").iterdir()
-    record = json.loads(file.read_text())
-    file.write_text(json.dumps(record | {"mount": str(root.parent)}))
+    with open_registry(state) as registry:
+        (job,) = registry.jobs()
+        registry.record_job(dataclasses.replace(job, mount=str(root.parent)))
     with open_job(root, IDENTITY):  # not checked while the folder is there
         pass
     root.rename(tmp_path / "elsewhere")
@@ -106,6 +107,8 @@ def test_job_on_an_unmounted_disk_is_not_started_again(tmp_path: Path) -> None:
         pass
 
     assert not root.exists()
+    with open_job(root.with_name("another"), IDENTITY, state=state):
+        pass
 
 
 @pytest.mark.parametrize("name", ["lock", "fallback.jsonl"])

@@ -1,0 +1,97 @@
+"""Open the registry for a job; check its folder against the jobs that are known."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from batch_runner.errors import FolderRefused, RegistryError
+from batch_runner.jobdir.claims import warn
+from batch_runner.jobdir.old_records import import_old_records
+from batch_runner.registry import FILE, Registry, open_registry, read_registry
+from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, find_existing, same_name, utf8_text
+
+
+def usable_state(state: Path | None) -> Path | None:
+    """Return the state directory, which is created; None, with a warning, if it cannot be."""
+    if state is None or (state / FILE).exists():
+        return state
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if os.access(state, os.W_OK | os.X_OK):
+            return state
+        reason = os.strerror(errno.EACCES)
+    except OSError as error:
+        reason = str(error.strerror)
+    warn(f"the state directory {state} cannot be used: {reason}")
+    return None
+
+
+@contextmanager
+def usable_registry(state: Path | None, *, required: bool) -> Iterator[Registry | None]:
+    """Open the registry in the state directory; None if it cannot be used, or there is no home.
+
+    Raises:
+        FolderRefused: it cannot be used, and is `required`.
+    """
+    if state is None:
+        yield None
+        return
+    try:
+        registry = _open(state)
+    except RegistryError as error:
+        if required:
+            raise FolderRefused(
+                tr(
+                    "{error}. A new job could pay again for items that another job has paid for. "
+                    "Nothing was sent",
+                    error=error,
+                )
+            ) from error
+        warn(error)
+        yield None
+        return
+    with registry:
+        yield registry
+
+
+def _open(state: Path) -> Registry:
+    registry = open_registry(state)
+    try:
+        import_old_records(registry, state)
+    except BaseException:
+        registry.close()
+        raise
+    return registry
+
+
+def check_mounted(state: Path, root: Path) -> None:
+    """Check that no known job is in `root` on a disk of this machine that is not mounted.
+
+    Raises:
+        FolderRefused: there is one.
+    """
+    here = utf8_text(Utf8Path(root).resolve())
+    with suppress(RegistryError):
+        registry = read_registry(state)
+        if registry is None:
+            return
+        with registry:
+            jobs = registry.jobs()
+        for job in jobs:
+            if job.machine != socket.gethostname() or not same_name(job.folder, here):
+                continue
+            if not os.path.ismount(find_existing(job.mount)):
+                raise FolderRefused(
+                    tr(
+                        "the job in {root} is on {mount}, which is not mounted. Nothing was sent. "
+                        "Mount it, or choose another folder with --output",
+                        root=root,
+                        mount=job.mount,
+                    )
+                )

@@ -1,0 +1,50 @@
+"""The values of the registry, and what a run uses of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+#: Statuses of a claim before its item is submitted: this run is about to submit it; the user has
+#: agreed to pay for it although another job may have paid.
+CLAIMED, APPROVED = "claimed", "approved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job, as the registry knows it. Paths are absolute, as `utf8_text` returns them."""
+
+    id: str
+    name: str
+    manifest: str  # "" if unknown
+    folder: str
+    mount: str  # mount point of its disk
+    machine: str  # host name
+    last_event: int = 0  # of its journal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """An item that a job has submitted or is about to submit."""
+
+    key: str
+    folder: str  # of the job
+    status: str
+    task_id: str | None
+    files: str  # JSON
+
+
+class ClaimStore(Protocol):
+    """The claims of one job during a run. Calls block for some milliseconds; none raises."""
+
+    def claim(self, keys: Sequence[str]) -> frozenset[str]:
+        """Claim items before their first submission; the claims are on the disk on return.
+
+        Returns the keys that another job has claimed, which must not be submitted.
+        """
+        ...
+
+    def sync(self) -> None:
+        """Copy what has changed in the journal since the last call."""
+        ...

@@ -20,7 +20,7 @@ from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder, find_job
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import KEY_VARIABLES, PROVIDERS
-from batch_runner.util.locale import tr
+from batch_runner.util.locale import items_text, tr
 from batch_runner.util.paths import Utf8Path, find_existing, is_utf8, utf8_text
 from batch_runner.util.text import printable
 from batch_runner.util.xdg import state_folder
@@ -191,11 +191,11 @@ def approve_paid_elsewhere(job: OpenJob, found: PaidElsewhere, *, pay_again: boo
     if found.count and not pay_again:
         raise UsageError(
             tr(
-                "{count} items were already submitted by the job in {folder} and would be paid for "
-                "again. Nothing was sent. Continue that job; or approve it: `run --yes`, or answer "
-                "on a terminal",
-                count=found.count,
+                "the job in {folder} has already submitted {items} of this one, which would be "
+                "paid for again. Nothing was sent. Continue that job; or approve it: `run --yes`, "
+                "or answer on a terminal",
                 folder=found.folder,
+                items=items_text(found.count),
             )
         )
     if found.count:

@@ -50,8 +50,8 @@ _BLOCKERS = {
         "only {free} MB of disk space are free; below {wanted} MB nothing is submitted"
     ),
     "prior_payment": mark_tr(
-        "{count} items were already submitted by the job in {folder} and would be paid for again; "
-        "a run asks first, and without a terminal it refuses, unless it is given --yes"
+        "the job in {folder} has already submitted {items} of this one, which would be paid for "
+        "again; a run asks first, and without a terminal it refuses, unless it is given --yes"
     ),
     "registry": "{message}",
     "folder": "{message}",
@@ -68,6 +68,8 @@ def blocker_text(blocker: Blocker) -> str:
         name: duration(value) if isinstance(value, float) else value
         for name, value in blocker.values.items()
     }
+    if isinstance(count := values.get("count"), int):
+        values["items"] = items_text(count)
     return printable(tr(_BLOCKERS[blocker.kind], **values), 400)
 
 

@@ -59,7 +59,7 @@ def connect(state: Path) -> sqlite3.Connection:
 
 
 def connect_to_read(state: Path) -> sqlite3.Connection | None:
-    """Open the registry for reading; None if there is none. Creates nothing.
+    """Open the registry for reading; None if there is none. Writes nothing.
 
     Raises:
         RegistryError: it cannot be used.

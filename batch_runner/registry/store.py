@@ -196,7 +196,7 @@ def open_registry(state: Path) -> Registry:
 
 
 def read_registry(state: Path) -> Registry | None:
-    """Open the registry for reading; None if there is none. Creates nothing.
+    """Open the registry for reading; None if there is none. Writes nothing.
 
     Raises:
         RegistryError: it is damaged, locked by another process, or of a newer version.

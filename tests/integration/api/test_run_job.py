@@ -217,3 +217,19 @@ async def test_run_leaves_the_process_as_it_was(
     assert all(state == before for state in during)
     assert process() == before
     assert capfd.readouterr() == ("", "")
+
+
+async def test_items_paid_by_another_job_are_refused(manifest: Manifest, tmp_path: Path) -> None:
+    async with simulated_service(service_time="0.1") as simulator:
+        service = service_at(simulator)
+        await batch_runner.run_job(manifest, service=service)
+
+        with pytest.raises(batch_runner.UsageError, match="already submitted 8 items"):
+            await batch_runner.run_job(manifest, service=service, output=tmp_path / "other")
+        assert len(simulator.ledger.submissions) == 8
+
+        summary = await batch_runner.run_job(
+            manifest, service=service, output=tmp_path / "other", pay_again=True
+        )
+    assert summary.exit_code is batch_runner.ExitCode.DONE
+    assert summary.paid == 8

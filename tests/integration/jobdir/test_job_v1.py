@@ -29,7 +29,7 @@ from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import Journal, open_reader
+from batch_runner.journal import Journal
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.migrations import STEPS, migrate
 from batch_runner.lifecycle import ItemStatus

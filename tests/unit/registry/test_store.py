@@ -14,9 +14,7 @@ from batch_runner.models import ItemOutcome
 from batch_runner.registry import JobRecord, Registry, connection, open_registry, read_registry
 
 A, B = (
-    JobRecord(
-        id=name * 32, name=name, manifest="", folder=f"/{name}", mount="/", machine="host"
-    )
+    JobRecord(id=name * 32, name=name, manifest="", folder=f"/{name}", mount="/", machine="host")
     for name in "ab"
 )
 HOST = "api.example"
@@ -126,9 +124,7 @@ def _claim_all(state: Path, job: JobRecord, won: multiprocessing.Queue[int]) -> 
 
 def test_two_processes_never_claim_one_item(registry: Registry, tmp_path: Path) -> None:
     won: multiprocessing.Queue[int] = multiprocessing.Queue()
-    both = [
-        multiprocessing.Process(target=_claim_all, args=(tmp_path, job, won)) for job in (A, B)
-    ]
+    both = [multiprocessing.Process(target=_claim_all, args=(tmp_path, job, won)) for job in (A, B)]
     for process in both:
         process.start()
     for process in both:

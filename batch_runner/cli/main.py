@@ -36,6 +36,7 @@ COMMANDS = {
     "simulate": "Run the service simulator: try things out without paying.",
     "schedule": "Print or install a crontab line or systemd units.",
     "schema": "Print the JSON Schema of the manifest, for editors.",
+    "help": "Show the documentation: a topic, or the help of a command.",
 }
 
 #: Flags of earlier versions → their names now.
@@ -85,6 +86,7 @@ class CommandGroup(click.Group):
     epilog="\b\nExamples:\n"
     "  batch-runner run jobs/year_of_the_horse.yaml --rehearse\n"
     "  batch-runner plan jobs/year_of_the_horse.yaml\n"
+    "  batch-runner help\n"
     "  batch-runner COMMAND --help\n\n" + EXIT_STATUS,
 )
 @click.version_option(__version__, prog_name="batch-runner")

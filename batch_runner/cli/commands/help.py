@@ -12,6 +12,7 @@ from batch_runner.util.locale import tr
 #: Topic → what its page is about, in the order in which a user meets them. The page of a topic is
 #: `batch_runner/docs/TOPIC.md`.
 TOPICS = {
+    "getting-started": "From an empty folder to a job that runs every day.",
     "library": "Use batch-runner from a Python program, Prefect or Airflow.",
     "glossary": "The terms, and the statuses of an item.",
     "changelog": "What has changed, and how to upgrade.",

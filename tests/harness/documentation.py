@@ -1,0 +1,186 @@
+"""Runs the code blocks of a Markdown page, from top to bottom, in one folder.
+
+The first word after the three backticks is the language, the others say what is to be done:
+
+- ```` ```console ````: each command (after `$ `) is run by one bash for the whole page, and prints
+  what is shown below it (`…` stands for anything, durations may differ).
+- ```` ```yaml ````: a manifest, or a part of one, which is added to a minimal one: it is planned.
+- ```` ```json ````, ```` ```python ````: it is parsed.
+- ```` ```text ````, ```` ```dockerfile ````: nothing.
+- ```` ```yaml cards.yaml ````, ```` ```csv names.csv ````: the block is also stored under this
+  name, for the commands after it.
+- ```` ```console no-test ````: nothing is done; tests list these blocks with the reason.
+
+`check_page` does all of this, and is all that a test needs.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from markdown_it import MarkdownIt
+
+from batch_runner.errors import ManifestError
+from batch_runner.manifest import load
+from tests.harness.shell_session import ShellSession, steps
+
+#: The port that the pages give the simulator; another one is used in tests.
+SHOWN_PORT = "8765"
+NOT_CHECKED = ("text", "dockerfile", "csv")
+#: What a fragment of a manifest is completed with.
+MINIMAL = {
+    "workflow": "workflow: some_workflow",
+    "params": 'params: {"6": {text: "{{ prompt }}"}}',
+    "prompts": "prompts: [a horse, a foal]",
+}
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block: its language, the other words of its first line, its text, its line."""
+
+    language: str
+    words: tuple[str, ...]
+    text: str
+    line: int
+
+    @property
+    def is_tested(self) -> bool:
+        return "no-test" not in self.words
+
+    @property
+    def file(self) -> str | None:
+        """Return the name under which the block is stored, None if it is not."""
+        return next((word for word in self.words if word != "no-test"), None)
+
+
+def blocks(page: Path) -> list[Block]:
+    """Return the code blocks of a page; an indented one with a command is `console`."""
+    found = []
+    for token in MarkdownIt().parse(page.read_text("utf-8")):
+        if token.type not in ("fence", "code_block"):
+            continue
+        assert token.map is not None
+        words = token.info.split()
+        if token.type == "code_block":
+            words = ["console" if re.search(r"^\$ ", token.content, re.MULTILINE) else "text"]
+        first = token.map[0] + (2 if token.type == "fence" else 1)
+        language = words[0] if words else ""
+        found.append(Block(language, tuple(words[1:]), token.content, first))
+    return found
+
+
+def check_page(
+    page: Path, folder: Path, *, environment: Mapping[str, str] | None = None
+) -> list[str]:
+    """Run the blocks of a page in `folder`; return the first thing that is wrong, with its line.
+
+    `environment` is added to that of the shell, in which the service is a simulator.
+    """
+    tested = [block for block in blocks(page) if block.is_tested]
+    port = _free_port()
+    with ExitStack() as stack:
+        shell = None
+        if any(block.language == "console" for block in tested):
+            service = stack.enter_context(_simulator())
+            shell = stack.enter_context(ShellSession(folder, service | dict(environment or {})))
+        for block in tested:
+            if block.file is not None:
+                path = folder / block.file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.text, encoding="utf-8")
+            shown = replace(block, text=block.text.replace(SHOWN_PORT, str(port)))
+            if problem := _problem(shown, folder, shell):
+                return [f"{page.name}:{block.line + problem[0]}: {problem[1]}"]
+    return []
+
+
+def _problem(block: Block, folder: Path, shell: ShellSession | None) -> tuple[int, str] | None:
+    """Return the first line in a block that is wrong (0: the first), and why."""
+    match block.language:
+        case "console":
+            assert shell is not None
+            for step in steps(block.text):
+                if problem := shell.run(step):
+                    return step.line, problem
+        case "yaml":
+            return _plan(block, folder)
+        case "json":
+            for number, line in enumerate(block.text.splitlines()):
+                try:
+                    json.loads(line)
+                except ValueError as error:
+                    return number, str(error)
+        case "python":
+            try:
+                ast.parse(block.text)
+            except SyntaxError as error:
+                return (error.lineno or 1) - 1, str(error)
+        case language if language not in NOT_CHECKED:
+            return 0, f"unknown language of a code block: {language!r}"
+    return None
+
+
+def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
+    """Expand all items of a manifest; one without some required keys is completed first."""
+    path = folder / (block.file or "example.yaml")
+    if block.file is None:
+        path.write_text(_completed(block.text), encoding="utf-8")
+    try:
+        for _ in load(path).items():
+            pass
+    except ManifestError as error:
+        return error.problems[0].line - 1, str(error)
+    return None
+
+
+def _completed(text: str) -> str:
+    """Return a fragment of a manifest with the required keys that it lacks."""
+    keys: dict[str, Any] = yaml.safe_load(text)
+    missing = [name for name in MINIMAL if name not in keys]
+    if "matrix" in keys and "params" not in keys:  # each combination is to be another request
+        names = [name for name in keys["matrix"] if name not in ("include", "exclude")]
+        used = " ".join(f"{{{{ {name}.id }}}}" for name in names)
+        text += f'\nparams: {{"6": {{text: "{used}"}}}}'
+        missing.remove("params")
+    if keys.keys() & {"matrix", "items_from"} and "prompts" in missing:
+        missing.remove("prompts")
+    return "\n".join([text, *(MINIMAL[name] for name in missing), ""])
+
+
+def _free_port() -> int:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        return int(listening.getsockname()[1])
+
+
+@contextmanager
+def _simulator() -> Iterator[dict[str, str]]:
+    """Run a simulator whose tasks are quick; yield the variables that lead a run to it."""
+    process = subprocess.Popen(
+        [
+            *(sys.executable, "-m", "batch_runner", "simulate", "--port", "0"),
+            *("--service-time", "uniform:0.1,0.4", "--image-bytes", "3000"),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        found = re.search(r"http://\S+", process.stdout.readline())
+        assert found is not None
+        yield {"BAICAI_BASE_URL": found[0], "BAICAI_API_KEY": "sk-documentation"}
+    finally:
+        process.terminate()
+        process.communicate()

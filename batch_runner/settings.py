@@ -137,31 +137,37 @@ class Limits(Block):
         default=None,
         description="Submissions over all runs of the job, at most: the spending cap. "
         "Default: no cap.",
+        examples=[300],
     )
     price: PriceField | None = Field(
         default=None,
         description="Price of one submission, such as 0.12 CNY, for estimates. Default: unknown.",
+        examples=["0.12 CNY"],
     )
     concurrent_submissions: Count | None = Field(
         default=None,
         description="Submissions being sent at the same time, at most. A crash holds no more items "
         "than that. Default: half of limits.rate (per second), from 16 to 64.",
+        examples=[32],
     )
     confirm_above: ThresholdField | None = Field(
         default=None,
         description="On a terminal, ask for confirmation before a run that costs more than this: a "
         "cost such as 50 CNY, or a number of submissions. Default: 50 in the currency of "
         "limits.price; without a price, 500 submissions.",
+        examples=["50 CNY"],
     )
     run_for: Duration | None = Field(
         default=None,
         description="Stop a run after this time, such as 8h; the next run continues. "
         "Default: no limit.",
+        examples=["8h"],
     )
     until: ClockField | None = Field(
         default=None,
         description='Stop a run at this local time of day, such as "06:30" (in quotes); the next '
         "run continues. Default: no limit.",
+        examples=["06:30"],
     )
 
 
@@ -207,6 +213,7 @@ class Polling(Block):
         default=None,
         description="Status requests at the same time, at most. Default: half of limits.poll_rate "
         "(per second), from 8 to 64.",
+        examples=[16],
     )
     first: Duration = Field(
         default=2.0,
@@ -255,6 +262,7 @@ class Retries(Block):
         default=(),
         description="HTTP statuses, such as 503, that prove that a submission was not accepted. "
         "The item is then submitted again instead of held. Default: none.",
+        examples=[[503]],
     )
 
 
@@ -275,6 +283,7 @@ class Downloads(Block):
         default=None,
         description="Downloads at the same time, at most. Default: half of limits.rate (per "
         "second), from 16 to 64.",
+        examples=[32],
     )
     max_bytes: SizeField = Field(
         default=200_000_000,

@@ -44,12 +44,15 @@ class Output(Block):
     model_config = _GIVEN_ONLY
 
     folder: Given[Folder] = Field(
-        default=None, description="Output folder, relative to this manifest. Default: out/<job>."
+        default=None,
+        description="Output folder, relative to this manifest. Default: out/<job>.",
+        examples=["/srv/cards"],
     )
     name: Text = Field(
         default="{{ id }}",
         description="Template of the file name; an image extension in it is removed. "
         "Default: the id.",
+        examples=["{{ greeting.id }}-{{ style.id }}"],
     )
 
 
@@ -61,15 +64,19 @@ class OnFinish(Block):
     notify: list[Text] = Field(
         default=[],
         description="Apprise URLs to notify, such as mailto://… or slack://…. "
-        "Needs the extra notify.",
+        "Needs the extra notify. Default: none.",
+        examples=[["mailto://user:password@example.com"]],
     )
     command: Given[Text] = Field(
-        default=None, description="Command to run, relative to this manifest."
+        default=None,
+        description="Command to run by the shell, in the folder of this manifest. Default: none.",
+        examples=["./announce.sh"],
     )
     when: Literal["always", "problems"] = Field(
         default="always",
         description="always, or problems: only if the exit status is not 0, because an item is not "
         "done or the run stopped early. Default: always.",
+        examples=["problems"],
     )
 
 
@@ -82,26 +89,38 @@ class Prompt(BaseModel):
         json_schema_extra={"propertyNames": {"pattern": NAME_PATTERN}},
     )
 
-    prompt: Prose = Field(description="Text of the prompt; may be a template.")
+    prompt: Prose = Field(
+        description="Text of the prompt; may be a template.", examples=["A horse in {{ style }}"]
+    )
     id: Given[Id] = Field(
-        default=None, description="Name of the item in file names, report and commands."
+        default=None,
+        description="Name of the item in file names, report and commands. Default: the first words "
+        "of the prompt and six digits of its hash.",
+        examples=["card-7"],
     )
     workflow: Given[Text] = Field(
-        default=None, description="Workflow of this prompt, instead of the job's."
+        default=None,
+        description="Workflow of this prompt. Default: the job's.",
+        examples=["wedding_photo_retouching"],
     )
     params: Given[Params] = Field(
         default=None,
         description="Fields that are added to the job's params or replace them. If the prompt has "
-        "its own workflow, these are all its params.",
+        "its own workflow, these are all its params. Default: the job's.",
+        examples=[{"3": {"steps": 40}}],
     )
     name: Given[Text] = Field(
-        default=None, description="Template of the file name, instead of output.name."
+        default=None,
+        description="Template of the file name. Default: output.name.",
+        examples=["cover"],
     )
     attempts: Given[Attempts] = Field(
-        default=None, description="Attempts of this prompt, instead of the job's."
+        default=None,
+        description="Attempts of this prompt. Default: the job's.",
+        examples=[3],
     )
     repeat: Given[Repeat] = Field(
-        default=None, description="Repeats of this prompt, instead of the job's."
+        default=None, description="Repeats of this prompt. Default: the job's.", examples=[5]
     )
 
 
@@ -120,12 +139,15 @@ class Matrix(BaseModel):
 
     exclude: list[Variables] = Field(
         default=[],
-        description="Combinations to remove. Each entry removes those that have all its values.",
+        description="Combinations to remove. Each entry removes those that have all its values. "
+        "Default: none.",
+        examples=[[{"style": "ink wash", "size": "large"}]],
     )
     include: list[Variables] = Field(
         default=[],
         description="Variables to add. Each entry is added to the combinations that have its other "
-        "values; if there are none, it becomes one more combination.",
+        "values; if there are none, it becomes one more combination. Default: none.",
+        examples=[[{"style": "oil painting"}]],
     )
 
 
@@ -138,40 +160,62 @@ class Document(Block):
     )
 
     job: Given[JobName] = Field(
-        default=None, description="Name of the job. Default: the name of this file."
+        default=None,
+        description="Name of the job. Default: the name of this file.",
+        examples=["new-year-cards"],
     )
     provider: Text = Field(
-        default="baicai", description="Service that generates the files. Default: baicai."
+        default="baicai",
+        description="Service that generates the files. Default: baicai.",
+        examples=["baicai"],
     )
-    workflow: Text = Field(description="Id of the workflow at the service; may be a template.")
+    workflow: Text = Field(
+        description="Id of the workflow at the service; may be a template.",
+        examples=["year_of_the_horse_greeting_card"],
+    )
     params: Params = Field(
-        description="Values by node and field of the workflow; texts may be templates."
+        description="Values by node and field of the workflow; texts may be templates.",
+        examples=[{"6": {"text": "{{ prompt }}"}}],
     )
     prompts: Given[SkipValidation[Entries]] = Field(
-        default=None, description="Prompts of the items, each a text or a mapping."
+        default=None,
+        description="Prompts of the items, each a text or a mapping. Default: none.",
+        examples=[["A paper-cut horse", {"id": "ink", "prompt": "An ink-wash horse"}]],
     )
-    matrix: Given[Matrix] = None
+    matrix: Given[Matrix] = Field(
+        default=None,
+        description="Values of each variable; every combination of them is an item, for each "
+        "prompt or row if there are some. Default: none.",
+        examples=[{"style": ["paper-cut", "ink wash"], "size": ["small", "large"]}],
+    )
     repeat: Repeat = Field(
         default=1,
         description="How often each item is generated; the variable n counts from 1. Default: 1.",
+        examples=[2],
     )
     items_from: Given[DataFile] = Field(
         default=None,
-        description="CSV or JSONL file, relative to this manifest; each row is an item.",
+        description="CSV or JSONL file, relative to this manifest; each row is an item. "
+        "Default: none.",
+        examples=["names.csv"],
     )
     defaults: Variables = Field(
         default={},
-        description="Values of variables for items that do not give them, and for empty CSV cells.",
+        description="Values of variables for items that do not give them, and for empty CSV cells. "
+        "Default: none.",
+        examples=[{"style": "paper-cut"}],
     )
     files: FileVariables = Field(
         default={},
         description="Input files: variable and path. A path may be a template. A file is uploaded "
-        "if a template of the item uses its variable.",
+        "if a template of the item uses its variable. Default: none.",
+        examples=[{"photo": "photos/bridal_couple.jpg"}],
     )
     attempts: Attempts = Field(
         default=1,
         description="Submissions of one item, at most; each may cost money. With more than 1, an "
         "item is submitted again after the service reports FAILED. Default: 1.",
+        examples=[2],
     )
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,17 +133,24 @@ def test_invalid_manifest_fails_loader_and_schema(tmp_path: Path, name: str) -> 
         load(write(tmp_path, WRONG[name]))
 
 
-def test_every_schema_key_has_a_description() -> None:
-    def described(schema: dict[str, Any]) -> list[str]:
-        blocks = [schema, *schema["$defs"].values()]
-        return [
-            name
-            for block in blocks
-            for name, value in block.get("properties", {}).items()
-            if "description" not in value and "$ref" not in value
-        ]
+def keys_without(wanted: Callable[[dict[str, Any]], bool]) -> list[str]:
+    """Return the keys of a manifest whose description in the schema lacks something."""
+    schema = python_schema()
+    blocks = schema["$defs"]
+    return [
+        f"{block.get('title')}.{name}"
+        for block in (schema, *blocks.values())
+        for name, value in block.get("properties", {}).items()
+        if not wanted(blocks.get(value.get("$ref", "").rpartition("/")[2], {}) | value)
+    ]
 
-    assert described(python_schema()) == []
+
+def test_every_schema_key_has_a_description() -> None:
+    assert keys_without(lambda key: str(key.get("description", "")).endswith(".")) == []
+
+
+def test_every_schema_key_has_a_default_an_example_or_keys() -> None:
+    assert keys_without(lambda key: bool({"default", "examples", "properties"} & key.keys())) == []
 
 
 def test_schema_defaults_are_written_as_in_a_manifest() -> None:

@@ -32,6 +32,10 @@ format: $(READY)  ## Format the code and apply lint fixes
 catalogues: $(READY)  ## Update the Chinese messages (.po, .mo) from the code
 	$(PYTHON) -m tests.harness.catalogues
 
+.PHONY: reference
+reference: $(READY)  ## Update the generated parts of batch_runner/docs from the code
+	$(PYTHON) -m tests.harness.reference
+
 .PHONY: lint
 lint: $(READY)  ## Check format, lint rules and import layers
 	$(PYTHON) -m ruff format --check .

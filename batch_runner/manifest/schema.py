@@ -45,14 +45,14 @@ class Output(Block):
 
     folder: Given[Folder] = Field(
         default=None,
-        description="Output folder, relative to this manifest. Default: out/<job>.",
+        description="Output folder, relative to this manifest. Default: out/JOB.",
         examples=["/srv/cards"],
     )
     name: Text = Field(
         default="{{ id }}",
         description="Template of the file name; an image extension in it is removed. "
         "Default: the id.",
-        examples=["{{ greeting.id }}-{{ style.id }}"],
+        examples=["{{ job }}-{{ id }}"],
     )
 
 

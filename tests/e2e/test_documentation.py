@@ -17,6 +17,7 @@ PHOTO = DOCS.parents[1] / "jobs/photos/bridal_couple.jpg"
 #: Page and first line of each block that cannot be run here → why.
 NOT_RUN = {
     ("getting-started.md", "$ mkdir -p ~/.config/batch-runner"): "reads the key from the keyboard",
+    ("recipes.md", "$ docker build --tag batch-runner ."): "needs Docker and another host",
 }
 
 

@@ -38,12 +38,7 @@ from tests.harness.shell_session import ShellSession, steps
 #: The port that the pages give the simulator; another one is used in tests.
 SHOWN_PORT = "8765"
 NOT_CHECKED = ("text", "dockerfile", "csv")
-#: What a fragment of a manifest is completed with.
-MINIMAL = {
-    "workflow": "workflow: some_workflow",
-    "params": 'params: {"6": {text: "{{ prompt }}"}}',
-    "prompts": "prompts: [a horse, a foal]",
-}
+_NO_VARIABLES = ("include", "exclude")
 
 
 @dataclass(frozen=True)
@@ -133,10 +128,9 @@ def _problem(block: Block, folder: Path, shell: ShellSession | None) -> tuple[in
 
 
 def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
-    """Expand all items of a manifest; one without some required keys is completed first."""
-    path = folder / (block.file or "example.yaml")
-    if block.file is None:
-        path.write_text(_completed(block.text), encoding="utf-8")
+    """Expand all items of a manifest, completed where it is only a part of one."""
+    path = folder / "example.yaml"
+    path.write_text(_completed(block.text), encoding="utf-8")
     try:
         for _ in load(path).items():
             pass
@@ -146,17 +140,22 @@ def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
 
 
 def _completed(text: str) -> str:
-    """Return a fragment of a manifest with the required keys that it lacks."""
-    keys: dict[str, Any] = yaml.safe_load(text)
-    missing = [name for name in MINIMAL if name not in keys]
-    if "matrix" in keys and "params" not in keys:  # each combination is to be another request
-        names = [name for name in keys["matrix"] if name not in ("include", "exclude")]
-        used = " ".join(f"{{{{ {name}.id }}}}" for name in names)
-        text += f'\nparams: {{"6": {{text: "{used}"}}}}'
-        missing.remove("params")
-    if keys.keys() & {"matrix", "items_from"} and "prompts" in missing:
-        missing.remove("prompts")
-    return "\n".join([text, *(MINIMAL[name] for name in missing), ""])
+    """Return a manifest with the required keys that it lacks."""
+    try:
+        keys: dict[str, Any] = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text  # `load` says what is wrong
+    if not keys.keys() & {"prompts", "matrix", "items_from"}:
+        text += "\nprompts: [a horse, a foal]"
+        keys["prompts"] = ...
+    if "params" not in keys:
+        used = ["prompt" if "prompts" in keys else "id", *keys.get("files", {})]
+        used += [f"{name}.id" for name in keys.get("matrix", {}) if name not in _NO_VARIABLES]
+        sent = " ".join(f"{{{{ {name} }}}}" for name in used)
+        text += f'\nparams: {{node: {{field: "{sent}"}}}}'
+    if "workflow" not in keys:
+        text += "\nworkflow: some_workflow"
+    return text + "\n"
 
 
 def _free_port() -> int:

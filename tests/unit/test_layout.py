@@ -61,8 +61,9 @@ def test_readme_of_tests_shows_a_real_test() -> None:
     assert example.partition('"""\n\n')[2] in readme
 
 
-def test_contributing_names_existing_files() -> None:
-    text = (REPOSITORY / ".github/CONTRIBUTING.md").read_text("utf-8")
+def test_pages_for_developers_name_existing_files() -> None:
+    pages = (REPOSITORY / ".github/CONTRIBUTING.md", PACKAGE / "docs/architecture.md")
+    text = "".join(page.read_text("utf-8") for page in pages)
     named = re.findall(r"`((?:batch_runner|tests)/[\w/.-]+)`", text)
 
     assert len(named) > 20

@@ -13,9 +13,17 @@ from batch_runner.util.locale import tr
 #: `batch_runner/docs/TOPIC.md`.
 TOPICS = {
     "getting-started": "From an empty folder to a job that runs every day.",
+    "manifest": "The file that describes a job: how it works, and every key.",
+    "settings": "Flags, variables and files, and which of them counts.",
+    "commands": "The help of every command; exit statuses.",
+    "templates": "Variables, functions and filters in prompts and params.",
+    "recipes": "Ready to copy: matrix, CSV, photos, cron, systemd, containers.",
+    "promise": "What is promised about money and files, and what is not; held items.",
+    "simulator": "Try things out without paying, also failures.",
     "library": "Use batch-runner from a Python program, Prefect or Airflow.",
+    "architecture": "How it works inside: for those who change it.",
     "glossary": "The terms, and the statuses of an item.",
-    "changelog": "What has changed, and how to upgrade.",
+    "changelog": "What has changed, how to upgrade, and what stays compatible.",
 }
 
 

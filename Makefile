@@ -36,6 +36,10 @@ catalogues: $(READY)  ## Update the Chinese messages (.po, .mo) from the code
 reference: $(READY)  ## Update the generated parts of batch_runner/docs from the code
 	$(PYTHON) -m tests.harness.reference
 
+.PHONY: docs
+docs: $(READY)  ## Make a site of batch_runner/docs in build/docs; a broken link is an error
+	$(PYTHON) -m mkdocs build --strict --quiet --config-file .github/mkdocs.yml
+
 .PHONY: lint
 lint: $(READY)  ## Check format, lint rules and import layers
 	$(PYTHON) -m ruff format --check .
@@ -59,7 +63,7 @@ cover: $(READY)  ## Run the tests and hold the coverage floor
 	$(PYTHON) -m coverage report
 
 .PHONY: check
-check: lint types cover  ## All that CI checks
+check: lint types docs cover  ## All that CI checks
 
 .PHONY: soak
 soak: $(READY)  ## Sweep kills and faults for SECONDS (default 600)

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from batch_runner.cli.commands.help import TOPICS
 from batch_runner.cli.main import COMMANDS
@@ -72,3 +73,9 @@ def test_simulator_page_has_every_condition_of_a_fault() -> None:
 
     assert [name for name in CONDITIONS if f"| `{name}=" not in text] == []
     assert [call for call in CALLS if f"`{call}`" not in text] == []
+
+
+def test_site_has_the_pages_in_the_order_of_help() -> None:
+    config = (DOCS.parents[1] / ".github/mkdocs.yml").read_text("utf-8")
+
+    assert yaml.safe_load(config)["nav"] == ["index.md", *(f"{topic}.md" for topic in TOPICS)]

@@ -123,9 +123,17 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import an exported name when it is first used (PEP 562)."""
+    """Import an exported name when it is first used (PEP 562).
+
+    Raises:
+        ImportError: the package does not run on this operating system.
+    """
+    from batch_runner.util.system import unsupported_system
+
     for module, names in _MODULES.items():
         if name in names:
+            if (problem := unsupported_system()) is not None:
+                raise ImportError(problem)
             found: object = getattr(import_module(f"batch_runner.{module}"), name)
             globals()[name] = found
             return found

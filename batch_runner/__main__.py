@@ -7,11 +7,17 @@ import os
 import signal
 import sys
 
-_SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+from batch_runner.util.system import unsupported_system
+
+#: Those of this system: Windows, which is refused, has no SIGHUP.
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGINT") if hasattr(signal, name)
+)
 
 
 def main() -> None:
     """Run the command line and exit with its status."""
+    _refuse_unsupported_system()
     _handle_signals()
     _open_closed_streams()
     _escape_unencodable()
@@ -32,6 +38,18 @@ def main() -> None:
         # The interpreter removes handlers when it ends; the signal would replace the exit status.
         signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
+
+
+def _refuse_unsupported_system() -> None:
+    """End with status 2 where modules that this program needs cannot be imported."""
+    if unsupported_system() is None:
+        return
+    from batch_runner.util.locale import reader_language, use_language
+
+    _escape_unencodable()
+    with use_language(reader_language(sys.stderr)):
+        sys.stderr.write(f"batch-runner: {unsupported_system()}\n")
+    sys.exit(2)
 
 
 def _handle_signals() -> None:

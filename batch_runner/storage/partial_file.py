@@ -1,7 +1,7 @@
 """The bytes of one file between the network and its final name.
 
 A small file is kept in memory until it is complete, a large one is written to disk as it comes. On
-disk the file has no name until it gets its final one (O_TMPFILE): a process that dies leaves
+disk the file has no name until it gets its final one: a process that dies leaves
 nothing behind, and the file system adds one entry instead of adding two and removing one,
 which is a third of the cost of a small file. Where unnamed files are not supported, the file is in
 `.batch/parts` under a random name.
@@ -21,8 +21,9 @@ from pathlib import Path
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.util.fs import file_sha256, link_new, truncate_file_name, write_all
+from batch_runner.util.fs import file_sha256, link_new, sync_file, truncate_file_name, write_all
 from batch_runner.util.paths import child_bytes
+from batch_runner.util.system import link_unnamed, open_unnamed, start_writeback
 
 #: Bytes of a download that are kept in memory before they are written to disk.
 BUFFER_BYTES = 1 << 20
@@ -121,8 +122,8 @@ class PartialFile:
 
     def start_writeback(self) -> None:
         """Let the kernel start to write, so that the syncs of several files overlap."""
-        if self._descriptor is not None and hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        if self._descriptor is not None:
+            start_writeback(self._descriptor)
 
     def sync(self) -> None:
         """Sync the bytes to disk. Blocks.
@@ -131,7 +132,7 @@ class PartialFile:
             OSError: they cannot be written.
         """
         assert self._descriptor is not None  # noqa: S101  opened by `verify`
-        os.fsync(self._descriptor)
+        sync_file(self._descriptor)
         if os.fstat(self._descriptor).st_size != self.size:
             raise OSError("the disk kept fewer bytes than were written")
 
@@ -156,12 +157,12 @@ class PartialFile:
             OSError: it cannot be written.
         """
         if self._descriptor is not None and self._path is None:
-            os.fsync(self._descriptor)
+            sync_file(self._descriptor)
 
     def _open(self) -> int:
         parts = self.folder.parts
-        if supports_unnamed_files(parts):
-            return os.open(parts, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        if supports_unnamed_files(parts) and (descriptor := open_unnamed(parts)) is not None:
+            return descriptor
         self._path = parts / f"{secrets.token_hex(8)}.part"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self._path, flags, 0o600)
@@ -182,8 +183,10 @@ class PartialFile:
 def supports_unnamed_files(folder: Path) -> bool:
     """Return whether a file can be created in `folder` without a name and linked later."""
     try:
-        descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    except (OSError, AttributeError):  # not this file system, or not this operating system
+        descriptor = open_unnamed(folder)
+    except OSError:  # not this file system
+        return False
+    if descriptor is None:  # not this operating system
         return False
     probe = folder / f"probe-{secrets.token_hex(4)}"
     try:
@@ -194,17 +197,6 @@ def supports_unnamed_files(folder: Path) -> bool:
     finally:
         os.close(descriptor)
     return True
-
-
-def link_unnamed(descriptor: int, target: bytes) -> None:
-    """Give the file behind `descriptor`, created with O_TMPFILE, the name `target`.
-
-    Raises:
-        FileExistsError: the name is taken.
-        OSError: it cannot be linked.
-    """
-    # `src_dir_fd` makes Python call linkat, which is needed to follow the link to the open file.
-    os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
 
 
 def _candidate_names(name: str, extension: str, sha256: str) -> Iterable[str]:

@@ -18,6 +18,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PosixPath
 from typing import Self
 
+from batch_runner.util.system import exact_command_line
+
 #: Encodings in which names are looked up, besides UTF-8 and the locale's: the locale of a cron job
 #: is not the one of the terminal. GB18030 includes GBK and GB2312.
 _LEGACY_ENCODINGS = ("gb18030", "big5", "latin-1")
@@ -189,10 +191,9 @@ def command_arguments() -> list[str]:
         return words
     # Not from sys.argv: under GBK, the C library decodes one Chinese word in 15 to characters that
     # Python cannot encode again.
-    with suppress(OSError):
-        exact = Utf8Path("/proc/self/cmdline").read_bytes().split(b"\0")[:-1][-len(words) :]
-        if [one.isascii() for one in exact] == [one.isascii() for one in words]:
-            return [decode_argument(one) for one in exact]
+    exact = (exact_command_line() or [])[-len(words) :]
+    if [one.isascii() for one in exact] == [one.isascii() for one in words]:
+        return [decode_argument(one) for one in exact]
     return [decode_argument(os.fsencode(one)) for one in words]
 
 

@@ -1,0 +1,61 @@
+"""What differs between operating systems. Only this module uses what only Linux has.
+
+Each function says what it does elsewhere. It imports next to nothing, because `__main__` needs it
+before signal handlers are set, and on systems where the rest of the package cannot be imported.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def unsupported_system() -> str | None:
+    """Return why this program cannot run on this operating system; None if it can."""
+    if sys.platform != "win32":
+        return None
+    from batch_runner.util.locale import tr
+
+    return tr(
+        "Windows is not supported: install and run batch-runner in WSL, the Windows "
+        "Subsystem for Linux (`wsl --install`)"
+    )
+
+
+def open_unnamed(folder: str | bytes | os.PathLike[str]) -> int | None:
+    """Create a file without a name on the file system of `folder`, for reading and writing.
+
+    Returns None where that is not possible.
+
+    Raises:
+        OSError: it failed for another reason than that unnamed files are not supported.
+    """
+    if not hasattr(os, "O_TMPFILE"):
+        return None
+    return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+
+
+def link_unnamed(descriptor: int, target: bytes) -> None:
+    """Give the file behind `descriptor`, made by `open_unnamed`, the name `target`.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: it cannot be linked.
+    """
+    # `src_dir_fd` makes Python call linkat, which is needed to follow the link to the open file.
+    os.link(f"/proc/self/fd/{descriptor}", target, src_dir_fd=descriptor, follow_symlinks=True)
+
+
+def start_writeback(descriptor: int) -> None:
+    """Let the kernel start to write a file to disk; elsewhere nothing, as the sync does it."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def exact_command_line() -> list[bytes] | None:
+    """Return the bytes of this process's command line; None where the system does not show them."""
+    try:
+        with open("/proc/self/cmdline", "rb") as file:  # noqa: PTH123  pathlib is slow to import
+            return file.read().split(b"\0")[:-1]
+    except OSError:
+        return None

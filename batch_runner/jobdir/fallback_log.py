@@ -14,7 +14,7 @@ from typing import Any
 
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import current_words
-from batch_runner.util.fs import write_all
+from batch_runner.util.fs import sync_file, write_all
 
 #: Bytes allocated in advance: a few hundred entries.
 RESERVED_BYTES = 65536
@@ -34,7 +34,7 @@ class FallbackLog:
         size = os.lseek(descriptor, 0, os.SEEK_END)
         if size < RESERVED_BYTES:
             write_all(descriptor, b"\n" * (RESERVED_BYTES - size))
-            os.fsync(descriptor)
+            sync_file(descriptor)
 
     def append(self, entry: dict[str, Any]) -> None:
         """Append one entry, which is on the disk when this returns.
@@ -51,7 +51,7 @@ class FallbackLog:
         used = len(os.read(descriptor, 1 << 24).rstrip(b"\n"))
         os.lseek(descriptor, used, os.SEEK_SET)
         write_all(descriptor, line)
-        os.fsync(descriptor)
+        sync_file(descriptor)
 
     def _open(self) -> int:
         if self._descriptor is None:

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.errors import FolderRefused
-from batch_runner.util.fs import sync_folder
+from batch_runner.util.fs import lock_records, sync_folder
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, path_variants
 
@@ -87,12 +87,37 @@ class JobFolder:
                 if not stat.S_ISDIR(folder.lstat().st_mode):
                     raise FolderRefused(tr("{folder} is a symbolic link; remove it", folder=folder))
             probe = self.parts / f"probe-{secrets.token_hex(4)}"
-            probe.touch(mode=0o600)
-            probe.unlink()
+            try:
+                self._check_locks(probe)
+            finally:
+                probe.unlink(missing_ok=True)
             for folder in (self.batch, self.root, self.root.parent):
                 sync_folder(folder)
         except OSError as error:
             raise self.output_folder_error(error) from error
+
+    def _check_locks(self, probe: Path) -> None:
+        """Create the file `probe` and check that it can be locked as SQLite locks the journal.
+
+        Raises:
+            FolderRefused: it cannot.
+            OSError: the file cannot be created.
+        """
+        descriptor = os.open(probe, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            lock_records(descriptor)
+        except OSError as error:
+            raise FolderRefused(
+                tr(
+                    "the file system of {folder} cannot lock files ({error}), which the journal "
+                    "needs. Nothing was sent. Choose a folder on a local disk with --output, or "
+                    "let the server of this file system allow locks",
+                    folder=self.root,
+                    error=error.strerror or error,
+                )
+            ) from error
+        finally:
+            os.close(descriptor)
 
     def output_folder_error(self, error: OSError) -> FolderRefused:
         return FolderRefused(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import logging
 import os
@@ -15,7 +16,7 @@ from typing import IO
 #: Longest file name in bytes, on nearly every file system.
 MAX_FILE_NAME = 255
 
-_CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP)
+_CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 _logger = logging.getLogger(__name__)
 
 
@@ -33,6 +34,23 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         view = view[written:]
 
 
+def sync_file(descriptor: int) -> None:
+    """Sync a file to the disk itself; on macOS, fsync alone leaves it in the drive's cache.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    if (full_sync := getattr(fcntl, "F_FULLFSYNC", None)) is not None:
+        try:
+            fcntl.fcntl(descriptor, full_sync)
+        except OSError as error:
+            if error.errno == errno.EIO:
+                raise
+        else:
+            return
+    os.fsync(descriptor)  # all there is on Linux, and on a network drive of macOS
+
+
 def sync_folder(folder: Path) -> None:
     """Sync the names in `folder` to the disk; log a warning if the file system cannot.
 
@@ -41,21 +59,21 @@ def sync_folder(folder: Path) -> None:
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        sync_file(descriptor)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC_FOLDERS:
             raise
-        _warn_once(os.fstat(descriptor).st_dev, folder)
+        _warn_once(folder)
     finally:
         os.close(descriptor)
 
 
-_warned: set[int] = set()  # device numbers
+_warned: set[str] = set()  # the first folder that cannot be synced
 
 
-def _warn_once(device: int, folder: Path) -> None:
-    if device not in _warned:
-        _warned.add(device)
+def _warn_once(folder: Path) -> None:
+    if not _warned:
+        _warned.add(str(folder))
         _logger.warning(
             "the file system of %s cannot sync folders: a power cut may lose the newest files",
             folder,
@@ -80,6 +98,21 @@ def link_new(source: Path, target: Path | bytes) -> bool:
     return True
 
 
+def lock_records(descriptor: int, *, shared: bool = False) -> None:
+    """Lock a file as SQLite locks the journal, until it is closed. Does not wait.
+
+    SQLite takes an error for a lock of another process and waits for minutes, so callers try first.
+
+    Raises:
+        OSError: the file system has no such locks.
+    """
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    try:
+        fcntl.lockf(descriptor, kind | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):  # another process has locked it, so locks work
+        return
+
+
 @contextmanager
 def replace_file(
     path: Path, *, through: Path | None = None, durable: bool = True, mode: int = 0o666
@@ -99,7 +132,7 @@ def replace_file(
             yield out
             if durable:
                 out.flush()
-                os.fsync(out.fileno())
+                sync_file(out.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

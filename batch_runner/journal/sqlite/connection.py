@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batch_runner.errors import JournalError, JournalUnreadable
+from batch_runner.util.fs import lock_records
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, utf8_text
 
@@ -55,8 +56,36 @@ def connect(path: Path) -> sqlite3.Connection:
     with closed_on_error(connection):
         connection.execute("PRAGMA journal_mode = TRUNCATE")
         connection.execute("PRAGMA synchronous = FULL")
+        # On macOS, fsync leaves the bytes in the drive's cache; on Linux these change nothing.
+        connection.execute("PRAGMA fullfsync = ON")
+        connection.execute("PRAGMA checkpoint_fullfsync = ON")
         connection.execute("PRAGMA trusted_schema = OFF")
     return connection
+
+
+def check_locks(path: Path) -> None:
+    """Check that the file system of the journal `path` has the locks that SQLite uses.
+
+    Without a run's lock file beside the journal there is nothing to try, and no check.
+
+    Raises:
+        JournalError: it has none; SQLite would wait for BUSY_SECONDS.
+    """
+    try:
+        # Not the journal itself: closing it here would end the locks of this process's connections.
+        with path.with_name("lock").open("rb") as file:
+            lock_records(file.fileno(), shared=True)
+    except (FileNotFoundError, PermissionError):
+        return
+    except OSError as error:
+        raise JournalError(
+            tr(
+                "the file system of {path} cannot lock files ({error}), so the journal cannot be "
+                "read; copy the folder to a local disk, or let the server allow locks",
+                path=path,
+                error=error.strerror or error,
+            )
+        ) from error
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.base import JournalReader
 from batch_runner.journal.records import EventRow, ItemRow, JobRow, RunRow
-from batch_runner.journal.sqlite.connection import BUSY_SECONDS, closed_on_error
+from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
 from batch_runner.journal.sqlite.event_history import SqliteEventHistory
 from batch_runner.journal.sqlite.item_import import unchanged
 from batch_runner.journal.sqlite.manifest_diff import SqliteManifestDiff
@@ -48,6 +48,7 @@ class SqliteReader:
         self._path = path = Utf8Path(path)
         if not path.is_file():
             raise JournalUnreadable(tr("there is no journal at {path}", path=path))
+        check_locks(path)
         with self._translated():
             self._connection = self._open()
         with closed_on_error(self._connection), self._translated():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import logging
 import os
@@ -14,6 +16,7 @@ from batch_runner.util.fs import (
     file_sha256,
     link_new,
     replace_file,
+    sync_file,
     sync_folder,
     truncate_file_name,
     write_all,
@@ -53,6 +56,32 @@ def test_unsyncable_folder_is_a_single_warning(
 
     assert len(caplog.records) == 1
     assert "/proc/self cannot sync folders" in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.EINVAL])
+def test_full_sync_of_macos_is_used_where_it_works(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    asked: list[str] = []
+    failure: list[OSError] = []
+
+    def full_sync(descriptor: int, command: int) -> None:
+        asked.append(f"fcntl {descriptor} {command}")
+        if failure:
+            raise failure[0]
+
+    monkeypatch.setattr(fcntl, "F_FULLFSYNC", 51, raising=False)
+    monkeypatch.setattr(fcntl, "fcntl", full_sync)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: asked.append(f"fsync {descriptor}"))
+
+    sync_file(7)
+    failure[:] = [OSError(number, "a network drive")]
+    sync_file(8)
+    failure[:] = [OSError(errno.EIO, "a broken disk")]
+    with pytest.raises(OSError, match="a broken disk"):
+        sync_file(9)
+
+    assert asked == ["fcntl 7 51", "fcntl 8 51", "fsync 8", "fcntl 9 51"]
 
 
 def test_link_new_keeps_an_existing_file(tmp_path: Path) -> None:

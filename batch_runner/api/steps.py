@@ -133,9 +133,15 @@ def list_items(manifest: Manifest, root: Path) -> ItemImport:
 def open_job(
     manifest: Manifest, root: Path, service: Service | None, *, require_registry: bool = False
 ) -> AbstractContextManager[OpenJob]:
-    """Return a context manager that opens and locks the job, as `jobdir.open.open_job`."""
+    """Return a context manager that opens and locks the job, as `jobdir.open.open_job`.
+
+    Raises:
+        UsageError: too few files may be open for a run.
+    """
+    from batch_runner.engine.fd_limits import check_open_files
     from batch_runner.jobdir import open as jobdir_open
 
+    check_open_files()
     if service is not None and state_folder() is None:
         log.warning(
             "neither XDG_STATE_HOME nor HOME is set: items that another job has paid for cannot be "

@@ -9,12 +9,31 @@ from __future__ import annotations
 
 import resource
 
+from batch_runner.errors import UsageError
 from batch_runner.settings import Settings
+from batch_runner.util.locale import tr
 
 #: Descriptors of an idle run: streams, lock, journal, marker, log, event loop.
 _IDLE = 32
 #: Descriptors of a submission or poll (a connection), and of a download (two and a file).
 _PER_REQUEST, _PER_DOWNLOAD = 1, 3
+
+
+def check_open_files() -> None:
+    """Check that enough files may be open for a run, which needs most of them from its start.
+
+    Raises:
+        UsageError: there are too few; nothing was opened.
+    """
+    if (allowed := _raise_to(_IDLE)) < _IDLE:
+        raise UsageError(
+            tr(
+                "this process may open {allowed} files, and a run needs at least {needed}: raise "
+                "the limit (`ulimit -n 1024`, or LimitNOFILE= of a systemd unit)",
+                allowed=allowed,
+                needed=_IDLE,
+            )
+        )
 
 
 def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:

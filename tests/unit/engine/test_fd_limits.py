@@ -6,7 +6,8 @@ import resource
 
 import pytest
 
-from batch_runner.engine.fd_limits import make_room
+from batch_runner.engine.fd_limits import check_open_files, make_room
+from batch_runner.errors import UsageError
 from batch_runner.settings import Downloads, Limits, Settings
 from batch_runner.units import Rate
 
@@ -62,3 +63,13 @@ def test_configured_concurrency_is_kept(limits: list[tuple[int, int]]) -> None:
     chosen = FAST.model_copy(update={"downloads": Downloads(concurrency=20)})
 
     assert make_room(chosen).downloaders == 20
+
+
+def test_low_soft_limit_is_raised_before_it_is_refused(limits: list[tuple[int, int]]) -> None:
+    limits[:] = [(16, 64)]
+    check_open_files()
+    assert limits[-1] == (32, 64)
+
+    limits[:] = [(16, 16)]
+    with pytest.raises(UsageError, match=r"may open 16 files, .* at least 32"):
+        check_open_files()

@@ -53,10 +53,10 @@ def broken_disk() -> None:
 def _fail_to_sync_folders(number: int) -> None:
     sync = os.fsync
 
-    def fsync(descriptor: Any) -> None:
-        if os.path.isdir(f"/proc/self/fd/{descriptor}"):  # noqa: PTH112
+    def fsync(fd: Any) -> None:
+        if os.path.isdir(f"/proc/self/fd/{fd}"):  # noqa: PTH112
             raise OSError(number, os.strerror(number))
-        sync(descriptor)
+        sync(fd)
 
     os.fsync = fsync
 

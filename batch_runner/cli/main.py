@@ -34,7 +34,7 @@ COMMANDS = {
     "verify": "Check every file against what the journal recorded.",
     "export": "Copy chosen files with their prompts.",
     "simulate": "Run the service simulator: try things out without paying.",
-    "schedule": "Print or install a crontab line or systemd units.",
+    "schedule": "Print or install a crontab line, systemd units or a launchd agent.",
     "schema": "Print the JSON Schema of the manifest, for editors.",
     "help": "Show the documentation: a topic, or the help of a command.",
 }

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import shlex
+import shutil
 
 from batch_runner.errors import UsageError
 from batch_runner.integrations.schedule import DAYS, ScheduleEntry, error_text, run_program
 from batch_runner.util.locale import tr
+from batch_runner.util.system import native_scheduler
 
 #: Bytes of a crontab command; cron silently ignores the rest.
 MAX_COMMAND = 998
-_ALTERNATIVE = "--systemd"
+_TIME_ZONE = re.compile(r"\s*(CRON_TZ|TZ)\s*=\s*(.*?)\s*")
 
 
 def crontab_line(entry: ScheduleEntry) -> str:
@@ -29,8 +32,9 @@ def crontab_line(entry: ScheduleEntry) -> str:
         raise UsageError(
             tr(
                 "paths and settings are too long for a crontab line (at most {limit} bytes); "
-                "try --systemd",
+                "try {alternative}",
                 limit=MAX_COMMAND,
+                alternative=native_scheduler(),
             )
         )
     every = len(entry.days) == len(DAYS)
@@ -50,18 +54,44 @@ def with_line(crontab: str, entry: ScheduleEntry) -> str:
     return "\n".join([*lines[:place], *new, *lines[place + ours :]]) + "\n"
 
 
+def time_zones(entry: ScheduleEntry) -> dict[str, str]:
+    """Return CRON_TZ and TZ as the user's crontab sets them above the line of `entry`.
+
+    Returns nothing without a crontab, or if it cannot be read.
+    """
+    if shutil.which("crontab") is None:
+        return {}
+    listed = run_program("crontab", "-l", alternative=native_scheduler())
+    return {} if listed.returncode else time_zones_in(listed.stdout, entry)
+
+
+def time_zones_in(crontab: str, entry: ScheduleEntry) -> dict[str, str]:
+    """Return CRON_TZ and TZ as they are set in `crontab` above the line of `entry`, or at its end.
+
+    One that is set to nothing means that of the machine, and is left out.
+    """
+    found = {}
+    for line in crontab.split("\n"):
+        if line == entry.marker:
+            break
+        if (match := _TIME_ZONE.fullmatch(line)) is not None:
+            found[match[1]] = match[2].strip("\"'")
+    return {name: zone for name, zone in found.items() if zone}
+
+
 def install_crontab(entry: ScheduleEntry) -> None:
     """Add the entry to the user's crontab; all other lines stay as they are.
 
     Raises:
         UsageError: there is no crontab here, or it cannot be read or written; nothing was changed.
     """
-    listed = run_program("crontab", "-l", alternative=_ALTERNATIVE)
+    alternative = native_scheduler()
+    listed = run_program("crontab", "-l", alternative=alternative)
     if listed.returncode and "no crontab for" not in listed.stderr:
         raise UsageError(
             tr("crontab -l failed, so nothing was changed: {error}", error=error_text(listed))
         )
     crontab = with_line("" if listed.returncode else listed.stdout, entry)
-    written = run_program("crontab", "-", stdin=crontab, alternative=_ALTERNATIVE)
+    written = run_program("crontab", "-", stdin=crontab, alternative=alternative)
     if written.returncode:
         raise UsageError(tr("crontab rejected the new line: {error}", error=error_text(written)))

@@ -1,8 +1,10 @@
-"""A scheduled run, as crontab and systemd need it."""
+"""A scheduled run, as crontab, systemd and launchd need it."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -13,6 +15,7 @@ from pathlib import Path
 from batch_runner.errors import UsageError
 from batch_runner.units import CLOCK_PATTERN
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, native_path, utf8_environment
 from batch_runner.util.text import error_reason
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -23,7 +26,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 class ScheduleEntry:
     """What to run when. `command` is a `run` of `manifest`; its paths are absolute.
 
-    Neither cron nor systemd knows the working directory or the environment of the user who
+    None of the schedulers knows the working directory or the environment of the user who
     schedules a run.
     """
 
@@ -55,6 +58,36 @@ class ScheduleEntry:
     def marker(self) -> str:
         """Return the comment that identifies this manifest's crontab line or unit."""
         return f"# batch-runner: {self.manifest}"
+
+
+def unit_name(job: str) -> str:
+    """Return the name of a job's units or agent; different job names have different names."""
+    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", job).strip("-.")
+    if plain != job:
+        plain = f"{plain}-{hashlib.sha256(job.encode()).hexdigest()[:8]}".lstrip("-")
+    return f"batch-runner-{plain}"
+
+
+def home_of_user() -> Utf8Path:
+    """Return the home directory: HOME, else the one of the user database.
+
+    Raises:
+        UsageError: there is none.
+    """
+    home = Utf8Path(utf8_environment().get("HOME", ""))
+    if not home.is_absolute():
+        try:
+            home = native_path(pwd.getpwuid(os.getuid()).pw_dir)
+        except KeyError:
+            home = Utf8Path("")
+    if not home.is_absolute():
+        raise UsageError(
+            tr(
+                "this user has no home directory: set HOME, and name the file of the key with "
+                "--key-file"
+            )
+        )
+    return home
 
 
 def parse_days(text: str) -> tuple[str, ...]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import shutil
 from pathlib import Path
 
 from batch_runner.errors import UsageError
-from batch_runner.integrations.schedule import DAYS, ScheduleEntry, error_text, run_program
+from batch_runner.integrations.schedule import (
+    DAYS,
+    ScheduleEntry,
+    error_text,
+    home_of_user,
+    run_program,
+    unit_name,
+)
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, utf8_environment
 
@@ -16,17 +21,13 @@ _SYSTEMCTL, _ALTERNATIVE = "systemctl", "crontab (without --systemd)"
 
 
 def unit_folder() -> Path:
-    """Return the folder of the user's systemd units."""
-    base = utf8_environment().get("XDG_CONFIG_HOME") or "~/.config"
-    return Utf8Path(base).expanduser() / "systemd/user"
+    """Return the folder of the user's systemd units.
 
-
-def unit_name(job: str) -> str:
-    """Return the name of a job's units; different job names have different unit names."""
-    plain = re.sub(r"[^A-Za-z0-9_.]+", "-", job).strip("-.")
-    if plain != job:
-        plain = f"{plain}-{hashlib.sha256(job.encode()).hexdigest()[:8]}".lstrip("-")
-    return f"batch-runner-{plain}"
+    Raises:
+        UsageError: the user has no home directory.
+    """
+    base = Utf8Path(utf8_environment().get("XDG_CONFIG_HOME", ""))
+    return (base if base.is_absolute() else home_of_user() / ".config") / "systemd/user"
 
 
 def systemd_units(entry: ScheduleEntry) -> dict[str, str]:

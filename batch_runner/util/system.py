@@ -59,3 +59,8 @@ def exact_command_line() -> list[bytes] | None:
             return file.read().split(b"\0")[:-1]
     except OSError:
         return None
+
+
+def native_scheduler() -> str:
+    """Return the flag of `schedule` for the system's own scheduler."""
+    return "--launchd" if sys.platform == "darwin" else "--systemd"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import plistlib
 import pty
 import re
 import shlex
@@ -16,8 +17,8 @@ import pytest
 from batch_runner.config.environment import LIMITS, OUTPUT_VARIABLE, VARIABLES, limit_variable
 from batch_runner.errors import UsageError
 from batch_runner.integrations.crontab import crontab_line
-from batch_runner.integrations.schedule import ScheduleEntry, parse_days
-from batch_runner.integrations.systemd import systemd_units, unit_name
+from batch_runner.integrations.schedule import ScheduleEntry, parse_days, unit_name
+from batch_runner.integrations.systemd import systemd_units
 from tests.e2e.conftest import KEY, PATIENCE, Service, write_manifest
 
 HOSTILE = 'it\'s 100% "new" $HOME; 马年'
@@ -31,6 +32,15 @@ else
   cat > "$STORE"
 fi
 """
+LAUNCHCTL = "#!/bin/sh\nexit 1\n"
+#: Runs the command line for a user without HOME and without an entry in the user database.
+HOMELESS = (
+    "import os, pwd, sys\n"
+    "def getpwuid(number):\n    raise KeyError(number)\n"
+    "pwd.getpwuid = getpwuid\n"
+    "import runpy\n"
+    "runpy.run_module('batch_runner', run_name='__main__')\n"
+)
 SYSTEMCTL = '#!/bin/sh\necho "$@" >> "$STORE"\n'
 
 
@@ -446,3 +456,123 @@ def test_line_too_long_for_cron_is_refused() -> None:
 
     with pytest.raises(UsageError, match="--systemd"):
         crontab_line(entry)
+
+
+def test_installed_agent_runs_the_job_as_launchd_would(machine: Machine, service: Service) -> None:
+    machine.has("launchctl", LAUNCHCTL)
+    machine.environment["BAICAI_BASE_URL"] = service.url
+
+    done = machine.schedule("--launchd", "--install", "--yes", "--days", "mon-fri")
+
+    assert done.returncode == 0, done.stderr
+    path = machine.home / "Library/LaunchAgents/batch-runner-cards.plist"
+    assert done.stdout.encode() == path.read_bytes()
+    assert KEY not in done.stdout + done.stderr
+    assert f"launchctl bootstrap gui/{os.getuid()} {path}" in done.stderr
+    agent = plistlib.loads(path.read_bytes())
+    assert agent["Label"] == "batch-runner-cards"
+    days = [(one["Weekday"], one["Hour"], one["Minute"]) for one in agent["StartCalendarInterval"]]
+    assert days == [(day, 1, 30) for day in range(1, 6)]
+    assert Path(agent["StandardErrorPath"]).parent.is_dir()
+    kept = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH")
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(machine.home)}
+    run = subprocess.run(
+        agent["ProgramArguments"],
+        env=bare
+        | {name: os.environ[name] for name in kept if name in os.environ}
+        | agent["EnvironmentVariables"],
+        cwd="/",
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    assert sum(service.paid().values()) == 2
+
+
+def test_second_agent_replaces_its_own_and_no_other(machine: Machine) -> None:
+    machine.has("launchctl", LAUNCHCTL)
+    machine.schedule("--launchd", "--install", "--yes")
+    again = machine.schedule("--launchd", "--install", "--yes", "--days", "sun")
+    other = machine.home / "cards.yaml"
+    write_manifest(other, 1)
+    machine.manifest = other
+
+    refused = machine.schedule("--launchd", "--install", "--yes")
+
+    path = machine.home / "Library/LaunchAgents/batch-runner-cards.plist"
+    out = f"launchctl bootout gui/{os.getuid()}/batch-runner-cards; launchctl bootstrap"
+    assert out in again.stderr
+    assert refused.returncode == 2
+    assert "another name" in refused.stderr
+    agent = plistlib.loads(path.read_bytes())
+    assert agent["StartCalendarInterval"] == [{"Hour": 1, "Minute": 30, "Weekday": 0}]
+    assert str(other) not in agent["ProgramArguments"]
+
+
+def test_agent_asks_on_a_terminal_first(machine: Machine) -> None:
+    machine.has("launchctl", LAUNCHCTL)
+
+    refused = machine.on_a_terminal("n\n", "--launchd")
+
+    assert "Library/LaunchAgents/batch-runner-cards.plist?" in refused
+    assert not (machine.home / "Library").exists()
+
+
+def test_launchd_without_launchctl_writes_nothing(machine: Machine) -> None:
+    done = machine.schedule("--launchd", "--install", "--yes")
+
+    assert done.returncode == 2
+    assert "launchctl is not installed here" in done.stderr
+    assert not (machine.home / "Library").exists()
+
+
+def test_two_schedulers_are_refused(machine: Machine) -> None:
+    done = machine.schedule("--launchd", "--systemd")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "one of --systemd and --launchd" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["", "--systemd", "--launchd"])
+@pytest.mark.parametrize("home", [None, "", "somewhere"])
+def test_missing_home_is_reported(machine: Machine, flag: str, home: str | None) -> None:
+    del machine.environment["HOME"], machine.environment["XDG_CONFIG_HOME"]
+    if home is not None:
+        machine.environment["HOME"] = home
+
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", HOMELESS, "schedule", str(machine.manifest)),
+            *("--at", "01:30", *flag.split()),
+        ],
+        env=machine.environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no home directory" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_time_zones_of_the_crontab_are_said(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+    machine.store.write_text("TZ=Asia/Tokyo\nCRON_TZ = 'Asia/Shanghai'\n0 0 * * * backup\n")
+
+    shown = machine.schedule("--install", "--yes")
+    machine.store.write_text(machine.store.read_text() + "CRON_TZ=Europe/Paris\n")
+    again = machine.schedule()
+
+    assert "CRON_TZ=Asia/Shanghai" in shown.stderr
+    assert "TZ=Asia/Tokyo" in shown.stderr
+    assert again.stderr == shown.stderr.replace("installed; to remove it: crontab -e\n", "")
+    assert "CRON_TZ" not in machine.schedule("--systemd").stderr
+
+
+def test_time_zone_set_to_nothing_is_the_machines(machine: Machine) -> None:
+    machine.has("crontab", CRONTAB)
+    machine.store.write_text("#CRON_TZ=Asia/Tokyo\nCRON_TZ=Asia/Tokyo\nCRON_TZ=\n")
+
+    assert "CRON_TZ" not in machine.schedule().stderr

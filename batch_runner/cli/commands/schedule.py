@@ -1,8 +1,11 @@
-"""`schedule`: a crontab line, or a systemd service and timer, for a manifest."""
+"""`schedule`: a crontab line, systemd service and timer, or launchd agent for a manifest."""
 
 from __future__ import annotations
 
+import shlex
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -23,14 +26,15 @@ from batch_runner.cli.output import print_file_content, print_line
 from batch_runner.config.environment import OUTPUT_VARIABLE, VARIABLES
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.errors import UsageError
-from batch_runner.integrations.crontab import crontab_line, install_crontab
-from batch_runner.integrations.schedule import ScheduleEntry, parse_days
-from batch_runner.integrations.systemd import (
-    install_units,
-    systemd_units,
-    unit_folder,
-    unit_name,
+from batch_runner.integrations.crontab import crontab_line, install_crontab, time_zones
+from batch_runner.integrations.launchd import (
+    agent_path,
+    install_agent,
+    launch_agent,
+    remove_command,
 )
+from batch_runner.integrations.schedule import ScheduleEntry, home_of_user, parse_days, unit_name
+from batch_runner.integrations.systemd import install_units, systemd_units, unit_folder
 from batch_runner.providers import PROVIDERS, ProviderInfo
 from batch_runner.providers.credentials import check_base_url
 from batch_runner.util.locale import tr
@@ -42,6 +46,7 @@ from batch_runner.util.text import printable
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30",
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --days mon-fri --install",
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --systemd --install --yes",
+    "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --launchd --install",
     exit_status={
         "0": "The lines were printed and, with --install and your consent, installed.",
         **USAGE_ERROR,
@@ -64,6 +69,7 @@ from batch_runner.util.text import printable
     help="Days, such as mon-fri or sat,sun (default: daily).",
 )
 @click.option("--systemd", is_flag=True, help="Use a systemd service and timer (default: crontab).")
+@click.option("--launchd", is_flag=True, help="Use a launchd agent, on macOS (default: crontab).")
 @click.option(
     "--key-file",
     type=PathType(),
@@ -80,15 +86,21 @@ def command(
     at: str,
     days: str,
     systemd: bool,
+    launchd: bool,
     key_file: Path | None,
     install: bool,
     yes: bool,
 ) -> int:
     """Print a crontab line that runs MANIFEST at a time of day, or install it.
 
+    With --systemd, print a service and a timer instead; with --launchd, an agent of macOS.
+
     The line takes along the settings of this shell, and the key by the name of its file. Installing
     again replaces the line.
     """
+    if systemd and launchd:
+        raise UsageError(tr("choose one of --systemd and --launchd"))
+    scheduler = _SYSTEMD if systemd else _LAUNCHD if launchd else _CRONTAB
     loaded = load_manifest(manifest)
     # Fail now if the scheduled run would reject these settings.
     resolve_settings(loaded, flags={}, environment=utf8_environment())
@@ -104,15 +116,8 @@ def command(
         key=None if key is None else (provider.key_variable, key),
         environment=environment,
     )
-    if systemd:
-        texts = [f"# {unit_folder() / name}\n{t}" for name, t in systemd_units(entry).items()]
-        print_file_content("\n".join(texts).rstrip("\n"))
-    else:
-        print_file_content(f"{entry.marker}\n{crontab_line(entry)}")
-    print_line(
-        tr("{time} is on this machine's clock, which now shows {now}", time=at, now=_now()),
-        error=True,
-    )
+    print_file_content(scheduler.text(entry).rstrip("\n"))
+    _print_clock(at, {} if systemd or launchd else time_zones(entry))
     for name, text in environment.items():
         print_line(
             tr(
@@ -127,7 +132,7 @@ def command(
     if install:
         for _ in loaded.items():  # report invalid items now, not when it runs
             pass
-        _install(entry, systemd=systemd, yes=yes)
+        _install(entry, scheduler, yes=yes)
     return 0
 
 
@@ -156,8 +161,32 @@ def _environment(provider: ProviderInfo) -> dict[str, str]:
 
 
 def _key_path(given: Path | None, provider: str) -> Path:
-    path = given or Utf8Path(f"~/.config/batch-runner/{provider}-key")
-    return path.expanduser().absolute()
+    if given is not None:
+        return given.expanduser().absolute()
+    return home_of_user() / f".config/batch-runner/{provider}-key"
+
+
+def _print_clock(at: str, time_zones: dict[str, str]) -> None:
+    """Print on which clock `at` is; `time_zones` are the CRON_TZ and TZ of the crontab."""
+    lines = [tr("{time} is on this machine's clock, which now shows {now}", time=at, now=_now())]
+    if zone := time_zones.get("CRON_TZ"):
+        lines.append(
+            tr(
+                "but your crontab sets CRON_TZ={zone}: a cron that knows CRON_TZ starts the run at "
+                "{time} of that time zone",
+                zone=printable(zone, 40),
+                time=at,
+            )
+        )
+    if zone := time_zones.get("TZ"):
+        lines.append(
+            tr(
+                "your crontab sets TZ={zone}: the run reads limits.until in that time zone",
+                zone=printable(zone, 40),
+            )
+        )
+    for line in lines:
+        print_line(line, error=True)
 
 
 def _now() -> str:
@@ -186,7 +215,63 @@ def _report_missing_key(key: Path, *, install: bool) -> None:
     print_line(text, error=True)
 
 
-def _install(entry: ScheduleEntry, *, systemd: bool, yes: bool) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Scheduler:
+    """What starts runs. `install` returns what the user should know afterwards."""
+
+    text: Callable[[ScheduleEntry], str]
+    place: Callable[[ScheduleEntry], str]
+    install: Callable[[ScheduleEntry], str]
+
+
+def _install_crontab(entry: ScheduleEntry) -> str:
+    install_crontab(entry)
+    return tr("installed; to remove it: crontab -e")
+
+
+def _units_text(entry: ScheduleEntry) -> str:
+    texts = [f"# {unit_folder() / name}\n{text}" for name, text in systemd_units(entry).items()]
+    return "\n".join(texts)
+
+
+def _install_units(entry: ScheduleEntry) -> str:
+    install_units(entry)
+    return tr(
+        "installed. To run while you are logged out: loginctl enable-linger\n"
+        "to remove it: {command}",
+        command=f"systemctl --user disable --now {unit_name(entry.job)}.timer",
+    )
+
+
+def _install_agent(entry: ScheduleEntry) -> str:
+    load = install_agent(entry)
+    return tr(
+        "written. To start it now: {load}\n"
+        "It runs while you are logged in; macOS makes up for a run that it slept through\n"
+        "to remove it: {remove}",
+        load=load,
+        remove=f"{remove_command(entry.job)}; rm {shlex.quote(str(agent_path(entry.job)))}",
+    )
+
+
+_CRONTAB = _Scheduler(
+    text=lambda entry: f"{entry.marker}\n{crontab_line(entry)}",
+    place=lambda _: tr("your crontab"),
+    install=_install_crontab,
+)
+_SYSTEMD = _Scheduler(
+    text=_units_text,
+    place=lambda _: str(unit_folder()),
+    install=_install_units,
+)
+_LAUNCHD = _Scheduler(
+    text=launch_agent,
+    place=lambda entry: str(agent_path(entry.job)),
+    install=_install_agent,
+)
+
+
+def _install(entry: ScheduleEntry, scheduler: _Scheduler, *, yes: bool) -> None:
     if not yes:
         if not is_interactive():
             raise UsageError(
@@ -195,22 +280,8 @@ def _install(entry: ScheduleEntry, *, systemd: bool, yes: bool) -> None:
                     "Nothing was changed"
                 )
             )
-        place = unit_folder() if systemd else tr("your crontab")
-        question = tr("Install this in {place}?", place=place)
+        question = tr("Install this in {place}?", place=scheduler.place(entry))
         if not click.confirm(question, err=True):
             print_line(tr("nothing was changed"), error=True)
             return
-    if systemd:
-        install_units(entry)
-        out = f"systemctl --user disable --now {unit_name(entry.job)}.timer"
-        print_line(
-            tr(
-                "installed. To run while you are logged out: loginctl enable-linger\n"
-                "to remove it: {command}",
-                command=out,
-            ),
-            error=True,
-        )
-    else:
-        install_crontab(entry)
-        print_line(tr("installed; to remove it: crontab -e"), error=True)
+    print_line(scheduler.install(entry), error=True)

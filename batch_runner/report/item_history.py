@@ -9,6 +9,12 @@ from batch_runner.journal import EventRow, RunRow
 from batch_runner.lifecycle import Event, ItemStatus, advance
 
 
+def did_something(run: RunRow) -> bool:
+    """Return whether a run sent a request, stopped early, or has not ended."""
+    figures = (run.submissions, run.polls, run.limited, run.retries)
+    return any(figures) or bool(run.message) or run.ended_at is None
+
+
 def end_of_previous_run(runs: list[RunRow]) -> float | None:
     """Return when the run before the last ended; None if there is no such run."""
     if len(runs) < 2:

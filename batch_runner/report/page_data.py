@@ -15,11 +15,18 @@ from batch_runner.journal import EventRow, ItemRow, JobRow, JournalReader, RunRo
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.job_args import job_arguments
 from batch_runner.models import REHEARSAL
-from batch_runner.report.item_history import end_of_previous_run, rates_per_minute, status_at
+from batch_runner.report.item_history import (
+    did_something,
+    end_of_previous_run,
+    rates_per_minute,
+    status_at,
+)
 from batch_runner.report.problems import ProblemGroup, ProblemGroups, command_for, next_commands
 from batch_runner.report.summary_sentence import summary_sentence
 from batch_runner.units import Price, parse_price
 from batch_runner.util.locale import Language, use_language
+from batch_runner.util.paths import utf8_text
+from batch_runner.util.shell import command_line
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
 #: Statuses in the order of the bar and its legend.
@@ -47,7 +54,7 @@ class PageData:
         self.job: JobRow = reader.job()
         self._now = now
         self._spent = reader.spent()
-        self._runs: list[RunRow] = reader.runs()
+        self._runs: list[RunRow] = list(filter(did_something, reader.runs()))
         self._previous_end = end_of_previous_run(self._runs)
         self._counts: Counter[ItemStatus] = Counter()
         self._changed: Counter[tuple[ItemStatus | None, ItemStatus]] = Counter()
@@ -98,6 +105,7 @@ class PageData:
             "summary": {language: self.summary(language) for language in LANGUAGES},
             "counts": {status.value: counts[status] for status in SHOWN_ORDER if counts[status]},
             "total": counts.total(),
+            "export": _export_command(folder, target),
             "commands": next_commands(counts, problems, target),
             "problems": [_group_data(one, target) for one in problems],
             "variables": [
@@ -121,10 +129,8 @@ class PageData:
                 stopped=self._runs[-1].message if self._runs else None,
             )
 
-    def _changes(self) -> list[list[Any]] | None:
-        """Return [old status, new status, count] of the last run; None without a run before it."""
-        if self._previous_end is None or not self._counts:
-            return None
+    def _changes(self) -> list[list[Any]]:
+        """Return [old status, new status, count] of the last run; empty without one before it."""
         changes = self._changed.most_common()
         return [[was.value if was else None, now.value, n] for (was, now), n in changes]
 
@@ -151,6 +157,12 @@ def _group_data(group: ProblemGroup, target: Sequence[str]) -> dict[str, Any]:
         "count": group.count,
         "members": members,
     }
+
+
+def _export_command(folder: Path, target: Sequence[str]) -> str:
+    """Return the command that copies the favourites; the page appends the picks file."""
+    to = folder.absolute().with_name(f"{folder.absolute().name}-favourites")
+    return command_line("export", target, "--to", utf8_text(to))
 
 
 def _run_data(run: RunRow) -> dict[str, Any]:

@@ -79,7 +79,12 @@ def reader(browser: Browser) -> Reader:
 
 def tiles(page: Page) -> list[str]:
     """Return the ids of the items on the contact sheet."""
-    return page.locator(".tile .name").all_text_contents()
+    return titles(page.locator(".tile"))
+
+
+def titles(found: Locator) -> list[str]:
+    """Return the tooltips of elements."""
+    return found.evaluate_all("all => all.map((one) => one.title)")  # type: ignore[no-any-return]
 
 
 def picker(page: Page, label: str) -> Locator:
@@ -216,7 +221,7 @@ def test_favourites_and_notes_survive_reload_and_export(job: StoredJob, reader: 
         assert page.locator("#note").input_value() == "the one"  # the URL names the open item
         page.keyboard.press("Escape")
         page.keyboard.press("Escape")
-        assert page.locator(".tile.favourite .name").all_text_contents() == ["item-1", "item-2"]
+        assert titles(page.locator(".tile.favourite")) == ["item-1", "item-2"]
         assert download(page, "List of files") == "card-1.png\ncard-2.png\n"
         picks = json.loads(download(page, "JSON with notes"))["picks"]
         noted = [(pick["id"], pick["favourite"], pick["note"]) for pick in picks]
@@ -311,7 +316,7 @@ def test_items_without_a_variable_have_their_own_row(job: StoredJob, reader: Rea
     with reader.reading(job.report()) as page:
         rows = page.locator("table.matrix tbody tr")
         assert rows.locator("th").all_inner_texts() == ["2026", "2027", "–"]
-        assert rows.locator(".name").all_text_contents() == ["item-1", "item-2", "item-0"]
+        assert titles(rows.locator(".tile")) == ["item-1", "item-2", "item-0"]
         page.locator(".tile").nth(2).click()
         text = page.locator("dialog .properties").inner_text()
         assert "scene = snow" in text
@@ -321,13 +326,13 @@ def test_items_without_a_variable_have_their_own_row(job: StoredJob, reader: Rea
 def test_keyboard_moves_opens_and_compares(job: StoredJob, reader: Reader) -> None:
     with reader.reading(mixed_job(job)) as page:
         press_on_tile(page, 0, "c", "ArrowRight", "c", "ArrowDown")
-        assert page.evaluate("document.activeElement.textContent") == "item-3"
+        assert page.evaluate("document.activeElement.title") == "item-3"
         page.keyboard.press("Enter")
         page.keyboard.press("ArrowLeft")
         assert page.locator("#viewer-title").inner_text() == "item-2"
         page.keyboard.press("Escape")
         # The close event of a dialog comes later, in a task of its own.
-        page.locator(":focus", has_text="item-2").wait_for()
+        page.locator("[title=item-2]:focus").wait_for()
         page.get_by_role("button", name="Compare 2").press("Enter")
         assert page.locator("#comparison strong").all_inner_texts() == ["item-0", "item-1"]
         page.keyboard.press("Escape")
@@ -385,3 +390,112 @@ def test_ten_thousand_items_can_be_searched(job: StoredJob, reader: Reader) -> N
         assert page.locator(".tile").count() < 1000
         page.get_by_label("Search").fill("number 9999")
         assert tiles(page) == ["item-9999"]
+
+
+def matrix_job(job: StoredJob) -> Path:
+    """Two scenes by two styles, each in two languages and twice."""
+    places = [(s, t, g, n) for s in "ab" for t in "xy" for g in ("en", "zh") for n in "12"]
+    items = [
+        an_item(at, f"card {at}", scene=scene, style=style, greeting=greeting, size="A6", n=n)
+        for at, (scene, style, greeting, n) in enumerate(places)
+    ]
+    job.list(*items)
+    for item in items:
+        job.done(item)
+    job.run()
+    return job.report()
+
+
+def captions(page: Page) -> list[str]:
+    return page.locator(".tile .name").all_text_contents()
+
+
+def test_tile_shows_variables_that_are_no_axis(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(matrix_job(job)) as page:
+        cell = ["en · #1", "en · #2", "zh · #1", "zh · #2"]
+        assert captions(page) == 4 * cell
+        assert page.get_by_role("button", name="zh · #2 item-3", exact=True).is_visible()
+        picker(page, "Columns").select_option("greeting")
+        assert captions(page)[:4] == ["x · #1", "x · #2", "y · #1", "y · #2"]
+        picker(page, "Columns").select_option("none")
+        picker(page, "Rows").select_option("none")
+        assert captions(page)[:2] == ["a · x · en · #1", "a · x · en · #2"]
+
+
+def test_tile_shows_id_where_variables_are_equal(job: StoredJob, reader: Reader) -> None:
+    job.list(an_item(0, scene="snow"), an_item(1, scene="snow"), an_item(2, scene="rain"))
+
+    with reader.reading(job.report()) as page:
+        # The third is alone in its row, which says everything.
+        assert captions(page) == ["item-0", "item-1"]
+
+
+def test_phone_shows_a_picture_before_any_scrolling(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(matrix_job(job), **PHONE) as page:
+        box = page.locator(".tile img").first.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] < 844
+        assert not page.locator("#search").is_visible()
+        page.locator("#filter-title").focus()
+        page.keyboard.press("Enter")
+        picker(page, "scene").select_option("b")
+        page.locator("#filter-title").press("Enter")
+        assert page.locator("#filter-title").inner_text() == "Filters: 1 active"
+        page.keyboard.press("/")
+        page.keyboard.type("card 15")
+        assert tiles(page) == ["item-15"]
+
+
+def test_favourites_show_the_export_command(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(matrix_job(job), accept_downloads=True) as page:
+        command = page.locator("#chosen .command code")
+        assert command.count() == 0
+        press_on_tile(page, 2, "f")
+        with page.expect_download() as waiting:
+            page.get_by_role("button", name="JSON with notes").click()
+        name = waiting.value.suggested_filename
+        text = command.text_content() or ""
+        assert text.endswith(
+            f"batch-runner export 'jobs/horse cards.yaml' --output {job.folder} "
+            f"--to {job.folder}-favourites --picks ~/Downloads/{name}"
+        )
+        press_on_tile(page, 3, "f")
+        assert name not in (command.text_content() or "")
+        press_on_tile(page, 2, "f")
+        press_on_tile(page, 3, "f")
+        assert command.count() == 0
+
+
+LONG = "a_mare_and_her_foal/in-a-plum-orchard.with_a_very_long_name" * 3
+
+
+@pytest.mark.parametrize("width", [320, 360, 390, 480, 600, 740, 768, 1024, 1280])
+def test_long_names_stay_in_their_boxes(width: int, job: StoredJob, reader: Reader) -> None:
+    chinese = "新年快乐的小马在红灯笼下面跑过雪地" * 6
+    items = [
+        replace(an_item(n, LONG, scene=scene, style=style), id=f"{scene}-{style}-{n}")
+        for n, (scene, style) in enumerate((a, b) for a in (LONG, chinese) for b in (chinese, LONG))
+    ]
+    job.list(*items)
+    job.done(items[0])
+    job.held(items[1])
+    job.failed(items[2], LONG.replace("/", "_"))
+    job.run()
+
+    viewport = {"width": width, "height": 800}
+    with reader.reading(job.report(), viewport=viewport) as page:
+        press_on_tile(page, 0, "f")
+        assert page.evaluate(OVERFLOWING) == []
+        page.locator(".tile").first.click()
+        assert page.evaluate(OVERFLOWING) == []
+
+
+#: Elements whose content is wider than they are, except those that scroll or are cut on purpose.
+OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((one) => {
+  if (!one.checkVisibility() || one.closest('.offscreen, .skip, svg, select, input')) return false;
+  const box = one.getBoundingClientRect();
+  const scrolled = one.closest('.scroll');
+  const over = box.right > innerWidth + 1 && !(scrolled && one !== scrolled);
+  const inline = getComputedStyle(one).display === 'inline';
+  return over || (!inline && !one.matches('.scroll') && one.scrollWidth > one.clientWidth + 1);
+}).map((one) => one.outerHTML.slice(0, 120))"""

@@ -5,9 +5,9 @@ const CHART = { width: 320, height: 120, floor: 104 };
 function showFigures() {
   const samples = report.runs.at(-1)?.samples ?? [];
   const charts = [];
-  if (samples.length) {
-    charts.push(perMinute('chart_rate', samples.map((row) => row[1])));
-    charts.push(perMinute('chart_limited', samples.map((row) => row[3])));
+  for (const [word, column] of [['chart_rate', 1], ['chart_limited', 3]]) {
+    const values = samples.map((row) => row[column]);
+    if (values.some(Boolean)) charts.push(perMinute(word, values));
   }
   // Rejected items were never accepted and have no time at the service.
   const times = items.filter(({ times: [, from, to] }) => from && to >= from)
@@ -65,11 +65,18 @@ function costs() {
 }
 
 function runTable() {
-  const words = ['run', 'began', 'took', 'submissions', 'polls', 'limited', 'retries', 'message'];
+  const columns = Object.entries({
+    run: (run) => run.run,
+    began: (run) => clock(run.started_at),
+    took: (run) => (run.ended_at ? span(run.ended_at - run.started_at) : '–'),
+    submissions: (run) => run.submissions,
+    polls: (run) => run.polls,
+    limited: (run) => run.limited,
+    retries: (run) => run.retries,
+    message: (run) => run.message ?? say('unfinished_run'),
+  }).filter(([, value]) => report.runs.some(value)); // not those with zeros only
   const rows = [...report.runs].reverse().map((run) => make('tr', {},
-    [run.run, clock(run.started_at), run.ended_at ? span(run.ended_at - run.started_at) : '–',
-      run.submissions, run.polls, run.limited, run.retries, run.message ?? say('unfinished_run')]
-      .map((value) => make('td', {}, String(value)))));
+    columns.map(([, value]) => make('td', {}, String(value(run))))));
   return make('table', { class: 'plain' },
-    make('thead', {}, make('tr', {}, words.map((word) => make('th', { scope: 'col' }, say(word))))), make('tbody', {}, rows));
+    make('thead', {}, make('tr', {}, columns.map(([word]) => make('th', { scope: 'col' }, say(word))))), make('tbody', {}, rows));
 }

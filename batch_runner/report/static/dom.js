@@ -2,6 +2,8 @@
 
 const $ = (id) => document.getElementById(id);
 
+const narrow = matchMedia('(max-width: 46rem)'); // as in report.css
+
 function make(tag, attributes = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -25,9 +27,15 @@ function address(...parts) {
   return parts.join('/').split('/').map(encodeURIComponent).join('/');
 }
 
+// A name or path that may break after its separators, which browsers do not do at underscores.
+function breakable(text) {
+  const parts = text.match(/[^_\-/\\.:=,]*[_\-/\\.:=,]+|[^_\-/\\.:=,]+/g) ?? [];
+  return parts.flatMap((part) => [make('wbr'), part]).slice(1);
+}
+
 // Text of unknown direction, isolated so that it does not reorder its neighbours.
 function foreign(text, tag = 'bdi') {
-  return make(tag, { dir: 'auto' }, text ?? '');
+  return make(tag, { dir: 'auto' }, breakable(text ?? ''));
 }
 
 function loadScript(name) {

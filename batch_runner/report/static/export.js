@@ -3,14 +3,27 @@
 function showChosen() {
   const favourites = [...choices.values()].filter((one) => one.favourite).length;
   const notes = [...choices.values()].filter((one) => one.note).length;
-  $('chosen-count').textContent = choices.size ? say('chosen_some', favourites, notes) : say('chosen_none');
-  const button = (word, run) => make('button', { type: 'button', onclick: run, disabled: favourites === 0 }, say(word));
+  const counts = [favourites && say('count_favourites', favourites), notes && say('count_notes', notes)].filter(Boolean);
+  $('chosen-count').textContent = counts.length ? [...counts, say('chosen_kept')].join(' ') : say('chosen_none');
+  const button = (word, run) => (favourites ? make('button', { type: 'button', onclick: run }, say(word)) : null);
   const input = make('input', { type: 'file', accept: '.json,application/json', class: 'offscreen', onchange: readChoices });
   $('chosen-tools').replaceChildren(
-    button('list', () => download('favourites.txt', 'text/plain', listText())),
-    button('json', () => download('favourites.json', 'application/json', choicesJson())),
-    button('more_like', async () => download('more-like-these.yaml', 'text/yaml', await manifestText())),
+    ...[
+      button('list', () => download('favourites.txt', 'text/plain', listText())),
+      button('json', () => download(picksName(), 'application/json', choicesJson())),
+      button('more_like', async () => download('more-like-these.yaml', 'text/yaml', await manifestText())),
+    ].filter(Boolean),
     make('label', { class: 'button' }, say('import_json'), input));
+  $('chosen-next').replaceChildren(...(favourites
+    ? [make('p', {}, say('why_export')), commandLine(`${report.export} --picks ~/Downloads/${picksName()}`)] : []));
+}
+
+// The name has a hash of the content: a browser that saves the same file again under another name,
+// such as "… (1).json", leaves the one that the command names.
+function picksName() {
+  let hash = 0x811c9dc5; // FNV-1a
+  for (const byte of new TextEncoder().encode(choicesJson())) hash = Math.imul(hash ^ byte, 0x01000193);
+  return `favourites-${(hash >>> 0).toString(16).padStart(8, '0')}.json`;
 }
 
 const favouriteItems = () => items.filter((item) => isFavourite(item.key));

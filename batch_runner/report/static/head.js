@@ -44,8 +44,8 @@ function showCommands() {
 function commandLine(command) {
   const button = make('button', { type: 'button', 'aria-label': say('copyLabel', command) }, say('copy'));
   button.addEventListener('click', () => copyText(command, button));
-  // Lines break between words, never at a hyphen of an option.
-  const words = command.split(' ').flatMap((word) => [' ', make('span', {}, word)]).slice(1);
+  // Lines break between words; a word that is longer than a line, after a separator.
+  const words = command.split(' ').flatMap((word) => [' ', make('span', {}, breakable(word))]).slice(1);
   return make('div', { class: 'command' }, make('code', { tabindex: 0 }, words), button);
 }
 
@@ -62,7 +62,7 @@ function problemGroup(group) {
       foreign(group.reason ?? say('no_reason'))),
     make('span', { class: 'count' }, sayCount(group.count)),
     make('span', { class: 'owner' }, say(`owner_${group.owner}`)));
-  return make('details', { class: 'group', open: report.problems.length <= 6 }, summary,
+  return make('details', { class: 'group', open: report.problems.length <= 6 && !narrow.matches }, summary,
     make('p', {}, say(group.status === 'held' ? 'advice_held' : `advice_${group.owner}`)),
     commandLine(group.command),
     make('ul', { class: 'members' }, group.members.map((member) => problemMember(group, member)),
@@ -79,9 +79,7 @@ function problemMember(group, [key, id, source, message, startedAt]) {
 }
 
 function showChanges() {
-  $('changes').hidden = report.changes === null;
-  if (report.changes === null) return;
-  const changes = report.changes.map(([was, now, count]) => make('li', {},
-    make('strong', {}, String(count)), ` ${say(`status_${was ?? 'new'}`)} → ${say(`status_${now}`)}`));
-  $('change-list').replaceChildren(...(changes.length ? changes : [make('li', {}, say('unchanged'))]));
+  $('changes').hidden = report.changes.length === 0;
+  $('change-list').replaceChildren(...report.changes.map(([was, now, count]) => make('li', {},
+    make('strong', {}, String(count)), ` ${say(`status_${was ?? 'new'}`)} → ${say(`status_${now}`)}`)));
 }

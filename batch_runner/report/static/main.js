@@ -46,6 +46,8 @@ async function start() {
   chooseAxes();
   listenToViewer();
   $('language').addEventListener('click', switchLanguage);
+  foldFilters();
+  narrow.addEventListener('change', foldFilters);
   $('filters').addEventListener('submit', (event) => event.preventDefault());
   window.addEventListener('beforeprint', () => {
     const grid = $('tiles').querySelector('.grid');

@@ -7,6 +7,7 @@ const CHUNK = 480; // tiles added at once, so that the sections below stay withi
 
 let shown = []; // the items that pass the filters, in the order of the sheet
 let pending = []; // tiles of the flat grid that are not in the page yet
+let caption = (item) => item.id; // of a tile of the sheet shown
 
 function chooseAxes() {
   filter.values = report.variables.map(() => '');
@@ -26,6 +27,11 @@ function picker(word, value, options, change, label = say(word)) {
   return make('label', {}, make('span', {}, label), select);
 }
 
+function focusSearch() {
+  $('filter-box').open = true;
+  $('search').focus();
+}
+
 function showFilters() {
   const search = make('input', { type: 'search', id: 'search', placeholder: say('searchHint') });
   search.value = filter.text;
@@ -35,7 +41,7 @@ function showFilters() {
     .map((variable, index) => [index, variable.name])
     .filter(([index]) => report.variables[index].values)];
   const only = [['', say('all')], ['favourites', say('favourites')]];
-  if (report.changes) only.push(['changed', say('changed')]);
+  if (report.changes.length) only.push(['changed', say('changed')]);
   $('filters').replaceChildren(
     make('label', { class: 'wide' }, make('span', {}, say('search')), search),
     picker('status', filter.status, [['', say('all')], ...statuses], (value) => { filter.status = value; filter.reason = undefined; }),
@@ -47,7 +53,12 @@ function showFilters() {
       picker('rows', filter.rows, axes, (value) => { filter.rows = Number(value); }),
       picker('columns', filter.columns, axes, (value) => { filter.columns = Number(value); }),
     ] : []),
-    make('button', { type: 'button', class: 'quiet', onclick: resetFilters }, say('reset')));
+    make('button', { type: 'button', class: 'quiet', id: 'reset', onclick: resetFilters }, say('reset')));
+}
+
+// On a narrow screen the filters are folded, so that the first images are in sight.
+function foldFilters() {
+  $('filter-box').open = !narrow.matches;
 }
 
 function resetFilters() {
@@ -77,16 +88,34 @@ function passes(item) {
   return filter.text.split(/\s+/).every((word) => all.includes(word));
 }
 
-const isFiltered = () => Boolean(filter.status || filter.text || filter.only || filter.values.some(Boolean));
+const activeFilters = () => [filter.status, filter.text, filter.only, ...filter.values].filter(Boolean).length;
+const isFiltered = () => activeFilters() > 0;
 
 function showSheet() {
   shown = items.filter(passes);
   pending = [];
+  caption = captions();
+  $('filter-title').textContent = isFiltered() ? say('filters_active', activeFilters()) : say('filters');
+  $('reset').hidden = !isFiltered() && filter.reason === undefined;
   const count = (number) => number.toLocaleString(language);
   $('found').textContent = shown.length ? say('found', count(shown.length), count(report.total)) : say('nothing');
   if (items.length < report.total) $('found').append(' ', say('loading'));
   if (filter.rows >= 0 || filter.columns >= 0) showTable();
   else showGrid();
+}
+
+// Returns what to write under an item: the variables that are no axis of the sheet, where they set
+// it apart from the other items in its place, else its id. In a cell of its own it needs neither.
+function captions() {
+  const { rows, columns } = filter;
+  const free = report.variables.map((_, index) => index)
+    .filter((index) => index !== rows && index !== columns && report.variables[index].values?.length !== 1);
+  const text = ({ values }) => free.filter((index) => (values[index] ?? null) !== null)
+    .map((index) => (report.variables[index].name === 'n' ? `#${values[index]}` : values[index])).join(' · ');
+  const place = (item) => JSON.stringify([item.values[rows] ?? null, item.values[columns] ?? null, text(item)]);
+  const counts = new Map();
+  for (const item of items) counts.set(place(item), (counts.get(place(item)) ?? 0) + 1);
+  return (item) => (counts.get(place(item)) > 1 ? item.id : text(item) || (rows < 0 && columns < 0 ? item.id : ''));
 }
 
 function showGrid() {
@@ -145,11 +174,13 @@ function tileCell(found) {
 
 // A tile is a button with the thumbnail, or with the reason why there is none.
 function tile(item) {
-  const state = say(`status_${item.status}`);
+  const text = caption(item);
   const button = make('button', {
-    type: 'button', class: `tile ${item.status}`, title: item.id, 'data-key': item.key, 'aria-description': state,
+    type: 'button', class: `tile ${item.status}`, title: item.id, 'data-key': item.key,
+    'aria-label': text === item.id ? text : `${text} ${item.id}`.trim(),
+    'aria-description': `${say(`status_${item.status}`)}: ${item.prompt.slice(0, 120)}`,
     onclick: () => openItem(item),
-  }, preview(item), make('span', { class: 'name' }, foreign(item.id)));
+  }, preview(item), text ? make('span', { class: 'name' }, foreign(text)) : null);
   markTile(button, item.key);
   return button;
 }

@@ -171,7 +171,7 @@ function onKey(event) {
   const inViewer = $('viewer').open;
   const key = inViewer ? current.key : focused?.dataset.key;
   const run = {
-    '/': () => { if (!inViewer && !$('comparison').open) $('search').focus(); else return false; },
+    '/': () => (inViewer || $('comparison').open ? false : focusSearch()),
     f: () => (key ? toggleFavourite(key) : false),
     c: () => (key ? toggleCompared(key) : false),
     ArrowLeft: () => (inViewer ? step(-1) : focused ? moveFocus(focused, 'ArrowLeft') : false),

@@ -19,7 +19,7 @@ from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.report import write_report
 from tests.harness import run_job, simulated_service, some_items, some_settings
-from tests.harness.stored_job import HOSTILE, START, StoredJob, an_item, png_bytes
+from tests.harness.stored_job import FIGURES, HOSTILE, START, StoredJob, an_item, png_bytes
 
 
 @pytest.fixture
@@ -343,6 +343,27 @@ def test_changes_since_the_previous_run(job: StoredJob) -> None:
         ["failed", "done", 1],
         ["pending", "failed", 1],
     ]
+
+
+def test_run_without_requests_leaves_the_report_as_it_was(job: StoredJob) -> None:
+    items = [an_item(0), an_item(1)]
+    job.list(*items)
+    job.done(items[0])
+    job.run()
+    job.failed(items[1])
+    job.run()
+    job.report()
+    before = data_of(job.folder, "head")
+
+    number = job.journal.begin_run(pid=1, host="here")
+    job.at += 60
+    nothing = dict.fromkeys(FIGURES, 0) | {"samples": [[60, 0, 0, 0, 0]]}
+    job.journal.end_run(number, nothing, exit_code=1, message="")
+    job.report()
+
+    after = data_of(job.folder, "head")
+    assert after | {"written": 0} == before | {"written": 0}
+    assert after["changes"] == [["pending", "failed", 1]]
 
 
 def test_variable_of_later_items_only(job: StoredJob) -> None:

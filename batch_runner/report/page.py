@@ -8,6 +8,9 @@ from hashlib import sha256
 from html import escape
 from importlib.resources import files as package_files
 
+from batch_runner.report.files import script_json
+from batch_runner.report.words import page_words
+
 #: Concatenated in this order.
 SCRIPTS = (
     "words.js",
@@ -29,6 +32,7 @@ def page_html(*, title: str, summary: str, data_script: str, language: str | Non
     """
     style = _static("report.css")
     script = "(() => {\n'use strict';\n" + "\n".join(map(_static, SCRIPTS)) + "\n})();"
+    script = _fill(script, {"words": script_json(page_words())})
     return _fill(
         _static("page.html"),
         {

@@ -23,12 +23,12 @@ from batch_runner.report.item_history import (
 )
 from batch_runner.report.problems import ProblemGroup, ProblemGroups, command_for, next_commands
 from batch_runner.report.summary_sentence import summary_sentence
+from batch_runner.report.words import LANGUAGES
 from batch_runner.units import Price, parse_price
 from batch_runner.util.locale import Language, use_language
 from batch_runner.util.paths import utf8_text
 from batch_runner.util.shell import command_line
 
-LANGUAGES: tuple[Language, ...] = ("en", "zh")
 #: Statuses in the order of the bar and its legend.
 SHOWN_ORDER = (
     ItemStatus.DONE,

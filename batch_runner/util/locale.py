@@ -2,7 +2,7 @@
 
 English messages are in the code, the Chinese ones in the gettext catalogue under
 `locales/zh/LC_MESSAGES`. Only what people read is translated: never `--json`, log files, exit codes
-or anything that is stored. The report has its own words (`report/static/words.js`).
+or anything that is stored. The report has both languages (`report/words.py`).
 """
 
 from __future__ import annotations

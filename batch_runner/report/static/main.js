@@ -17,7 +17,7 @@ function switchLanguage() {
 
 function showAll() {
   document.documentElement.lang = language === 'zh' ? 'zh-Hans' : 'en';
-  $('language').textContent = say('other');
+  $('language').textContent = language === 'zh' ? 'English' : '中文';
   $('language').title = say('otherLabel');
   $('language').lang = language === 'zh' ? 'en' : 'zh-Hans';
   showHead();

@@ -5,25 +5,22 @@ from __future__ import annotations
 import re
 from importlib.resources import files as package_files
 
-import pytest
-
 from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.report.page import SCRIPTS
 from batch_runner.report.problems import Owner
 from batch_runner.report.thumbnails import ImageState
+from batch_runner.report.words import WORDS, page_words
 
 
-def words(language: str) -> set[str]:
-    text = package_files("batch_runner.report").joinpath("static/words.js").read_text("utf-8")
-    block = text.partition(f"\n  {language}: {{")[2].partition("\n  },")[0]
-    return set(re.findall(r"(\w+): '", block))
+def test_words_are_translated() -> None:
+    words = page_words()
+
+    assert words["en"] == WORDS
+    assert words["zh"].keys() == WORDS.keys()
+    assert words["zh"]["sheet"] == "图片一览"
 
 
-def test_both_languages_have_the_same_words() -> None:
-    assert words("en") == words("zh")
-
-
-@pytest.mark.parametrize("language", ["en", "zh"])
-def test_every_status_event_and_owner_has_a_word(language: str) -> None:
+def test_every_status_event_and_owner_has_a_word() -> None:
     needed = {
         *(f"status_{status.value}" for status in ItemStatus),
         *(f"event_{event.value}" for event in Event),
@@ -33,4 +30,13 @@ def test_every_status_event_and_owner_has_a_word(language: str) -> None:
         *(f"why_{name}" for name in ("resolve", "retry", "run")),
     }
 
-    assert needed - words(language) == set()
+    assert needed - WORDS.keys() == set()
+
+
+def test_words_of_the_scripts_exist() -> None:
+    static = package_files("batch_runner.report").joinpath("static")
+    text = "".join(static.joinpath(name).read_text("utf-8") for name in (*SCRIPTS, "page.html"))
+
+    named = set(re.findall(r"""(?:\bsay\(|data-say=)['"](\w+)['"]""", text))
+
+    assert named - WORDS.keys() == set()

@@ -2,7 +2,8 @@
 
 `summary_sentence` states the outcome, `problems` groups unfinished items by who can help,
 `page_data` and `items` turn the journal into plain data, `thumbnails` makes the small images,
-`page` assembles data, style and script, `write` stores them. `static/` is what the browser runs.
+`page` assembles data, style and script, `write` stores them. `share` writes the images as one file
+for somebody else. `static/` is what the browser runs.
 """
 
 from batch_runner.report.summary_sentence import summary_sentence

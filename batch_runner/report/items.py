@@ -29,6 +29,7 @@ def item_data(
     """
     return {
         "key": item.key,
+        "number": item.row,
         "id": item.id,
         "name": item.name,
         "status": item.status.value,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 from functools import cache
 from hashlib import sha256
 from html import escape
 from importlib.resources import files as package_files
 
 from batch_runner.report.files import script_json
-from batch_runner.report.words import page_words
+from batch_runner.report.words import PageWords, page_words
 
 #: Concatenated in this order.
 SCRIPTS = (
@@ -30,21 +31,31 @@ def page_html(*, title: str, summary: str, data_script: str, language: str | Non
 
     `language` None lets the browser choose.
     """
-    style = _static("report.css")
-    script = "(() => {\n'use strict';\n" + "\n".join(map(_static, SCRIPTS)) + "\n})();"
-    script = _fill(script, {"words": script_json(page_words())})
-    return _fill(
-        _static("page.html"),
-        {
-            "language": escape(language or ""),
-            "title": escape(title),
-            "summary": escape(summary),
-            "data": escape(data_script),
-            "policy": escape(_policy(style, script)),
-            "style": style,
-            "script": script,
-        },
+    return assemble(
+        "page.html",
+        SCRIPTS,
+        words=page_words(),
+        sources="img-src 'self' file: data:; media-src 'self' file:; script-src 'self' file:",
+        language=language or "",
+        title=title,
+        summary=summary,
+        data=data_script,
     )
+
+
+def assemble(
+    template: str, scripts: Iterable[str], *, words: PageWords, sources: str, **texts: str
+) -> str:
+    """Return a page of style, scripts and escaped texts, in the places that `template` names.
+
+    `sources` are the directives of its policy about what it may load; the last is `script-src`.
+    """
+    style = _static("report.css")
+    script = "(() => {\n'use strict';\n" + "\n".join(map(_static, scripts)) + "\n})();"
+    script = _fill(script, {"words": script_json(words)})
+    escaped = {name: escape(text) for name, text in texts.items()}
+    policy = escape(_policy(style, script, sources))
+    return _fill(_static(template), {"policy": policy, "style": style, "script": script, **escaped})
 
 
 def _fill(template: str, values: dict[str, str]) -> str:
@@ -53,12 +64,11 @@ def _fill(template: str, values: dict[str, str]) -> str:
     return "".join(values[part] if index % 2 else part for index, part in enumerate(parts))
 
 
-def _policy(style: str, script: str) -> str:
+def _policy(style: str, script: str, sources: str) -> str:
     # Only these bytes run, and nothing is loaded from the network, even if a text were injected.
     return (
-        "default-src 'none'; img-src 'self' file: data:; media-src 'self' file:; "
-        f"style-src '{_digest(style)}'; script-src 'self' file: '{_digest(script)}'; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; style-src '{_digest(style)}'; base-uri 'none'; form-action 'none'; "
+        f"{sources} '{_digest(script)}'"
     )
 
 

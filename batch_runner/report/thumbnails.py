@@ -121,7 +121,7 @@ def _write_thumbnail(source: Path, target: Path) -> Thumbnail:
     from PIL import Image
 
     try:
-        small = _small(source)
+        small = small_image(source, LONGEST_SIDE)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         return Thumbnail(ImageState.LARGE)
     except Exception:  # noqa: BLE001  decoders raise nearly anything for damaged bytes
@@ -136,8 +136,12 @@ def _write_thumbnail(source: Path, target: Path) -> Thumbnail:
     return Thumbnail(ImageState.SHOWN, target.name)
 
 
-def _small(source: Path) -> Image.Image | None:
-    """Return the image scaled down, None if it has too many pixels."""
+def small_image(source: Path, side: int) -> Image.Image | None:
+    """Return the image scaled down to a longest side of `side`; None if it has too many pixels.
+
+    Raises:
+        Exception: of nearly any type, from the decoder of a damaged image.
+    """
     from PIL import Image
 
     with Image.open(source) as image:
@@ -146,10 +150,10 @@ def _small(source: Path) -> Image.Image | None:
         # `load` accepts a PNG without its last bytes, `verify` half a JPEG: use both.
         image.verify()
     with Image.open(source) as image:
-        image.draft("RGB", (LONGEST_SIDE * 2, LONGEST_SIDE * 2))
+        image.draft("RGB", (side * 2, side * 2))
         image.load()
         upright = _upright(image).convert("RGBA" if _has_transparency(image) else "RGB")
-    upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE), reducing_gap=2.0)
+    upright.thumbnail((side, side), reducing_gap=2.0)
     return upright
 
 

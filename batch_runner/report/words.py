@@ -5,9 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from batch_runner.util.locale import Language, mark_tr, tr, use_language
 
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
+#: Words by language and name.
+PageWords = dict[Language, dict[str, str]]
 
 WORDS = {
     "skip": mark_tr("Skip to the images"),
@@ -130,6 +134,16 @@ WORDS = {
     "list": mark_tr("List of files"),
     "json": mark_tr("JSON with notes"),
     "more_like": mark_tr("Manifest “more like these”"),
+    "shared_count": mark_tr("{0} images"),
+    "shared_one": mark_tr("1 image"),
+    "shared_hint": mark_tr(
+        "Mark images with the star or the f key, then send the list back. "
+        "The marks are kept in this browser."
+    ),
+    "image": mark_tr("Image {0}"),
+    "marked": mark_tr("Marked: {0}"),
+    "copy_list": mark_tr("Copy the list"),
+    "shared_keys": mark_tr("Keys: Enter opens, arrows move, f favourite, Esc closes."),
     "import_json": mark_tr("Import favourites from JSON"),
     "details_failed": mark_tr("The details could not be loaded."),
     "chart_rate": mark_tr("Submissions per minute"),
@@ -174,10 +188,10 @@ WORDS = {
 }
 
 
-def page_words() -> dict[Language, dict[str, str]]:
-    """Return the words of the page by language and name."""
-    words = {}
+def page_words(names: Iterable[str] = WORDS) -> PageWords:
+    """Return the words of these names, all by default."""
+    words: PageWords = {}
     for language in LANGUAGES:
         with use_language(language):
-            words[language] = {name: tr(text) for name, text in WORDS.items()}
+            words[language] = {name: tr(WORDS[name]) for name in names}
     return words

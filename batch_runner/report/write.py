@@ -78,16 +78,19 @@ def write_report(
 def _page_path(folder: Path) -> Path:
     """Return the path of the page: `index.html`, unless a file that is not ours has that name."""
     names = ("index.html", *(f"batch-report{number}.html" for number in ("", *range(2, 100))))
-    return next((folder / name for name in names if _may_write(folder / name)), folder / names[-1])
+    paths = (folder / name for name in names)
+    return next((path for path in paths if has_generator(path, GENERATOR)), folder / names[-1])
 
 
-def _may_write(page: Path) -> bool:
-    """Return whether there is no page at `page`, or one of ours."""
+def has_generator(page: Path, generator: bytes) -> bool:
+    """Return whether there is no file at `page`, or one with this mark of ours."""
     try:
         with page.open("rb") as file:
-            return GENERATOR in file.read(4096)
-    except OSError:  # if it is a folder, writing will fail
+            return generator in file.read(4096)
+    except (FileNotFoundError, IsADirectoryError):  # writing to a folder will fail
         return True
+    except OSError:
+        return False
 
 
 def _write_items(

@@ -412,14 +412,14 @@ def captions(page: Page) -> list[str]:
 
 def test_tile_shows_variables_that_are_no_axis(job: StoredJob, reader: Reader) -> None:
     with reader.reading(matrix_job(job)) as page:
-        cell = ["en · #1", "en · #2", "zh · #1", "zh · #2"]
+        cell = ["en · (1)", "en · (2)", "zh · (1)", "zh · (2)"]
         assert captions(page) == 4 * cell
-        assert page.get_by_role("button", name="zh · #2 item-3", exact=True).is_visible()
+        assert page.get_by_role("button", name="zh · (2) item-3", exact=True).is_visible()
         picker(page, "Columns").select_option("greeting")
-        assert captions(page)[:4] == ["x · #1", "x · #2", "y · #1", "y · #2"]
+        assert captions(page)[:4] == ["x · (1)", "x · (2)", "y · (1)", "y · (2)"]
         picker(page, "Columns").select_option("none")
         picker(page, "Rows").select_option("none")
-        assert captions(page)[:2] == ["a · x · en · #1", "a · x · en · #2"]
+        assert captions(page)[:2] == ["a · x · en · (1)", "a · x · en · (2)"]
 
 
 def test_tile_shows_id_where_variables_are_equal(job: StoredJob, reader: Reader) -> None:

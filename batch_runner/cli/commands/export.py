@@ -58,8 +58,8 @@ PROMPTS = "prompts.json"
     type=PathType(dir_okay=False),
     metavar="FILE",
     required=True,
-    help="Picks file exported from the report (JSON), or a list of item ids or file names, one per "
-    "line.",
+    help="Picks file exported from the report (JSON), or a list, one per line, of item ids, "
+    "file names, or numbers such as #7 from a shared page.",
 )
 @click.option(
     "--to",
@@ -134,7 +134,7 @@ def _notes(picks: Path) -> dict[str, str]:
 
 
 def _names_of(item: ItemRow) -> set[str]:
-    return {item.key, item.id, *(file.name for file in item.files)}
+    return {item.key, item.id, f"#{item.row}", *(file.name for file in item.files)}
 
 
 def _is_there(folder: JobFolder, file: PlacedFile) -> bool:

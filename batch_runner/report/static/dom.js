@@ -46,7 +46,7 @@ function loadScript(name) {
   });
 }
 
-async function copyText(text, button) {
+async function copyText(text, button, word = 'copy') {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
@@ -59,7 +59,7 @@ async function copyText(text, button) {
     button.focus();
   }
   button.textContent = say('copied');
-  setTimeout(() => { button.textContent = say('copy'); }, 1500);
+  setTimeout(() => { button.textContent = say(word); }, 1500);
 }
 
 function download(name, type, text) {

@@ -85,7 +85,8 @@ function passes(item) {
   if (!filter.text) return true;
   const texts = [item.id, item.name, item.prompt, item.task, item.reason, item.message, choiceOf(item.key).note];
   const all = texts.map((text) => text?.toLowerCase() ?? '').join('\n');
-  return filter.text.split(/\s+/).every((word) => all.includes(word));
+  return filter.text.split(/\s+/)
+    .every((word) => (/^#\d+$/.test(word) ? word === `#${item.number}` : all.includes(word))); // as in a shared page
 }
 
 const activeFilters = () => [filter.status, filter.text, filter.only, ...filter.values].filter(Boolean).length;
@@ -111,7 +112,7 @@ function captions() {
   const free = report.variables.map((_, index) => index)
     .filter((index) => index !== rows && index !== columns && report.variables[index].values?.length !== 1);
   const text = ({ values }) => free.filter((index) => (values[index] ?? null) !== null)
-    .map((index) => (report.variables[index].name === 'n' ? `#${values[index]}` : values[index])).join(' · ');
+    .map((index) => (report.variables[index].name === 'n' ? `(${values[index]})` : values[index])).join(' · ');
   const place = (item) => JSON.stringify([item.values[rows] ?? null, item.values[columns] ?? null, text(item)]);
   const counts = new Map();
   for (const item of items) counts.set(place(item), (counts.get(place(item)) ?? 0) + 1);

@@ -34,7 +34,8 @@ _CHUNK = 64
 _SCRIPTS = ("words.js", "dom.js", "share.js")
 _WORDS = (
     *("shared_count", "shared_one", "shared_hint", "shared_keys", "image", "marked", "copy_list"),
-    *("copied", "list", "chosen", "favourite", "previous", "next_item", "close", "of", "otherLabel"),
+    *("copied", "list", "chosen", "favourite", "previous", "next_item", "close", "of"),
+    "otherLabel",
 )
 _GENERATOR = b'<meta name="generator" content="batch-runner shared page">'
 _TILES = b"%%tiles%%"
@@ -95,9 +96,7 @@ def write_shared_page(
 
 def _images(folder: Path, reader: JournalReader) -> Iterator[tuple[int, bytes | None]]:
     """Yield the number of each item that is done and each of its images; None: not an image."""
-    files = (
-        (item.row, file.name) for item in reader.items(ItemStatus.DONE) for file in item.files
-    )
+    files = ((item.row, file.name) for item in reader.items(ItemStatus.DONE) for file in item.files)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="share") as pool:
         while chunk := list(islice(files, _CHUNK)):
             found = pool.map(_encoded, [folder / name for _, name in chunk])

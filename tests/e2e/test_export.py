@@ -112,8 +112,8 @@ def test_chosen_files_are_copied_with_their_prompts(choice: Choice) -> None:
     ]
 
 
-@pytest.mark.parametrize("text", ["item-2\n\n item-0 \n", "card-0.png\ncard-2.png\n"])
-def test_list_of_ids_or_file_names_is_accepted(text: str, choice: Choice) -> None:
+@pytest.mark.parametrize("text", ["item-2\n\n item-0 \n", "card-0.png\ncard-2.png\n", "#1\n#3\n"])
+def test_list_of_ids_names_or_numbers_is_accepted(text: str, choice: Choice) -> None:
     a_finished_job(choice)
     choice.picks.write_text(text)
 

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
+from batch_runner.report.share import write_shared_page
 from batch_runner.units import Price
 from tests.e2e.conftest import PATIENCE
 from tests.harness.stored_job import HOSTILE, StoredJob, an_item
@@ -356,24 +357,61 @@ def test_page_never_scrolls_sideways(mode: str, job: StoredJob, reader: Reader) 
         assert (red < 60) is (mode == "dark")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_reports_no_violations(scheme: str, job: StoredJob, reader: Reader) -> None:
-    axe = package_files(pytest.importorskip("axe_playwright_python"))
+@pytest.fixture
+def axe() -> str:
+    """Return the script that checks a page for barriers."""
+    package = package_files(pytest.importorskip("axe_playwright_python"))
+    return package.joinpath("axe.min.js").read_text("utf-8")
 
-    def violations(page: Page) -> Any:
-        return page.evaluate(
-            "axe.run().then((found) => found.violations"
-            ".map((one) => [one.id, one.nodes.map((n) => n.html)]))"
-        )
 
-    with reader.reading(mixed_job(job), color_scheme=scheme) as page:
-        page.evaluate(axe.joinpath("axe.min.js").read_text("utf-8"))
-        assert violations(page) == []
+def violations(page: Page, axe: str) -> Any:
+    page.evaluate(axe)
+    return page.evaluate(
+        "axe.run().then((found) => found.violations"
+        ".map((one) => [one.id, one.nodes.map((n) => n.html)]))"
+    )
+
+
+@pytest.mark.parametrize("mode", ["light", "dark", "phone"])
+def test_axe_reports_no_violations(mode: str, job: StoredJob, reader: Reader, axe: str) -> None:
+    options = PHONE if mode == "phone" else {"color_scheme": mode}
+    with reader.reading(mixed_job(job), **options) as page:
+        assert violations(page, axe) == []
+        if mode == "phone":
+            page.locator("#filter-title").click()
         press_on_tile(page, 0, "c", "f")
+        assert violations(page, axe) == []
         press_on_tile(page, 4, "c", "Enter")
-        assert violations(page) == []
+        assert violations(page, axe) == []
         page.locator("#viewer").get_by_role("button", name="Compare 2").click()
-        assert violations(page) == []
+        assert violations(page, axe) == []
+
+
+@pytest.mark.parametrize("options", [PHONE, {"color_scheme": "dark"}], ids=["phone", "dark"])
+def test_shared_page_marks_images(
+    job: StoredJob, reader: Reader, axe: str, options: dict[str, Any]
+) -> None:
+    mixed_job(job)
+    path = job.folder.parent / "shared.html"
+    write_shared_page(job.folder, path)
+
+    with reader.reading(path, accept_downloads=True, **options) as page:
+        assert captions(page) == ["#1", "#2", "#3", "#4"]
+        press_on_tile(page, 1, "f", "ArrowRight", "Enter", "ArrowRight", "f")
+        shown = page.locator("#viewer img")
+        assert shown.evaluate("(one) => one.decode().then(() => one.naturalWidth)") == 600
+        assert violations(page, axe) == []
+        page.keyboard.press("Escape")
+        assert violations(page, axe) == []
+        assert page.evaluate(OVERFLOWING) == []
+        page.reload()
+        assert download(page, "List of files") == "#2\n#4\n"
+
+
+def test_search_finds_number_of_shared_image(job: StoredJob, reader: Reader) -> None:
+    with reader.reading(mixed_job(job)) as page:
+        page.locator("#search").fill("#3")
+        assert tiles(page) == ["item-2"]
 
 
 def test_chinese_browser_gets_chinese_page(job: StoredJob, reader: Reader) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -29,24 +30,23 @@ if TYPE_CHECKING:
 
 #: Fixed, because a browser keeps favourites by address and port.
 DEFAULT_PORT = 8766
+MAX_PORT = 65535
 
 
-class PortType(click.ParamType):
+class PortType(click.types.IntParamType):
     """TCP port of `--serve`, which takes the next word even if that is MANIFEST."""
 
-    name = "port"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        try:
-            if 0 <= (port := int(value)) <= 65535:
-                return port
-        except ValueError:
-            pass
-        self.fail(
-            tr("{value} is not a port (0 to 65535); write MANIFEST before --serve", value=value),
-            param,
-            ctx,
-        )
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not re.fullmatch("[0-9]{1,5}", str(value)) or int(value) > MAX_PORT:
+            self.fail(
+                tr(
+                    "{value} is not a port (0 to 65535); write MANIFEST before --serve",
+                    value=value,
+                ),
+                param,
+                ctx,
+            )
+        return int(value)
 
 
 @help_epilog(

@@ -115,7 +115,10 @@ def _run_command(arguments: Sequence[str]) -> int:
         result = commands.main(list(arguments), prog_name="batch-runner", standalone_mode=False)
     except click.exceptions.Exit as ended:
         return ended.exit_code
-    except click.Abort:
+    except click.Abort as ended:
+        if isinstance(ended.__context__, EOFError):  # Ctrl-D at a question
+            _print_error(tr("\nbatch-runner: the input ended; nothing was changed"))
+            return 3
         return 130
     except click.ClickException as error:
         if isinstance(error, click.NoSuchOption) and error.option_name in RENAMED_FLAGS:

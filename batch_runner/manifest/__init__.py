@@ -10,6 +10,5 @@ from batch_runner.manifest.json_schema import python_schema
 from batch_runner.manifest.load import load
 from batch_runner.manifest.manifest import Manifest
 from batch_runner.manifest.schema import OnFinish
-from batch_runner.manifest.starter import starter
 
-__all__ = ["Manifest", "OnFinish", "load", "python_schema", "starter"]
+__all__ = ["Manifest", "OnFinish", "load", "python_schema"]

@@ -5,24 +5,57 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from batch_runner.manifest.templates.sandbox import MARKERS
 from batch_runner.manifest.yaml.scalars import resolve_scalar
-from batch_runner.util.locale import tr
+from batch_runner.util.locale import mark_tr, tr
 
-WORKFLOW = "year_of_the_horse_greeting_card"
-FIELD = "6.text"
-PROMPTS = (
-    "A cheerful paper-cut horse under red lanterns, Happy New Year 2026",
-    "An ink-wash horse in falling snow",
-    "马年大吉，剪纸风格的骏马",
-)
+
+class KnownWorkflow(NamedTuple):
+    """A workflow that the service's documents describe.
+
+    `prompt` is the usual NODE.FIELD of the prompt; `photo` that of an uploaded photo, None without.
+    """
+
+    about: str
+    prompt: str
+    photo: str | None
+    prompts: tuple[str, ...]
+
+
+#: Id → workflow. The fields may change at the service: a manifest names its own.
+WORKFLOWS = {
+    "year_of_the_horse_greeting_card": KnownWorkflow(
+        mark_tr("greeting cards"),
+        "6.text",
+        None,
+        (
+            "A cheerful paper-cut horse under red lanterns, Happy New Year 2026",
+            "An ink-wash horse in falling snow",
+            "马年大吉，剪纸风格的骏马",
+        ),
+    ),
+    "wedding_photo_retouching": KnownWorkflow(
+        mark_tr("retouches a photo"),
+        "22.prompt",
+        "113.url",
+        (
+            "Warm evening light, soft skin tones, the faces as they are",
+            "The look of an analogue film with fine grain and gentle contrast",
+        ),
+    ),
+}
+DEFAULT_WORKFLOW = next(iter(WORKFLOWS))
+#: One of the files of the examples.
+SAMPLE_PHOTO = "photos/bridal_couple.jpg"
 
 _TEXT = """\
 # Show what would be sent and what it costs:  batch-runner plan THIS_FILE
 # Try the whole job for free, on this machine: batch-runner run THIS_FILE --rehearse
 
-{job}
+# The job is named like this file. To give it another name:
+# job: my-job
 
 # Id of the workflow at the service.
 workflow: {workflow}
@@ -31,7 +64,7 @@ workflow: {workflow}
 params:
   {node}:
     {field}: "{{{{ prompt }}}}"
-
+{photo}
 # One item for each line. Put quotes around text with a colon or a # in it.
 prompts:
 {prompts}
@@ -51,44 +84,72 @@ limits:
 # Output folder, relative to this file, and file names:
 # output: {{folder: out/my-job, name: "{{{{ id }}}}"}}
 """
+_PHOTO = """\
+  # Replaced by what the service calls the uploaded photo.
+  {node}:
+    {field}: "{{{{ photo }}}}"
+
+# Files to upload, relative to this file. This one is a sample: name your own.
+files:
+  photo: {path}
+"""
 
 
 def starter(
     *,
-    workflow: str = WORKFLOW,
-    field: str = FIELD,
-    job: str | None = None,
-    prompts: Sequence[str] = PROMPTS,
+    workflow: str = DEFAULT_WORKFLOW,
+    field: str | None = None,
+    prompts: Sequence[str] | None = None,
 ) -> str:
     """Return the text of a valid manifest with comments.
 
-    `field` is where the prompt goes, as NODE.FIELD.
+    `field` is where the prompt goes, as NODE.FIELD. None stands for the usual field or prompts of a
+    known workflow. The manifest of a workflow with a photo reads SAMPLE_PHOTO.
 
     Raises:
-        ValueError: `field` has no dot, or there is no prompt.
+        ValueError: a field has no dot, or there is no prompt.
     """
-    node, dot, name = field.partition(".")
-    if not (node and dot and name):
+    known = WORKFLOWS.get(workflow, WORKFLOWS[DEFAULT_WORKFLOW])
+    prompts = known.prompts if prompts is None else prompts
+    if not any(prompt.strip() for prompt in prompts):
+        raise ValueError(tr("wanted at least one prompt"))
+    node, name = _yaml_field(field or known.prompt)
+    photo = ""
+    if known.photo:
+        photo_node, photo_name = _yaml_field(known.photo)
+        photo = _PHOTO.format(node=photo_node, field=photo_name, path=SAMPLE_PHOTO)
+    return _TEXT.format(
+        workflow=_scalar(workflow),
+        node=node,
+        field=name,
+        photo=photo,
+        prompts="\n".join(f"  - {_scalar(_literal(one))}" for one in prompts if one.strip()),
+    )
+
+
+def split_field(field: str) -> tuple[str, str]:
+    """Return node and name of NODE.FIELD.
+
+    Raises:
+        ValueError: it is not of this form.
+    """
+    node, _, name = field.strip().partition(".")
+    if not (node and name):
+        example = WORKFLOWS[DEFAULT_WORKFLOW].prompt
         raise ValueError(
             tr(
                 "wanted a node and a field such as {field}, this is {field2}",
-                field=FIELD,
+                field=example,
                 field2=field,
             )
         )
-    if not any(prompt.strip() for prompt in prompts):
-        raise ValueError(tr("wanted at least one prompt"))
-    named = "# The job is named like this file. To give it another name:\n# job: horse-cards"
-    if job:
-        named = f"job: {_scalar(job)}"
-    lines = [f"  - {_scalar(_literal(prompt))}" for prompt in prompts if prompt.strip()]
-    return _TEXT.format(
-        job=named,
-        workflow=_scalar(workflow),
-        node=json.dumps(node, ensure_ascii=False),
-        field=_scalar(name),
-        prompts="\n".join(lines),
-    )
+    return node, name
+
+
+def _yaml_field(field: str) -> tuple[str, str]:
+    """Return node and name of NODE.FIELD as YAML."""
+    node, name = split_field(field)
+    return json.dumps(node, ensure_ascii=False), _scalar(name)
 
 
 _UNQUOTED = re.compile(r"[^\W\d_](?:(?![:#]\s|\s#|:$|\s$)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff])*")

@@ -50,6 +50,7 @@ from batch_runner.util.text import printable
     exit_status={
         "0": "The lines were printed and, with --install and your consent, installed.",
         **USAGE_ERROR,
+        "3": "The input ended at the question of --install. Nothing was changed.",
     },
 )
 @click.command("schedule")

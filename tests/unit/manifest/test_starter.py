@@ -4,25 +4,29 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.manifest import load, starter
+from batch_runner.manifest.starter import SAMPLE_PHOTO, WORKFLOWS, split_field, starter
 from tests.unit.manifest.helpers import items_of, write
 
 
-def test_starter_manifest_loads(tmp_path: Path) -> None:
-    items = items_of(write(tmp_path, starter()))
+@pytest.mark.parametrize("workflow", WORKFLOWS)
+def test_starter_of_a_known_workflow_loads(workflow: str, tmp_path: Path) -> None:
+    known = WORKFLOWS[workflow]
+    (tmp_path / SAMPLE_PHOTO).parent.mkdir()
+    (tmp_path / SAMPLE_PHOTO).write_bytes(b"a photo")
 
-    assert len(items) == 3
-    assert items[0].params == {"6": {"text": items[0].prompt}}
+    items = items_of(write(tmp_path, starter(workflow=workflow)))
+
+    assert [item.prompt for item in items] == list(known.prompts)
+    node, field = split_field(known.prompt)
+    assert items[0].params[node] == {field: items[0].prompt}
+    assert len(items[0].params) == (2 if known.photo else 1)
 
 
 def test_starter_manifest_has_the_given_values(tmp_path: Path) -> None:
-    path = write(
-        tmp_path, starter(workflow="w", field="22.prompt", job="马年", prompts=["a horse"])
-    )
+    path = write(tmp_path, starter(workflow="w", field="22.prompt", prompts=["a horse"]))
 
     (item,) = items_of(path)
 
-    assert load(path).job == "马年"
     assert (item.workflow, item.params) == ("w", {"22": {"prompt": "a horse"}})
 
 

@@ -22,6 +22,8 @@ from batch_runner.util.locale import reader_language, tr, use_language
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from click.shell_completion import CompletionItem
+
 #: Command → what it does, in the order in which a user meets them.
 COMMANDS = {
     "init": "Write a first manifest that runs.",
@@ -37,6 +39,7 @@ COMMANDS = {
     "schedule": "Print or install a crontab line, systemd units or a launchd agent.",
     "schema": "Print the JSON Schema of the manifest, for editors.",
     "help": "Show the documentation: a topic, or the help of a command.",
+    "completion": "Print the script that completes commands in bash, zsh or fish.",
 }
 
 #: Flags of earlier versions → their names now.
@@ -73,6 +76,14 @@ class CommandGroup(click.Group):
         module = importlib.import_module(f"batch_runner.cli.commands.{name}")
         found = module.command
         return found if isinstance(found, click.Command) else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command without importing any."""
+        from click.shell_completion import CompletionItem
+
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        commands = [CompletionItem(name, help=tr(COMMANDS[name])) for name in names]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the commands without importing them."""

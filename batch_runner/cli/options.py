@@ -19,12 +19,28 @@ from batch_runner.util.paths import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from click.shell_completion import CompletionItem
+
 
 class PathType(click.Path):
     """Path option that keeps the bytes that were typed."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return super().convert(Utf8Path(value), param, ctx)
+
+
+class ManifestType(PathType):
+    """Path of a manifest; shells complete it to folders and YAML files."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False)
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        from batch_runner.cli.completion import complete_manifest
+
+        return complete_manifest(incomplete)
 
 
 class FolderType(PathType):
@@ -44,7 +60,7 @@ class PathOption(click.Option):
         return None if value is None else decode_argument(os.fsencode(value))
 
 
-manifest_argument = click.argument("manifest", type=PathType(dir_okay=False), metavar="MANIFEST")
+manifest_argument = click.argument("manifest", type=ManifestType(), metavar="MANIFEST")
 output_option = click.option(
     "--output",
     cls=PathOption,

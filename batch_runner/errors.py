@@ -14,6 +14,7 @@
       x RegistryError              this user's record of jobs could not be used
       x ApiError                   one request to the service failed; its `failure` says how
       x FileRejected               the downloaded bytes are not a complete, valid file
+        + FileNotAccepted            they may be one, but the settings do not accept it
       x DiskFailed                 this machine cannot store a file
     * IllegalTransition(RuntimeError)  an event that the item's status does not allow: a bug
 
@@ -154,6 +155,22 @@ class ApiError(BatchRunnerError):
 
 class FileRejected(BatchRunnerError):
     """The downloaded bytes are not a complete, valid file."""
+
+    #: The word by which the report groups such errors.
+    reason = "bad-file"
+
+
+class FileNotAccepted(FileRejected):
+    """The file may be complete, but the settings do not accept it.
+
+    `certain`: another download in this run would end the same way. Otherwise it might not, because
+    the bytes may be an error page in place of the file.
+    """
+
+    def __init__(self, message: str, *, reason: str, certain: bool = False) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.certain = certain
 
 
 class DiskFailed(BatchRunnerError):

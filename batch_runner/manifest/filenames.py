@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from batch_runner.media import EXTENSIONS
+from batch_runner.media import MEDIA_EXTENSIONS
 from batch_runner.util.fs import MAX_FILE_NAME
 from batch_runner.util.locale import tr
 from batch_runner.util.text import CONTROLS
@@ -22,7 +22,6 @@ _DEVICES = frozenset(
 _REPORT_FILES = frozenset(["index", "index.html"])
 _REFUSED_CHARACTERS = re.compile(r'[<>:"|?*]')
 _CONTROLS = re.compile(rf"[{CONTROLS}\u200b-\u200f\ufeff]")
-_ENDINGS = (*EXTENSIONS, ".jpeg")
 _NOT_SLUG = re.compile(r"[\W_]+")
 
 
@@ -47,8 +46,8 @@ def folded(name: str) -> str:
 
 
 def without_ending(name: str) -> str:
-    """Return `name` without an image or video extension; files get the one of their content."""
-    return name[: name.rindex(".")] if name.lower().endswith(_ENDINGS) else name
+    """Return `name` without an extension of media; files get the one of their content."""
+    return name[: name.rindex(".")] if name.lower().endswith(MEDIA_EXTENSIONS) else name
 
 
 def refusal(name: str) -> str | None:

@@ -50,7 +50,7 @@ class Output(Block):
     )
     name: Text = Field(
         default="{{ id }}",
-        description="Template of the file name; an image extension in it is removed. "
+        description="Template of the file name; an extension such as .png or .mp4 in it is removed. "
         "Default: the id.",
         examples=["{{ job }}-{{ id }}"],
     )

@@ -109,7 +109,7 @@ def no_fallback_log_is_written(patch: pytest.MonkeyPatch) -> None:
 
 def files_are_not_verified(patch: pytest.MonkeyPatch) -> None:
     """Every file is taken as a complete image."""
-    patch.setattr(media, "check", lambda data, length_known: media.PNG)
+    patch.setattr(media, "check", lambda data, **_: media.TYPES[0].type)
 
 
 def placed_files_are_not_recorded(patch: pytest.MonkeyPatch) -> None:

@@ -1,9 +1,7 @@
-"""Find the type of a file, and whether it is complete, without decoding it.
+"""Whether a file's structure closes. Each function gets a whole file and never decodes it.
 
-Only the structure is read, which takes microseconds: PNG chunk lengths and CRCs up to IEND, JPEG
-segments up to EOI, GIF blocks up to the trailer, the chunks of WebP, the boxes of MP4. A file that
-was cut off anywhere is rejected. Bytes after the end of the structure are allowed: generators
-append labels there. Some videos do not mark their end; they are complete if their length is known.
+True: it closes; bytes after its end are allowed. False: it was cut off or damaged. None: the
+structure does not tell, so the length decides.
 """
 
 from __future__ import annotations
@@ -11,57 +9,14 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Literal
 
-from batch_runner.errors import FileRejected
-
-Buffer = bytes | memoryview
+Check = Callable[[memoryview], bool | None]
 
 
-@dataclass(frozen=True, slots=True)
-class MediaType:
-    """A type of file: MIME name and file name extension."""
-
-    name: str
-    extension: str
-
-
-PNG = MediaType("image/png", ".png")
-JPEG = MediaType("image/jpeg", ".jpg")
-WEBP = MediaType("image/webp", ".webp")
-GIF = MediaType("image/gif", ".gif")
-MP4 = MediaType("video/mp4", ".mp4")
-
-#: Every extension that a result file may get.
-EXTENSIONS = tuple(one.extension for one in (PNG, JPEG, WEBP, GIF, MP4))
-
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-
-
-def check(data: Buffer, *, length_known: bool = False) -> MediaType:
-    """Return the type of `data` after checking that it is complete.
-
-    `length_known`: the length is the one that was announced or recorded.
-
-    Raises:
-        FileRejected: empty, of an unknown type, or cut off.
-    """
-    head = bytes(data[:16])
-    if not head:
-        raise FileRejected("the file is empty")
-    for media_type, matches, is_complete in _TYPES:
-        if matches(head):
-            ended = is_complete(memoryview(data))
-            if not ended and not (length_known and media_type is MP4 and _boxes(data)):
-                raise FileRejected(f"the file is cut off or damaged ({media_type.name})")
-            return media_type
-    raise FileRejected(
-        f"the file is of no known image or video type; it begins with the bytes {head[:8].hex(' ')}"
-    )
-
-
-def _png(data: memoryview) -> bool:
-    at = len(_PNG_MAGIC)
+def png(data: memoryview) -> bool:
+    """Walk the chunks up to IEND, and compare their checksums."""
+    at = 8
     first, has_image = True, False
     while at + 12 <= len(data):
         length = int.from_bytes(data[at : at + 4], "big")
@@ -82,7 +37,7 @@ def _png(data: memoryview) -> bool:
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 
 
-def _jpeg(data: memoryview) -> bool:
+def jpeg(data: memoryview) -> bool:
     """Walk segments and scans up to EOI; one inside a segment belongs to a thumbnail."""
     at, scanned = 2, False
     while found := _JPEG_MARKER.search(data, at):
@@ -98,7 +53,7 @@ def _jpeg(data: memoryview) -> bool:
     return False
 
 
-def _webp(data: memoryview) -> bool:
+def webp(data: memoryview) -> bool:
     """Walk the chunks up to the size in the RIFF header; one of them must hold an image."""
     at, end, has_image = 12, 8 + int.from_bytes(data[4:8], "little"), False
     if end > len(data):
@@ -113,7 +68,7 @@ def _webp(data: memoryview) -> bool:
     return has_image
 
 
-def _gif(data: memoryview) -> bool:
+def gif(data: memoryview) -> bool:
     """Walk the blocks up to the trailer."""
     at, has_image = 13, False
     at += _color_table_size(data[10]) if len(data) > at else 0
@@ -138,20 +93,37 @@ def _color_table_size(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 
-#: Top-level boxes of an MP4: a file in which one of them does not end was cut off.
+#: Top-level boxes of MP4, QuickTime, AVIF, HEIC and JPEG XL: a file in which one of them does not
+#: end was cut off.
 _BOXES = frozenset(
-    b"ftyp moov mdat moof mfra styp sidx ssix emsg prft pdin free skip wide uuid meta udta".split()
-)
+    b"ftyp moov mdat moof mfra styp sidx ssix emsg prft pdin free skip wide uuid meta udta "
+    b"jxlc jxlp jxll jbrd Exif jumb".split()
+) | {b"JXL ", b"xml "}
 
 
-def _mp4(data: memoryview) -> bool:
-    """Return whether the file marks its end: no box without length, no fragments without index."""
+def movie(data: memoryview) -> bool | None:
+    """Walk the boxes. None: a box without length, or fragments without an index at the end."""
     boxes = _boxes(data)
-    last, open_ended = boxes[-1] if boxes else (b"", True)
-    return not open_ended and (last == b"mfra" or all(kind != b"moof" for kind, _ in boxes))
+    if not {b"moov", b"mdat"} <= {kind for kind, _ in boxes}:
+        return False
+    last, open_ended = boxes[-1]
+    if open_ended or (last != b"mfra" and any(kind == b"moof" for kind, _ in boxes)):
+        return None
+    return True
 
 
-def _boxes(data: Buffer) -> list[tuple[bytes, bool]]:
+def picture_in_boxes(data: memoryview) -> bool | None:
+    """Walk the boxes. Nothing announces the one with the picture, so never True."""
+    kinds = {kind for kind, _ in _boxes(data)}
+    return None if kinds & {b"meta", b"moov", b"jxlc", b"jxlp"} else False
+
+
+def jxl(data: memoryview) -> bool | None:
+    """Walk the boxes if there are any: a bare codestream has none."""
+    return picture_in_boxes(data) if data[0] == 0 else None
+
+
+def _boxes(data: memoryview) -> list[tuple[bytes, bool]]:
     """Return each box with whether it has no length of its own; no boxes if one is cut off."""
     at, found = 0, []
     while at + 8 <= len(data):
@@ -167,14 +139,38 @@ def _boxes(data: Buffer) -> list[tuple[bytes, bool]]:
             break  # bytes after the last box
         found.append((kind, open_ended))
         at += size
-    kinds = {kind for kind, _ in found}
-    return found if {b"moov", b"mdat"} <= kinds else []
+    return found
 
 
-_TYPES: tuple[tuple[MediaType, Callable[[bytes], bool], Callable[[memoryview], bool]], ...] = (
-    (PNG, lambda head: head.startswith(_PNG_MAGIC), _png),
-    (JPEG, lambda head: head.startswith(b"\xff\xd8\xff"), _jpeg),
-    (WEBP, lambda head: head[:4] == b"RIFF" and head[8:12] == b"WEBP", _webp),
-    (GIF, lambda head: head[:6] in (b"GIF87a", b"GIF89a"), _gif),
-    (MP4, lambda head: head[4:8] == b"ftyp", _mp4),
-)
+def size_at(offset: int, order: Literal["big", "little"], *, more: int = 0) -> Check:
+    """Return a check of the size in the head at `offset`, which leaves `more` bytes out."""
+
+    def is_complete(data: memoryview) -> bool | None:
+        size = int.from_bytes(data[offset : offset + 4], order)
+        if len(data) >= offset + 4 and size in (0, 0xFFFFFFFF):  # streamed: it was not known
+            return None
+        return offset + 4 <= len(data) and size + more <= len(data)
+
+    return is_complete
+
+
+def matroska(data: memoryview) -> bool | None:
+    """Add the sizes of the two elements of a WebM or MKV: its head, and everything else."""
+    at = 0
+    for _ in range(2):
+        at += 4  # the id of either has four bytes
+        if at >= len(data) or not data[at]:
+            return False
+        width = 9 - data[at].bit_length()
+        largest = (1 << 7 * width) - 1
+        size = int.from_bytes(data[at : at + width], "big") & largest
+        if size == largest:  # streamed: it was not known
+            return None
+        at += width + size
+    return at <= len(data)
+
+
+def zip_file(data: memoryview) -> bool:
+    """Find the end of the directory, after which only a comment or a label may come."""
+    end = bytes(data[-(1 << 17) :])
+    return 0 <= end.rfind(b"PK\5\6") <= len(end) - 22

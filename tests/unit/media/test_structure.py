@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from batch_runner.errors import FileRejected
-from batch_runner.media import EXTENSIONS, GIF, JPEG, MP4, PNG, WEBP, MediaType, check
+from batch_runner.media import MAYBE_ERROR_PAGE, TYPES, MediaType, check
+
+PNG, JPEG, WEBP, GIF, MP4 = (
+    next(row.type for row in TYPES if row.type.extension == ending)
+    for ending in (".png", ".jpg", ".webp", ".gif", ".mp4")
+)
 
 KINDS = {"PNG": PNG, "JPEG": JPEG, "WEBP": WEBP, "GIF": GIF}
 
@@ -67,6 +72,9 @@ A_VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"mdat", b"frames") + box(b"moov",
 A_STREAMED_VIDEO = box(b"ftyp", b"isom\0\0\0\0") + box(b"moov", b"index") + box(b"mdat", b"frames")
 A_LONG_BOX = (1).to_bytes(4) + b"mdat" + (22).to_bytes(8) + b"frames"
 
+#: A label that looks like the head of a box is taken for one that was cut off.
+BOX_NAMES = (b"ftyp", b"moov", b"mdat", b"moof", b"mfra", b"free", b"skip", b"wide", b"meta")
+
 #: Files as programs write them, and what they are. Each ends where its structure does.
 COMPLETE = {
     "png": (PNG, image_bytes("PNG")),
@@ -98,7 +106,7 @@ def test_file_cut_off_anywhere_is_incomplete(kind: MediaType, data: bytes) -> No
 
 
 @every_file
-@given(label=st.binary(max_size=100))
+@given(label=st.binary(max_size=100).filter(lambda label: label[4:8] not in BOX_NAMES))
 @example(label=b"\0" * 40)
 @example(label=b'AIGC{"Label":"1"}')
 @example(label=image_bytes("PNG"))
@@ -179,23 +187,6 @@ def test_png_with_a_flipped_bit_is_rejected() -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b"<!DOCTYPE html><html>busy</html>", id="html"),
-        pytest.param(b'{"code":404}', id="json"),
-        pytest.param(b"%PDF-1.7", id="pdf"),
-        pytest.param(b"RIFF\x10\0\0\0WAVEfmt data data", id="another-riff"),
-        pytest.param(b"\x1f\x8b\x08\0" + bytes(20), id="gzip"),
-        pytest.param(bytes(100), id="zeros"),
-        pytest.param(b"\x89", id="one-byte"),
-    ],
-)
-def test_unknown_type_is_rejected(data: bytes) -> None:
-    with pytest.raises(FileRejected, match="no known image or video type"):
-        check(data)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
         pytest.param(b"\x89PNG\r\n\x1a\n", id="only-a-png-head"),
         pytest.param(
             b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", bytes(13)) + chunk(b"IEND"),
@@ -225,16 +216,8 @@ def test_empty_file_is_rejected() -> None:
         check(b"")
 
 
-def test_each_type_has_its_own_extension() -> None:
-    kinds: list[MediaType] = [PNG, JPEG, WEBP, GIF, MP4]
-
-    assert {kind.extension for kind in kinds} == set(EXTENSIONS)
-    assert len(set(EXTENSIONS)) == len(kinds)
-
-
 def is_accepted(data: bytes, length_known: bool = False) -> bool:
     try:
-        check(data, length_known=length_known)
+        return check(data, length_known=length_known).kind not in MAYBE_ERROR_PAGE
     except FileRejected:
         return False
-    return True

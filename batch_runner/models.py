@@ -7,6 +7,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from batch_runner.errors import ApiError
+
 #: Placeholder in rendered params for what the service returns for an uploaded file: this prefix and
 #: the 64 hex digits of the file's SHA-256.
 UPLOAD_MARK = "batch-runner-upload:"
@@ -94,6 +96,19 @@ class TaskReport:
     progress: float | None = None
     word: str = ""
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    """How a file came: `length_known` if all of the bytes that were announced have been received.
+
+    `types` are what the service calls it, MIME names and extensions in lower case. `cut_off` is the
+    error if fewer bytes came than were announced; None: there was none.
+    """
+
+    length_known: bool = False
+    types: tuple[str, ...] = ()
+    cut_off: ApiError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,23 +9,20 @@ from __future__ import annotations
 import math
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from batch_runner.units import (
-    CLOCK_PATTERN,
-    DURATION_PATTERN,
-    PRICE_PATTERN,
-    RATE_PATTERN,
-    SIZE_PATTERN,
-    Price,
-    Rate,
-    parse_clock,
-    parse_duration,
-    parse_price,
-    parse_rate,
-    parse_size,
-    parse_threshold,
+from batch_runner.media import DEFAULT_KINDS, Kind
+from batch_runner.setting_types import (
+    ClockField,
+    Count,
+    Duration,
+    NetworkField,
+    PriceField,
+    RateField,
+    SizeField,
+    ThresholdField,
 )
+from batch_runner.units import Rate
 
 #: Old name of a setting → its new name, both as "block.name", for hints in errors.
 RENAMED_SETTINGS: dict[str, str] = {
@@ -46,70 +43,6 @@ RENAMED_SETTINGS: dict[str, str] = {
 
 #: Default concurrency: as many requests as start in this many seconds, up to a maximum.
 _CONCURRENT_SECONDS, _MAX_CONCURRENT = 0.5, 64
-
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": DURATION_PATTERN},
-                {"type": "number", "exclusiveMinimum": 0},
-            ],
-            "examples": ["90s", "10m", "8h"],
-        }
-    ),
-]
-RateField = Annotated[
-    Rate,
-    BeforeValidator(parse_rate),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": RATE_PATTERN},
-                {"type": "number", "exclusiveMinimum": 0},
-            ],
-            "examples": ["5/s", "300/min"],
-        }
-    ),
-]
-PriceField = Annotated[
-    Price,
-    BeforeValidator(parse_price),
-    WithJsonSchema({"type": "string", "pattern": PRICE_PATTERN, "examples": ["0.12 CNY"]}),
-]
-ThresholdField = Annotated[
-    Price | int,
-    BeforeValidator(parse_threshold),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": PRICE_PATTERN},
-                {"type": "integer", "minimum": 0},
-            ],
-            "examples": ["50 CNY", 500],
-        }
-    ),
-]
-ClockField = Annotated[
-    str,
-    BeforeValidator(parse_clock),
-    WithJsonSchema({"type": "string", "pattern": CLOCK_PATTERN, "examples": ["06:30"]}),
-]
-SizeField = Annotated[
-    int,
-    BeforeValidator(parse_size),
-    WithJsonSchema(
-        {
-            "anyOf": [
-                {"type": "string", "pattern": SIZE_PATTERN},
-                {"type": "integer", "minimum": 1},
-            ],
-            "examples": ["200 MB", "2 GiB"],
-        }
-    ),
-]
-Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 
 
 class Block(BaseModel):
@@ -287,12 +220,32 @@ class Downloads(Block):
     )
     max_bytes: SizeField = Field(
         default=200_000_000,
-        description="Largest file accepted, such as 200 MB; a number is bytes. Default: 200 MB.",
+        description="Largest file accepted, such as 200 MB; a number is bytes. A larger one is not "
+        "downloaded; a run with a higher value gets it without paying again. Default: 200 MB.",
+    )
+    allow_networks: tuple[NetworkField, ...] = Field(
+        default=(),
+        description="Private networks from which files may be downloaded, such as 198.18.0.0/15 "
+        "for a proxy with fake IP addresses (Clash). Never this machine and its link. "
+        "Default: none.",
     )
     free_bytes: SizeField = Field(
         default=200_000_000,
         description="Free disk space below which nothing is submitted, such as 200 MB; a number is "
         "bytes. Default: 200 MB.",
+    )
+
+
+class Output(Block):
+    """Results."""
+
+    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = Field(
+        default=DEFAULT_KINDS,
+        description="Kinds of files that are accepted as results: image, video, audio, model, "
+        "other (everything else that is binary), text (HTML, JSON, CSV too), svg. A file of "
+        "another kind is set aside, and its item stays download_pending; a run with that kind "
+        "added gets it without paying again. Default: all but text and svg, which may be an error "
+        "page.",
     )
 
 
@@ -305,6 +258,7 @@ class Settings(Block):
     retries: Retries = Retries()
     uploads: Uploads = Uploads()
     downloads: Downloads = Downloads()
+    output: Output = Output()
 
     @property
     def pollers(self) -> int:

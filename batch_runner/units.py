@@ -1,7 +1,8 @@
-"""Parse values with a unit: durations, rates, prices, sizes, times of day."""
+"""Parse values of settings: durations, rates, prices, sizes, times of day, networks."""
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from dataclasses import dataclass
@@ -17,7 +18,21 @@ DURATION_PATTERN = rf"^\s*(?:{_DURATION_PART}\s*)+$"
 RATE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|min|m|h|d)\s*$"
 PRICE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]{3})\s*$"
 SIZE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*((?:[kKmMgGtT]i?)?)[bB]\s*$"
+#: Roughly: `parse_network` knows which numbers are one.
+NETWORK_PATTERN = r"^\s*[0-9A-Fa-f.:]+(?:/\d{1,3})?\s*$"
 CLOCK_PATTERN = r"^([01]\d|2[0-3]):([0-5]\d)$"
+
+#: This machine, its link (where clouds answer with credentials), and no machine at all. A download
+#: from there could read what only this machine may read.
+LOCAL_NETWORKS = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            *("127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "224.0.0.0/3"),
+            *("::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8"),
+        ),
+    )
+)
 
 
 def _as_float(value: int | float) -> float:
@@ -155,3 +170,28 @@ def parse_clock(value: Any) -> str:
     if isinstance(value, str) and re.match(CLOCK_PATTERN, value):
         return value
     raise ValueError(tr('wanted a time of day such as "06:30", in quotes'))
+
+
+def parse_network(value: Any) -> str:
+    """Return a network such as "198.18.0.0/15" in its usual form; an address is one of its own.
+
+    Raises:
+        ValueError: it is not a network, or has an address of this machine or of its link.
+    """
+    if not isinstance(value, str):
+        raise ValueError(tr("wanted a network such as 198.18.0.0/15"))
+    try:
+        network = ipaddress.ip_network(value.strip(), strict=False)
+    except ValueError:
+        raise ValueError(tr("wanted a network such as 198.18.0.0/15")) from None
+    if "/" in value and not value.strip().lower().startswith(f"{network.network_address}/"):
+        raise ValueError(tr("the network of this address is {network}", network=network))
+    for local in LOCAL_NETWORKS:
+        if local.version == network.version and local.overlaps(network):
+            raise ValueError(
+                tr(
+                    "it includes addresses in {local}, from which nothing is downloaded",
+                    local=local,
+                )
+            )
+    return str(network)

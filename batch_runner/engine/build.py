@@ -76,6 +76,7 @@ def build_run(
         files=FolderStore(
             job.folder,
             max_bytes=settings.downloads.max_bytes,
+            kinds=settings.output.kinds,
             offload=offload,
             clock=clock.monotonic,
         ),

@@ -2,9 +2,9 @@
 
 In the journal: `downloading` (for a moment still `submitted`) until every file of the item is
 verified and synced under its final name; only then `done`. After a crash in between the next run
-downloads again, which is free, and finds the files that were placed. What cannot be downloaded in
-this run becomes `download_pending` and keeps its task id: it is paid, and every later run tries
-again.
+downloads again, which is free, and finds the files that were placed. An item of which a file cannot
+be downloaded in this run becomes `download_pending` and keeps its task id and its other files: it
+is paid, and every later run tries again. Bytes that are not accepted are set aside until then.
 """
 
 from __future__ import annotations
@@ -16,14 +16,25 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from batch_runner.engine.context import Run
+from batch_runner.engine.result_files import (
+    Problem,
+    ResultFile,
+    describe,
+    files_of,
+    next_problem,
+)
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import ApiError, DiskFailed, Failure, FileRejected, JournalError
 from batch_runner.journal.base import Change
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight, PlacedFile
+from batch_runner.storage.base import IncomingFile
 
 log = logging.getLogger(__name__)
+
+#: Failures after which the other files of the task are not tried at once: they would fail, too.
+_FOR_ALL = (Failure.LIMITED, Failure.LOCAL)
 
 
 class Downloader:
@@ -54,38 +65,56 @@ class Downloader:
                     self._recorder.journal_failed(error)
 
     async def _download_with_retries(self, task: InFlight) -> None:
+        results: list[ResultFile] = []
+        try:
+            problem = await self._download_until_settled(task, results)
+            if problem is None or await self._place_kept(task, results):
+                return
+        except DiskFailed as error:
+            self._control.stop_submitting(StopReason("disk", str(error), ExitCode.STOPPED))
+            await self._record_failure(task, "disk", str(error), results)
+            return
+        first = next((one.problem for one in results if one.problem), problem)
+        await self._record_failure(task, first.reason, describe(results) or str(problem), results)
+
+    async def _download_until_settled(
+        self, task: InFlight, results: list[ResultFile]
+    ) -> Problem | None:
+        """Download until every file is stored, or no further try in this run would get it.
+
+        Returns the last problem; None if the task is recorded as done, or the run shuts down.
+        """
         urls: list[str] = []
-        problem: Exception | None = None
+        problem: Problem | None = None
         tries = pauses = 0
         while tries < self._retries.max_tries:
             tries += 1
             try:
                 urls = urls or await self._result_urls(task)
-                await self._download_and_save(task, urls)
-            except (ApiError, FileRejected) as error:
+                if len(urls) != len(results):
+                    results[:] = files_of(task.name, len(urls))
+                await self._download_missing(task, urls, results)
+            except ApiError as error:
                 problem = error
-                decision, delay = self._decide_retry(error, tries + pauses)
-                if decision is RetryDecision.STOP:  # the run shuts down, the next one downloads
-                    return
-                if decision is RetryDecision.FAIL_ITEM:
-                    break
-                if decision is RetryDecision.PAUSE:  # does not count as a try
-                    if self._paused_too_long():
-                        break
-                    tries, pauses = tries - 1, pauses + 1
-                # The same URL is used again only if a download was cut off or has to wait.
-                same_url = decision in (RetryDecision.AGAIN, RetryDecision.PAUSE)
-                urls = urls if same_url else []
-                if tries < self._retries.max_tries:
-                    await anyio.sleep(delay)
-            except DiskFailed as error:
-                self._control.stop_submitting(StopReason("disk", str(error), ExitCode.STOPPED))
-                await self._record_failure(task, "disk", str(error))
-                return
             else:
-                return
-        reason = problem.reason if isinstance(problem, ApiError) else "bad-file"
-        await self._record_failure(task, reason, str(problem))
+                problem = next_problem(results)
+            if problem is None:
+                return next((one.problem for one in results if one.problem), None)
+            decision, delay = self._decide_retry(problem, tries + pauses)
+            if decision is RetryDecision.STOP:  # the run shuts down, the next one downloads
+                return None
+            if decision is RetryDecision.FAIL_ITEM:
+                break
+            if decision is RetryDecision.PAUSE:  # does not count as a try
+                if self._paused_too_long():
+                    break
+                tries, pauses = tries - 1, pauses + 1
+            # The same URL is used again only if a download was cut off or has to wait.
+            same_url = decision in (RetryDecision.AGAIN, RetryDecision.PAUSE)
+            urls = urls if same_url else []
+            if tries < self._retries.max_tries:
+                await anyio.sleep(delay)
+        return problem
 
     async def _result_urls(self, task: InFlight) -> list[str]:
         await self._gate.wait()
@@ -97,29 +126,74 @@ class Downloader:
         self._failures.call_succeeded()
         return urls
 
-    async def _download_and_save(self, task: InFlight, urls: list[str]) -> None:
-        """Download and store every file of a task, then record it as done."""
-        files = [self._files.new_file() for _ in urls]
+    async def _download_missing(
+        self, task: InFlight, urls: Sequence[str], results: Sequence[ResultFile]
+    ) -> None:
+        """Download and store the files that are missing; record a task that has them all."""
+        files: list[tuple[IncomingFile, ResultFile]] = []
         try:
-            for url, file in zip(urls, files, strict=True):
-                file.length_known = await self._provider.download(url, file.write)
-                self._paused_since = None
+            for url, result in zip(urls, results, strict=True):
+                if result.settled:
+                    continue
+                file = self._files.new_file()
+                files.append((file, result))
+                await self._receive(url, file, result)
+                if isinstance(result.problem, ApiError) and result.problem.failure in _FOR_ALL:
+                    break
             with anyio.CancelScope(shield=True):  # what is stored is recorded
-                names = output_names(task.name, len(urls))
-                placed = [await file.place(name) for file, name in zip(files, names, strict=True)]
-                await self._record_done(task, placed)
+                for file, result in files:
+                    if result.problem is None:
+                        await self._place(task, file, result)
+                await self._record_if_done(task, results)
         finally:
-            for file in files:
+            for file, _ in files:
                 file.discard()
+
+    async def _receive(self, url: str, file: IncomingFile, result: ResultFile) -> None:
+        result.problem = None
+        try:
+            file.received = await self._provider.download(url, file.write)
+            self._paused_since = None
+        except (ApiError, FileRejected) as error:
+            result.problem = error
+
+    async def _place(self, task: InFlight, file: IncomingFile, result: ResultFile) -> None:
+        """Store a file, or set its bytes aside if they are not accepted."""
+        try:
+            result.placed = await file.place(result.name)
+        except FileRejected as error:
+            result.problem = file.received.cut_off or error
+            if file.received.cut_off is None:  # half a file is not worth keeping
+                result.aside = await file.set_aside(task.task_id, result.name)
+
+    async def _place_kept(self, task: InFlight, results: Sequence[ResultFile]) -> bool:
+        """Use bytes of an earlier run for files that cannot be had; return if that completes them.
+
+        They are the result, for example, if the settings accept more kinds than then.
+        """
+        done = False
+        with anyio.CancelScope(shield=True):
+            for result in results:
+                if result.placed is None:
+                    result.placed = await self._files.place_kept(task.task_id, result.name)
+            done = await self._record_if_done(task, results)
+        return done
+
+    async def _record_if_done(self, task: InFlight, results: Sequence[ResultFile]) -> bool:
+        """Record a task whose files are all stored as done; return whether it is."""
+        placed = [one.placed for one in results if one.placed is not None]
+        if not placed or len(placed) < len(results):
+            return False
+        await self._record_done(task, placed)
+        await self._files.clear_aside(task.task_id)
+        return True
 
     async def _record_done(self, task: InFlight, placed: Sequence[PlacedFile]) -> None:
         await self._recorder.record(Change(key=task.key, event=Event.PLACED, files=tuple(placed)))
         if not task.inherited:
             self._breaker.downloaded()
 
-    def _decide_retry(
-        self, error: ApiError | FileRejected, tries: int
-    ) -> tuple[RetryDecision, float]:
+    def _decide_retry(self, error: Problem, tries: int) -> tuple[RetryDecision, float]:
         """Return what to do after a failed try, and after how many seconds."""
         if isinstance(error, FileRejected):
             log.info("%s", error)
@@ -140,14 +214,17 @@ class Downloader:
             self._paused_since = now
         return now - self._paused_since > self._longest_pauses
 
-    async def _record_failure(self, task: InFlight, reason: str, message: str) -> None:
+    async def _record_failure(
+        self, task: InFlight, reason: str, message: str, results: Sequence[ResultFile]
+    ) -> None:
         if not task.inherited:  # an earlier run's task does not show how the service works now
             self._breaker.download_failed()
             self._failures.check_breaker(message)
-        change = Change(key=task.key, event=Event.DOWNLOAD_FAILED, reason=reason, message=message)
+        change = Change(
+            key=task.key,
+            event=Event.DOWNLOAD_FAILED,
+            reason=reason,
+            message=message,
+            files=tuple(one.placed for one in results if one.placed is not None),
+        )
         await self._recorder.record(change)
-
-
-def output_names(name: str, count: int) -> list[str]:
-    """Return the names of `count` files of one item: `name`, or `name`-1, `name`-2 and so on."""
-    return [name] if count == 1 else [f"{name}-{number}" for number in range(1, count + 1)]

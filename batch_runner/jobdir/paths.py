@@ -10,6 +10,7 @@
     OUT/.batch/fallback.jsonl   outcomes of submissions that the journal could not store
     OUT/.batch/logs/            one log per run
     OUT/.batch/parts/           incomplete downloads
+    OUT/.batch/aside/           files that were downloaded and are not accepted, by task id
 """
 
 from __future__ import annotations
@@ -53,6 +54,10 @@ class JobFolder:
     @functools.cached_property
     def parts(self) -> Path:
         return self.batch / "parts"
+
+    @functools.cached_property
+    def aside(self) -> Path:
+        return self.batch / "aside"
 
     @functools.cached_property
     def logs(self) -> Path:

@@ -25,7 +25,7 @@ from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, follow
 from batch_runner.manifest.yaml.reader import read_document
-from batch_runner.settings import Settings
+from batch_runner.settings import Output, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, is_utf8, utf8_text
 
@@ -90,9 +90,7 @@ class _Loader:
             path=self._path,
             job=job,
             provider=document.provider,
-            settings=Settings(
-                **{block: getattr(document, block) for block in Settings.model_fields}
-            ),
+            settings=self._settings(),
             explicit=self._explicit(),
             output_folder=self._folder / (document.output.folder or f"out/{job}"),
             on_finish=document.on_finish,
@@ -101,6 +99,10 @@ class _Loader:
             read_as=read_as,
             data=None if document.files else sources.data,
         )
+
+    def _settings(self) -> Settings:
+        blocks = {block: getattr(self._document, block) for block in Settings.model_fields}
+        return Settings(**blocks | {"output": Output(kinds=self._document.output.kinds)})
 
     def _compiler(self) -> LocatingCompiler:
         matrix = self._sources.matrix
@@ -261,7 +263,7 @@ class _Loader:
     def _explicit(self) -> dict[str, str]:
         """Return "file:line" of every setting that the manifest gives, by dotted name."""
         given: dict[str, str] = {}
-        for block in (*Settings.model_fields, "output", "on_finish"):
+        for block in (*Settings.model_fields, "on_finish"):
             node = self._root.items.get(block)
             for name, key in node.keys.items() if isinstance(node, Mapping) else ():
                 given[f"{block}.{name}"] = f"{self._label}:{key.line}"

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
+from batch_runner import settings
 from batch_runner.manifest.schema_types import (
     NAME_PATTERN,
     Attempts,
@@ -38,8 +39,8 @@ SOURCES = ("prompts", "matrix", "items_from")
 _GIVEN_ONLY = ConfigDict(validate_default=False)
 
 
-class Output(Block):
-    """Output folder and file names."""
+class Output(settings.Output):
+    """Output folder, file names, and kinds of files."""
 
     model_config = _GIVEN_ONLY
 

@@ -48,27 +48,38 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def check(
-    data: bytes | memoryview, *, length_known: bool = False, declared: Collection[str] = ()
+    data: bytes | memoryview,
+    *,
+    length_known: bool = False,
+    declared: Collection[str] = (),
+    accepted: Collection[Kind] | None = None,
 ) -> MediaType:
     """Return the type of `data` after checking that it is complete.
 
     `length_known`: the length is the one that was announced or recorded. `declared`: MIME names and
-    extensions that the service gave for the file.
+    extensions that the service gave for the file. `accepted`: kinds; None: all.
 
     Raises:
         FileRejected: empty, cut off, or not of a declared type.
-        FileNotAccepted: nothing tells whether it is complete.
+        FileNotAccepted: of another kind, or nothing tells whether it is complete.
     """
     if not data:
         raise FileRejected("the file is empty")
     row = _find(bytes(data[:HEAD_BYTES]), declared)
+    name, kind = row.type.name, row.type.kind
     complete = row.is_complete(memoryview(data)) if row.is_complete else None
     if complete is False:
-        raise FileRejected(f"the file is cut off or damaged ({row.type.name})")
+        raise FileRejected(f"the file is cut off or damaged ({name})")
+    if accepted is not None and kind not in accepted:
+        raise FileNotAccepted(
+            f"the file is {name}, and {kind} is not among output.kinds; to accept such files, "
+            f"write output.kinds: [{', '.join([*accepted, kind])}]",
+            reason="kind-not-accepted",
+            certain=kind not in MAYBE_ERROR_PAGE,
+        )
     if complete is None and not length_known:
         raise FileNotAccepted(
-            f"the file may be cut off: the server gave no length, and {row.type.name} has no end "
-            "mark",
+            f"the file ({name}) may be cut off: the server gave no length for it",
             reason="unknown-length",
         )
     return row.type

@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 import aiohttp
 
 from batch_runner.errors import ApiError, Failure
-from batch_runner.models import TaskReport, TaskState
+from batch_runner.models import Received, TaskReport, TaskState
 from batch_runner.providers.base import Receiver
 from batch_runner.providers.classify import classify
 from batch_runner.providers.http import Http, Response
@@ -102,7 +102,7 @@ class Baicai:
             status=response.status,
         )
 
-    async def download(self, url: str, receive: Receiver) -> bool:
+    async def download(self, url: str, receive: Receiver) -> Received:
         """Download a file from any host, without the key."""
         return await self._http.download(url, receive)
 

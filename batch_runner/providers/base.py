@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from batch_runner.models import TaskReport
+from batch_runner.models import Received, TaskReport
 
 Receiver = Callable[[bytes], Awaitable[None] | None]
 
@@ -36,14 +36,12 @@ class Provider(Protocol):
         """Upload a file and return the value that stands for it in params."""
         ...
 
-    async def download(self, url: str, receive: Receiver) -> bool:
+    async def download(self, url: str, receive: Receiver) -> Received:
         """Pass all bytes at `url` to `receive`. The request does not carry the key.
-
-        Returns whether the response gave the file's length. Without it, a file that was cut off
-        may appear complete.
 
         Raises:
             ApiError: the download failed.
             FileRejected: the URL is not allowed, or the response is no file.
+            FileNotAccepted: the settings do not allow its address or its size.
         """
         ...

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from typing import Protocol
 
-from batch_runner.models import PlacedFile
+from batch_runner.models import PlacedFile, Received
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Bytes that are kept though they are not accepted as a result.
+
+    `place` is where, for messages; None: they could not be kept. `again`: the same bytes were
+    received before.
+    """
+
+    place: str | None = None
+    again: bool = False
 
 
 class IncomingFile(Protocol):
     """One file while it is received."""
 
-    length_known: bool  #: the service announced the length, and that many bytes were received
+    received: Received  #: how the bytes came; set before they are placed or set aside
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
         """Append bytes; an awaitable that is returned must be awaited before the next call.
 
         Raises:
-            FileRejected: the file is larger than allowed.
+            FileNotAccepted: the file is larger than allowed.
             DiskFailed: the bytes cannot be stored (from the awaitable).
         """
         ...
@@ -30,9 +43,14 @@ class IncomingFile(Protocol):
         longer name.
 
         Raises:
-            FileRejected: the bytes are not a complete file of a known type.
+            FileRejected: the bytes are not a complete file. They can be set aside.
+            FileNotAccepted: they may be one, but the settings do not accept it.
             DiskFailed: the file cannot be stored.
         """
+        ...
+
+    async def set_aside(self, task_id: str, name: str) -> SetAside:
+        """Keep bytes that were not placed, for the user and for later settings. Never raises."""
         ...
 
     def discard(self) -> None:
@@ -50,6 +68,20 @@ class FileStore(Protocol):
 
     def new_file(self) -> IncomingFile:
         """Start to receive a file; no I/O."""
+        ...
+
+    async def place_kept(self, task_id: str, name: str) -> PlacedFile | None:
+        """Place bytes that were set aside under this name, if the settings accept them by now.
+
+        Returns None if there are no such bytes.
+
+        Raises:
+            DiskFailed: the file cannot be stored.
+        """
+        ...
+
+    async def clear_aside(self, task_id: str) -> None:
+        """Remove what was set aside of a task, whose files are all placed. Never raises."""
         ...
 
     def free_bytes(self) -> int:

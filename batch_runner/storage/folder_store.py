@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
+from batch_runner.errors import FileRejected
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.models import PlacedFile
-from batch_runner.storage.partial_file import PartialFile, disk_failed
+from batch_runner.media import DEFAULT_KINDS, Kind
+from batch_runner.models import PlacedFile, Received
+from batch_runner.storage.base import SetAside
+from batch_runner.storage.partial_file import BUFFER_BYTES, PartialFile, disk_failed
 from batch_runner.storage.placing import FilePlacer
+from batch_runner.storage.set_aside import AsideFolder
 from batch_runner.util.paths import utf8_text
+
+log = logging.getLogger(__name__)
 
 Offload = Callable[..., Awaitable[Any]]
 
@@ -17,19 +24,27 @@ Offload = Callable[..., Awaitable[Any]]
 class FolderFile:
     """A file while it is received; see `base.IncomingFile`."""
 
-    def __init__(self, part: PartialFile, placer: FilePlacer, offload: Offload) -> None:
+    def __init__(
+        self, part: PartialFile, placer: FilePlacer, aside: AsideFolder, offload: Offload
+    ) -> None:
         self._part = part
         self._placer = placer
+        self._aside = aside
         self._offload = offload
-        self.length_known = False
+        self.received = Received()
 
     def write(self, chunk: bytes) -> Awaitable[None] | None:
         self._part.write(chunk)
         return self._offload(self._part.flush) if self._part.buffer_full else None
 
     async def place(self, name: str) -> PlacedFile:
-        self._part.length_known = self.length_known
+        self._part.received = self.received
         return await self._placer.place(self._part, name)
+
+    async def set_aside(self, task_id: str, name: str) -> SetAside:
+        self._part.received = self.received
+        kept: SetAside = await self._offload(self._aside.keep, self._part, task_id, name)
+        return kept
 
     def discard(self) -> None:
         self._part.discard()
@@ -43,12 +58,15 @@ class FolderStore:
         folder: JobFolder,
         *,
         max_bytes: int,
+        kinds: Collection[Kind] = DEFAULT_KINDS,
         offload: Offload,
         clock: Callable[[], float],
     ) -> None:
         """`offload` runs blocking work outside the event loop, whose time is `clock`."""
         self._folder = folder
         self._max_bytes = max_bytes
+        self._kinds = kinds
+        self._aside = AsideFolder(folder)
         self._offload = offload
         self._placer = FilePlacer(folder, offload, clock)
 
@@ -58,8 +76,28 @@ class FolderStore:
         return utf8_text(self._folder.root)
 
     def new_file(self) -> FolderFile:
-        part = PartialFile(self._folder, max_bytes=self._max_bytes)
-        return FolderFile(part, self._placer, self._offload)
+        part = PartialFile(self._folder, max_bytes=self._max_bytes, kinds=self._kinds)
+        return FolderFile(part, self._placer, self._aside, self._offload)
+
+    async def place_kept(self, task_id: str, name: str) -> PlacedFile | None:
+        for path in await self._offload(self._aside.find, task_id, name):
+            file = self.new_file()
+            try:
+                with path.open("rb") as kept:
+                    while chunk := await self._offload(kept.read, BUFFER_BYTES):
+                        if (written := file.write(chunk)) is not None:
+                            await written
+                file.received = Received(length_known=True, types=(path.suffix,))
+                return await file.place(name)
+            except (OSError, FileRejected) as error:
+                log.info("%s: %s", path, error)
+            finally:
+                file.discard()
+        return None
+
+    async def clear_aside(self, task_id: str) -> None:
+        if self._folder.aside.exists():
+            await self._offload(self._aside.clear, task_id)
 
     def free_bytes(self) -> int:
         try:

@@ -14,14 +14,22 @@ import hashlib
 import mmap
 import os
 import secrets
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from batch_runner import media
-from batch_runner.errors import DiskFailed, FileRejected
+from batch_runner.errors import DiskFailed, FileNotAccepted, FileRejected
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.util.fs import file_sha256, link_new, sync_file, truncate_file_name, write_all
+from batch_runner.models import Received
+from batch_runner.util.fs import (
+    MAX_FILE_NAME,
+    file_sha256,
+    link_new,
+    sync_file,
+    truncate_file_name,
+    write_all,
+)
 from batch_runner.util.paths import child_bytes
 from batch_runner.util.system import link_unnamed, open_unnamed, start_writeback
 
@@ -32,15 +40,23 @@ BUFFER_BYTES = 1 << 20
 class PartialFile:
     """One file while it is received: in memory at first, on disk when it is large."""
 
-    def __init__(self, folder: JobFolder, *, max_bytes: int) -> None:
+    def __init__(
+        self,
+        folder: JobFolder,
+        *,
+        max_bytes: int,
+        kinds: Collection[media.Kind] = media.DEFAULT_KINDS,
+    ) -> None:
+        """`kinds` are those that `verify` accepts."""
         self.folder = folder
         self._max_bytes = max_bytes
+        self._kinds = kinds
         self._buffer: list[bytes] = []
         self._buffered = 0
         self._descriptor: int | None = None
         self._path: Path | None = None
         self.size = 0
-        self.length_known = False  # the service announced the length, and that many bytes came
+        self.received = Received()
 
     @property
     def buffer_full(self) -> bool:
@@ -56,12 +72,14 @@ class PartialFile:
         """Append bytes to the buffer; no I/O.
 
         Raises:
-            FileRejected: the file is larger than allowed.
+            FileNotAccepted: the file is larger than allowed.
         """
         self.size += len(chunk)
         if self.size > self._max_bytes:
-            raise FileRejected(
-                f"the file is larger than {self._max_bytes} bytes (downloads.max_bytes)"
+            raise FileNotAccepted(
+                f"the file is larger than {self._max_bytes:,} bytes (downloads.max_bytes)",
+                reason="too-large",
+                certain=True,
             )
         self._buffer.append(chunk)
         self._buffered += len(chunk)
@@ -85,12 +103,30 @@ class PartialFile:
         """Check that the file is complete and flush it; return its type and SHA-256. Blocks.
 
         Raises:
-            FileRejected: it is not a complete file of a known type.
+            FileRejected: it is not complete.
+            FileNotAccepted: it is of a kind that is not accepted, or may be cut off.
             DiskFailed: it cannot be written.
         """
-        media_type, sha256 = self._inspect()
+        with self._content() as data:
+            media_type = media.check(
+                data,
+                length_known=self.received.length_known,
+                declared=self.received.types,
+                accepted=self._kinds,
+            )
+            sha256 = hashlib.sha256(data).hexdigest()
         self.flush()
         return media_type, sha256
+
+    def describe(self) -> tuple[media.MediaType, bool, str]:
+        """Return type and SHA-256 of bytes that may be rejected, and whether they are complete."""
+        known, declared = self.received.length_known, self.received.types
+        with self._content() as data:
+            sha256 = hashlib.sha256(data).hexdigest()
+            try:
+                return media.check(data, length_known=known, declared=declared), True, sha256
+            except FileRejected:
+                return media.identify(data, declared), False, sha256
 
     def discard(self) -> None:
         """Free the bytes and remove the file; may be called twice."""
@@ -105,20 +141,18 @@ class PartialFile:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def _inspect(self) -> tuple[media.MediaType, str]:
+    @contextmanager
+    def _content(self) -> Iterator[bytes | memoryview]:
         if self._descriptor is None:
-            data = b"".join(self._buffer)
-            return self._type_of(data), hashlib.sha256(data).hexdigest()
+            yield b"".join(self._buffer)
+            return
         self.flush()
         with mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) as mapped:
             view = memoryview(mapped)
             try:
-                return self._type_of(view), hashlib.sha256(view).hexdigest()
+                yield view
             finally:
                 view.release()
-
-    def _type_of(self, data: bytes | memoryview) -> media.MediaType:
-        return media.check(data, length_known=self.length_known)
 
     def start_writeback(self) -> None:
         """Let the kernel start to write, so that the syncs of several files overlap."""
@@ -147,6 +181,18 @@ class PartialFile:
             if self._try_link(target) or _is_same(self.folder.root / final, self.size, sha256):
                 return final
         raise OSError(f"no free name for {name}{extension}")
+
+    def link_as(self, path: Path) -> None:
+        """Sync the file and link it under a path that is not a result's. Blocks.
+
+        Raises:
+            OSError: the path is taken, or the file cannot be written.
+            DiskFailed: the file cannot be written.
+        """
+        self.flush()
+        self.sync()
+        if not self._try_link(child_bytes(path.parent, path.name)):
+            raise FileExistsError(f"{path} exists")
 
     def sync_link(self) -> None:
         """Sync the file once more, now that it has a name.
@@ -200,7 +246,8 @@ def supports_unnamed_files(folder: Path) -> bool:
 
 
 def _candidate_names(name: str, extension: str, sha256: str) -> Iterable[str]:
-    yield f"{name}{extension}"
+    if len(f"{name}{extension}".encode()) <= MAX_FILE_NAME:
+        yield f"{name}{extension}"
     yield truncate_file_name(name, f"~{sha256[:8]}{extension}")
     yield truncate_file_name(name, f"~{sha256[:16]}{extension}")
 

@@ -46,7 +46,7 @@ class Placement:
         """Return the placed file.
 
         Raises:
-            FileRejected: it is not a complete file of a known type.
+            FileRejected: it is not a complete file, or not one that is accepted.
             DiskFailed: it cannot be stored.
         """
         if self.placed is None:  # without an error: the batch that included it was cancelled
@@ -111,7 +111,8 @@ def place_all(folder: JobFolder, placements: Sequence[Placement]) -> None:
             placement.error = disk_failed(folder, error)
     finally:
         for placement in placements:
-            placement.part.discard()
+            if not isinstance(placement.error, FileRejected):  # its bytes may be set aside
+                placement.part.discard()
 
 
 class FilePlacer:
@@ -135,7 +136,7 @@ class FilePlacer:
         """Verify, sync and link a file as `name` plus the extension of its type.
 
         Raises:
-            FileRejected: it is not a complete file of a known type.
+            FileRejected: it is not a complete file, or not one that is accepted.
             DiskFailed: it cannot be stored.
         """
         placement = Placement(part, name)

@@ -14,11 +14,15 @@ from batch_runner.models import PlacedFile
 from batch_runner.util.fs import file_sha256
 from batch_runner.util.paths import find_existing
 
+#: Types that are decoded everywhere. Of others, an error may mean a format that Pillow lacks.
+_DECODED = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp")
+
 
 def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | None:
     """Return what is wrong with a placed file as a sentence; None: nothing is. Blocks.
 
-    Compares size and SHA-256 and checks the structure; `deep` also decodes every pixel.
+    Compares size and SHA-256 and checks the structure; `deep` also decodes every pixel of
+    PNG, JPEG, WebP, GIF and BMP.
     """
     path = _path_of(folder, file)
     try:
@@ -28,12 +32,14 @@ def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> s
             return f"{file.name} has {path.stat().st_size} bytes, expected {file.size}"
         if file_sha256(path) != file.sha256:
             return f"{file.name} has been changed"
-        media.check(path.read_bytes(), length_known=True)
+        found = media.check(path.read_bytes(), length_known=True, declared=(file.media_type,))
+        if found.name != file.media_type:
+            return f"{file.name} is {found.name}, expected {file.media_type}"
     except OSError as error:
         return f"{file.name} cannot be read: {error.strerror}"
     except FileRejected as error:
         return f"{file.name}: {error}"
-    return _decoding_error(path) if deep and file.media_type.startswith("image/") else None
+    return _decoding_error(path) if deep and file.media_type in _DECODED else None
 
 
 def _decoding_error(path: Path) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 
 from batch_runner.errors import ApiError, Failure, FileRejected
-from batch_runner.models import TaskReport, TaskState
+from batch_runner.models import Received, TaskReport, TaskState
 from batch_runner.providers.base import Receiver
 from tests.crash.clock import SharedTime
 from tests.crash.crash import CrashPoint
@@ -129,7 +129,7 @@ class SimulatedService:
             urls.append(url)
         return urls
 
-    async def download(self, url: str, receive: Receiver) -> bool:
+    async def download(self, url: str, receive: Receiver) -> Received:
         """Send a file: complete, cut off, damaged, or not at all."""
         dice = self._dice("download", url)
         await self._travel("download", dice)
@@ -139,7 +139,7 @@ class SimulatedService:
         data = self._task(task_id).files[int(index)]
         if not self._fails("download", dice):
             await _send(data, receive)
-            return True
+            return Received(length_known=True)
         self.faults += 1
         fault = dice.choice(("cut", "silently cut", "damaged", "not allowed", *Failure))
         self._note(f"download {url}: {fault}")
@@ -153,7 +153,7 @@ class SimulatedService:
             raise self._error("download", Failure.NO_RESPONSE, dice)
         if fault == "damaged":
             await _send(bytes([data[at] ^ 0x55]) + data[at + 1 :], receive)
-        return bool(fault == "damaged")
+        return Received(length_known=fault == "damaged")
 
     def run_ended(self, *, killed: bool) -> None:
         """Record which task ids the client had time to store."""

@@ -43,7 +43,11 @@ _SETS: dict[Event, str] = {
     Event.TASK_COMPLETED: "completed_at = :at, reason = NULL, message = NULL",
     Event.TASK_FAILED: "completed_at = :at, reason = :reason, message = :message",
     Event.TASK_UNKNOWN: "reason = :reason, message = :message",
-    Event.DOWNLOAD_FAILED: "reason = :reason, message = :message",
+    # Of several files, those that were stored are kept.
+    Event.DOWNLOAD_FAILED: (
+        "reason = :reason, message = :message, "
+        "files = CASE :files WHEN '[]' THEN files ELSE :files END"
+    ),
     Event.DOWNLOAD_INTERRUPTED: "reason = :reason, message = :message",
     Event.DOWNLOAD_RESUMED: "reason = reason",
     Event.PLACED: "files = :files, done_at = :at, reason = :reason, message = :message",

@@ -23,9 +23,10 @@ from urllib.parse import urljoin
 import aiohttp
 import anyio
 
-from batch_runner.errors import ApiError, Failure, FileRejected
+from batch_runner.errors import ApiError, Failure
+from batch_runner.models import Received
 from batch_runner.providers.base import Receiver
-from batch_runner.providers.http.address_guard import checked_url, is_private_host, public_socket
+from batch_runner.providers.http.address_guard import AddressGuard, guard_for, refusal_of
 from batch_runner.providers.http.errors import (
     CAUGHT,
     TooLarge,
@@ -34,8 +35,8 @@ from batch_runner.providers.http.errors import (
     retry_after,
     translate,
 )
+from batch_runner.providers.http.file_response import Decoder, declared_types, refuse_larger
 from batch_runner.settings import Service, Settings
-from batch_runner.util.text import printable
 
 #: Largest API response, in bytes.
 MAX_RESPONSE_BYTES = 1 << 20
@@ -44,8 +45,6 @@ CHUNK_BYTES = 1 << 16
 MAX_REDIRECTS = 3
 #: Seconds a request gets after its timeout to read a response that has already arrived.
 LATE_SECONDS = 0.1
-#: Content-Encoding values that mean "not encoded"; some object stores leave the third behind.
-_NOT_ENCODED = ("", "identity", "aws-chunked")
 #: A shorter key is not searched for in responses: it could be an ordinary word.
 _SHORTEST_KEY = 8
 USER_AGENT = "batch-runner"
@@ -67,7 +66,8 @@ class Http:
         self.base_url = service.base_url.rstrip("/")
         self._service = service
         self._timeouts = settings.timeouts
-        self._private = service.allow_private
+        self._file_limits = settings.downloads
+        self._guard: AddressGuard
         key = service.key.get_secret_value()
         self._authorization = {"Authorization": f"Bearer {key}"}
         self._key_pattern = echo_pattern(key) if len(key) >= _SHORTEST_KEY else None
@@ -76,12 +76,12 @@ class Http:
         self._downloads: aiohttp.ClientSession
 
     async def __aenter__(self) -> Self:
-        self._private = self._private or await is_private_host(self.base_url)
-        guard = None if self._private or self._service.trust_env else public_socket
+        self._guard = await guard_for(self._service, self._file_limits.allow_networks)
+        opener = None if self._service.trust_env else self._guard.open_socket  # a proxy resolves
         self._submissions = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
         self._queries = self._session(aiohttp.TCPConnector(limit=0))
         self._downloads = self._session(
-            aiohttp.TCPConnector(limit=0, socket_factory=guard),
+            aiohttp.TCPConnector(limit=0, socket_factory=opener),
             idle=self._timeouts.idle,
             auto_decompress=False,
         )
@@ -153,47 +153,61 @@ class Http:
         finally:
             alarm.cancel()
 
-    async def download(self, url: str, receive: Receiver) -> bool:
+    async def download(self, url: str, receive: Receiver) -> Received:
         """GET a file from any host, without the key, following a few checked redirects.
-
-        Returns whether the response gave the file's length.
 
         Raises:
             ApiError: the download failed.
-            FileRejected: the URL is not allowed.
+            FileRejected: the URL is not allowed, or the response is no file.
+            FileNotAccepted: the settings do not allow its address or its size.
         """
+        target = url
         try:
             # asyncio's timeout would not wait for the threads that write the received bytes.
             with anyio.fail_after(self._timeouts.download):
                 for _ in range(MAX_REDIRECTS + 1):
-                    target = await self._download_or_redirect(url, receive)
-                    if isinstance(target, bool):
-                        return target
-                    url = target
+                    found = await self._download_or_redirect(url, target, receive)
+                    if isinstance(found, Received):
+                        return found
+                    target = found
         except CAUGHT as error:
-            raise translate(error, f"GET {plain_url(url)}") from None
-        raise ApiError(f"GET {plain_url(url)}: too many redirects", failure=Failure.REDIRECTED)
+            failed = refusal_of(error, target) or translate(error, f"GET {plain_url(target)}")
+            raise failed from None
+        raise ApiError(f"GET {plain_url(target)}: too many redirects", failure=Failure.REDIRECTED)
 
-    async def _download_or_redirect(self, url: str, receive: Receiver) -> str | bool:
-        """Return a redirect's target, or pass on the bytes and return if their length is given."""
-        address = checked_url(url, allow_private=self._private)
+    async def _download_or_redirect(
+        self, url: str, target: str, receive: Receiver
+    ) -> str | Received:
+        """Return where `target` redirects to, or pass on its bytes and return how they came."""
+        address = self._guard.checked_url(target)
         async with self._downloads.get(address, allow_redirects=False) as response:
             location = response.headers.get("Location")
             if response.status in (301, 302, 303, 307, 308) and location:
-                return urljoin(url, self._without_key(location.encode()).decode())
+                return urljoin(target, self._without_key(location.encode()).decode())
             if response.status != 200:
-                raise download_error(response, url)
-            coding = response.headers.get("Content-Encoding", "").strip().lower()
-            if coding not in _NOT_ENCODED:
-                raise FileRejected(
-                    f"the server sent the file with Content-Encoding {printable(coding, 40)}, "
-                    "which the request did not accept"
+                raise download_error(response, target)
+            refuse_larger(response, self._file_limits.max_bytes)
+            decoder, cut_off = Decoder(response), None
+            try:
+                async for chunk in response.content.iter_chunked(CHUNK_BYTES):
+                    for part in decoder.decode(chunk):
+                        if (waiting := receive(part)) is not None:
+                            await waiting
+            except aiohttp.ClientPayloadError as error:
+                # A wrong Content-Length does not spoil a file whose structure closes.
+                cut_off = translate(error, f"GET {plain_url(target)}")
+            if decoder.complete is False:
+                cut_off = cut_off or ApiError(
+                    f"GET {plain_url(target)}: the gzip data ended before it was complete",
+                    failure=Failure.NO_RESPONSE,
                 )
-            async for chunk in response.content.iter_chunked(CHUNK_BYTES):
-                if (waiting := receive(chunk)) is not None:
-                    await waiting
             chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
-            return chunked or "Content-Length" in response.headers
+            announced = chunked or "Content-Length" in response.headers
+            return Received(
+                length_known=cut_off is None and (decoder.complete or announced),
+                types=declared_types(response, target, url),
+                cut_off=cut_off,
+            )
 
     def _without_key(self, text: bytes) -> bytes:
         return text if self._key_pattern is None else self._key_pattern.sub(b"[key]", text)

@@ -33,7 +33,7 @@ def settings_with_download_timeout(seconds: float) -> Settings:
 
 
 async def send_endlessly(_: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
-    out.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+    out.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
     with contextlib.suppress(OSError):
         while True:
             out.write(bytes(1 << 16))

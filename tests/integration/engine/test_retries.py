@@ -13,7 +13,7 @@ from batch_runner.errors import ApiError, Failure
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import TaskReport
+from batch_runner.models import Received, TaskReport
 from tests.harness import rows, run_job, simulated_service, some_items, some_settings, statuses
 
 pytestmark = pytest.mark.anyio
@@ -122,7 +122,7 @@ async def test_download_pause_counts_from_its_first_429(tmp_path: Path) -> None:
 
 async def test_missing_descriptors_stop_submitting(tmp_path: Path) -> None:
     async def run_out(run: Run) -> None:
-        async def download(url: str, receive: object) -> bool:
+        async def download(url: str, receive: object) -> Received:
             raise ApiError("GET file: too many open files", failure=Failure.LOCAL)
 
         run.context.provider.download = download  # type: ignore[method-assign]

@@ -72,7 +72,7 @@ def test_file_of_an_unknown_type_is_damaged(folder: JobFolder) -> None:
         media_type="image/png",
     )
 
-    assert "no known image or video type" in (find_damage(folder, placed) or "")
+    assert "is declared as image/png, but is text/html" in (find_damage(folder, placed) or "")
 
 
 def test_undecodable_pixels_are_found_only_by_deep(folder: JobFolder) -> None:

@@ -1,0 +1,96 @@
+"""Types of values of settings, each with its validation and its JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, WithJsonSchema
+
+from batch_runner.units import (
+    CLOCK_PATTERN,
+    DURATION_PATTERN,
+    NETWORK_PATTERN,
+    PRICE_PATTERN,
+    RATE_PATTERN,
+    SIZE_PATTERN,
+    Price,
+    Rate,
+    parse_clock,
+    parse_duration,
+    parse_network,
+    parse_price,
+    parse_rate,
+    parse_size,
+    parse_threshold,
+)
+
+Duration = Annotated[
+    float,
+    BeforeValidator(parse_duration),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": DURATION_PATTERN},
+                {"type": "number", "exclusiveMinimum": 0},
+            ],
+            "examples": ["90s", "10m", "8h"],
+        }
+    ),
+]
+RateField = Annotated[
+    Rate,
+    BeforeValidator(parse_rate),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": RATE_PATTERN},
+                {"type": "number", "exclusiveMinimum": 0},
+            ],
+            "examples": ["5/s", "300/min"],
+        }
+    ),
+]
+PriceField = Annotated[
+    Price,
+    BeforeValidator(parse_price),
+    WithJsonSchema({"type": "string", "pattern": PRICE_PATTERN, "examples": ["0.12 CNY"]}),
+]
+ThresholdField = Annotated[
+    Price | int,
+    BeforeValidator(parse_threshold),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": PRICE_PATTERN},
+                {"type": "integer", "minimum": 0},
+            ],
+            "examples": ["50 CNY", 500],
+        }
+    ),
+]
+ClockField = Annotated[
+    str,
+    BeforeValidator(parse_clock),
+    WithJsonSchema({"type": "string", "pattern": CLOCK_PATTERN, "examples": ["06:30"]}),
+]
+SizeField = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string", "pattern": SIZE_PATTERN},
+                {"type": "integer", "minimum": 1},
+            ],
+            "examples": ["200 MB", "2 GiB"],
+        }
+    ),
+]
+NetworkField = Annotated[
+    str,
+    BeforeValidator(parse_network),
+    WithJsonSchema(
+        {"type": "string", "pattern": NETWORK_PATTERN, "examples": ["198.18.0.0/15", "10.0.0.0/8"]}
+    ),
+]
+Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]

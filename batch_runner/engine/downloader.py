@@ -68,8 +68,11 @@ class Downloader:
         results: list[ResultFile] = []
         try:
             problem = await self._download_until_settled(task, results)
-            if problem is None or await self._place_kept(task, results):
+            if problem is None:
                 return
+            with anyio.CancelScope(shield=True):  # what is stored is recorded
+                if await self._place_kept(task, results):
+                    return
         except DiskFailed as error:
             self._control.stop_submitting(StopReason("disk", str(error), ExitCode.STOPPED))
             await self._record_failure(task, "disk", str(error), results)
@@ -171,13 +174,10 @@ class Downloader:
 
         They are the result, for example, if the settings accept more kinds than then.
         """
-        done = False
-        with anyio.CancelScope(shield=True):
-            for result in results:
-                if result.placed is None:
-                    result.placed = await self._files.place_kept(task.task_id, result.name)
-            done = await self._record_if_done(task, results)
-        return done
+        for result in results:
+            if result.placed is None:
+                result.placed = await self._files.place_kept(task.task_id, result.name)
+        return await self._record_if_done(task, results)
 
     async def _record_if_done(self, task: InFlight, results: Sequence[ResultFile]) -> bool:
         """Record a task whose files are all stored as done; return whether it is."""

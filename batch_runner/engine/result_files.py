@@ -10,6 +10,7 @@ from batch_runner.models import PlacedFile
 from batch_runner.storage.base import SetAside
 
 Problem = ApiError | FileRejected
+_NOTHING = SetAside()
 
 
 @dataclass(slots=True)
@@ -19,7 +20,7 @@ class ResultFile:
     name: str
     placed: PlacedFile | None = None
     problem: Problem | None = None  # of the last try; None: none, or not tried
-    aside: SetAside = SetAside()
+    aside: SetAside = _NOTHING
 
     @property
     def settled(self) -> bool:

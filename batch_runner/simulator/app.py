@@ -137,7 +137,7 @@ class Files:
         self._dispatcher = dispatcher
 
     def routes(self) -> list[web.RouteDef]:
-        return [web.get("/outputs/{task_id}/{number:\\d+}.png", self.download)]
+        return [web.get("/outputs/{task_id}/{number:\\d+}.{ending:\\w+}", self.download)]
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Handle a download of one picture."""

@@ -76,13 +76,17 @@ class Exchange:
 
     def send(self, answer: Answer) -> web.StreamResponse:
         charset = "utf-8" if answer.content_type.endswith(("json", "html")) else None
-        return web.Response(
+        content_type, _, parameters = answer.content_type.partition(";")
+        response = web.Response(
             status=answer.status,
             body=answer.encode(),
-            content_type=answer.content_type,
+            content_type=content_type,
             charset=charset,
             headers=answer.headers,
         )
+        if parameters:
+            response.headers["Content-Type"] = answer.content_type
+        return response
 
     def reject(self, answer: Answer) -> web.StreamResponse:
         """Send `answer`; record a rejection unless the work has been done."""

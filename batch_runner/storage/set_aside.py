@@ -16,7 +16,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.storage.base import SetAside
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.util.fs import file_sha256, truncate_file_name
-from batch_runner.util.paths import utf8_text
+from batch_runner.util.paths import child_bytes, utf8_text
 
 #: Most bytes kept for one job.
 MAX_BYTES = 1_000_000_000
@@ -68,7 +68,7 @@ class AsideFolder:
 
     def clear(self, task_id: str) -> None:
         """Remove what is kept of a task."""
-        shutil.rmtree(self._folder.aside / task_id, ignore_errors=True)
+        shutil.rmtree(child_bytes(self._folder.aside, task_id), ignore_errors=True)
 
     def _kept(self, task_id: str, name: str) -> list[Path]:
         """Return the files kept under a name, whatever their ending: none, one or two."""
@@ -79,7 +79,10 @@ class AsideFolder:
         return sorted(found, key=lambda path: path.name.startswith(f"{start}2."))
 
     def _total(self) -> int:
-        return sum(path.stat().st_size for path in self._folder.aside.rglob("*") if path.is_file())
+        if not self._folder.aside.is_dir():
+            return 0
+        tasks = self._folder.aside.iterdir()
+        return sum(path.stat().st_size for task in tasks for path in task.iterdir())
 
 
 def _stem(name: str) -> str:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import gzip
-import io
-
-from PIL import Image
 
 from batch_runner.simulator.exchange import Exchange
 from batch_runner.simulator.faults.registry import Response, fault
 from batch_runner.simulator.responses import Answer
+from batch_runner.simulator.samples import CONTENT_TYPES, sample
 
 CHUNK = 1 << 16  # bytes
 MEGABYTE = 1 << 20
@@ -71,22 +69,26 @@ async def html_as_png(exchange: Exchange) -> Response:
 
 
 @fault("download")
-async def other_kind(exchange: Exchange, *, kind: str = "jpeg") -> Response:
-    """Send a JPEG (or kind=webp), declared as such, for a .png URL."""
+async def other_kind(
+    exchange: Exchange, *, kind: str = "jpeg", content_type: str = "", number: int = 0
+) -> Response:
+    """Send a JPEG for a .png URL, declared as such (or kind=webm, mp3, glb, zip, txt, svg, …).
+
+    `content_type` declares another type; `number` sends only that file of each task as one.
+    """
     answer = await exchange.do_work()
-    if answer.status == 200:
-        file = io.BytesIO()
-        with Image.open(io.BytesIO(answer.encode())) as image:
-            image.convert("RGB").save(file, kind.upper(), quality=85)
-        answer = Answer(content=file.getvalue(), content_type=f"image/{kind}")
+    if answer.status == 200 and number in (0, int(exchange.request.match_info["number"])):
+        content = sample(kind, answer.encode())
+        answer = Answer(content=content, content_type=content_type or CONTENT_TYPES[kind])
     return exchange.send(answer)
 
 
 @fault("download")
-async def gzipped(exchange: Exchange) -> Response:
-    """Send the file with Content-Encoding: gzip, whether or not the client accepts it."""
+async def gzipped(exchange: Exchange, *, kind: str = "") -> Response:
+    """Send the file (or kind=webm, …) with Content-Encoding: gzip, which no client asked for."""
     answer = await exchange.do_work()
-    answer.content = gzip.compress(answer.encode(), 1)
+    content = sample(kind, answer.encode()) if kind and answer.status == 200 else answer.encode()
+    answer.content = gzip.compress(content, 1)
     answer.headers["Content-Encoding"] = "gzip"
     return exchange.send(answer)
 
@@ -98,6 +100,53 @@ async def unsized(exchange: Exchange) -> Response:
     response = await exchange.start_stream({"Content-Type": answer.content_type})
     await response.write(answer.encode())
     return response
+
+
+@fault("download")
+async def no_length(exchange: Exchange, *, kind: str = "", bytes_missing: int = 0) -> Response:
+    """Send the file (or kind=webm, …) without its length, and close the connection after it.
+
+    `bytes_missing` leaves so many bytes out at its end.
+    """
+    return await _send_raw(exchange, kind, None, bytes_missing)
+
+
+@fault("download")
+async def wrong_length(exchange: Exchange, *, kind: str = "", by: int = 100) -> Response:
+    """Announce 100 bytes more than the file has (or by=…)."""
+    return await _send_raw(exchange, kind, by, 0)
+
+
+@fault("download")
+async def no_type(exchange: Exchange, *, kind: str = "") -> Response:
+    """Send the file (or kind=webm, …) without a Content-Type."""
+    return await _send_raw(exchange, kind, 0, 0)
+
+
+async def _send_raw(
+    exchange: Exchange, kind: str, length_error: int | None, bytes_missing: int
+) -> Response:
+    """Send a file with a head of its own; `length_error` None: without a length."""
+    answer = await exchange.do_work()
+    if answer.status != 200:
+        return exchange.send(answer)
+    content = sample(kind, answer.encode()) if kind else answer.encode()
+    content = content[: len(content) - bytes_missing]
+    head = "HTTP/1.1 200 OK\r\nConnection: close\r\n"
+    if length_error is not None:
+        head += f"Content-Length: {len(content) + length_error}\r\n"
+    return exchange.send_raw(f"{head}\r\n".encode() + content)
+
+
+@fault("download")
+async def enormous(exchange: Exchange, *, megabytes: int = 10_000) -> Response:
+    """Announce a file of 10 GB (or megabytes=…), and send its beginning."""
+    answer = await exchange.do_work()
+    if answer.status != 200:
+        return exchange.send(answer)
+    length = megabytes * 1_000_000
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n"
+    return exchange.send_raw(head.encode() + answer.encode())
 
 
 @fault("download")

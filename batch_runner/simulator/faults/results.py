@@ -38,6 +38,14 @@ async def relative_url(exchange: Exchange) -> Response:
 
 
 @fault("result")
+async def url_ending(exchange: Exchange, *, value: str = "glb") -> Response:
+    """Send URLs that end in .glb (or value=…) instead of .png, for the same file."""
+    return await _with_urls(
+        exchange, lambda urls: [url.replace(".png", f".{value}", 1) for url in urls]
+    )
+
+
+@fault("result")
 async def scheme(exchange: Exchange, *, value: str = "ftp") -> Response:
     """Send URLs of another scheme (ftp, or value=file)."""
     return await _with_urls(exchange, lambda urls: [value + url[4:] for url in urls])

@@ -51,8 +51,8 @@ class Output(settings.Output):
     )
     name: Text = Field(
         default="{{ id }}",
-        description="Template of the file name; an extension such as .png or .mp4 in it is removed. "
-        "Default: the id.",
+        description="Template of the file name; an extension such as .png or .mp4 in it is "
+        "removed. Default: the id.",
         examples=["{{ job }}-{{ id }}"],
     )
 

@@ -38,7 +38,7 @@ reference: $(READY)  ## Update the generated parts of batch_runner/docs from the
 
 .PHONY: docs
 docs: $(READY)  ## Make a site of batch_runner/docs in build/docs; a broken link is an error
-	$(PYTHON) -m mkdocs build --strict --quiet --config-file .github/mkdocs.yml
+	$(PYTHON) -m mkdocs build --strict --config-file .github/mkdocs.yml
 
 .PHONY: lint
 lint: $(READY)  ## Check format, lint rules and import layers

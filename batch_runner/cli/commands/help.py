@@ -17,13 +17,14 @@ TOPICS = {
     "settings": "Flags, variables and files, and which of them counts.",
     "commands": "The help of every command; exit statuses.",
     "templates": "Variables, functions and filters in prompts and params.",
-    "recipes": "Ready to copy: matrix, CSV, photos, cron, systemd, containers.",
-    "promise": "What is promised about money and files, and what is not; held items.",
+    "recipes": "To copy: matrix, CSV, photos, cron, systemd, containers.",
+    "review": "The report: look at the results, choose, share.",
+    "promise": "What is promised about money and files; held items.",
     "simulator": "Try things out without paying, also failures.",
     "library": "Use batch-runner from a Python program, Prefect or Airflow.",
     "architecture": "How it works inside: for those who change it.",
     "glossary": "The terms, and the statuses of an item.",
-    "changelog": "What has changed, how to upgrade, and what stays compatible.",
+    "changelog": "What has changed; what stays compatible.",
 }
 
 

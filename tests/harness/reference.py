@@ -2,13 +2,15 @@
 
 A page marks a generated part with `<!-- generated: NAME -->` and `<!-- end -->`; `PARTS` has the
 function for each name. The manifest's keys come from its JSON Schema, the commands from `--help`,
-the life of an item from the table of transitions.
+the life of an item from the table of transitions, the packages from their docstrings.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +91,8 @@ def _kind(key: dict[str, Any]) -> str:
     if "$ref" in key or key["type"] == "object":
         return "mapping"
     if key["type"] == "array":
+        if "enum" in key["items"]:
+            return "list of " + ", ".join(key["items"]["enum"])
         words = _kind(key["items"]).split(" or ")
         return "list of " + " or ".join(word if word == "text" else f"{word}s" for word in words)
     if key["type"] == "integer":
@@ -155,7 +159,28 @@ def life_of_an_item() -> str:
     return "\n".join([*lines, "```", ""])
 
 
-PARTS = {"keys": manifest_keys, "commands": command_help, "life": life_of_an_item}
+def packages() -> str:
+    """Return every package and module at the top, in the layers of pyproject.toml."""
+    package = DOCS.parent
+    project = tomllib.loads((package.parent / "pyproject.toml").read_text("utf-8"))
+    contract = project["tool"]["importlinter"]["contracts"][0]
+    lines = ["| package | is for |", "|---|---|"]
+    for layer in contract["layers"]:
+        for name in layer.split(" | "):
+            path = package / name
+            file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+            text = ast.get_docstring(ast.parse(file.read_text("utf-8"))) or ""
+            purpose = " ".join(text.partition("\n\n")[0].split())
+            lines.append(f"| `{name}` | {purpose} |")
+    return "\n".join([*lines, ""])
+
+
+PARTS = {
+    "packages": packages,
+    "keys": manifest_keys,
+    "commands": command_help,
+    "life": life_of_an_item,
+}
 
 
 def updated(page: Path) -> str:

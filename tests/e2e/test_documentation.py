@@ -21,6 +21,7 @@ NOT_RUN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_code_blocks_of_page_do_what_it_says(page: Path, tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
@@ -55,6 +56,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "line"), WRONG.values(), ids=list(WRONG))
 def test_wrong_block_is_found_in_its_line(text: str, line: int, tmp_path: Path) -> None:
     path = tmp_path / "page.md"
@@ -65,6 +67,7 @@ def test_wrong_block_is_found_in_its_line(text: str, line: int, tmp_path: Path) 
     assert problem.startswith(f"page.md:{line}: ")
 
 
+@pytest.mark.slow
 def test_right_blocks_are_accepted(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text(

@@ -15,6 +15,8 @@ from batch_runner.cli.commands.help import TOPICS
 from batch_runner.cli.main import COMMANDS
 from tests.e2e.conftest import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(batch_runner.__file__).parent / "docs"
 
 

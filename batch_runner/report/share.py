@@ -34,7 +34,7 @@ _CHUNK = 64
 _SCRIPTS = ("words.js", "dom.js", "share.js")
 _WORDS = (
     *("shared_count", "shared_one", "shared_hint", "shared_keys", "image", "marked", "copy_list"),
-    *("copied", "list", "chosen", "favourite", "previous", "next_item", "close", "of"),
+    *("copied", "save_list", "chosen", "favourite", "previous", "next_item", "close", "of"),
     "otherLabel",
 )
 _GENERATOR = b'<meta name="generator" content="batch-runner shared page">'

@@ -143,6 +143,7 @@ WORDS = {
     "image": mark_tr("Image {0}"),
     "marked": mark_tr("Marked: {0}"),
     "copy_list": mark_tr("Copy the list"),
+    "save_list": mark_tr("Save the list"),
     "shared_keys": mark_tr("Keys: Enter opens, arrows move, f favourite, Esc closes."),
     "import_json": mark_tr("Import favourites from JSON"),
     "details_failed": mark_tr("The details could not be loaded."),

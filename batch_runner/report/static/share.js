@@ -25,8 +25,8 @@ function showMarks() {
   $('tray').setAttribute('aria-label', say('chosen'));
   const copy = make('button', { type: 'button', class: 'primary' }, say('copy_list'));
   copy.addEventListener('click', () => copyText(list().join('\n'), copy, 'copy_list'));
-  $('tray').replaceChildren(make('span', {}, say('marked', list().join(', '))), copy,
-    make('button', { type: 'button', onclick: () => download('favourites.txt', 'text/plain', `${list().join('\n')}\n`) }, say('list')));
+  $('tray').replaceChildren(make('span', {}, say('marked', list().length)), copy,
+    make('button', { type: 'button', onclick: () => download('favourites.txt', 'text/plain', `${list().join('\n')}\n`) }, say('save_list')));
 }
 
 function open(one) {

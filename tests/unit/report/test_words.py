@@ -35,7 +35,8 @@ def test_every_status_event_and_owner_has_a_word() -> None:
 
 def test_words_of_the_scripts_exist() -> None:
     static = package_files("batch_runner.report").joinpath("static")
-    text = "".join(static.joinpath(name).read_text("utf-8") for name in (*SCRIPTS, "page.html"))
+    names = (*SCRIPTS, "page.html", "share.js")
+    text = "".join(static.joinpath(name).read_text("utf-8") for name in names)
 
     named = set(re.findall(r"""(?:\bsay\(|data-say=)['"](\w+)['"]""", text))
 

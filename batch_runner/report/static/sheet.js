@@ -7,7 +7,8 @@ const CHUNK = 480; // tiles added at once, so that the sections below stay withi
 
 let shown = []; // the items that pass the filters, in the order of the sheet
 let pending = []; // tiles of the flat grid that are not in the page yet
-let caption = (item) => item.id; // of a tile of the sheet shown
+let caption = null; // of the tiles in the sheet: a function
+let captionScope = ''; // what it was made for
 
 function chooseAxes() {
   filter.values = report.variables.map(() => '');
@@ -95,7 +96,8 @@ const isFiltered = () => activeFilters() > 0;
 function showSheet() {
   shown = items.filter(passes);
   pending = [];
-  caption = captions();
+  const scope = [filter.rows, filter.columns, items.length].join();
+  if (scope !== captionScope) [caption, captionScope] = [captions(), scope];
   $('filter-title').textContent = isFiltered() ? say('filters_active', activeFilters()) : say('filters');
   $('reset').hidden = !isFiltered() && filter.reason === undefined;
   const count = (number) => number.toLocaleString(language);

@@ -7,7 +7,6 @@ else of `.batch/`, no listing, and nothing that a symbolic link has elsewhere.
 from __future__ import annotations
 
 import asyncio
-import mimetypes
 import re
 import signal
 from collections.abc import Awaitable, Callable
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from batch_runner.media import TYPES
 from batch_runner.util.paths import Utf8Path, plain_path, utf8_text
 
 ADDRESS = "127.0.0.1"
@@ -23,13 +23,10 @@ ADDRESS = "127.0.0.1"
 #: (DNS rebinding). The port differs if an SSH tunnel has another one.
 _HOSTS = frozenset({ADDRESS, "localhost", "::1"})
 _REPORT_DATA = re.compile(r"\.batch/report/([\w-]+\.js|thumbnails/[\w-]+\.webp)")
-#: Without the types of the system, which differ.
-_TYPES = mimetypes.MimeTypes()
-for _extension, _type in {
-    ".js": "text/javascript", ".webp": "image/webp", ".avif": "image/avif",
-    ".flac": "audio/flac", ".glb": "model/gltf-binary",
-}.items():  # fmt: skip
-    _TYPES.add_type(_type, _extension)
+#: MIME name by extension; the first row that has one gives it.
+_TYPES = {
+    name: row.type.name for row in reversed(TYPES) for name in row.names if name.startswith(".")
+} | {".js": "text/javascript"}
 _HEADERS = {
     "Cache-Control": "no-cache",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -73,7 +70,7 @@ def application(page: Path) -> web.Application:
         path = await asyncio.to_thread(_find, root, request.match_info["path"] or page.name)
         if path is None:
             raise web.HTTPNotFound
-        kind = _TYPES.guess_type(path.name, strict=False)[0] or "application/octet-stream"
+        kind = _TYPES.get(path.suffix.lower(), "application/octet-stream")
         headers = {"Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind}
         if path != root / page.name and re.search(r"html|xml", kind):
             headers |= _NO_SCRIPTS

@@ -37,6 +37,7 @@ COMMANDS = {
     "export": "Copy chosen files with their prompts.",
     "simulate": "Run the service simulator: try things out without paying.",
     "schedule": "Print or install a crontab line, systemd units or a launchd agent.",
+    "doctor": "Check the installation, the key, the connection, and a coming run.",
     "schema": "Print the JSON Schema of the manifest, for editors.",
     "help": "Show the documentation: a topic, or the help of a command.",
     "completion": "Print the script that completes commands in bash, zsh or fish.",

@@ -19,8 +19,8 @@ _IDLE = 32
 _PER_REQUEST, _PER_DOWNLOAD = 1, 3
 
 
-def check_open_files() -> None:
-    """Check that enough files may be open for a run, which needs most of them from its start.
+def check_open_files() -> int | None:
+    """Return how many files a run may open, None without a limit. It needs a few from its start.
 
     Raises:
         UsageError: there are too few; nothing was opened.
@@ -34,6 +34,8 @@ def check_open_files() -> None:
                 needed=_IDLE,
             )
         )
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return None if hard == resource.RLIM_INFINITY else hard
 
 
 def make_room(settings: Settings, *, both_ends: bool = False) -> Settings:

@@ -6,13 +6,13 @@ import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from batch_runner.engine.deadline import seconds_left
 from batch_runner.jobdir.lock import lock_owner
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.planning.estimate import Estimate
 from batch_runner.settings import Limits
+from batch_runner.util.fs import nearest_existing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +46,10 @@ def folder_blockers(folder: JobFolder, free_bytes: int) -> list[Blocker]:
         found.append(Blocker("locked", {"owner": owner}))
     if folder.marker.exists() and not folder.journal.exists():
         found.append(Blocker("journal_missing", {"journal": folder.journal}))
-    existing = _nearest_existing(folder.root)
+    existing = nearest_existing(folder.root)
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
         found.append(Blocker("not_writable", {"folder": folder.root}))
     elif (free := shutil.disk_usage(existing).free) < free_bytes:
         values = {"free": free // 1_000_000, "wanted": free_bytes // 1_000_000}
         found.append(Blocker("disk_full", values))
     return found
-
-
-def _nearest_existing(path: Path) -> Path:
-    """Return the path itself, or the nearest parent that exists."""
-    while not os.path.lexists(path) and path != path.parent:
-        path = path.parent
-    return path

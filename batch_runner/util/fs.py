@@ -57,15 +57,26 @@ def sync_folder(folder: Path) -> None:
     Raises:
         OSError: the disk failed.
     """
+    if not try_to_sync_folder(folder):
+        _warn_once(folder)
+
+
+def try_to_sync_folder(folder: Path) -> bool:
+    """Sync the names in `folder` to the disk; return False if the file system cannot.
+
+    Raises:
+        OSError: the disk failed.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         sync_file(descriptor)
     except OSError as error:
         if error.errno not in _CANNOT_SYNC_FOLDERS:
             raise
-        _warn_once(folder)
+        return False
     finally:
         os.close(descriptor)
+    return True
 
 
 _warned: set[str] = set()  # the first folder that cannot be synced
@@ -78,6 +89,13 @@ def _warn_once(folder: Path) -> None:
             "the file system of %s cannot sync folders: a power cut may lose the newest files",
             folder,
         )
+
+
+def nearest_existing(path: Path) -> Path:
+    """Return the path itself, or the nearest parent that exists."""
+    while not os.path.lexists(path) and path != path.parent:
+        path = path.parent
+    return path
 
 
 def link_new(source: Path, target: Path | bytes) -> bool:

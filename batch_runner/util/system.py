@@ -64,3 +64,20 @@ def exact_command_line() -> list[bytes] | None:
 def native_scheduler() -> str:
     """Return the flag of `schedule` for the system's own scheduler."""
     return "--launchd" if sys.platform == "darwin" else "--systemd"
+
+
+def file_system_of(path: str | os.PathLike[str]) -> str | None:
+    """Return the kind of file system that holds `path`, such as ext4; None if unknown."""
+    wanted, kind = os.path.realpath(os.fsencode(path)) + b"/", None
+    longest = -1
+    try:
+        with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123  as above
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    for line in lines:
+        fields, _, rest = line.partition(b" - ")
+        point = fields.split(b" ")[4].replace(b"\\040", b" ").rstrip(b"/") + b"/"
+        if wanted.startswith(point) and len(point) >= longest:
+            longest, kind = len(point), rest.split(b" ")[0].decode("ascii", "replace")
+    return kind

@@ -33,6 +33,7 @@ from batch_runner.providers.http.errors import (
     download_error,
     plain_url,
     retry_after,
+    server_date,
     translate,
 )
 from batch_runner.providers.http.file_response import Decoder, declared_types, refuse_larger
@@ -52,11 +53,15 @@ USER_AGENT = "batch-runner"
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response: HTTP status, body, and Retry-After in seconds (None without a usable one)."""
+    """A response: HTTP status, body, and Retry-After in seconds (None without a usable one).
+
+    `date` is the server's clock in Unix seconds, None if the response shows none.
+    """
 
     status: int
     body: bytes
     retry_after: float | None
+    date: float | None = None
 
 
 class Http:
@@ -121,6 +126,14 @@ class Http:
             self._queries, "GET", path, self._timeouts.status, self._authorization
         )
 
+    async def clock(self) -> float | None:
+        """GET the address of the service without the key; return its clock as Unix seconds.
+
+        None if the response shows none.
+        """
+        response = await self._request(self._queries, "GET", "/", self._timeouts.status, {})
+        return response.date
+
     async def upload(self, path: str, form: aiohttp.FormData) -> Response:
         """POST a multipart form."""
         return await self._request(
@@ -147,7 +160,8 @@ class Http:
                 ) as response,
             ):
                 body = self._without_key(await _read(response, MAX_RESPONSE_BYTES))
-                return Response(response.status, body, retry_after(response.headers))
+                wait, date = retry_after(response.headers), server_date(response.headers)
+                return Response(response.status, body, wait, date)
         except CAUGHT as error:
             raise translate(error, f"{method} {path}") from None
         finally:

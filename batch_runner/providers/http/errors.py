@@ -94,3 +94,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (when - now).total_seconds())
     except TypeError:  # only one of the two has a time zone
         return None
+
+
+def server_date(headers: Mapping[str, str]) -> float | None:
+    """Return the server's clock in Unix seconds, None without a usable Date header."""
+    try:
+        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None

@@ -1,0 +1,97 @@
+"""All checks, in the order in which they are printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from batch_runner.api.steps import output_folder
+from batch_runner.config.resolve import resolve_settings
+from batch_runner.doctor.account import check_address, check_key
+from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
+from batch_runner.doctor.folders import check_output_folder, check_state_folder
+from batch_runner.doctor.installation import check_installation
+from batch_runner.doctor.network import check_proxy, check_service, check_tls
+from batch_runner.doctor.schedulers import check_schedulers
+from batch_runner.errors import UsageError
+from batch_runner.manifest import Manifest, load
+from batch_runner.providers import KEY_VARIABLES, PROVIDERS
+from batch_runner.settings import Settings
+from batch_runner.util.locale import items_text, tr
+from batch_runner.util.paths import find_existing
+
+
+def examine(subject: Subject) -> Iterator[Check]:
+    """Yield what each check found. Writes nothing lasting, submits and uploads nothing."""
+    yield from check_installation(subject)
+    yield check_state_folder(subject)
+    yield from check_schedulers()
+    provider = next(iter(PROVIDERS))
+    if subject.manifest is not None:
+        manifest = None
+        try:
+            path = find_existing(subject.manifest)
+            manifest = load(path, providers=PROVIDERS, key_variable=KEY_VARIABLES)
+        except (UsageError, OSError) as error:
+            yield _manifest_problem(error)
+        if manifest is not None:
+            provider = manifest.provider
+            yield from _check_job(manifest, subject)
+    yield check_address(provider, subject)
+    yield from check_key(provider, subject)
+    yield check_proxy(subject)
+    yield check_tls(subject)
+    if not subject.offline:
+        yield from check_service(provider, subject)
+
+
+def _check_job(manifest: Manifest, subject: Subject) -> Iterator[Check]:
+    """Check a manifest that could be read, its settings and its output folder."""
+    try:
+        count = sum(1 for _ in manifest.items())
+    except (UsageError, OSError) as error:
+        yield _manifest_problem(error)
+    else:
+        seen = tr("{job}: {items}", job=manifest.job, items=items_text(count))
+        yield ok("manifest", seen)
+    settings = manifest.settings
+    try:
+        settings, _ = resolve_settings(manifest, flags={}, environment=subject.environment)
+    except UsageError as error:
+        yield problem("settings", str(error))
+    else:
+        yield _check_limits(settings)
+    try:
+        folder = output_folder(manifest, subject.output)
+    except UsageError as error:
+        yield problem("output folder", str(error))
+        return
+    yield from check_output_folder(folder, free_bytes=settings.downloads.free_bytes)
+    if manifest.on_finish.notify:
+        yield _check_notify()
+
+
+def _manifest_problem(error: Exception) -> Check:
+    first, *more = str(error).splitlines()
+    return problem("manifest", first, tr("`batch-runner plan` shows all of it") if more else "")
+
+
+def _check_limits(settings: Settings) -> Check:
+    limits = settings.limits
+    seen = tr(
+        "{rate}, {in_flight} in flight, {cap}",
+        rate=limits.rate,
+        in_flight=limits.in_flight,
+        cap=tr("no spending cap (limits.max_submissions)")
+        if limits.max_submissions is None
+        else tr("at most {count} submissions", count=limits.max_submissions),
+    )
+    return ok("settings", seen)
+
+
+def _check_notify() -> Check:
+    try:
+        import apprise  # noqa: F401
+    except ImportError:
+        advice = tr("pip install 'batch-runner[notify]'")
+        return warning("notifications", tr("apprise is not installed"), advice)
+    return ok("notifications", tr("apprise is installed"))

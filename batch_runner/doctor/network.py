@@ -1,0 +1,115 @@
+"""Checks of proxy and TLS settings, and of the service itself by requests that cost nothing."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyio
+from pydantic import SecretStr
+
+from batch_runner.doctor.account import base_url_of
+from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
+from batch_runner.errors import ApiError, Failure, UsageError
+from batch_runner.providers import PROVIDERS
+from batch_runner.providers.credentials import TRUST_ENV_VARIABLE, check_base_url, read_service
+from batch_runner.providers.probe import probe_address, probe_key
+from batch_runner.settings import Service, Settings
+from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path
+from batch_runner.util.text import duration, printable
+
+_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
+_TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+#: Difference of the clocks, in seconds, from which it is said.
+CLOCK_SECONDS = 60.0
+
+
+def check_proxy(subject: Subject) -> Check:
+    """Check whether a proxy that the environment names is used. Its address may hold a password."""
+    names = (*_PROXY_VARIABLES, *map(str.lower, _PROXY_VARIABLES))
+    given = ", ".join(name for name in names if subject.environment.get(name))
+    used = subject.environment.get(TRUST_ENV_VARIABLE) == "1"
+    if not given:
+        return ok("proxy", tr("none in the environment"))
+    if used:
+        return ok("proxy", tr("{names} used", names=given))
+    seen = tr("{names} ignored", names=given)
+    advice = tr("to use the proxy, set {variable}=1", variable=TRUST_ENV_VARIABLE)
+    return warning("proxy", seen, advice)
+
+
+def check_tls(subject: Subject) -> Check:
+    """Check where the certificates come from by which the service is recognised."""
+    for name in _TLS_VARIABLES:
+        if (path := subject.environment.get(name)) and not Utf8Path(path).exists():
+            seen = f"{name}={printable(path)}"
+            return problem("TLS", seen, tr("it does not exist: unset it, or name another"))
+    found = ssl.get_default_verify_paths()
+    given = [name for name in _TLS_VARIABLES if subject.environment.get(name)]
+    seen = f"{ssl.OPENSSL_VERSION}; " + (
+        ", ".join(f"{name}={printable(subject.environment[name])}" for name in given)
+        or tr("certificates from {path}", path=found.cafile or found.capath or tr("nowhere"))
+    )
+    if not (found.cafile or (found.capath and any(Path(found.capath).iterdir()))):
+        return problem("TLS", seen, tr("install ca-certificates, or set SSL_CERT_FILE"))
+    return ok("TLS", seen)
+
+
+def check_service(provider: str, subject: Subject) -> Iterator[Check]:
+    """Check whether the service can be reached, its clock, and whether it accepts the key.
+
+    Nothing is submitted or uploaded.
+    """
+    info = PROVIDERS[provider]
+    url = base_url_of(info, subject.environment)
+    try:
+        check_base_url(url, info.base_url_variable)
+    except UsageError:
+        return  # said by the check of the address
+    trust_env = subject.environment.get(TRUST_ENV_VARIABLE) == "1"
+    keyless = Service(provider=provider, base_url=url, key=SecretStr(""), trust_env=trust_env)
+    started = time.monotonic()
+    try:
+        date = anyio.run(probe_address, keyless, Settings())
+    except ApiError as error:
+        advice = tr("check address, network, proxy and certificates")
+        yield problem("connection", printable(str(error)), advice)
+        return
+    yield ok("connection", tr("answered after {time}", time=duration(time.monotonic() - started)))
+    if date is not None:
+        yield _check_clock(date)
+    try:
+        service = read_service(provider, subject.environment)
+    except UsageError:
+        return  # said by the check of the key
+    yield _check_acceptance(service)
+
+
+def _check_clock(date: float) -> Check:
+    ahead = time.time() - date
+    seen = tr("{time} from the service's clock", time=duration(abs(ahead)))
+    if abs(ahead) < CLOCK_SECONDS:
+        return ok("clock", seen)
+    direction = tr("ahead of it") if ahead > 0 else tr("behind it")
+    return warning("clock", f"{seen}, {direction}", tr("set this machine's clock, with NTP"))
+
+
+def _check_acceptance(service: Service) -> Check:
+    name = "key accepted"
+    error = anyio.run(probe_key, service, Settings())
+    if error is None:
+        return ok(name, tr("yes, by a status request"))
+    seen = printable(str(error))
+    if error.failure is Failure.FORBIDDEN:
+        return problem(name, seen, tr("the service rejects the key, or the account is empty"))
+    if error.failure in (Failure.NOT_FOUND, Failure.REJECTED):
+        return ok(name, tr("not rejected, by a status request for no task ({answer})", answer=seen))
+    if error.failure is Failure.REDIRECTED:
+        advice = tr("the address leads elsewhere; a run does not follow it with the key")
+        return problem(name, seen, advice)
+    if error.failure is Failure.NO_RESPONSE:
+        return problem(name, seen, tr("this does not look like the service: check the address"))
+    return warning(name, seen, tr("the service is there, but in difficulties: try again later"))

@@ -1,0 +1,33 @@
+"""Requests that cost nothing, to find out whether a run would reach its service."""
+
+from __future__ import annotations
+
+from batch_runner.errors import ApiError
+from batch_runner.providers.catalog import PROVIDERS, open_provider
+from batch_runner.settings import Service, Settings
+
+#: A task id that no service gives; the patterns of all providers allow it.
+NO_TASK = "0" * 32
+
+
+async def probe_address(service: Service, settings: Settings) -> float | None:
+    """Return the service's clock as Unix seconds, None if its response shows none. Sends no key.
+
+    Raises:
+        ApiError: there was no response.
+    """
+    from batch_runner.providers.http import Http
+
+    async with Http(service, settings) as http:
+        return await http.clock()
+
+
+async def probe_key(service: Service, settings: Settings) -> ApiError | None:
+    """Ask for the status of a task that does not exist; return the error, None without one."""
+    assert PROVIDERS[service.provider].task_id_pattern.fullmatch(NO_TASK)  # noqa: S101
+    async with open_provider(service, settings) as provider:
+        try:
+            await provider.status(NO_TASK)
+        except ApiError as error:
+            return error
+    return None

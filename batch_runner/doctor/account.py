@@ -49,7 +49,9 @@ def check_key(provider: str, subject: Subject) -> Iterator[Check]:
     if environment.get(variable):
         source, raw = variable, environment[variable].encode("utf-8", "surrogateescape")
         if environment.get(f"{variable}_FILE"):
-            source += tr(" (and not {name}, which is set, too)", name=f"{variable}_FILE")
+            source = tr(
+                "{variable} (and not {variable}_FILE, which is set, too)", variable=variable
+            )
         fault: str | None = None
     else:
         path = _key_path(variable, environment)

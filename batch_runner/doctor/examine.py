@@ -51,8 +51,7 @@ def _check_job(manifest: Manifest, subject: Subject) -> Iterator[Check]:
     except (UsageError, OSError) as error:
         yield _manifest_problem(error)
     else:
-        seen = tr("{job}: {items}", job=manifest.job, items=items_text(count))
-        yield ok("manifest", seen)
+        yield ok("manifest", f"{manifest.job}: {items_text(count)}")
     settings = manifest.settings
     try:
         settings, _ = resolve_settings(manifest, flags={}, environment=subject.environment)
@@ -92,6 +91,6 @@ def _check_notify() -> Check:
     try:
         import apprise  # noqa: F401
     except ImportError:
-        advice = tr("pip install 'batch-runner[notify]'")
+        advice = "pip install 'batch-runner[notify]'"
         return warning("notifications", tr("apprise is not installed"), advice)
     return ok("notifications", tr("apprise is installed"))

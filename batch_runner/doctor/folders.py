@@ -60,7 +60,7 @@ def check_output_folder(root: Path, *, free_bytes: int) -> Iterator[Check]:
         advice = tr("locks and syncing work now; they depend on the server and on mount options")
         yield warning(name, seen, advice)
     else:
-        yield ok(name, seen + tr("; writable, locks and syncing work"))
+        yield ok(name, tr("{seen}; writable, locks and syncing work", seen=seen))
     yield _check_space(existing, free_bytes)
     yield from _check_job(folder)
 

@@ -237,21 +237,23 @@ def _units_text(entry: ScheduleEntry) -> str:
 
 def _install_units(entry: ScheduleEntry) -> str:
     install_units(entry)
+    command = f"systemctl --user disable --now {unit_name(entry.job)}.timer"
     return tr(
         "installed. To run while you are logged out: loginctl enable-linger\n"
         "to remove it: {command}",
-        command=f"systemctl --user disable --now {unit_name(entry.job)}.timer",
+        command=command,
     )
 
 
 def _install_agent(entry: ScheduleEntry) -> str:
     load = install_agent(entry)
+    remove = f"{remove_command(entry.job)}; rm {shlex.quote(str(agent_path(entry.job)))}"
     return tr(
         "written. To start it now: {load}\n"
         "It runs while you are logged in; macOS makes up for a run that it slept through\n"
         "to remove it: {remove}",
         load=load,
-        remove=f"{remove_command(entry.job)}; rm {shlex.quote(str(agent_path(entry.job)))}",
+        remove=remove,
     )
 
 

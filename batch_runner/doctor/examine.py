@@ -23,7 +23,7 @@ from batch_runner.util.paths import find_existing
 def examine(subject: Subject) -> Iterator[Check]:
     """Yield what each check found. Writes nothing lasting, submits and uploads nothing."""
     yield from check_installation(subject)
-    yield check_state_folder(subject)
+    yield from check_state_folder(subject)
     yield from check_schedulers()
     provider = next(iter(PROVIDERS))
     if subject.manifest is not None:

@@ -10,10 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
+from batch_runner.errors import RegistryError
 from batch_runner.jobdir.lock import lock_owner
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.registry import read_registry
 from batch_runner.util.fs import lock_records, nearest_existing, try_to_sync_folder
-from batch_runner.util.locale import tr
+from batch_runner.util.locale import tr, tr_n
 from batch_runner.util.system import file_system_of, open_unnamed
 from batch_runner.util.text import error_reason
 from batch_runner.util.xdg import state_folder
@@ -23,20 +25,35 @@ _REMOTE = ("nfs", "cifs", "smb", "fuse", "9p", "afs", "ceph", "glusterfs", "lust
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
-def check_state_folder(subject: Subject) -> Check:
-    """Check the folder of the registry, which runs can do without."""
+def check_state_folder(subject: Subject) -> Iterator[Check]:
+    """Check the state folder, which runs can do without, and the registry in it."""
     name, folder = "state folder", state_folder(subject.environment)
     unused = tr("without it, a run does not notice what another job or a copy has paid for")
     if folder is None:
         seen = tr("neither XDG_STATE_HOME nor HOME is set")
-        return warning(name, seen, tr("{unused}: set HOME", unused=unused))
+        yield warning(name, seen, tr("{unused}: set HOME", unused=unused))
+        return
     try:
         _probe(nearest_existing(folder))
     except OSError as error:
         seen = tr("{path} cannot be written ({error})", path=folder, error=error_reason(error))
-        return warning(name, seen, unused)
-    # The registry in it is checked here, too, once it is a single file.
-    return ok(name, tr("{path}, writable", path=folder))
+        yield warning(name, seen, unused)
+    else:
+        yield ok(name, tr("{path}, writable", path=folder))
+    yield _check_registry(folder)
+
+
+def _check_registry(folder: Path) -> Check:
+    name = "registry"
+    try:
+        registry = read_registry(folder)
+        if registry is None:
+            return ok(name, tr("none yet: the first run creates it"))
+        with registry:
+            count = len(registry.jobs())
+    except RegistryError as error:
+        return problem(name, str(error), tr("unattended runs of new jobs are refused"))
+    return ok(name, tr_n("{count} job", "{count} jobs", count))
 
 
 def check_output_folder(root: Path, *, free_bytes: int) -> Iterator[Check]:

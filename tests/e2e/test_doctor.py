@@ -270,6 +270,20 @@ def test_linger_matters_for_an_installed_timer(doctor: Doctor) -> None:
     assert doctor.checks["linger"]["advice"] == "loginctl enable-linger"
 
 
+def test_registry_is_read(doctor: Doctor) -> None:
+    registry = doctor.folder / "state/batch-runner/registry.sqlite"
+    levels = []
+    for content in (None, b"no database at all\n" * 100):
+        if content is not None:
+            registry.parent.mkdir(parents=True)
+            registry.write_bytes(content)
+        doctor("--offline")
+        levels.append(doctor.checks["registry"]["level"])
+
+    assert levels == ["ok", "problem"]
+    assert "damaged" in doctor.checks["registry"]["seen"]
+
+
 def test_missing_locale_is_a_warning(doctor: Doctor) -> None:
     doctor.environment["LANG"] = "xx_YY.GBK"
 

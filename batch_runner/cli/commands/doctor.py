@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _WORDS = (
     *(mark_tr("ok"), mark_tr("warning"), mark_tr("problem"), mark_tr("version")),
     *(mark_tr("dependencies"), mark_tr("extras"), mark_tr("locale"), mark_tr("open files")),
-    *(mark_tr("environment"), mark_tr("user config"), mark_tr("state folder")),
+    *(mark_tr("environment"), mark_tr("user config"), mark_tr("state folder"), mark_tr("registry")),
     *(mark_tr("schedulers"), mark_tr("linger"), mark_tr("manifest"), mark_tr("settings")),
     *(mark_tr("output folder"), mark_tr("disk space"), mark_tr("job"), mark_tr("notifications")),
     *(mark_tr("address"), mark_tr("key"), mark_tr("proxy"), mark_tr("connection")),

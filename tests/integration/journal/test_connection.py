@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from batch_runner.journal.sqlite.connection import connect
+from batch_runner.registry.connection import connect as connect_registry
 
 
 @pytest.mark.parametrize(
@@ -17,6 +18,11 @@ from batch_runner.journal.sqlite.connection import connect
         ("checkpoint_fullfsync", 1),
     ],
 )
-def test_commits_survive_a_power_cut(tmp_path: Path, pragma: str, value: object) -> None:
-    with closing(connect(tmp_path / "journal.sqlite")) as connection:
+@pytest.mark.parametrize("kind", ["journal", "registry"])
+def test_commits_survive_a_power_cut(tmp_path: Path, kind: str, pragma: str, value: object) -> None:
+    if kind == "journal":
+        opened = connect(tmp_path / "journal.sqlite")
+    else:
+        opened = connect_registry(tmp_path)
+    with closing(opened) as connection:
         assert connection.execute(f"PRAGMA {pragma}").fetchone()[0] == value

@@ -48,7 +48,7 @@ def _check_registry(folder: Path) -> Check:
     try:
         registry = read_registry(folder)
         if registry is None:
-            return ok(name, tr("none yet: the first run creates it"))
+            return ok(name, tr("none yet: the first run makes one"))
         with registry:
             count = len(registry.jobs())
     except RegistryError as error:

@@ -129,7 +129,7 @@ def _run_command(arguments: Sequence[str]) -> int:
         return ended.exit_code
     except click.Abort as ended:
         if isinstance(ended.__context__, EOFError):  # Ctrl-D at a question
-            _print_error(tr("\nbatch-runner: the input ended; nothing was changed"))
+            _print_error("\n" + tr("batch-runner: the input ended; nothing was changed"))
             return 3
         return 130
     except click.ClickException as error:

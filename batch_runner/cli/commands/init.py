@@ -119,9 +119,11 @@ def _ask_workflow() -> str:
     print_line(tr("Workflows in the service's documents:"), error=True)
     ids = list(WORKFLOWS)
     for number, (workflow, known) in enumerate(WORKFLOWS.items(), 1):
-        fields = tr("prompt in {field}", field=known.prompt)
+        fields = tr("prompt in {prompt}", prompt=known.prompt)
         if known.photo:
-            fields += tr(", photo in {field}", field=known.photo)
+            fields = tr(
+                "prompt in {prompt}, photo in {photo}", prompt=known.prompt, photo=known.photo
+            )
         print_line(f"  {number}  {workflow}: {tr(known.about)}; {fields}", error=True)
 
     def chosen(answer: str) -> str:

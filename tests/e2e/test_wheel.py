@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import subprocess
 import sys
 import sysconfig
-import tarfile
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -24,13 +23,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip("needs hatchling")
     folder = tmp_path_factory.mktemp("wheel")
     build(REPOSITORY, "sdist", folder)
-    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-        archive.extractall(folder / "source", filter="data")
+    shutil.unpack_archive(next(folder.glob("*.tar.gz")), folder / "source", filter="data")
     build(next((folder / "source").iterdir()), "wheel", folder)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder / "venv"], check=True)
     (site,) = folder.glob("venv/lib/python*/site-packages")
-    with zipfile.ZipFile(next(folder.glob("*.whl"))) as wheel:
-        wheel.extractall(site)
+    shutil.unpack_archive(next(folder.glob("*.whl")), site, "zip")
     # The dependencies; what is in the folder itself comes first.
     (site / "dependencies.pth").write_text(f"import site; site.addsitedir({PURELIB!r})\n")
     return folder / "venv/bin/python"

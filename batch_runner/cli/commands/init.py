@@ -48,7 +48,8 @@ if TYPE_CHECKING:
 @click.option(
     "--example",
     type=click.Choice(["list", *EXAMPLES]),
-    help="Write this example, and the files it reads, to MANIFEST (default: NAME.yaml). 'list' lists them.",
+    help="Write this example, and the files it reads, to MANIFEST (default: NAME.yaml). 'list' "
+    "lists them.",
 )
 @click.option("--yes", is_flag=True, help="Write without asking (default: ask on a terminal).")
 def command(

@@ -60,6 +60,7 @@ def is_asleep(pid: int) -> bool:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
+@pytest.mark.slow
 def test_first_manifest_runs(tmp_path: Path) -> None:
     manifest = tmp_path / "first cards.yaml"
 
@@ -171,6 +172,7 @@ def test_example_list_has_a_line_for_each(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_example_can_be_rehearsed(name: str, tmp_path: Path) -> None:
     written = run("init", "--example", name, folder=tmp_path)

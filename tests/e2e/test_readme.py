@@ -27,6 +27,7 @@ def commands(page: Path) -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @PAGES
 def test_blocks_of_readme_do_what_it_says(page: Path, tmp_path: Path) -> None:
     problems = check_page(page, tmp_path)

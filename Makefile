@@ -1,6 +1,7 @@
 .DEFAULT_GOAL := help
 VENV ?= .venv
 PYTHON := $(VENV)/bin/python
+COMMAND := $(VENV)/bin/batch-runner
 READY := $(VENV)/.ready
 WORKERS ?= 3
 SECONDS ?= 600
@@ -10,18 +11,22 @@ JOB ?= jobs/year_of_the_horse.yaml
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-$(READY): pyproject.toml
+$(COMMAND): pyproject.toml
 	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --editable '.[fast]'
+	@touch $@
+
+$(READY): $(COMMAND)
 	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1'
-	$(PYTHON) -m pip install --quiet --editable '.[fast]' --group dev
+	$(PYTHON) -m pip install --quiet --group dev
 	@touch $(READY)
 
 .PHONY: install
 install: $(READY)  ## Make the virtual environment with the package and its tools
 
 .PHONY: run
-run: $(READY)  ## Rehearse the example job on the built-in simulator: pictures, free, no key
-	$(VENV)/bin/batch-runner run $(JOB) --rehearse
+run: $(COMMAND)  ## Rehearse the example job on the built-in simulator: pictures, free, no key
+	$(COMMAND) run $(JOB) --rehearse
 
 .PHONY: format
 format: $(READY)  ## Format the code and apply lint fixes
@@ -75,8 +80,8 @@ bench: $(READY)  ## Measure against the budget; make bench ONE='cpu rate', ONE=s
 	$(PYTHON) -m tests.bench $(ONE)
 
 .PHONY: simulate
-simulate: $(READY)  ## Run the service simulator on port 8765
-	$(VENV)/bin/batch-runner simulate --port 8765
+simulate: $(COMMAND)  ## Run the service simulator on port 8765
+	$(COMMAND) simulate --port 8765
 
 .PHONY: clean
 clean:  ## Remove caches and build output

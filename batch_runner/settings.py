@@ -7,9 +7,9 @@ durations are seconds.
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 from batch_runner.media import DEFAULT_KINDS, Kind
 from batch_runner.setting_types import (
@@ -23,6 +23,7 @@ from batch_runner.setting_types import (
     ThresholdField,
 )
 from batch_runner.units import Rate
+from batch_runner.util.locale import tr
 
 #: Old name of a setting → its new name, both as "block.name", for hints in errors.
 RENAMED_SETTINGS: dict[str, str] = {
@@ -236,11 +237,18 @@ class Downloads(Block):
     )
 
 
+def _not_empty(kinds: Any) -> Any:
+    if kinds in ([], ()):
+        raise ValueError(tr("wanted at least one kind, such as image"))
+    return kinds
+
+
 class Output(Block):
     """Results."""
 
-    kinds: Annotated[tuple[Kind, ...], Field(min_length=1)] = Field(
+    kinds: Annotated[tuple[Kind, ...], BeforeValidator(_not_empty)] = Field(
         default=DEFAULT_KINDS,
+        json_schema_extra={"minItems": 1},
         description="Kinds of files that are accepted as results: image, video, audio, model, "
         "other (everything else that is binary), text (HTML, JSON, CSV too), svg. A file of "
         "another kind is set aside, and its item stays download_pending; a run with that kind "

@@ -181,10 +181,11 @@ def parse_network(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(tr("wanted a network such as 198.18.0.0/15"))
     try:
-        network = ipaddress.ip_network(value.strip(), strict=False)
+        given = ipaddress.ip_interface(value.strip())
     except ValueError:
         raise ValueError(tr("wanted a network such as 198.18.0.0/15")) from None
-    if "/" in value and not value.strip().lower().startswith(f"{network.network_address}/"):
+    network = given.network
+    if given.ip != network.network_address:
         raise ValueError(tr("the network of this address is {network}", network=network))
     for local in LOCAL_NETWORKS:
         if local.version == network.version and local.overlaps(network):

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import anyio.to_thread
 import pytest
 
-from batch_runner.errors import DiskFailed, FileRejected
+from batch_runner.errors import DiskFailed, FileNotAccepted, FileRejected
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.models import PlacedFile
-from batch_runner.storage.base import FileStore
+from batch_runner.media import DEFAULT_KINDS, Kind
+from batch_runner.models import PlacedFile, Received
+from batch_runner.storage.base import FileStore, SetAside
 from batch_runner.storage.folder_store import FolderStore
 from tests.harness.images import png_bytes
 
@@ -27,7 +28,9 @@ ENOUGH = 50_000_000
 class Host(Protocol):
     """An implementation, and the view of its files from outside."""
 
-    def store(self, max_bytes: int = ENOUGH) -> FileStore: ...
+    def store(
+        self, max_bytes: int = ENOUGH, kinds: Sequence[Kind] = DEFAULT_KINDS
+    ) -> FileStore: ...
 
     def put(self, name: str, content: bytes) -> None: ...
 
@@ -43,10 +46,12 @@ class FolderHost:
         self._folder = JobFolder(root)
         self._folder.prepare()
 
-    def store(self, max_bytes: int = ENOUGH) -> FileStore:
+    def store(self, max_bytes: int = ENOUGH, kinds: Sequence[Kind] = DEFAULT_KINDS) -> FileStore:
         clock = asyncio.get_running_loop().time
         offload = anyio.to_thread.run_sync
-        return FolderStore(self._folder, max_bytes=max_bytes, offload=offload, clock=clock)
+        return FolderStore(
+            self._folder, max_bytes=max_bytes, kinds=kinds, offload=offload, clock=clock
+        )
 
     def put(self, name: str, content: bytes) -> None:
         (self._folder.root / name).write_bytes(content)
@@ -227,3 +232,63 @@ async def test_broken_store_is_reported_with_its_location(host: Host) -> None:
         store.free_bytes()
     with pytest.raises(DiskFailed, match=f"{store.location}: No such file"):
         await place(store, png_bytes())
+
+
+MP3 = b"\xff\xfb\x90\x00" + bytes(range(256))
+SVG = b"<svg></svg>"
+
+
+async def set_aside(store: FileStore, data: bytes, *, length_known: bool = True) -> SetAside:
+    """Receive a file that is not accepted."""
+    file = store.new_file()
+    try:
+        file.write(data)
+        file.received = Received(length_known=length_known)
+        with pytest.raises(FileNotAccepted):
+            await file.place("card")
+        return await file.set_aside("a" * 32, "card")
+    finally:
+        file.discard()
+
+
+async def test_kept_bytes_are_placed_when_their_kind_is_accepted(host: Host) -> None:
+    kept = await set_aside(host.store(), SVG)
+    assert kept.place is not None
+    assert await host.store().place_kept("a" * 32, "card") is None
+
+    placed = await host.store(kinds=("svg",)).place_kept("a" * 32, "card")
+
+    assert placed is not None
+    assert placed.media_type == "image/svg+xml"
+    assert host.files() == {"card.svg": SVG}
+    assert host.leftovers() == []
+
+
+async def test_kept_bytes_of_unknown_length_are_never_placed(host: Host) -> None:
+    await set_aside(host.store(), MP3, length_known=False)
+
+    assert await host.store(kinds=("audio",)).place_kept("a" * 32, "card") is None
+    assert host.files() == {}
+    assert host.leftovers() == []
+
+
+async def test_cleared_bytes_are_gone(host: Host) -> None:
+    store = host.store(kinds=("image",))
+    await store.clear_aside("a" * 32)
+    await set_aside(store, SVG)
+    await store.clear_aside("a" * 32)
+
+    assert await host.store(kinds=("svg",)).place_kept("a" * 32, "card") is None
+    assert not (await set_aside(store, SVG)).again
+
+
+async def test_name_too_long_for_its_extension_is_cut(host: Host) -> None:
+    data = bytes([20, 0, 0, 0, 0, 0, 0, 0]) + b'{"weights": [1,2,3]}' + bytes(20)
+    file = host.store().new_file()
+    file.write(data)
+    file.received = Received(length_known=True)
+
+    placed = await file.place("x" * 247)
+
+    assert len(placed.name) <= 255
+    assert placed.name.endswith(f"~{placed.sha256[:8]}.safetensors")

@@ -21,6 +21,7 @@ from batch_runner.units import (
     Price,
     Rate,
     parse_duration,
+    parse_network,
     parse_price,
     parse_rate,
     parse_size,
@@ -232,6 +233,48 @@ def test_size_is_parsed_to_bytes(value: Any, size: int) -> None:
 def test_invalid_size_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="wanted a size"):
         parse_size(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "network"),
+    [
+        ("198.18.0.0/15", "198.18.0.0/15"),
+        (" 10.0.0.0/8 ", "10.0.0.0/8"),
+        ("192.168.1.7", "192.168.1.7/32"),
+        ("FD00::/8", "fd00::/8"),
+        ("8.8.8.0/24", "8.8.8.0/24"),
+    ],
+)
+def test_network_is_parsed_to_its_usual_form(value: str, network: str) -> None:
+    assert parse_network(value) == network
+    assert Downloads.model_validate({"allow_networks": [value]}).allow_networks == (network,)
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("", "wanted a network such as"),
+        ("localhost", "wanted a network such as"),
+        ("10.0.0.0/33", "wanted a network such as"),
+        (10, "wanted a network such as"),
+        ("10.0.0.1/8", "the network of this address is 10.0.0.0/8"),
+        ("127.0.0.1", "addresses in 127.0.0.0/8, from which nothing is downloaded"),
+        ("169.254.0.0/16", "addresses in 169.254.0.0/16"),
+        ("0.0.0.0/0", "addresses in 127.0.0.0/8"),
+        ("160.0.0.0/4", "addresses in 169.254.0.0/16"),
+        ("::1", "addresses in ::/96"),
+        ("::/0", "addresses in ::/96"),
+        ("fe80::/64", "addresses in fe80::/10"),
+        ("::ffff:169.254.0.0/112", "addresses in ::ffff:0:0/96"),
+    ],
+)
+def test_network_that_is_none_or_local_is_refused(value: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_network(value)
+
+
+def test_text_and_svg_are_accepted_only_on_request() -> None:
+    assert Settings().output.kinds == ("image", "video", "audio", "model", "other")
 
 
 @pytest.mark.parametrize("block", list(Settings.model_fields))

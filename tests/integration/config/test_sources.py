@@ -198,3 +198,23 @@ def test_user_config_path_follows_the_xdg_standard(
     found = user_config_path(environment)
 
     assert (found and str(found)) == path
+
+
+def test_networks_and_kinds_come_from_the_user_config(
+    manifest: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text(
+        "downloads: {allow_networks: [198.18.0.0/15]}\noutput: {kinds: [image, svg]}\n"
+    )
+    settings = shown(manifest, capsys)
+
+    assert settings["downloads.allow_networks"] == f"198.18.0.0/15  (user config {config}:1)"
+    assert settings["output.kinds"] == f"image, svg  (user config {config}:2)"
+
+
+def test_output_folder_is_no_setting_of_the_user(
+    manifest: Path, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config.write_text("output: {folder: here}\n")
+
+    assert f"{config}:1:10: there is no key folder" in refused(manifest, capsys)

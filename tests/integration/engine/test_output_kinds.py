@@ -1,4 +1,4 @@
-"""Results that are no pictures are kept, or set aside until the settings accept them."""
+"""Results that are no pictures: kept, or set aside until the settings accept them."""
 
 from __future__ import annotations
 

@@ -52,6 +52,15 @@ GOOD = HEAD + "prompts: [a horse]\n"
         pytest.param("repeat: true", 9, "a whole number, this is true", None, id="true"),
         pytest.param("limits: {rate: true}", 16, "100/h, this is true", None, id="true-rate"),
         pytest.param("on_finish: {when: trouble}", 19, "trouble", "renamed to problems", id="old"),
+        pytest.param("output: {kinds: [vidoe]}", 18, "wanted image, video, audio", None, id="kind"),
+        pytest.param("output: {kinds: image}", 17, "wanted a list", None, id="kinds"),
+        pytest.param("output: {kinds: []}", 17, "wanted at least one", None, id="no-kinds"),
+        pytest.param(
+            "downloads: {allow_networks: [10.0.0.0/8, 127.0.0.1]}", 42, "in 127", None, id="local"
+        ),
+        pytest.param(
+            "downloads: {allow_networks: 10.0.0.0/8}", 29, "wanted a list", None, id="networks"
+        ),
         pytest.param("matrix:", 8, "this key has no value", None, id="empty-block"),
         pytest.param(
             "defaults: {if: 1}", 16, "a variable cannot be named if", "rename", id="keyword"
@@ -245,3 +254,21 @@ def test_misspelt_prompt_key_is_no_variable(tmp_path: Path) -> None:
 
     assert location(problem) == (3, 23)
     assert problem.hint == "did you mean attempts?"
+
+
+def test_output_kinds_are_a_setting_and_names_lose_media_endings(tmp_path: Path) -> None:
+    text = GOOD.replace("[a horse]", "[{prompt: a, id: song.MP3}, {prompt: b, id: notes.v2}]")
+    manifest = load(write(tmp_path, f"{text}output: {{kinds: [image, svg], folder: here}}\n"))
+
+    assert manifest.settings.output.kinds == ("image", "svg")
+    assert list(manifest.settings.output.model_dump()) == ["kinds"]
+    assert manifest.output_folder == tmp_path / "here"
+    assert [item.name for item in manifest.items()] == ["song", "notes.v2"]
+
+
+def test_names_that_differ_only_in_the_ending_are_refused(tmp_path: Path) -> None:
+    text = GOOD.replace("[a horse]", "[{prompt: a, name: a.png}, {prompt: b, name: a.webm}]")
+
+    problem = the_problem(tmp_path, text)
+
+    assert "a" in problem.message

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.models import PlacedFile
+from batch_runner.media import DEFAULT_KINDS, Kind
+from batch_runner.models import PlacedFile, Received
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.storage.placing import Placement, place_all
 from batch_runner.storage.verify import find_damage, missing_files
@@ -92,3 +93,39 @@ def test_missing_files_are_named(folder: JobFolder) -> None:
     placed = place(folder, png_bytes())
 
     assert missing_files(folder, [placed, replace(placed, name="gone.png")]) == ["gone.png"]
+
+
+def place_as(folder: JobFolder, data: bytes, kinds: tuple[Kind, ...] = DEFAULT_KINDS) -> PlacedFile:
+    part = PartialFile(folder, max_bytes=1_000_000, kinds=kinds)
+    part.received = Received(length_known=True)
+    part.write(data)
+    placement = Placement(part, "card")
+    place_all(folder, [placement])
+    return placement.outcome()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(b"\xff\xfb\x90\x00" + bytes(range(200)), id="mp3"),
+        pytest.param(b"v/1\x01" + bytes(range(200)), id="exr"),
+        pytest.param(b"8BPS\0\1" + bytes(range(200)), id="psd"),
+        pytest.param(bytes(range(200)), id="unknown"),
+        pytest.param(b"<svg></svg>", id="svg"),
+        pytest.param(b"a,b\n1,2\n", id="text"),
+    ],
+)
+def test_unchanged_file_of_any_kind_has_no_damage(folder: JobFolder, data: bytes) -> None:
+    """Nor has it for `deep`, which cannot decode it."""
+    placed = place_as(folder, data, (*DEFAULT_KINDS, "svg", "text"))
+
+    assert find_damage(folder, placed) is None
+    assert find_damage(folder, placed, deep=True) is None
+
+
+def test_file_of_another_type_than_recorded_is_damaged(folder: JobFolder) -> None:
+    placed = place(folder, png_bytes())
+
+    wrong = replace(placed, media_type="video/mp4")
+
+    assert find_damage(folder, wrong) == "card.png is image/png, expected video/mp4"

@@ -13,6 +13,7 @@ from collections.abc import Collection
 from batch_runner.errors import FileNotAccepted, FileRejected
 from batch_runner.media.types import (
     BINARY_ROW,
+    DECODABLE,
     EXTENSIONS,
     MEDIA_EXTENSIONS,
     TEXT_ROW,
@@ -20,9 +21,11 @@ from batch_runner.media.types import (
     Kind,
     MediaType,
     Row,
+    kind_of,
 )
 
 __all__ = [
+    "DECODABLE",
     "DEFAULT_KINDS",
     "EXTENSIONS",
     "MAYBE_ERROR_PAGE",
@@ -32,6 +35,7 @@ __all__ = [
     "MediaType",
     "check",
     "identify",
+    "kind_of",
 ]
 
 #: Bytes of a file's start that tell its type.

@@ -170,6 +170,16 @@ TEXT_ROW = TYPES[-1]
 #: The type of a binary file that is none of TYPES.
 BINARY_ROW = _row("other", "application/octet-stream .bin")
 
+_KINDS: dict[str, Kind] = {row.type.name: row.type.kind for row in TYPES}
+#: Types that are decoded everywhere. Of others, an error may mean a format that Pillow lacks.
+DECODABLE = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp")
+
+
+def kind_of(name: str) -> Kind:
+    """Return the kind of a MIME name."""
+    return _KINDS.get(name, "other")
+
+
 #: Every extension that a result file may get.
 EXTENSIONS = tuple(sorted({row.type.extension for row in (*TYPES, BINARY_ROW)}))
 #: Every extension that is removed from a name in the manifest.

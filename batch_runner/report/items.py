@@ -11,6 +11,8 @@ from typing import Any
 
 from batch_runner.journal import EventRow, ItemRow
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.media import kind_of
+from batch_runner.models import PlacedFile
 from batch_runner.report.thumbnails import Thumbnail
 from batch_runner.util.paths import utf8_text
 from batch_runner.util.text import json_text
@@ -44,7 +46,7 @@ def item_data(
         "source": item.source,
         "workflow": item.workflow,
         "times": [item.started_at, item.submitted_at, item.completed_at, item.done_at],
-        "files": [_file_data(file.name, thumbnails.get(file.sha256)) for file in item.files],
+        "files": [_file_data(file, thumbnails.get(file.sha256)) for file in item.files],
     }
 
 
@@ -72,7 +74,7 @@ def indented(value: Any, margin: str = "\n") -> str:
     return json_text(value)
 
 
-def _file_data(name: str, thumbnail: Thumbnail | None) -> list[str | None]:
-    if thumbnail is None:
-        return [name, None, None]
-    return [name, thumbnail.name, thumbnail.state.value]
+def _file_data(file: PlacedFile, thumbnail: Thumbnail | None) -> list[str | int | None]:
+    """Return name, thumbnail, state of the thumbnail, kind and size of a file."""
+    name, state = (None, None) if thumbnail is None else (thumbnail.name, thumbnail.state.value)
+    return [file.name, name, state, kind_of(file.media_type), file.size]

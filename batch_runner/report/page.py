@@ -18,6 +18,7 @@ SCRIPTS = (
     "dom.js",
     "choices.js",
     "head.js",
+    "files.js",
     "sheet.js",
     "viewer.js",
     "export.js",

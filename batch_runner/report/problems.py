@@ -29,7 +29,7 @@ _OWNERS: tuple[tuple[str, Owner], ...] = (
     (r"http-429|limited|queue|busy|too-many|deadline", Owner.WAIT),
     (r"moderat|nsfw|safety|policy|prompt|invalid|param|upload|input", Owner.YOU),
     (r"http-40[123]|forbidden|key|balance|credit|quota", Owner.YOU),
-    (r"disk|local|space|permission", Owner.YOU),
+    (r"disk|local|space|permission|too-large|not-accepted|private-address", Owner.YOU),
     (
         r"http-(5|404|410)|ambiguous|server|service|cancel|unknown|not-found|bad-file",
         Owner.SERVICE,

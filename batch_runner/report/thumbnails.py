@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from batch_runner.media import DECODABLE, kind_of
 from batch_runner.models import PlacedFile
 from batch_runner.util.fs import replace_file
 from batch_runner.util.paths import child_bytes
@@ -37,7 +38,7 @@ class ImageState(StrEnum):
     DAMAGED = "damaged"  #: it cannot be decoded
     LARGE = "large"  #: more pixels than are decoded for a thumbnail
     LATER = "later"  #: no thumbnail yet: out of time, or the disk is full
-    OTHER = "other"  #: not an image
+    OTHER = "other"  #: not an image, or of a type that is not decoded here
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,10 @@ class Thumbnails:
 
     def _known(self, file: PlacedFile) -> Thumbnail | None:
         """Return the thumbnail if no decoding is needed, else None."""
-        if not file.media_type.startswith("image/"):
-            return Thumbnail(ImageState.OTHER)
         if (written := _modified(child_bytes(self._folder, file.name))) is None:
             return Thumbnail(ImageState.MISSING)
+        if kind_of(file.media_type) != "image":
+            return Thumbnail(ImageState.OTHER)
         made = _modified(child_bytes(self._thumbnails, _name(file)))
         if made is not None and made > written:
             return Thumbnail(ImageState.SHOWN, _name(file))
@@ -102,7 +103,10 @@ class Thumbnails:
     def _make(self, file: PlacedFile, *, end: float) -> Thumbnail:
         if time.monotonic() >= end:
             return _LATER
-        return _write_thumbnail(self._folder / file.name, self._thumbnails / _name(file))
+        made = _write_thumbnail(self._folder / file.name, self._thumbnails / _name(file))
+        if made.state is ImageState.DAMAGED and file.media_type not in DECODABLE:
+            return Thumbnail(ImageState.OTHER)
+        return made
 
 
 def _modified(path: bytes) -> float | None:

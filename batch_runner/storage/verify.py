@@ -14,9 +14,6 @@ from batch_runner.models import PlacedFile
 from batch_runner.util.fs import file_sha256
 from batch_runner.util.paths import find_existing
 
-#: Types that are decoded everywhere. Of others, an error may mean a format that Pillow lacks.
-_DECODED = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp")
-
 
 def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | None:
     """Return what is wrong with a placed file as a sentence; None: nothing is. Blocks.
@@ -39,7 +36,7 @@ def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> s
         return f"{file.name} cannot be read: {error.strerror}"
     except FileRejected as error:
         return f"{file.name}: {error}"
-    return _decoding_error(path) if deep and file.media_type in _DECODED else None
+    return _decoding_error(path) if deep and file.media_type in media.DECODABLE else None
 
 
 def _decoding_error(path: Path) -> str | None:

@@ -16,6 +16,7 @@ from playwright.sync_api import Browser, Locator, Page
 
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
+from batch_runner.models import PlacedFile
 from batch_runner.report.share import write_shared_page
 from batch_runner.units import Price
 from tests.e2e.conftest import PATIENCE
@@ -538,3 +539,68 @@ OVERFLOWING = """() => [...document.querySelectorAll('body *')].filter((one) => 
   const inline = getComputedStyle(one).display === 'inline';
   return over || (!inline && !one.matches('.scroll') && one.scrollWidth > one.clientWidth + 1);
 }).map((one) => one.outerHTML.slice(0, 120))"""
+
+
+#: Name, type and kind of results that are no pictures.
+RESULTS = (
+    ("clip.webm", "video/webm", "video"),
+    ("song.mp3", "audio/mpeg", "audio"),
+    ("horse.glb", "model/gltf-binary", "3D model"),
+    ("all.zip", "application/zip", "file"),
+    ("drawing.svg", "image/svg+xml", "SVG drawing"),
+    ("poem.html", "text/html", "text"),
+)
+SCRIPT = b"<svg xmlns='http://www.w3.org/2000/svg'><script>document.title = 'run'</script></svg>"
+
+
+def with_results(job: StoredJob) -> None:
+    """Add an item for each of RESULTS."""
+    items = [an_item(n) for n in range(len(RESULTS))]
+    job.list(*items)
+    for item, (name, media_type, _) in zip(items, RESULTS, strict=True):
+        (job.folder / name).write_bytes(SCRIPT * 20)
+        placed = PlacedFile(
+            name=name, size=len(SCRIPT) * 20, sha256=item.key * 2, media_type=media_type
+        )
+        job.submitted(item)
+        job.record(item, Event.TASK_COMPLETED)
+        job.record(item, Event.PLACED, files=(placed,))
+
+
+def test_results_that_are_no_pictures_are_shown_by_kind(job: StoredJob, reader: Reader) -> None:
+    with_results(job)
+
+    with reader.reading(job.report()) as page:
+        assert page.locator(".tile .kind").all_inner_texts() == [
+            f"{kind}\n{len(SCRIPT) * 20 / 1000:.1f} kB" for _, _, kind in RESULTS
+        ]
+        page.locator(".tile").first.click()
+        for name, _, _ in RESULTS:
+            stage = page.locator("#viewer .stage")
+            source = {"clip.webm": "video", "song.mp3": "audio"}.get(name)
+            if source:
+                player = stage.locator(source)
+                assert player.get_attribute("src") == name
+                assert player.get_attribute("preload") == "none"
+                assert player.get_attribute("controls") is not None
+                assert player.evaluate("(one) => one.networkState") in (0, 1)  # not loading
+            links = page.locator(f"#viewer a[href='{name}']")
+            assert links.count() == {"clip.webm": 1, "song.mp3": 1}.get(
+                name, 0 if name.endswith(("svg", "html")) else 2
+            )
+            assert page.locator("#viewer .stage :is(img, iframe, object, embed)").count() == 0
+            page.keyboard.press("ArrowRight")
+        assert page.title() != "run"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_accepts_results_that_are_no_pictures(
+    scheme: str, job: StoredJob, reader: Reader, axe: str
+) -> None:
+    with_results(job)
+
+    with reader.reading(job.report(), color_scheme=scheme) as page:
+        page.locator(".tile").first.click()
+        for _ in RESULTS:
+            assert violations(page, axe) == []
+            page.keyboard.press("ArrowRight")

@@ -189,15 +189,8 @@ function tile(item) {
 }
 
 function preview(item) {
-  const [name, thumbnail, state] = item.files[0] ?? [];
-  // Without a thumbnail yet, show the image itself.
-  if (thumbnail || state === 'later') {
-    const source = thumbnail ? address(report.folder, 'thumbnails', thumbnail) : address(name);
-    return make('img', { src: source, alt: item.prompt.slice(0, 120), loading: 'lazy', decoding: 'async' });
-  }
-  const why = name ? say(`image_${state ?? 'none'}`) : say(`status_${item.status}`);
-  const more = item.listed ? item.reason : say('unlisted');
-  return make('span', { class: 'no-image' }, make('strong', {}, why), more ? foreign(more) : null);
+  if (item.files.length > 0) return filePreview(item, item.files[0]);
+  return notShown(say(`status_${item.status}`), item.listed ? item.reason : say('unlisted'));
 }
 
 function markTile(button, key) {

@@ -53,7 +53,7 @@ function showItem() {
         // The page's own button cannot be reached while the viewer is open.
         action('compare_now', openComparison),
         action('close', () => $('viewer').close()))),
-    make('div', { class: 'viewer-body' }, make('div', { class: 'stage' }, fullImages(item)), properties(item)));
+    make('div', { class: 'viewer-body' }, make('div', { class: 'stage' }, fullFiles(item)), properties(item)));
   markViewer();
   const again = focused && $('viewer').querySelector(`[data-action="${focused}"]:not([disabled])`);
   (again || $('viewer').querySelector('[data-action=close]')).focus();
@@ -70,12 +70,7 @@ function markViewer() {
   button('compare_now').textContent = say('compare_now', compared.length);
 }
 
-function fullImages(item) {
-  const images = item.files.filter(([, , state]) => ['shown', 'large', 'later'].includes(state));
-  if (images.length === 0) return preview(item);
-  return images.map(([name]) => make('a', { href: address(name), target: '_blank', rel: 'noopener' },
-    make('img', { src: address(name), alt: item.prompt.slice(0, 300) })));
-}
+const fullFiles = (item) => (item.files.length > 0 ? item.files.map((file) => fullFile(item, file)) : preview(item));
 
 function property(word, ...children) {
   return [make('dt', {}, say(word)), make('dd', {}, ...children)];
@@ -92,7 +87,7 @@ function properties(item) {
     make('dl', {},
       item.reason || item.message ? property('reason', foreign(item.reason), item.reason && item.message ? ' · ' : null, foreign(item.message)) : [],
       known.length ? property('variables', known.map(([name, value]) => make('div', {}, foreign(name), ' = ', foreign(value)))) : [],
-      item.files.length ? property('file', item.files.map(([name]) => make('div', {}, make('a', { href: address(name) }, foreign(name))))) : [],
+      item.files.length ? property('file', item.files.map(([name, , , kind, size]) => make('div', {}, fileLink(name, kind, foreign(name)), make('span', { class: 'soft' }, ` ${fileKind(kind, size)}`)))) : [],
       item.task ? property('task', make('code', {}, item.task)) : [],
       submitted && completed ? property('service_time', span(completed - submitted)) : [],
       submitted && done ? property('total_time', span(done - submitted)) : [],
@@ -155,7 +150,7 @@ function showComparison() {
       make('button', { type: 'button', class: 'end', onclick: () => $('comparison').close() }, say('close'))),
     make('div', { class: `side-by-side of-${compared.length}` }, compared.map((key) => {
       const item = byKey.get(key);
-      return make('figure', {}, make('div', { class: 'stage' }, fullImages(item)),
+      return make('figure', {}, make('div', { class: 'stage' }, fullFiles(item)),
         make('figcaption', {}, make('strong', {}, foreign(item.id)), make('p', { class: 'prompt', dir: 'auto' }, item.prompt),
           make('span', { class: 'row' },
             make('button', { type: 'button', class: 'star', 'aria-pressed': String(isFavourite(key)), onclick: () => toggleFavourite(key) }, say('favourite')),

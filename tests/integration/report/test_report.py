@@ -103,8 +103,9 @@ def test_item_has_thumbnail_variables_and_events(job: StoredJob) -> None:
     job.report()
 
     (shown,) = data_of(job.folder, "items-0")
-    name, thumbnail, state = shown["files"][0]
-    assert (name, state) == ("card-0.png", "shown")
+    name, thumbnail, state, kind, size = shown["files"][0]
+    assert (name, state, kind) == ("card-0.png", "shown", "image")
+    assert size == (job.folder / name).stat().st_size
     with Image.open(job.folder / ".batch/report/thumbnails" / thumbnail) as image:
         assert image.size == (352, 235)
     assert shown["values"] == ["snow", "ink"]
@@ -165,7 +166,7 @@ def test_missing_or_damaged_image_has_no_thumbnail(
 
     job.report()
 
-    assert data_of(job.folder, "items-0")[0]["files"] == [["card-0.png", None, state]]
+    assert data_of(job.folder, "items-0")[0]["files"][0][:3] == ["card-0.png", None, state]
 
 
 def _jpeg_bytes() -> bytes:
@@ -206,7 +207,43 @@ def test_image_with_too_many_pixels_is_not_decoded(job: StoredJob) -> None:
 
     job.report()
 
-    assert data_of(job.folder, "items-0")[0]["files"] == [["card-0.png", None, "large"]]
+    assert data_of(job.folder, "items-0")[0]["files"][0][:3] == ["card-0.png", None, "large"]
+
+
+def tiff_bytes() -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(out, "TIFF")
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "content", "shown"),
+    [
+        ("card.webm", "video/webm", b"frames", ["other", "video", 6]),
+        ("card.flac", "audio/flac", b"sound", ["other", "audio", 5]),
+        ("card.glb", "model/gltf-binary", b"mesh", ["other", "model", 4]),
+        ("card.bin", "application/octet-stream", b"data", ["other", "other", 4]),
+        ("card.svg", "image/svg+xml", b"<svg></svg>", ["other", "svg", 11]),
+        ("card.html", "text/html", b"<p>", ["other", "text", 3]),
+        ("card.exr", "image/x-exr", b"pixels", ["other", "image", 6]),
+        ("card.tif", "image/tiff", tiff_bytes(), ["shown", "image", len(tiff_bytes())]),
+        ("gone.mp3", "audio/mpeg", None, ["missing", "audio", 0]),
+    ],
+)
+def test_file_of_any_kind_has_a_state(
+    name: str, media_type: str, content: bytes | None, shown: list[object], job: StoredJob
+) -> None:
+    job.list(an_item(0))
+    if content is not None:
+        (job.folder / name).write_bytes(content)
+    file = PlacedFile(name=name, size=len(content or b""), sha256="c" * 64, media_type=media_type)
+    job.submitted(an_item(0))
+    job.record(an_item(0), Event.TASK_COMPLETED)
+    job.record(an_item(0), Event.PLACED, files=(file,))
+
+    job.report()
+
+    assert data_of(job.folder, "items-0")[0]["files"][0][2:] == shown
 
 
 def test_only_newer_images_get_new_thumbnails(job: StoredJob) -> None:

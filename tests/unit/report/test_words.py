@@ -6,6 +6,7 @@ import re
 from importlib.resources import files as package_files
 
 from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.media import DEFAULT_KINDS, MAYBE_ERROR_PAGE
 from batch_runner.report.page import SCRIPTS
 from batch_runner.report.problems import Owner
 from batch_runner.report.thumbnails import ImageState
@@ -26,7 +27,8 @@ def test_every_status_event_and_owner_has_a_word() -> None:
         *(f"event_{event.value}" for event in Event),
         *(f"owner_{owner.value}" for owner in Owner),
         *(f"advice_{owner.value}" for owner in Owner),
-        *(f"image_{state.value}" for state in ImageState if state is not ImageState.SHOWN),
+        *(f"image_{state.value}" for state in set(ImageState) - {ImageState.SHOWN, ImageState.OTHER}),
+        *(f"kind_{kind}" for kind in (*DEFAULT_KINDS, *MAYBE_ERROR_PAGE)),
         *(f"why_{name}" for name in ("resolve", "retry", "run")),
     }
 

@@ -161,7 +161,7 @@ function showComparison() {
 }
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target) || event.target.matches?.('video, audio')) return;
   const focused = event.target.closest?.('.tile');
   const inViewer = $('viewer').open;
   const key = inViewer ? current.key : focused?.dataset.key;

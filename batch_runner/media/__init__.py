@@ -22,6 +22,7 @@ from batch_runner.media.types import (
     MediaType,
     Row,
     kind_of,
+    rows_named,
 )
 
 __all__ = [
@@ -103,9 +104,9 @@ def _find(head: bytes, declared: Collection[str]) -> Row:
     Raises:
         FileRejected: it is declared as a type that its bytes would show.
     """
-    named = [row for row in TYPES if not row.names.isdisjoint(declared)]
-    matching = [row for row in TYPES if row.magic and row.magic.match(head)]
-    found = next((row for row in matching if row in named), matching[0] if matching else None)
+    named = rows_named(declared)
+    candidates = (*named, *TYPES)
+    found = next((row for row in candidates if row.magic and row.magic.match(head)), None)
     if found and found.type.kind not in MAYBE_ERROR_PAGE:
         return found
     is_text = found is not None or head.startswith(_UTF16) or not _CONTROLS.search(head)

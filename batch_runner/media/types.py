@@ -6,6 +6,7 @@ It is also the list of extensions that a result file may get.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,7 +63,7 @@ _HTML = (
     rb"(?i)(?:\xef\xbb\xbf)?\s*"
     rb"<(?:!doctype html|!--|(?:html|head|body|title|meta|script|div|p|h1|center)\b)"
 )
-_OBJ = rb"(?:(?:#|[og] |mtllib )[^\n]*\n|\r?\n)*v +[-\d.]+ +[-\d.]"
+_OBJ = rb"(?:(?:#|[ogs] |mtllib |usemtl |vn |vt )[^\n]*\n|\r?\n)*v +[-\d.]+ +[-\d.]"
 
 #: The first row that matches is the type, unless the service declares another that matches.
 TYPES: tuple[Row, ...] = (
@@ -170,9 +171,19 @@ TEXT_ROW = TYPES[-1]
 #: The type of a binary file that is none of TYPES.
 BINARY_ROW = _row("other", "application/octet-stream .bin")
 
+_BY_NAME: dict[str, list[Row]] = {}
+for _each in TYPES:
+    for _name in _each.names:
+        _BY_NAME.setdefault(_name, []).append(_each)
 _KINDS: dict[str, Kind] = {row.type.name: row.type.kind for row in TYPES}
 #: Types that are decoded everywhere. Of others, an error may mean a format that Pillow lacks.
 DECODABLE = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp")
+
+
+def rows_named(names: Collection[str]) -> list[Row]:
+    """Return the rows that have one of these names, in the order of the table."""
+    found = {id(row): row for name in names for row in _BY_NAME.get(name, ())}
+    return sorted(found.values(), key=TYPES.index) if len(found) > 1 else list(found.values())
 
 
 def kind_of(name: str) -> Kind:

@@ -91,6 +91,7 @@ FILES = {
     ".ply": b"ply\nformat binary_little_endian 1.0\nend_header\n" + BODY,
     ".ply text": b"ply\r\nformat ascii 1.0\r\nelement vertex 1\r\nend_header\r\n0 0 0\r\n",
     ".obj": b"# made by a service\n\no card\nv 0.0 -1.5 2\nv 1 1 1\n",
+    ".obj normals first": b"mtllib a.mtl\nvn 0 0 1\ns off\nv 0 0 0\n",
     ".stl": b"solid card\n  facet normal 0 0 1\n    outer loop\n",
     ".usda": b"#usda 1.0\n",
     ".usdc": b"PXR-USDC" + BODY,

@@ -27,7 +27,10 @@ def test_every_status_event_and_owner_has_a_word() -> None:
         *(f"event_{event.value}" for event in Event),
         *(f"owner_{owner.value}" for owner in Owner),
         *(f"advice_{owner.value}" for owner in Owner),
-        *(f"image_{state.value}" for state in set(ImageState) - {ImageState.SHOWN, ImageState.OTHER}),
+        *(
+            f"image_{state.value}"
+            for state in set(ImageState) - {ImageState.SHOWN, ImageState.OTHER}
+        ),
         *(f"kind_{kind}" for kind in (*DEFAULT_KINDS, *MAYBE_ERROR_PAGE)),
         *(f"why_{name}" for name in ("resolve", "retry", "run")),
     }

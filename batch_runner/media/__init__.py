@@ -77,8 +77,8 @@ def check(
         raise FileRejected(f"the file is cut off or damaged ({name})")
     if accepted is not None and kind not in accepted:
         raise FileNotAccepted(
-            f"the file is {name}, and {kind} is not among output.kinds; to accept such files, "
-            f"write output.kinds: [{', '.join([*accepted, kind])}]",
+            f"the file is {name}; to accept it, write output.kinds: "
+            f"[{', '.join([*accepted, kind])}]",
             reason="kind-not-accepted",
             certain=kind not in MAYBE_ERROR_PAGE,
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import mmap
 import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator
@@ -26,6 +25,7 @@ from batch_runner.util.fs import (
     MAX_FILE_NAME,
     file_sha256,
     link_new,
+    mapped,
     sync_file,
     truncate_file_name,
     write_all,
@@ -147,12 +147,8 @@ class PartialFile:
             yield b"".join(self._buffer)
             return
         self.flush()
-        with mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) as mapped:
-            view = memoryview(mapped)
-            try:
-                yield view
-            finally:
-                view.release()
+        with mapped(self._descriptor) as view:
+            yield view
 
     def start_writeback(self) -> None:
         """Let the kernel start to write, so that the syncs of several files overlap."""

@@ -11,7 +11,7 @@ from batch_runner import media
 from batch_runner.errors import FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
-from batch_runner.util.fs import file_sha256
+from batch_runner.util.fs import file_sha256, mapped
 from batch_runner.util.paths import find_existing
 
 
@@ -29,7 +29,8 @@ def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> s
             return f"{file.name} has {path.stat().st_size} bytes, expected {file.size}"
         if file_sha256(path) != file.sha256:
             return f"{file.name} has been changed"
-        found = media.check(path.read_bytes(), length_known=True, declared=(file.media_type,))
+        with path.open("rb") as content, mapped(content.fileno()) as data:
+            found = media.check(data, length_known=True, declared=(file.media_type,))
         if found.name != file.media_type:
             return f"{file.name} is {found.name}, expected {file.media_type}"
     except OSError as error:

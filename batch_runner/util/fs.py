@@ -6,6 +6,7 @@ import errno
 import fcntl
 import hashlib
 import logging
+import mmap
 import os
 import secrets
 from collections.abc import Iterator
@@ -154,6 +155,19 @@ def replace_file(
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def mapped(descriptor: int) -> Iterator[memoryview]:
+    """Give the content of an open file without reading it into memory."""
+    if os.fstat(descriptor).st_size == 0:  # cannot be mapped
+        yield memoryview(b"")
+        return
+    with (
+        mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as content,
+        memoryview(content) as view,
+    ):
+        yield view
 
 
 def file_sha256(path: Path) -> str:

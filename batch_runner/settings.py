@@ -229,6 +229,7 @@ class Downloads(Block):
         description="Private networks from which files may be downloaded, such as 198.18.0.0/15 "
         "for a proxy with fake IP addresses (Clash). Never this machine and its link. "
         "Default: none.",
+        examples=[["198.18.0.0/15"]],
     )
     free_bytes: SizeField = Field(
         default=200_000_000,
@@ -248,6 +249,7 @@ class Output(Block):
 
     kinds: Annotated[tuple[Kind, ...], BeforeValidator(_not_empty)] = Field(
         default=DEFAULT_KINDS,
+        examples=[["image", "svg"]],
         json_schema_extra={"minItems": 1},
         description="Kinds of files that are accepted as results: image, video, audio, model, "
         "other (everything else that is binary), text (HTML, JSON, CSV too), svg. A file of "

@@ -114,7 +114,8 @@ class Failure(StrEnum):
     REJECTED = "rejected"  #: other 4xx, or an error code in a 2xx: not accepted
     NOT_FOUND = "not-found"  #: 404, 410: the service does not know this task or file (yet)
     FORBIDDEN = "forbidden"  #: 401, 403 or a balance code: nothing will be accepted
-    REDIRECTED = "redirected"  #: 3xx: never followed
+    MOVED = "moved"  #: a redirect of the same request to another place: not accepted
+    REDIRECTED = "redirected"  #: any other 3xx: it may have been accepted
     LOCAL = "local"  #: this machine has no disk space, file descriptors … left
 
 

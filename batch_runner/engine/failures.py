@@ -15,6 +15,10 @@ from batch_runner.settings import Retries
 
 log = logging.getLogger(__name__)
 
+#: A login page or a gateway redirects; the service itself has not been reached.
+_REDIRECTS = (Failure.MOVED, Failure.REDIRECTED)
+_NOT_REACHED = (Failure.UNSENT, Failure.LOCAL, *_REDIRECTS)
+
 
 class FailureHandler:
     """Turns each failed call into a decision, and slows down or stops the run where it must."""
@@ -49,7 +53,7 @@ class FailureHandler:
         self._stats.last_problem = str(error)
         log.info("%s", error)
         self._watch_for_outage(error, call)
-        if decision is RetryDecision.STOP:
+        if decision.stops:
             self._stop(error, call)
         if not decision.sends_again:
             return decision, 0.0
@@ -78,17 +82,18 @@ class FailureHandler:
         if call is Call.DOWNLOAD:  # often another host
             return
         now = self._clock.monotonic()
-        if error.status is not None and error.failure not in (Failure.UNSENT, Failure.LOCAL):
+        if error.status is not None and error.failure not in _NOT_REACHED:
             self._outage.record_response(now)
         elif self._outage.expired(now):
             message = f"the service cannot be reached: {error}"
             self._control.shut_down(StopReason("outage", message, ExitCode.UNAVAILABLE))
 
     def _stop(self, error: ApiError, call: Call) -> None:
-        if error.failure is not Failure.FORBIDDEN:
+        if error.failure is Failure.LOCAL:
             self._control.stop_submitting(StopReason("local", str(error), ExitCode.STOPPED))
             return
-        stop = StopReason("forbidden", str(error), ExitCode.UNAVAILABLE)
+        reason = "redirected" if error.failure in _REDIRECTS else "forbidden"
+        stop = StopReason(reason, str(error), ExitCode.UNAVAILABLE)
         if call is Call.QUERY:
             self._control.shut_down(stop)
         else:

@@ -162,7 +162,7 @@ class Producer:
         """Return the change that a failed submission makes to its item."""
         reason = error.reason
         decision = decide(error.failure, Call.SUBMIT)
-        if decision is RetryDecision.HELD:
+        if decision.holds:
             hint = f"; it may be task {error.candidate}" if error.candidate else ""
             event, message = Event.SUBMIT_UNANSWERED, f"{error}{hint}"
             return Change(key=item.key, event=event, reason=reason, message=message)
@@ -188,7 +188,7 @@ class Producer:
             self._limiter.limited(pause, acquired_at=acquired_at)
             if error.retry_after is not None and error.retry_after > longest:
                 self._control.stop_for_retry_after(error.retry_after)
-        elif decision is RetryDecision.HELD:
+        elif decision.holds:
             self._breaker.unanswered(sent_at=acquired_at, now=self._clock.monotonic())
         elif decision is RetryDecision.REJECTED:
             self._breaker.rejected()

@@ -29,6 +29,7 @@ class RetryDecision(StrEnum):
     AGAIN = "again"  #: send the same request after a back-off
     PAUSE = "pause"  #: all calls wait, then send the same request; does not count as a try
     HELD = "held"  #: it may have been paid: the user decides
+    HELD_AND_STOP = "held-and-stop"  #: the same, and no more submissions in this run
     REJECTED = "rejected"  #: not paid, and not sent again without the user
     STOP = "stop"  #: no more submissions in this run; the item stays as it is
     RETRY_UNKNOWN = "retry-unknown"  #: ask again for a while, and keep the task id in any case
@@ -45,6 +46,16 @@ class RetryDecision(StrEnum):
             RetryDecision.REFRESH_URL,
         )
 
+    @property
+    def holds(self) -> bool:
+        """Return whether the item is held."""
+        return self in (RetryDecision.HELD, RetryDecision.HELD_AND_STOP)
+
+    @property
+    def stops(self) -> bool:
+        """Return whether nothing more is submitted in this run."""
+        return self in (RetryDecision.STOP, RetryDecision.HELD_AND_STOP)
+
 
 _D = RetryDecision
 
@@ -59,7 +70,8 @@ TABLE: dict[Failure, dict[Call, RetryDecision]] = {
         Failure.REJECTED: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
         Failure.NOT_FOUND: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
         Failure.FORBIDDEN: (_D.STOP, _D.STOP, _D.REFRESH_URL, _D.STOP),
-        Failure.REDIRECTED: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
+        Failure.MOVED: (_D.STOP, _D.AGAIN, _D.REFRESH_URL, _D.STOP),
+        Failure.REDIRECTED: (_D.HELD_AND_STOP, _D.AGAIN, _D.REFRESH_URL, _D.STOP),
         Failure.LOCAL: (_D.STOP, _D.PAUSE, _D.STOP, _D.PAUSE),
     }.items()
 }

@@ -96,7 +96,7 @@ class Uploader:
                 decision, delay = self._failures.handle(error, Call.UPLOAD, tries)
                 if decision is RetryDecision.PAUSE:  # does not count as a try
                     continue
-                if decision is RetryDecision.STOP:
+                if decision.stops:
                     break
                 failures += 1
                 if await self._given_up(item, error, decision, failures):

@@ -130,6 +130,8 @@ class Baicai:
             account_empty=sent is not None and _says_account_empty(message, sent),
             not_accepted=self._not_accepted if call == "submit" else (),
         )
+        if failure is Failure.REDIRECTED:
+            raise self._http.redirect_error(call, response, candidate)
         if failure is not None and candidate is not None:
             # An error that names a task is contradictory: only the user can find out what is true.
             failure = Failure.NO_RESPONSE

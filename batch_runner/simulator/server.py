@@ -50,6 +50,11 @@ class Simulator:
         """Return the URL of the files, which is another origin."""
         return f"http://{self._reachable_host()}:{self._dispatcher.files_port}"
 
+    @property
+    def trap_url(self) -> str:
+        """Return the URL of the redirect trap, a third origin."""
+        return f"http://{self._reachable_host()}:{self._dispatcher.trap_port}"
+
     def now(self) -> float:
         """Return the seconds since the service's first start, without the time it was stopped."""
         return asyncio.get_running_loop().time() - self._epoch

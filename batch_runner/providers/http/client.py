@@ -26,6 +26,7 @@ import anyio
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import Received
 from batch_runner.providers.base import Receiver
+from batch_runner.providers.catalog import PROVIDERS
 from batch_runner.providers.http.address_guard import AddressGuard, guard_for, refusal_of
 from batch_runner.providers.http.errors import (
     CAUGHT,
@@ -37,6 +38,7 @@ from batch_runner.providers.http.errors import (
     translate,
 )
 from batch_runner.providers.http.file_response import Decoder, declared_types, refuse_larger
+from batch_runner.providers.http.redirects import redirect_error
 from batch_runner.settings import Service, Settings
 
 #: Largest API response, in bytes.
@@ -56,12 +58,15 @@ class Response:
     """A response: HTTP status, body, and Retry-After in seconds (None without a usable one).
 
     `date` is the server's clock in Unix seconds, None if the response shows none.
+    `url` is what was requested, `location` the header of a redirect (None: there was none).
     """
 
     status: int
     body: bytes
-    retry_after: float | None
+    retry_after: float | None = None
     date: float | None = None
+    url: str = ""
+    location: str | None = None
 
 
 class Http:
@@ -149,6 +154,7 @@ class Http:
         headers: Mapping[str, str],
         data: Any = None,
     ) -> Response:
+        url = self.base_url + path
         loop = asyncio.get_running_loop()
         limit = asyncio.timeout(None)
         alarm = loop.call_later(seconds, _expire, loop, limit)
@@ -156,12 +162,19 @@ class Http:
             async with (
                 limit,
                 session.request(
-                    method, self.base_url + path, headers=headers, data=data, allow_redirects=False
+                    method, url, headers=headers, data=data, allow_redirects=False
                 ) as response,
             ):
                 body = self._without_key(await _read(response, MAX_RESPONSE_BYTES))
-                wait, date = retry_after(response.headers), server_date(response.headers)
-                return Response(response.status, body, wait, date)
+                location = response.headers.get("Location")
+                return Response(
+                    response.status,
+                    body,
+                    retry_after=retry_after(response.headers),
+                    date=server_date(response.headers),
+                    url=url,
+                    location=location and self._text_without_key(location),
+                )
         except CAUGHT as error:
             raise translate(error, f"{method} {path}") from None
         finally:
@@ -197,7 +210,7 @@ class Http:
         async with self._downloads.get(address, allow_redirects=False) as response:
             location = response.headers.get("Location")
             if response.status in (301, 302, 303, 307, 308) and location:
-                return urljoin(target, self._without_key(location.encode()).decode())
+                return urljoin(target, self._text_without_key(location))
             if response.status != 200:
                 raise download_error(response, target)
             refuse_larger(response, self._file_limits.max_bytes)
@@ -222,6 +235,23 @@ class Http:
                 types=declared_types(response, target, url),
                 cut_off=cut_off,
             )
+
+    def redirect_error(self, what: str, response: Response, candidate: str | None) -> ApiError:
+        """Return the error for a redirect of a request to the API, which named a task or None."""
+        error = redirect_error(
+            what,
+            response.status,
+            response.location,
+            url=response.url,
+            base_url=self.base_url,
+            variable=PROVIDERS[self._service.provider].base_url_variable,
+        )
+        if candidate is not None:
+            error.failure, error.candidate = Failure.REDIRECTED, candidate
+        return error
+
+    def _text_without_key(self, text: str) -> str:
+        return self._without_key(text.encode("utf-8", "replace")).decode()
 
     def _without_key(self, text: bytes) -> bytes:
         return text if self._key_pattern is None else self._key_pattern.sub(b"[key]", text)

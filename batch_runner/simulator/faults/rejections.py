@@ -96,10 +96,15 @@ async def limited(exchange: Exchange, *, retry_after: str = "1", status: int = 4
 
 @fault(*CALLS)
 async def redirect(exchange: Exchange, *, status: int = 307, to: str = "") -> Response:
-    """Redirect to another origin (or to=URL), which records requests that follow."""
-    answer = exchange.responses.error(status, "moved")
-    answer.headers["Location"] = to or exchange.trap_url + exchange.request.path
-    return exchange.reject(answer)
+    """Redirect to another origin (or to=URL, absent, garbage), which records what follows."""
+    return exchange.reject(_redirect(exchange, status, to))
+
+
+@fault("submit")
+async def redirect_late(exchange: Exchange, *, status: int = 303, to: str = "") -> Response:
+    """Do the work, then redirect (default 303), as from a form: a submission is paid."""
+    await exchange.do_work()
+    return exchange.send(_redirect(exchange, status, to))
 
 
 @fault("download")
@@ -111,6 +116,14 @@ async def hop(exchange: Exchange, *, hops: int = 2) -> Response:
     answer = Answer(302, content=b"")
     answer.headers["Location"] = str(exchange.request.rel_url.update_query(hop=str(done + 1)))
     return exchange.send(answer)
+
+
+def _redirect(exchange: Exchange, status: int, to: str) -> Answer:
+    answer = exchange.responses.error(status, "moved")
+    target = {"": exchange.trap_url + exchange.request.path, "garbage": "http://[::1/"}.get(to, to)
+    if to != "absent":
+        answer.headers["Location"] = target
+    return answer
 
 
 def _page(status: int) -> Answer:

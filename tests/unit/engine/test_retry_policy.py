@@ -52,10 +52,14 @@ CELLS = [
     (Failure.FORBIDDEN, Call.DOWNLOAD, RetryDecision.REFRESH_URL),
     (Failure.FORBIDDEN, Call.UPLOAD, RetryDecision.STOP),
     # 3xx
-    (Failure.REDIRECTED, Call.SUBMIT, RetryDecision.REJECTED),
-    (Failure.REDIRECTED, Call.QUERY, RetryDecision.RETRY_UNKNOWN),
+    (Failure.MOVED, Call.SUBMIT, RetryDecision.STOP),
+    (Failure.MOVED, Call.QUERY, RetryDecision.AGAIN),
+    (Failure.MOVED, Call.DOWNLOAD, RetryDecision.REFRESH_URL),
+    (Failure.MOVED, Call.UPLOAD, RetryDecision.STOP),
+    (Failure.REDIRECTED, Call.SUBMIT, RetryDecision.HELD_AND_STOP),
+    (Failure.REDIRECTED, Call.QUERY, RetryDecision.AGAIN),
     (Failure.REDIRECTED, Call.DOWNLOAD, RetryDecision.REFRESH_URL),
-    (Failure.REDIRECTED, Call.UPLOAD, RetryDecision.FAIL_ITEM),
+    (Failure.REDIRECTED, Call.UPLOAD, RetryDecision.STOP),
     # out of disk or descriptors
     (Failure.LOCAL, Call.SUBMIT, RetryDecision.STOP),
     (Failure.LOCAL, Call.QUERY, RetryDecision.PAUSE),

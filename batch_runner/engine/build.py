@@ -60,13 +60,21 @@ def build_run(
         journal=job.journal,
         provider=provider,
         limiter=LocalRateLimiter(
-            limits.rate, gate=gate, clock=clock.monotonic, random=clock.random
+            limits.rate,
+            gate=gate,
+            clock=clock.monotonic,
+            random=clock.random,
+            what="submissions",
         ),
         gate=gate,
         scheduler=PollScheduler(
             settings.polling,
             LocalRateLimiter(
-                limits.poll_rate, gate=gate, clock=clock.monotonic, random=clock.random
+                limits.poll_rate,
+                gate=gate,
+                clock=clock.monotonic,
+                random=clock.random,
+                what="polls",
             ),
             clock=clock.monotonic,
             random=clock.random,

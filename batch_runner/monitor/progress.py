@@ -44,6 +44,8 @@ log = logging.getLogger(__name__)
 TICK, LINE_EVERY = 0.5, 60.0
 #: Seconds between two drawings of the dashboard.
 DASHBOARD_EVERY = 1.0
+#: Seconds of a pause that is not shown: after an isolated 429 it is over before it is read.
+SHORT_PAUSE = 0.3
 #: Seconds that a problem stays on the dashboard after its last retry.
 PROBLEM_FOR = 30.0
 
@@ -122,7 +124,7 @@ def _state(run: Run) -> str:
     context = run.context
     if (stop := run.state.control.stop) is not None:
         return f"stopping: {stop.reason}"
-    if context.gate.closed_for(context.clock.monotonic()) > 0:
+    if context.gate.closed_for(context.clock.monotonic()) > SHORT_PAUSE:
         return "paused"
     full_rate = context.limiter.rate_now >= context.settings.limits.rate.per_second
     return "normal" if full_rate else "slowed"

@@ -10,7 +10,7 @@ class RateLimiter(Protocol):
 
     @property
     def rate_now(self) -> float:
-        """Return the present rate in requests per second: the limit, or less after a 429."""
+        """Return the present rate in requests per second: the limit, or less after many 429s."""
         ...
 
     async def acquire(self) -> float:
@@ -33,7 +33,7 @@ class RateLimiter(Protocol):
         ...
 
     def limited(self, retry_after: float | None, *, acquired_at: float | None = None) -> None:
-        """Record a 429: all callers pause, and the rate is reduced.
+        """Record a 429: all callers pause, and the rate is reduced if there are many.
 
         `retry_after` is in seconds; None: the service named no time. `acquired_at` belongs to
         the request that was limited; None: to the one with the latest token.

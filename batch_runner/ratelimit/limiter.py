@@ -21,6 +21,7 @@ time after its token (`align`), which restores the distances that the tokens had
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import random
 from collections import deque
@@ -31,6 +32,8 @@ from aiolimiter import AsyncLimiter
 from batch_runner.ratelimit.adaptive_rate import AdaptiveRate
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.units import Rate
+
+log = logging.getLogger(__name__)
 
 # Part of the period, and most seconds, by which the window is longer than the period: a commit and
 # a handshake shift a request by that much. It reduces the rate by the same part.
@@ -53,7 +56,7 @@ _LAG, _ALIGNED_FROM, _ALIGNED_USE = 0.01, 50.0, 0.9
 
 # Seconds that all requests wait after a 429 that names no time: at first, and at most. Doubled each
 # time that nothing was accepted in between.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 
 _EPSILON = 1e-9  # of a token: rounding, not a debt
 
@@ -96,7 +99,10 @@ class LocalRateLimiter:
         gate: PauseGate,
         clock: Callable[[], float],
         random: random.Random,
+        what: str = "requests",
     ) -> None:
+        """`what` is limited, for the log."""
+        self._what = what
         self._gate = gate
         self._clock = clock
         self._random = random
@@ -110,7 +116,7 @@ class LocalRateLimiter:
 
     @property
     def rate_now(self) -> float:
-        """Return the present rate in requests per second: the limit, or less after a 429."""
+        """Return the present rate in requests per second: the limit, or less after many 429s."""
         return self._adaptive.rate
 
     async def acquire(self) -> float:
@@ -122,7 +128,7 @@ class LocalRateLimiter:
                     await asyncio.sleep(wait)
                 elif self._price - self._paid > _EPSILON:
                     await self._charge()
-                elif wait := self._window.full_for(now):
+                elif wait := self._window.full_for(now) or self._too_soon(now):
                     await asyncio.sleep(wait)
                 else:
                     self._paid -= self._price
@@ -139,18 +145,42 @@ class LocalRateLimiter:
             await asyncio.sleep(wait)
 
     def limited(self, retry_after: float | None, *, acquired_at: float | None = None) -> None:
-        """Record a 429: close the gate for all requests, and reduce the rate once per incident."""
-        now = self._clock()
+        """Record a 429: close the gate for all requests, once per incident; adapt the rate."""
         at = self._last_token if acquired_at is None else acquired_at
-        if self._adaptive.limited(now, acquired_at=at):
+        pause, before = 0.0, self._adaptive.rate
+        if self._adaptive.limited(self._clock(), acquired_at=at):
+            longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._unaccepted, 30))
+            pause = self._random.uniform(longest / 2, longest)
             self._unaccepted += 1
-        longest = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(self._unaccepted, 30))
-        self._gate.close(max(retry_after or 0.0, self._random.uniform(longest / 2, longest)))
+        self._gate.close(max(retry_after or 0.0, pause))
+        self._log_change(before)
 
     def accepted(self) -> None:
         """Record that a request was not limited: after a cut the rate rises again."""
         self._unaccepted = 0
+        before = self._adaptive.rate
         self._adaptive.accepted(self._clock())
+        self._log_change(before)
+
+    def _log_change(self, before: float) -> None:
+        """Log that the rate was reduced, or that it is as configured again."""
+        rate, ceiling = self._adaptive.rate, self._adaptive.ceiling
+        if rate < before:
+            text = "many 429 responses: %s are reduced from %.3g/s to %.3g/s"
+            log.info(text, self._what, before, rate)
+        elif before < rate == ceiling:
+            log.info("%s are sent at %.3g/s again", self._what, rate)
+
+    def _too_soon(self, now: float) -> float:
+        """Return the seconds until the next token is due at a reduced rate.
+
+        What the bucket holds after a pause would make two requests leave together, and the second
+        one's 429 would look like one of the rate.
+        """
+        distance = 1 / self._adaptive.rate
+        if self._adaptive.rate >= self._adaptive.ceiling or distance < _BURST:
+            return 0.0
+        return max(0.0, self._last_token + distance - now)
 
     @property
     def _price(self) -> float:

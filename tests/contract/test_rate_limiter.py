@@ -124,7 +124,7 @@ async def test_no_token_is_given_while_the_gate_is_closed(make_limiter: MakeLimi
 
 
 async def test_429_pauses_every_limiter_of_the_gate(make_limiter: MakeLimiter) -> None:
-    """Retry-After is the least time; only the rate of the limited calls is reduced."""
+    """Retry-After is the least time; one 429 reduces no rate."""
     gate = PauseGate(asyncio.get_running_loop().time)
     submissions, polls = make_limiter("10/s", gate), make_limiter("10/s", gate)
     acquired_at = await submissions.acquire()
@@ -133,7 +133,26 @@ async def test_429_pauses_every_limiter_of_the_gate(make_limiter: MakeLimiter) -
 
     assert await polls.acquire() >= acquired_at + 20
     assert polls.rate_now == 10
-    assert submissions.rate_now < 10
+    assert submissions.rate_now == 10
+
+
+async def overload(limiter: RateLimiter) -> None:
+    """Let every second request be limited until the rate is reduced."""
+    before = limiter.rate_now
+    while limiter.rate_now == before:
+        await limiter.acquire()
+        limiter.accepted()
+        limiter.limited(0.0, acquired_at=await limiter.acquire())
+
+
+async def test_many_429s_reduce_only_the_rate_of_their_calls(make_limiter: MakeLimiter) -> None:
+    gate = PauseGate(asyncio.get_running_loop().time)
+    submissions, polls = make_limiter("10/s", gate), make_limiter("10/s", gate)
+
+    await overload(submissions)
+
+    assert polls.rate_now == 10
+    assert submissions.rate_now < 6
 
 
 async def test_pauses_grow_while_nothing_is_accepted(make_limiter: MakeLimiter) -> None:
@@ -150,15 +169,18 @@ async def test_pauses_grow_while_nothing_is_accepted(make_limiter: MakeLimiter) 
     assert pauses[-1] > 8 * pauses[0]
 
 
-async def test_tokens_come_at_the_reduced_rate_after_a_429(make_limiter: MakeLimiter) -> None:
-    limiter = make_limiter("40/s")
-    acquired_at = await limiter.acquire()
-    limiter.limited(0.0, acquired_at=acquired_at)
+@pytest.mark.parametrize("rate", ["10/s", "40/s", "400/s"])
+async def test_tokens_come_at_the_reduced_rate_after_429s(
+    make_limiter: MakeLimiter, rate: str
+) -> None:
+    limiter = make_limiter(rate)
+    await overload(limiter)
     await limiter.acquire()
 
     times = [await limiter.acquire() for _ in range(11)]
 
     assert 10 / (times[-1] - times[0]) == pytest.approx(limiter.rate_now, rel=0.1)
+    assert limiter.rate_now < parse_rate(rate).per_second * 0.7
 
 
 async def test_callers_are_served_in_the_order_they_came(make_limiter: MakeLimiter) -> None:

@@ -53,14 +53,32 @@ def parse_duration(value: Any) -> float:
         raise ValueError(tr("wanted a duration such as 90s, 10m or 8h"))
     if isinstance(value, int | float):
         seconds = _as_float(value)
-    elif isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value):
-        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)", value)
+    elif isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value, re.ASCII):
+        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)", value, re.ASCII)
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     else:
         raise ValueError(tr("wanted a duration such as 90s, 10m or 8h"))
     if not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(tr("wanted a duration above zero"))
     return seconds
+
+
+_FLAGS = {
+    **dict.fromkeys(("1", "true", "yes", "on"), True),
+    **dict.fromkeys(("0", "false", "no", "off"), False),
+}
+
+
+def parse_flag(value: Any) -> bool:
+    """Return the flag for true, "yes", "off", "0" and the like.
+
+    Raises:
+        ValueError: it is neither yes nor no.
+    """
+    flag = value if isinstance(value, bool) else _FLAGS.get(str(value).strip().lower())
+    if flag is None:
+        raise ValueError(tr("wanted yes or no"))
+    return flag
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +107,7 @@ def parse_rate(value: Any) -> Rate:
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         count, seconds = _as_float(value), 1.0
-    elif isinstance(value, str) and (match := re.match(RATE_PATTERN, value)):
+    elif isinstance(value, str) and (match := re.match(RATE_PATTERN, value, re.ASCII)):
         count = float(match[1])
         seconds = float(match[2] or 1) * _UNITS[match[3]]
     else:
@@ -122,7 +140,7 @@ def parse_price(value: Any) -> Price:
     """
     if isinstance(value, Price):
         return value
-    if isinstance(value, str) and (match := re.match(PRICE_PATTERN, value)):
+    if isinstance(value, str) and (match := re.match(PRICE_PATTERN, value, re.ASCII)):
         amount = float(match[1])
         if math.isfinite(amount):
             return Price(amount, match[2].upper())
@@ -152,7 +170,7 @@ def parse_size(value: Any) -> int:
     size: float = 0
     if isinstance(value, int) and not isinstance(value, bool):
         size = value
-    elif isinstance(value, str) and (match := re.match(SIZE_PATTERN, value)):
+    elif isinstance(value, str) and (match := re.match(SIZE_PATTERN, value, re.ASCII)):
         unit = match[2].lower()
         step = 1024 if unit.endswith("i") else 1000
         size = float(match[1]) * step ** " kmgt".index(unit[:1] or " ")
@@ -167,7 +185,7 @@ def parse_clock(value: Any) -> str:
     Raises:
         ValueError: it is not HH:MM.
     """
-    if isinstance(value, str) and re.match(CLOCK_PATTERN, value):
+    if isinstance(value, str) and re.match(CLOCK_PATTERN, value, re.ASCII):
         return value
     raise ValueError(tr('wanted a time of day such as "06:30", in quotes'))
 

@@ -116,6 +116,7 @@ class Failure(StrEnum):
     FORBIDDEN = "forbidden"  #: 401, 403 or a balance code: nothing will be accepted
     MOVED = "moved"  #: a redirect of the same request to another place: not accepted
     REDIRECTED = "redirected"  #: any other 3xx: it may have been accepted
+    PROXY = "proxy"  #: the proxy refuses: nothing reaches the service
     LOCAL = "local"  #: this machine has no disk space, file descriptors … left
 
 

@@ -17,12 +17,14 @@ from batch_runner.units import (
     Rate,
     parse_clock,
     parse_duration,
+    parse_flag,
     parse_network,
     parse_price,
     parse_rate,
     parse_size,
     parse_threshold,
 )
+from batch_runner.util.proxies import ProxyUrl, parse_proxy
 
 Duration = Annotated[
     float,
@@ -94,3 +96,13 @@ NetworkField = Annotated[
     ),
 ]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
+ProxyField = Annotated[
+    ProxyUrl,
+    BeforeValidator(parse_proxy),
+    WithJsonSchema({"type": "string", "examples": ["http://proxy.example:3128"]}),
+]
+Flag = Annotated[
+    bool,
+    BeforeValidator(parse_flag),
+    WithJsonSchema({"type": "boolean", "examples": [True]}),
+]

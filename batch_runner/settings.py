@@ -16,14 +16,17 @@ from batch_runner.setting_types import (
     ClockField,
     Count,
     Duration,
+    Flag,
     NetworkField,
     PriceField,
+    ProxyField,
     RateField,
     SizeField,
     ThresholdField,
 )
 from batch_runner.units import Rate
 from batch_runner.util.locale import tr
+from batch_runner.util.proxies import Proxies
 
 #: Old name of a setting → its new name, both as "block.name", for hints in errors.
 RENAMED_SETTINGS: dict[str, str] = {
@@ -259,6 +262,22 @@ class Output(Block):
     )
 
 
+class Network(Block):
+    """How the service is reached."""
+
+    proxy: ProxyField | None = Field(
+        default=None,
+        description="Proxy of all requests, such as http://proxy.example:3128 or "
+        "socks5h://127.0.0.1:1080 (needs the extra socks). Default: none, or the one of the "
+        "environment if trust_env is set.",
+    )
+    trust_env: Flag = Field(
+        default=False,
+        description="Use the proxies that the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and "
+        "NO_PROXY name. Default: false.",
+    )
+
+
 class Settings(Block):
     """All settings."""
 
@@ -269,6 +288,7 @@ class Settings(Block):
     uploads: Uploads = Uploads()
     downloads: Downloads = Downloads()
     output: Output = Output()
+    network: Network = Network()
 
     @property
     def pollers(self) -> int:
@@ -300,4 +320,14 @@ class Service(Block):
     allow_private: bool = Field(
         default=False, description="Allow downloads from loopback and private addresses."
     )
-    trust_env: bool = Field(default=False, description="Use the proxy that the environment names.")
+    proxies: Proxies | None = Field(
+        default=None,
+        description="Proxies of the requests. None: those that the settings `network` name.",
+    )
+    key_source: str = Field(default="", description="Where the key comes from, for messages.")
+
+    @property
+    def secrets(self) -> set[str]:
+        """Return the key and the proxies' passwords, which no log may show."""
+        found = self.proxies.passwords if self.proxies else set()
+        return {secret for secret in (*found, self.key.get_secret_value()) if secret}

@@ -85,29 +85,34 @@ def load_settings(manifest: Manifest, limits: Mapping[str, str] | None = None) -
     return settings
 
 
-def load_service(manifest: Manifest) -> Service:
+def load_service(manifest: Manifest, settings: Settings | None = None) -> Service:
     """Return URL and key of the manifest's provider, from the environment or a key file.
 
+    `settings` name the proxy, None stands for `load_settings`.
+
     Raises:
-        UsageError: there is no key, or the URL is not one of a service.
+        UsageError: there is no key, the URL is not one of a service, or a setting is invalid.
     """
     from batch_runner.providers.credentials import read_service
 
-    return read_service(manifest.provider, utf8_environment())
+    network = (settings or load_settings(manifest)).network
+    return read_service(manifest.provider, utf8_environment(), network)
 
 
-def _service_of(manifest: Manifest, service: Service | None, *, rehearse: bool) -> Service | None:
+def _service_of(
+    manifest: Manifest, service: Service | None, settings: Settings, *, rehearse: bool
+) -> Service | None:
     """Return the service of a run, None for a rehearsal.
 
     Raises:
         UsageError: there is no key, the URL is not one of a service, or of another provider's.
     """
-    from batch_runner.providers.credentials import check_base_url
+    from batch_runner.providers.credentials import check_base_url, choose_proxies
 
     if rehearse:
         return None
     if service is None:
-        return load_service(manifest)
+        return load_service(manifest, settings)
     check_base_url(service.base_url, "Service.base_url")
     if service.provider != manifest.provider:
         raise UsageError(
@@ -118,6 +123,9 @@ def _service_of(manifest: Manifest, service: Service | None, *, rehearse: bool) 
                 given=service.provider,
             )
         )
+    if service.proxies is None:
+        proxies = choose_proxies(settings.network, utf8_environment())
+        return service.model_copy(update={"proxies": proxies})
     return service
 
 
@@ -145,7 +153,8 @@ def plan_job(
     folder = JobFolder(steps.output_folder(manifest, output, rehearse=rehearse))
     settings = settings or load_settings(manifest)
     try:
-        identity = steps.identity_of(manifest, _service_of(manifest, service, rehearse=rehearse))
+        service = _service_of(manifest, service, settings, rehearse=rehearse)
+        identity = steps.identity_of(manifest, service)
     except UsageError as error:
         plan = make_plan(manifest.items(), folder, settings)
         plan.blockers.append(Blocker("service", {"message": str(error)}))
@@ -227,7 +236,7 @@ async def run_job(
         JournalError: the journal cannot be read or written.
     """
     settings = settings or load_settings(manifest)
-    service = _service_of(manifest, service, rehearse=rehearse)
+    service = _service_of(manifest, service, settings, rehearse=rehearse)
     root = steps.output_folder(manifest, output, rehearse=rehearse)
     cancelled = asyncio.Event()
     # A task of its own, which the cancellation of the caller does not reach.

@@ -12,15 +12,16 @@ from collections.abc import Mapping
 from batch_runner.errors import UsageError
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.diagnostics import closest, excerpt
-from batch_runner.providers.credentials import TRUST_ENV_VARIABLE
 from batch_runner.settings import RENAMED_SETTINGS
 from batch_runner.util.locale import tr
 
 PREFIX = "BATCH_RUNNER_"
 OUTPUT_VARIABLE = PREFIX + "OUTPUT"
 
-#: The limits that have a flag and an environment variable.
+#: The settings that have a flag and an environment variable, by block.
 LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "run_for", "until")
+NETWORK = ("proxy", "trust_env")
+BLOCKS = {**dict.fromkeys(LIMITS, "limits"), **dict.fromkeys(NETWORK, "network")}
 
 #: Set for the command of `on_finish`, which may itself be batch-runner.
 ON_FINISH_VARIABLES = frozenset(
@@ -35,14 +36,14 @@ _KUBERNETES = re.compile(PREFIX + r"(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP
 
 
 def limit_variable(name: str) -> str:
-    """Return the variable that sets `limits.name`."""
+    """Return the variable that sets `limits.name` or `network.name`."""
     return PREFIX + name.upper()
 
 
 CAP_VARIABLE = limit_variable("max_submissions")
 
 #: The variables that a user may set.
-VARIABLES = (*map(limit_variable, LIMITS), OUTPUT_VARIABLE, TRUST_ENV_VARIABLE)
+VARIABLES = (*map(limit_variable, BLOCKS), OUTPUT_VARIABLE)
 
 _RENAMED = {
     limit_variable(old.removeprefix("limits.")): limit_variable(new.removeprefix("limits."))

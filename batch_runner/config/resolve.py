@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from batch_runner.config.environment import LIMITS, check_environment, limit_variable
+from batch_runner.config.environment import BLOCKS, check_environment, limit_variable
 from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.errors import UsageError
 from batch_runner.manifest import Manifest
-from batch_runner.settings import Limits, Settings
+from batch_runner.settings import Block, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
@@ -30,7 +31,7 @@ Origins = dict[str, tuple[Any, str]]
 
 
 def flag_name(name: str) -> str:
-    """Return the flag that sets `limits.name`."""
+    """Return the flag that sets `limits.name` or `network.name`."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -39,8 +40,8 @@ def resolve_settings(
 ) -> tuple[Settings, Origins]:
     """Return the settings of a run, and the value and source of each.
 
-    `flags` maps names of limits to the text given; `environment` are all environment variables. An
-    empty variable counts as not set.
+    `flags` maps names of settings to the text given; `environment` are all environment variables.
+    An empty variable counts as not set.
 
     Raises:
         UsageError: a flag, a variable or the user config has an invalid value, or a variable is
@@ -53,14 +54,16 @@ def resolve_settings(
     explicit = {name: f"user config {at}" for name, at in locations.items()} | manifest.explicit
     origins = _origins(settings, explicit)
     invalid = []
-    for name, text, written, origin in _limits_given(flags, environment):
+    for name, text, written, origin in _given(flags, environment):
+        part = BLOCKS[name]
         try:
-            limits = _with_limit(settings.limits, name, text)
+            block = _with_value(getattr(settings, part), name, text)
         except ValueError as error:
-            invalid.append(f"{written} {printable(text, 80)!r}: {error}")
+            shown = "" if name == "proxy" else f" {printable(text, 80)!r}"  # may hold a password
+            invalid.append(f"{written}{shown}: {error}")
             continue
-        settings = settings.model_copy(update={"limits": limits})
-        origins[f"limits.{name}"] = (getattr(limits, name), origin)
+        settings = settings.model_copy(update={part: block})
+        origins[f"{part}.{name}"] = (getattr(block, name), origin)
     if invalid:
         raise UsageError("\n".join(invalid))
     for dotted, (derived, limit) in _DERIVED.items():
@@ -69,13 +72,13 @@ def resolve_settings(
     return settings, origins
 
 
-def _limits_given(
+def _given(
     flags: Mapping[str, str], environment: Mapping[str, str]
 ) -> Iterable[tuple[str, str, str, str]]:
-    """Yield each given limit: its name and text, the name of its flag or variable, its source."""
+    """Yield each given setting: name and text, the name of its flag or variable, its source."""
     for name, text in flags.items():
         yield name, text, flag_name(name), "flag"
-    for name in LIMITS:
+    for name in BLOCKS:
         variable = limit_variable(name)
         if name not in flags and (text := environment.get(variable, "")):
             yield name, text, variable, "environment"
@@ -91,20 +94,22 @@ def _with_defaults_from(user: Settings, settings: Settings, names: Iterable[str]
     return settings
 
 
-def _with_limit(limits: Limits, name: str, text: str) -> Limits:
-    """Return `limits` with the value `text` for one.
+def _with_value(block: Block, name: str, text: str) -> Block:
+    """Return `block` with the value `text` for one setting.
 
     Raises:
         ValueError: the text is invalid; the message says what is valid.
     """
     value: Any = text
+    if (plain := unicodedata.normalize("NFKC", text)) != text and plain.isascii():
+        raise ValueError(tr("wanted ASCII characters: {plain}", plain=printable(plain, 80)))
     if name in WHOLE_NUMBERS:
-        if not text.isdecimal():
+        if not (text.isascii() and text.isdecimal()):
             raise ValueError(tr("wanted a whole number above 0"))
         value = int(text)
-    values = {field: getattr(limits, field) for field in limits.model_fields_set} | {name: value}
+    values = {field: getattr(block, field) for field in block.model_fields_set} | {name: value}
     try:
-        return Limits(**values)
+        return type(block)(**values)
     except ValidationError as error:
         raise ValueError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 

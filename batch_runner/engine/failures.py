@@ -16,8 +16,18 @@ from batch_runner.settings import Retries
 log = logging.getLogger(__name__)
 
 #: A login page or a gateway redirects; the service itself has not been reached.
-_REDIRECTS = (Failure.MOVED, Failure.REDIRECTED)
-_NOT_REACHED = (Failure.UNSENT, Failure.LOCAL, *_REDIRECTS)
+_NOT_REACHED = (
+    Failure.UNSENT,
+    Failure.LOCAL,
+    Failure.PROXY,
+    Failure.MOVED,
+    Failure.REDIRECTED,
+)
+_STOP_REASONS = {
+    Failure.PROXY: "proxy",
+    Failure.MOVED: "redirected",
+    Failure.REDIRECTED: "redirected",
+}
 
 
 class FailureHandler:
@@ -92,9 +102,9 @@ class FailureHandler:
         if error.failure is Failure.LOCAL:
             self._control.stop_submitting(StopReason("local", str(error), ExitCode.STOPPED))
             return
-        reason = "redirected" if error.failure in _REDIRECTS else "forbidden"
+        reason = _STOP_REASONS.get(error.failure, "forbidden")
         stop = StopReason(reason, str(error), ExitCode.UNAVAILABLE)
-        if call is Call.QUERY:
+        if call is Call.QUERY or error.failure is Failure.PROXY:
             self._control.shut_down(stop)
         else:
             self._control.stop_submitting(stop)

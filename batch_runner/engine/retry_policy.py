@@ -72,6 +72,7 @@ TABLE: dict[Failure, dict[Call, RetryDecision]] = {
         Failure.FORBIDDEN: (_D.STOP, _D.STOP, _D.REFRESH_URL, _D.STOP),
         Failure.MOVED: (_D.STOP, _D.AGAIN, _D.REFRESH_URL, _D.STOP),
         Failure.REDIRECTED: (_D.HELD_AND_STOP, _D.AGAIN, _D.REFRESH_URL, _D.STOP),
+        Failure.PROXY: (_D.STOP, _D.STOP, _D.STOP, _D.STOP),
         Failure.LOCAL: (_D.STOP, _D.PAUSE, _D.STOP, _D.PAUSE),
     }.items()
 }

@@ -26,6 +26,7 @@ _SECRET = re.compile(
     r"""^[^#]*?(?<![\w-])["']?[\w-]*(?:key|token|secret|password)["']?\s*:|\bsk-[\w-]{6,}""",
     re.IGNORECASE,
 )
+_PASSWORD = re.compile(r"://[^/\s]*@")
 _UNPRINTABLE = re.compile(f"[{CONTROLS}]")
 
 
@@ -149,7 +150,9 @@ def excerpt(value: object, *, width: int = 60) -> str:
 def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
     location = finding.location
     source_line = lines.get(location.line)
-    if source_line is not None and (location.column > LINE_WIDTH or looks_secret(source_line)):
+    if source_line is not None and (
+        location.column > LINE_WIDTH or looks_secret(source_line) or _PASSWORD.search(source_line)
+    ):
         source_line = None
     return Problem(
         path=location.path,

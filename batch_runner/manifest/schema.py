@@ -27,7 +27,16 @@ from batch_runner.manifest.schema_types import (
     Values,
     Variables,
 )
-from batch_runner.settings import Block, Downloads, Limits, Polling, Retries, Timeouts, Uploads
+from batch_runner.settings import (
+    Block,
+    Downloads,
+    Limits,
+    Network,
+    Polling,
+    Retries,
+    Timeouts,
+    Uploads,
+)
 
 #: Setting and its old value → its new value, for hints in errors.
 RENAMED_VALUES = {("on_finish.when", "trouble"): "problems"}
@@ -224,5 +233,6 @@ class Document(Block):
     retries: Retries = Retries()
     uploads: Uploads = Uploads()
     downloads: Downloads = Downloads()
+    network: Network = Network()
     output: Output = Output()
     on_finish: OnFinish = OnFinish()

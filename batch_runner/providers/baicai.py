@@ -140,6 +140,8 @@ class Baicai:
         if failure is None:
             return content["data"]
         detail = f": {message}" if message else ""
+        if "401" in (str(response.status), code) and self._http.key_source:
+            detail += f"; the key is that of {self._http.key_source}"
         number = f", code {code}" if code is not None else ""
         raise ApiError(
             f"{call}: HTTP {response.status}{number}{detail}",

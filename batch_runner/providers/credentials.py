@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 import re
+import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -12,32 +15,67 @@ from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
 from batch_runner.providers.catalog import PROVIDERS
-from batch_runner.settings import Service
+from batch_runner.settings import Network, Service
 from batch_runner.util.locale import tr
-from batch_runner.util.paths import find_existing
+from batch_runner.util.paths import find_existing, utf8_text
+from batch_runner.util.proxies import Proxies, ProxyUrl, environment_proxies, proxy_variable
 from batch_runner.util.text import error_reason, printable
-
-#: If 1, requests use the proxy that the environment names.
-TRUST_ENV_VARIABLE = "BATCH_RUNNER_TRUST_ENV"
 
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
-def read_service(provider: str, environment: Mapping[str, str]) -> Service:
-    """Return the URL and the key of a provider's service.
+def read_service(
+    provider: str, environment: Mapping[str, str], network: Network | None = None
+) -> Service:
+    """Return the URL and the key of a provider's service, and how `network` reaches it.
 
     Raises:
-        UsageError: there is no key, or the URL is not one of a service.
+        UsageError: there is no key, the URL is not one of a service, or a variable that is to be
+            used names no proxy.
     """
     info = PROVIDERS[provider]
     base_url = environment.get(info.base_url_variable, "").strip() or info.base_url
     check_base_url(base_url, info.base_url_variable)
+    key, source = _read_key(info.key_variable, environment)
     return Service(
         provider=provider,
         base_url=base_url,
-        key=SecretStr(_read_key(info.key_variable, environment)),
-        trust_env=environment.get(TRUST_ENV_VARIABLE) == "1",
+        key=SecretStr(key),
+        key_source=source,
+        proxies=choose_proxies(network or Network(), environment),
     )
+
+
+def choose_proxies(network: Network, environment: Mapping[str, str]) -> Proxies:
+    """Return the proxies that the settings choose; the environment's only if it is trusted.
+
+    Raises:
+        UsageError: a variable that is to be used names no proxy.
+    """
+    try:
+        named = environment_proxies(environment if network.trust_env else {})
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if network.proxy is None:
+        return named
+    proxy = replace(network.proxy, source="network.proxy")
+    return Proxies(proxy, proxy, named.no_proxy)
+
+
+def ignored_proxy_warning(
+    provider: str, environment: Mapping[str, str], network: Network
+) -> str | None:
+    """Return a warning about a proxy variable that is set and not used; None if there is none."""
+    info = PROVIDERS[provider]
+    base_url = environment.get(info.base_url_variable, "").strip() or info.base_url
+    name = proxy_variable(base_url.partition(":")[0].lower(), environment)
+    if name is None or network.trust_env or network.proxy is not None:
+        return None
+    bypassed = environment.get("no_proxy") or environment.get("NO_PROXY") or ""
+    anything = ProxyUrl("http://any")
+    if Proxies(anything, anything, bypassed).for_url(base_url) is None:
+        return None
+    return tr("{name} is set but not used; --trust-env yes uses it", name=name)
 
 
 def check_base_url(base_url: str, variable: str) -> None:
@@ -97,9 +135,12 @@ def _is_host(name: str) -> bool:
     return all(_HOST_LABEL.fullmatch(label) for label in labels)
 
 
-def _read_key(variable: str, environment: Mapping[str, str]) -> str:
-    key = environment.get(variable) or _read_key_file(variable, environment)
-    if not key:
+def _read_key(variable: str, environment: Mapping[str, str]) -> tuple[str, str]:
+    """Return the key, and the variable or file that it comes from."""
+    if text := environment.get(variable):
+        return _plain_key(text, variable, variable), variable
+    path = key_file(variable, environment)
+    if path is None:
         raise UsageError(
             tr(
                 "no key: set {variable}, or {variable}_FILE to a file that holds "
@@ -107,28 +148,64 @@ def _read_key(variable: str, environment: Mapping[str, str]) -> str:
                 variable=variable,
             )
         )
-    key = key.strip()
-    if not key or not key.isascii() or not key.isprintable() or " " in key:
-        raise UsageError(
-            tr("{variable} contains whitespace or non-ASCII characters", variable=variable)
-        )
-    return key
+    shown = printable(utf8_text(path))
+    return _plain_key(_read_text(path), shown, variable), shown
 
 
-def _read_key_file(variable: str, environment: Mapping[str, str]) -> str | None:
-    """Return the content of the key file or of the systemd credential; None without either."""
+def key_file(variable: str, environment: Mapping[str, str]) -> Path | None:
+    """Return the key file, or the systemd credential if there is one; None without either."""
+    if environment.get(variable):
+        return None
     if path := environment.get(f"{variable}_FILE"):
-        return _read_text(find_existing(path))
+        return find_existing(path)
     if folder := environment.get("CREDENTIALS_DIRECTORY"):
         credential = find_existing(folder) / variable
-        return _read_text(credential) if credential.exists() else None
+        return credential if credential.exists() else None
     return None
 
 
-def _read_text(path: Path) -> str:
+def key_file_warning(provider: str, environment: Mapping[str, str]) -> str | None:
+    """Return a warning about a key file that other users may read; None if there is none."""
+    path = key_file(PROVIDERS[provider].key_variable, environment)
     try:
-        return path.read_text("utf-8").strip()
+        mode = path.stat().st_mode if path is not None else 0
+    except OSError:
+        return None
+    if not mode & 0o044 or environment.get("CREDENTIALS_DIRECTORY"):
+        return None
+    quoted = shlex.quote(utf8_text(path or ""))
+    return tr("other users may read the key file; protect it with chmod 600 {path}", path=quoted)
+
+
+def _read_text(path: Path) -> str:
+    """Return the text of a key file, also as some editors and shells of Windows write it."""
+    try:
+        content = path.read_bytes()
+        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return content.decode("utf-16")
+        return content.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             tr("cannot read the key from {path}: {error}", path=path, error=error_reason(error))
         ) from None
+
+
+def _plain_key(text: str, source: str, variable: str) -> str:
+    """Return the key in `text`, without blanks, quotes or the name of its variable around it.
+
+    Raises:
+        UsageError: what is left is no key. The message shows nothing of it.
+    """
+    key = text.strip().removeprefix("export ").strip()
+    key = key.removeprefix(f"{variable}=").strip()
+    if len(key) >= 2 and key[0] == key[-1] and key[0] in "\"'":
+        key = key[1:-1].strip()
+    if not key:
+        raise UsageError(tr("{source} holds no key: it is empty", source=source))
+    if len(key.splitlines()) > 1:
+        raise UsageError(tr("{source} holds more than one line; keep only the key", source=source))
+    if not key.isascii() or not key.isprintable() or set(key) & set(" \"'"):
+        raise UsageError(
+            tr("{source} contains whitespace, quotes or non-ASCII characters", source=source)
+        )
+    return key

@@ -97,6 +97,7 @@ _STOPS = {
     "journal": mark_tr("journal not writable"),
     "forbidden": mark_tr("access denied by the service (key or balance)"),
     "redirected": mark_tr("the service redirects to another address"),
+    "proxy": mark_tr("the proxy refuses requests"),
     "outage": mark_tr("no response from the service"),
     "limited": mark_tr("the service asks to come back later"),
     "breaker": mark_tr("repeated errors of the service"),

@@ -92,12 +92,16 @@ async def run_job(
     *,
     deadline: float | None = None,
     background_tasks: Sequence[BackgroundTask] = (),
+    service: Service | None = None,
 ) -> RunSummary:
-    """Run a job of `items` in the folder `root` once; `deadline` in seconds of the loop's clock."""
+    """Run a job of `items` in the folder `root` once; `deadline` in seconds of the loop's clock.
+
+    `service` None stands for the simulator, connected to directly.
+    """
     settings = settings or some_settings()
     with open_job(root, IDENTITY) as job:
         job.journal.import_items(items)
-        async with open_provider(service_at(simulator), settings) as provider:
+        async with open_provider(service or service_at(simulator), settings) as provider:
             run = build_run(job, settings, provider, deadline=deadline, seed=1)
             _stop_clock_while_busy(job.journal)
             # The pause before a commit is real time, in which the virtual clock stands still.

@@ -17,7 +17,7 @@ from batch_runner.cli.options import (
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
-from batch_runner.cli.settings_flags import given_flags, settings_flags
+from batch_runner.cli.settings_flags import given_flags, settings_flags, warn_about_service
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.util.paths import utf8_environment, utf8_text
 
@@ -57,6 +57,8 @@ def command(
 
     loaded = load_manifest(manifest)
     settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=utf8_environment())
+    if not rehearse:
+        warn_about_service(loaded.provider, settings.network)
     folder = output_folder(loaded, output, rehearse=rehearse)
     with use_language("en" if as_json else current_language()):  # errors are part of the plan
         plan = plan_job(loaded, settings=settings, output=output, rehearse=rehearse)

@@ -25,7 +25,12 @@ from batch_runner.cli.options import (
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
-from batch_runner.cli.settings_flags import given_flags, print_settings, settings_flags
+from batch_runner.cli.settings_flags import (
+    given_flags,
+    print_settings,
+    settings_flags,
+    warn_about_service,
+)
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
@@ -113,7 +118,10 @@ def command(
     if show_config:
         print_settings(origins, as_json=as_json)
         return 0
-    service = None if rehearse else read_service(loaded.provider, utf8_environment())
+    service = None
+    if not rehearse:
+        service = read_service(loaded.provider, utf8_environment(), settings.network)
+        warn_about_service(loaded.provider, settings.network, quiet=quiet)
     folder = steps.output_folder(loaded, output, rehearse=rehearse)
     try:
         options = RunOptions(
@@ -176,8 +184,8 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
     manifest, service = options.manifest, options.service
     required = not (options.yes or is_attended(options))
     with steps.open_job(manifest, options.root, service, require_registry=required) as job:
-        secret = service.key.get_secret_value() if service else ""
-        with run_log(job.folder, secret=secret, quiet=options.quiet, logger=logging.getLogger()):
+        secrets = service.secrets if service else set()
+        with run_log(job.folder, secrets=secrets, quiet=options.quiet, logger=logging.getLogger()):
             imported = steps.import_items(job, manifest, options.settings, listing)
             yield job, imported
 

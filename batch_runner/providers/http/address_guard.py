@@ -103,6 +103,24 @@ def refusal_of(error: Exception, url: str) -> FileNotAccepted | None:
     return _refusal(url, found[1].rpartition("] ")[2]) if found else None
 
 
+async def refuse_private_host(guard: AddressGuard, url: str) -> None:
+    """Refuse `url`, which a proxy is asked for, if its host has an address that is not allowed.
+
+    A name that only the proxy can resolve is left to it.
+
+    Raises:
+        FileNotAccepted: it has.
+    """
+    host = urlsplit(url).hostname or ""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return
+    for one in found:
+        if not guard.allows(str(one[4][0])):
+            raise _refusal(url, str(one[4][0]))
+
+
 async def guard_for(service: Service, networks: Collection[str]) -> AddressGuard:
     """Return the guard for downloads from `service`; `networks` are those that the user allows."""
     host = urlsplit(service.base_url).hostname or ""

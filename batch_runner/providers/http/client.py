@@ -1,10 +1,10 @@
-"""HTTP client of all providers: three sessions, and the translation of aiohttp's exceptions.
+"""HTTP client of all providers: its sessions, and the translation of aiohttp's exceptions.
 
 * **Submissions** use a new connection each. A pooled one may be closed already: the request would
   fail after bytes were sent, and its item would be held without need.
 * **Queries** (status, result, upload) share pooled connections to the service.
 * **Downloads** may go to other hosts, without the key. Private addresses are refused unless the
-  service itself has one (see `address_guard`).
+  service itself has one (see `address_guard`), also through a proxy.
 
 The key is set in the headers of single requests to the service's own origin. No redirect is
 followed with it, and it is removed from responses that repeat it. Errors are raised without their
@@ -27,19 +27,28 @@ from batch_runner.errors import ApiError, Failure
 from batch_runner.models import Received
 from batch_runner.providers.base import Receiver
 from batch_runner.providers.catalog import PROVIDERS
-from batch_runner.providers.http.address_guard import AddressGuard, guard_for, refusal_of
+from batch_runner.providers.http.address_guard import (
+    AddressGuard,
+    guard_for,
+    refusal_of,
+    refuse_private_host,
+)
 from batch_runner.providers.http.errors import (
     CAUGHT,
+    PROXY_AUTHENTICATION,
     TooLarge,
     download_error,
     plain_url,
-    retry_after,
+    proxy_refusal,
     server_date,
     translate,
 )
 from batch_runner.providers.http.file_response import Decoder, declared_types, refuse_larger
 from batch_runner.providers.http.redirects import redirect_error
+from batch_runner.providers.http.retry_after import retry_after
+from batch_runner.providers.http.sessions import Sessions, Use, socks_errors
 from batch_runner.settings import Service, Settings
+from batch_runner.util.proxies import Proxies
 
 #: Largest API response, in bytes.
 MAX_RESPONSE_BYTES = 1 << 20
@@ -50,7 +59,6 @@ MAX_REDIRECTS = 3
 LATE_SECONDS = 0.1
 #: A shorter key is not searched for in responses: it could be an ordinary word.
 _SHORTEST_KEY = 8
-USER_AGENT = "batch-runner"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,54 +89,38 @@ class Http:
         key = service.key.get_secret_value()
         self._authorization = {"Authorization": f"Bearer {key}"}
         self._key_pattern = echo_pattern(key) if len(key) >= _SHORTEST_KEY else None
-        self._submissions: aiohttp.ClientSession
-        self._queries: aiohttp.ClientSession
-        self._downloads: aiohttp.ClientSession
+        self._proxies = service.proxies or Proxies()
+        used = (self._proxies.http, self._proxies.https)
+        socks = any(proxy is not None and proxy.is_socks for proxy in used)
+        self._caught: tuple[type[Exception], ...] = CAUGHT
+        if socks:
+            self._caught += socks_errors()
+        self._sessions: Sessions
+
+    @property
+    def key_source(self) -> str:
+        """Return where the key comes from, for messages; "" if that is not known."""
+        return self._service.key_source
 
     async def __aenter__(self) -> Self:
         self._guard = await guard_for(self._service, self._file_limits.allow_networks)
-        opener = None if self._service.trust_env else self._guard.open_socket  # a proxy resolves
-        self._submissions = self._session(aiohttp.TCPConnector(limit=0, force_close=True))
-        self._queries = self._session(aiohttp.TCPConnector(limit=0))
-        self._downloads = self._session(
-            aiohttp.TCPConnector(limit=0, socket_factory=opener),
-            idle=self._timeouts.idle,
-            auto_decompress=False,
-        )
+        self._sessions = Sessions(self._timeouts, self._guard.open_socket)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
-        for session in (self._submissions, self._queries, self._downloads):
-            await session.close()
-
-    def _session(
-        self,
-        connector: aiohttp.TCPConnector,
-        *,
-        idle: float | None = None,
-        auto_decompress: bool = True,
-    ) -> aiohttp.ClientSession:
-        timeout = aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect, sock_read=idle)
-        return aiohttp.ClientSession(
-            connector=connector,
-            timeout=timeout,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=auto_decompress,
-            trust_env=self._service.trust_env,
-        )
+        await self._sessions.close()
 
     async def submit(self, path: str, body: bytes) -> Response:
         """POST one submission, on a connection of its own."""
         headers = {**self._authorization, "Content-Type": "application/json"}
         return await self._request(
-            self._submissions, "POST", path, self._timeouts.submit, headers, data=body
+            Use.SUBMISSION, "POST", path, self._timeouts.submit, headers, data=body
         )
 
     async def query(self, path: str) -> Response:
         """GET `path` of the API."""
         return await self._request(
-            self._queries, "GET", path, self._timeouts.status, self._authorization
+            Use.QUERY, "GET", path, self._timeouts.status, self._authorization
         )
 
     async def clock(self) -> float | None:
@@ -136,25 +128,27 @@ class Http:
 
         None if the response shows none.
         """
-        response = await self._request(self._queries, "GET", "/", self._timeouts.status, {})
+        response = await self._request(Use.QUERY, "GET", "/", self._timeouts.status, {})
         return response.date
 
     async def upload(self, path: str, form: aiohttp.FormData) -> Response:
         """POST a multipart form."""
         return await self._request(
-            self._queries, "POST", path, self._timeouts.upload, self._authorization, data=form
+            Use.QUERY, "POST", path, self._timeouts.upload, self._authorization, data=form
         )
 
     async def _request(
         self,
-        session: aiohttp.ClientSession,
+        use: Use,
         method: str,
         path: str,
         seconds: float,
         headers: Mapping[str, str],
         data: Any = None,
     ) -> Response:
-        url = self.base_url + path
+        url, what = self.base_url + path, f"{method} {path}"
+        proxy = self._proxies.for_url(url)
+        session, through = self._sessions.get(use, proxy)
         loop = asyncio.get_running_loop()
         limit = asyncio.timeout(None)
         alarm = loop.call_later(seconds, _expire, loop, limit)
@@ -162,10 +156,12 @@ class Http:
             async with (
                 limit,
                 session.request(
-                    method, url, headers=headers, data=data, allow_redirects=False
+                    method, url, headers=headers, data=data, allow_redirects=False, proxy=through
                 ) as response,
             ):
                 body = self._without_key(await _read(response, MAX_RESPONSE_BYTES))
+                if response.status == PROXY_AUTHENTICATION and proxy is not None:
+                    raise proxy_refusal(what, proxy, response.status)
                 location = response.headers.get("Location")
                 return Response(
                     response.status,
@@ -175,8 +171,8 @@ class Http:
                     url=url,
                     location=location and self._text_without_key(location),
                 )
-        except CAUGHT as error:
-            raise translate(error, f"{method} {path}") from None
+        except self._caught as error:
+            raise translate(error, what, proxy) from None
         finally:
             alarm.cancel()
 
@@ -197,9 +193,9 @@ class Http:
                     if isinstance(found, Received):
                         return found
                     target = found
-        except CAUGHT as error:
-            failed = refusal_of(error, target) or translate(error, f"GET {plain_url(target)}")
-            raise failed from None
+        except self._caught as error:
+            what, proxy = f"GET {plain_url(target)}", self._proxies.for_url(target)
+            raise (refusal_of(error, target) or translate(error, what, proxy)) from None
         raise ApiError(f"GET {plain_url(target)}: too many redirects", failure=Failure.REDIRECTED)
 
     async def _download_or_redirect(
@@ -207,7 +203,14 @@ class Http:
     ) -> str | Received:
         """Return where `target` redirects to, or pass on its bytes and return how they came."""
         address = self._guard.checked_url(target)
-        async with self._downloads.get(address, allow_redirects=False) as response:
+        proxy = self._proxies.for_url(target)
+        if proxy is not None:
+            # The guard of the sockets sees only the proxy's address.
+            await refuse_private_host(self._guard, target)
+        session, through = self._sessions.get(Use.DOWNLOAD, proxy)
+        async with session.get(address, allow_redirects=False, proxy=through) as response:
+            if response.status == PROXY_AUTHENTICATION and proxy is not None:
+                raise proxy_refusal(f"GET {plain_url(target)}", proxy, response.status)
             location = response.headers.get("Location")
             if response.status in (301, 302, 303, 307, 308) and location:
                 return urljoin(target, self._text_without_key(location))

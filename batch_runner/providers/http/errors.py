@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import aiohttp
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.providers.classify import classify
+from batch_runner.providers.http.retry_after import retry_after
+from batch_runner.util.proxies import ProxyUrl
 from batch_runner.util.text import printable
 
 _USER = re.compile(r"//[^/]*@")
@@ -25,17 +25,32 @@ class TooLarge(Exception):
 CAUGHT = (aiohttp.ClientError, TimeoutError, OSError, TooLarge, ValueError)
 
 
-def translate(error: Exception, what: str) -> ApiError:
+#: The status by which a proxy asks for a user name and password.
+PROXY_AUTHENTICATION = 407
+
+
+def translate(error: Exception, what: str, proxy: ProxyUrl | None = None) -> ApiError:
     """Return our error for one of aiohttp's; its text holds no headers.
+
+    `proxy` is the one that the request was to use; None: a direct connection.
 
     Only a failure before the connection exists proves that nothing was sent. Everything after the
     connect is ambiguous, including a response that is not HTTP: aiohttp reports that as status 400.
     """
+    if isinstance(error, aiohttp.ClientHttpProxyError) and proxy is not None:
+        return proxy_refusal(what, proxy, error.status)
+    if proxy is not None and type(error).__module__.startswith("aiohttp_socks"):
+        detail = printable(str(error).replace(proxy.url, str(proxy)), 200)
+        return ApiError(f"{what}: {_named(proxy)}: {detail}", failure=Failure.UNSENT)
     if isinstance(error, aiohttp.ClientConnectorError):
         local = error.os_error.errno in (errno.EMFILE, errno.ENFILE)
-        detail = error.os_error.strerror or str(error.os_error)
+        cause = error.os_error
+        detail = getattr(cause, "verify_message", None) or cause.strerror or str(cause)
+        # Behind a proxy no other host name is resolved here.
+        proxy_errors = (aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError)
+        at = f" to {_named(proxy)}" if proxy is not None and isinstance(error, proxy_errors) else ""
         return ApiError(
-            f"{what}: no connection ({detail})",
+            f"{what}: no connection{at} ({detail}){_tls_hint(error)}",
             failure=Failure.LOCAL if local else Failure.UNSENT,
         )
     if isinstance(error, aiohttp.ConnectionTimeoutError):
@@ -43,6 +58,28 @@ def translate(error: Exception, what: str) -> ApiError:
     if isinstance(error, aiohttp.InvalidURL):
         return ApiError(f"{what}: not a valid URL", failure=Failure.REJECTED)
     return ApiError(f"{what}: {_response_failure(error)}", failure=Failure.NO_RESPONSE)
+
+
+def proxy_refusal(what: str, proxy: ProxyUrl, status: int) -> ApiError:
+    """Return the error for a proxy that answered in place of the service: nothing was sent on."""
+    wants = ": it wants a user name and password" if status == PROXY_AUTHENTICATION else ""
+    return ApiError(
+        f"{what}: {_named(proxy)} answered HTTP {status}{wants}",
+        failure=Failure.PROXY if status in (403, PROXY_AUTHENTICATION) else Failure.UNSENT,
+    )
+
+
+def _named(proxy: ProxyUrl) -> str:
+    return f"the proxy {proxy} of {proxy.source}"
+
+
+def _tls_hint(error: Exception) -> str:
+    """Return what to do about a certificate that is not trusted; "" for another error."""
+    if not isinstance(error, aiohttp.ClientSSLError):
+        return ""
+    if path := os.environ.get("SSL_CERT_FILE"):
+        return f"; trusted are the certificates of SSL_CERT_FILE, {printable(path)}"
+    return "; set SSL_CERT_FILE to a file of the certificates to trust"
 
 
 def _response_failure(error: Exception) -> str:
@@ -74,26 +111,6 @@ def download_error(response: aiohttp.ClientResponse, url: str) -> ApiError:
 def plain_url(url: str) -> str:
     """Return `url` for display, without query, user name and password, which may be secrets."""
     return printable(_USER.sub("//", url.split("?", 1)[0]), 200)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that Retry-After (a number or a date) asks for; None without it."""
-    text = headers.get("Retry-After", "").strip()
-    if not text:
-        return None
-    if text.isascii() and text.isdigit():
-        return float(text.lstrip("0")[:12] or 0)  # cut: an absurd number stays finite
-    try:
-        when = parsedate_to_datetime(text)
-        now = parsedate_to_datetime(headers["Date"]) if "Date" in headers else None
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    if now is None:
-        now = datetime.now(UTC)
-    try:
-        return max(0.0, (when - now).total_seconds())
-    except TypeError:  # only one of the two has a time zone
-        return None
 
 
 def server_date(headers: Mapping[str, str]) -> float | None:

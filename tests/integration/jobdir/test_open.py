@@ -125,7 +125,7 @@ def test_folder_whose_log_cannot_be_created_is_refused(tmp_path: Path) -> None:
 
     with (
         pytest.raises(FolderRefused),
-        run_log(folder, secret="", quiet=True, logger=logging.getLogger()),
+        run_log(folder, secrets=(), quiet=True, logger=logging.getLogger()),
     ):
         pass
 

@@ -60,6 +60,11 @@ CELLS = [
     (Failure.REDIRECTED, Call.QUERY, RetryDecision.AGAIN),
     (Failure.REDIRECTED, Call.DOWNLOAD, RetryDecision.REFRESH_URL),
     (Failure.REDIRECTED, Call.UPLOAD, RetryDecision.STOP),
+    # the proxy refuses every request
+    (Failure.PROXY, Call.SUBMIT, RetryDecision.STOP),
+    (Failure.PROXY, Call.QUERY, RetryDecision.STOP),
+    (Failure.PROXY, Call.DOWNLOAD, RetryDecision.STOP),
+    (Failure.PROXY, Call.UPLOAD, RetryDecision.STOP),
     # out of disk or descriptors
     (Failure.LOCAL, Call.SUBMIT, RetryDecision.STOP),
     (Failure.LOCAL, Call.QUERY, RetryDecision.PAUSE),

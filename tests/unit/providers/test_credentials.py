@@ -8,7 +8,13 @@ import pytest
 
 from batch_runner.errors import UsageError
 from batch_runner.providers import PROVIDERS
-from batch_runner.providers.credentials import read_service
+from batch_runner.providers.credentials import (
+    ignored_proxy_warning,
+    key_file_warning,
+    read_service,
+)
+from batch_runner.settings import Network
+from batch_runner.util.proxies import Proxies
 
 KEY = "sk-a-key"
 
@@ -21,15 +27,17 @@ def test_service_is_the_default_one_without_a_proxy() -> None:
     service = read_service("baicai", {"BAICAI_API_KEY": KEY, "BAICAI_BASE_URL": " "})
 
     assert service.base_url == PROVIDERS["baicai"].base_url
-    assert not service.trust_env
+    assert service.proxies == Proxies()
 
 
 def test_service_url_and_proxy_come_from_the_environment() -> None:
-    environment = {"BAICAI_API_KEY": KEY, "BATCH_RUNNER_TRUST_ENV": "1"}
-    service = read_service("baicai", environment | {"BAICAI_BASE_URL": " http://[::1]:8765 "})
+    environment = {"BAICAI_API_KEY": KEY, "HTTP_PROXY": "proxy.example:3128"}
+    environment |= {"BAICAI_BASE_URL": " http://[::1]:8765 "}
+    service = read_service("baicai", environment, Network(trust_env=True))
 
     assert service.base_url == "http://[::1]:8765"
-    assert service.trust_env
+    assert service.proxies is not None
+    assert str(service.proxies.for_url(service.base_url)) == "http://proxy.example:3128"
 
 
 def test_key_comes_from_variable_then_file_then_credential(tmp_path: Path) -> None:
@@ -50,7 +58,9 @@ def test_key_comes_from_variable_then_file_then_credential(tmp_path: Path) -> No
         ({"CREDENTIALS_DIRECTORY": "/nowhere"}, "no key: set BAICAI_API_KEY"),
         ({"BAICAI_API_KEY_FILE": "/nowhere/key"}, "cannot read the key from /nowhere/key"),
         ({"BAICAI_API_KEY": "sk-a b"}, "BAICAI_API_KEY contains whitespace"),
-        ({"BAICAI_API_KEY": "sk-ключ"}, "BAICAI_API_KEY contains whitespace or non-ASCII"),
+        ({"BAICAI_API_KEY": "sk-ключ"}, "BAICAI_API_KEY contains whitespace, quotes or non-ASCII"),
+        ({"BAICAI_API_KEY": " "}, "BAICAI_API_KEY holds no key"),
+        ({"BAICAI_API_KEY": "sk-a\nsk-b"}, "BAICAI_API_KEY holds more than one line"),
     ],
 )
 def test_missing_or_invalid_key_is_refused(environment: dict[str, str], message: str) -> None:
@@ -58,3 +68,106 @@ def test_missing_or_invalid_key_is_refused(environment: dict[str, str], message:
         read_service("baicai", environment)
 
     assert "sk-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"sk-a-key",
+        b"\xef\xbb\xbfsk-a-key\r\n",
+        b"  sk-a-key \n\n",
+        b'"sk-a-key"\n',
+        b"'sk-a-key'",
+        b"BAICAI_API_KEY=sk-a-key\n",
+        b'export BAICAI_API_KEY="sk-a-key"\n',
+        "sk-a-key\r\n".encode("utf-16"),
+    ],
+)
+def test_key_file_is_read_as_editors_and_shells_write_it(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(content)
+
+    service = read_service("baicai", {"BAICAI_API_KEY_FILE": str(path)})
+
+    assert service.key.get_secret_value() == KEY
+    assert service.key_source == str(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"", "holds no key: it is empty"),
+        (b'""\n', "holds no key: it is empty"),
+        (b"\xef\xbb\xbf\r\n", "holds no key: it is empty"),
+        (b"sk-a\nsk-b\n", "holds more than one line"),
+        (b"sk-a sk-b", "contains whitespace"),
+        (b'"sk-a', "contains whitespace, quotes"),
+        ("sk-\uff11".encode(), "non-ASCII"),
+        (b"sk-\xff\xfe", "cannot read the key from"),
+    ],
+)
+def test_unusable_key_file_is_named_with_its_fault(
+    tmp_path: Path, content: bytes, fault: str
+) -> None:
+    path = tmp_path / "key"
+    path.write_bytes(content)
+
+    with pytest.raises(UsageError, match=fault) as caught:
+        read_service("baicai", {"BAICAI_API_KEY_FILE": str(path)})
+
+    assert str(path) in str(caught.value)
+    assert "sk-" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o400, False), (0o640, True)])
+def test_key_file_that_others_may_read_gets_a_warning(
+    tmp_path: Path, mode: int, *, warned: bool
+) -> None:
+    path = tmp_path / "my key"
+    path.write_text(KEY)
+    path.chmod(mode)
+
+    warning = key_file_warning("baicai", {"BAICAI_API_KEY_FILE": str(path)})
+
+    assert (warning is not None) == warned
+    assert warning is None or f"chmod 600 '{path}'" in warning
+
+
+def test_key_file_that_is_not_used_gets_no_warning(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text(KEY)
+    path.chmod(0o644)
+    environment = {"BAICAI_API_KEY_FILE": str(path), "BAICAI_API_KEY": KEY}
+
+    assert key_file_warning("baicai", environment) is None
+    assert key_file_warning("baicai", {"BAICAI_API_KEY_FILE": "/nowhere"}) is None
+    assert key_file_warning("baicai", {}) is None
+
+
+@pytest.mark.parametrize(
+    ("environment", "name"),
+    [
+        ({"HTTPS_PROXY": "http://p:1"}, "HTTPS_PROXY"),
+        ({"https_proxy": "http://p:1", "HTTPS_PROXY": "http://q:1"}, "https_proxy"),
+        ({"ALL_PROXY": "garbage://"}, "ALL_PROXY"),
+        ({"HTTP_PROXY": "http://p:1"}, None),  # for http only
+        ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".baicaiinfer.com"}, None),
+        ({"HTTPS_PROXY": " "}, None),
+        ({}, None),
+    ],
+)
+def test_ignored_proxy_variable_is_named(environment: dict[str, str], name: str | None) -> None:
+    warning = ignored_proxy_warning("baicai", environment, Network())
+
+    assert (warning or "").partition(" ")[0] == (name or "")
+    assert ignored_proxy_warning("baicai", environment, Network(trust_env=True)) is None
+
+
+def test_invalid_proxy_variable_is_refused_only_if_it_is_used() -> None:
+    environment = {"BAICAI_API_KEY": KEY, "HTTPS_PROXY": "http://me:pw-123@"}
+
+    read_service("baicai", environment)
+    with pytest.raises(UsageError, match="HTTPS_PROXY: wanted the address of a proxy") as caught:
+        read_service("baicai", environment, Network(trust_env=True))
+
+    assert "pw-123" not in str(caught.value)

@@ -16,7 +16,7 @@ from yarl import URL
 
 from batch_runner.errors import Failure
 from batch_runner.providers.http.client import echo_pattern
-from batch_runner.providers.http.errors import plain_url, retry_after, translate
+from batch_runner.providers.http.errors import plain_url, translate
 
 KEY = "sk-a-key-that-must-not-leak"
 ADDRESS = URL(f"https://service.example/v1/create?signature={KEY}")
@@ -127,59 +127,17 @@ def test_unknown_host_is_named_as_the_cause() -> None:
     assert str(error) == "POST /create: no connection (Name or service not known)"
 
 
-def test_expired_certificate_is_named_as_the_cause() -> None:
-    error = translate(raised(aiohttp.ClientConnectorCertificateError), "POST /create")
+def test_untrusted_certificate_is_named_with_the_variable_to_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    unset = translate(raised(aiohttp.ClientConnectorCertificateError), "POST /create")
+    monkeypatch.setenv("SSL_CERT_FILE", "/etc/company.pem")
+    given = translate(raised(aiohttp.ClientConnectorCertificateError), "POST /create")
 
-    assert "certificate has expired" in str(error)
-
-
-NOW = "Mon, 01 Jun 2026 22:00:00 GMT"
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        pytest.param("5", 5, id="seconds"),
-        pytest.param(" 5 ", 5, id="spaces"),
-        pytest.param("0", 0, id="now"),
-        pytest.param("0" * 30 + "5", 5, id="leading-zeros"),
-        pytest.param("Mon, 01 Jun 2026 22:01:30 GMT", 90, id="date"),
-        pytest.param("Tue, 02 Jun 2026 00:01:30 +0200", 90, id="date-in-another-zone"),
-        pytest.param("Mon, 01 Jun 2026 21:00:00 GMT", 0, id="date-in-the-past"),
-        pytest.param("", None, id="empty"),
-        pytest.param("soon", None, id="words"),
-        pytest.param("-5", None, id="negative"),
-        pytest.param("1.5", None, id="fraction"),
-        pytest.param("1e9", None, id="exponent"),
-        pytest.param("nan", None, id="nan"),
-        pytest.param("٣", None, id="digits-of-another-script"),
-        pytest.param("Mon, 99 Foo 2026 99:99:99 GMT", None, id="invalid-date"),
-        pytest.param("Mon, 01 Jun 99999 22:00:00 GMT", None, id="year-99999"),
-        pytest.param("Mon, 01 Jun 2026 22:00:00 +9999999999999", None, id="invalid-zone"),
-        pytest.param("Mon, 01 Jun 2026 22:01:30", None, id="date-without-a-zone"),
-    ],
-)
-def test_retry_after_accepts_seconds_and_dates(text: str, seconds: float | None) -> None:
-    assert retry_after({"Retry-After": text, "Date": NOW}) == seconds
-
-
-@pytest.mark.parametrize("text", ["9" * 400, "9" * 5000])
-def test_absurd_retry_after_is_a_long_finite_time(text: str) -> None:
-    seconds = retry_after({"Retry-After": text})
-
-    assert seconds is not None
-    assert seconds > 1e9
-
-
-@pytest.mark.parametrize("date", ["", "yesterday", "Mon, 01 Jun 2026 22:00:00 +9999999999999"])
-def test_invalid_date_header_disables_a_retry_after_date(date: str) -> None:
-    headers = {"Retry-After": "Mon, 01 Jun 2026 22:01:30 GMT", "Date": date}
-
-    assert retry_after(headers) is None
-
-
-def test_missing_retry_after_is_none() -> None:
-    assert retry_after({"Date": NOW}) is None
+    assert "certificate has expired" in str(unset)
+    assert "set SSL_CERT_FILE to a file" in str(unset)
+    assert "SSL_CERT_FILE, /etc/company.pem" in str(given)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Input files: each content is uploaded once, and what the service returns is kept for later runs.
 
 Files are uploaded one after the other, in the order of the items: two items with the same photo
-must not upload it twice. An upload costs nothing, so the producer cancels it when submitting stops.
+must not upload it twice. A content that the service rejects is tried once in a run, and rejects all
+of its items. An upload costs nothing, so the producer cancels it when submitting stops.
 
 How long the service keeps an upload is not documented, so what is older than `uploads.reuse_for` is
 uploaded again.
@@ -40,6 +41,7 @@ class Uploader:
         self._breaker = run.state.breaker
         self._recorder = run.recorder
         self._failures = run.failures
+        self._rejected: dict[str, str] = {}  # SHA-256 of a rejected content → why
 
     async def resolve_params(self, item: PendingItem) -> dict[str, Any] | None:
         """Return the params with what the service returned for each input file.
@@ -69,6 +71,9 @@ class Uploader:
         since = self._clock.wall() - self._settings.uploads.reuse_for
         if (known := await self._journal.upload_value(file.sha256, since)) is not None:
             return known
+        if (why := self._rejected.get(file.sha256)) is not None:
+            await self._reject(item, why)
+            return None
         try:
             content = await self._offload(file.path.read_bytes)
         except OSError as error:
@@ -99,6 +104,8 @@ class Uploader:
                 if decision.stops:
                     break
                 failures += 1
+                if decision is RetryDecision.FAIL_ITEM:
+                    self._rejected[file.sha256] = str(error)
                 if await self._given_up(item, error, decision, failures):
                     break
                 await anyio.sleep(delay)

@@ -95,14 +95,53 @@ async def test_failed_upload_leaves_the_item_pending(
     assert check_invariants(root, simulator) == []
 
 
-async def test_rejected_upload_rejects_only_its_item(tmp_path: Path, photo: Path) -> None:
+@pytest.mark.parametrize("fault", ["moderation:upload", "http:upload:status=413"])
+async def test_rejected_photo_is_tried_once_for_all_its_items(
+    tmp_path: Path, photo: Path, fault: str
+) -> None:
+    """Thirty items with it are no reason to stop, and another photo is tried."""
+    root, other = tmp_path / "out", tmp_path / "small.jpg"
+    other.write_bytes(b"small")
+    items = with_photo(some_items(33), photo, b"a wedding")
+    with_photo(items[30:], other, b"small")
+
+    async with simulated_service(f"{fault}:times=1") as simulator:
+        summary = await run_job(root, simulator, items)
+
+    assert summary.stop is None
+    assert statuses(root) == {ItemStatus.REJECTED: 30, ItemStatus.DONE: 3}
+    rejected = [row for row in rows(root) if row.status is ItemStatus.REJECTED]
+    assert {row.reason for row in rejected} == {"upload"}
+    assert len({row.message for row in rejected}) == 1
+    assert len(simulator.ledger.uploads) == 1
+
+
+async def test_next_run_tries_a_rejected_photo_again(tmp_path: Path, photo: Path) -> None:
     root = tmp_path / "out"
     items = with_photo(some_items(4), photo, b"a wedding")
 
     async with simulated_service("moderation:upload:times=1") as simulator:
+        await run_job(root, simulator, items[:2])
         await run_job(root, simulator, items)
 
-    assert statuses(root) == {ItemStatus.REJECTED: 1, ItemStatus.DONE: 3}
+    assert statuses(root) == {ItemStatus.REJECTED: 2, ItemStatus.DONE: 2}
+
+
+async def test_another_photo_of_the_same_item_is_not_uploaded_after_a_rejection(
+    tmp_path: Path, photo: Path
+) -> None:
+    root, other = tmp_path / "out", tmp_path / "second.jpg"
+    other.write_bytes(b"second")
+    (item,) = with_photo(some_items(1), photo, b"a wedding")
+    (first,) = item.files
+    with_photo([item], other, b"second")
+    item.files = (first, *item.files)
+
+    async with simulated_service("moderation:upload:times=1") as simulator:
+        await run_job(root, simulator, [item])
+
+    assert statuses(root) == {ItemStatus.REJECTED: 1}
+    assert simulator.ledger.uploads == []
 
 
 async def test_limited_upload_waits_and_fails_no_item(tmp_path: Path, photo: Path) -> None:

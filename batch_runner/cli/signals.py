@@ -25,16 +25,25 @@ GRACE = 1.0
 
 @contextmanager
 def noted_signals() -> Iterator[list[signal.Signals]]:
-    """Collect the signals that arrive before `watch_signals` runs; restore handlers at the end."""
+    """Collect the signals that arrive before and after `watch_signals` runs.
+
+    At the end the handlers are restored, and signals that nobody has handled are sent again.
+    """
     noted: list[signal.Signals] = []
     before = {name: signal.getsignal(name) for name in _handled()}
-    for name in before:
-        signal.signal(name, lambda number, _: noted.append(signal.Signals(number)))
+    _note(noted)
     try:
         yield noted
     finally:
         for name, handler in before.items():
             signal.signal(name, handler)
+    for number in noted:
+        os.kill(os.getpid(), number)
+
+
+def _note(noted: list[signal.Signals]) -> None:
+    for name in _handled():
+        signal.signal(name, lambda number, _: noted.append(signal.Signals(number)))
 
 
 async def watch_signals(run: Run, noted: list[signal.Signals]) -> None:
@@ -43,6 +52,13 @@ async def watch_signals(run: Run, noted: list[signal.Signals]) -> None:
     `noted` holds the signals that arrived earlier. SIGHUP is left alone if it was ignored at the
     start, as under `nohup`.
     """
+    try:
+        await _stop_or_abort(run, noted)
+    finally:
+        _note(noted)  # the event loop has left the default handlers
+
+
+async def _stop_or_abort(run: Run, noted: list[signal.Signals]) -> None:
     with anyio.open_signal_receiver(*_handled()) as signals:
         first = True
         while True:
@@ -58,6 +74,9 @@ async def watch_signals(run: Run, noted: list[signal.Signals]) -> None:
                 )
             else:
                 code = ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED
+                print_line(
+                    tr("aborting; what is being sent now may have to be decided about"), error=True
+                )
                 # Like kill -9, which the journal survives at any step: submissions still being
                 # sent will be held.
                 asyncio.get_running_loop().call_later(GRACE, os._exit, int(code))

@@ -228,3 +228,79 @@ def _run_python(
         text=True,
         timeout=PATIENCE,
     )
+
+
+#: Runs the command line, and sends a signal to itself once or twice when it calls a function.
+_SIGNAL_IN_CALL = """
+import importlib, os, sys, time
+number, times, module, name = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+sys.argv[1:] = sys.argv[5:]
+
+def patch():
+    holder = importlib.import_module(module)
+    real = getattr(holder, name)
+
+    def call(*positional, **named):
+        for _ in range(times):
+            os.kill(os.getpid(), number)
+            time.sleep(0.01)
+        return real(*positional, **named)
+
+    setattr(holder, name, call)
+
+import batch_runner.__main__ as program
+import batch_runner.cli.main as cli
+real_run = cli.run_command
+
+def run_command(arguments):
+    patch()
+    return real_run(arguments)
+
+cli.run_command = run_command
+program.main()
+"""
+#: Functions of a run from its start to its end, and whether every item is done by then.
+CALLS = [
+    ("batch_runner.api.steps", "load_manifest", False),
+    ("batch_runner.api.steps", "import_items", False),
+    ("batch_runner.cli.commands.run", "preview_run", False),
+    ("batch_runner.engine.run", "resume_in_flight", False),
+    ("batch_runner.engine.run", "finish", True),
+    ("batch_runner.api.steps", "write_run_report", True),
+    ("batch_runner.cli.commands.run", "_print_summary", True),
+    ("batch_runner.integrations.notify", "send_notifications", True),
+]
+
+
+@pytest.mark.parametrize(("module", "name", "done"), CALLS, ids=lambda value: str(value))
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_at_any_moment_of_a_run_ends_it_with_a_line(
+    command: Command,
+    service: Service,
+    module: str,
+    name: str,
+    done: bool,
+    times: int,
+    number: signal.Signals,
+) -> None:
+    words = ("run", str(command.manifest), "--output", str(command.out))
+
+    ended = _run_python(
+        _SIGNAL_IN_CALL, command, str(number.value), str(times), module, name, *words
+    )
+
+    at_once = 130 if number is signal.SIGINT else 143
+    assert ended.returncode in (3, at_once), ended.stderr
+    assert "Traceback" not in ended.stderr
+    lines = [line for line in ended.stderr.splitlines() if "stopping" in line or "ended" in line]
+    assert lines[0].startswith(f"batch-runner: ended by {number.name}") or "stopping:" in lines[0]
+    if ended.returncode == at_once:
+        assert f"batch-runner: ended by {number.name}" in ended.stderr or (
+            "aborting;" in ended.stderr
+        )
+    assert set(service.paid().values()) <= {1}
+    again = command("run")
+    assert again.returncode == 0, again.stderr
+    assert sum(service.paid().values()) == 8
+    assert not done or "held" not in ended.stdout

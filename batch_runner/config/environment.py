@@ -41,6 +41,7 @@ def limit_variable(name: str) -> str:
 
 
 CAP_VARIABLE = limit_variable("max_submissions")
+PROXY_VARIABLE = limit_variable("proxy")
 
 #: The variables that a user may set.
 VARIABLES = (*map(limit_variable, BLOCKS), OUTPUT_VARIABLE)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.config.environment import LIMITS, OUTPUT_VARIABLE, VARIABLES, limit_variable
+from batch_runner.config.environment import BLOCKS, OUTPUT_VARIABLE, VARIABLES, limit_variable
 from batch_runner.errors import UsageError
 from batch_runner.integrations.crontab import crontab_line
 from batch_runner.integrations.schedule import ScheduleEntry, parse_days, unit_name
@@ -204,8 +204,8 @@ def test_every_variable_of_a_run_is_inherited(kind: tuple[str, ...], machine: Ma
     read = dict.fromkeys(names, 'it\'s 5% "$x"')
     del read[OUTPUT_VARIABLE]  # it becomes --output
     good = {"rate": "5/s", "in_flight": "5", "poll_rate": "5/s", "max_submissions": "5"}
-    good |= {"run_for": "8h", "until": "06:30"}
-    read |= {limit_variable(name): good[name] for name in LIMITS}
+    good |= {"run_for": "8h", "until": "06:30", "proxy": "http://p:1", "trust_env": "yes"}
+    read |= {limit_variable(name): good[name] for name in BLOCKS}
     machine.environment |= read
 
     done = machine.schedule(*kind)
@@ -239,6 +239,16 @@ def test_url_with_a_secret_or_a_line_break_is_refused(
     assert done.returncode == 2
     assert done.stdout == ""
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_password_of_a_proxy_is_not_written_into_a_schedule(machine: Machine) -> None:
+    machine.environment["BATCH_RUNNER_PROXY"] = "http://me:pw-secret@proxy.example:1"
+
+    done = machine.schedule()
+
+    assert done.returncode == 2
+    assert "write it as network.proxy into" in done.stderr
+    assert "pw-secret" not in done.stdout + done.stderr
 
 
 def test_second_install_replaces_only_its_own_line(machine: Machine) -> None:

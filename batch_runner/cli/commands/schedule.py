@@ -23,8 +23,9 @@ from batch_runner.cli.options import (
     rehearsal_option,
 )
 from batch_runner.cli.output import print_file_content, print_line
-from batch_runner.config.environment import OUTPUT_VARIABLE, VARIABLES
+from batch_runner.config.environment import OUTPUT_VARIABLE, PROXY_VARIABLE, VARIABLES
 from batch_runner.config.resolve import resolve_settings
+from batch_runner.config.user_config import user_config_path
 from batch_runner.errors import UsageError
 from batch_runner.integrations.crontab import crontab_line, install_crontab, time_zones
 from batch_runner.integrations.launchd import (
@@ -154,6 +155,15 @@ def _environment(provider: ProviderInfo) -> dict[str, str]:
     names += ["XDG_CONFIG_HOME", "XDG_STATE_HOME"]
     given = utf8_environment()
     found = {name: text for name in names if (text := given.get(name))}
+    if "@" in found.get(PROXY_VARIABLE, ""):
+        raise UsageError(
+            tr(
+                "{variable} holds a password, which the schedule would show; write it as "
+                "network.proxy into {path}",
+                variable=PROXY_VARIABLE,
+                path=user_config_path(given) or "config.yaml",
+            )
+        )
     name = provider.base_url_variable
     if address := given.get(name, "").strip():
         check_base_url(address, name)  # refuses one that holds a secret

@@ -58,7 +58,7 @@ Exit status (each command's help lists those it uses and what they mean there):
   1    Finished, but some items are not done or need a decision.
   2    The command, a setting or the manifest is wrong. Nothing was sent.
   3    Stopped early (signal, deadline, cap, disk, or you answered no). The next run continues.
-  4    The service rejects all requests (key, balance) or cannot be reached.
+  4    The service rejects all requests (key, balance), redirects, or cannot be reached.
   5    Another run is working on the job.
   70   A bug in this program.
   130, 143  Ended at once by a signal.

@@ -60,9 +60,10 @@ if TYPE_CHECKING:
         "1": "All items were handled, but some failed, were rejected or are held.",
         **USAGE_ERROR,
         "3": "Stopped early (signal, deadline, cap, disk, you answered no). Run again to continue.",
-        "4": "The service rejects all requests (key, balance) or cannot be reached.",
+        "4": "The service rejects all requests (key, balance), redirects, or cannot be reached.",
         "5": "Another run is working on the job (with --if-locked skip: 0).",
-        "130, 143": "Ended at once by a signal: before the first submission, or by a second one.",
+        "130, 143": "Ended at once by a signal: before the first submission, by a second one, or "
+        "after the last file.",
     },
 )
 @click.command("run")

@@ -267,6 +267,7 @@ class Network(Block):
 
     proxy: ProxyField | None = Field(
         default=None,
+        examples=["http://proxy.example:3128"],
         description="Proxy of all requests, such as http://proxy.example:3128 or "
         "socks5h://127.0.0.1:1080 (needs the extra socks). Default: none, or the one of the "
         "environment if trust_env is set.",

@@ -20,6 +20,7 @@ TOPICS = {
     "templates": "Variables, functions and filters in prompts and params.",
     "recipes": "To copy: matrix, CSV, photos, cron, systemd, containers.",
     "outputs": "Which files are results: kinds, names, sizes, networks.",
+    "network": "Proxies, TLS, redirects, rate limits and errors.",
     "promise": "What is promised about money and files; held items.",
     "systems": "Linux, macOS, Windows, file systems; what `doctor` checks.",
     "simulator": "Try things out without paying, also failures.",

@@ -34,7 +34,6 @@ from batch_runner.errors import FolderRefused, RegistryError, UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Service, Settings
-from batch_runner.util.locale import tr
 from batch_runner.util.paths import plain_path, utf8_environment
 
 if TYPE_CHECKING:  # slow imports
@@ -107,26 +106,13 @@ def _service_of(
     Raises:
         UsageError: there is no key, the URL is not one of a service, or of another provider's.
     """
-    from batch_runner.providers.credentials import check_base_url, choose_proxies
+    from batch_runner.providers.credentials import complete_service
 
     if rehearse:
         return None
     if service is None:
         return load_service(manifest, settings)
-    check_base_url(service.base_url, "Service.base_url")
-    if service.provider != manifest.provider:
-        raise UsageError(
-            tr(
-                "the manifest is for the provider {expected}, but the service is one of {given}; "
-                "use a service of the manifest's provider",
-                expected=manifest.provider,
-                given=service.provider,
-            )
-        )
-    if service.proxies is None:
-        proxies = choose_proxies(settings.network, utf8_environment())
-        return service.model_copy(update={"proxies": proxies})
-    return service
+    return complete_service(service, manifest.provider, utf8_environment(), settings.network)
 
 
 def plan_job(

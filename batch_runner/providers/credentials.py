@@ -46,6 +46,29 @@ def read_service(
     )
 
 
+def complete_service(
+    service: Service, provider: str, environment: Mapping[str, str], network: Network
+) -> Service:
+    """Return a service that a program gave, checked, with its proxies.
+
+    Raises:
+        UsageError: the URL is not one of a service, or the service is not one of `provider`.
+    """
+    check_base_url(service.base_url, "Service.base_url")
+    if service.provider != provider:
+        raise UsageError(
+            tr(
+                "the manifest is for the provider {expected}, but the service is one of {given}; "
+                "use a service of the manifest's provider",
+                expected=provider,
+                given=service.provider,
+            )
+        )
+    if service.proxies is not None:
+        return service
+    return service.model_copy(update={"proxies": choose_proxies(network, environment)})
+
+
 def choose_proxies(network: Network, environment: Mapping[str, str]) -> Proxies:
     """Return the proxies that the settings choose; the environment's only if it is trusted.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 
 import aiohttp
 

@@ -8,19 +8,20 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from batch_runner.util.fullwidth import ascii_form
 from batch_runner.util.locale import tr
 
 #: Largest size in bytes; more is a mistake.
 _LARGEST_SIZE = 10**15
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION_PART = r"\d+(?:\.\d+)?\s*(?:ms|s|min|m|h|d)"
+_DURATION_PART = r"[0-9]+(?:\.[0-9]+)?\s*(?:ms|s|min|m|h|d)"
 DURATION_PATTERN = rf"^\s*(?:{_DURATION_PART}\s*)+$"
-RATE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*/\s*(\d+(?:\.\d+)?)?\s*(ms|s|min|m|h|d)\s*$"
-PRICE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*([A-Za-z]{3})\s*$"
-SIZE_PATTERN = r"^\s*(\d+(?:\.\d+)?)\s*((?:[kKmMgGtT]i?)?)[bB]\s*$"
+RATE_PATTERN = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*/\s*([0-9]+(?:\.[0-9]+)?)?\s*(ms|s|min|m|h|d)\s*$"
+PRICE_PATTERN = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]{3})\s*$"
+SIZE_PATTERN = r"^\s*([0-9]+(?:\.[0-9]+)?)\s*((?:[kKmMgGtT]i?)?)[bB]\s*$"
 #: Roughly: `parse_network` knows which numbers are one.
-NETWORK_PATTERN = r"^\s*[0-9A-Fa-f.:]+(?:/\d{1,3})?\s*$"
-CLOCK_PATTERN = r"^([01]\d|2[0-3]):([0-5]\d)$"
+NETWORK_PATTERN = r"^\s*[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?\s*$"
+CLOCK_PATTERN = r"^([01][0-9]|2[0-3]):([0-5][0-9])$"
 
 #: This machine, its link (where clouds answer with credentials), and no machine at all. A download
 #: from there could read what only this machine may read.
@@ -33,6 +34,15 @@ LOCAL_NETWORKS = tuple(
         ),
     )
 )
+
+
+def _unreadable(wanted: str, value: Any, pattern: str) -> ValueError:
+    """Return the error for text that does not match `pattern`, with what to type if it would."""
+    if isinstance(value, str):
+        typed = ascii_form(value).strip("\"' ")
+        if typed != value and re.match(pattern, typed):
+            wanted = tr("{wanted}; type {typed} (half-width, in ASCII)", wanted=wanted, typed=typed)
+    return ValueError(wanted)
 
 
 def _as_float(value: int | float) -> float:
@@ -53,11 +63,11 @@ def parse_duration(value: Any) -> float:
         raise ValueError(tr("wanted a duration such as 90s, 10m or 8h"))
     if isinstance(value, int | float):
         seconds = _as_float(value)
-    elif isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value, re.ASCII):
-        parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|min|m|h|d)", value, re.ASCII)
+    elif isinstance(value, str) and re.fullmatch(DURATION_PATTERN, value):
+        parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)\s*(ms|s|min|m|h|d)", value)
         seconds = sum(float(number) * _UNITS[unit] for number, unit in parts)
     else:
-        raise ValueError(tr("wanted a duration such as 90s, 10m or 8h"))
+        raise _unreadable(tr("wanted a duration such as 90s, 10m or 8h"), value, DURATION_PATTERN)
     if not (math.isfinite(seconds) and seconds > 0):
         raise ValueError(tr("wanted a duration above zero"))
     return seconds
@@ -111,7 +121,7 @@ def parse_rate(value: Any) -> Rate:
         count = float(match[1])
         seconds = float(match[2] or 1) * _UNITS[match[3]]
     else:
-        raise ValueError(tr("wanted a rate such as 5/s, 300/min or 100/h"))
+        raise _unreadable(tr("wanted a rate such as 5/s, 300/min or 100/h"), value, RATE_PATTERN)
     if not (math.isfinite(count) and math.isfinite(seconds) and count > 0 and seconds > 0):
         raise ValueError(tr("wanted a rate above zero"))
     return Rate(count, seconds)
@@ -144,7 +154,7 @@ def parse_price(value: Any) -> Price:
         amount = float(match[1])
         if math.isfinite(amount):
             return Price(amount, match[2].upper())
-    raise ValueError(tr("wanted an amount and a currency such as 0.12 CNY"))
+    raise _unreadable(tr("wanted an amount and a currency such as 0.12 CNY"), value, PRICE_PATTERN)
 
 
 def parse_threshold(value: Any) -> Price | int:
@@ -158,7 +168,8 @@ def parse_threshold(value: Any) -> Price | int:
     try:
         return parse_price(value)
     except ValueError:
-        raise ValueError(tr("wanted a cost such as 50 CNY, or a number of submissions")) from None
+        wanted = tr("wanted a cost such as 50 CNY, or a number of submissions")
+        raise _unreadable(wanted, value, PRICE_PATTERN) from None
 
 
 def parse_size(value: Any) -> int:
@@ -175,7 +186,8 @@ def parse_size(value: Any) -> int:
         step = 1024 if unit.endswith("i") else 1000
         size = float(match[1]) * step ** " kmgt".index(unit[:1] or " ")
     if not 1 <= size <= _LARGEST_SIZE:
-        raise ValueError(tr("wanted a size such as 200 MB, or a whole number of bytes above 0"))
+        wanted = tr("wanted a size such as 200 MB, or a whole number of bytes above 0")
+        raise _unreadable(wanted, value, SIZE_PATTERN)
     return int(size)
 
 
@@ -187,7 +199,8 @@ def parse_clock(value: Any) -> str:
     """
     if isinstance(value, str) and re.match(CLOCK_PATTERN, value, re.ASCII):
         return value
-    raise ValueError(tr('wanted a time of day such as "06:30", in quotes'))
+    wanted = tr('wanted a time of day such as "06:30", in quotes')
+    raise _unreadable(wanted, value, CLOCK_PATTERN)
 
 
 def parse_network(value: Any) -> str:

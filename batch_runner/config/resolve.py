@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.errors import UsageError
 from batch_runner.manifest import Manifest
 from batch_runner.settings import Block, Settings
+from batch_runner.util.fullwidth import ascii_form
 from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
@@ -101,11 +101,14 @@ def _with_value(block: Block, name: str, text: str) -> Block:
         ValueError: the text is invalid; the message says what is valid.
     """
     value: Any = text
-    if (plain := unicodedata.normalize("NFKC", text)) != text and plain.isascii():
-        raise ValueError(tr("wanted ASCII characters: {plain}", plain=printable(plain, 80)))
     if name in WHOLE_NUMBERS:
         if not (text.isascii() and text.isdecimal()):
-            raise ValueError(tr("wanted a whole number above 0"))
+            message, typed = tr("wanted a whole number above 0"), ascii_form(text)
+            if typed.isdecimal() and typed.isascii():
+                message = tr(
+                    "{wanted}; type {typed} (half-width, in ASCII)", wanted=message, typed=typed
+                )
+            raise ValueError(message)
         value = int(text)
     values = {field: getattr(block, field) for field in block.model_fields_set} | {name: value}
     try:

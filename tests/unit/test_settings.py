@@ -20,6 +20,7 @@ from batch_runner.settings import (
 from batch_runner.units import (
     Price,
     Rate,
+    parse_clock,
     parse_duration,
     parse_network,
     parse_price,
@@ -330,3 +331,30 @@ def test_key_is_hidden_when_the_service_is_printed() -> None:
 
     assert "sk-open" not in f"{service} {service!r} {service.model_dump()} {service.key}"
     assert "sk-open" not in service.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "typed"),
+    [
+        (parse_rate, "5／s", "5/s"),
+        (parse_rate, "５/s", "5/s"),
+        (parse_rate, "“5/s”", "5/s"),
+        (parse_duration, "１０s", "10s"),
+        (parse_duration, "10ｓ", "10s"),
+        (parse_duration, "1．5h", "1.5h"),
+        (parse_price, "0.12 ＣＮＹ", "0.12 CNY"),
+        (parse_price, "０.１２ CNY", "0.12 CNY"),
+        (parse_threshold, "５０ CNY", "50 CNY"),
+        (parse_size, "200 ＭＢ", "200 MB"),
+        (parse_clock, "06：30", "06:30"),
+        (parse_clock, "０６:30", "06:30"),
+    ],
+)
+def test_full_width_signs_in_a_unit_are_named(parse: Any, text: str, typed: str) -> None:
+    with pytest.raises(ValueError, match=f"type {typed} "):
+        parse(text)
+
+
+def test_text_that_is_no_unit_in_ascii_gets_no_such_hint() -> None:
+    with pytest.raises(ValueError, match=r"100/h$"):
+        parse_rate("五／秒")

@@ -125,7 +125,8 @@ def plan_job(
 ) -> Plan:
     """Return what `run_job` with the same arguments would do. Sends nothing and writes nothing.
 
-    What would make the run refuse, or leave out items, is in the plan's `blockers`.
+    What would make the run refuse, or leave out items, is in the plan's `blockers`; what in the
+    manifest may be a mistake, such as items that send equal requests, in its `warnings`.
 
     Raises:
         ManifestError: an item is invalid; holds every problem that was found.
@@ -144,9 +145,11 @@ def plan_job(
     except UsageError as error:
         plan = make_plan(manifest.items(), folder, settings)
         plan.blockers.append(Blocker("service", {"message": str(error)}))
+        plan.warnings = manifest.warnings()
         return plan
     plan = _plan_with_registry(manifest, folder, settings, None if rehearse else identity)
     plan.blockers += _folder_blockers(folder, identity)
+    plan.warnings = manifest.warnings()
     return plan
 
 
@@ -288,6 +291,8 @@ def _start_job(
     listing = steps.list_items(manifest, root)
     job = stack.enter_context(steps.open_job(manifest, root, service, require_registry=True))
     steps.import_items(job, manifest, settings, listing)
+    for warning in manifest.warnings():
+        log.warning("%s", warning)
     found = steps.find_paid_elsewhere(job, manifest, service)
     steps.approve_paid_elsewhere(job, found, pay_again=pay_again)
     return job

@@ -53,6 +53,18 @@ def is_attended(options: RunOptions) -> bool:
     return not options.quiet and not options.as_json and is_interactive()
 
 
+def print_warnings(options: RunOptions) -> None:
+    """Print what in the manifest may be a mistake; with --quiet, only what costs money."""
+    if options.as_json:
+        return  # it is in the summary
+    from batch_runner.cli.plan_text import warning_lines
+
+    equal = options.manifest.expansion.equal_requests
+    quiet = [equal.problem()] if equal is not None else []
+    for line in warning_lines(quiet if options.quiet else options.manifest.warnings()):
+        print_line(line, error=True)
+
+
 def preview_run(
     job: OpenJob, options: RunOptions, imported: Imported, approval: Approval | None
 ) -> Question | None:

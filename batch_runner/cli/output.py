@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+from batch_runner.errors import Problem
 from batch_runner.util.locale import encodable
 from batch_runner.util.paths import encode_path
 
@@ -29,6 +30,17 @@ def print_file_content(text: str) -> None:
         stream.flush()
         stream.buffer.write(encode_path(text) + b"\n")
         stream.flush()
+
+
+def warning_object(warning: Problem) -> dict[str, Any]:
+    """Return a warning about a manifest for `--json`."""
+    return {
+        "path": warning.path,
+        "line": warning.line,
+        "column": warning.column,
+        "message": warning.message,
+        "hint": warning.hint,
+    }
 
 
 def print_json(value: Any) -> None:

@@ -9,8 +9,10 @@ from batch_runner.util.locale import items_text, mark_tr, status_word, submissio
 from batch_runner.util.text import duration, json_text, printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
+    from batch_runner.errors import Problem
     from batch_runner.journal import ItemSummary
     from batch_runner.models import ItemSpec
     from batch_runner.planning.blockers import Blocker
@@ -86,6 +88,7 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits) -> list[str]:
         *_missing_lines(plan),
         estimate_text(plan.estimate, limits),
         *map(blocker_line, plan.blockers),
+        *warning_lines(plan.warnings),
         *_first_lines(plan.first),
     ]
 
@@ -189,6 +192,13 @@ def _missing_lines(plan: Plan) -> list[str]:
         )
         lines.append(_row(plan.unlisted, text))
     return lines
+
+
+def warning_lines(warnings: Iterable[Problem]) -> list[str]:
+    """Return what in a manifest may be a mistake, each as a warning with its location."""
+    return [
+        line for warning in warnings for line in tr("warning: {text}", text=warning).split("\n")
+    ]
 
 
 def _first_lines(first: list[ItemSpec]) -> list[str]:

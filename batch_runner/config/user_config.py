@@ -15,7 +15,8 @@ from batch_runner.errors import ManifestError, Problem
 from batch_runner.manifest.diagnostics import Diagnostics, looks_secret
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.yaml.nodes import Mapping
-from batch_runner.manifest.yaml.reader import parse, read_text
+from batch_runner.manifest.yaml.reader import parse
+from batch_runner.manifest.yaml.text_file import read_text
 from batch_runner.providers import KEY_VARIABLES
 from batch_runner.settings import Settings
 from batch_runner.util.locale import tr

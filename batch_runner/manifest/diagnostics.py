@@ -59,6 +59,7 @@ class Diagnostics:
             variable=key_variable,
         )
         self._findings: dict[tuple[str, int, int, str], _Finding] = {}
+        self._warnings: dict[tuple[str, int, int, str], _Finding] = {}
         self._more = 0
 
     def __bool__(self) -> bool:
@@ -81,6 +82,12 @@ class Diagnostics:
             return
         self._findings[known] = _Finding(location, message, item, hint and tr(hint))
 
+    def warn(self, location: Location, message: str, *, hint: str | None = None) -> None:
+        """Record what may be a mistake, but is not refused; further ones are left out."""
+        if len(self._warnings) < SHOWN:
+            known = (location.path, location.line, location.column, message)
+            self._warnings[known] = _Finding(location, message, None, hint and tr(hint))
+
     def locate(self, location: Location, needle: str) -> Location:
         """Return where `needle` is in the text at `location`; `location` itself if not found."""
         if not needle or self.full:  # searching reads the file once more
@@ -92,10 +99,19 @@ class Diagnostics:
                 return Location(location.path, number, column + 1)
         return location
 
+    def rest_of_line(self, location: Location) -> str:
+        """Return the text from `location` to the end of its line; empty inside of brackets."""
+        if self.full:
+            return ""
+        line = _read_lines(location.path, {location.line}).get(location.line, "")
+        before = line[: location.column - 1]
+        return "" if "[" in before or "{" in before else line[location.column - 1 :]
+
     def forget(self, path: str, line: int) -> None:
-        """Remove the problems of one line."""
-        for known in [known for known in self._findings if known[:2] == (path, line)]:
-            del self._findings[known]
+        """Remove the problems and warnings of one line."""
+        for findings in (self._findings, self._warnings):
+            for known in [known for known in findings if known[:2] == (path, line)]:
+                del findings[known]
 
     def raise_if_any(self) -> None:
         """Raise all problems, ordered by file and line.
@@ -108,18 +124,11 @@ class Diagnostics:
 
     def problems(self) -> list[Problem]:
         """Return all problems, by file in the order of their first problem, then by line."""
-        order = {
-            path: rank for rank, path in enumerate(dict.fromkeys(key[0] for key in self._findings))
-        }
-        findings = sorted(
-            self._findings.values(),
-            key=lambda one: (order[one.location.path], one.location.line, one.location.column),
-        )
-        lines = {
-            path: _read_lines(path, {f.location.line for f in findings if f.location.path == path})
-            for path in order
-        }
-        return [_problem(finding, lines[finding.location.path]) for finding in findings]
+        return _in_order(self._findings.values())
+
+    def warnings(self) -> list[Problem]:
+        """Return all warnings, in the same order."""
+        return _in_order(self._warnings.values())
 
 
 def closest(word: str, options: Iterable[str], *, cutoff: float = 0.65) -> str | None:
@@ -145,6 +154,19 @@ def excerpt(value: object, *, width: int = 60) -> str:
     text = str(value).lower() if isinstance(value, bool) else str(value)
     text = _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
     return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def _in_order(found: Iterable[_Finding]) -> list[Problem]:
+    paths = dict.fromkeys(finding.location.path for finding in found)
+    order = {path: rank for rank, path in enumerate(paths)}
+    findings = sorted(
+        found, key=lambda one: (order[one.location.path], one.location.line, one.location.column)
+    )
+    lines = {
+        path: _read_lines(path, {f.location.line for f in findings if f.location.path == path})
+        for path in order
+    }
+    return [_problem(finding, lines[finding.location.path]) for finding in findings]
 
 
 def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:

@@ -1,5 +1,8 @@
 """Find items with the same key, id or file name among a million, in little memory.
 
+Repeats of an item have different keys, but send equal requests if no template uses `n` or `seed()`:
+these are counted, and not refused.
+
 Only an 8-byte hash of each key, id and name is kept. If two hashes are equal, the items are
 expanded again, to name the two and to rule out a collision.
 """
@@ -11,7 +14,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import NamedTuple
 
-from batch_runner.manifest.diagnostics import Diagnostics, Location
+from batch_runner.errors import Problem
+from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.filenames import folded
 from batch_runner.models import ItemSpec
 from batch_runner.util.locale import tr
@@ -23,10 +27,14 @@ class DuplicateDetector:
     def __init__(self, *, requests: bool = True) -> None:
         self._requests = requests  # whether two items with the same request are an error
         self._keys, self._ids, self._names = array("q"), array("q"), array("q")
+        self._repeats = array("q")  # of items after the first of a `repeat`: their requests
 
-    def add(self, spec: ItemSpec) -> None:
+    def add(self, spec: ItemSpec, request: str) -> None:
+        """Record an item; `request` is the key of its request, whatever its repeat number."""
         if self._requests:
             self._keys.append(hash(spec.key))
+            if request != spec.key:
+                self._repeats.append(hash(request))
         self._ids.append(hash(spec.id))
         self._names.append(hash(folded(spec.name)))
 
@@ -56,6 +64,58 @@ class DuplicateDetector:
                 # Once `diagnostics` is full, further problems are only counted.
                 earlier[text] = None if diagnostics.full else _Earlier(location, spec.id, spec.name)
 
+    def find_equal_requests(
+        self, again: Iterable[tuple[Location, ItemSpec, str]]
+    ) -> EqualRequests | None:
+        """Return how many items send a request that another one sends, too; None: no item does.
+
+        `again` yields all items once more; it is read up to the first two of them.
+        """
+        if not self._repeats:
+            return None
+        # The other keys are those of items 2, 3 … of a `repeat`, which no request equals.
+        hashes = sorted([*self._keys, *self._repeats])
+        equal = {one for one, following in pairwise(hashes) if one == following}
+        if not equal:
+            return None
+        count = sum(one in equal for one in hashes)
+        first: dict[str, str] = {}
+        for location, spec, request in again:
+            if hash(request) in equal:
+                if request in first:
+                    return EqualRequests(count, first[request], spec.id, location)
+                first[request] = spec.id
+        return None
+
+
+class EqualRequests(NamedTuple):
+    """`items` items send a request that another item sends, too; such as these two."""
+
+    items: int
+    one: str  # ids
+    other: str
+    location: Location  # of the other
+
+    def problem(self) -> Problem:
+        """Return the warning."""
+        location = self.location
+        return Problem(
+            path=location.path,
+            line=location.line,
+            column=location.column,
+            message=tr(
+                "{count} items would send the same request as another one, for example {one} and "
+                "{other}: each is paid for, and their pictures may be equal",
+                count=self.items,
+                one=excerpt(self.one),
+                other=excerpt(self.other),
+            ),
+            hint=tr(
+                'give each its own seed in params, such as seed: "{{ seed() }}", or use {{ n }}; '
+                "or lower repeat"
+            ),
+        )
+
 
 class _Earlier(NamedTuple):
     """The first of several items with the same key, id or name."""
@@ -80,7 +140,10 @@ def _same_request(
             place=other.location,
         ),
         item=spec.id,
-        hint=tr("to generate the same prompt twice, write repeat: 2"),
+        hint=tr(
+            "remove one; for several pictures of one prompt write repeat: 2, and in params a seed "
+            'that differs, such as seed: "{{ seed() }}"'
+        ),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from batch_runner.manifest import filenames
 from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
-from batch_runner.manifest.duplicates import DuplicateDetector
+from batch_runner.manifest.duplicates import DuplicateDetector, EqualRequests
 from batch_runner.manifest.input_files import InputRefusedError, Inputs
 from batch_runner.manifest.schema_types import is_blank
 from batch_runner.manifest.sources.matrix import Combination
@@ -62,6 +62,8 @@ class Items:
         self._entries = entries
         self._inputs = inputs
         self._uses_random = context.uses_random
+        #: Items with equal requests; None if there are none, or not all items were expanded.
+        self.equal_requests: EqualRequests | None = None
         self._files_use_id = any("id" in one.template.uses for one in context.files.values())
 
     def checked(
@@ -73,15 +75,21 @@ class Items:
         send the same request.
         """
         duplicates = DuplicateDetector(requests=requests)
-        for _, spec in self._located(diagnostics, limit):
-            duplicates.add(spec)
+        for _, spec, key in self._located(diagnostics, limit):
+            duplicates.add(spec, key)
             yield spec
-        duplicates.report_repeated(self._located(Diagnostics(), limit), diagnostics)
+        again = ((location, spec) for location, spec, _ in self._located(Diagnostics(), limit))
+        duplicates.report_repeated(again, diagnostics)
+        again_with_keys = self._located(Diagnostics(), limit)
+        self.equal_requests = duplicates.find_equal_requests(again_with_keys)
 
     def _located(
         self, diagnostics: Diagnostics, limit: int | None
-    ) -> Iterator[tuple[Location, ItemSpec]]:
-        """Yield items with their locations, in the order of entries, combinations and repeats."""
+    ) -> Iterator[tuple[Location, ItemSpec, str]]:
+        """Yield each item with its location and the key of its request.
+
+        They come in the order of entries, combinations and repeats.
+        """
         position = 0
         for entry in self._entries(diagnostics):
             request = entry.request or self._context.request
@@ -90,7 +98,8 @@ class Items:
                     if position == limit:
                         return
                     try:
-                        yield entry.location, self._item(entry, request, combination, n, position)
+                        item = self._item(entry, request, combination, n, position)
+                        yield entry.location, *item
                     except (RenderFailedError, _ItemFailedError) as error:
                         self._report_failed(error, entry, combination, diagnostics)
                     position += 1
@@ -120,7 +129,8 @@ class Items:
         combination: Combination,
         n: int,
         position: int,
-    ) -> ItemSpec:
+    ) -> tuple[ItemSpec, str]:
+        """Return an item, and the key of its request: that of the first repeat."""
         scope, files = self._scope(entry, request, combination, n)
         workflow = request.workflow.template.render(scope)
         params = fill(request.params, scope)
@@ -138,7 +148,7 @@ class Items:
             name = name if "n" in request.name.template.uses else f"{name}-{n}"
         if reason := filenames.refusal(name):
             raise _ItemFailedError(*_bad_name(name, reason, entry, request))
-        return ItemSpec(
+        item = ItemSpec(
             key=key,
             position=position,
             id=item_id,
@@ -151,6 +161,7 @@ class Items:
             attempts=request.attempts,
             source=f"{entry.location.path}:{entry.location.line}",
         )
+        return item, plain_key
 
     def _scope(
         self, entry: Entry, request: RequestTemplate, combination: Combination, n: int

@@ -98,6 +98,7 @@ class _Loader:
             expansion=items,
             read_as=read_as,
             data=None if document.files else sources.data,
+            doubts=tuple(self._diagnostics.warnings()),
         )
 
     def _settings(self) -> Settings:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from batch_runner.errors import Problem
 from batch_runner.manifest.diagnostics import Diagnostics
 from batch_runner.manifest.expand import Items
 from batch_runner.manifest.fingerprint import fingerprint
@@ -36,6 +37,7 @@ class Manifest:
     expansion: Items
     read_as: str | None  # fingerprint of the file when it was read
     data: tuple[Path, ...] | None  # other files that decide the items; None if input files do
+    doubts: tuple[Problem, ...] = ()  # what may be a mistake, but is not refused
 
     def items(self) -> Iterator[ItemSpec]:
         """Yield every valid item, always in the same order, without keeping them in memory.
@@ -46,6 +48,14 @@ class Manifest:
         diagnostics = Diagnostics()
         yield from self.expansion.checked(diagnostics)
         diagnostics.raise_if_any()
+
+    def warnings(self) -> list[Problem]:
+        """Return what should be looked at before money is spent.
+
+        Equal requests are among it as soon as `items` has yielded all items.
+        """
+        equal = self.expansion.equal_requests
+        return [*self.doubts, *([equal.problem()] if equal is not None else [])]
 
     def fingerprint(self) -> str | None:
         """Return a hash that changes when the items may have changed; None if that is unknown."""

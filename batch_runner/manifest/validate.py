@@ -19,6 +19,7 @@ from batch_runner.manifest.schema import RENAMED_VALUES
 from batch_runner.manifest.schema_types import kind
 from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
 from batch_runner.settings import RENAMED_SETTINGS
+from batch_runner.util.fullwidth import ascii_form, ascii_hint, first_sign
 from batch_runner.util.locale import tr
 
 Checked = TypeVar("Checked", bound=BaseModel)
@@ -122,7 +123,12 @@ def _add_error(
             return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
     message, hint = _message(error, model, steps, diagnostics.key_hint)
-    diagnostics.add(at.location(label), message, item=item, hint=hint)
+    location = at.location(label)
+    if isinstance(error["input"], str) and at is found and (sign := first_sign(error["input"])):
+        location = diagnostics.locate(location, sign)
+        if not hint and ascii_form(error["input"]) not in message:
+            hint = ascii_hint(error["input"])
+    diagnostics.add(location, message, item=item, hint=hint)
 
 
 def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None:
@@ -206,8 +212,10 @@ def _wanted(what: str, context: dict[str, Any]) -> str | None:
 def _hint(what: str, value: object) -> str | None:
     if what == "string_type" and isinstance(value, int | float):
         return tr('write "{text}" in quotes if it is text', text=_shown(value))
-    if what == "int_type" and isinstance(value, str) and re.fullmatch(r"\d+", value):
-        return tr("write the number without quotes")
+    if what == "int_type" and isinstance(value, str):
+        typed = ascii_form(value).strip("\"' ")
+        if re.fullmatch("[0-9]+", typed):
+            return tr("write the number as {typed}, without quotes", typed=typed)
     return None
 
 

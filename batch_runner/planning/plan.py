@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from batch_runner.errors import Problem
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Imported, ItemSummary, Journal, ManifestDiff, open_reader
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
@@ -48,6 +49,7 @@ class Plan:
     first: list[ItemSpec] = field(default_factory=list)  # to be submitted
     estimate: Estimate = field(init=False)
     blockers: list[Blocker] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)  # of the manifest
 
     @property
     def in_flight(self) -> int:

@@ -6,6 +6,7 @@ YAML, numbers and units are written in ASCII. `：` and `“` look like `:` and 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from batch_runner.util.locale import tr
 
@@ -25,10 +26,8 @@ _TYPOGRAPHIC = {
     "∶": ":",
     "⁄": "/",
     "∕": "/",
-    **dict.fromkeys(
-        "\u3000\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f",
-        " ",
-    ),
+    **dict.fromkeys("\u3000\u00a0\u202f\u205f", " "),
+    **dict.fromkeys(map(chr, range(0x2000, 0x200B)), " "),
 }
 #: U+FF01 to U+FF5E are the full-width forms of U+0021 to U+007E.
 _ASCII = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)} | _TYPOGRAPHIC
@@ -51,21 +50,23 @@ def first_sign(text: str) -> str:
     return found[0] if found else ""
 
 
-def how_to_type(text: str) -> str | None:
+def ascii_hint(text: str) -> str | None:
     """Return the hint which ASCII signs to type instead of those in `text`; None if it has none."""
-    signs = {} if text.isascii() else dict.fromkeys(_SIGNS.findall(text))
-    if not signs:
-        return None
-    pairs = [sign_pair(sign) for sign in [*signs][:4]]
-    return tr("type {signs} (half-width, in ASCII)", signs=tr(", ").join(pairs))
+    signs = [] if text.isascii() else _SIGNS.findall(text)
+    return how_to_type({sign: _ASCII[sign] for sign in signs}) if signs else None
 
 
-def sign_pair(sign: str) -> str:
-    """Return in words what is typed instead of `sign`."""
-    return tr("{ascii} instead of {sign}", ascii=_shown(_ASCII[sign]), sign=_shown(sign))
+def how_to_type(typed: Mapping[str, str]) -> str:
+    """Return the hint what to type instead of each sign; of many, the first few."""
+    pairs = [
+        tr("{typed} for {sign}", typed=sign_shown(ascii_sign), sign=sign_shown(sign))
+        for sign, ascii_sign in [*typed.items()][:4]
+    ]
+    return tr("type {pairs} (half-width, in ASCII)", pairs=tr(" and ").join(pairs))
 
 
-def _shown(sign: str) -> str:
+def sign_shown(sign: str) -> str:
+    """Return a sign for a message; a space by its name or code."""
     if sign == " ":
         return tr("a space")
     return f"U+{ord(sign):04X}" if _ASCII.get(sign) == " " else sign

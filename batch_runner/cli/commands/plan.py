@@ -16,7 +16,7 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import print_json, print_line
+from batch_runner.cli.output import print_json, print_line, warning_object
 from batch_runner.cli.settings_flags import given_flags, settings_flags, warn_about_service
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.util.paths import utf8_environment, utf8_text
@@ -55,7 +55,8 @@ def command(
     from batch_runner.cli.plan_text import plan_lines
     from batch_runner.util.locale import current_language, use_language
 
-    loaded = load_manifest(manifest)
+    with use_language("en" if as_json else current_language()):  # warnings are part of the plan
+        loaded = load_manifest(manifest)
     settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=utf8_environment())
     if not rehearse:
         warn_about_service(loaded.provider, settings.network)
@@ -92,6 +93,7 @@ def _json_object(plan: Plan, job: str, folder: Path) -> dict[str, Any]:
         "seconds_by_rate": round(estimate.by_rate, 3),
         "seconds_by_in_flight": _rounded(estimate.by_in_flight),
         "seconds_per_task": _rounded(estimate.task),
+        "warnings": [warning_object(each) for each in plan.warnings],
         "blockers": [{"kind": each.kind, "message": blocker_text(each)} for each in plan.blockers],
         "first": [
             {"id": spec.id, "name": spec.name, "workflowId": spec.workflow, "params": spec.params}

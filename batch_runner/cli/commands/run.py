@@ -13,7 +13,13 @@ import anyio
 import click
 
 from batch_runner.api import steps
-from batch_runner.cli.confirm import Approval, is_approved, is_attended, preview_run
+from batch_runner.cli.confirm import (
+    Approval,
+    is_approved,
+    is_attended,
+    preview_run,
+    print_warnings,
+)
 from batch_runner.cli.garbage_collector import collect_rarely, collection_disabled
 from batch_runner.cli.options import (
     USAGE_ERROR,
@@ -24,7 +30,7 @@ from batch_runner.cli.options import (
     output_option,
     rehearsal_option,
 )
-from batch_runner.cli.output import print_json, print_line
+from batch_runner.cli.output import print_json, print_line, warning_object
 from batch_runner.cli.settings_flags import (
     given_flags,
     print_settings,
@@ -35,7 +41,7 @@ from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
 from batch_runner.providers.credentials import read_service
-from batch_runner.util.locale import tr
+from batch_runner.util.locale import current_language, tr, use_language
 from batch_runner.util.paths import utf8_environment, utf8_text
 from batch_runner.util.text import error_reason
 
@@ -112,7 +118,8 @@ def command(
 
     Run it again to continue: what is done or in flight is not submitted again.
     """
-    loaded = steps.load_manifest(manifest)
+    with use_language("en" if as_json else current_language()):  # warnings are in the summary
+        loaded = steps.load_manifest(manifest)
     settings, origins = resolve_settings(
         loaded, flags=given_flags(flags), environment=utf8_environment()
     )
@@ -165,6 +172,8 @@ def _run(options: RunOptions) -> RunSummary | None:
     approval: Approval | None = None
     while True:
         with _open_job(options, listing) as (job, imported):
+            if approval is None:
+                print_warnings(options)
             question = preview_run(job, options, imported, approval)
             if question is None:
                 collect_rarely()
@@ -256,7 +265,9 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
     from batch_runner.monitor.progress import summary_lines
 
     if options.as_json:
-        print_json(_summary_object(summary, options.root))
+        with use_language("en"):
+            warnings = [warning_object(each) for each in options.manifest.warnings()]
+        print_json({**_summary_object(summary, options.root), "warnings": warnings})
     elif not options.quiet or summary.exit_code:
         manifest = utf8_text(options.manifest.path.absolute())
         target = job_arguments(manifest, options.root, rehearsal=options.service is None)

@@ -58,7 +58,7 @@ class Sources:
         known = {*BUILT_IN, *self._document.defaults, *self._document.files}
         known |= {name for entry in self._own_variables() for name in entry}
         if self.matrix:
-            known.update(self.matrix.names)
+            known.update(self.matrix.names, self.matrix.written_names)
         if self._rows:
             columns = self._rows.columns()
             if columns is None:

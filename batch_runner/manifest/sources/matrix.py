@@ -75,6 +75,7 @@ class Matrix:
             and check_name(name, node.keys[name].location(self._label), diagnostics)
             and isinstance(values, Sequence)
         }
+        self.written_names = node.items.keys() - {"exclude", "include"}  # also the invalid ones
         self.own_names = tuple(self._variables)
         self.names = list(self._variables)  # with those that `include` adds
         self.combinations: list[Combination] = []
@@ -96,7 +97,7 @@ class Matrix:
         self._product = len(self.combinations)
         for entry in _entries(node, "include"):
             self._include(entry)
-        if count and not self.combinations:
+        if excluded and count and not self.combinations:
             diagnostics.add(
                 node.location(self._label), tr("exclude removes every combination of the matrix")
             )

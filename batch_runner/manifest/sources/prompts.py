@@ -17,6 +17,7 @@ from batch_runner.manifest.templates.request import (
 from batch_runner.manifest.templates.sandbox import MARKERS, MAX_TEXT
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_value, check_variable
+from batch_runner.manifest.yaml.mistake import in_quotes
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, is_broken, plain
 from batch_runner.util.locale import mark_tr, tr
 
@@ -70,13 +71,13 @@ class Prompts:
             return self._mapping(node, item, diagnostics)
         value = plain(node)
         if not isinstance(value, str):
-            hint = tr('write "{value}" in quotes if it is the prompt', value=excerpt(value))
-            diagnostics.add(
-                location,
-                tr("wanted text or a mapping with a prompt, this is {kind}", kind=tr(kind(value))),
-                item=item,
-                hint=hint if isinstance(value, int | float) else tr("put the text in quotes"),
+            hint = in_quotes(diagnostics.rest_of_line(location))
+            if isinstance(value, int | float):
+                hint = tr('write "{value}" in quotes if it is the prompt', value=excerpt(value))
+            message = tr(
+                "wanted text or a mapping with a prompt, this is {kind}", kind=tr(kind(value))
             )
+            diagnostics.add(location, message, item=item, hint=hint)
             return None
         return self._text(value, location, item, diagnostics)
 
@@ -90,6 +91,7 @@ class Prompts:
             check_value(text, location, diagnostics, item)
             return None
         if not MARKERS.search(text):
+            self._compiler.check_braces(text, location, item=item)
             return Entry(location, {"prompt": text})
         prompt = self._compiler.compile(text, location, item=item)
         return Entry(location, {"prompt": text}, prompt=prompt)
@@ -100,12 +102,9 @@ class Prompts:
             key, value = next(iter(node.items.items()))
             if is_broken(value):
                 return None
-            diagnostics.add(
-                location,
-                tr("the colon after {key!r} turns this prompt into a mapping", key=excerpt(key)),
-                item=item,
-                hint=tr('put the whole text in quotes: "{key}: …"', key=excerpt(key)),
-            )
+            message = tr("the colon after {key} turns this prompt into a mapping", key=excerpt(key))
+            hint = in_quotes(diagnostics.rest_of_line(location))
+            diagnostics.add(location, message, item=item, hint=hint)
             return None
         own, wrong = check(
             Prompt, node, self._label, diagnostics, placeholders={"prompt": "?"}, item=item

@@ -5,6 +5,7 @@ If the text is a single expression, the value keeps its type: `"{{ seed() }}"` s
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ from batch_runner.manifest.templates.sandbox import (
     check_syntax,
     printable,
 )
+from batch_runner.util.fullwidth import ascii_hint
 from batch_runner.util.locale import tr
 
 #: What a template can use: the item's variables, `id`, `n`, `job`, and under `IDS` the ids of its
@@ -91,9 +93,7 @@ class Compiler:
             _Bounded(self._matrix).visit(tree)
             render = self._renderer(tree, uses, text=text)
         except TemplateSyntaxError as error:
-            raise TemplateRefusedError(
-                tr("invalid template: {message}", message=error.message)
-            ) from None
+            raise _syntax_error(error.message or "", source) from None
         except TemplateRefusedError:
             raise
         except (RecursionError, SyntaxError, MemoryError):
@@ -196,6 +196,24 @@ def _native(value: Any) -> Any:
     if callable(value):
         printable(value)
     return list(value) if isinstance(value, range | tuple) else value
+
+
+_STRANGE = re.compile(r"unexpected char '(.+)' at (\d+)", re.DOTALL | re.ASCII)
+
+
+def _syntax_error(message: str, source: str) -> TemplateRefusedError:
+    """Return jinja2's error; a character that no template may contain with its location."""
+    found = _STRANGE.match(message)
+    at = int(found[2]) if found else len(source)
+    if at >= len(source):
+        return TemplateRefusedError(tr("invalid template: {message}", message=message))
+    sign = source[at]
+    return TemplateRefusedError(
+        tr("{sign} cannot be in a template outside of quotes", sign=sign),
+        needle=source[max(0, source.rfind("{", 0, at)) : at + 1],
+        hint=ascii_hint(sign),
+        at_end=True,
+    )
 
 
 def _missing_value(

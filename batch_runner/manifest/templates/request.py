@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, excerpt
 from batch_runner.manifest.templates.compiler import Compiler, Template
-from batch_runner.manifest.templates.sandbox import FUNCTIONS, MARKERS, TemplateRefusedError
+from batch_runner.manifest.templates.sandbox import (
+    FUNCTIONS,
+    MARKERS,
+    WIDE_TEMPLATE,
+    TemplateRefusedError,
+)
 from batch_runner.manifest.variables import check_value
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence, plain
+from batch_runner.util.fullwidth import ascii_form
 from batch_runner.util.locale import tr
+
+_NAMES = re.compile(r"[^\W\d]\w*")
+#: The first name in a template.
+_NAME = re.compile(r"\{\{\s*([^\W\d]\w*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +65,14 @@ class LocatingCompiler:
         self, source: str, location: Location, *, text: bool = True, item: str | None = None
     ) -> LocatedTemplate:
         """Return the template; an invalid one is reported, and its text is used as it is."""
+        self.check_braces(source, location, item=item)
         try:
             located = LocatedTemplate(self._compiler.compile(source, text=text), location)
         except TemplateRefusedError as error:
+            self.used.update(_NAMES.findall(source))  # not known, so nothing is called unused
             where = self._diagnostics.locate(location, error.needle)
+            if error.at_end and where != location:
+                where = where._replace(column=where.column + len(error.needle) - 1)
             self._diagnostics.add(where, str(error), hint=error.hint, item=item)
             return LocatedTemplate(Template(lambda _: source, source=source), location)
         self.used |= located.template.uses
@@ -65,6 +80,23 @@ class LocatingCompiler:
             for name in sorted(located.template.uses - self._known - set(FUNCTIONS)):
                 self._refuse_unknown(name, self._known, location, item)
         return located
+
+    def check_braces(self, text: str, location: Location, *, item: str | None = None) -> None:
+        """Report a template in full-width braces: it would be sent as it is."""
+        found = None if text.isascii() else WIDE_TEMPLATE.search(text)
+        name = _NAME.match(ascii_form(found[0])) if found else None
+        if found is None or name is None:
+            return
+        if self._known is not None and name[1] not in {*self._known, *FUNCTIONS}:
+            return  # so it is a text
+        self.used.add(name[1])
+        typed = ascii_form(found[0])
+        self._diagnostics.add(
+            self._diagnostics.locate(location, found[0][:2]),
+            tr("{text} is no template, but sent as it is", text=excerpt(found[0])),
+            hint=tr("type {typed} (half-width, in ASCII)", typed=excerpt(typed)),
+            item=item,
+        )
 
     def _refuse_unknown(
         self, name: str, known: frozenset[str], location: Location, item: str | None
@@ -96,6 +128,8 @@ class LocatingCompiler:
             return [self._tree(value, uses) for value in node.items]
         value = plain(node)
         if not (isinstance(value, str) and MARKERS.search(value)):
+            if isinstance(value, str):
+                self.check_braces(value, node.location(self._label))
             check_value(value, node.location(self._label), self._diagnostics)
             return value
         template = self.compile(value, node.location(self._label), text=False).template

@@ -9,7 +9,7 @@ lengths of texts and sizes of powers are limited by counting.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from jinja2.utils import missing
 
 from batch_runner.manifest.diagnostics import did_you_mean
 from batch_runner.manifest.filenames import slug
+from batch_runner.util.fullwidth import ascii_hint, first_sign
 from batch_runner.util.locale import tr
 
 #: Longest rendered text and longest template, in characters.
@@ -74,12 +75,18 @@ class StandIn(str):
 
 
 class TemplateRefusedError(ValueError):
-    """The template is not allowed; `needle` is the part of its text that the message is about."""
+    """The template is not allowed; `needle` is the part of its text that the message is about.
 
-    def __init__(self, message: str, *, needle: str = "{{", hint: str | None = None) -> None:
+    With `at_end` it is about the last sign of `needle`.
+    """
+
+    def __init__(
+        self, message: str, *, needle: str = "{{", hint: str | None = None, at_end: bool = False
+    ) -> None:
         super().__init__(message)
         self.needle = needle
         self.hint = hint
+        self.at_end = at_end
 
 
 class MissingValueError(UndefinedError):
@@ -123,6 +130,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
         self.iterations_left = MAX_ITERATIONS
         self.filters = {name: self.filters[name] for name in _KEPT_FILTERS}
         self.filters.update(slug=slug, join=_join, replace=_replace, round=_round)
+        self.filters.update(int=_ascii_only(self.filters["int"]))
+        self.filters.update(float=_ascii_only(self.filters["float"]))
         self.globals = {"range": _range, "_each": self._each}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
@@ -303,9 +312,23 @@ def _replace(text: Any, old: Any, new: Any) -> str:
     return before.replace(old, new)
 
 
+def _ascii_only(convert: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a filter that converts text to a number, but not text with full-width signs."""
+
+    def converted(value: Any, *arguments: Any, **named: Any) -> Any:
+        if isinstance(value, str) and first_sign(value):
+            message = tr("{value} is not a number: it has full-width signs", value=value[:40])
+            raise TemplateRuntimeError(f"{message}; {ascii_hint(value)}")
+        return convert(value, *arguments, **named)
+
+    return converted
+
+
 def _round(number: Any, digits: int = 0) -> float | int:
     return round(float(number), digits) if digits else round(float(number))
 
 
 #: A text that contains one of these is a template.
 MARKERS = re.compile(r"\{[{%#]")
+#: A template in full-width braces, which would be sent as it is.
+WIDE_TEMPLATE = re.compile(r"(?:｛｛|｛\{|\{｛)[^{}｛｝\n]{1,200}(?:｝｝|｝\}|\}｝|\}\})")

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
+from batch_runner.util.fullwidth import ascii_form
 from batch_runner.util.locale import mark_tr, tr
 
 #: Longest number, in characters; more is a mistake or an attack.
@@ -71,6 +72,8 @@ class AmbiguousScalar:
 
 def resolve_scalar(text: str) -> str | int | float | bool | AmbiguousScalar | None:
     """Return the value of an unquoted scalar, or why it is refused."""
+    if not text.isascii():
+        return _full_width_number(text) or text
     if text and text[0] not in _STARTERS:
         return text
     if text in _WORDS:
@@ -90,6 +93,17 @@ def resolve_scalar(text: str) -> str | int | float | bool | AmbiguousScalar | No
         if pattern.fullmatch(text) and not _DECIMAL.fullmatch(text):
             return AmbiguousScalar(tr("{text} is {why}", text=text, why=tr(why)), _otherwise(text))
     return _number(text)
+
+
+def _full_width_number(text: str) -> AmbiguousScalar | None:
+    """Return the problem of a number, true or false in full-width signs; None if it is none."""
+    typed = ascii_form(text).rstrip(",; ")
+    if not typed.isascii() or isinstance(resolve_scalar(typed), str | AmbiguousScalar | None):
+        return None
+    return AmbiguousScalar(
+        tr("{text} is a text, because it has full-width signs", text=text),
+        tr('type {typed} in ASCII for the value, or "{text}" in quotes', typed=typed, text=text),
+    )
 
 
 def _number(text: str) -> str | int | float | AmbiguousScalar:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_runner.util.fullwidth import ascii_form, first_sign, how_to_type
+from batch_runner.util.fullwidth import ascii_form, ascii_hint, first_sign
 
 
 @pytest.mark.parametrize(
@@ -19,12 +19,12 @@ def test_full_width_text_has_an_ascii_form(text: str, typed: str) -> None:
 
 
 def test_hint_names_each_sign_once() -> None:
-    assert how_to_type("a：b：c\u3000") == (
-        "type : instead of ：, a space instead of U+3000 (half-width, in ASCII)"
+    assert ascii_hint("a：b：c\u3000") == (
+        "type : for ： and a space for U+3000 (half-width, in ASCII)"
     )
 
 
 @pytest.mark.parametrize("text", ["", "a: b", "马"])
 def test_text_without_full_width_signs_has_no_hint(text: str) -> None:
-    assert how_to_type(text) is None
+    assert ascii_hint(text) is None
     assert first_sign(text) == ""

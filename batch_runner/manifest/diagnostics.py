@@ -27,6 +27,8 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _PASSWORD = re.compile(r"://[^/\s]*@")
+#: In a line that is not UTF-8.
+_NO_TEXT = re.compile("[\0\N{REPLACEMENT CHARACTER}]")
 _UNPRINTABLE = re.compile(f"[{CONTROLS}]")
 
 
@@ -173,7 +175,10 @@ def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
     location = finding.location
     source_line = lines.get(location.line)
     if source_line is not None and (
-        location.column > LINE_WIDTH or looks_secret(source_line) or _PASSWORD.search(source_line)
+        location.column > LINE_WIDTH
+        or looks_secret(source_line)
+        or _PASSWORD.search(source_line)
+        or _NO_TEXT.search(source_line)
     ):
         source_line = None
     return Problem(

@@ -15,6 +15,7 @@ from batch_runner.manifest.schema_types import (
     NAME_PATTERN,
     Attempts,
     DataFile,
+    Encoding,
     FileVariables,
     Folder,
     Given,
@@ -205,9 +206,15 @@ class Document(Block):
     )
     items_from: Given[DataFile] = Field(
         default=None,
-        description="CSV or JSONL file, relative to this manifest; each row is an item. "
+        description="CSV, TSV or JSONL file, relative to this manifest; each row is an item. "
         "Default: none.",
         examples=["names.csv"],
+    )
+    encoding: Given[Encoding] = Field(
+        default=None,
+        description="Encoding of the file under items_from, such as gbk, gb18030 or big5. Default: "
+        "UTF-8, or UTF-16 if the file starts with its byte order mark.",
+        examples=["gbk"],
     )
     defaults: Variables = Field(
         default={},

@@ -31,8 +31,24 @@ _LINE_PATTERN = r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _FILE_NAME_PATTERN = r'^[^\x00-\x1f\s./\\<>:"|?*-][^\x00-\x1f/\\<>:"|?*]*$'
 _FOLDER_PATTERN = r"^(?!~)(?!.*\{[{%])[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _DATA_FILE_PATTERN = (
-    r"^[^\x00-\x1f]*\.([cC][sS][vV]|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
+    r"^[^\x00-\x1f]*\.([cCtT][sS][vV]|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
 )
+# Upper case and _ for - are accepted, too.
+_ENCODING_PATTERN = "^[A-Za-z0-9_-]+$"
+
+#: Values of `encoding`, and the codec for each. GB18030 contains GBK and GB2312.
+ENCODINGS = {
+    **dict.fromkeys(("utf-8", "utf8"), "utf-8-sig"),
+    **{name: name for name in ("utf-16", "utf-16-le", "utf-16-be")},
+    **dict.fromkeys(("gb18030", "gbk", "gb2312", "cp936"), "gb18030"),
+    **dict.fromkeys(("big5", "cp950"), "cp950"),
+    "big5hkscs": "big5hkscs",
+    **dict.fromkeys(("shift_jis", "cp932"), "cp932"),
+    "euc_jp": "euc_jp",
+    **dict.fromkeys(("euc_kr", "cp949"), "cp949"),
+    **{f"cp{number}": f"cp{number}" for number in range(1250, 1259)},
+    "latin-1": "latin-1",
+}
 
 # Not white space, and not a character without width, such as a byte order mark.
 _VISIBLE = re.compile(r"[^\s\u00ad\u200b-\u200f\u2060\ufeff]")
@@ -101,9 +117,19 @@ def _folder(folder: str) -> str:
 
 
 def _data_file(name: str) -> str:
-    if not name.lower().endswith((".csv", ".jsonl", ".ndjson")):
-        raise ValueError(tr("wanted a file name that ends in .csv, .jsonl or .ndjson"))
+    if name.lower().endswith((".xlsx", ".xls", ".ods", ".numbers", ".et")):
+        raise ValueError(tr("save the table as CSV UTF-8 first, and name the .csv file here"))
+    if not name.lower().endswith((".csv", ".tsv", ".jsonl", ".ndjson")):
+        raise ValueError(tr("wanted a file name that ends in .csv, .tsv, .jsonl or .ndjson"))
     return name
+
+
+def _encoding(name: str) -> str:
+    known = name.lower().replace("_", "-")
+    found = next((one for one in ENCODINGS if one.replace("_", "-") == known), None)
+    if found is None:
+        raise ValueError(tr("wanted an encoding such as utf-8, gbk, gb18030, big5 or utf-16"))
+    return found
 
 
 def _matrix_value(value: Any) -> Any:
@@ -159,6 +185,13 @@ Prose = Annotated[str, Field(strict=True, pattern=r"\S")]
 Id = Annotated[Line, BeforeValidator(_id), WithJsonSchema(_ID_SCHEMA)]
 JobName = Annotated[Line, AfterValidator(_job), _pattern(_FILE_NAME_PATTERN)]
 Folder = Annotated[Line, AfterValidator(_folder), _pattern(_FOLDER_PATTERN)]
+Encoding = Annotated[
+    Line,
+    AfterValidator(_encoding),
+    WithJsonSchema(
+        {"type": "string", "anyOf": [{"enum": [*ENCODINGS]}, {"pattern": _ENCODING_PATTERN}]}
+    ),
+]
 DataFile = Annotated[Line, AfterValidator(_data_file), _pattern(_DATA_FILE_PATTERN)]
 Repeat = Annotated[int, Field(strict=True, ge=1, le=MAX_REPEAT)]
 Attempts = Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)]

@@ -50,6 +50,13 @@ class Sources:
                 self._data_label(document.items_from),
                 taken=frozenset(self.matrix.names if self.matrix else ()),
                 defaults=frozenset(document.defaults),
+                encoding=document.encoding,
+            )
+        elif "encoding" in root.keys and "items_from" not in root.keys:
+            diagnostics.add(
+                root.keys["encoding"].location(label),
+                tr("encoding is that of the file under items_from, which is missing"),
+                hint=tr("remove it; this file is always UTF-8"),
             )
         self._check_any(diagnostics)
 

@@ -28,7 +28,7 @@ def warning_of(folder: Path, text: str) -> Problem | None:
         pytest.param(SEEDED.replace('"SEED"', "7") + "prompts: [a]\nrepeat: 2\n", 2, id="constant"),
         pytest.param(f"{HEAD}prompts: [a, {{prompt: b, repeat: 2}}]\n", 2, id="of-one-prompt"),
         pytest.param(
-            SEEDED.replace("SEED", "{{ pick([1, 2]) }}") + "prompts: [a]\nrepeat: 3\n", 2, id="pick"
+            SEEDED.replace("SEED", "{{ pick([1, 2]) }}") + "prompts: [a]\nrepeat: 3\n", 3, id="pick"
         ),
         pytest.param(
             SEEDED.replace("SEED", "{{ n }}")

@@ -182,7 +182,7 @@ def test_items_with_equal_requests_are_refused(tmp_path: Path) -> None:
     assert location(problem) == (6, 5)
     assert problem.item == "again"
     assert ":4)" in problem.message
-    assert problem.hint == "to generate the same prompt twice, write repeat: 2"
+    assert (problem.hint or "").startswith("remove one; ")
 
 
 def test_repeated_id_is_refused(tmp_path: Path) -> None:

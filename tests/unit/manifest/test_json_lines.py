@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,12 @@ def strictly(line: str) -> dict[str, Any] | None:
     def never(word: str) -> float:
         raise ValueError(word)
 
+    def finite(text: str) -> float:
+        number = float(text)
+        return number if math.isfinite(number) else never(text)
+
     try:
-        row = json.loads(line, object_pairs_hook=once, parse_constant=never)
+        row = json.loads(line, object_pairs_hook=once, parse_constant=never, parse_float=finite)
         json.dumps(row, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         return None

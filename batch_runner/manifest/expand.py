@@ -193,7 +193,8 @@ class Items:
         try:
             return self._inputs.get(path.template.render(scope))
         except InputRefusedError as error:
-            hint = tr("paths are relative to the folder of {path}", path=path.location.path)
+            relative = tr("paths are relative to the folder of {path}", path=path.location.path)
+            hint = error.hint or relative
             raise _ItemFailedError(str(error), path.location, hint) from None
 
 

@@ -84,7 +84,8 @@ class _Loader:
         request = self._request(compiler)
         items = self._items(job, request, compiler)
         if self._diagnostics:
-            self._check_items(items, allow_duplicates=bool(compiler.unknown))
+            incomplete = compiler.unknown or compiler.refused or self._sources.invalid_variables
+            self._check_items(items, allow_duplicates=bool(incomplete))
         self._diagnostics.raise_if_any()
         return Manifest(
             path=self._path,
@@ -144,7 +145,8 @@ class _Loader:
         sources.read_prompts(request, compiler, self._diagnostics)
         self._check_used(compiler)
         # Unknown variables were reported; with a value for them, the items can still be checked.
-        stand_ins = dict.fromkeys(compiler.unknown, StandIn("unknown"))
+        unknown = compiler.unknown | sources.invalid_variables
+        stand_ins = dict.fromkeys(unknown, StandIn("unknown"))
         context = ExpansionContext(
             provider=document.provider,
             request=request,

@@ -11,10 +11,10 @@ from pydantic_core import ErrorDetails
 from batch_runner.manifest.diagnostics import (
     Diagnostics,
     closest,
-    did_you_mean,
     excerpt,
     looks_secret,
 )
+from batch_runner.manifest.misplaced import unknown_key_hint
 from batch_runner.manifest.schema import RENAMED_VALUES
 from batch_runner.manifest.schema_types import kind
 from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
@@ -122,7 +122,7 @@ def _add_error(
         if renamed:
             return
     at = key_of(node, steps) if error["type"] == "extra_forbidden" else found
-    message, hint = _message(error, model, steps, diagnostics.key_hint)
+    message, hint = _message(error, model, steps, node, diagnostics.key_hint)
     location = at.location(label)
     if isinstance(error["input"], str) and at is found and (sign := first_sign(error["input"])):
         location = diagnostics.locate(location, sign)
@@ -138,7 +138,11 @@ def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None
 
 
 def _message(
-    error: ErrorDetails, model: type[BaseModel], steps: tuple[int | str, ...], key_hint: str
+    error: ErrorDetails,
+    model: type[BaseModel],
+    steps: tuple[int | str, ...],
+    root: Mapping,
+    key_hint: str,
 ) -> tuple[str, str | None]:
     name = str(steps[-1]) if steps else ""
     value = error["input"]
@@ -147,15 +151,9 @@ def _message(
         case "extra_forbidden":
             if looks_secret(f"{name}:"):
                 return tr("this looks like a key, which no manifest may hold"), key_hint
-            if new_name := _new_name(steps):
-                return tr("there is no key {name}", name=excerpt(name)), tr(
-                    "renamed to {new_name}", new_name=new_name
-                )
-            known = _known_keys(model, steps[:-1])
-            listed = tr("known here: {names}", names=", ".join(known))
-            return tr("there is no key {name}", name=excerpt(name)), did_you_mean(
-                name, known, otherwise=listed
-            )
+            block = tuple(map(str, steps[:-1]))
+            hint = unknown_key_hint(name, block, model, root)
+            return tr("there is no key {name}", name=excerpt(name)), hint
         case "value_error":
             words = str(context["error"])
             return f"{_subject(steps)}{words}{_seen(words, value)}", None
@@ -234,14 +232,3 @@ def _seen(words: str, value: object) -> str:
 def _shown(value: object) -> str:
     """Return the value, or the type of a list or mapping."""
     return excerpt(value) if isinstance(value, str | int | float) else tr(kind(value))
-
-
-def _known_keys(model: type[BaseModel], steps: tuple[int | str, ...]) -> list[str]:
-    """Return the keys that the block at `steps` may have."""
-    for step in steps:
-        field = model.model_fields.get(str(step))
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
-            break
-        model = inner
-    return list(model.model_fields)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from batch_runner.manifest.diagnostics import Diagnostics, excerpt
+from batch_runner.manifest.input_files import find_input
 from batch_runner.manifest.schema import Document, Prompt
 from batch_runner.manifest.sources.data_file import Rows
 from batch_runner.manifest.sources.matrix import Combination, Matrix
@@ -13,7 +14,6 @@ from batch_runner.manifest.sources.prompts import Entry, Prompts
 from batch_runner.manifest.templates.request import LocatingCompiler, RequestTemplate
 from batch_runner.manifest.yaml.nodes import Mapping, Scalar, Sequence
 from batch_runner.util.locale import tr
-from batch_runner.util.paths import find_existing
 
 #: Variables that every item has.
 BUILT_IN = frozenset({"id", "n", "job"})
@@ -46,7 +46,7 @@ class Sources:
         self._rows: Rows | None = None
         if document.items_from is not None:
             self._rows = Rows(
-                find_existing(folder / document.items_from, folder),
+                find_input(folder, document.items_from),
                 self._data_label(document.items_from),
                 taken=frozenset(self.matrix.names if self.matrix else ()),
                 defaults=frozenset(document.defaults),
@@ -97,12 +97,22 @@ class Sources:
     def data(self) -> tuple[Path, ...]:
         """Return the files other than the manifest that contain entries."""
         name = self._document.items_from
-        return () if name is None else (find_existing(self._folder / name, self._folder),)
+        return () if name is None else (find_input(self._folder, name),)
 
     @property
     def combinations(self) -> list[Combination]:
-        """Return the combinations of the matrix; without a matrix, one empty combination."""
-        return self.matrix.combinations if self.matrix else _NO_COMBINATION
+        """Return the combinations of the matrix; without (valid) ones, one empty combination."""
+        combinations = self.matrix.combinations if self.matrix else []
+        return combinations or _NO_COMBINATION
+
+    @property
+    def invalid_variables(self) -> frozenset[str]:
+        """Return the variables of the matrix whose values are invalid, which was reported."""
+        matrix = self.matrix
+        if matrix is None:
+            return frozenset()
+        valid = matrix.names if matrix.combinations else ()
+        return frozenset(matrix.written_names.difference(valid))
 
     def own_workflows(self) -> Iterator[Scalar]:
         """Yield the workflows that prompts give for themselves."""

@@ -75,7 +75,7 @@ class Matrix:
             and check_name(name, node.keys[name].location(self._label), diagnostics)
             and isinstance(values, Sequence)
         }
-        self.written_names = node.items.keys() - {"exclude", "include"}  # also the invalid ones
+        self.written_names = {*node.items} - {"exclude", "include"}  # also the invalid ones
         self.own_names = tuple(self._variables)
         self.names = list(self._variables)  # with those that `include` adds
         self.combinations: list[Combination] = []

@@ -60,6 +60,7 @@ class LocatingCompiler:
         self._diagnostics = diagnostics
         self.used: set[str] = set()  # names in any template so far
         self.unknown: set[str] = set()  # those that no item has; reported
+        self.refused = False  # whether any template was
 
     def compile(
         self, source: str, location: Location, *, text: bool = True, item: str | None = None
@@ -69,6 +70,7 @@ class LocatingCompiler:
         try:
             located = LocatedTemplate(self._compiler.compile(source, text=text), location)
         except TemplateRefusedError as error:
+            self.refused = True
             self.used.update(_NAMES.findall(source))  # not known, so nothing is called unused
             where = self._diagnostics.locate(location, error.needle)
             if error.at_end and where != location:

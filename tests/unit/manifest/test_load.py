@@ -20,7 +20,7 @@ GOOD = HEAD + "prompts: [a horse]\n"
     [
         pytest.param("limts: {}", 1, "no key limts", "did you mean limits?", id="unknown-key"),
         pytest.param("limits: {rtae: 1}", 10, "no key rtae", "mean rate?", id="unknown-setting"),
-        pytest.param("zzz: 1", 1, "no key zzz", "known here: job, provider", id="far-key"),
+        pytest.param("zzz: 1", 1, "no key zzz", "belongs under defaults", id="far-key"),
         pytest.param("limits: {rate: 0/s}", 16, "above zero, this is 0/s", None, id="zero-rate"),
         pytest.param("limits: {rate: -1}", 16, "above zero, this is -1", None, id="negative-rate"),
         pytest.param("limits: {rate: .inf}", 16, "can be sent", "for the text", id="inf-rate"),
@@ -45,7 +45,7 @@ GOOD = HEAD + "prompts: [a horse]\n"
         pytest.param("output: {folder: ''}", 18, "this is empty", None, id="no-folder"),
         pytest.param("output: {name: '{{ id }'}", 17, "invalid template", None, id="open-template"),
         pytest.param(
-            "items_from: rows.xlsx", 13, ".csv, .jsonl or .ndjson", None, id="spreadsheet"
+            "items_from: rows.xlsx", 13, "save the table as CSV UTF-8", None, id="spreadsheet"
         ),
         pytest.param("on_finish: {when: never}", 19, "always or problems", None, id="when"),
         pytest.param("on_finish: {when: [x]}", 19, "this is a list", None, id="when-list"),

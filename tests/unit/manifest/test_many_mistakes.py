@@ -32,7 +32,7 @@ def test_every_error_is_reported_at_its_location(tmp_path: Path) -> None:
 
     assert [(one.line, one.column) for one in problems] == [
         *[(1, 6), (2, 1), (3, 35), (3, 49), (4, 9), (5, 16), (5, 28), (6, 11), (8, 5), (9, 13)],
-        *[(10, 14), (14, 17), (15, 11), (16, 18), (17, 1)],
+        *[(10, 14), (12, 5), (13, 5), (14, 17), (15, 11), (16, 18), (17, 1)],
     ]
     assert all(one.source_line for one in problems)
 

@@ -141,7 +141,8 @@ class Items:
         plain_key = _digest(content)
         key = plain_key if n == 1 else _digest(f"{content}#{n}")
         if "id" not in scope:
-            scope["id"] = _id(entry, combination, scope, plain_key)
+            scope["id"] = _id(entry, combination.label, scope, plain_key, filenames.slug)
+        scope[IDS] = combination.ids
         item_id, name = scope["id"], filenames.without_ending(request.name.template.render(scope))
         if request.repeat > 1:
             item_id = f"{item_id}-{n}"
@@ -170,7 +171,7 @@ class Items:
         context = self._context
         scope: Scope = {**context.base, **entry.variables, **combination.values}
         scope["n"] = n
-        scope[IDS] = combination.ids
+        scope[IDS] = combination.sent_ids
         if self._uses_random:
             draw = ItemRandom([entry.id, entry.variables, combination.values, n])
             scope["seed"], scope["pick"] = draw.seed, draw.pick
@@ -221,24 +222,24 @@ def _digest(content: str) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:32]
 
 
-def _id(entry: Entry, combination: Combination, scope: Scope, digest: str) -> str:
+def _id(entry: Entry, label: str, scope: Scope, digest: str, slug: Callable[[object], str]) -> str:
     """Return the item's id: the given one, or a unique one made of its prompt and matrix ids."""
     if entry.id is not None:
-        return f"{entry.id}-{combination.label}" if combination.label else entry.id
+        return f"{entry.id}-{label}" if label else entry.id
     if not entry.variables:
-        return combination.label or f"item-{digest[:ID_DIGITS]}"
+        return label or f"item-{digest[:ID_DIGITS]}"
     text = scope.get("prompt") or next(iter(entry.variables.values()))
     own = digest[:ID_DIGITS]
-    if combination.label:
-        own = f"{combination.label}-{own}"
-    words = filenames.slug(text)
+    if label:
+        own = f"{label}-{own}"
+    words = slug(text)
     return f"{words}-{own}" if words else own
 
 
 def _early_id(entry: Entry, combination: Combination, scope: Scope) -> str:
     """Return an id that does not depend on the request, for requests whose templates use the id."""
     own = canonical([entry.variables, combination.values])
-    return _id(entry, combination, scope, _digest(own))
+    return _id(entry, combination.sent_label, scope, _digest(own), filenames.sent_slug)
 
 
 _SHOWN_TYPES = (str, int, float)

@@ -22,18 +22,57 @@ _DEVICES = frozenset(
 _REPORT_FILES = frozenset(["index", "index.html"])
 _REFUSED_CHARACTERS = re.compile(r'[<>:"|?*]')
 _CONTROLS = re.compile(rf"[{CONTROLS}\u200b-\u200f\ufeff]")
+#: Joiners, which names cannot contain, and variation selectors.
+_INVISIBLE = re.compile(
+    "[\u200b-\u200f\u2060\ufeff\u180b-\u180f\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
 _NOT_SLUG = re.compile(r"[\W_]+")
 
 
 def slug(text: object, length: int = SLUG_LENGTH) -> str:
-    """Return the words of `text` in lower case, joined by hyphens; letters of any script are kept.
+    """Return the words of `text` in lower case, joined by hyphens, for names of files.
+
+    Letters of any script are kept, with their marks.
 
     The slug is cut to `length` characters, at the end of a word if possible. It is empty if the
     text has no letters or digits.
     """
-    start = str(text)[: length * 2]
-    start = unicodedata.normalize("NFC", start).replace("’", "").replace("'", "")
-    words = _NOT_SLUG.sub("-", start.lower()).strip("-")
+    start = _start(text, length)
+    if start.isascii():
+        return _cut(_NOT_SLUG.sub("-", start.lower()), length)
+    start = _INVISIBLE.sub("", start).replace("İ", "i")  # its lower case has a mark of its own
+    words = _NOT_SLUG.sub(_between, start.lower()).strip("-")
+    end = length
+    while end and unicodedata.category(words[end : end + 1] or "-").startswith("M"):
+        end -= 1  # not between a letter and its marks
+    return _cut(words, end if len(words) > length else length)
+
+
+def sent_slug(text: object, length: int = SLUG_LENGTH) -> str:
+    """Return the slug for use in requests: without marks, which earlier versions left out.
+
+    It must never change: the key of an item is a hash of what is sent.
+    """
+    return _cut(_NOT_SLUG.sub("-", _start(text, length).lower()), length)
+
+
+def _start(text: object, length: int) -> str:
+    start = unicodedata.normalize("NFC", str(text)[: length * 2])
+    return start.replace("’", "").replace("'", "")
+
+
+def _between(match: re.Match[str]) -> str:
+    """Return what stands between two words: the marks of the first one's last letter, a hyphen."""
+    run, marks = match[0], 0
+    if match.start() == 0:
+        return "-"
+    while marks < len(run) and unicodedata.category(run[marks]) in ("Mn", "Mc"):
+        marks += 1
+    return run[:marks] + ("-" if marks < len(run) else "")
+
+
+def _cut(words: str, length: int) -> str:
+    words = words.strip("-")
     if len(words) <= length:
         return words
     cut = words[: length + 1].rfind("-")

@@ -125,7 +125,9 @@ class _Loader:
             written=written,
             params=params,
             uses=uses | workflow.template.uses,
-            name=compiler.compile(document.output.name, self._location("output", "name")),
+            name=compiler.compile(
+                document.output.name, self._location("output", "name"), name=True
+            ),
             attempts=document.attempts,
             repeat=document.repeat,
         )

@@ -21,7 +21,7 @@ BUILT_IN = frozenset({"id", "n", "job"})
 # Keys of a prompt that are settings; `name` is also a variable.
 _OWN_SETTINGS = Prompt.model_fields.keys() - {"prompt", "name"}
 
-_NO_COMBINATION = [Combination({}, {}, "")]
+_NO_COMBINATION = [Combination({}, {}, "", {}, "")]
 
 
 class Sources:

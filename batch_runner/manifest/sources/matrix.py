@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from batch_runner.manifest.diagnostics import Diagnostics, did_you_mean, excerpt
-from batch_runner.manifest.filenames import slug
+from batch_runner.manifest.filenames import sent_slug, slug
 from batch_runner.manifest.templates.random_values import canonical
 from batch_runner.manifest.variables import check_name, check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Sequence, is_broken, plain
@@ -26,11 +27,16 @@ MAX_COMBINATIONS = 100_000
 
 @dataclass(slots=True)
 class Combination:
-    """One choice from the matrix: values and ids by variable."""
+    """One choice from the matrix: values and ids by variable.
+
+    The ids that a request may contain have no marks (see `sent_slug`).
+    """
 
     values: dict[str, Any]
     ids: dict[str, str]
     label: str  # the ids of the matrix's own variables, in its order
+    sent_ids: dict[str, str]
+    sent_label: str
 
 
 @dataclass(slots=True)
@@ -40,11 +46,12 @@ class _Variable:
     name: str
     values: list[Any] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
+    sent_ids: list[str] = field(default_factory=list)
 
     def index_of(self, value: Any) -> int | None:
         """Return the index of the value that equals `value` or has that id; None if none has."""
-        for index, (known, known_id) in enumerate(zip(self.values, self.ids, strict=True)):
-            if same(known, value) or value == known_id:
+        for index, known in enumerate(self.values):
+            if same(known, value) or value in (self.ids[index], self.sent_ids[index]):
                 return index
         return None
 
@@ -54,7 +61,7 @@ def same(left: Any, right: Any) -> bool:
     return type(left) is type(right) and bool(left == right)
 
 
-def id_of(value: Any) -> str:
+def id_of(value: Any, slug: Callable[[object], str] = slug) -> str:
     """Return the id of a matrix value: the given one, or a slug of the value."""
     if isinstance(value, dict):
         return str(value["id"])
@@ -127,6 +134,7 @@ class Matrix:
             check_variable(name, value, item.location(self._label), self._diagnostics)
             variable.values.append(value)
             variable.ids.append(value_id)
+            variable.sent_ids.append(id_of(value, sent_slug))
         return variable
 
     def _exclusion(self, node: Mapping) -> dict[str, int]:
@@ -173,6 +181,8 @@ class Matrix:
                     {one.name: one.values[index] for one, index in chosen},
                     {one.name: one.ids[index] for one, index in chosen},
                     "-".join(one.ids[index] for one, index in chosen),
+                    {one.name: one.sent_ids[index] for one, index in chosen},
+                    "-".join(one.sent_ids[index] for one, index in chosen),
                 )
             )
 
@@ -189,7 +199,7 @@ class Matrix:
             )
             if name not in self.names:
                 self.names.append(name)
-        ids = {name: _id_or_empty(value) for name, value in values.items()}
+        ids = _ids(values)
         shared = [name for name in values if name in self._variables]
         added = [name for name in values if name not in self._variables]
         agreeing = [
@@ -201,9 +211,9 @@ class Matrix:
             # Not part of the label: the added values are determined by the others.
             one.values.update({name: values[name] for name in added})
             one.ids.update({name: ids[name] for name in added})
+            one.sent_ids.update(_ids({name: values[name] for name in added}, sent_slug))
         if not agreeing:
-            label = "-".join(ids[name] for name in [*shared, *added])
-            self.combinations.append(Combination(values, ids, label))
+            self.combinations.append(_combination(values, [*shared, *added]))
 
 
 def _entries(node: Mapping, key: str) -> list[Mapping]:
@@ -213,7 +223,17 @@ def _entries(node: Mapping, key: str) -> list[Mapping]:
     return [entry for entry in entries.items if isinstance(entry, Mapping) and not entry.broken]
 
 
-def _id_or_empty(value: Any) -> str:
-    if isinstance(value, dict):
-        return str(value.get("id", "")) or slug(canonical(value))
-    return id_of(value)
+def _combination(values: dict[str, Any], names: list[str]) -> Combination:
+    """Return a combination of values; `names` is the order of the ids in its label."""
+    ids, sent = _ids(values), _ids(values, sent_slug)
+    label, sent_label = ("-".join(one[name] for name in names) for one in (ids, sent))
+    return Combination(values, ids, label, sent, sent_label)
+
+
+def _ids(values: dict[str, Any], slug: Callable[[object], str] = slug) -> dict[str, str]:
+    return {
+        name: str(value.get("id", "")) or slug(canonical(value))
+        if isinstance(value, dict)
+        else id_of(value, slug)
+        for name, value in values.items()
+    }

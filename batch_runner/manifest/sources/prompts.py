@@ -146,7 +146,8 @@ class Prompts:
             location = node.items["workflow"].location(self._label)
             workflow = self._compiler.compile(own.workflow, location)
         if own.name is not None:
-            name = self._compiler.compile(own.name, node.items["name"].location(self._label))
+            location = node.items["name"].location(self._label)
+            name = self._compiler.compile(own.name, location, name=True)
         written, params = base.written, base.params
         uses = base.uses - base.workflow.template.uses
         above = node.items.get("params")

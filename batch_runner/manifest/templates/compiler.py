@@ -18,6 +18,7 @@ from jinja2.runtime import Undefined
 from jinja2.visitor import NodeTransformer
 
 from batch_runner.manifest.diagnostics import did_you_mean
+from batch_runner.manifest.filenames import sent_slug, slug
 from batch_runner.manifest.templates.sandbox import (
     MARKERS,
     MAX_ITERATIONS,
@@ -63,19 +64,22 @@ class Compiler:
     """Compiles the templates of one manifest."""
 
     def __init__(self, matrix: frozenset[str] = frozenset()) -> None:
-        self._sandbox = Sandbox()
+        self._sandboxes = {False: Sandbox(sent_slug), True: Sandbox(slug)}  # by `name`
         self._matrix = matrix
         self._cached = lru_cache(maxsize=1000)(self._compile)
 
-    def compile(self, source: str, *, text: bool = False) -> Template:
+    def compile(self, source: str, *, text: bool = False, name: bool = False) -> Template:
         """Return the compiled template; with `text` its value is always text.
+
+        With `name` it is that of a file's name, which is not sent.
 
         Raises:
             TemplateRefusedError: it is invalid, or uses what templates may not use.
         """
-        return self._cached(source, text=text)
+        return self._cached(source, text=text, name=name)
 
-    def _compile(self, source: str, *, text: bool) -> Template:
+    def _compile(self, source: str, *, text: bool, name: bool) -> Template:
+        sandbox = self._sandboxes[name]
         if not MARKERS.search(source):
             return Template(lambda _: source, source=source)
         if len(source) > MAX_TEXT:
@@ -87,11 +91,11 @@ class Compiler:
                 )
             )
         try:
-            tree = self._sandbox.parse(source)
-            check_syntax(tree, self._sandbox)
+            tree = sandbox.parse(source)
+            check_syntax(tree, sandbox)
             uses = frozenset(find_undeclared_variables(tree))
             _Bounded(self._matrix).visit(tree)
-            render = self._renderer(tree, uses, text=text)
+            render = _renderer(sandbox, tree, uses, text=text)
         except TemplateSyntaxError as error:
             raise _syntax_error(error.message or "", source) from None
         except TemplateRefusedError:
@@ -102,47 +106,48 @@ class Compiler:
             raise TemplateRefusedError(tr("invalid template: {error}", error=error)) from None
         return Template(render, uses, source)
 
-    def _renderer(self, tree: nodes.Template, uses: frozenset[str], *, text: bool) -> Render:
-        expression = None if text else _only_expression(tree)
-        if expression is not None:
-            body: list[nodes.Node] = [
-                nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)
-            ]
-            tree = nodes.Template(body, lineno=1)
-        tree.set_environment(self._sandbox)
-        compiled = self._sandbox.from_string(tree)
 
-        def render(scope: Scope) -> Any:
-            self._sandbox.iterations_left = MAX_ITERATIONS
-            context = compiled.new_context(scope)
-            pieces: list[str] = []
-            length = 0
-            try:
-                for piece in compiled.root_render_func(context):
-                    pieces.append(piece)
-                    length += len(piece)
-                    if length > MAX_TEXT:
-                        raise RenderFailedError(
-                            tr(
-                                "the rendered text has more than {max_text} characters",
-                                max_text=MAX_TEXT,
-                            )
+def _renderer(
+    sandbox: Sandbox, tree: nodes.Template, uses: frozenset[str], *, text: bool
+) -> Render:
+    expression = None if text else _only_expression(tree)
+    if expression is not None:
+        body: list[nodes.Node] = [nodes.Assign(nodes.Name("result", "store"), expression, lineno=1)]
+        tree = nodes.Template(body, lineno=1)
+    tree.set_environment(sandbox)
+    compiled = sandbox.from_string(tree)
+
+    def render(scope: Scope) -> Any:
+        sandbox.iterations_left = MAX_ITERATIONS
+        context = compiled.new_context(scope)
+        pieces: list[str] = []
+        length = 0
+        try:
+            for piece in compiled.root_render_func(context):
+                pieces.append(piece)
+                length += len(piece)
+                if length > MAX_TEXT:
+                    raise RenderFailedError(
+                        tr(
+                            "the rendered text has more than {max_text} characters",
+                            max_text=MAX_TEXT,
                         )
-                if expression is None:
-                    return "".join(pieces)
-                return _native(context.vars["result"])
-            except RenderFailedError:
-                raise
-            except MissingValueError as error:
-                raise _missing_value(error, scope, uses) from None
-            except TemplateError as error:
-                raise RenderFailedError(str(error)) from None
-            except _RENDER_ERRORS as error:
-                raise RenderFailedError(
-                    tr("the template cannot be computed: {error}", error=error)
-                ) from None
+                    )
+            if expression is None:
+                return "".join(pieces)
+            return _native(context.vars["result"])
+        except RenderFailedError:
+            raise
+        except MissingValueError as error:
+            raise _missing_value(error, scope, uses) from None
+        except TemplateError as error:
+            raise RenderFailedError(str(error)) from None
+        except _RENDER_ERRORS as error:
+            raise RenderFailedError(
+                tr("the template cannot be computed: {error}", error=error)
+            ) from None
 
-        return render
+    return render
 
 
 #: What filters and operators raise for unsuitable values.

@@ -63,12 +63,22 @@ class LocatingCompiler:
         self.refused = False  # whether any template was
 
     def compile(
-        self, source: str, location: Location, *, text: bool = True, item: str | None = None
+        self,
+        source: str,
+        location: Location,
+        *,
+        text: bool = True,
+        name: bool = False,
+        item: str | None = None,
     ) -> LocatedTemplate:
-        """Return the template; an invalid one is reported, and its text is used as it is."""
+        """Return the template; an invalid one is reported, and its text is used as it is.
+
+        `text` and `name` are those of `Compiler.compile`.
+        """
         self.check_braces(source, location, item=item)
         try:
-            located = LocatedTemplate(self._compiler.compile(source, text=text), location)
+            template = self._compiler.compile(source, text=text, name=name)
+            located = LocatedTemplate(template, location)
         except TemplateRefusedError as error:
             self.refused = True
             self.used.update(_NAMES.findall(source))  # not known, so nothing is called unused
@@ -79,8 +89,8 @@ class LocatingCompiler:
             return LocatedTemplate(Template(lambda _: source, source=source), location)
         self.used |= located.template.uses
         if self._known is not None:
-            for name in sorted(located.template.uses - self._known - set(FUNCTIONS)):
-                self._refuse_unknown(name, self._known, location, item)
+            for variable in sorted(located.template.uses - self._known - set(FUNCTIONS)):
+                self._refuse_unknown(variable, self._known, location, item)
         return located
 
     def check_braces(self, text: str, location: Location, *, item: str | None = None) -> None:

@@ -20,7 +20,6 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import missing
 
 from batch_runner.manifest.diagnostics import did_you_mean
-from batch_runner.manifest.filenames import slug
 from batch_runner.util.fullwidth import ascii_hint, first_sign
 from batch_runner.util.locale import tr
 
@@ -120,7 +119,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     intercepted_binops = frozenset({"*", "**", "%"})
 
-    def __init__(self) -> None:
+    def __init__(self, slug: Callable[[object], str]) -> None:
+        """`slug` is the filter of that name."""
         super().__init__(
             undefined=_Missing,
             finalize=printable,

@@ -251,6 +251,24 @@ def test_more_like_these_sends_the_same_requests(job: StoredJob, reader: Reader)
     assert len(specs) == 4 * len(items)
 
 
+def test_more_like_these_keeps_numbers_exactly(job: StoredJob, reader: Reader) -> None:
+    """JavaScript rounds numbers over 2^53, and writes 1.0 as 1: other requests, with other keys."""
+    params = (
+        '{"3": {seed: 18446744073709551615, cfg: 7.0, low: -9007199254740993, big: 1.0e+22, '
+        'small: 1.5e-07, list: [2.50, 3], text: "12345678901234567890 {{ prompt }}"}}'
+    )
+    path = job.folder.parent / "manifest.yaml"
+    path.write_text(f'workflow: w\nparams: {params}\nprompts: ["a 9007199254740993 horse"]\n')
+    (item,) = load(path).items()
+    job.list(item)
+    job.done(item)
+
+    (again, *_) = load(more_like(job, reader, 1)).items()
+
+    assert (again.key, again.params) == (item.key, item.params)
+    assert isinstance(again.params["3"]["cfg"], float)
+
+
 def test_more_like_repetitions_are_new_ones(job: StoredJob, reader: Reader) -> None:
     """Values derived from the repetition number are new, so that nothing is paid again."""
     items = [

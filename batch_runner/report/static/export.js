@@ -51,6 +51,23 @@ async function readChoices(event) {
 // as an expression that yields them.
 const literal = (text) => text.replace(/\{\{|\{%|\{#/g, (mark) => `{{ '${mark}' }}`);
 
+// Numbers that JavaScript would write otherwise (seeds over 2^53, 1.0, 1e+22) stay as they are: while
+// params are processed, they are texts with this mark.
+const EXACT = '\u0000number:';
+
+function parseExactly(json) {
+  return JSON.parse(json.replace(/"(?:[^"\\]|\\.)*"|-?\d[\d.eE+-]*/g, (token) => (
+    token[0] === '"' || String(Number(token)) === token && !/e/i.test(token)
+      ? token : JSON.stringify(EXACT + token))));
+}
+
+// Writes such numbers into a text of JSON; in YAML an exponent needs a decimal point before it.
+const withExactNumbers = (json) => json.replace(/"\\u0000number:([^"]*)"/g, (_, number) => (
+  number.includes('.') ? number : number.replace(/e/i, '.0e')));
+
+const isExact = (value) => typeof value === 'string' && value.startsWith(EXACT);
+const isWhole = (value) => Number.isInteger(value) || isExact(value) && /^-?\d+$/.test(value.slice(EXACT.length));
+
 // Turns sent params back into a template: the prompt and uploaded files become variables again, and
 // values that differ in another repetition of the item (`other`) are derived from its number.
 function asTemplate(value, other, item) {
@@ -60,13 +77,13 @@ function asTemplate(value, other, item) {
     return Object.fromEntries(Object.entries(value).map(([name, one]) => [name, asTemplate(one, other?.[name], item)]));
   }
   const derived = other === undefined || value === other ? null : fromRepetition(value, other, item);
-  if (derived || typeof value !== 'string') return derived ?? value;
+  if (derived || isExact(value) || typeof value !== 'string') return derived ?? value;
   return item.prompt ? value.split(item.prompt).map(literal).join('{{ prompt }}') : literal(value);
 }
 
 function fromRepetition(value, other, { numbers: [own, others, last] }) {
   if (String(value) === own && String(other) === others) return `{{ n + ${last} }}`;
-  return Number.isInteger(value) && Number.isInteger(other) ? "{{ seed('more') }}" : null;
+  return isWhole(value) && isWhole(other) ? "{{ seed('more') }}" : null;
 }
 
 // With `repeat`: returns a function that finds another repetition of an item, and the numbers of
@@ -101,8 +118,8 @@ async function manifestText() {
       files[uploads.get(mark)] = literal(path);
     }
     const { other, numbers } = findRepetition(item);
-    const otherParams = other && JSON.parse((await detailsOf(other)).params);
-    const template = asTemplate(JSON.parse(params), otherParams, { prompt: item.prompt, uploads, numbers });
+    const otherParams = other && parseExactly((await detailsOf(other)).params);
+    const template = asTemplate(parseExactly(params), otherParams, { prompt: item.prompt, uploads, numbers });
     const entry = { prompt: literal(item.prompt), workflow: literal(item.workflow), params: template };
     entries.set(JSON.stringify(entry), entry);
   }
@@ -113,7 +130,7 @@ async function manifestText() {
 function seedsIn(params) {
   if (params === null || typeof params !== 'object') return [];
   return Object.entries(params).flatMap(([name, value]) => (
-    /seed/i.test(name) && typeof value === 'number' ? [name] : seedsIn(value)));
+    /seed/i.test(name) && (typeof value === 'number' || isExact(value)) ? [name] : seedsIn(value)));
 }
 
 // The first favourite gives the manifest's params; entries that differ have their own.
@@ -137,5 +154,5 @@ function manifestOf(entries, files) {
     'prompts:',
     ...lines.map((line) => `  - ${line}`),
     '',
-  ].join('\n');
+  ].map(withExactNumbers).join('\n');
 }

@@ -263,7 +263,7 @@ def _shown_variables(entry: Entry, combination: Combination, n: int | None) -> d
 def _bad_name(
     name: str, reason: str, entry: Entry, request: RequestTemplate
 ) -> tuple[str, Location, str | None]:
-    message = tr("the file cannot be named {name!r}: {reason}", name=excerpt(name), reason=reason)
+    message = tr("the file cannot be named {name}: {reason}", name=excerpt(name), reason=reason)
     if "{{" in request.name.template.source and entry.id is None:
         hint = tr("give the item an id, or use {{ value | slug }} in output.name")
         return message, entry.location, hint

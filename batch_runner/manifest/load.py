@@ -169,7 +169,7 @@ class _Loader:
         if reason and "job" not in self._wrong:
             name = excerpt(utf8_text(stem))
             message = tr(
-                "the job cannot be named {stem!r} like this file: {reason}",
+                "the job cannot be named {stem} like this file: {reason}",
                 stem=name,
                 reason=reason,
             )

@@ -232,3 +232,42 @@ def test_resolve_ignores_done_item_with_moved_file(
     assert "no item that needs a decision" in done.stderr
     assert command("run").returncode == 0
     assert list(service.paid().values()) == [1] * 8
+
+
+def named_by_number(command: Command) -> None:
+    """Give the files other names than the ids."""
+    text = command.manifest.read_text()
+    command.manifest.write_text(text + '\noutput: {name: "Postkarte é {{ id }}"}\n')
+
+
+def test_item_answers_to_the_name_that_plan_shows(command: Command, service: Service) -> None:
+    service.set_faults("moderation:submit:times=1")
+    named_by_number(command)
+    shown = [one["name"] for one in json.loads(command("plan", "--json").stdout)["first"]]
+    command("run")
+    (failed,) = [name for name, status in command.statuses().items() if status == "rejected"]
+    (name,) = [one for one in shown if one.endswith(failed)]
+
+    done = command("retry", name.replace("é", "e\u0301"))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("1 item will be submitted again")
+
+
+def test_file_name_is_not_used_where_an_item_has_that_id(
+    command: Command, service: Service
+) -> None:
+    """Somebody who names a finished item must not pay for another one."""
+    service.set_faults("moderation:submit:times=1")
+    command("run")
+    (failed,) = [name for name, status in command.statuses().items() if status == "rejected"]
+    other = next(name for name, status in command.statuses().items() if status == "done")
+    text = command.manifest.read_text()
+    template = f"{{{{ '{other}' if id == '{failed}' else 'x' ~ id }}}}"
+    command.manifest.write_text(text + f'\noutput: {{name: "{template}"}}\n')
+    command("run")
+
+    done = command("retry", other)
+
+    assert done.returncode == 2
+    assert "not failed" in done.stderr

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_runner.cli.item_names import items_named
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     LOCKED,
@@ -177,7 +178,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
         with open_reader(folder.journal) as reader:
             candidates = list(reader.items(ItemStatus.HELD))
             if name != "all":
-                candidates += _correctable(reader, name)
+                candidates = items_named(reader, candidates + _correctable(reader, name), name)
             provider = reader.job().provider
         if task_id is not None and not PROVIDERS[provider].task_id_pattern.fullmatch(task_id):
             raise UsageError(
@@ -203,7 +204,7 @@ def _correctable(reader: JournalReader, name: str) -> list[ItemRow]:
 
     They are `submitted`: opening a job makes every `download_pending` item so.
     """
-    named = [one for one in reader.items(ItemStatus.SUBMITTED) if name in (one.id, one.key)]
+    named = items_named(reader, reader.items(ItemStatus.SUBMITTED), name)
     return [one for one in named if _was_not_obtained(one) or _was_attached(reader, one)]
 
 
@@ -218,12 +219,12 @@ def _was_attached(reader: JournalReader, item: ItemRow) -> bool:
 
 
 def _chosen(candidates: list[ItemRow], name: str, decision: str) -> list[ItemRow]:
-    """Return the items with this name or key; all of them for `all`."""
+    """Return the items to decide about, of those with this name, or of all for `all`."""
     if name == "all" and any(item.id == "all" for item in candidates):
         raise UsageError(
             tr("'all' is ambiguous because an item has that id; pass item keys (see --json)")
         )
-    chosen = [item for item in candidates if name in (item.id, item.key, "all")]
+    chosen = candidates
     if not chosen and name != "all":
         raise UsageError(
             tr("no item that needs a decision has the id or key {name!r}", name=printable(name, 60))

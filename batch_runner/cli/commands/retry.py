@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from batch_runner.cli.item_names import items_named
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     LOCKED,
@@ -27,7 +28,7 @@ from batch_runner.util.xdg import state_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from batch_runner.journal import ItemRow
+    from batch_runner.journal import ItemRow, JournalReader
 
 
 @help_epilog(
@@ -72,8 +73,7 @@ def command(
     with open_job(folder.root, None, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
             failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DROPPED))
-        meant = [item for item in failed if _is_chosen(item, items, reason)]
-        _check_names(items, meant)
+            meant = _named(reader, items, failed) if items else _failed_for(reason, failed)
         if reason and not meant:
             _raise_unknown_reason(reason, failed)
         chosen = [item for item in meant if item.listed]
@@ -98,12 +98,10 @@ def command(
     return 0
 
 
-def _is_chosen(item: ItemRow, names: tuple[str, ...], reason: str | None) -> bool:
-    if names:
-        return item.id in names or item.key in names
-    if item.status is ItemStatus.DROPPED:  # the user gave it up: only its name leads back
-        return False
-    return reason is None or item.reason == reason
+def _failed_for(reason: str | None, failed: list[ItemRow]) -> list[ItemRow]:
+    """Return those that failed for the reason, or for any; without those the user gave up."""
+    ended = (item for item in failed if item.status is not ItemStatus.DROPPED)
+    return [item for item in ended if reason in (None, item.reason)]
 
 
 def _raise_unknown_reason(reason: str, failed: list[ItemRow]) -> None:
@@ -121,12 +119,18 @@ def _raise_unknown_reason(reason: str, failed: list[ItemRow]) -> None:
     )
 
 
-def _check_names(names: tuple[str, ...], chosen: list[ItemRow]) -> None:
-    found = {item.id for item in chosen} | {item.key for item in chosen}
-    if unknown := [name for name in names if name not in found]:
+def _named(reader: JournalReader, names: tuple[str, ...], failed: list[ItemRow]) -> list[ItemRow]:
+    """Return the items with these names, each once.
+
+    Raises:
+        UsageError: there is none with one of the names.
+    """
+    found = {name: items_named(reader, failed, name) for name in names}
+    if unknown := [name for name, those in found.items() if not those]:
         raise UsageError(
             tr(
                 "not failed, rejected or dropped: {unknown}; nothing was changed",
                 unknown=", ".join(unknown),
             )
         )
+    return [*{item.key: item for those in found.values() for item in those}.values()]

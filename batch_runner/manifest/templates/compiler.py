@@ -19,6 +19,7 @@ from jinja2.visitor import NodeTransformer
 
 from batch_runner.manifest.diagnostics import did_you_mean
 from batch_runner.manifest.filenames import sent_slug, slug
+from batch_runner.manifest.templates.messages import syntax_error_text, value_error_text
 from batch_runner.manifest.templates.sandbox import (
     MARKERS,
     MAX_ITERATIONS,
@@ -144,7 +145,7 @@ def _renderer(
             raise RenderFailedError(str(error)) from None
         except _RENDER_ERRORS as error:
             raise RenderFailedError(
-                tr("the template cannot be computed: {error}", error=error)
+                tr("the template cannot be computed: {error}", error=value_error_text(error))
             ) from None
 
     return render
@@ -211,7 +212,8 @@ def _syntax_error(message: str, source: str) -> TemplateRefusedError:
     found = _STRANGE.match(message)
     at = int(found[2]) if found else len(source)
     if at >= len(source):
-        return TemplateRefusedError(tr("invalid template: {message}", message=message))
+        reason = syntax_error_text(message)
+        return TemplateRefusedError(tr("invalid template: {message}", message=reason))
     sign = source[at]
     return TemplateRefusedError(
         tr("{sign} cannot be in a template outside of quotes", sign=sign),
@@ -226,6 +228,8 @@ def _missing_value(
 ) -> RenderFailedError:
     """Return the error for a variable, attribute or element that has no value in `scope`."""
     missing, owner = error.name, error.owner
+    if missing is None:  # of a filter such as `first`
+        return RenderFailedError(tr("the template takes a value from an empty list"))
     if error.is_variable or owner is scope.get(IDS):
         names = [name for name in scope if not name.startswith("_")]
         message = tr("{{{{ {missing} }}}} has no value here", missing=missing)

@@ -91,7 +91,7 @@ class TemplateRefusedError(ValueError):
 class MissingValueError(UndefinedError):
     """A variable, or an attribute or element of `owner`, has no value."""
 
-    def __init__(self, name: str, owner: Any, message: str | None = None) -> None:
+    def __init__(self, name: str | None, owner: Any, message: str | None = None) -> None:
         super().__init__(message)
         self.name = name
         self.owner = owner
@@ -111,7 +111,7 @@ class _Missing(StrictUndefined):
     ) -> None:
         super().__init__(hint, obj, name)
         # Jinja2 calls this with its message.
-        self._undefined_exception = partial(MissingValueError, name, obj)  # type: ignore[assignment,arg-type]
+        self._undefined_exception = partial(MissingValueError, name, obj)  # type: ignore[assignment]
 
 
 class Sandbox(ImmutableSandboxedEnvironment):

@@ -54,7 +54,7 @@ def test_unknown_variable_is_reported_once_besides_items(tmp_path: Path) -> None
     assert [one.message.split(":")[0] for one in problems] == [
         "there is no variable colour",
         "there is no variable size",
-        "the file cannot be named '../up'",
+        "the file cannot be named ../up",
     ]
 
 

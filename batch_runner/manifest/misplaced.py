@@ -80,7 +80,7 @@ def _variable_hint(name: str, root: Mapping) -> str:
     nodes: list[tuple[str, Node]] = [*params.items.items()] if isinstance(params, Mapping) else []
     for node, fields in nodes:
         if isinstance(fields, Mapping) and name in fields.items:
-            return tr("it belongs under {blocks}", blocks=f"params.{node}")
+            return tr("it belongs under {blocks}", blocks="params." + node)
     if name == "seed":
         return tr('it belongs under params, into a node: "3": {seed: …}')
     if isinstance(root.items.get(name), Sequence):

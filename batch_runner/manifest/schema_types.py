@@ -188,9 +188,7 @@ Folder = Annotated[Line, AfterValidator(_folder), _pattern(_FOLDER_PATTERN)]
 Encoding = Annotated[
     Line,
     AfterValidator(_encoding),
-    WithJsonSchema(
-        {"type": "string", "anyOf": [{"enum": [*ENCODINGS]}, {"pattern": _ENCODING_PATTERN}]}
-    ),
+    WithJsonSchema({"type": "string", "pattern": _ENCODING_PATTERN, "examples": [*ENCODINGS]}),
 ]
 DataFile = Annotated[Line, AfterValidator(_data_file), _pattern(_DATA_FILE_PATTERN)]
 Repeat = Annotated[int, Field(strict=True, ge=1, le=MAX_REPEAT)]

@@ -78,6 +78,7 @@ class Event(StrEnum):
     # By the user, from held; or from submitted, when the task cannot be downloaded.
     RESUBMITTED = "resubmitted"  # -> pending: may be paid again, as the user accepts
     DROPPED = "dropped"  # -> dropped
+    REOPENED = "reopened"  # done -> held: the user found that its files are not of this item
 
 
 _S, _E = ItemStatus, Event
@@ -110,7 +111,7 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
         _E.DOWNLOAD_INTERRUPTED: _S.SUBMITTED,
     },
     _S.DOWNLOAD_PENDING: {_E.DOWNLOAD_RESUMED: _S.SUBMITTED},
-    _S.DONE: {_E.FILE_MISSING: _S.DOWNLOAD_PENDING},
+    _S.DONE: {_E.FILE_MISSING: _S.DOWNLOAD_PENDING, _E.REOPENED: _S.HELD},
     _S.FAILED: {_E.RETRIED: _S.PENDING},
     _S.REJECTED: {_E.RETRIED: _S.PENDING},
     _S.DROPPED: {_E.RETRIED: _S.PENDING},

@@ -177,10 +177,10 @@ def _plan_with_registry(
 def _folder_blockers(folder: JobFolder, identity: JobIdentity) -> Iterator[Blocker]:
     """Yield a blocker if the folder has the job of another manifest or service."""
     from batch_runner.jobdir.identity import check_owner
-    from batch_runner.journal import open_reader
+    from batch_runner.journal import journal_exists, open_reader
     from batch_runner.planning.blockers import Blocker
 
-    if folder.journal.exists():
+    if journal_exists(folder.journal):
         with open_reader(folder.journal) as reader:
             job = asdict(reader.job())
         try:

@@ -98,8 +98,10 @@ def existing_folder(
     Raises:
         UsageError: the job has never been run.
     """
+    from batch_runner.journal import journal_exists
+
     folder = JobFolder(output_folder(manifest, output, rehearse=rehearse))
-    if not folder.journal.exists() and not folder.marker.exists():
+    if not journal_exists(folder.journal) and not folder.marker.exists():
         raise UsageError(tr("the job in {folder} has not been run yet", folder=folder.root))
     return folder
 

@@ -18,7 +18,7 @@ from batch_runner.jobdir.marker import Marker, MarkerRecord
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.recovery import recover
 from batch_runner.jobdir.registration import check_mounted, usable_registry, usable_state
-from batch_runner.journal import Journal
+from batch_runner.journal import Journal, journal_exists
 from batch_runner.models import REHEARSAL
 from batch_runner.registry import Registry
 from batch_runner.util.locale import tr
@@ -122,7 +122,7 @@ def _open(
 def _prepare_folder(
     folder: JobFolder, identity: JobIdentity | None, registration: _Registration
 ) -> Iterator[Registry | None]:
-    is_new = not folder.has_job()
+    is_new = not folder.marker.exists() and not journal_exists(folder.journal)
     if identity is None and is_new:
         raise FolderRefused(tr("there is no job in {root}", root=folder.root))
     state = registration.state

@@ -35,7 +35,7 @@ from batch_runner.journal.records import (
 )
 from batch_runner.journal.sqlite.journal import Journal
 from batch_runner.journal.sqlite.migrations import current_words
-from batch_runner.journal.sqlite.reader import open_reader
+from batch_runner.journal.sqlite.reader import journal_exists, open_reader
 
 __all__ = [
     "Change",
@@ -57,5 +57,6 @@ __all__ = [
     "TaskIdTaken",
     "current_words",
     "held_instead",
+    "journal_exists",
     "open_reader",
 ]

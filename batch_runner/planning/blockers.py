@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from batch_runner.engine.deadline import seconds_left
 from batch_runner.jobdir.lock import lock_owner
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal import journal_exists
 from batch_runner.planning.estimate import Estimate
 from batch_runner.settings import Limits
 from batch_runner.util.fs import nearest_existing
@@ -44,7 +45,7 @@ def folder_blockers(folder: JobFolder, free_bytes: int) -> list[Blocker]:
     found = []
     if (owner := lock_owner(folder)) is not None:
         found.append(Blocker("locked", {"owner": owner}))
-    if folder.marker.exists() and not folder.journal.exists():
+    if folder.marker.exists() and not journal_exists(folder.journal):
         found.append(Blocker("journal_missing", {"journal": folder.journal}))
     existing = nearest_existing(folder.root)
     if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batch_runner.jobdir.identity import JobIdentity, service_host
-from batch_runner.journal import open_reader
+from batch_runner.journal import journal_exists, open_reader
 from batch_runner.registry import KEYS, Claim, read_registry
 from batch_runner.util.xdg import state_folder
 
@@ -69,7 +69,7 @@ def paid_elsewhere(identity: JobIdentity | None, journal: Path) -> Iterator[Paid
         yield PaidElsewhere(lambda keys: [])
         return
     job_id, origin = None, identity.origin
-    if journal.exists():
+    if journal_exists(journal):
         with open_reader(journal, oldest=1) as reader:
             job_id, origin = reader.job().id, reader.job().origin
     provider, host = identity.provider, service_host(origin)

@@ -11,7 +11,14 @@ from dataclasses import dataclass, field
 
 from batch_runner.errors import Problem
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import Imported, ItemSummary, Journal, ManifestDiff, open_reader
+from batch_runner.journal import (
+    Imported,
+    ItemSummary,
+    Journal,
+    ManifestDiff,
+    journal_exists,
+    open_reader,
+)
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.planning.blockers import Blocker, folder_blockers, job_blockers
@@ -103,7 +110,7 @@ def make_plan(
     Raises:
         JournalUnreadable: the journal is damaged or of another version.
     """
-    if not folder.journal.exists():
+    if not journal_exists(folder.journal):
         builder = PlanBuilder({}, on_submission)
         for spec in specs:
             builder.add_new(spec, None)

@@ -271,3 +271,42 @@ def test_file_name_is_not_used_where_an_item_has_that_id(
 
     assert done.returncode == 2
     assert "not failed" in done.stderr
+
+
+def test_task_ids_that_were_mixed_up_are_corrected(command: Command, service: Service) -> None:
+    write_manifest(command.manifest, 2)
+    service.set_faults("lose_answer:submit")
+    command("run")
+    service.set_faults()
+    task_of = {
+        one["params"]["6"]["text"][-1]: one["task_id"] for one in service.ledger()["submissions"]
+    }
+    command("resolve", "card-0", "attach", task_of["1"])
+    command("run")
+    refused = command("resolve", "card-0", "attach", task_of["0"])
+    wrong = next(path for path in command.pictures() if "card-0" in path.name).read_bytes()
+
+    held = command("resolve", "card-0", "hold")
+
+    assert refused.returncode == 2
+    assert "use `hold` first" in refused.stderr
+    assert held.returncode == 0
+    assert command.statuses() == {"card-0": "held", "card-1": "held"}
+    (removed,) = (command.out / ".batch" / "removed").iterdir()
+    assert removed.read_bytes() == wrong
+    assert command("resolve", "card-1", "attach", task_of["1"]).returncode == 0
+    assert command("resolve", "card-0", "attach", task_of["0"]).returncode == 0
+    assert command("run").returncode == 0
+    assert command("verify").returncode == 0
+    right = next(path for path in command.pictures() if "card-1" in path.name).read_bytes()
+    assert right == wrong
+    assert list(service.paid().values()) == [1, 1]
+
+
+def test_hold_is_for_one_done_item(command: Command, service: Service) -> None:
+    command("run")
+
+    everything, unknown = command("resolve", "all", "hold"), command("resolve", "none", "hold")
+
+    assert (everything.returncode, unknown.returncode) == (2, 2)
+    assert set(command.statuses().values()) == {"done"}

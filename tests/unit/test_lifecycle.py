@@ -55,6 +55,7 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
         (ItemStatus.HELD, ItemStatus.DROPPED),
         (ItemStatus.SUBMITTED, ItemStatus.DROPPED),
     ],
+    Event.REOPENED: [(ItemStatus.DONE, ItemStatus.HELD)],
 }
 
 
@@ -106,6 +107,7 @@ def test_final_statuses_allow_only_retry_resolve_or_file_missing() -> None:
         Event.RESUBMITTED,
         Event.DROPPED,
         Event.FILE_MISSING,
+        Event.REOPENED,
     }
 
 

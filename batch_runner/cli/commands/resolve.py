@@ -46,6 +46,7 @@ _DECISIONS = {
     "attach": mark_tr("task id attached"),
     "resubmit": mark_tr("to be submitted again"),
     "drop": mark_tr("dropped"),
+    "hold": mark_tr("held"),
 }
 
 
@@ -54,6 +55,7 @@ _DECISIONS = {
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 attach TASK_ID",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 resubmit",
     "batch-runner resolve jobs/year_of_the_horse.yaml all drop",
+    "batch-runner resolve jobs/year_of_the_horse.yaml card-7 hold",
     exit_status={
         "0": "The decision was recorded, or no item needs one.",
         "1": "The items shown need a decision.",
@@ -65,7 +67,7 @@ _DECISIONS = {
 @click.command("resolve")
 @manifest_argument
 @click.argument("item", required=False, metavar="[ITEM|all]")
-@click.argument("decision", required=False, type=click.Choice(["attach", "resubmit", "drop"]))
+@click.argument("decision", required=False, type=click.Choice([*_DECISIONS]))
 @click.argument("task_id", required=False, metavar="[TASK_ID]")
 @output_option
 @rehearsal_option
@@ -88,13 +90,14 @@ def command(
     twice. `drop` gives the item up.
 
     An item whose files could not be obtained, or that has a wrong task id attached, can be decided
-    about by its name, too.
+    about by its name, too. If the wrong task has completed, `hold` makes the item held again and
+    moves its files to .batch/removed; then decide about it.
     """
     folder = job_folder(manifest, output, rehearse=rehearse)
     if item is None:
         return _show(folder, as_json=as_json)
     if decision is None:
-        raise UsageError(tr("a decision is missing: attach TASK_ID, resubmit or drop"))
+        raise UsageError(tr("a decision is missing: attach TASK_ID, resubmit, drop or hold"))
     changed = _decide(folder, item, decision, task_id)
     print_line(
         tr(
@@ -171,14 +174,15 @@ def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float |
 
 def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) -> int:
     from batch_runner.jobdir.open import open_job
+    from batch_runner.jobdir.removed import move_out
 
     if (decision == "attach") != (task_id is not None):
-        raise UsageError(tr("`attach` requires TASK_ID; `resubmit` and `drop` take none"))
+        raise UsageError(tr("`attach` requires TASK_ID; the other decisions take none"))
+    if decision == "hold" and name == "all":
+        raise UsageError(tr("`hold` is for one item; name it instead of 'all'"))
     with open_job(folder.root, None, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
-            candidates = list(reader.items(ItemStatus.HELD))
-            if name != "all":
-                candidates = items_named(reader, candidates + _correctable(reader, name), name)
+            candidates = _candidates(reader, name, decision)
             provider = reader.job().provider
         if task_id is not None and not PROVIDERS[provider].task_id_pattern.fullmatch(task_id):
             raise UsageError(
@@ -192,11 +196,36 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
         if task_id is not None and len(chosen) > 1:
             raise UsageError(tr("a task id belongs to one item; name the item instead of 'all'"))
         for item in chosen:
+            for file in item.files if decision == "hold" else ():
+                move_out(folder, file.name, item.key, to="removed")
             try:
                 job.journal.apply(_change(item, decision, task_id))
             except TaskIdTaken as error:
                 raise UsageError(tr("{error}; nothing was changed", error=error)) from None
     return len(chosen)
+
+
+def _candidates(reader: JournalReader, name: str, decision: str) -> list[ItemRow]:
+    """Return the items that the decision may be about.
+
+    Raises:
+        UsageError: the item of this name is done.
+    """
+    if decision == "hold":
+        return items_named(reader, reader.items(ItemStatus.DONE), name)
+    held = list(reader.items(ItemStatus.HELD))
+    if name == "all":
+        return held
+    found = items_named(reader, held + _correctable(reader, name), name)
+    if not found and items_named(reader, reader.items(ItemStatus.DONE), name):
+        raise UsageError(
+            tr(
+                "{name} is done. If its files are not of this item, use `hold` first, which "
+                "moves them to .batch/removed; then decide",
+                name=printable(name, 60),
+            )
+        )
+    return found
 
 
 def _correctable(reader: JournalReader, name: str) -> list[ItemRow]:
@@ -264,5 +293,8 @@ def _change(item: ItemRow, decision: str, task_id: str | None) -> Change:
         return Change(key=item.key, event=event, task_id=task_id)
     if decision == "resubmit":
         return Change(key=item.key, event=Event.RESUBMITTED)
+    if decision == "hold":
+        message = f"was done with task {item.task_id}; taken back by the user"
+        return Change(key=item.key, event=Event.REOPENED, reason="reopened", message=message)
     message = "dropped by the user"
     return Change(key=item.key, event=Event.DROPPED, reason="dropped", message=message)

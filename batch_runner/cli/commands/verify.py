@@ -20,7 +20,6 @@ from batch_runner.cli.output import print_json, print_line
 from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
 from batch_runner.storage.verify import find_damage
-from batch_runner.util.fs import truncate_file_name
 from batch_runner.util.locale import mark_tr, status_word, tr, tr_n
 from batch_runner.util.xdg import state_folder
 
@@ -135,18 +134,16 @@ def _problem_of(folder: JobFolder, item: ItemRow, *, deep: bool) -> str | None:
 def _requeue_downloads(folder: JobFolder, items: list[ItemRow]) -> None:
     """Move damaged files into `.batch/damaged` and let the next run download them again."""
     from batch_runner.jobdir.open import open_job
+    from batch_runner.jobdir.removed import move_out
 
-    aside = folder.batch / "damaged"
     with open_job(folder.root, None, state=state_folder()) as job:
-        aside.mkdir(exist_ok=True, mode=0o700)
         count = job.requeued  # missing files were re-queued when the job was opened
         for item in items:
             if job.journal.status_of(item.key) is not ItemStatus.DONE:
                 continue
             for file in item.files:
-                path = folder.root / file.name
-                if find_damage(folder, file) and path.is_file() and not path.is_symlink():
-                    path.rename(_unused_path(aside, file.name, f".{item.key[:8]}"))
+                if find_damage(folder, file):
+                    move_out(folder, file.name, item.key, to="damaged")
             event = Event.FILE_MISSING
             job.journal.apply(Change(key=item.key, event=event, reason=FILE_DAMAGED))
             count += 1
@@ -158,12 +155,3 @@ def _requeue_downloads(folder: JobFolder, items: list[ItemRow]) -> None:
         ),
         error=True,
     )
-
-
-def _unused_path(folder: Path, name: str, tail: str) -> Path:
-    """Return an unused path in `folder`, with a number if the plain name is taken."""
-    number, place = 1, folder / truncate_file_name(name, tail)
-    while place.exists():
-        number += 1
-        place = folder / truncate_file_name(name, f"{tail}.{number}")
-    return place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self
 from urllib.parse import quote
@@ -50,24 +50,10 @@ class SqliteReader:
             raise JournalUnreadable(tr("there is no journal at {path}", path=path))
         check_locks(path)
         with self._translated():
-            self._connection = self._open()
+            self._connection = _open(path)
         with closed_on_error(self._connection), self._translated():
+            self._connection.execute("SELECT count(*) FROM job").fetchone()
             check_version(self._connection, path, oldest=oldest)
-
-    def _open(self) -> sqlite3.Connection:
-        try:
-            return self._connect("ro")
-        except sqlite3.OperationalError:
-            # A killed run left a rollback journal, which only a writer can roll back.
-            return self._connect("rw")
-
-    def _connect(self, mode: str) -> sqlite3.Connection:
-        uri = f"file:{quote(encode_path(str(self._path.absolute())))}?mode={mode}"
-        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-        connection.row_factory = sqlite3.Row
-        with closed_on_error(connection):
-            connection.execute("SELECT count(*) FROM job").fetchone()
-        return connection
 
     def close(self) -> None:
         self._connection.close()
@@ -210,6 +196,37 @@ class SqliteReader:
             raise JournalUnreadable(
                 tr("the journal {path} cannot be read: {error}", path=self._path, error=error)
             ) from error
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    try:
+        return _connect(path, "ro")
+    except sqlite3.OperationalError:
+        # A killed run left a rollback journal, which only a writer can roll back.
+        return _connect(path, "rw")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"file:{quote(encode_path(str(path.absolute())))}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    with closed_on_error(connection):
+        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    return connection
+
+
+def journal_exists(path: Path) -> bool:
+    """Return whether there is a journal; a first commit that was killed leaves an empty file.
+
+    A damaged journal exists.
+    """
+    if not path.is_file() or path.stat().st_size == 0:
+        return False
+    try:
+        with closing(_open(Utf8Path(path))) as connection:
+            return bool(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
+    except sqlite3.Error:
+        return True
 
 
 def open_reader(path: Path, *, oldest: int = SCHEMA_VERSION) -> JournalReader:

@@ -57,6 +57,8 @@ _SETS: dict[Event, str] = {
     Event.CORRECTED: "task_id = :task_id, submitted_at = :at, reason = NULL, message = NULL",
     Event.RESUBMITTED: "not_before = NULL",
     Event.DROPPED: "reason = :reason, message = :message, completed_at = :at",
+    # Without its task id, which may belong to another item.
+    Event.REOPENED: "task_id = NULL, files = '[]', reason = :reason, message = :message",
 }
 
 

@@ -16,6 +16,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.registry import read_registry
 from batch_runner.util.fs import lock_records, nearest_existing, try_to_sync_folder
 from batch_runner.util.locale import tr, tr_n
+from batch_runner.util.paths import encode_path
 from batch_runner.util.system import file_system_of, open_unnamed
 from batch_runner.util.text import error_reason
 from batch_runner.util.xdg import state_folder
@@ -61,7 +62,7 @@ def check_output_folder(root: Path, *, free_bytes: int) -> Iterator[Check]:
     folder = JobFolder(root)
     existing = nearest_existing(folder.root)
     name = "output folder"
-    kind = file_system_of(existing)
+    kind = file_system_of(encode_path(str(existing.resolve())))
     seen = tr("{path} on {kind}", path=folder.root, kind=kind or tr("an unknown file system"))
     try:
         synced = _probe(existing)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ssl
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import anyio
 from pydantic import SecretStr
@@ -53,7 +52,7 @@ def check_tls(subject: Subject) -> Check:
         ", ".join(f"{name}={printable(subject.environment[name])}" for name in given)
         or tr("certificates from {path}", path=found.cafile or found.capath or tr("nowhere"))
     )
-    if not (found.cafile or (found.capath and any(Path(found.capath).iterdir()))):
+    if not (found.cafile or (found.capath and any(Utf8Path(found.capath).iterdir()))):
         return problem("TLS", seen, tr("install ca-certificates, or set SSL_CERT_FILE"))
     return ok("TLS", seen)
 

@@ -66,9 +66,12 @@ def native_scheduler() -> str:
     return "--launchd" if sys.platform == "darwin" else "--systemd"
 
 
-def file_system_of(path: str | os.PathLike[str]) -> str | None:
-    """Return the kind of file system that holds `path`, such as ext4; None if unknown."""
-    wanted, kind = os.path.realpath(os.fsencode(path)) + b"/", None
+def file_system_of(path: bytes) -> str | None:
+    """Return the kind of file system that holds `path`, such as ext4; None if unknown.
+
+    The path is absolute, without symbolic links.
+    """
+    wanted, kind = path + b"/", None
     longest = -1
     try:
         with open("/proc/self/mountinfo", "rb") as file:  # noqa: PTH123  as above

@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 import batch_runner
 from batch_runner.util import system
 
@@ -31,3 +33,9 @@ def test_only_one_module_uses_what_only_linux_has() -> None:
 
 def test_linux_is_supported() -> None:
     assert system.unsupported_system() is None
+
+
+@pytest.mark.skipif(not Path("/proc/self/mountinfo").exists(), reason="needs Linux")
+def test_file_system_is_that_of_the_innermost_mount() -> None:
+    assert system.file_system_of(b"/proc/self") == "proc"
+    assert system.file_system_of(b"/") not in (None, "proc")

@@ -7,15 +7,16 @@ import time
 from collections.abc import Iterator
 
 import anyio
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
+from batch_runner.config.environment import NETWORK, limit_variable
 from batch_runner.doctor.account import base_url_of
 from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
 from batch_runner.errors import ApiError, Failure, UsageError
 from batch_runner.providers import PROVIDERS
-from batch_runner.providers.credentials import TRUST_ENV_VARIABLE, check_base_url, read_service
+from batch_runner.providers.credentials import check_base_url, choose_proxies, read_service
 from batch_runner.providers.probe import probe_address, probe_key
-from batch_runner.settings import Service, Settings
+from batch_runner.settings import Network, Service, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path
 from batch_runner.util.text import duration, printable
@@ -30,13 +31,12 @@ def check_proxy(subject: Subject) -> Check:
     """Check whether a proxy that the environment names is used. Its address may hold a password."""
     names = (*_PROXY_VARIABLES, *map(str.lower, _PROXY_VARIABLES))
     given = ", ".join(name for name in names if subject.environment.get(name))
-    used = subject.environment.get(TRUST_ENV_VARIABLE) == "1"
     if not given:
         return ok("proxy", tr("none in the environment"))
-    if used:
+    if _network(subject).trust_env:
         return ok("proxy", tr("{names} used", names=given))
     seen = tr("{names} ignored", names=given)
-    advice = tr("to use the proxy, set {variable}=1", variable=TRUST_ENV_VARIABLE)
+    advice = tr("to use the proxy, set {variable}=1", variable=limit_variable("trust_env"))
     return warning("proxy", seen, advice)
 
 
@@ -68,8 +68,12 @@ def check_service(provider: str, subject: Subject) -> Iterator[Check]:
         check_base_url(url, info.base_url_variable)
     except UsageError:
         return  # said by the check of the address
-    trust_env = subject.environment.get(TRUST_ENV_VARIABLE) == "1"
-    keyless = Service(provider=provider, base_url=url, key=SecretStr(""), trust_env=trust_env)
+    try:
+        proxies = choose_proxies(_network(subject), subject.environment)
+    except UsageError as error:
+        yield problem("connection", printable(str(error)), tr("correct the address of the proxy"))
+        return
+    keyless = Service(provider=provider, base_url=url, key=SecretStr(""), proxies=proxies)
     started = time.monotonic()
     try:
         date = anyio.run(probe_address, keyless, Settings())
@@ -81,10 +85,19 @@ def check_service(provider: str, subject: Subject) -> Iterator[Check]:
     if date is not None:
         yield _check_clock(date)
     try:
-        service = read_service(provider, subject.environment)
+        service = read_service(provider, subject.environment, _network(subject))
     except UsageError:
         return  # said by the check of the key
     yield _check_acceptance(service)
+
+
+def _network(subject: Subject) -> Network:
+    """Return the network settings of the environment; the defaults if they are invalid."""
+    given = {name: subject.environment.get(limit_variable(name)) for name in NETWORK}
+    try:
+        return Network.model_validate({name: text for name, text in given.items() if text})
+    except ValidationError:
+        return Network()
 
 
 def _check_clock(date: float) -> Check:

@@ -87,7 +87,7 @@ def test_text_template_renders_to_text() -> None:
         pytest.param("Hi {{ colours }}", "is a list; use pick()", None, id="list"),
         pytest.param("Hi {{ nothing }}", "empty (null)", None, id="null"),
         pytest.param("{{ seed }}", "add parentheses", None, id="function"),
-        pytest.param("{{ 1 / 0 }}", "division by zero", None, id="division"),
+        pytest.param("{{ 1 / 0 }}", "divided by zero", None, id="division"),
         pytest.param("{{ pick([]) }}", "pick() needs a list", None, id="pick-of-nothing"),
     ],
 )

@@ -192,6 +192,7 @@ WORDS = {
     "event_corrected": mark_tr("task id corrected"),
     "event_resubmitted": mark_tr("to be submitted again"),
     "event_dropped": mark_tr("dropped"),
+    "event_reopened": mark_tr("taken back to held"),
 }
 
 

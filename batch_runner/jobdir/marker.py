@@ -33,6 +33,7 @@ class Marker:
 
     def __init__(self, folder: JobFolder) -> None:
         self._path = folder.marker
+        self._parts = folder.parts
         self._descriptor: int | None = None
         self._offset = 0
 
@@ -61,7 +62,7 @@ class Marker:
     def write(self, job_id: str, name: str) -> None:
         """Write a new marker, which is on the disk when this returns."""
         text = json.dumps({"job": job_id, "name": name, "events": "0" * _EVENT_DIGITS}) + "\n"
-        with replace_file(self._path, mode=0o600) as out:
+        with replace_file(self._path, through=self._parts, mode=0o600) as out:
             out.write(text.encode())
         sync_folder(self._path.parent)
 

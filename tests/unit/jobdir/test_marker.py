@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -59,3 +62,19 @@ def test_damaged_marker_is_refused(folder: JobFolder, text: str) -> None:
 
     with pytest.raises(JournalUnreadable, match=r"is damaged.*if you are sure.*remove this file"):
         Marker(folder).read()
+
+
+def _write_and_die(folder: JobFolder) -> None:
+    Path.replace = lambda *_: os._exit(9)  # type: ignore[method-assign]
+    Marker(folder).write(JOB, "cards")
+
+
+def test_kill_while_writing_leaves_nothing_among_the_results(folder: JobFolder) -> None:
+    process = multiprocessing.get_context("fork").Process(target=_write_and_die, args=(folder,))
+    process.start()
+    process.join()
+
+    assert process.exitcode == 9
+    assert [path.name for path in folder.root.iterdir()] == [folder.batch.name]
+    folder.clear_parts()
+    assert list(folder.parts.iterdir()) == []

@@ -25,25 +25,24 @@ import functools
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.api import steps
-from batch_runner.errors import FolderRefused, RegistryError, UsageError
+from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.settings import Service, Settings
 from batch_runner.util.paths import plain_path, utf8_environment
+from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:  # slow imports
     from batch_runner.engine.context import Run
     from batch_runner.engine.events import OnEvent
     from batch_runner.engine.summary import RunSummary
-    from batch_runner.jobdir.identity import JobIdentity
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.manifest import Manifest
-    from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.plan import Plan
 
 log = logging.getLogger(__name__)
@@ -122,11 +121,14 @@ def plan_job(
     service: Service | None = None,
     output: str | Path | None = None,
     rehearse: bool = False,
+    pay_again: bool = False,
+    attended: bool = False,
 ) -> Plan:
     """Return what `run_job` with the same arguments would do. Sends nothing and writes nothing.
 
-    What would make the run refuse, or leave out items, is in the plan's `blockers`; what in the
-    manifest may be a mistake, such as items that send equal requests, in its `warnings`.
+    What would make the run refuse is in the plan's `blockers`, what else should be known in its
+    `warnings`, such as items that send equal requests. `attended`: it is a plan of the command
+    `run` on a terminal, which can ask.
 
     Raises:
         ManifestError: an item is invalid; holds every problem that was found.
@@ -134,59 +136,24 @@ def plan_job(
             blocker.
         JournalUnreadable: the journal is damaged or of another version.
     """
-    from batch_runner.planning.blockers import Blocker
-    from batch_runner.planning.plan import make_plan
+    from batch_runner.planning.blockers import Blocker, manifest_warnings
+    from batch_runner.planning.preflight import Circumstances, plan_run
 
     folder = JobFolder(steps.output_folder(manifest, output, rehearse=rehearse))
     settings = settings or load_settings(manifest)
+    identity, unusable = None, []
     try:
         service = _service_of(manifest, service, settings, rehearse=rehearse)
         identity = steps.identity_of(manifest, service)
     except UsageError as error:
-        plan = make_plan(manifest.items(), folder, settings)
-        plan.blockers.append(Blocker("service", {"message": str(error)}))
-        plan.warnings = manifest.warnings()
-        return plan
-    plan = _plan_with_registry(manifest, folder, settings, None if rehearse else identity)
-    plan.blockers += _folder_blockers(folder, identity)
-    plan.warnings = manifest.warnings()
+        unusable = [Blocker("service", {"message": str(error)})]
+    circumstances = Circumstances(
+        identity=identity, state=state_folder(), attended=attended, pay_again=pay_again
+    )
+    plan = plan_run(manifest.items(), folder, settings, circumstances)
+    plan.blockers = unusable + plan.blockers
+    plan.warnings += manifest_warnings(manifest.warnings())
     return plan
-
-
-def _plan_with_registry(
-    manifest: Manifest, folder: JobFolder, settings: Settings, identity: JobIdentity | None
-) -> Plan:
-    from batch_runner.planning.blockers import Blocker
-    from batch_runner.planning.paid_elsewhere import paid_elsewhere
-    from batch_runner.planning.plan import make_plan
-
-    try:
-        with paid_elsewhere(identity, folder.journal) as paid:
-            plan = make_plan(manifest.items(), folder, settings, paid.add)
-            paid.finish()
-    except RegistryError as error:
-        plan = make_plan(manifest.items(), folder, settings)
-        plan.blockers.append(Blocker("registry", {"message": str(error)}))
-        return plan
-    if paid.count:
-        values = {"count": paid.count, "folder": paid.folder}
-        plan.blockers.append(Blocker("prior_payment", values))
-    return plan
-
-
-def _folder_blockers(folder: JobFolder, identity: JobIdentity) -> Iterator[Blocker]:
-    """Yield a blocker if the folder has the job of another manifest or service."""
-    from batch_runner.jobdir.identity import check_owner
-    from batch_runner.journal import journal_exists, open_reader
-    from batch_runner.planning.blockers import Blocker
-
-    if journal_exists(folder.journal):
-        with open_reader(folder.journal) as reader:
-            job = asdict(reader.job())
-        try:
-            check_owner(job, folder, identity)
-        except FolderRefused as error:
-            yield Blocker("folder", {"message": str(error)})
 
 
 async def run_job(
@@ -295,6 +262,8 @@ def _start_job(
         log.warning("%s", warning)
     found = steps.find_paid_elsewhere(job, manifest, service)
     steps.approve_paid_elsewhere(job, found, pay_again=pay_again)
+    for other in steps.origin_warnings(job, manifest, service):
+        log.warning("%s", other.message)
     return job
 
 

@@ -20,7 +20,7 @@ from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder, find_job
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import KEY_VARIABLES, PROVIDERS
-from batch_runner.util.locale import items_text, tr
+from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, find_existing, is_utf8, utf8_text
 from batch_runner.util.text import printable
 from batch_runner.util.xdg import state_folder
@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # slow imports, which commands that only print help do not ne
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
+    from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.paid_elsewhere import PaidElsewhere
     from batch_runner.settings import Service, Settings
 
@@ -190,6 +191,13 @@ def find_paid_elsewhere(job: OpenJob, manifest: Manifest, service: Service | Non
         return PaidElsewhere(lambda keys: [])
 
 
+def origin_warnings(job: OpenJob, manifest: Manifest, service: Service | None) -> list[Blocker]:
+    """Return a warning if the open job has used the service at another port or scheme."""
+    from batch_runner.planning.preflight import origin_warnings
+
+    return origin_warnings(str(job.journal.job()["origin"]), identity_of(manifest, service))
+
+
 def approve_paid_elsewhere(job: OpenJob, found: PaidElsewhere, *, pay_again: bool) -> None:
     """Note in the registry that the items in `found` may be paid for again.
 
@@ -199,11 +207,9 @@ def approve_paid_elsewhere(job: OpenJob, found: PaidElsewhere, *, pay_again: boo
     if found.count and not pay_again:
         raise UsageError(
             tr(
-                "the job in {folder} has already submitted {items} of this one, which would be "
-                "paid for again. Nothing was sent. Continue that job; or approve it: `run --yes`, "
-                "or answer on a terminal",
-                folder=found.folder,
-                items=items_text(found.count),
+                "{text}. Nothing was sent. Continue that job; or approve it: `run --yes`, or "
+                "answer on a terminal",
+                text=found.text(job.folder.root),
             )
         )
     if found.count:

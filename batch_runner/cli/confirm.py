@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from batch_runner.api.steps import approve_paid_elsewhere, find_paid_elsewhere
+from batch_runner.api.steps import approve_paid_elsewhere, find_paid_elsewhere, origin_warnings
 from batch_runner.cli.output import print_line
 from batch_runner.util.locale import tr
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from batch_runner.planning.estimate import Estimate
     from batch_runner.planning.paid_elsewhere import PaidElsewhere
     from batch_runner.planning.plan import RunPreview
+
+log = logging.getLogger(__name__)
 
 #: Seconds to wait for an answer; silence is no. A question left open overnight must not be answered
 #: by the first key typed in the morning.
@@ -76,7 +79,7 @@ def preview_run(
     Raises:
         UsageError: another job has submitted items of this one, and there is nobody to ask.
     """
-    from batch_runner.planning.blockers import Blocker
+    from batch_runner.planning.paid_elsewhere import prior_payment_warnings
     from batch_runner.planning.plan import make_preview
 
     if approval is not None and approval.items != _items_ever(imported):
@@ -86,13 +89,14 @@ def preview_run(
     attended = is_attended(options)
     if pay_again or not attended:
         approve_paid_elsewhere(job, paid, pay_again=pay_again)
+    origin = origin_warnings(job, options.manifest, options.service)
     if options.quiet or options.as_json:
+        for warning in origin:
+            log.warning("%s", warning.message)
         return None
     limits = options.settings.limits
     preview = make_preview(job.journal, imported, options.manifest.workflows, limits)
-    if paid.count:
-        values = {"count": paid.count, "folder": paid.folder}
-        preview.blockers.append(Blocker("prior_payment", values))
+    preview.warnings.extend([*prior_payment_warnings(paid, options.root), *origin])
     question = Question(preview.estimate, paid)
     if approval is not None and approval == Approval.to(question, imported):
         return None

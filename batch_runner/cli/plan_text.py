@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
-from batch_runner.util.locale import items_text, mark_tr, status_word, submissions_text, tr
+from batch_runner.util.locale import items_text, status_word, submissions_text, tr
 from batch_runner.util.text import duration, json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from batch_runner.errors import Problem
     from batch_runner.journal import ItemSummary
     from batch_runner.models import ItemSpec
-    from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.estimate import Estimate
     from batch_runner.planning.plan import Plan, RunPreview
     from batch_runner.settings import Limits
@@ -35,45 +33,6 @@ _ORDER = (
     ItemStatus.PENDING,
 )
 
-#: Text of each kind of blocker.
-_BLOCKERS = {
-    "cap": mark_tr("the cap of {cap} submissions leaves out {left_out} items"),
-    "cap_reached": mark_tr(
-        "the cap of {cap} submissions is reached; none is sent (raise limits.max_submissions)"
-    ),
-    "deadline": mark_tr(
-        "the run stops after {left}, and all items take about {seconds}; the next run continues"
-    ),
-    "held": mark_tr("{held} held, may have been paid: see `batch-runner resolve`"),
-    "locked": mark_tr("another run is working on the job: {owner}"),
-    "journal_missing": mark_tr("the journal {journal} is missing, so a run would submit nothing"),
-    "not_writable": mark_tr("the output folder {folder} cannot be written"),
-    "disk_full": mark_tr(
-        "only {free} MB of disk space are free; below {wanted} MB nothing is submitted"
-    ),
-    "prior_payment": mark_tr(
-        "the job in {folder} has already submitted {items} of this one, which would be paid for "
-        "again; a run asks first, and without a terminal it refuses, unless it is given --yes"
-    ),
-    "registry": "{message}",
-    "folder": "{message}",
-    "service": "{message}",
-}
-
-
-#: Kinds that do not make a run refuse: it does a part, or what the user may not want.
-_WARNINGS = ("cap", "deadline", "held", "prior_payment")
-
-
-def blocker_text(blocker: Blocker) -> str:
-    values = {
-        name: duration(value) if isinstance(value, float) else value
-        for name, value in blocker.values.items()
-    }
-    if isinstance(count := values.get("count"), int):
-        values["items"] = items_text(count)
-    return printable(tr(_BLOCKERS[blocker.kind], **values), 400)
-
 
 def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits) -> list[str]:
     return [
@@ -87,8 +46,7 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits) -> list[str]:
         *_status_lines(plan),
         *_missing_lines(plan),
         estimate_text(plan.estimate, limits),
-        *map(blocker_line, plan.blockers),
-        *warning_lines(plan.warnings),
+        *_problem_lines(plan),
         *_first_lines(plan.first),
     ]
 
@@ -109,7 +67,8 @@ def preview_lines(preview: RunPreview, job: str, limits: Limits) -> list[str]:
     )
     if preview.unlisted:
         line += tr("; {count} no longer listed", count=preview.unlisted)
-    return [line, estimate_text(preview.estimate, limits), *map(blocker_line, preview.blockers)]
+    warnings = warning_lines(one.message for one in preview.warnings)
+    return [line, estimate_text(preview.estimate, limits), *warnings]
 
 
 def estimate_text(estimate: Estimate, limits: Limits) -> str:
@@ -194,8 +153,8 @@ def _missing_lines(plan: Plan) -> list[str]:
     return lines
 
 
-def warning_lines(warnings: Iterable[Problem]) -> list[str]:
-    """Return what in a manifest may be a mistake, each as a warning with its location."""
+def warning_lines(warnings: Iterable[object]) -> list[str]:
+    """Return warnings as lines; one of the manifest has several."""
     return [
         line for warning in warnings for line in tr("warning: {text}", text=warning).split("\n")
     ]
@@ -241,9 +200,6 @@ def _row(count: int, text: str) -> str:
     return f"  {count:6} {text}"
 
 
-def blocker_line(blocker: Blocker) -> str:
-    """Return a blocker as a line that begins with how serious it is."""
-    text = blocker_text(blocker)
-    if blocker.kind in _WARNINGS:
-        return tr("warning: {text}", text=text)
-    return tr("blocked: {reason}", reason=text)
+def _problem_lines(plan: Plan) -> list[str]:
+    blocked = [tr("blocked: {reason}", reason=one.message) for one in plan.blockers]
+    return blocked + warning_lines(one.message for one in plan.warnings)

@@ -59,6 +59,17 @@ def service_host(origin: str) -> str:
     return f"{host}:{urlsplit(origin).port or ''}" if host == _LOCAL else host
 
 
+def same_origin(first: str, second: str) -> bool:
+    """Return whether two origins have the same scheme, host and port."""
+    return _origin_parts(first) == _origin_parts(second)
+
+
+def _origin_parts(origin: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(origin)
+    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, _host(origin), port
+
+
 _LOCAL = "localhost"
 
 

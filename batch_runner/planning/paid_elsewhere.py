@@ -13,7 +13,10 @@ from pathlib import Path
 
 from batch_runner.jobdir.identity import JobIdentity, service_host
 from batch_runner.journal import journal_exists, open_reader
+from batch_runner.planning.blockers import Blocker
 from batch_runner.registry import KEYS, Claim, read_registry
+from batch_runner.util.locale import items_text, tr
+from batch_runner.util.paths import Utf8Path, same_name, utf8_text
 from batch_runner.util.xdg import state_folder
 
 #: Returns the claims of other jobs for at most KEYS items.
@@ -38,6 +41,21 @@ class PaidElsewhere:
         """Return the output folder of the job that has most of the items, "" if there is none."""
         return next((folder for folder, _ in self._folders.most_common(1)), "")
 
+    def text(self, root: Path) -> str:
+        """Return as a sentence which job has submitted the items of the job in `root`."""
+        values = {"folder": self.folder, "items": items_text(self.count)}
+        if same_name(self.folder, utf8_text(Utf8Path(root).resolve())):
+            return tr(
+                "an earlier job in this folder, which was deleted or moved, has already submitted "
+                "{items} of this one, which would be paid for again",
+                **values,
+            )
+        return tr(
+            "the job in {folder} has already submitted {items} of this one, which would be paid "
+            "for again",
+            **values,
+        )
+
     def add(self, key: str) -> None:
         """Look up an item that would be submitted; `finish` after the last one."""
         self._waiting.append(key)
@@ -51,6 +69,14 @@ class PaidElsewhere:
         self.keys += found
         self._folders.update(found.values())
         self._waiting.clear()
+
+
+def prior_payment_warnings(paid: PaidElsewhere, root: Path) -> list[Blocker]:
+    """Return a warning about items of the job in `root` that would be paid for again."""
+    if not paid.count:
+        return []
+    values = {"message": paid.text(root), "count": paid.count, "folder": paid.folder}
+    return [Blocker("prior_payment", values)]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from batch_runner.errors import Problem
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import (
     Imported,
@@ -21,7 +20,7 @@ from batch_runner.journal import (
 )
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.models import ItemSpec
-from batch_runner.planning.blockers import Blocker, folder_blockers, job_blockers
+from batch_runner.planning.blockers import Blocker, folder_blockers, job_warnings
 from batch_runner.planning.estimate import Estimate, make_estimate, mean, task_seconds
 from batch_runner.settings import Limits, Settings
 from batch_runner.storage.verify import missing_files
@@ -55,8 +54,8 @@ class Plan:
     named: dict[str, list[ItemSummary]] = field(default_factory=dict)
     first: list[ItemSpec] = field(default_factory=list)  # to be submitted
     estimate: Estimate = field(init=False)
-    blockers: list[Blocker] = field(default_factory=list)
-    warnings: list[Problem] = field(default_factory=list)  # of the manifest
+    blockers: list[Blocker] = field(default_factory=list)  # make a run refuse
+    warnings: list[Blocker] = field(default_factory=list)  # do not
 
     @property
     def in_flight(self) -> int:
@@ -71,7 +70,7 @@ class RunPreview:
     new: int  # of those pending
     unlisted: int
     estimate: Estimate
-    blockers: list[Blocker]
+    warnings: list[Blocker]
 
 
 def make_preview(
@@ -93,7 +92,7 @@ def make_preview(
         new=imported.new,
         unlisted=imported.unlisted,
         estimate=estimate,
-        blockers=job_blockers(estimate, limits, held=counts[ItemStatus.HELD]),
+        warnings=job_warnings(estimate, limits, held=counts[ItemStatus.HELD]),
     )
 
 
@@ -124,10 +123,8 @@ def make_plan(
     plan.estimate = make_estimate(
         builder.submissions, spent=spent, task=builder.mean_task(), limits=limits
     )
-    plan.blockers = [
-        *folder_blockers(folder, settings.downloads.free_bytes),
-        *job_blockers(plan.estimate, limits, held=plan.statuses[ItemStatus.HELD]),
-    ]
+    plan.blockers = folder_blockers(folder, settings.downloads.free_bytes)
+    plan.warnings = job_warnings(plan.estimate, limits, held=plan.statuses[ItemStatus.HELD])
     return plan
 
 

@@ -42,13 +42,28 @@ class JobLock:
                 return True
             self._close()  # its last holder has removed it meanwhile
 
+    def look(self) -> tuple[bool, int]:
+        """Return whether a process has the lock, and the number recorded last. Makes no file."""
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except OSError:
+            return False, 0
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True, _number_in(descriptor)
+        except OSError:
+            pass  # a file system without locks
+        else:
+            return False, _number_in(descriptor)
+        finally:
+            os.close(descriptor)
+        return False, 0
+
     @property
     def last_event(self) -> int:
         """Return the number that was recorded last, 0 if none was."""
-        if self._descriptor is None:
-            return 0
-        text = os.pread(self._descriptor, _DIGITS, 0)
-        return int(text) if len(text) == _DIGITS and text.isdigit() else 0
+        return 0 if self._descriptor is None else _number_in(self._descriptor)
 
     def set_last_event(self, number: int) -> None:
         """Record the number of the journal's last event, after its commit. Not synced."""
@@ -70,3 +85,8 @@ class JobLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def _number_in(descriptor: int) -> int:
+    text = os.pread(descriptor, _DIGITS, 0)
+    return int(text) if len(text) == _DIGITS and text.isdigit() else 0

@@ -37,6 +37,7 @@ def _environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("LC_ALL", "LC_MESSAGES", "LANG", "LANGUAGE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("BAICAI_API_KEY", "sk-test")
 
 
@@ -58,10 +59,10 @@ class Job:
         )
 
     @contextmanager
-    def opened(self) -> Iterator[OpenJob]:
-        """Open the job and import its items."""
+    def opened(self, state: Path | None = None) -> Iterator[OpenJob]:
+        """Open the job and import its items; `state` is the state directory, if it has one."""
         identity = JobIdentity(job="cards", provider="baicai", origin=PROVIDERS["baicai"].base_url)
-        with open_job(self.root, identity) as job:
+        with open_job(self.root, identity, state=state) as job:
             job.journal.import_items(load(self.manifest).items())
             yield job
 
@@ -94,9 +95,9 @@ def job(tmp_path: Path) -> Job:
 
 @pytest.fixture
 def plan(job: Job, capsys: pytest.CaptureFixture[str]) -> Any:
-    def make(*arguments: str) -> Any:
+    def make(*arguments: str, status: int = 0) -> Any:
         capsys.readouterr()
-        assert run_command(["plan", str(job.manifest), *arguments]) == 0
+        assert run_command(["plan", str(job.manifest), *arguments]) == status
         printed = capsys.readouterr().out
         return json.loads(printed) if "--json" in arguments else printed
 
@@ -109,6 +110,6 @@ def blockers_in(plan: Any) -> list[dict[str, Any]]:
     return found
 
 
-def kinds(plan: Any) -> list[str]:
-    """Return the kinds of the blockers in the output of `plan --json`."""
-    return [blocker["kind"] for blocker in blockers_in(plan)]
+def kinds(plan: Any, field: str = "blockers") -> list[str]:
+    """Return the kinds of the blockers or "warnings" in the output of `plan --json`."""
+    return [one["kind"] for one in plan[field]]

@@ -77,7 +77,7 @@ def _interrupt(number: int, _: object) -> None:
 
 
 def _print_end(number: int) -> None:
-    name = signal.Signals(number).name
+    name = "Ctrl-C" if number == signal.SIGINT else f"a signal ({signal.Signals(number).name})"
     try:  # noqa: SIM105  nothing more is imported before the handlers are set
         os.write(2, f"batch-runner: ended by {name}\n".encode())
     except OSError:

@@ -86,7 +86,7 @@ JOURNAL_ERROR = {"3": "The journal could not be read or written."}
 LOCKED = {"5": "Another run is working on the job. Nothing was changed."}
 _ALWAYS = {
     "70": "A bug in this program.",
-    "130, 143": "Ended by SIGINT (130), or by SIGTERM or SIGHUP (143).",
+    "130, 143": "Ended by Ctrl-C (130), or by SIGTERM or SIGHUP (143).",
 }
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import anyio
 
 from batch_runner.cli.output import print_line
-from batch_runner.engine.summary import ExitCode, StopReason
+from batch_runner.engine.summary import SIGNALLED, ExitCode, StopReason
 from batch_runner.util.locale import tr
 
 if TYPE_CHECKING:
@@ -69,8 +69,9 @@ async def _stop_or_abort(run: Run, noted: list[signal.Signals]) -> None:
                     tr("stopping: waiting for requests being sent; signal again to abort"),
                     error=True,
                 )
+                name = "Ctrl-C" if number is signal.SIGINT else f"a signal ({number.name})"
                 run.state.control.shut_down(
-                    StopReason("signal", f"stopped by {number.name}", ExitCode.STOPPED)
+                    StopReason("signal", SIGNALLED + name, ExitCode.STOPPED)
                 )
             else:
                 code = ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED

@@ -8,6 +8,9 @@ from enum import IntEnum
 
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 
+#: How the message of a run that a signal stopped begins.
+SIGNALLED = "stopped by "
+
 
 class ExitCode(IntEnum):
     """Exit codes of the commands, as their help texts explain them."""

@@ -34,7 +34,7 @@ from batch_runner.monitor.dashboard import (
     state_text,
 )
 from batch_runner.monitor.snapshot import JobSnapshot, take_snapshot
-from batch_runner.util.locale import encodable, stop_word, submissions_text, tr, tr_n
+from batch_runner.util.locale import encodable, stop_word, submissions_text, tr
 from batch_runner.util.shell import command_line
 from batch_runner.util.text import duration, printable
 
@@ -234,27 +234,9 @@ def _write(stream: TextIO, text: str) -> None:
 
 
 def summary_lines(summary: RunSummary, folder: Path, target: Sequence[str]) -> list[str]:
-    """Return how a run ended; `target` names the job in the commands to type next."""
+    """Return what to do after a run; `target` names the job in the commands to type next."""
     counts = summary.counts
-    lines = [
-        tr(
-            "{done} of {total} items done, {submissions} (job total: {spent}), {time}",
-            done=counts[ItemStatus.DONE],
-            total=sum(counts.values()),
-            submissions=tr_n(
-                "{count} submission in this run", "{count} submissions in this run", summary.paid
-            ),
-            spent=summary.spent,
-            time=duration(summary.seconds),
-        )
-    ]
-    rest = [
-        count_text(status, count)
-        for status, count in counts.items()
-        if count and status is not ItemStatus.DONE
-    ]
-    if rest:
-        lines.append(tr("not done: {items}", items=tr(", ").join(rest)))
+    lines = []
     # With unfinished items the summary sentence already contains the reason.
     unfinished = any(counts[status] for status in UNFINISHED)
     if summary.stop is not None and summary.exit_code and not unfinished:

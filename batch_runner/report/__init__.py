@@ -6,7 +6,8 @@
 for somebody else. `static/` is what the browser runs.
 """
 
-from batch_runner.report.summary_sentence import summary_sentence
+from batch_runner.report.item_history import total_seconds
+from batch_runner.report.summary_sentence import effort_text, summary_sentence
 from batch_runner.report.write import write_report
 
-__all__ = ["summary_sentence", "write_report"]
+__all__ = ["effort_text", "summary_sentence", "total_seconds", "write_report"]

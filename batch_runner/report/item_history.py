@@ -15,6 +15,12 @@ def did_something(run: RunRow) -> bool:
     return any(figures) or bool(run.message) or run.ended_at is None
 
 
+def total_seconds(runs: Iterable[RunRow], now: float) -> float:
+    """Return the seconds that all runs took which did something; `now` is wall clock."""
+    spans = ((run.ended_at or now) - run.started_at for run in filter(did_something, runs))
+    return sum(max(0.0, span) for span in spans)
+
+
 def end_of_previous_run(runs: list[RunRow]) -> float | None:
     """Return when the run before the last ended; None if there is no such run."""
     if len(runs) < 2:

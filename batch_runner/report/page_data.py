@@ -20,6 +20,7 @@ from batch_runner.report.item_history import (
     end_of_previous_run,
     rates_per_minute,
     status_at,
+    total_seconds,
 )
 from batch_runner.report.problems import ProblemGroup, ProblemGroups, command_for, next_commands
 from batch_runner.report.summary_sentence import summary_sentence
@@ -119,13 +120,12 @@ class PageData:
 
     def summary(self, language: Language) -> str:
         """Return the sentence about the state of the job."""
-        spans = ((run.ended_at or self._now) - run.started_at for run in self._runs)
         with use_language(language):
             return summary_sentence(
                 self._counts,
                 submissions=self._spent,
                 price=price_of(self.job),
-                seconds=sum(max(0.0, span) for span in spans),
+                seconds=total_seconds(self._runs, self._now),
                 stopped=self._runs[-1].message if self._runs else None,
             )
 

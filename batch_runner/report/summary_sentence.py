@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from batch_runner.engine.summary import SIGNALLED
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
 from batch_runner.units import Price
 from batch_runner.util.locale import (
@@ -68,7 +69,7 @@ def summary_sentence(
     parts = [_outcome(counts)]
     if stopped and any(counts.get(status) for status in UNFINISHED):
         parts.append(tr("stopped early: {reason}", reason=_stop_text(stopped)))
-    parts.append(_effort(submissions, price, seconds))
+    parts.append(effort_text(submissions, price, seconds))
     return tr("{sentence}.", sentence=tr("; ").join(parts))
 
 
@@ -96,17 +97,19 @@ def _outcome(counts: Mapping[ItemStatus, int]) -> str:
 
 def _stop_text(stopped: str) -> str:
     """Return why a run stopped; planned stops in the current language, others as recorded."""
-    planned = next((reason for reason in ("deadline", "cap") if reason in stopped), None)
+    words = {"deadline": "deadline", "cap": "cap", SIGNALLED: "signal"}
+    planned = next((reason for word, reason in words.items() if word in stopped), None)
     if planned and current_language() != "en":
         return stop_word(planned)
-    return printable(stopped, 200).rstrip(".")
+    return printable(stopped, 200).removeprefix(SIGNALLED).rstrip(".")
 
 
 def _count_text(count: int, outcome: str) -> str:
     return tr("{count} {outcome}", count=count, outcome=outcome)
 
 
-def _effort(submissions: int, price: Price | None, seconds: float) -> str:
+def effort_text(submissions: int, price: Price | None, seconds: float) -> str:
+    """Return submissions, their cost and a time, such as "3 submissions, 0.36 CNY, took 5.2 s"."""
     parts = [submissions_text(submissions)]
     if price is not None:
         parts.append(price.times(submissions))

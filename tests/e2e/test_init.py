@@ -125,7 +125,7 @@ def test_init_offers_the_documented_workflows(tmp_path: Path) -> None:
     [
         (("1", "", "n"), 3, "nothing was written"),
         (("1", "\x04"), 3, "the input ended; nothing was changed"),
-        (("1", INTERRUPT), 130, "ended by SIGINT"),
+        (("1", INTERRUPT), 130, "ended by Ctrl-C"),
     ],
     ids=["no", "end-of-input", "interrupt"],
 )

@@ -442,6 +442,45 @@ def test_json_output_ends_with_a_summary(command: Command, service: Service) -> 
     assert lines[-1]["exit_code"] == 0
 
 
+def test_last_lines_tell_this_run_from_the_whole_job(command: Command, service: Service) -> None:
+    text = command.manifest.read_text()
+    told = command.folder / "told"
+    command.manifest.write_text(
+        text.replace("limits: {", "limits: {price: 1 CNY, ")
+        + f"on_finish: {{command: 'echo \"$BATCH_RUNNER_SUMMARY\" > {told}'}}\n"
+    )
+    command("run", "--max-submissions", "5")
+    second, third = command("run"), command("run")
+    summary = json.loads(command("run", "--json").stdout.splitlines()[-1])
+
+    job = "All 8 items are done; 8 submissions, 8.00 CNY, took "
+    for run, own in ((second, "3 submissions, 3.00 CNY"), (third, "0 submissions, 0.00 CNY")):
+        this_run, whole_job, *_ = run.stdout.splitlines()
+        assert this_run.startswith(f"this run: {own}, took ")
+        assert whole_job.startswith(f"whole job: {job}")
+    assert third.stdout.splitlines()[1] == second.stdout.splitlines()[1]
+    sentence = third.stdout.splitlines()[1].removeprefix("whole job: ")
+    assert told.read_text() == f"{sentence}\n"
+    assert sentence in (command.out / "index.html").read_text()
+    assert (summary["submissions"], summary["submissions_of_job"]) == (0, 8)
+    assert (summary["cost"], summary["cost_of_job"]) == ("0.00 CNY", "8.00 CNY")
+    assert summary["seconds"] < summary["seconds_of_job"]
+
+
+def test_reason_of_a_stopped_run_is_in_plain_words(command: Command, service: Service) -> None:
+    service.set_faults("word:status")
+    for number, text in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "a signal (SIGTERM)")):
+        process = command.start("run")
+        service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
+        wait_until(lambda: command.statuses().get("card-7") == "submitted")
+        process.send_signal(number)
+        out, _ = process.communicate()
+
+        assert f"stopped early: {text}; " in out
+        shown = command("status", "--watch").stdout
+        assert f"exit status 3: stopped by {text}" in shown
+
+
 def test_plan_sends_and_writes_nothing(command: Command, service: Service) -> None:
     plan = json.loads(command("plan", "--json").stdout)
 

@@ -81,7 +81,7 @@ def test_another_run_can_work_while_the_question_is_open(
     code, output = on_a_terminal(command, "y\n", meanwhile=by_cron)
 
     assert [other.returncode for other in others] == [0]
-    assert "8 of 8 items done" in others[0].stdout
+    assert "All 8 items are done" in others[0].stdout
     assert code == 0
     assert "cards: 8 items: 8 done\r\nnothing to submit" in output
     assert list(service.paid().values()) == [1] * 8

@@ -87,7 +87,8 @@ def test_sigterm_during_the_start_of_a_run_submits_nothing(
     ended = run_until_import(command, prefix, signal.SIGTERM, module, *words)
 
     assert ended.returncode in (143, 3)
-    assert ("ended by SIGTERM" if ended.returncode == 143 else "stopping") in ended.stderr
+    word = "ended by a signal (SIGTERM)" if ended.returncode == 143 else "stopping"
+    assert word in ended.stderr
     assert "Traceback" not in ended.stderr
     assert service.paid() == {}
 
@@ -106,7 +107,8 @@ def test_signal_during_the_start_of_a_command_ends_it(
     ended = run_until_import(command, prefix, signal.Signals[name], module, *words)
 
     assert (ended.returncode, ended.stdout) == (code, "")
-    assert ended.stderr == f"batch-runner: ended by {name}\n"
+    word = "Ctrl-C" if name == "SIGINT" else f"a signal ({name})"
+    assert ended.stderr == f"batch-runner: ended by {word}\n"
 
 
 @in_both_ways
@@ -214,7 +216,7 @@ def test_sigint_in_a_command_ends_it_with_one_line_each(command: Command, times:
     ended = _run_python(_SIGINT_TWICE, command, str(times))
 
     assert ended.returncode == 130
-    assert ended.stderr == "batch-runner: ended by SIGINT\n" * times
+    assert ended.stderr == "batch-runner: ended by Ctrl-C\n" * times
 
 
 def _run_python(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ from batch_runner.cli.settings_flags import (
 )
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
-from batch_runner.errors import JobLocked
+from batch_runner.errors import JobLocked, JournalError
 from batch_runner.providers.credentials import read_service
 from batch_runner.util.locale import current_language, tr, use_language
 from batch_runner.util.paths import utf8_environment, utf8_text
@@ -81,8 +82,9 @@ if TYPE_CHECKING:
 @click.option(
     "--yes",
     is_flag=True,
-    help="Do not ask first, whatever the run costs (default: on a terminal, ask above "
-    "limits.confirm_above).",
+    help="Do not ask first, whatever the run costs, also if it pays again for items that another "
+    "job has paid for (default: on a terminal, ask about such items and above "
+    "limits.confirm_above; elsewhere, refuse such items).",
 )
 @click.option(
     "--show-config", is_flag=True, help="Print every setting and where it comes from, and exit."
@@ -242,14 +244,18 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
         print_line(
             tr("the report could not be written: {error}", error=error_reason(error)), error=True
         )
+    seconds = _seconds_of_job(options.root, summary)
     sentence = summary_sentence(
         summary.counts,
         submissions=summary.spent,
         price=options.settings.limits.price,
-        seconds=summary.seconds,
+        seconds=seconds,
         stopped=summary.stop.message if summary.stop else None,
     )
-    _print_summary(options, summary, sentence, page)
+    if options.as_json:
+        print_json(_summary_object(options, summary, seconds))
+    elif not options.quiet or summary.exit_code:
+        _print_summary(options, summary, sentence, page)
     send_notifications(
         options.manifest.on_finish,
         summary,
@@ -260,34 +266,57 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
     )
 
 
+def _seconds_of_job(root: Path, summary: RunSummary) -> float:
+    """Return the seconds of all runs, as the report has them."""
+    from batch_runner.jobdir.paths import JobFolder
+    from batch_runner.journal import open_reader
+    from batch_runner.report import total_seconds
+
+    try:
+        with open_reader(JobFolder(root).journal) as reader:
+            return total_seconds(reader.runs(), time.time())
+    except JournalError:  # lost during the run
+        return summary.seconds
+
+
 def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
     from batch_runner.manifest.job_args import job_arguments
     from batch_runner.monitor.progress import summary_lines
+    from batch_runner.report import effort_text
 
-    if options.as_json:
-        with use_language("en"):
-            warnings = [warning_object(each) for each in options.manifest.warnings()]
-        print_json({**_summary_object(summary, options.root), "warnings": warnings})
-    elif not options.quiet or summary.exit_code:
-        manifest = utf8_text(options.manifest.path.absolute())
-        target = job_arguments(manifest, options.root, rehearsal=options.service is None)
-        report = tr("report: {page}", page=page)
-        for line in (sentence, *summary_lines(summary, options.root, target), report):
-            print_line(line, error=options.quiet)
+    manifest = utf8_text(options.manifest.path.absolute())
+    target = job_arguments(manifest, options.root, rehearsal=options.service is None)
+    effort = effort_text(summary.paid, options.settings.limits.price, summary.seconds)
+    for line in (
+        tr("this run: {effort}", effort=effort),
+        tr("whole job: {sentence}", sentence=sentence),
+        *summary_lines(summary, options.root, target),
+        tr("report: {page}", page=page),
+    ):
+        print_line(line, error=options.quiet)
 
 
-def _summary_object(summary: RunSummary, folder: Path) -> dict[str, Any]:
+def _summary_object(
+    options: RunOptions, summary: RunSummary, seconds_of_job: float
+) -> dict[str, Any]:
+    price = options.settings.limits.price
+    with use_language("en"):
+        warnings = [warning_object(each) for each in options.manifest.warnings()]
     return {
         "event": "summary",
         "exit_code": int(summary.exit_code),
-        "folder": utf8_text(folder),
+        "folder": utf8_text(options.root),
         "items": {status.value: count for status, count in summary.counts.items()},
         "submissions": summary.paid,
         "submit_requests": summary.submissions,
         "submissions_of_job": summary.spent,
+        "cost": price.times(summary.paid) if price else None,
+        "cost_of_job": price.times(summary.spent) if price else None,
         "polls": summary.polls,
         "limited": summary.limited,
         "seconds": round(summary.seconds, 3),
+        "seconds_of_job": round(seconds_of_job, 3),
         "stopped": summary.stop.reason if summary.stop else None,
         "message": summary.stop.message if summary.stop else None,
+        "warnings": warnings,
     }

@@ -60,17 +60,25 @@ def load_manifest(path: str | Path) -> Manifest:
     return load(find_existing(path), providers=PROVIDERS, key_variable=KEY_VARIABLES)
 
 
-def output_folder(manifest: Manifest, output: str | Path | None, *, rehearse: bool = False) -> Path:
+def output_folder(
+    manifest: Manifest | None, output: str | Path | None, *, rehearse: bool = False
+) -> Path:
     """Return the job's absolute output folder; a rehearsal has one of its own beside it.
+
+    `manifest` may be None if `output` is given.
 
     Raises:
         UsageError: the folder does not exist, and its path is not valid UTF-8.
         FolderRefused: the folder cannot be read.
     """
-    if output is None:
+    folder: Path
+    within: Path
+    if output is not None:
+        folder, within = Utf8Path(output).absolute(), Utf8Path.cwd()
+    elif manifest is not None:
         folder, within = manifest.output_folder, manifest.path.absolute().parent
     else:
-        folder, within = Utf8Path(output).absolute(), Utf8Path.cwd()
+        raise ValueError("neither a manifest nor an output folder")
     if rehearse:
         folder = folder.with_name(f"{utf8_text(folder.name)}.{REHEARSAL}")
     folder = find_job(folder, within)
@@ -92,9 +100,9 @@ def _check_readable(folder: JobFolder) -> None:
 
 
 def existing_folder(
-    manifest: Manifest, output: str | Path | None, *, rehearse: bool = False
+    manifest: Manifest | None, output: str | Path | None, *, rehearse: bool = False
 ) -> JobFolder:
-    """Return the existing folder of the job described by `manifest`.
+    """Return the existing folder of a job; `manifest` and `output` as in `output_folder`.
 
     Raises:
         UsageError: the job has never been run.

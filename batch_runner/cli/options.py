@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_runner.api.steps import existing_folder, load_manifest
 from batch_runner.config.environment import OUTPUT_VARIABLE
-from batch_runner.jobdir.paths import JobFolder
 from batch_runner.util.paths import (
     Utf8Path,
     decode_argument,
@@ -61,6 +58,10 @@ class PathOption(click.Option):
 
 
 manifest_argument = click.argument("manifest", type=ManifestType(), metavar="MANIFEST")
+#: For commands that need only the job's folder: see `given_job.find_job`.
+job_argument = click.argument(
+    "manifest", type=ManifestType(), metavar="MANIFEST", required=False, default=None
+)
 output_option = click.option(
     "--output",
     cls=PathOption,
@@ -105,12 +106,3 @@ def help_epilog(
         return command
 
     return decorate
-
-
-def job_folder(manifest_path: Path, output: Path | None, *, rehearse: bool = False) -> JobFolder:
-    """Return the existing folder of the job described by the file `manifest_path`.
-
-    Raises:
-        UsageError: the job has never been run.
-    """
-    return existing_folder(load_manifest(manifest_path), output, rehearse=rehearse)

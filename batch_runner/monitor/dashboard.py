@@ -60,7 +60,7 @@ _LABEL, _BAR, _MIN_NAME = 10, 30, 12  # cells of the dashboard's columns
 
 def render_dashboard(
     snapshot: JobSnapshot,
-    limit: Rate,
+    limit: Rate | None,
     *,
     columns: int,
     rows: int,
@@ -69,8 +69,8 @@ def render_dashboard(
 ) -> Text:
     """Return the dashboard for a terminal of this size.
 
-    `limit` is the highest rate of submissions, `problem` what is being retried at present. Lines
-    that do not fit are left out at the bottom, or cut at the right.
+    `limit` is the highest rate of submissions, None if unknown, `problem` what is being retried at
+    present. Lines that do not fit are left out at the bottom, or cut at the right.
     """
     from rich.text import Text
 
@@ -165,12 +165,16 @@ def count_text(status: ItemStatus, count: int) -> str:
     return tr("{count} {status}", count=count, status=status_word(status))
 
 
-def _rate(snapshot: JobSnapshot, limit: Rate) -> Text:
+def _rate(snapshot: JobSnapshot, limit: Rate | None) -> Text:
     from rich.text import Text
 
-    rate = f"{_number(snapshot.rate * limit.seconds)}/{str(limit).partition('/')[2]}"
     line = submissions_text(snapshot.submissions)
-    text = Text(line + tr(", {rate} recently, limit {limit}", rate=rate, limit=limit))
+    if limit is None:
+        line += tr(", {count} recently", count=f"{_number(snapshot.rate)}/s")
+    else:
+        rate = f"{_number(snapshot.rate * limit.seconds)}/{str(limit).partition('/')[2]}"
+        line += tr(", {rate} recently, limit {limit}", rate=rate, limit=limit)
+    text = Text(line)
     recent = snapshot.limited_recently
     if snapshot.limited or recent:
         line = " · " + limited_text(max(snapshot.limited, recent))

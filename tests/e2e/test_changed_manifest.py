@@ -46,7 +46,7 @@ def test_items_never_run_are_named_and_counted(
     verified, as_json = command("verify", *rehearsal), command("verify", "--json", *rehearsal)
     status = command("status", *rehearsal)
 
-    assert (verified.returncode, as_json.returncode, status.returncode) == (1, 1, 1)
+    assert (verified.returncode, as_json.returncode, status.returncode) == (1, 1, 3)
     assert verified.stdout.splitlines() == [
         "card-2: listed, and not run yet",
         "card-3: listed, and not run yet",
@@ -69,7 +69,7 @@ def test_row_added_to_the_data_file_counts_as_new(command: Command, service: Ser
 
     verified, status = command("verify"), command("status", "--json")
 
-    assert (verified.returncode, status.returncode) == (1, 1)
+    assert (verified.returncode, status.returncode) == (1, 3)
     assert "b: listed, and not run yet" in verified.stdout
     assert f"{CHANGED}: 1 new" in status.stderr
     assert [json.loads(line)["id"] for line in status.stdout.splitlines()] == ["a"]
@@ -122,13 +122,29 @@ def test_invalid_manifest_is_reported_as_plan_reports_it(
     command: Command, service: Service
 ) -> None:
     photo = with_a_photo(command)
+    command.environment["BATCH_RUNNER_OUTPUT"] = ""
+    command.manifest.write_text(command.manifest.read_text() + "output: {folder: out}\n")
+    words = [sys.executable, "-m", "batch_runner"]
+
+    def all_three() -> list[subprocess.CompletedProcess[str]]:
+        environment = {k: v for k, v in command.environment.items() if "OUTPUT" not in k}
+        return [
+            subprocess.run(
+                [*words, name, str(command.manifest)],
+                env=environment,
+                capture_output=True,
+                text=True,
+            )
+            for name in ("plan", "verify", "status")
+        ]
+
     command("run")
     photo.unlink()
-    without_photo = command("plan"), command("verify"), command("status")
+    without_photo = all_three()
     write_rows(command, 'a,a horse\n"b,a mare\n')
-    broken_row = command("plan"), command("verify"), command("status")
+    broken_row = all_three()
     command.manifest.write_text("prompts: 3\n")
-    no_manifest = command("plan"), command("verify"), command("status")
+    no_manifest = all_three()
 
     for planned, verified, status in (without_photo, broken_row, no_manifest):
         assert (planned.returncode, verified.returncode, status.returncode) == (2, 2, 2)

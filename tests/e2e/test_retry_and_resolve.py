@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +46,7 @@ def test_retry_skips_items_no_longer_listed(command: Command, service: Service) 
 
     assert done.returncode == 0
     assert done.stdout.startswith("0 items will be submitted again")
-    assert "2 no longer listed in the manifest" in done.stderr
+    assert "2 items are no longer listed in the manifest" in done.stderr
     assert command("run").returncode == 0
     assert sum(service.paid().values()) == submissions
 
@@ -61,9 +64,9 @@ def test_resubmit_skips_items_no_longer_listed(command: Command, service: Servic
 
     assert one.returncode == 2
     assert "no longer listed" in one.stderr
-    assert everything.stdout.startswith("0 items: to be submitted again")
+    assert everything.stdout.startswith("0 items will be submitted again")
     assert all(name in everything.stderr for name in held)
-    assert command("resolve", "all", "drop").stdout.startswith("2 items: dropped")
+    assert command("resolve", "all", "drop").stdout.startswith("2 items are dropped")
 
 
 def test_dropped_item_is_retried_only_by_its_name(command: Command, service: Service) -> None:
@@ -181,7 +184,7 @@ def test_unknown_task_is_decided_about_by_item_name(
     assert "card-1" in shown.stdout
     assert "0 items held, 3 whose task the service no longer knows" in shown.stdout
     assert everything.stdout.startswith("0 items")
-    assert one.stdout.startswith("1 item:")
+    assert one.stdout.startswith("1 item ")
     assert "0 items held, 2 whose task the service no longer knows" in left.stdout
     assert left.returncode == 1
     ended = "dropped" if decision == "drop" else "done"
@@ -310,3 +313,115 @@ def test_hold_is_for_one_done_item(command: Command, service: Service) -> None:
 
     assert (everything.returncode, unknown.returncode) == (2, 2)
     assert set(command.statuses().values()) == {"done"}
+
+
+@pytest.mark.parametrize("name", ["card-1", "first-card-1", "first-card-1.png", "key"])
+def test_retry_and_resolve_know_an_item_by_each_of_its_names(
+    command: Command, service: Service, name: str
+) -> None:
+    write_manifest(command.manifest, 3, more='output: {name: "first-{{ id }}"}\n')
+    service.set_faults("lose_answer:submit:match=number 1")
+    command("run")
+    if name == "key":
+        name = next(row["key"] for row in rows_of(command) if row["id"] == "card-1")
+
+    dropped, retried = command("resolve", name.removesuffix(".png"), "drop"), None
+    retried = command("retry", name.removesuffix(".png"))
+
+    assert (dropped.returncode, retried.returncode) == (0, 0)
+    assert command.statuses()["card-1"] == "pending"
+
+
+def test_ambiguous_name_lists_the_keys(command: Command, service: Service) -> None:
+    write_manifest(command.manifest, 2, more='output: {name: "{{ title }}-{{ index }}"}\n')
+    text = command.manifest.read_text().replace("{id: card-0, ", "{title: a, id: b-2, ")
+    command.manifest.write_text(text.replace("{id: card-1, ", "{title: b, id: c, "))
+    service.set_faults("moderation:submit")
+    command("run")
+
+    done = command("retry", "b-2")  # the id of one item, and the file name of the other
+
+    assert done.stdout.startswith("1 item will be submitted again")
+    assert command.statuses() == {"b-2": "pending", "c": "rejected"}
+
+
+def test_id_of_two_listed_items_lists_both(command: Command, service: Service) -> None:
+    write_manifest(command.manifest, 1)
+    service.set_faults("moderation:submit")
+    command("run")
+    change_prompts(command)
+    command("run")
+
+    done = command("retry", "card-0")  # the one that is listed
+
+    assert done.stdout.startswith("1 item will be submitted again")
+    assert sorted(row["status"] for row in rows_of(command)) == ["pending", "rejected"]
+
+
+@pytest.mark.parametrize("manifest", ["gone", "broken", "left out"])
+def test_output_folder_alone_names_the_job(
+    command: Command, service: Service, manifest: str
+) -> None:
+    service.set_faults("lose_answer:submit:match=number 1", "moderation:submit:match=number 2")
+    write_manifest(command.manifest, 4)
+    command("run")
+    picks = command.folder / "picks.txt"
+    picks.write_text("card-0\n")
+    if manifest == "gone":
+        command.manifest.unlink()
+    else:
+        command.manifest.write_text("prompts: 3\n")
+    first = [] if manifest == "left out" else [str(command.manifest)]
+
+    def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "batch_runner", name, *words, "--output", str(command.out)],
+            env=command.environment,
+            capture_output=True,
+            text=True,
+        )
+
+    status, verify = run("status", *first), run("verify", *first)
+    resolve, report = run("resolve", *first), run("report", *first)
+    export = run("export", *first, "--picks", str(picks), "--to", str(command.folder / "to"))
+    decided = run("resolve", str(command.manifest), "card-1", "drop")
+    retry = run("retry", *first, "--all")
+
+    assert status.returncode == verify.returncode == resolve.returncode == 1
+    assert report.returncode == export.returncode == decided.returncode == retry.returncode == 0
+    assert "cards: 4 items, 3 submissions so far" in status.stdout
+    assert "2 of 4 items valid" in verify.stdout
+    assert "card-1" in resolve.stdout
+    assert retry.stdout == "1 item will be submitted again by the next run\n"
+    warned = "warning: only the journal is used, not the manifest: "
+    for done in (status, verify, resolve, report, export, retry):
+        assert (warned in done.stderr) == bool(first)
+
+
+def test_neither_manifest_nor_folder_is_refused(command: Command, tmp_path: Path) -> None:
+    for name in ("status", "verify", "resolve", "report"):
+        done = subprocess.run(
+            [sys.executable, "-m", "batch_runner", name], capture_output=True, text=True
+        )
+        assert done.returncode == 2
+        assert "name the manifest, or the output folder" in done.stderr
+    command.manifest.unlink()
+    done = command("status", "--output", str(tmp_path / "empty"))
+    assert done.returncode == 2
+    assert "there is no such file" in done.stderr
+
+
+def test_status_before_the_first_run_and_of_pending_items(
+    command: Command, service: Service
+) -> None:
+    before = command("status")
+    as_json, watched = command("status", "--json"), command("status", "--watch")
+    command("run", "--max-submissions", "3")
+    capped = command("status")
+    service.set_faults("moderation:submit")
+    command("run")
+    rejected = command("status")
+
+    assert before.stdout == f"cards: 8 items, not run yet; files go to {command.out}\n"
+    assert (before.returncode, as_json.returncode, as_json.stdout) == (3, 3, "")
+    assert (watched.returncode, capped.returncode, rejected.returncode) == (2, 3, 1)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_runner.cli.given_job import job_folder
+from batch_runner.cli.item_names import ambiguous_text, find_items, prefer_listed
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     USAGE_ERROR,
     PathType,
     help_epilog,
-    job_folder,
-    manifest_argument,
+    job_argument,
     output_option,
     rehearsal_option,
 )
@@ -50,7 +51,7 @@ PROMPTS = "prompts.json"
     },
 )
 @click.command("export")
-@manifest_argument
+@job_argument
 @output_option
 @rehearsal_option
 @click.option(
@@ -68,17 +69,21 @@ PROMPTS = "prompts.json"
     required=True,
     help="Folder to copy to; created if missing.",
 )
-def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path, to: Path) -> int:
-    """Copy the chosen files of MANIFEST's job and write their prompts to prompts.json.
+def command(
+    manifest: Path | None, output: Path | None, *, rehearse: bool, picks: Path, to: Path
+) -> int:
+    """Copy the chosen files of MANIFEST's job, and write their prompts to prompts.json beside them.
 
     Nothing is overwritten. If another file has one of the names, nothing is copied.
     """
     folder = job_folder(manifest, output, rehearse=rehearse)
     notes = _notes(picks)
-    names = notes.keys()
     with open_reader(folder.journal) as reader:
-        chosen = [one for one in reader.items(ItemStatus.DONE) if _names_of(one) & names]
-    if not chosen:
+        found = find_items(reader.items(ItemStatus.DONE), notes.keys())
+    meant = {name: prefer_listed(items) for name, items in found.items()}
+    chosen = list({items[0].key: items[0] for items in meant.values() if len(items) == 1}.values())
+    ambiguous = {name: items for name, items in meant.items() if len(items) > 1}
+    if not chosen and not ambiguous:
         raise UsageError(tr("{picks} names no item that is done; nothing was copied", picks=picks))
     try:
         copied = _copy(folder, chosen, notes, to)
@@ -91,7 +96,9 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path,
             "{count} file copied to {folder}", "{count} files copied to {folder}", copied, folder=to
         )
     )
-    unknown = set(names).difference(*map(_names_of, chosen))
+    for name, items in ambiguous.items():
+        print_line(tr("not copied: {reason}", reason=ambiguous_text(name, items)), error=True)
+    unknown = [name for name, items in meant.items() if not items]
     for name in sorted(unknown):
         print_line(
             tr("not copied: {name} is not an item that is done", name=printable(name)), error=True
@@ -102,7 +109,7 @@ def command(manifest: Path, output: Path | None, *, rehearse: bool, picks: Path,
             tr("not copied: {name} is missing or changed; see `verify`", name=printable(name)),
             error=True,
         )
-    return 1 if unknown or missing else 0
+    return 1 if unknown or ambiguous or missing else 0
 
 
 def _notes(picks: Path) -> dict[str, str]:
@@ -131,10 +138,6 @@ def _notes(picks: Path) -> dict[str, str]:
         raise UsageError(
             tr("{picks} is not a picks file exported from the report", picks=picks)
         ) from None
-
-
-def _names_of(item: ItemRow) -> set[str]:
-    return {item.key, item.id, f"#{item.row}", *(file.name for file in item.files)}
 
 
 def _is_there(folder: JobFolder, file: PlacedFile) -> bool:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch_runner.cli.garbage_collector import collection_disabled
+from batch_runner.cli.given_job import job_folder
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     USAGE_ERROR,
     PathType,
     help_epilog,
-    job_folder,
-    manifest_argument,
+    job_argument,
     output_option,
     rehearsal_option,
 )
@@ -61,7 +61,7 @@ class PortType(click.types.IntParamType):
     },
 )
 @click.command("report")
-@manifest_argument
+@job_argument
 @output_option
 @rehearsal_option
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
@@ -87,7 +87,7 @@ class PortType(click.types.IntParamType):
     "--title", metavar="TEXT", help="Title of the shared page (default: the name of the job)."
 )
 def command(
-    manifest: Path,
+    manifest: Path | None,
     output: Path | None,
     *,
     rehearse: bool,

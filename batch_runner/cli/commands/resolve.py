@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_runner.cli.item_names import items_named
+from batch_runner.cli.given_job import job_folder
+from batch_runner.cli.item_names import SHOWN, ambiguous_text, items_named
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     LOCKED,
     USAGE_ERROR,
     help_epilog,
-    job_folder,
+    job_argument,
     json_option,
-    manifest_argument,
     output_option,
     rehearsal_option,
 )
@@ -31,7 +31,7 @@ from batch_runner.lifecycle import (
     ItemStatus,
 )
 from batch_runner.providers import PROVIDERS
-from batch_runner.util.locale import items_text, mark_tr, tr
+from batch_runner.util.locale import items_text, tr, tr_n
 from batch_runner.util.text import date_time, printable
 from batch_runner.util.xdg import state_folder
 
@@ -41,13 +41,7 @@ if TYPE_CHECKING:
     from batch_runner.jobdir.paths import JobFolder
     from batch_runner.journal import ItemRow
 
-#: What a decision did to the items.
-_DECISIONS = {
-    "attach": mark_tr("task id attached"),
-    "resubmit": mark_tr("to be submitted again"),
-    "drop": mark_tr("dropped"),
-    "hold": mark_tr("held"),
-}
+_DECISIONS = ("attach", "resubmit", "drop", "hold")
 
 
 @help_epilog(
@@ -65,7 +59,7 @@ _DECISIONS = {
     },
 )
 @click.command("resolve")
-@manifest_argument
+@job_argument
 @click.argument("item", required=False, metavar="[ITEM|all]")
 @click.argument("decision", required=False, type=click.Choice([*_DECISIONS]))
 @click.argument("task_id", required=False, metavar="[TASK_ID]")
@@ -73,7 +67,7 @@ _DECISIONS = {
 @rehearsal_option
 @json_option
 def command(
-    manifest: Path,
+    manifest: Path | None,
     item: str | None,
     decision: str | None,
     task_id: str | None,
@@ -99,14 +93,31 @@ def command(
     if decision is None:
         raise UsageError(tr("a decision is missing: attach TASK_ID, resubmit, drop or hold"))
     changed = _decide(folder, item, decision, task_id)
-    print_line(
-        tr(
-            "{count}: {decision}; the next run continues",
-            count=items_text(changed),
-            decision=tr(_DECISIONS[decision]),
-        )
-    )
+    print_line(_decided_text(decision, changed))
     return 0
+
+
+def _decided_text(decision: str, count: int) -> str:
+    """Return what was decided about how many items."""
+    if decision == "attach" and not count:
+        return tr("no item needs a decision; nothing was changed")
+    if decision == "attach":
+        return tr(
+            "the task id is attached; the next run downloads the files, nothing is paid again"
+        )
+    if decision == "resubmit":
+        return tr_n(
+            "{count} item will be submitted again by the next run, and may be paid for twice",
+            "{count} items will be submitted again by the next run, and may be paid for twice",
+            count,
+        )
+    if decision == "hold":
+        return tr("the item is held again; its files are in .batch/removed; now decide about it")
+    return tr_n(
+        "{count} item is dropped; it is submitted again only if `retry` names it",
+        "{count} items are dropped; each is submitted again only if `retry` names it",
+        count,
+    )
 
 
 def _show(folder: JobFolder, *, as_json: bool) -> int:
@@ -129,7 +140,10 @@ def _show(folder: JobFolder, *, as_json: bool) -> int:
         if unknown:
             line += tr(", {count} whose task the service no longer knows", count=len(unknown))
         if candidates:
-            line += tr("; see --help for what to do")
+            line += tr(
+                "; decide about each: attach TASK_ID if the service's console shows its task, "
+                "resubmit if not, drop if you do not need it (see --help)"
+            )
         print_line(line)
     return 1 if candidates else 0
 
@@ -187,7 +201,7 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
         if task_id is not None and not PROVIDERS[provider].task_id_pattern.fullmatch(task_id):
             raise UsageError(
                 tr(
-                    "{task_id!r} is not a task id of {provider}",
+                    '"{task_id}" is not a task id of {provider}',
                     task_id=printable(task_id, 60),
                     provider=provider,
                 )
@@ -256,27 +270,18 @@ def _chosen(candidates: list[ItemRow], name: str, decision: str) -> list[ItemRow
     chosen = candidates
     if not chosen and name != "all":
         raise UsageError(
-            tr("no item that needs a decision has the id or key {name!r}", name=printable(name, 60))
+            tr('no item that needs a decision is named "{name}"', name=printable(name, SHOWN))
         )
     if len(chosen) > 1 and name != "all":
-        keys = ", ".join(
-            one.key if one.listed else tr("{key} (not listed)", key=one.key) for one in chosen
-        )
-        raise UsageError(
-            tr(
-                "several items have the id {name!r}; pass the key of one: {keys}",
-                name=printable(name, 60),
-                keys=keys,
-            )
-        )
+        raise UsageError(ambiguous_text(name, chosen))
     if decision != "resubmit":
         return chosen
     unlisted = [item.id for item in chosen if not item.listed]
     if unlisted and name != "all":
         raise UsageError(
             tr(
-                "{unlisted!r} is no longer listed in the manifest, so it would not "
-                "be submitted: restore its line in the manifest, or drop it",
+                "{unlisted} is no longer listed in the manifest, so it would not be submitted: "
+                "restore its line in the manifest, or drop it",
                 unlisted=printable(unlisted[0], 60),
             )
         )

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_runner.cli.item_names import items_named
+from batch_runner.cli.given_job import job_folder
+from batch_runner.cli.item_names import SHOWN, ambiguous_text, items_named, prefer_listed
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     LOCKED,
     USAGE_ERROR,
     help_epilog,
-    job_folder,
-    manifest_argument,
+    job_argument,
     output_option,
     rehearsal_option,
 )
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     },
 )
 @click.command("retry")
-@manifest_argument
+@job_argument
 @click.argument("items", nargs=-1, metavar="[ITEM]…")
 @output_option
 @rehearsal_option
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 )
 @click.option("--all", "everything", is_flag=True, help="All failed and rejected items.")
 def command(
-    manifest: Path,
+    manifest: Path | None,
     items: tuple[str, ...],
     output: Path | None,
     *,
@@ -73,9 +73,9 @@ def command(
     with open_job(folder.root, None, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
             failed = list(reader.items(ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DROPPED))
-            meant = _named(reader, items, failed) if items else _failed_for(reason, failed)
-        if reason and not meant:
-            _raise_unknown_reason(reason, failed)
+            meant = _named(reader, failed, items) if items else _ended(failed)
+        if reason:
+            meant = _with_reason(meant, reason)
         chosen = [item for item in meant if item.listed]
         for item in chosen:
             job.journal.apply(Change(key=item.key, event=Event.RETRIED))
@@ -88,49 +88,59 @@ def command(
     )
     if left := len(meant) - len(chosen):
         print_line(
-            tr(
-                "{count} no longer listed in the manifest, left unchanged; what replaced them is "
-                "submitted as new items",
-                count=left,
+            tr_n(
+                "{count} item is no longer listed in the manifest and was left unchanged: a run "
+                "submits only what is listed",
+                "{count} items are no longer listed in the manifest and were left unchanged: a run "
+                "submits only what is listed",
+                left,
             ),
             error=True,
         )
     return 0
 
 
-def _failed_for(reason: str | None, failed: list[ItemRow]) -> list[ItemRow]:
-    """Return those that failed for the reason, or for any; without those the user gave up."""
-    ended = (item for item in failed if item.status is not ItemStatus.DROPPED)
-    return [item for item in ended if reason in (None, item.reason)]
-
-
-def _raise_unknown_reason(reason: str, failed: list[ItemRow]) -> None:
-    ended = (item for item in failed if item.status is not ItemStatus.DROPPED)
-    there = sorted({item.reason for item in ended if item.reason})
-    known = tr("no item has failed")
-    if there:
-        known = tr("reasons of this job: {reasons}", reasons=", ".join(there))
-    raise UsageError(
-        tr(
-            "no item failed for the reason {reason!r}; {known}",
-            reason=printable(reason, 60),
-            known=known,
-        )
-    )
-
-
-def _named(reader: JournalReader, names: tuple[str, ...], failed: list[ItemRow]) -> list[ItemRow]:
-    """Return the items with these names, each once.
+def _named(reader: JournalReader, failed: list[ItemRow], names: tuple[str, ...]) -> list[ItemRow]:
+    """Return the items that are named, each once.
 
     Raises:
-        UsageError: there is none with one of the names.
+        UsageError: a name means no item, or several.
     """
-    found = {name: items_named(reader, failed, name) for name in names}
-    if unknown := [name for name, those in found.items() if not those]:
+    found = {name: prefer_listed(items_named(reader, failed, name)) for name in names}
+    if unknown := [printable(name, SHOWN) for name, items in found.items() if not items]:
         raise UsageError(
             tr(
                 "not failed, rejected or dropped: {unknown}; nothing was changed",
-                unknown=", ".join(unknown),
+                unknown=tr(", ").join(unknown),
             )
         )
-    return [*{item.key: item for those in found.values() for item in those}.values()]
+    for name, items in found.items():
+        if len(items) > 1:
+            raise UsageError(ambiguous_text(name, items))
+    return list({items[0].key: items[0] for items in found.values()}.values())
+
+
+def _ended(failed: list[ItemRow]) -> list[ItemRow]:
+    """Return the items that the user has not given up: only its name leads back to such a one."""
+    return [item for item in failed if item.status is not ItemStatus.DROPPED]
+
+
+def _with_reason(items: list[ItemRow], reason: str) -> list[ItemRow]:
+    """Return the items that failed for a reason.
+
+    Raises:
+        UsageError: there are none.
+    """
+    if found := [item for item in items if item.reason == reason]:
+        return found
+    there = sorted({item.reason for item in items if item.reason})
+    known = tr("no item has failed")
+    if there:
+        known = tr("reasons of this job: {reasons}", reasons=tr(", ").join(there))
+    raise UsageError(
+        tr(
+            'no item failed for the reason "{reason}"; {known}',
+            reason=printable(reason, SHOWN),
+            known=known,
+        )
+    )

@@ -11,30 +11,29 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_runner.api.steps import existing_folder, load_manifest
+from batch_runner.cli.given_job import GivenJob, compare, find_job
 from batch_runner.cli.options import (
-    JOURNAL_ERROR,
     USAGE_ERROR,
     help_epilog,
+    job_argument,
     json_option,
-    manifest_argument,
     output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
+from batch_runner.engine.summary import ExitCode, exit_code
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.util.locale import items_text, status_word, submissions_text, tr
 from batch_runner.util.text import date_time, fitted, printable, time_of_day
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from rich.text import Text
 
-    from batch_runner.journal import EventRow, ItemRow
-    from batch_runner.manifest import Manifest
+    from batch_runner.journal import EventRow, ItemRow, ManifestDiff
     from batch_runner.monitor.snapshot import JobSnapshot
     from batch_runner.units import Rate
 
@@ -56,19 +55,20 @@ _LISTED = (
     "batch-runner status jobs/year_of_the_horse.yaml --json | jq 'select(.status == \"held\")'",
     exit_status={
         "0": "Every item is done. With --watch: the run has ended.",
-        "1": "Some items are not done, or the manifest lists new ones.",
+        "1": "A run would do nothing more: some items failed, were rejected or are held.",
         **USAGE_ERROR,
-        **JOURNAL_ERROR,
+        "3": "Some items are pending, in flight or new: the next run continues. Also: the journal "
+        "could not be read.",
     },
 )
 @click.command("status")
-@manifest_argument
+@job_argument
 @output_option
 @rehearsal_option
 @click.option("--watch", is_flag=True, help="Show the running job until its run ends.")
 @json_option
 def command(
-    manifest: Path, output: Path | None, *, rehearse: bool, watch: bool, as_json: bool
+    manifest: Path | None, output: Path | None, *, rehearse: bool, watch: bool, as_json: bool
 ) -> int:
     """Show the status of every item of MANIFEST. Reads only: safe while a run is working.
 
@@ -77,38 +77,62 @@ def command(
     With --watch: tasks in flight, rate, time left, 429 responses, errors and held items, until the
     run ends.
     """
-    loaded = load_manifest(manifest)
-    folder = existing_folder(loaded, output, rehearse=rehearse)
+    job = find_job(manifest, output, rehearse=rehearse, never_run=not watch)
+    if not job.folder.has_job():
+        return _show_new(job, as_json=as_json)
+    journal = job.folder.journal
     if watch:
-        return _watch(folder.journal, loaded.settings.limits.rate, as_json=as_json)
-    with open_reader(folder.journal) as reader:
+        limit = None if job.manifest is None else job.manifest.settings.limits.rate
+        return _watch(journal, limit, as_json=as_json)
+    with open_reader(journal) as reader:
         if as_json:
             for item in reader.items():
                 print_json(_json_object(item))
         else:
             _print_items(reader)
         counts = reader.counts()
-        done = _done_as_listed_now(reader, loaded)
-    return 0 if done and counts[ItemStatus.DONE] == sum(counts.values()) else 1
+        job, now = compare(reader, job)
+    _print_change(now)
+    return _exit_status(counts, now, unusable=job.unusable)
 
 
-def _done_as_listed_now(reader: JournalReader, manifest: Manifest) -> bool:
-    """Return whether all items that the manifest lists now are done; print if it has changed."""
-    now = reader.compared(manifest.items(), manifest.fingerprint())
-    if now is None:
-        return True
-    if now.other:
-        line = tr("the manifest has changed since the last run; see `plan`")
-        if now.new:
-            line = tr(
-                "the manifest has changed since the last run: {count} new; see `plan`",
-                count=now.new,
-            )
-        print_line(line, error=True)
-    return now.done
+def _show_new(job: GivenJob, *, as_json: bool) -> int:
+    """Print that the job has never been run; return the exit status."""
+    if job.manifest is not None:
+        line = tr(
+            "{job}: {items}, not run yet; files go to {folder}",
+            job=job.manifest.job,
+            items=items_text(sum(1 for _ in job.manifest.items())),
+            folder=job.folder.root,
+        )
+        print_line(line, error=as_json)
+    return int(ExitCode.STOPPED)
 
 
-def _watch(journal: Path, limit: Rate, *, as_json: bool) -> int:
+def _print_change(now: ManifestDiff | None) -> None:
+    """Print whether the manifest has changed."""
+    if now is None or not now.other:
+        return
+    line = tr("the manifest has changed since the last run; see `plan`")
+    if now.new:
+        line = tr(
+            "the manifest has changed since the last run: {count} new; see `plan`",
+            count=now.new,
+        )
+    print_line(line, error=True)
+
+
+def _exit_status(
+    counts: Mapping[ItemStatus, int], now: ManifestDiff | None, *, unusable: bool
+) -> int:
+    """Return the exit status, as that of a run which finds the items so."""
+    if now is not None and now.new:
+        return int(ExitCode.STOPPED)
+    incomplete = unusable or (now is not None and not now.done)
+    return int(exit_code(counts, None)) or (int(ExitCode.INCOMPLETE) if incomplete else 0)
+
+
+def _watch(journal: Path, limit: Rate | None, *, as_json: bool) -> int:
     """Show the running job until its run ends."""
     from batch_runner.monitor.dashboard import is_terminal
 
@@ -155,7 +179,7 @@ def _snapshots(journal: Path) -> Iterator[JobSnapshot]:
         signal.signal(signal.SIGINT, before)
 
 
-def _watch_live(journal: Path, limit: Rate) -> JobSnapshot:
+def _watch_live(journal: Path, limit: Rate | None) -> JobSnapshot:
     """Redraw the dashboard in place; leave the last one on the screen, also after Ctrl-C."""
     from batch_runner.monitor.dashboard import live_display, render_dashboard
 

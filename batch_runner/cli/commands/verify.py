@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_runner.api.steps import existing_folder, load_manifest
+from batch_runner.cli.given_job import compare, find_job
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
     USAGE_ERROR,
     help_epilog,
+    job_argument,
     json_option,
-    manifest_argument,
     output_option,
     rehearsal_option,
 )
@@ -47,7 +47,7 @@ _NEW = mark_tr("listed, and not run yet")
     },
 )
 @click.command("verify")
-@manifest_argument
+@job_argument
 @output_option
 @rehearsal_option
 @click.option("--deep", is_flag=True, help="Decode every picture, too (slow).")
@@ -58,7 +58,7 @@ _NEW = mark_tr("listed, and not run yet")
 )
 @json_option
 def command(
-    manifest: Path,
+    manifest: Path | None,
     output: Path | None,
     *,
     rehearse: bool,
@@ -67,13 +67,14 @@ def command(
     as_json: bool,
 ) -> int:
     """Check every item of MANIFEST: is it done, are its files complete and unchanged?"""
-    loaded = load_manifest(manifest)
-    folder = existing_folder(loaded, output, rehearse=rehearse)
+    job = find_job(manifest, output, rehearse=rehearse)
+    folder = job.folder
     valid = 0
     damaged: list[ItemRow] = []
     with open_reader(folder.journal) as reader:
-        now = reader.compared(loaded.items(), loaded.fingerprint())
-        total = _print_new(now, loaded, as_json=as_json) if now and now.new else 0
+        job, now = compare(reader, job)
+        loaded = job.manifest
+        total = _print_new(now, loaded, as_json=as_json) if loaded and now and now.new else 0
         for item in reader.items():
             listed = now.lists(item.row) if now else item.listed
             if not (listed or item.files):
@@ -100,7 +101,7 @@ def command(
                 valid=valid,
             )
         )
-    return 0 if valid == total else 1
+    return 0 if valid == total and not job.unusable else 1
 
 
 def _print_new(now: ManifestDiff, manifest: Manifest, *, as_json: bool) -> int:

@@ -60,7 +60,7 @@ def find_job(
             if output is None:
                 raise
             folder = JobFolder(output_folder(None, output, rehearse=rehearse))
-            if not folder.has_job():
+            if not was_run(folder):
                 raise
             return GivenJob(folder, None, by_folder=True).without_manifest(error)
     if never_run and manifest is not None:
@@ -68,6 +68,13 @@ def find_job(
     else:
         folder = existing_folder(manifest, output, rehearse=rehearse)
     return GivenJob(folder, manifest, by_folder=output is not None)
+
+
+def was_run(folder: JobFolder) -> bool:
+    """Return whether there is a job, also one whose journal is lost."""
+    from batch_runner.journal import journal_exists
+
+    return journal_exists(folder.journal) or folder.marker.exists()
 
 
 def compare(reader: JournalReader, job: GivenJob) -> tuple[GivenJob, ManifestDiff | None]:

@@ -60,6 +60,7 @@ Exit status (each command's help lists those it uses and what they mean there):
   3    Stopped early (signal, deadline, cap, disk, or you answered no). The next run continues.
   4    The service rejects all requests (key, balance), redirects, or cannot be reached.
   5    Another run is working on the job.
+  6    Only plan --detailed-exitcode: a run would submit items.
   70   A bug in this program.
   130, 143  Ended at once by a signal.
 """

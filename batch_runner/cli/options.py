@@ -60,16 +60,29 @@ class PathOption(click.Option):
 manifest_argument = click.argument("manifest", type=ManifestType(), metavar="MANIFEST")
 #: For commands that need only the job's folder: see `given_job.find_job`.
 job_argument = click.argument(
-    "manifest", type=ManifestType(), metavar="MANIFEST", required=False, default=None
+    "manifest", type=ManifestType(), metavar="[MANIFEST]", required=False, default=None
 )
-output_option = click.option(
-    "--output",
-    cls=PathOption,
-    type=FolderType(),
-    metavar="FOLDER",
-    help="Output folder (default: output.folder of the manifest, else out/JOB beside it; "
-    f"env {OUTPUT_VARIABLE}).",
-    envvar=OUTPUT_VARIABLE,
+_OUTPUT = (
+    "Output folder (default: output.folder of the manifest, else out/JOB beside it; "
+    f"env {OUTPUT_VARIABLE})."
+)
+
+
+def _output_option(text: str) -> Callable[..., Any]:
+    return click.option(
+        "--output",
+        cls=PathOption,
+        type=FolderType(),
+        metavar="FOLDER",
+        help=text,
+        envvar=OUTPUT_VARIABLE,
+    )
+
+
+output_option = _output_option(_OUTPUT)
+#: For commands that need only the job's folder.
+job_output_option = _output_option(
+    f"{_OUTPUT} If it has a job, MANIFEST may be left out, missing or invalid."
 )
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON lines on standard output (default: text)."

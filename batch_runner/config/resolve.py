@@ -59,7 +59,7 @@ def resolve_settings(
         try:
             block = _with_value(getattr(settings, part), name, text)
         except ValueError as error:
-            shown = "" if name == "proxy" else f" {printable(text, 80)!r}"  # may hold a password
+            shown = "" if name == "proxy" else f' "{printable(text, 80)}"'  # may hold a password
             invalid.append(f"{written}{shown}: {error}")
             continue
         settings = settings.model_copy(update={part: block})

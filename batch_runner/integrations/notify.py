@@ -102,10 +102,12 @@ def _notify(addresses: list[str], body: str) -> None:
         sender = apprise.Apprise()
         invalid = [number for number, one in enumerate(addresses, 1) if not sender.add(one)]
         if invalid:  # by number: an address may contain a secret
-            log.warning("on_finish.notify: entries %s are not valid addresses", invalid)
+            numbers = ", ".join(map(str, invalid))
+            log.warning("on_finish.notify: not a valid address: entry %s", numbers)
         if len(invalid) < len(addresses) and not sender.notify(title="batch-runner", body=body):
             log.warning("on_finish.notify: not every notification was delivered")
     except ImportError:
         log.warning("on_finish.notify needs the extra `notify`: pip install 'batch-runner[notify]'")
-    except Exception as error:  # noqa: BLE001  foreign code, and the run is over
-        log.warning("on_finish.notify failed: %s", type(error).__name__)
+    except Exception:  # noqa: BLE001  foreign code, and the run is over
+        # Not the error: it may contain an address, and with it a secret.
+        log.warning("on_finish.notify failed: apprise reported an error")

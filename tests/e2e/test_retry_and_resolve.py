@@ -333,7 +333,7 @@ def test_retry_and_resolve_know_an_item_by_each_of_its_names(
 
 
 def test_ambiguous_name_lists_the_keys(command: Command, service: Service) -> None:
-    write_manifest(command.manifest, 2, more='output: {name: "{{ title }}-{{ index }}"}\n')
+    write_manifest(command.manifest, 2, more='output: {name: "{{ title }}-{{ n }}"}\n')
     text = command.manifest.read_text().replace("{id: card-0, ", "{title: a, id: b-2, ")
     command.manifest.write_text(text.replace("{id: card-1, ", "{title: b, id: c, "))
     service.set_faults("moderation:submit")

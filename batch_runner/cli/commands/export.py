@@ -18,7 +18,7 @@ from batch_runner.cli.options import (
     PathType,
     help_epilog,
     job_argument,
-    output_option,
+    job_output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_line
@@ -52,15 +52,15 @@ PROMPTS = "prompts.json"
 )
 @click.command("export")
 @job_argument
-@output_option
+@job_output_option
 @rehearsal_option
 @click.option(
     "--picks",
     type=PathType(dir_okay=False),
     metavar="FILE",
     required=True,
-    help="Picks file exported from the report (JSON), or a list, one per line, of item ids, "
-    "file names, or numbers such as #7 from a shared page.",
+    help="Picks file exported from the report (JSON), or a list, one per line, of item ids, keys, "
+    "file names (with or without extension), or numbers such as #7 from a shared page.",
 )
 @click.option(
     "--to",
@@ -93,7 +93,11 @@ def command(
         ) from None
     print_line(
         tr_n(
-            "{count} file copied to {folder}", "{count} files copied to {folder}", copied, folder=to
+            "{count} file copied to {folder}; the prompts are in {prompts}",
+            "{count} files copied to {folder}; the prompts are in {prompts}",
+            copied,
+            folder=to,
+            prompts=to / PROMPTS,
         )
     )
     for name, items in ambiguous.items():

@@ -17,7 +17,7 @@ from batch_runner.cli.options import (
     PathType,
     help_epilog,
     job_argument,
-    output_option,
+    job_output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_line
@@ -62,7 +62,7 @@ class PortType(click.types.IntParamType):
 )
 @click.command("report")
 @job_argument
-@output_option
+@job_output_option
 @rehearsal_option
 @click.option("--open", "show", is_flag=True, help="Open the page in a browser.")
 @click.option(

@@ -15,8 +15,8 @@ from batch_runner.cli.options import (
     USAGE_ERROR,
     help_epilog,
     job_argument,
+    job_output_option,
     json_option,
-    output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
@@ -63,7 +63,7 @@ _DECISIONS = ("attach", "resubmit", "drop", "hold")
 @click.argument("item", required=False, metavar="[ITEM|all]")
 @click.argument("decision", required=False, type=click.Choice([*_DECISIONS]))
 @click.argument("task_id", required=False, metavar="[TASK_ID]")
-@output_option
+@job_output_option
 @rehearsal_option
 @json_option
 def command(
@@ -86,6 +86,9 @@ def command(
     An item whose files could not be obtained, or that has a wrong task id attached, can be decided
     about by its name, too. If the wrong task has completed, `hold` makes the item held again and
     moves its files to .batch/removed; then decide about it.
+
+    ITEM is an id, a key, or the name of a file, with or without extension; before it, MANIFEST
+    cannot be left out.
     """
     folder = job_folder(manifest, output, rehearse=rehearse)
     if item is None:

@@ -14,7 +14,7 @@ from batch_runner.cli.options import (
     USAGE_ERROR,
     help_epilog,
     job_argument,
-    output_option,
+    job_output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_line
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 @click.command("retry")
 @job_argument
 @click.argument("items", nargs=-1, metavar="[ITEM]…")
-@output_option
+@job_output_option
 @rehearsal_option
 @click.option(
     "--reason", help="Only items that failed for this reason, as `status` shows it in brackets."
@@ -64,6 +64,9 @@ def command(
 
     Whether the service charges for a failed task is not known: each may cost money again.
     Dropped items are submitted again only if they are named.
+
+    ITEM is an id, a key, or the name of a file, with or without extension; before it, MANIFEST
+    cannot be left out.
     """
     if not (items or reason or everything):
         raise UsageError(tr("name items, or use --reason or --all"))

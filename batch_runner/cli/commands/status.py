@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_runner.cli.given_job import GivenJob, compare, find_job
+from batch_runner.cli.given_job import GivenJob, compare, find_job, was_run
 from batch_runner.cli.options import (
     USAGE_ERROR,
     help_epilog,
     job_argument,
+    job_output_option,
     json_option,
-    output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
@@ -63,7 +63,7 @@ _LISTED = (
 )
 @click.command("status")
 @job_argument
-@output_option
+@job_output_option
 @rehearsal_option
 @click.option("--watch", is_flag=True, help="Show the running job until its run ends.")
 @json_option
@@ -78,7 +78,7 @@ def command(
     run ends.
     """
     job = find_job(manifest, output, rehearse=rehearse, never_run=not watch)
-    if not job.folder.has_job():
+    if not was_run(job.folder):
         return _show_new(job, as_json=as_json)
     journal = job.folder.journal
     if watch:

@@ -12,8 +12,8 @@ from batch_runner.cli.options import (
     USAGE_ERROR,
     help_epilog,
     job_argument,
+    job_output_option,
     json_option,
-    output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
@@ -48,7 +48,7 @@ _NEW = mark_tr("listed, and not run yet")
 )
 @click.command("verify")
 @job_argument
-@output_option
+@job_output_option
 @rehearsal_option
 @click.option("--deep", is_flag=True, help="Decode every picture, too (slow).")
 @click.option(

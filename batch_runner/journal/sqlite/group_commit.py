@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal.sqlite.transitions import Move, apply_all
+from batch_runner.util.text import error_reason
 
 Operation = Callable[[sqlite3.Connection], Any]
 
@@ -115,7 +116,7 @@ def _execute(connection: sqlite3.Connection, group: Iterable[PendingOperation]) 
 
 def _fail_all(batch: list[PendingOperation], error: BaseException) -> None:
     for pending in batch:
-        pending.error = JournalError(f"the journal stopped: {error!r}")
+        pending.error = JournalError(f"the journal stopped: {error_reason(error)}")
 
 
 def _roll_back(connection: sqlite3.Connection) -> None:

@@ -144,7 +144,7 @@ def test_failed_notifications_are_logged_without_address(
 
     ours = [one.getMessage() for one in caplog.records if one.name.startswith("batch_runner")]
     assert ours == [
-        "on_finish.notify: entries [1] are not valid addresses",
+        "on_finish.notify: not a valid address: entry 1",
         "on_finish.notify: not every notification was delivered",
     ]
     assert "secret" not in str(ours)

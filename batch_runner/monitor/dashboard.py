@@ -170,7 +170,8 @@ def _rate(snapshot: JobSnapshot, limit: Rate | None) -> Text:
 
     line = submissions_text(snapshot.submissions)
     if limit is None:
-        line += tr(", {count} recently", count=f"{_number(snapshot.rate)}/s")
+        rate = f"{_number(snapshot.rate)}/s"
+        line += tr(", {count} recently", count=rate)
     else:
         rate = f"{_number(snapshot.rate * limit.seconds)}/{str(limit).partition('/')[2]}"
         line += tr(", {rate} recently, limit {limit}", rate=rate, limit=limit)

@@ -332,20 +332,20 @@ def test_retry_and_resolve_know_an_item_by_each_of_its_names(
     assert command.statuses()["card-1"] == "pending"
 
 
-def test_ambiguous_name_lists_the_keys(command: Command, service: Service) -> None:
+def test_id_comes_before_the_file_name_of_another_item(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 2, more='output: {name: "{{ title }}-{{ n }}"}\n')
-    text = command.manifest.read_text().replace("{id: card-0, ", "{title: a, id: b-2, ")
+    text = command.manifest.read_text().replace("{id: card-0, ", "{title: a, id: b-1, ")
     command.manifest.write_text(text.replace("{id: card-1, ", "{title: b, id: c, "))
     service.set_faults("moderation:submit")
     command("run")
 
-    done = command("retry", "b-2")  # the id of one item, and the file name of the other
+    done = command("retry", "b-1")  # the id of one item, and the file name of the other
 
     assert done.stdout.startswith("1 item will be submitted again")
-    assert command.statuses() == {"b-2": "pending", "c": "rejected"}
+    assert command.statuses() == {"b-1": "pending", "c": "rejected"}
 
 
-def test_id_of_two_listed_items_lists_both(command: Command, service: Service) -> None:
+def test_listed_item_comes_before_an_unlisted_one(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 1)
     service.set_faults("moderation:submit")
     command("run")

@@ -215,8 +215,8 @@ def approve_paid_elsewhere(job: OpenJob, found: PaidElsewhere, *, pay_again: boo
     if found.count and not pay_again:
         raise UsageError(
             tr(
-                "{text}. Nothing was sent. Continue that job; or approve it: `run --yes`, or "
-                "answer on a terminal",
+                "{text}. Nothing was sent. Continue that job (restore its folder, if it is gone); "
+                "or approve it: `run --yes`, or answer on a terminal",
                 text=found.text(job.folder.root),
             )
         )

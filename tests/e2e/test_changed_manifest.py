@@ -82,7 +82,7 @@ def test_unlisted_item_with_files_is_still_verified(command: Command, service: S
     verified, status = command("verify"), command("status")
 
     assert (verified.returncode, verified.stdout) == (0, "5 of 5 items valid\n")
-    assert (status.returncode, status.stderr) == (1, f"{CHANGED}; see `plan`\n")
+    assert (status.returncode, status.stderr) == (3, f"{CHANGED}; see `plan`\n")
 
 
 def test_item_listed_again_without_a_file_is_not_done(command: Command, service: Service) -> None:

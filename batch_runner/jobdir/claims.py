@@ -13,7 +13,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from batch_runner.errors import JobLocked, JournalUnreadable, RegistryError
@@ -43,6 +45,7 @@ class JobClaims:
         self._service = 0
         self._account = ""
         self._last_event = 0
+        self._turn = threading.Lock()  # a run claims and copies in different threads
 
     def lock(self, job_id: str) -> None:
         """Lock the job against runs of its copies, until `close`.
@@ -107,7 +110,7 @@ class JobClaims:
                 self._account = self._registry.account_of(account_key) if account_key else ""
                 if reader.last_event < self._last_event:  # an older journal that the user accepts
                     self._last_event = 0
-                self._copy_outcomes(reader)
+                self._copy_outcomes(self._registry, reader)
             self._registry.release(self._job_id)
         except (RegistryError, JournalUnreadable) as error:
             self._give_up(error)
@@ -119,58 +122,60 @@ class JobClaims:
         known = registry.job(job.id)
         self._last_event = known.last_event if known else 0
 
-    def _copy_outcomes(self, reader: JournalReader) -> None:
-        if self._registry is None or (last := reader.last_event) == self._last_event:
+    def _copy_outcomes(self, registry: Registry, reader: JournalReader) -> None:
+        if (last := reader.last_event) == self._last_event:
             return
         outcomes = reader.outcomes(self._last_event)
-        self._registry.store(
+        registry.store(
             self._service, self._job_id, outcomes, last_event=last, account=self._account
         )
         self._last_event = last
 
     def claim(self, keys: Sequence[str]) -> frozenset[str]:
         """See `registry.ClaimStore`."""
-        if self._registry is not None and self._service:
-            try:
-                return self._registry.claim(
-                    self._service, self._job_id, keys, account=self._account
-                )
-            except RegistryError as error:
-                self._give_up(error)
+        with self._in_turn() as registry:
+            if registry is not None:
+                return registry.claim(self._service, self._job_id, keys, account=self._account)
         return frozenset()
 
     def approve(self, keys: Iterable[str]) -> None:
         """Note that the user agrees to pay for these items although another job may have paid."""
-        if self._registry is not None and self._service:
-            try:
-                self._registry.approve(self._service, self._job_id, keys)
-            except RegistryError as error:
-                self._give_up(error)
+        with self._in_turn() as registry:
+            if registry is not None:
+                registry.approve(self._service, self._job_id, keys)
 
     def sync(self) -> None:
         """See `registry.ClaimStore`."""
-        if self._registry is not None and self._service:
-            try:
+        with self._in_turn() as registry:
+            if registry is not None:
                 with open_reader(self._folder.journal) as reader:
-                    self._copy_outcomes(reader)
-            except (RegistryError, JournalUnreadable) as error:
-                self._give_up(error)
+                    self._copy_outcomes(registry, reader)
 
     def close(self) -> None:
         """Copy what has changed, release what was not submitted, and unlock the job."""
         self.sync()
-        if self._registry is not None and self._service:
-            try:
+        with self._in_turn() as registry:
+            if registry is not None:
                 with open_reader(self._folder.journal) as reader:  # has the manifest's path now
-                    self._registry.record_job(job_record(reader, self._folder.root))
-                self._registry.release(self._job_id)
-                self._registry.write_backup()
+                    registry.record_job(job_record(reader, self._folder.root))
+                registry.release(self._job_id)
+                registry.write_backup()
                 if self._lock is not None:
                     self._lock.remove()
-            except (RegistryError, JournalUnreadable) as error:
-                self._give_up(error)
         if self._lock is not None:
             self._lock.close()
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[Registry | None]:
+        """Yield the registry to one thread after the other; None if it cannot be used.
+
+        An error in the block is the end of its use.
+        """
+        with self._turn:
+            try:
+                yield self._registry if self._service else None
+            except (RegistryError, JournalUnreadable) as error:
+                self._give_up(error)
 
     def _give_up(self, error: Exception) -> None:
         warn(error)

@@ -106,26 +106,35 @@ class JobClaims:
             return
         try:
             with open_reader(self._folder.journal) as reader:
-                self._record_job(self._registry, reader)
                 self._account = self._registry.account_of(account_key) if account_key else ""
-                if reader.last_event < self._last_event:  # an older journal that the user accepts
-                    self._last_event = 0
-                self._copy_outcomes(self._registry, reader)
+                self._record_job(self._registry, reader)
             self._registry.release(self._job_id)
         except (RegistryError, JournalUnreadable) as error:
             self._give_up(error)
 
     def _record_job(self, registry: Registry, reader: JournalReader) -> None:
-        job = reader.job()
-        registry.record_job(job_record(reader, self._folder.root))
-        self._service = registry.service_number(job.provider, service_host(job.origin))
+        job, record = reader.job(), job_record(reader, self._folder.root)
         known = registry.job(job.id)
-        self._last_event = known.last_event if known else 0
+        if known is None:
+            registry.record_job(record)
+        self._service = registry.service_number(job.provider, service_host(job.origin))
+        # An old record without a name was imported without the items.
+        self._last_event = known.last_event if known is not None and known.name else 0
+        if older := reader.last_event < self._last_event:  # which the user accepts
+            self._last_event = 0
+        self._copy_outcomes(registry, reader, only_paid=older)
+        registry.record_job(record)
 
-    def _copy_outcomes(self, registry: Registry, reader: JournalReader) -> None:
+    def _copy_outcomes(
+        self, registry: Registry, reader: JournalReader, *, only_paid: bool = False
+    ) -> None:
+        """Copy what has changed since `_last_event`; `only_paid`: unpaid items keep their claims.
+
+        An older journal does not know of the submissions since then.
+        """
         if (last := reader.last_event) == self._last_event:
             return
-        outcomes = reader.outcomes(self._last_event)
+        outcomes = (one for one in reader.outcomes(self._last_event) if one.paid or not only_paid)
         registry.store(
             self._service, self._job_id, outcomes, last_event=last, account=self._account
         )

@@ -1,12 +1,19 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import OpenJob, open_job
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal import Change
+from batch_runner.lifecycle import Event
+from batch_runner.registry import read_registry
 from tests.harness import IDENTITY, some_items
 
 
@@ -27,3 +34,59 @@ def test_claims_and_copies_of_two_threads_keep_the_registry(job: OpenJob) -> Non
             job.claims.sync()
 
     assert not job.claims.unusable
+
+
+def others(state: Path, keys: Sequence[str]) -> dict[str, str]:
+    """Return the statuses of the claims that a new job would find."""
+    registry = read_registry(state)
+    assert registry is not None
+    with registry:
+        host = service_host(IDENTITY.origin)
+        claims = registry.claims_of_others(IDENTITY.provider, host, None, keys)
+        return {claim.key: claim.status for claim in claims}
+
+
+def submit(job: OpenJob, key: str) -> None:
+    """Journal a submission that was accepted."""
+    job.journal.apply(Change(key=key, event=Event.SUBMIT_STARTED))
+    job.journal.apply(Change(key=key, event=Event.SUBMIT_CONFIRMED, task_id=key))
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_old_record_of_a_moved_job_is_completed_later(tmp_path: Path, *, readable: bool) -> None:
+    (item,) = some_items(1)
+    root, state = tmp_path / "out", tmp_path / "state"
+    with open_job(root, IDENTITY) as job:
+        job.journal.import_items([item])
+        submit(job, item.key)
+        number, job_id = job.journal.last_event, job.journal.job()["id"]
+    (state / "jobs").mkdir(parents=True)
+    folder = root if readable else tmp_path / "before"
+    record = {"folder": str(folder), "mount": "/", "events": number}
+    (state / "jobs" / f"{job_id}.json").write_text(json.dumps(record))
+    with open_job(tmp_path / "another", dataclasses.replace(IDENTITY, job="another"), state=state):
+        pass
+    assert others(state, [item.key]) == ({item.key: "submitted"} if readable else {})
+
+    with open_job(root, None, state=state):
+        pass
+
+    assert others(state, [item.key]) == {item.key: "submitted"}
+
+
+def test_older_journal_that_is_accepted_keeps_what_was_paid(tmp_path: Path) -> None:
+    (item,) = some_items(1)
+    root, state = tmp_path / "out", tmp_path / "state"
+    folder = JobFolder(root)
+    with open_job(root, IDENTITY, state=state) as job:
+        job.journal.import_items([item])
+    older = folder.journal.read_bytes()
+    with open_job(root, IDENTITY, state=state) as job:
+        submit(job, item.key)
+    folder.journal.write_bytes(older)
+    folder.marker.unlink()
+
+    with open_job(root, IDENTITY, state=state):
+        pass
+
+    assert others(state, [item.key]) == {item.key: "submitted"}

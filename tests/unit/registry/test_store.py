@@ -211,3 +211,40 @@ def test_killed_creation_is_repeated(tmp_path: Path) -> None:
 
     with open_registry(tmp_path) as registry:
         assert registry.jobs() == []
+
+
+def test_failed_commit_leaves_the_registry_to_others(
+    registry: Registry, service: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry._connection.execute("PRAGMA busy_timeout = 50")
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
+    with closing(sqlite3.connect(tmp_path / connection.FILE, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM jobs").fetchone()
+        with pytest.raises(RegistryError, match="locked"):
+            registry.claim(service, A.id, KEYS, account="")
+
+    with open_registry(tmp_path) as other:
+        assert other.claim(service, B.id, KEYS, account="") == frozenset()
+
+
+_MANY_JOBS = """
+WITH numbers(n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM numbers LIMIT 9999)
+INSERT INTO jobs SELECT n, n, '', '', '', '', '', 0, 0, 0 FROM numbers WHERE n > 2
+"""
+
+
+def test_backup_is_not_spoiled_by_the_journal_of_the_lost_file(tmp_path: Path) -> None:
+    with open_registry(tmp_path) as registry:
+        registry.record_job(A)
+        registry.write_backup()
+        registry.record_job(B)
+        registry._connection.execute("PRAGMA cache_size = 1")  # so that the file is changed at once
+        registry._connection.execute("BEGIN IMMEDIATE")
+        registry._connection.execute(_MANY_JOBS)
+        copy = (tmp_path / "registry.sqlite-journal").read_bytes()
+    (tmp_path / connection.FILE).unlink()
+    (tmp_path / "registry.sqlite-journal").write_bytes(copy)  # of a process that was killed
+
+    with open_registry(tmp_path) as registry:
+        assert registry.jobs() == [A]

@@ -41,6 +41,8 @@ def connect(state: Path) -> sqlite3.Connection:
     with translated(path):
         state.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not path.exists() and backup.exists():
+            # A rollback journal of the lost file would change the copy.
+            path.with_name(f"{FILE}-journal").unlink(missing_ok=True)
             with replace_file(path, mode=0o600) as out:
                 out.write(backup.read_bytes())
             sync_folder(state)

@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -29,6 +30,8 @@ from batch_runner.util.paths import Utf8Path
 
 #: Keys in one statement; SQLite allows 999 values in every version.
 KEYS = 500
+#: Items stored in one transaction: another process waits for its end, and gives up after some time.
+STORED_AT_ONCE = 2000
 
 
 class Registry:
@@ -108,10 +111,12 @@ class Registry:
 
     def approve(self, service: int, job_id: str, keys: Iterable[str]) -> None:
         """Note that the user agrees to pay for these items although another job may have paid."""
-        with self._transaction() as connection:
-            job, now = _number_of(connection, job_id), time.time()
-            rows = ((service, key, job, APPROVED, "", now) for key in keys)
-            connection.executemany(_CLAIM, rows)
+        remaining = iter(keys)
+        while part := list(islice(remaining, STORED_AT_ONCE)):
+            with self._transaction() as connection:
+                job, now = _number_of(connection, job_id), time.time()
+                rows = ((service, key, job, APPROVED, "", now) for key in part)
+                connection.executemany(_CLAIM, rows)
 
     def store(
         self,
@@ -125,18 +130,21 @@ class Registry:
         """Store what a job's journal says of these items, and the event up to which it was read.
 
         The claim of an item that is not paid after all stays until `release`: the run may be about
-        to submit it again.
+        to submit it again. Many outcomes are stored in several transactions, the event in the last.
         """
+        remaining = iter(outcomes)
+        while part := list(islice(remaining, STORED_AT_ONCE)):
+            with self._transaction() as connection:
+                job, now = _number_of(connection, job_id), time.time()
+                for one in part:
+                    if one.paid:
+                        values = (one.status, one.task_id, one.files, account, now)
+                        connection.execute(_STORE, (service, one.key, job, *values))
+                    else:
+                        connection.execute(_UNPAID, (service, one.key, job))
         with self._transaction() as connection:
-            job, now = _number_of(connection, job_id), time.time()
-            for one in outcomes:
-                if one.paid:
-                    values = (one.status, one.task_id, one.files, account, now)
-                    connection.execute(_STORE, (service, one.key, job, *values))
-                else:
-                    connection.execute(_UNPAID, (service, one.key, job))
             query = "UPDATE jobs SET last_event = ?, updated_at = ? WHERE number = ?"
-            connection.execute(query, (last_event, now, job))
+            connection.execute(query, (last_event, time.time(), _number_of(connection, job_id)))
 
     def release(self, job_id: str) -> None:
         """Remove the claims of items that were not submitted. Not while their job is running."""

@@ -11,7 +11,14 @@ import pytest
 
 from batch_runner.errors import RegistryError
 from batch_runner.models import ItemOutcome
-from batch_runner.registry import JobRecord, Registry, connection, open_registry, read_registry
+from batch_runner.registry import (
+    JobRecord,
+    Registry,
+    connection,
+    open_registry,
+    read_registry,
+    store,
+)
 
 A, B = (
     JobRecord(id=name * 32, name=name, manifest="", folder=f"/{name}", mount="/", machine="host")
@@ -248,3 +255,24 @@ def test_backup_is_not_spoiled_by_the_journal_of_the_lost_file(tmp_path: Path) -
 
     with open_registry(tmp_path) as registry:
         assert registry.jobs() == [A]
+
+
+def test_many_items_are_stored_and_others_claim_meanwhile(
+    registry: Registry, service: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "STORED_AT_ONCE", 2)
+    monkeypatch.setattr(connection, "BUSY_SECONDS", 0.05)
+    claimed = []
+
+    def outcomes() -> Iterator[ItemOutcome]:
+        for key in KEYS[:3]:
+            yield outcome(key)
+        with open_registry(tmp_path) as other:
+            claimed.append(other.claim(service, B.id, KEYS, account=""))
+
+    registry.store(service, A.id, outcomes(), last_event=3)
+
+    assert claimed == [set(KEYS[:2])]
+    job = registry.job(A.id)
+    assert job is not None
+    assert job.last_event == 3

@@ -188,14 +188,15 @@ def import_items(
 def find_paid_elsewhere(job: OpenJob, manifest: Manifest, service: Service | None) -> PaidElsewhere:
     """Return the pending items of the open job that another job of this user has submitted.
 
-    Without a registry that can be read, none are known.
+    If the registry cannot be read, the run continues without it, and none are known.
     """
     from batch_runner.planning.paid_elsewhere import PaidElsewhere, find_paid_elsewhere
 
     identity = None if service is None else identity_of(manifest, service)
     try:
         return find_paid_elsewhere(identity, job.folder.journal)
-    except RegistryError:  # said when the job was opened
+    except RegistryError as error:
+        job.claims.give_up(error)
         return PaidElsewhere(lambda keys: [])
 
 
@@ -206,12 +207,26 @@ def origin_warnings(job: OpenJob, manifest: Manifest, service: Service | None) -
     return origin_warnings(str(job.journal.job()["origin"]), identity_of(manifest, service))
 
 
+def may_have_been_paid_elsewhere(job: OpenJob) -> bool:
+    """Return whether only a registry that cannot be used could tell what other jobs paid for."""
+    return job.claims.unusable and not job.journal.spent_now()
+
+
 def approve_paid_elsewhere(job: OpenJob, found: PaidElsewhere, *, pay_again: bool) -> None:
     """Note in the registry that the items in `found` may be paid for again.
 
     Raises:
-        UsageError: there are some, and `pay_again` is false.
+        UsageError: `pay_again` is false, and there are some, or it is not known: the registry
+            cannot be used, and this job has submitted nothing yet.
     """
+    if may_have_been_paid_elsewhere(job) and not pay_again:
+        raise UsageError(
+            tr(
+                "the registry cannot be used. A new job could pay again for items that another job "
+                "has paid for. Nothing was sent. `batch-runner doctor` says more; or approve it: "
+                "`run --yes`, or answer on a terminal"
+            )
+        )
     if found.count and not pay_again:
         raise UsageError(
             tr(

@@ -9,7 +9,12 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from batch_runner.api.steps import approve_paid_elsewhere, find_paid_elsewhere, origin_warnings
+from batch_runner.api.steps import (
+    approve_paid_elsewhere,
+    find_paid_elsewhere,
+    may_have_been_paid_elsewhere,
+    origin_warnings,
+)
 from batch_runner.cli.output import print_line
 from batch_runner.util.locale import tr
 
@@ -77,7 +82,8 @@ def preview_run(
     has added items since.
 
     Raises:
-        UsageError: another job has submitted items of this one, and there is nobody to ask.
+        UsageError: another job has, or may have, submitted items of this one, and there is nobody
+            to ask.
     """
     from batch_runner.planning.paid_elsewhere import prior_payment_warnings
     from batch_runner.planning.plan import make_preview
@@ -121,7 +127,7 @@ def _must_ask(
         return False
     if approval is not None and question.estimate.submissions <= approval.submissions:
         return False
-    unknown = job.claims.unusable and not job.journal.spent_now()
+    unknown = may_have_been_paid_elsewhere(job)
     limits = options.settings.limits
     return bool(question.paid_elsewhere.count) or unknown or must_confirm(question.estimate, limits)
 

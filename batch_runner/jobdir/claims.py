@@ -82,7 +82,7 @@ class JobClaims:
             try:
                 return self._registry.job(job_id)
             except RegistryError as error:
-                self._give_up(error)
+                self.give_up(error)
         return None
 
     @property
@@ -110,7 +110,7 @@ class JobClaims:
                 self._record_job(self._registry, reader)
             self._registry.release(self._job_id)
         except (RegistryError, JournalUnreadable) as error:
-            self._give_up(error)
+            self.give_up(error)
 
     def _record_job(self, registry: Registry, reader: JournalReader) -> None:
         job, record = reader.job(), job_record(reader, self._folder.root)
@@ -184,11 +184,13 @@ class JobClaims:
             try:
                 yield self._registry if self._service else None
             except (RegistryError, JournalUnreadable) as error:
-                self._give_up(error)
+                self.give_up(error)
 
-    def _give_up(self, error: Exception) -> None:
-        warn(error)
-        self._registry = None
+    def give_up(self, error: RegistryError | JournalUnreadable) -> None:
+        """Continue without the registry, with a warning, because of an error."""
+        if self._registry is not None:
+            warn(error)
+            self._registry = None
 
 
 def warn(error: Exception | str) -> None:

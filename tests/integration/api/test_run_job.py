@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -25,6 +27,7 @@ from batch_runner import (
     RunStarted,
     RunSummary,
 )
+from batch_runner.errors import UsageError
 from batch_runner.simulator import Simulator
 from tests.harness import (
     check_invariants,
@@ -234,3 +237,23 @@ async def test_items_paid_by_another_job_are_refused(manifest: Manifest, tmp_pat
         )
     assert summary.exit_code is batch_runner.ExitCode.DONE
     assert summary.paid == 8
+
+
+async def test_new_job_is_refused_if_the_registry_fails_later(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    async with simulated_service(**QUICK) as simulator:
+        await run(manifest, simulator)
+        registry = tmp_path / "state" / "batch-runner" / "registry.sqlite"
+        with closing(sqlite3.connect(registry, isolation_level=None)) as database:
+            database.execute("DROP TABLE claims")  # it can be opened, but not used
+
+        for _ in range(2):
+            with pytest.raises(UsageError, match="cannot be used"):
+                await batch_runner.run_job(
+                    manifest, service=service_at(simulator), output=tmp_path / "other"
+                )
+        again = await run(manifest, simulator)
+
+    assert again.exit_code is ExitCode.DONE
+    assert sum(submissions_per_prompt(simulator).values()) == 8

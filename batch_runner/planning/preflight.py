@@ -78,7 +78,7 @@ def _with_prior_payments(
             paid.finish()
     except RegistryError as error:
         plan = make_plan(specs, folder, settings)
-        if circumstances.attended or folder.has_job():
+        if circumstances.attended or circumstances.pay_again or plan.estimate.spent:
             plan.warnings.append(_unusable_registry(str(error)))
         else:
             plan.blockers.append(Blocker("registry", {"message": str(error)}))

@@ -47,7 +47,7 @@ def open_job(
 ) -> Iterator[OpenJob]:
     """Open the job in the folder `root`; it is locked until the context ends.
 
-    Without `identity` only a job that exists is opened. `state` is the user's state directory,
+    Without `identity` only a job that exists is opened. `state` is the user's state folder,
     where the registry is; None: there is no registry. With `require_registry`, a new job is refused
     where the registry cannot be used. `key` is the API key; None: nothing will be submitted.
 

@@ -18,7 +18,7 @@ from batch_runner.util.paths import Utf8Path, find_existing, same_name, utf8_tex
 
 
 def usable_state(state: Path | None) -> Path | None:
-    """Return the state directory, which is created; None, with a warning, if it cannot be."""
+    """Return the state folder, which is created; None, with a warning, if it cannot be."""
     if state is None or (state / FILE).exists():
         return state
     try:
@@ -28,13 +28,13 @@ def usable_state(state: Path | None) -> Path | None:
         reason = os.strerror(errno.EACCES)
     except OSError as error:
         reason = str(error.strerror)
-    warn(f"the state directory {state} cannot be used: {reason}")
+    warn(f"the state folder {state} cannot be used: {reason}")
     return None
 
 
 @contextmanager
 def usable_registry(state: Path | None, *, required: bool) -> Iterator[Registry | None]:
-    """Open the registry in the state directory; None if it cannot be used, or there is no home.
+    """Open the registry in the state folder; None if it cannot be used, or there is no home.
 
     Raises:
         FolderRefused: it cannot be used, and is `required`.

@@ -32,7 +32,7 @@ class Circumstances:
     """What a run depends on beside its manifest and settings."""
 
     identity: JobIdentity | None  # None: the service cannot be used
-    state: Path | None  # the state directory; None: there is no home
+    state: Path | None  # the state folder; None: there is no home
     attended: bool  # there is a person to ask
     pay_again: bool  # the user agrees to pay for items that another job has paid for
 
@@ -113,7 +113,7 @@ def _state_warnings(state: Path | None) -> Iterator[Blocker]:
         existing = nearest_existing(state)
         if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
             text = tr(
-                "the state directory {state} cannot be used: {error}",
+                "the state folder {state} cannot be used: {error}",
                 state=state,
                 error=os.strerror(errno.EACCES),
             )

@@ -1,4 +1,4 @@
-"""This user's record of jobs and of the items they submit: one SQLite file in the state directory.
+"""This user's record of jobs and of the items they submit: one SQLite file in the state folder.
 
 Storage only. `jobdir.claims` keeps the record of one job up to date; `planning.paid_elsewhere`
 looks up what other jobs have paid for.

@@ -30,7 +30,7 @@ FILE, BACKUP = "registry.sqlite", "registry.sqlite.backup"
 
 
 def connect(state: Path) -> sqlite3.Connection:
-    """Open the registry in the state directory for writing; create or restore it if it is missing.
+    """Open the registry in the state folder for writing; create or restore it if it is missing.
 
     Every commit survives a power cut.
 

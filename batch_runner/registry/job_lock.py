@@ -1,6 +1,6 @@
 """The lock of a job in the registry: only one of two copies of a job can run.
 
-A file of the job's id in the state directory, locked with `flock` while the job is open. It also
+A file of the job's id in the state folder, locked with `flock` while the job is open. It also
 holds the number of the journal's last event, written after each commit: after a crash it is newer
 than that in the registry. Removed when the job is closed and the registry has everything.
 

@@ -35,7 +35,7 @@ STORED_AT_ONCE = 2000
 
 
 class Registry:
-    """The registry in a state directory."""
+    """The registry in a state folder."""
 
     def __init__(self, state: Path, connection: sqlite3.Connection) -> None:
         connection.row_factory = sqlite3.Row
@@ -196,7 +196,7 @@ class Registry:
 
 
 def open_registry(state: Path) -> Registry:
-    """Open the registry in the state directory; create it if there is none.
+    """Open the registry in the state folder; create it if there is none.
 
     Raises:
         RegistryError: it is damaged, locked by another process, or of a newer version.

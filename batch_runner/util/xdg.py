@@ -1,4 +1,4 @@
-"""The user's config and state directories, as in the XDG base directory specification."""
+"""The user's config and state folders, as in the XDG base directory specification."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ NAME = "batch-runner"
 
 
 def config_folder(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Return our config directory, or None if neither XDG_CONFIG_HOME nor HOME is usable."""
+    """Return our config folder, or None if neither XDG_CONFIG_HOME nor HOME is usable."""
     return _folder("XDG_CONFIG_HOME", ".config", environment)
 
 
 def state_folder(environment: Mapping[str, str] | None = None) -> Path | None:
-    """Return our state directory, or None if neither XDG_STATE_HOME nor HOME is usable."""
+    """Return our state folder, or None if neither XDG_STATE_HOME nor HOME is usable."""
     return _folder("XDG_STATE_HOME", ".local/state", environment)
 
 

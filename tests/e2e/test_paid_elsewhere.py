@@ -27,7 +27,7 @@ def renamed(command: Command) -> Command:
 
 
 def state_of(command: Command) -> Path:
-    """Return the state directory."""
+    """Return the state folder."""
     return Path(command.environment["XDG_STATE_HOME"]) / "batch-runner"
 
 

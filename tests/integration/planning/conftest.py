@@ -60,7 +60,7 @@ class Job:
 
     @contextmanager
     def opened(self, state: Path | None = None) -> Iterator[OpenJob]:
-        """Open the job and import its items; `state` is the state directory, if it has one."""
+        """Open the job and import its items; `state` is the state folder, if it has one."""
         identity = JobIdentity(job="cards", provider="baicai", origin=PROVIDERS["baicai"].base_url)
         with open_job(self.root, identity, state=state) as job:
             job.journal.import_items(load(self.manifest).items())

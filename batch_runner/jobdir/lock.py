@@ -14,11 +14,9 @@ import time
 
 from batch_runner.errors import JobLocked
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.util.fs import try_to_lock
 from batch_runner.util.locale import tr
 from batch_runner.util.text import date_time
-
-_ATTEMPTS = 5
-_SECONDS_BETWEEN_ATTEMPTS = 0.02
 
 
 class Lock:
@@ -32,23 +30,13 @@ class Lock:
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         self._descriptor = os.open(folder.lock, flags, 0o600)
-        if not self._try_to_lock():
+        if not try_to_lock(self._descriptor):
             owner = _owner_text(os.read(self._descriptor, 4096))
             os.close(self._descriptor)
             raise JobLocked(tr("another run holds {root}: {owner}", root=folder.root, owner=owner))
         text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, text.encode(), 0)
-
-    def _try_to_lock(self) -> bool:
-        for _ in range(_ATTEMPTS):  # `lock_owner` holds it for a moment
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
-            else:
-                return True
-        return False
 
     def release(self) -> None:
         os.close(self._descriptor)

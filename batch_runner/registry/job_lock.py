@@ -14,6 +14,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
+from batch_runner.util.fs import try_to_lock
+
 _DIGITS = 15  # a fixed width, so that the number can be overwritten in place
 
 
@@ -32,12 +34,12 @@ class JobLock:
             try:
                 self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 self._descriptor = os.open(self._path, flags, 0o600)
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self._close()
-                return False
+                locked = try_to_lock(self._descriptor)
             except OSError:  # no permission, or a file system without locks
                 return True
+            if not locked:
+                self._close()
+                return False
             if os.fstat(self._descriptor).st_nlink:
                 return True
             self._close()  # its last holder has removed it meanwhile

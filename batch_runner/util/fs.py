@@ -9,6 +9,7 @@ import logging
 import mmap
 import os
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import IO
 #: Longest file name in bytes, on nearly every file system.
 MAX_FILE_NAME = 255
 
+_ATTEMPTS, _SECONDS_BETWEEN_ATTEMPTS = 5, 0.02
 _CANNOT_SYNC_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP)
 _logger = logging.getLogger(__name__)
 
@@ -115,6 +117,24 @@ def link_new(source: Path, target: Path | bytes) -> bool:
             return False
         os.rename(source, target)  # noqa: PTH104  may be bytes
     return True
+
+
+def try_to_lock(descriptor: int) -> bool:
+    """Lock a file with `flock` until it is closed; return False if another process has it locked.
+
+    A process that only looks whether it is locked holds it for a moment: tried for 0.1 seconds.
+
+    Raises:
+        OSError: the file system has no such locks.
+    """
+    for _ in range(_ATTEMPTS):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+        else:
+            return True
+    return False
 
 
 def lock_records(descriptor: int, *, shared: bool = False) -> None:

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import fcntl
+import os
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -56,3 +59,14 @@ def test_lock_that_cannot_be_written_is_ignored(tmp_path: Path) -> None:
     with closing(locked(tmp_path)) as lock:
         lock.set_last_event(2)
         assert lock.last_event == 0
+
+
+def test_lock_waits_for_a_process_that_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked(tmp_path).close()
+    reader = os.open(tmp_path / "running" / JOB, os.O_RDONLY)
+    fcntl.flock(reader, fcntl.LOCK_SH)
+    monkeypatch.setattr(time, "sleep", lambda _: os.close(reader))
+
+    locked(tmp_path).close()

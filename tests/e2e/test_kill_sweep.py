@@ -1,20 +1,30 @@
-"""A short part of the kill sweep that `make soak` runs for longer."""
+"""A short part of the sweeps that `make soak` makes for longer."""
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 import pytest
 
-from tests.crash.soak import Counts, KilledJob
+from tests.crash.soak import KINDS, sweep
+
+#: Kinds that `make test` makes, with a seed for each.
+SHORT = [
+    *(("killed-runs", seed) for seed in (1001, 1002, 1003)),
+    ("killed-creation", 1),
+    ("renamed-job", 1),
+    ("full-output-disk", 1),
+]
 
 
-@pytest.mark.parametrize("seed", range(1001, 1005))
-def test_kills_and_faults_lose_nothing_and_pay_nothing_twice(seed: int) -> None:
-    counts = Counts()
-    with tempfile.TemporaryDirectory() as folder:
-        found = KilledJob(Path(folder), seed, counts).run()
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "seed"), SHORT)
+def test_disturbed_runs_lose_nothing_and_pay_nothing_twice(kind: str, seed: int) -> None:
+    done = sweep(kind, seed)
 
-    assert found == []
-    assert counts.kills > 0
+    if done.skipped:
+        pytest.skip(done.skipped)
+    assert done.violations == []
+    assert done.counts["submissions"] > 0
+
+
+def test_every_kind_has_an_explanation() -> None:
+    assert all(getattr(kind, "func", kind).__doc__ for kind in KINDS.values())

@@ -21,6 +21,7 @@ PATIENCE = 120.0
 #: Seconds to wait for something to happen in a run before it is disturbed anyway.
 SOON = 20.0
 BASIC = (
+    'workflow: cards\nparams: {"6": {text: "{{ prompt }}"}}\n'
     "limits: {rate: 20/s, in_flight: 8, poll_rate: 50/s}\n"
     "timeouts: {submit: 2s, status: 2s, download: 5s, idle: 2s, unknown: 3s, first_contact: 2s}\n"
     "polling: {first: 100ms, shortest: 50ms, longest: 500ms}\n"
@@ -65,9 +66,7 @@ class Job:
 
     def write_manifest(self) -> None:
         prompts = "".join(f"  - {{id: card-{n}, prompt: horse {n}}}\n" for n in range(ITEMS))
-        self.manifest.write_text(
-            f'workflow: cards\nparams: {{"6": {{text: "{{{{ prompt }}}}"}}}}\n{BASIC}prompts:\n{prompts}'
-        )
+        self.manifest.write_text(f"{BASIC}prompts:\n{prompts}")
 
     def start(
         self, *arguments: str, prefix: Sequence[str] = (), log: Path | None = None

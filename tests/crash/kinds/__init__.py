@@ -1,1 +1,1 @@
-"""The kinds of sweeps: what is done to real processes. Each takes a `Scene` and ends with `finish`."""
+"""The kinds of sweeps. Each disturbs real processes with a `Scene` and ends with `finish`."""

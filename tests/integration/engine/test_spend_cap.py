@@ -127,8 +127,12 @@ async def test_upload_with_a_long_retry_after_is_left(tmp_path: Path, photo: Pat
     assert summary.counts[ItemStatus.PENDING] == 3
 
 
-async def test_rejected_uploads_in_a_row_stop_submitting(tmp_path: Path, photo: Path) -> None:
-    items = with_photo(some_items(80), photo, CONTENT)
+async def test_rejected_uploads_in_a_row_stop_submitting(tmp_path: Path) -> None:
+    items = some_items(80)
+    for number, item in enumerate(items):
+        photo, content = tmp_path / f"{number}.jpg", CONTENT + bytes([number])
+        photo.write_bytes(content)
+        with_photo([item], photo, content)
 
     async with simulated_service("moderation:upload") as simulator:
         summary = await run_job(tmp_path / "out", simulator, items)

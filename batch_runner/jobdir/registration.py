@@ -12,14 +12,14 @@ from pathlib import Path
 from batch_runner.errors import FolderRefused, RegistryError
 from batch_runner.jobdir.claims import warn
 from batch_runner.jobdir.old_records import import_old_records
-from batch_runner.registry import FILE, Registry, open_registry, read_registry
+from batch_runner.registry import Registry, may_exist, open_registry, read_registry
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, find_existing, same_name, utf8_text
 
 
 def usable_state(state: Path | None) -> Path | None:
     """Return the state folder, which is created; None, with a warning, if it cannot be."""
-    if state is None or (state / FILE).exists():
+    if state is None or may_exist(state):
         return state
     try:
         state.mkdir(parents=True, exist_ok=True, mode=0o700)

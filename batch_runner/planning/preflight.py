@@ -21,7 +21,7 @@ from batch_runner.models import REHEARSAL, ItemSpec
 from batch_runner.planning.blockers import Blocker
 from batch_runner.planning.paid_elsewhere import paid_elsewhere, prior_payment_warnings
 from batch_runner.planning.plan import Plan, make_plan
-from batch_runner.registry import FILE, JobLock, JobRecord, read_registry
+from batch_runner.registry import JobLock, JobRecord, may_exist, read_registry
 from batch_runner.settings import Settings
 from batch_runner.util.fs import nearest_existing
 from batch_runner.util.locale import tr
@@ -109,7 +109,7 @@ def _limit_blockers() -> Iterator[Blocker]:
 def _state_warnings(state: Path | None) -> Iterator[Blocker]:
     if state is None:
         yield Blocker("no_home")
-    elif not (state / FILE).exists():
+    elif not may_exist(state):
         existing = nearest_existing(state)
         if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
             text = tr(

@@ -5,7 +5,7 @@ looks up what other jobs have paid for.
 """
 
 from batch_runner.registry.base import Claim, ClaimStore, JobRecord
-from batch_runner.registry.connection import FILE
+from batch_runner.registry.connection import FILE, may_exist
 from batch_runner.registry.job_lock import JobLock
 from batch_runner.registry.store import KEYS, Registry, open_registry, read_registry
 
@@ -17,6 +17,7 @@ __all__ = [
     "JobLock",
     "JobRecord",
     "Registry",
+    "may_exist",
     "open_registry",
     "read_registry",
 ]

@@ -71,9 +71,10 @@ def connect_to_read(state: Path) -> sqlite3.Connection | None:
     Raises:
         RegistryError: it cannot be used.
     """
-    path = state / FILE if (state / FILE).exists() else state / BACKUP
-    if not path.exists():
-        return None
+    with translated(state / FILE):
+        path = state / FILE if (state / FILE).exists() else state / BACKUP
+        if not path.exists():
+            return None
     with translated(path):
         for mode in ("ro", "rw"):  # a killed process left a transaction that only a writer can undo
             uri = f"file:{quote(encode_path(str(path.absolute())))}?mode={mode}"
@@ -90,6 +91,14 @@ def connect_to_read(state: Path) -> sqlite3.Connection | None:
             else:
                 return connection
     raise AssertionError("unreachable")
+
+
+def may_exist(state: Path) -> bool:
+    """Return whether there is a registry, or the state folder does not show whether there is."""
+    try:
+        return (state / FILE).exists()
+    except OSError:
+        return True
 
 
 def write_backup(connection: sqlite3.Connection, state: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_runner.errors import FolderRefused
 from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import OpenJob, open_job
 from batch_runner.jobdir.paths import JobFolder
@@ -90,3 +91,15 @@ def test_older_journal_that_is_accepted_keeps_what_was_paid(tmp_path: Path) -> N
         pass
 
     assert others(state, [item.key]) == {item.key: "submitted"}
+
+
+def test_new_job_is_refused_if_the_state_folder_cannot_be_read(tmp_path: Path) -> None:
+    state = tmp_path / ("x" * 300)  # as a folder without permission, which root would have
+
+    with (
+        pytest.raises(FolderRefused, match=r"the registry .* cannot be used"),
+        open_job(tmp_path / "out", IDENTITY, state=state, require_registry=True),
+    ):
+        pass
+    with open_job(tmp_path / "out", IDENTITY, state=state) as job:
+        assert job.claims.unusable

@@ -214,6 +214,17 @@ def test_damaged_registry_blocks_a_job_that_has_paid_nothing(
     assert (kinds(old), kinds(old, "warnings")) == ([], ["registry"])
 
 
+def test_state_folder_that_cannot_be_read_is_a_blocker(
+    job: Job, plan: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    job.write(a="horse a")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / ("x" * 300)))
+
+    found = plan("--json")
+
+    assert (kinds(found), kinds(found, "warnings")) == (["registry"], [])
+
+
 def test_missing_home_is_a_warning(job: Job, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job.write(a="horse a")
     for name in ("HOME", "XDG_STATE_HOME"):

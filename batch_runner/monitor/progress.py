@@ -1,8 +1,9 @@
 """Shows a run's progress in one of three ways.
 
-On a terminal: a dashboard, redrawn in place. Without one: a line a minute and at every change of
-state. With `--json`: one object a line on standard output. The dashboard is drawn from the journal,
-so it is the one that `status --watch` shows in another terminal.
+On a terminal: a dashboard, redrawn in place. Without one: a line a minute, at every change of
+state, and when requests begin to be repeated. With `--json`: one object a line on standard output.
+The dashboard is drawn from the journal, so it is the one that `status --watch` shows in another
+terminal.
 """
 
 from __future__ import annotations
@@ -130,8 +131,8 @@ def _state(run: Run) -> str:
     return "normal" if full_rate else "slowed"
 
 
-def progress_line(progress: RunProgress) -> str:
-    """Return one moment as one line."""
+def progress_line(progress: RunProgress, retried: str = "") -> str:
+    """Return one moment as one line; `retried` is the problem that requests are repeated for."""
     parts = [
         tr("{done}/{total} done", done=progress.done, total=progress.total),
         tr("{count} in flight", count=progress.in_flight),
@@ -150,6 +151,8 @@ def progress_line(progress: RunProgress) -> str:
         parts.append(tr("about {left} left", left=left))
     if progress.state != "normal":
         parts.append(state_text(progress.state))
+    if retried:
+        parts.append(tr("retrying: ") + printable(retried, 160))
     return " · ".join(parts)
 
 
@@ -165,19 +168,20 @@ async def watch_progress(run: Run, *, quiet: bool, as_json: bool) -> None:
 
 async def _watch(run: Run, *, as_json: bool) -> None:
     if as_json:
-        await _print_lines(run, lambda progress: _write(sys.stdout, _json_line(progress)))
+        await _print_lines(run, lambda progress, _: _write(sys.stdout, _json_line(progress)))
     elif is_terminal(sys.stderr):
         await _live(run)
     else:
-        await _print_lines(run, lambda progress: _write(sys.stderr, progress_line(progress)))
+        await _print_lines(run, lambda *shown: _write(sys.stderr, progress_line(*shown)))
 
 
-async def _print_lines(run: Run, show: Callable[[RunProgress], None]) -> None:
-    throttle = LineThrottle()
+async def _print_lines(run: Run, show: Callable[[RunProgress, str], None]) -> None:
+    throttle, problem = LineThrottle(), _Problem()
     while True:
-        progress = RunProgress.from_run(run)
-        if throttle.is_due(run.context.clock.monotonic(), progress.state):
-            show(progress)
+        progress, retried = RunProgress.from_run(run), problem.now(run)
+        state = f"{progress.state}, retrying" if retried else progress.state
+        if throttle.is_due(run.context.clock.monotonic(), state):
+            show(progress, retried)
         await anyio.sleep(TICK)
 
 

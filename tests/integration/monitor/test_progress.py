@@ -142,6 +142,23 @@ async def test_no_terminal_prints_a_line_a_minute_and_per_change(
     )
 
 
+@anyio_mark
+async def test_no_terminal_prints_what_is_retried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr("sys.stderr", stream)
+    watching = functools.partial(watch_progress, quiet=False, as_json=False)
+
+    async with simulated_service("http:status:times=3", service_time="100s") as simulator:
+        await run_job(tmp_path, simulator, some_items(5), background_tasks=[watching])
+
+    lines = stream.getvalue().splitlines()
+    retrying = [line for line in lines if re.search(r"· retrying: status: .*503", line)]
+    assert len(retrying) == 1
+    assert "retrying" not in lines[-1]
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

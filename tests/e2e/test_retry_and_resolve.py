@@ -206,6 +206,19 @@ def test_item_in_flight_cannot_be_decided_about(command: Command, service: Servi
     assert "no item that needs a decision" in done.stderr
 
 
+def test_resolve_of_a_dropped_item_names_retry(command: Command, service: Service) -> None:
+    service.set_faults("lose_answer:submit:times=1")
+    command("run")
+    (held,) = [name for name, status in command.statuses().items() if status == "held"]
+    command("resolve", held, "drop")
+
+    done = command("resolve", held, "resubmit")
+
+    assert done.returncode == 2
+    assert f"{held} is dropped, not held: `batch-runner retry`" in done.stderr
+    assert command.statuses()[held] == "dropped"
+
+
 def test_two_items_with_one_id_are_told_apart_by_key(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 1)
     service.set_faults("lose_answer:submit")

@@ -226,7 +226,7 @@ def _candidates(reader: JournalReader, name: str, decision: str) -> list[ItemRow
     """Return the items that the decision may be about.
 
     Raises:
-        UsageError: the item of this name is done.
+        UsageError: the item of this name is done, or dropped, failed or rejected.
     """
     if decision == "hold":
         return items_named(reader, reader.items(ItemStatus.DONE), name)
@@ -240,6 +240,16 @@ def _candidates(reader: JournalReader, name: str, decision: str) -> list[ItemRow
                 "{name} is done. If its files are not of this item, use `hold` first, which "
                 "moves them to .batch/removed; then decide",
                 name=printable(name, 60),
+            )
+        )
+    ended = reader.items(ItemStatus.DROPPED, ItemStatus.FAILED, ItemStatus.REJECTED)
+    if not found and (others := items_named(reader, ended, name)):
+        raise UsageError(
+            tr(
+                "{name} is {status}, not held: `batch-runner retry` lets the next run submit it "
+                "again",
+                name=printable(name, 60),
+                status=tr(others[0].status.value),
             )
         )
     return found

@@ -118,6 +118,9 @@ def _check_acceptance(service: Service) -> Check:
     if error.failure is Failure.FORBIDDEN:
         return problem(name, seen, tr("the service rejects the key, or the account is empty"))
     if error.failure in (Failure.NOT_FOUND, Failure.REJECTED):
+        if error.code is None:
+            advice = tr("perhaps another web server answers: check address and port")
+            return warning(name, seen, advice)
         return ok(name, tr("not rejected, by a status request for no task ({answer})", answer=seen))
     if error.failure is Failure.REDIRECTED:
         advice = tr("the address leads elsewhere; a run does not follow it with the key")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +132,19 @@ def test_response_to_the_status_request_is_judged(
     online()
 
     assert online.checks["key accepted"]["level"] == level
+
+
+def test_another_web_server_is_a_warning(doctor: Doctor, tmp_path: Path) -> None:
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        doctor.environment["BAICAI_BASE_URL"] = f"http://127.0.0.1:{server.server_port}"
+        assert doctor() == 0
+        server.shutdown()
+
+    assert doctor.checks["connection"]["level"] == Level.OK
+    assert doctor.checks["key accepted"]["level"] == Level.WARNING
+    assert "another web server" in doctor.checks["key accepted"]["advice"]
 
 
 @pytest.mark.parametrize("address", [NOBODY, "http://no.such.host.invalid"])

@@ -96,7 +96,7 @@ rehearsal_option = click.option(
 
 #: Exit statuses that mean the same for several commands.
 USAGE_ERROR = {"2": "The command, a setting or the manifest is wrong. Nothing was sent or changed."}
-JOURNAL_ERROR = {"3": "The journal could not be read or written."}
+JOURNAL_ERROR = {"3": "The journal could not be read or written (missing or damaged: 2)."}
 LOCKED = {"5": "Another run is working on the job. Nothing was changed."}
 _ALWAYS = {
     "70": "A bug in this program.",

@@ -14,16 +14,22 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.crash.shared_items import SharedItems
 from tests.crash.simulated_job import SimulatedJob, Trace
 
 #: A file system in memory, where there is one: a simulated crash needs no real disk.
 _MEMORY = Path("/dev/shm")  # noqa: S108  every job has a folder of its own in it
 
+#: Every fifth seed has two jobs that share items.
+SHARED_EVERY = 5
+
 
 def simulate(seed: int) -> Trace:
-    """Simulate one job in a folder that is removed afterwards."""
+    """Simulate one job, or two that share items, in a folder that is removed afterwards."""
     home = _MEMORY if _MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="simulated-job-", dir=home) as folder:
+        if seed % SHARED_EVERY == SHARED_EVERY - 1:
+            return SharedItems(seed, Path(folder)).simulate()
         return SimulatedJob(seed, Path(folder, "out")).simulate()
 
 

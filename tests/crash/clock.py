@@ -89,3 +89,12 @@ class SimulationLoop(asyncio.SelectorEventLoop):
                 continue
         self.run_until_complete(self.shutdown_asyncgens())
         self.close()
+
+
+def in_a_loop() -> bool:
+    """Return whether an event loop is running."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

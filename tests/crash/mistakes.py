@@ -166,7 +166,7 @@ MISTAKES: dict[Mistake, str] = {
     claims_of_others_are_ignored: "renamed-job",
     the_folder_is_not_locked: "two-runs",
     copies_are_accepted: "copied-job",
-    submissions_go_on_without_a_journal: "full-output-disk",
+    submissions_go_on_without_a_journal: "read-only-output-disk",
     a_new_job_needs_no_registry: "full-state-disk",
     the_log_prints_tracebacks: "full-log-disk",
     timers_follow_the_wall_clock: "jumping-clock",

@@ -68,6 +68,11 @@ class Job:
         prompts = "".join(f"  - {{id: card-{n}, prompt: horse {n}}}\n" for n in range(ITEMS))
         self.manifest.write_text(f"{BASIC}prompts:\n{prompts}")
 
+    def submit_slowly(self, rate: str) -> None:
+        """Set the rate limit, so that what is done to a run meets its submissions."""
+        text = self.manifest.read_text()
+        self.manifest.write_text(text.replace("rate: 20/s", f"rate: {rate}"))
+
     def start(
         self, *arguments: str, prefix: Sequence[str] = (), log: Path | None = None
     ) -> subprocess.Popen[str]:

@@ -60,7 +60,7 @@ class PaidTask:
 class SimulatedService:
     """The service of one simulated job; it outlives the client's processes."""
 
-    def __init__(self, seed: int, time: SharedTime, note: Callable[[str], None]) -> None:
+    def __init__(self, seed: int | str, time: SharedTime, note: Callable[[str], None]) -> None:
         rates = random.Random(f"{seed} fault rates")
         self._seed = seed
         self._time = time

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import dataclasses
 import functools
 import hashlib
 import random
@@ -13,10 +13,13 @@ from pathlib import Path
 from batch_runner.engine.build import build_run
 from batch_runner.engine.run import execute
 from batch_runner.engine.summary import ExitCode, RunSummary
+from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import OpenJob, open_job
-from batch_runner.journal import Change, ItemRow
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal import Change, ItemRow, open_reader
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
+from batch_runner.registry import read_registry
 from batch_runner.settings import Downloads, Limits, Polling, Retries, Settings, Timeouts
 from tests.crash.audit import (
     AuditData,
@@ -25,7 +28,7 @@ from tests.crash.audit import (
     violations,
     violations_at_the_end,
 )
-from tests.crash.clock import SharedTime, SimulationLoop
+from tests.crash.clock import SharedTime, SimulationLoop, in_a_loop
 from tests.crash.crash import CrashPoint, Killed
 from tests.crash.inline import InlineCommitter, InlineOffload
 from tests.crash.service import SimulatedService
@@ -43,7 +46,7 @@ UNTIL_LAST_RUN = 2 * 86400.0
 class Trace:
     """What happened to one job: every call, every event of the journal, every broken promise."""
 
-    seed: int
+    seed: int | str
     lines: tuple[str, ...]
     violations: tuple[str, ...]
     runs: int
@@ -65,16 +68,27 @@ class RunPlan:
 class SimulatedJob:
     """A job, its service, and the time that they share."""
 
-    def __init__(self, seed: int, root: Path) -> None:
+    def __init__(
+        self,
+        seed: int | str,
+        root: Path,
+        *,
+        time: SharedTime | None = None,
+        state: Path | None = None,
+    ) -> None:
+        """`state`: the state directory with the registry; None: there is none."""
         self._seed = seed
         self._root = root
+        self._state = state
+        self._identity = dataclasses.replace(IDENTITY, job=root.name)
         self._dice = random.Random(seed)
-        self._time = SharedTime()
+        self._time = time or SharedTime()
         self._lines: list[str] = []
         self._service = SimulatedService(seed, self._time, self._note)
         self._items = self._draw_items()
         self._settings = self._draw_settings()
         self._approved: Counter[str] = Counter()
+        self._shared: list[str] = []  # keys that the user agrees to pay for again
         self._removed: set[str] = set()
         self._left_out: set[str] = set()
         self._unlisted: ItemSpec | None = None  # the item that is not listed in this run
@@ -84,13 +98,23 @@ class SimulatedJob:
     def simulate(self) -> Trace:
         """Make all runs, or stop after the first that breaks a promise."""
         for _ in range(self._dice.randint(1, 4)):
-            self._run(self._draw_plan(), self._settings)
+            self.run_once()
             if self._violations:
                 break
-            self._let_the_user_decide()
-            self._time.now += self._dice.choice((1.0, 600.0, 36000.0))
         else:
-            self._last_run()
+            self.last_run()
+        return self.trace
+
+    def run_once(self) -> None:
+        """Make one run, with faults; then the user decides, and time passes."""
+        self._run(self._draw_plan(), self._settings)
+        if not self._violations:
+            self._let_the_user_decide()
+        self._time.now += self._dice.choice((1.0, 600.0, 36000.0))
+
+    @property
+    def trace(self) -> Trace:
+        """Return what has happened."""
         return Trace(
             seed=self._seed,
             lines=tuple(self._lines),
@@ -147,14 +171,44 @@ class SimulatedJob:
 
     # What happens.
 
-    def _last_run(self) -> None:
+    def last_run(self) -> None:
         """Run once more without faults; every item must have a final status."""
         self._service.faultless = True
         self._time.now += UNTIL_LAST_RUN
         limits = Limits.model_validate({"rate": "5/s"})
         self._run(RunPlan(), Settings(limits=limits, downloads=Downloads(free_bytes=1)))
         if (data := self._audit_data()) is not None:
-            self._violations += violations_at_the_end(data, len(self._items))
+            claimed = self._claimed_by_others()
+            self._violations += violations_at_the_end(data, len(self._items), claimed)
+
+    # What other jobs share.
+
+    def approve(self) -> None:
+        """Let the user agree to pay for items that another job has, from the next run on."""
+        self._shared = sorted(self._claimed_by_others())
+        self._note(f"USER approves {len(self._shared)} items of other jobs")
+        self._approved.update(item.id for item in self._items if item.key in self._shared)
+
+    def paid(self) -> Counter[str]:
+        """Return how often each item was paid for by this job."""
+        return Counter(task.item for task in self._service.ledger)
+
+    def allowed(self) -> Counter[str]:
+        """Return how many submissions of each item are allowed beyond the first of all jobs."""
+        told = Counter(task.item for task in self._service.ledger if task.told_failed)
+        further = {one.id: min(one.attempts - 1, told[one.id]) for one in self._items}
+        return self._approved + Counter(further)
+
+    def _claimed_by_others(self) -> frozenset[str]:
+        registry = None if self._state is None else read_registry(self._state)
+        folder = JobFolder(self._root)
+        if registry is None or not folder.marker.exists():
+            return frozenset()
+        with registry, open_reader(folder.journal) as reader:
+            job_id, host = reader.job().id, service_host(self._identity.origin)
+            keys = [item.key for item in self._items]
+            claims = registry.claims_of_others(self._identity.provider, host, job_id, keys)
+        return frozenset(claim.key for claim in claims)
 
     def _run(self, plan: RunPlan, settings: Settings) -> None:
         self._runs += 1
@@ -189,16 +243,20 @@ class SimulatedJob:
         """Run one process, from the lock to the summary."""
 
         def wall_clock() -> float:
-            if not _in_a_loop():
+            if not in_a_loop():
                 crash.step("in a transaction before the run")
             return self._wall_time()
 
-        with open_job(self._root, IDENTITY, wall_clock=wall_clock) as job:
+        with open_job(self._root, self._identity, state=self._state, wall_clock=wall_clock) as job:
             self._removed.clear()  # missing files have been noticed
+            job.claims.approve(self._shared)
             job.journal.import_items(item for item in self._items if item is not self._unlisted)
             loop = SimulationLoop(self._time)
             try:
                 summary = loop.run_until_complete(self._work(job, crash, plan, settings))
+            except Killed:
+                job.claims._registry = None  # a killed process does not close it in good order
+                raise
             finally:
                 crash.killed = True
                 loop.discard()
@@ -229,7 +287,7 @@ class SimulatedJob:
         """Let the user resolve or retry some items, or remove a file."""
         if (data := self._audit_data()) is None:
             return
-        with open_job(self._root, None, wall_clock=self._wall_time) as job:
+        with open_job(self._root, None, state=self._state, wall_clock=self._wall_time) as job:
             for row in data.rows:
                 status = job.journal.status_of(row.key)
                 if status is ItemStatus.DONE and self._dice.random() < 0.05:
@@ -286,11 +344,3 @@ class SimulatedJob:
 
     def _note(self, line: str) -> None:
         self._lines.append(f"{self._time.now:12.3f} {line}")
-
-
-def _in_a_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

@@ -92,6 +92,7 @@ def small_disk(scene: Scene, at: Path, fault: str) -> Iterator[Disk]:
 def broken_disk(scene: Scene, place: str, fault: str) -> None:
     """Break the disk of a place before or during the first run, and mend it after another one."""
     job, dice = scene.job(), scene.random
+    job.submit_slowly("8/s")  # so that it breaks down while items are submitted
     mount = scene.folder / "disk"
     if place == "output":
         job.out = mount / "out"
@@ -103,7 +104,8 @@ def broken_disk(scene: Scene, place: str, fault: str) -> None:
         early = dice.random() < 0.3
         if early:
             disk.break_down()
-        run = job.start(log=mount / "cron.log" if place == "log" else None)
+        cron_log = mount / "cron.log" if place == "log" and dice.random() < 0.5 else None
+        run = job.start(log=cron_log)
         if not early:
             wait_for_submissions(scene.service, run, dice.randrange(1, ITEMS))
             disk.break_down()

@@ -43,7 +43,7 @@ def signalled_pid_1(scene: Scene) -> None:
     if subprocess.run([*AS_PID_1, "true"], capture_output=True).returncode:
         raise Skipped("no PID namespaces")
     job, dice = scene.job(), scene.random
-    job.manifest.write_text(job.manifest.read_text().replace("rate: 20/s", "rate: 3/s"))
+    job.submit_slowly("3/s")
     number = dice.choice((signal.SIGTERM, signal.SIGINT))
     log = scene.folder / "said"
     run = job.start(prefix=AS_PID_1, log=log)

@@ -105,10 +105,10 @@ class SimulatedJob:
             self.last_run()
         return self.trace
 
-    def run_once(self) -> None:
-        """Make one run, with faults; then the user decides, and time passes."""
+    def run_once(self, *, decide: bool = True) -> None:
+        """Make one run, with faults; then the user may decide, and time passes."""
         self._run(self._draw_plan(), self._settings)
-        if not self._violations:
+        if decide and not self._violations:
             self._let_the_user_decide()
         self._time.now += self._dice.choice((1.0, 600.0, 36000.0))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import gc
 import itertools
 from collections.abc import Callable, Iterator
@@ -20,11 +19,16 @@ from batch_runner.engine.recorder import Recorder
 from batch_runner.engine.retry_policy import TABLE, Call, RetryDecision
 from batch_runner.errors import Failure
 from batch_runner.journal import Change
-from batch_runner.journal.sqlite import journal
-from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight, PlacedFile
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from tests.crash.__main__ import simulate
+from tests.crash.mistakes import (
+    claims_are_released_too_early,
+    claims_of_others_are_ignored,
+    nothing_is_claimed,
+    recovery_sends_submissions_again,
+    unanswered_submissions_are_sent_again,
+)
 from tests.crash.simulated_job import Trace
 
 CHUNK, CHUNKS = 25, 8
@@ -66,22 +70,6 @@ def test_simulated_jobs_contain_crashes_and_faults() -> None:
 @pytest.mark.parametrize("seed", [3, 7, 14, 21])
 def test_same_seed_gives_the_same_trace(seed: int) -> None:
     assert simulate(seed) == simulate(seed)
-
-
-def recovery_sends_submissions_again(patch: pytest.MonkeyPatch) -> None:
-    """Submissions that a kill interrupted are taken as not sent."""
-    real = journal._interrupted
-
-    def broken(key: str, event: Event) -> Change:
-        unsent = event is Event.SUBMIT_INTERRUPTED
-        return dataclasses.replace(real(key, event), event=Event.SUBMIT_UNSENT if unsent else event)
-
-    patch.setattr(journal, "_interrupted", broken)
-
-
-def unanswered_submissions_are_sent_again(patch: pytest.MonkeyPatch) -> None:
-    """A submission whose response was lost is sent again."""
-    patch.setitem(TABLE[Failure.NO_RESPONSE], Call.SUBMIT, RetryDecision.AGAIN)
 
 
 def unclear_answers_count_as_rejected(patch: pytest.MonkeyPatch) -> None:
@@ -166,6 +154,9 @@ def the_rate_limit_is_ignored(patch: pytest.MonkeyPatch) -> None:
 
 
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
+    nothing_is_claimed,
+    claims_are_released_too_early,
+    claims_of_others_are_ignored,
     recovery_sends_submissions_again,
     unanswered_submissions_are_sent_again,
     unclear_answers_count_as_rejected,

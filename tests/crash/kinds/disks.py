@@ -14,6 +14,8 @@ from tests.crash.scene import Scene
 
 PLACES = ("output", "state", "log")
 FAULTS = ("full", "inodes", "read-only")
+#: What makes a run log: without faults it has nothing to say.
+LOGGED = ("http:status:rate=0.3", "cut:download:rate=0.3", "lose_answer:submit:times=2")
 
 
 class Disk:
@@ -100,6 +102,7 @@ def broken_disk(scene: Scene, place: str, fault: str) -> None:
         job.state = mount / "state"
     else:
         mount = job.out / ".batch" / "logs"
+        scene.service.set_faults(*LOGGED)
     with small_disk(scene, mount, fault) as disk:
         early = dice.random() < 0.3
         if early:

@@ -60,7 +60,8 @@ def help_texts() -> list[str]:
             return message
 
     def show(command: click.Command, parent: click.Context | None) -> None:
-        with click.Context(command, parent, info_name=command.name) as context:
+        settings = command.context_settings
+        with click.Context(command, parent, info_name=command.name, **settings) as context:
             command.format_help(context, Recorder())
             if isinstance(command, click.Group):
                 for name in command.list_commands(context):

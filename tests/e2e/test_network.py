@@ -155,13 +155,13 @@ def test_shown_settings_hide_the_password_of_a_proxy(command: Command) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("BATCH_RUNNER_TRUST_ENV", "maybe", "'maybe': wanted yes or no"),
-        ("BATCH_RUNNER_TRUST_ENV", "１", "'１': wanted ASCII characters: 1"),
-        ("BATCH_RUNNER_MAX_SUBMISSIONS", "３００", "'３００': wanted ASCII characters: 300"),
-        ("BATCH_RUNNER_MAX_SUBMISSIONS", "٣", "'٣': wanted a whole number above 0"),
-        ("BATCH_RUNNER_RATE", "５/s", "'５/s': wanted ASCII characters: 5/s"),
-        ("BATCH_RUNNER_RATE", "٥/s", "'٥/s': wanted a rate such as"),
-        ("BATCH_RUNNER_UNTIL", "06：30", "'06：30': wanted ASCII characters: 06:30"),
+        ("BATCH_RUNNER_TRUST_ENV", "maybe", '"maybe": wanted yes or no'),
+        ("BATCH_RUNNER_TRUST_ENV", "１", '"１": wanted yes or no'),
+        ("BATCH_RUNNER_MAX_SUBMISSIONS", "３００", "; type 300 (half-width, in ASCII)"),
+        ("BATCH_RUNNER_MAX_SUBMISSIONS", "٣", '"٣": wanted a whole number above 0'),
+        ("BATCH_RUNNER_RATE", "５/s", "; type 5/s (half-width, in ASCII)"),
+        ("BATCH_RUNNER_RATE", "٥/s", '"٥/s": wanted a rate such as'),
+        ("BATCH_RUNNER_UNTIL", "06：30", "; type 06:30 (half-width, in ASCII)"),
         ("BATCH_RUNNER_PROXY", f"http://me:{PASSWORD}@h:x", ": wanted the address of a proxy"),
     ],
 )
@@ -172,7 +172,8 @@ def test_unusable_variable_is_refused(command: Command, name: str, value: str, s
     ended = command("plan")
 
     assert ended.returncode == 2
-    assert f"{name}{' ' if said[0] == chr(39) else ''}{said}" in ended.stderr
+    assert name in ended.stderr
+    assert said in ended.stderr
     assert PASSWORD not in ended.stderr
 
 

@@ -295,12 +295,11 @@ def test_signal_at_any_moment_of_a_run_ends_it_with_a_line(
     at_once = 130 if number is signal.SIGINT else 143
     assert ended.returncode in (3, at_once), ended.stderr
     assert "Traceback" not in ended.stderr
+    word = "Ctrl-C" if number is signal.SIGINT else f"a signal ({number.name})"
     lines = [line for line in ended.stderr.splitlines() if "stopping" in line or "ended" in line]
-    assert lines[0].startswith(f"batch-runner: ended by {number.name}") or "stopping:" in lines[0]
+    assert lines[0].startswith(f"batch-runner: ended by {word}") or "stopping:" in lines[0]
     if ended.returncode == at_once:
-        assert f"batch-runner: ended by {number.name}" in ended.stderr or (
-            "aborting;" in ended.stderr
-        )
+        assert f"batch-runner: ended by {word}" in ended.stderr or "aborting;" in ended.stderr
     assert set(service.paid().values()) <= {1}
     again = command("run")
     assert again.returncode == 0, again.stderr

@@ -145,6 +145,9 @@ def _completed(text: str) -> str:
         keys: dict[str, Any] = yaml.safe_load(text)
     except yaml.YAMLError:
         return text  # `load` says what is wrong
+    if "encoding" in keys:  # of a file that the page shows
+        text += "\nitems_from: names.csv"
+        keys["items_from"] = ...
     if not keys.keys() & {"prompts", "matrix", "items_from"}:
         text += "\nprompts: [a horse, a foal]"
         keys["prompts"] = ...

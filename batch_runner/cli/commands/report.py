@@ -81,7 +81,7 @@ class PortType(click.types.IntParamType):
     type=PathType(dir_okay=False),
     metavar="FILE",
     help="Instead of the report, write one page to send to somebody: a title and the numbered "
-    "images, scaled down; no prompts, parameters, task ids or file names.",
+    "images, scaled down; no prompts, parameters, task ids or file names (default: no such page).",
 )
 @click.option(
     "--title", metavar="TEXT", help="Title of the shared page (default: the name of the job)."

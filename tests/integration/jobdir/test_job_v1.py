@@ -249,7 +249,7 @@ def test_decisions_migrate_the_journal(
 
     assert ended.returncode == 0, ended.stderr
     assert service.paid() == paid
-    assert command("status").returncode == 1
+    assert command("status").returncode == 3
 
 
 def put_in_place(folder: JobFolder) -> None:

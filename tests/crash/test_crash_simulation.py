@@ -33,7 +33,7 @@ from tests.crash.simulated_job import Trace
 
 CHUNK, CHUNKS = 25, 8
 #: Seeds within which each mistake below must be found.
-SOON = 200
+SOON = 400
 
 # A killed process closes nothing; here its streams are found by the garbage collector.
 pytestmark = pytest.mark.filterwarnings(

@@ -21,6 +21,10 @@ KEY = "sk-a-key-that-must-not-leak"
 #: Seconds after which a test has failed, however slow the machine.
 PATIENCE = 250.0
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell sets it for what it starts in the background: commands would ignore SIGINT, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 
 @dataclass
 class Service:

@@ -18,11 +18,14 @@ _MAX_WIDTH = 100
 #: As git sets it: end at once if everything fits on the screen, show colours, leave the text there.
 _LESS = "FRX"
 _LINK_TO_PAGE = re.compile(r"\[([^]\[]+)\]\(([\w-]+)\.md(?:#[\w-]+)?\)")
+#: The marks of generated parts, which are for maintainers, each in a line of its own.
+_COMMENT = re.compile(r"^<!--.*-->\n+", re.MULTILINE)
 
 
 def read_page(topic: str) -> str:
     """Return the Markdown of a topic."""
-    return (resources.files("batch_runner") / "docs" / f"{topic}.md").read_text("utf-8")
+    text = (resources.files("batch_runner") / "docs" / f"{topic}.md").read_text("utf-8")
+    return _COMMENT.sub("", text)
 
 
 def show_page(topic: str) -> None:

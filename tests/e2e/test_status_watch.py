@@ -201,7 +201,7 @@ def test_messages_are_chinese_but_json_and_logs_are_not(command: Command) -> Non
     assert "0 项待定" in command("resolve").stdout
     assert "没有密钥" in without_key(command)
     command.manifest.write_text("prompts: 3\n", encoding="utf-8")
-    assert "prompts：应为列表，实际是数字" in command("status").stderr
+    assert "prompts：应为列表，实际是数字" in command("plan").stderr
     logs = sorted(command.out.glob(".batch/logs/*.log"))
     assert logs
     assert not any(re.search("[\u4e00-\u9fff]", log.read_text("utf-8")) for log in logs)

@@ -183,8 +183,7 @@ def test_file_names_are_the_same_under_every_locale(home: Home, locales: BuildLo
         made = home.listed() - given
         assert made == {FOLDER.encode(), "完成鯀.txt".encode(), "指标鯀.prom".encode()}
         assert home.pictures(FOLDER) == FILES | {"行鯀-1.png".encode()}
-        assert home.listed("../状态/batch-runner") == {b"jobs"}
-        assert len(home.listed("../状态/batch-runner/jobs")) == 1
+        assert b"registry.sqlite" in home.listed("../状态/batch-runner")
     assert home.paid() == [1] * 3
     (upload,) = home.service.ledger()["uploads"]
     assert unquote(upload["name"]) == "照片鯀.jpg"

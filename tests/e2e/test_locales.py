@@ -310,7 +310,7 @@ def test_output_in_another_encoding_fails_no_command(
         (1, ("resolve", MANIFEST)),
         (0, ("report", MANIFEST)),
         (1, export),
-        (0, ("init", "新.yaml", "--workflow", "工作流")),
+        (0, ("init", "新.yaml", "--workflow", "工作流", "--field", "6.text")),
         (2, ("plan", "无.yaml")),
         (0, ("simulate", "--help")),  # contains an ellipsis
     ):

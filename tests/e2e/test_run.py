@@ -177,10 +177,12 @@ def test_advice_in_the_refusal_works(
     refused = command("run")
     for path in refused.stderr.rstrip().rpartition(", remove ")[2].split(" and "):
         Path(path).unlink()
-    after = command("run")
+    asked, after = command("run"), command("run", "--yes")
 
     assert refused.returncode == 2
     assert expected in refused.stderr
+    assert asked.returncode == 2
+    assert "already submitted 2 items" in asked.stderr
     assert after.returncode == 0, after.stderr
 
 

@@ -121,7 +121,7 @@ class JobClaims:
         # An old record without a name was imported without the items.
         self._last_event = known.last_event if known is not None and known.name else 0
         if older := reader.last_event < self._last_event:  # which the user accepts
-            self._last_event = 0
+            self._last_event = -1  # copy all, and record the last event also where there is none
         self._copy_outcomes(registry, reader, only_paid=older)
         registry.record_job(record)
 

@@ -177,12 +177,14 @@ def test_advice_in_the_refusal_works(
     refused = command("run")
     for path in refused.stderr.rstrip().rpartition(", remove ")[2].split(" and "):
         Path(path).unlink()
+    journal = command.out / ".batch" / "journal.sqlite"
+    lost = not journal.exists() or journal.stat().st_size == 0
     asked, after = command("run"), command("run", "--yes")
 
     assert refused.returncode == 2
     assert expected in refused.stderr
-    assert asked.returncode == 2
-    assert "already submitted 2 items" in asked.stderr
+    assert asked.returncode == (2 if lost else 0), asked.stderr
+    assert ("already submitted 2 items" in asked.stderr) == lost
     assert after.returncode == 0, after.stderr
 
 

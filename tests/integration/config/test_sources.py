@@ -71,7 +71,7 @@ def test_every_invalid_flag_or_variable_is_reported_by_name(
 
     lines = capsys.readouterr().err.splitlines()
     assert code == 2
-    assert [line.removeprefix("batch-runner: ").split("'")[0] for line in lines] == [
+    assert [line.removeprefix("batch-runner: ").split('"')[0] for line in lines] == [
         *("--rate ", "--in-flight ", "--until ", "BATCH_RUNNER_POLL_RATE "),
     ]
 
@@ -145,7 +145,7 @@ def test_empty_user_config_changes_nothing(
         ("limits:\n  rate: never\n", ":2:9: limits.rate: wanted a rate"),
         ("workflow: w\n", ":1:1: there is no key workflow"),
         ("- 3/s\n", ":1:1: wanted blocks of settings"),
-        ("limits: {rate: 3/s\n", "is not closed"),
+        ("limits: {rate: 3/s\n", ":1:9: a { is opened here and never closed"),
     ],
 )
 def test_invalid_user_config_is_reported_at_its_location(

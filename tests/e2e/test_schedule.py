@@ -164,8 +164,8 @@ def test_settings_the_run_would_refuse_are_not_scheduled(machine: Machine) -> No
     done = machine.schedule("--output", str(machine.home / "out"))
 
     assert done.returncode == 2
-    assert "BATCH_RUNNER_MAX_SUBMISSIONS 'three hundred'" in done.stderr
-    assert "BATCH_RUNNER_UNTIL '6.30'" in done.stderr
+    assert 'BATCH_RUNNER_MAX_SUBMISSIONS "three hundred"' in done.stderr
+    assert 'BATCH_RUNNER_UNTIL "6.30"' in done.stderr
     assert not done.stdout
 
 

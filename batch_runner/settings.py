@@ -7,6 +7,7 @@ durations are seconds.
 from __future__ import annotations
 
 import math
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -279,9 +280,29 @@ class Network(Block):
     )
 
 
+class Reuse(StrEnum):
+    """What a run does with items that another job of this user has submitted."""
+
+    ALWAYS = "always"
+    ASK = "ask"
+    NEVER = "never"
+
+
+ReuseField = Annotated[
+    Reuse,
+    Field(
+        description="What to do with items that another job of yours has submitted to the same "
+        "service: always (use its results, pay nothing), ask (on a terminal; elsewhere they are "
+        "held), never (submit and pay again). Default: always.",
+        examples=["never"],
+    ),
+]
+
+
 class Settings(Block):
     """All settings."""
 
+    reuse: ReuseField = Reuse.ALWAYS
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     polling: Polling = Polling()

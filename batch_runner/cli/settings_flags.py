@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from batch_runner.settings import Network
 
 _HELP = {
+    "reuse": "Items that another job of yours has submitted: use its results (always), ask on a "
+    "terminal and hold them elsewhere (ask), or pay again (never)",
     "rate": "Submissions per second, minute or hour, at most, such as 5/s or 300/min",
     "in_flight": "Tasks submitted and not finished, at most",
     "poll_rate": "Status requests per second, at most, such as 10/s",
@@ -32,7 +34,7 @@ _HELP = {
     "trust_env": "Use the proxies that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name",
     "until": "Stop the run at this local time of day, such as 06:30. The next run continues",
 }
-_METAVARS = {"proxy": "URL", "trust_env": "[yes|no]"}
+_METAVARS = {"reuse": "[always|ask|never]", "proxy": "URL", "trust_env": "[yes|no]"}
 _DEFAULTS = {None: "none", False: "no"}
 
 
@@ -40,7 +42,7 @@ def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add one option for each of these settings; `given_flags` reads them."""
     settings = Settings()
     for name, block in reversed(BLOCKS.items()):
-        default = getattr(getattr(settings, block), name)
+        default = getattr(getattr(settings, block) if block else settings, name)
         command = click.option(
             flag_name(name),
             name,

@@ -21,7 +21,8 @@ OUTPUT_VARIABLE = PREFIX + "OUTPUT"
 #: The settings that have a flag and an environment variable, by block.
 LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "run_for", "until")
 NETWORK = ("proxy", "trust_env")
-BLOCKS = {**dict.fromkeys(LIMITS, "limits"), **dict.fromkeys(NETWORK, "network")}
+#: "" stands for the top level.
+BLOCKS = {"reuse": "", **dict.fromkeys(LIMITS, "limits"), **dict.fromkeys(NETWORK, "network")}
 
 #: Set for the command of `on_finish`, which may itself be batch-runner.
 ON_FINISH_VARIABLES = frozenset(
@@ -36,7 +37,7 @@ _KUBERNETES = re.compile(PREFIX + r"(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP
 
 
 def limit_variable(name: str) -> str:
-    """Return the variable that sets `limits.name` or `network.name`."""
+    """Return the variable that sets `limits.name`, `network.name` or `name`."""
     return PREFIX + name.upper()
 
 

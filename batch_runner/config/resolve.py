@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
@@ -15,6 +15,8 @@ from batch_runner.settings import Block, Settings
 from batch_runner.util.fullwidth import ascii_form
 from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
+
+SomeBlock = TypeVar("SomeBlock", bound=Block)
 
 #: Limits that must be integers.
 WHOLE_NUMBERS = ("in_flight", "max_submissions")
@@ -31,7 +33,7 @@ Origins = dict[str, tuple[Any, str]]
 
 
 def flag_name(name: str) -> str:
-    """Return the flag that sets `limits.name` or `network.name`."""
+    """Return the flag that sets `limits.name`, `network.name` or `name`."""
     return f"--{name.replace('_', '-')}"
 
 
@@ -57,13 +59,13 @@ def resolve_settings(
     for name, text, written, origin in _given(flags, environment):
         part = BLOCKS[name]
         try:
-            block = _with_value(getattr(settings, part), name, text)
+            block = _with_value(getattr(settings, part) if part else settings, name, text)
         except ValueError as error:
             shown = "" if name == "proxy" else f' "{printable(text, 80)}"'  # may hold a password
             invalid.append(f"{written}{shown}: {error}")
             continue
-        settings = settings.model_copy(update={part: block})
-        origins[f"{part}.{name}"] = (getattr(block, name), origin)
+        settings = settings.model_copy(update={part: block}) if part else block
+        origins[f"{part}.{name}".lstrip(".")] = (getattr(block, name), origin)
     if invalid:
         raise UsageError("\n".join(invalid))
     for dotted, (derived, limit) in _DERIVED.items():
@@ -85,16 +87,17 @@ def _given(
 
 
 def _with_defaults_from(user: Settings, settings: Settings, names: Iterable[str]) -> Settings:
-    """Return `settings` with the values of `user` for `names`, each as "block.name"."""
+    """Return `settings` with the values of `user` for `names`, each as "block.name" or "name"."""
     for dotted in names:
         block, _, name = dotted.partition(".")
-        value = getattr(getattr(user, block), name)
-        part = getattr(settings, block).model_copy(update={name: value})
-        settings = settings.model_copy(update={block: part})
+        value = getattr(user, block)
+        if name:
+            value = getattr(settings, block).model_copy(update={name: getattr(value, name)})
+        settings = settings.model_copy(update={block: value})
     return settings
 
 
-def _with_value(block: Block, name: str, text: str) -> Block:
+def _with_value(block: SomeBlock, name: str, text: str) -> SomeBlock:
     """Return `block` with the value `text` for one setting.
 
     Raises:
@@ -121,6 +124,9 @@ def _origins(settings: Settings, explicit: Mapping[str, str]) -> Origins:
     found: Origins = {}
     for part in Settings.model_fields:
         block = getattr(settings, part)
+        if not isinstance(block, Block):
+            found[part] = (block, explicit.get(part, "default"))
+            continue
         for name in type(block).model_fields:
             dotted = f"{part}.{name}"
             found[dotted] = (getattr(block, name), explicit.get(dotted, "default"))

@@ -7,6 +7,7 @@ as a manifest. An API key in it is refused first, so that no error message can s
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from collections.abc import Mapping as Variables
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,13 +66,16 @@ def read_user_config(path: Path | None) -> UserConfig:
         return UserConfig(Settings(), {})
     settings, _ = check(Settings, root, label, diagnostics)
     diagnostics.raise_if_any()
-    locations = {
-        f"{block}.{name}": f"{label}:{key.line}"
-        for block, node in root.items.items()
-        if isinstance(node, Mapping)
-        for name, key in node.keys.items()
-    }
-    return UserConfig(settings, locations)
+    return UserConfig(settings, dict(_locations(root, label)))
+
+
+def _locations(root: Mapping, label: str) -> Iterator[tuple[str, str]]:
+    for block, node in root.items.items():
+        if not isinstance(node, Mapping):
+            yield block, f"{label}:{root.keys[block].line}"
+            continue
+        for name, key in node.keys.items():
+            yield f"{block}.{name}", f"{label}:{key.line}"
 
 
 def _refuse_key(text: str, label: str, hint: str) -> None:

@@ -272,7 +272,7 @@ class _Loader:
             node = self._root.items.get(block)
             for name, key in node.keys.items() if isinstance(node, Mapping) else ():
                 given[f"{block}.{name}"] = f"{self._label}:{key.line}"
-        for name in ("job", "provider", "attempts", "repeat"):
+        for name in ("job", "provider", "attempts", "repeat", "reuse"):
             if name in self._root.keys:
                 given[name] = f"{self._label}:{self._root.keys[name].line}"
         return given

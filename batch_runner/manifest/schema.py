@@ -35,6 +35,8 @@ from batch_runner.settings import (
     Network,
     Polling,
     Retries,
+    Reuse,
+    ReuseField,
     Timeouts,
     Uploads,
 )
@@ -234,6 +236,7 @@ class Document(Block):
         "item is submitted again after the service reports FAILED. Default: 1.",
         examples=[2],
     )
+    reuse: ReuseField = Reuse.ALWAYS
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     polling: Polling = Polling()

@@ -12,6 +12,9 @@ Every change of a status is a move of `TRANSITIONS`. The journal stores the valu
        │            └──→ held ──→ dropped   the user gave up; counts as paid
        └── the user, or `attempts`, allows another attempt
 
+An item that another job of this user has submitted is not submitted again: from `pending` it goes
+to the status that it has there (`done` with copies of its files), or is held.
+
 `submitting` is committed before the first byte of a submission leaves, and left only when its
 outcome is committed. A crash therefore leaves at most the submissions on the wire in `submitting`;
 each may have been paid, so recovery makes it `held`, and the user decides.
@@ -58,6 +61,12 @@ class Event(StrEnum):
     LISTED = "listed"  # (new) -> pending
     UPLOAD_FAILED = "upload_failed"  # pending -> pending: an input file was not uploaded
     UPLOAD_REJECTED = "upload_rejected"  # pending -> rejected: an input file was rejected
+    # Another job has submitted the item.
+    REUSED = "reused"  # pending or held -> done: its files were copied
+    TASK_REUSED = "task_reused"  # pending -> submitted: its task is downloaded again
+    FAILED_BEFORE = "failed_before"  # pending -> failed
+    PAID_BEFORE = "paid_before"  # pending or submitted -> held: its result cannot be had
+    UNFINISHED_ELSEWHERE = "unfinished_elsewhere"  # pending -> pending: that job has not finished
     SUBMIT_STARTED = "submit_started"  # pending -> submitting
     SUBMIT_CONFIRMED = "submit_confirmed"  # submitting -> submitted
     SUBMIT_UNSENT = "submit_unsent"  # submitting -> pending: not accepted, for certain
@@ -87,6 +96,11 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
     _S.PENDING: {
         _E.UPLOAD_FAILED: _S.PENDING,
         _E.UPLOAD_REJECTED: _S.REJECTED,
+        _E.REUSED: _S.DONE,
+        _E.TASK_REUSED: _S.SUBMITTED,
+        _E.FAILED_BEFORE: _S.FAILED,
+        _E.PAID_BEFORE: _S.HELD,
+        _E.UNFINISHED_ELSEWHERE: _S.PENDING,
         _E.SUBMIT_STARTED: _S.SUBMITTING,
     },
     _S.SUBMITTING: {
@@ -100,6 +114,7 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
         _E.TASK_COMPLETED: _S.DOWNLOADING,
         _E.TASK_FAILED: _S.FAILED,
         _E.TASK_UNKNOWN: _S.DOWNLOAD_PENDING,
+        _E.PAID_BEFORE: _S.HELD,
         _E.CORRECTED: _S.SUBMITTED,
         _E.RESUBMITTED: _S.PENDING,
         _E.DROPPED: _S.DROPPED,
@@ -116,6 +131,7 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
     _S.REJECTED: {_E.RETRIED: _S.PENDING},
     _S.DROPPED: {_E.RETRIED: _S.PENDING},
     _S.HELD: {
+        _E.REUSED: _S.DONE,
         _E.ATTACHED: _S.SUBMITTED,
         _E.RESUBMITTED: _S.PENDING,
         _E.DROPPED: _S.DROPPED,
@@ -141,6 +157,9 @@ RECOVERY: dict[ItemStatus, Event | None] = {
 
 #: Statuses in which the latest submission must be assumed paid.
 ASSUMED_PAID = frozenset(ItemStatus) - {_S.PENDING, _S.REJECTED}
+
+#: The reason of a held item that another job has submitted, and whose result cannot be had.
+PAID_BEFORE = "paid-before"
 
 #: The reason of a download_pending item whose task is unknown to the service.
 TASK_UNKNOWN = "task-unknown"

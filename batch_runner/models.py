@@ -50,6 +50,14 @@ class ItemSpec:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReusedFrom:
+    """The job that has submitted an item of this one."""
+
+    job: str  # its id
+    folder: str  # its output folder at that time, an absolute path
+
+
 @dataclass(slots=True, kw_only=True)
 class InFlight:
     """A paid task that is not finished. Kept small, because there are many.
@@ -67,6 +75,7 @@ class InFlight:
     submitted_at: float
     since: float = 0.0
     inherited: bool = False  # paid for by an earlier run
+    reused: bool = False  # paid for by another job
 
 
 class TaskState(StrEnum):
@@ -127,6 +136,6 @@ class ItemOutcome:
 
     key: str
     status: str
-    paid: bool  # it must be assumed that at least one submission of it was paid
+    paid: bool  # it must be assumed that a submission of it was paid, by this job or another one
     task_id: str | None
     files: str

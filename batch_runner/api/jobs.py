@@ -33,7 +33,7 @@ from batch_runner.api import steps
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.settings import Service, Settings
+from batch_runner.settings import Reuse, Service, Settings
 from batch_runner.util.paths import plain_path, utf8_environment
 from batch_runner.util.xdg import state_folder
 
@@ -121,7 +121,6 @@ def plan_job(
     service: Service | None = None,
     output: str | Path | None = None,
     rehearse: bool = False,
-    pay_again: bool = False,
     attended: bool = False,
 ) -> Plan:
     """Return what `run_job` with the same arguments would do. Sends nothing and writes nothing.
@@ -147,9 +146,7 @@ def plan_job(
         identity = steps.identity_of(manifest, service)
     except UsageError as error:
         unusable = [Blocker("service", {"message": str(error)})]
-    circumstances = Circumstances(
-        identity=identity, state=state_folder(), attended=attended, pay_again=pay_again
-    )
+    circumstances = Circumstances(identity=identity, state=state_folder(), attended=attended)
     plan = plan_run(manifest.items(), folder, settings, circumstances)
     plan.blockers = unusable + plan.blockers
     plan.warnings += manifest_warnings(manifest.warnings())
@@ -163,7 +160,6 @@ async def run_job(
     service: Service | None = None,
     output: str | Path | None = None,
     rehearse: bool = False,
-    pay_again: bool = False,
     on_event: OnEvent | None = None,
 ) -> RunSummary:
     """Run a job or continue it: submit, poll and download its items; return how it ended.
@@ -179,15 +175,17 @@ async def run_job(
     that of the output folder. `on_event` is called in the event loop, so it must return soon; what
     it raises is logged.
 
-    Items that another job of this user has submitted are refused, unless `pay_again` is true.
+    Items that another job of this user has submitted are not submitted again: their results are
+    used, or they are held. The setting `reuse` says otherwise: `load_settings(manifest, {"reuse":
+    "never"})`.
 
     A cancelled run ends like a stopped one before `CancelledError` is raised: nothing more is sent,
     submissions on the wire are answered and journaled, for which `timeouts.submit` may pass.
 
     Raises:
         ManifestError: an item is invalid; holds every problem that was found. Nothing was sent.
-        UsageError: a setting, the key or the folder cannot be used, or another job has paid for
-            items of this one. Nothing was sent.
+        UsageError: a setting, the key or the folder cannot be used, or a new job cannot know what
+            other jobs have paid for. Nothing was sent.
         JobLocked: another run has the job.
         JournalError: the journal cannot be read or written.
     """
@@ -196,7 +194,7 @@ async def run_job(
     root = steps.output_folder(manifest, output, rehearse=rehearse)
     cancelled = asyncio.Event()
     # A task of its own, which the cancellation of the caller does not reach.
-    run = _run(manifest, settings, service, root, on_event, cancelled, pay_again=pay_again)
+    run = _run(manifest, settings, service, root, on_event, cancelled)
     work = asyncio.create_task(run)
     try:
         await asyncio.wait([work])
@@ -225,14 +223,11 @@ async def _run(
     root: Path,
     on_event: OnEvent | None,
     cancelled: asyncio.Event,
-    *,
-    pay_again: bool,
 ) -> RunSummary:
     from anyio.to_thread import run_sync
 
     with ExitStack() as stack:
-        start = functools.partial(_start_job, stack, pay_again=pay_again)
-        job = await run_sync(start, manifest, settings, service, root)
+        job = await run_sync(_start_job, stack, manifest, settings, service, root)
         if cancelled.is_set():
             raise asyncio.CancelledError
         stop = functools.partial(_stop_when, cancelled)
@@ -252,16 +247,14 @@ def _start_job(
     settings: Settings,
     service: Service | None,
     root: Path,
-    *,
-    pay_again: bool,
 ) -> OpenJob:
     listing = steps.list_items(manifest, root)
-    job = stack.enter_context(steps.open_job(manifest, root, service, require_registry=True))
+    required = settings.reuse is not Reuse.NEVER
+    job = stack.enter_context(steps.open_job(manifest, root, service, require_registry=required))
     steps.import_items(job, manifest, settings, listing)
     for warning in manifest.warnings():
         log.warning("%s", warning)
-    found = steps.find_paid_elsewhere(job, manifest, service)
-    steps.approve_paid_elsewhere(job, found, pay_again=pay_again)
+    steps.refuse_unknown_submissions(job, settings)
     for other in steps.origin_warnings(job, manifest, service):
         log.warning("%s", other.message)
     return job

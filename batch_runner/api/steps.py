@@ -20,6 +20,7 @@ from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder, find_job
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import KEY_VARIABLES, PROVIDERS
+from batch_runner.settings import Reuse
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, find_existing, is_utf8, utf8_text
 from batch_runner.util.text import printable
@@ -33,7 +34,7 @@ if TYPE_CHECKING:  # slow imports, which commands that only print help do not ne
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
     from batch_runner.planning.blockers import Blocker
-    from batch_runner.planning.paid_elsewhere import PaidElsewhere
+    from batch_runner.planning.reuse import PriorSubmissions
     from batch_runner.settings import Service, Settings
 
 log = logging.getLogger(__name__)
@@ -185,19 +186,21 @@ def import_items(
     )
 
 
-def find_paid_elsewhere(job: OpenJob, manifest: Manifest, service: Service | None) -> PaidElsewhere:
-    """Return the pending items of the open job that another job of this user has submitted.
+def find_prior_submissions(
+    job: OpenJob, manifest: Manifest, settings: Settings, service: Service | None
+) -> PriorSubmissions:
+    """Return what other jobs of this user have submitted of the open job's pending items.
 
-    If the registry cannot be read, the run continues without it, and none are known.
+    If the registry cannot be read, the run continues without it, and nothing is found.
     """
-    from batch_runner.planning.paid_elsewhere import PaidElsewhere, find_paid_elsewhere
+    from batch_runner.planning.reuse import find_prior_submissions, nothing_submitted
 
     identity = None if service is None else identity_of(manifest, service)
     try:
-        return find_paid_elsewhere(identity, job.folder.journal)
+        return find_prior_submissions(identity, job.folder.journal, settings.reuse)
     except RegistryError as error:
         job.claims.give_up(error)
-        return PaidElsewhere(lambda keys: [])
+        return nothing_submitted()
 
 
 def origin_warnings(job: OpenJob, manifest: Manifest, service: Service | None) -> list[Blocker]:
@@ -207,36 +210,29 @@ def origin_warnings(job: OpenJob, manifest: Manifest, service: Service | None) -
     return origin_warnings(str(job.journal.job()["origin"]), identity_of(manifest, service))
 
 
-def may_have_been_paid_elsewhere(job: OpenJob) -> bool:
-    """Return whether only a registry that cannot be used could tell what other jobs paid for."""
-    return job.claims.unusable and not job.journal.spent_now()
+def prior_submissions_unknown(job: OpenJob, settings: Settings) -> bool:
+    """Return whether only a registry that cannot be used could tell what other jobs submitted.
+
+    It does not matter with `reuse: never`, or for a job that has submitted something itself.
+    """
+    never = settings.reuse is Reuse.NEVER
+    return job.claims.unusable and not never and not job.journal.spent_now()
 
 
-def approve_paid_elsewhere(job: OpenJob, found: PaidElsewhere, *, pay_again: bool) -> None:
-    """Note in the registry that the items in `found` may be paid for again.
+def refuse_unknown_submissions(job: OpenJob, settings: Settings) -> None:
+    """Refuse a new job that might pay for what another job has paid for.
 
     Raises:
-        UsageError: `pay_again` is false, and there are some, or it is not known: the registry
-            cannot be used, and this job has submitted nothing yet.
+        UsageError: the registry cannot be used, and this job has submitted nothing yet.
     """
-    if may_have_been_paid_elsewhere(job) and not pay_again:
+    if prior_submissions_unknown(job, settings):
         raise UsageError(
             tr(
                 "the registry cannot be used. A new job could pay again for items that another job "
-                "has paid for. Nothing was sent. `batch-runner doctor` says more; or approve it: "
-                "`run --yes`, or answer on a terminal"
+                "has paid for. Nothing was sent. `batch-runner doctor` says more; or accept that: "
+                "`run --reuse never`, or answer on a terminal"
             )
         )
-    if found.count and not pay_again:
-        raise UsageError(
-            tr(
-                "{text}. Nothing was sent. Continue that job (restore its folder, if it is gone); "
-                "or approve it: `run --yes`, or answer on a terminal",
-                text=found.text(job.folder.root),
-            )
-        )
-    if found.count:
-        job.claims.approve(found.keys)
 
 
 async def process_job(

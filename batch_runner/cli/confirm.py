@@ -6,16 +6,17 @@ import logging
 import os
 import select
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.api.steps import (
-    approve_paid_elsewhere,
-    find_paid_elsewhere,
-    may_have_been_paid_elsewhere,
+    find_prior_submissions,
     origin_warnings,
+    prior_submissions_unknown,
+    refuse_unknown_submissions,
 )
 from batch_runner.cli.output import print_line
+from batch_runner.settings import Reuse
 from batch_runner.util.locale import tr
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported
     from batch_runner.planning.estimate import Estimate
-    from batch_runner.planning.paid_elsewhere import PaidElsewhere
     from batch_runner.planning.plan import RunPreview
 
 log = logging.getLogger(__name__)
@@ -38,26 +38,27 @@ class Approval(NamedTuple):
 
     submissions: int
     items: int
-    paid_elsewhere: int  # of them, those that another job has submitted, too
 
     @classmethod
     def to(cls, question: Question, imported: Imported) -> Approval:
         """Return the approval of a question."""
-        return cls(
-            question.estimate.submissions, _items_ever(imported), question.paid_elsewhere.count
-        )
+        return cls(question.estimate.submissions, _items_ever(imported))
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What to ask about before a run."""
+    """What to ask about before a run: its cost, or whether to use the results of other jobs."""
 
     estimate: Estimate
-    paid_elsewhere: PaidElsewhere
+    usable: int = 0  # items with a result in another job; 0: ask about the cost
 
 
-def is_attended(options: RunOptions) -> bool:
-    """Return whether there is a person to ask."""
+def may_ask(options: RunOptions) -> bool:
+    """Return whether there is a person to ask, who has not answered with --yes."""
+    return _is_attended(options) and not options.yes
+
+
+def _is_attended(options: RunOptions) -> bool:
     return not options.quiet and not options.as_json and is_interactive()
 
 
@@ -82,38 +83,41 @@ def preview_run(
     has added items since.
 
     Raises:
-        UsageError: another job has, or may have, submitted items of this one, and there is nobody
-            to ask.
+        UsageError: it is not known what other jobs have submitted, and there is nobody to ask.
     """
-    from batch_runner.planning.paid_elsewhere import prior_payment_warnings
     from batch_runner.planning.plan import make_preview
 
     if approval is not None and approval.items != _items_ever(imported):
         approval = None
-    paid = find_paid_elsewhere(job, options.manifest, options.service)
-    pay_again = options.yes or (approval is not None and paid.count <= approval.paid_elsewhere)
-    attended = is_attended(options)
-    if pay_again or not attended:
-        approve_paid_elsewhere(job, paid, pay_again=pay_again)
+    settings = options.settings
+    prior = find_prior_submissions(job, options.manifest, settings, options.service)
+    if not may_ask(options):
+        refuse_unknown_submissions(job, settings)
     origin = origin_warnings(job, options.manifest, options.service)
     if options.quiet or options.as_json:
         for warning in origin:
             log.warning("%s", warning.message)
         return None
-    limits = options.settings.limits
-    preview = make_preview(job.journal, imported, options.manifest.workflows, limits)
-    preview.warnings.extend([*prior_payment_warnings(paid, options.root), *origin])
-    question = Question(preview.estimate, paid)
+    preview = make_preview(
+        job.journal, imported, options.manifest.workflows, settings.limits, prior
+    )
+    preview.warnings.extend(origin)
+    question = Question(preview.estimate)
     if approval is not None and approval == Approval.to(question, imported):
         return None
     _print_preview(preview, options)
-    return question if attended and _must_ask(job, options, question, approval) else None
+    if not may_ask(options):
+        return None
+    if settings.reuse is Reuse.ASK and prior.usable:
+        return Question(preview.estimate, prior.usable)
+    return question if _must_ask(job, options, question, approval) else None
 
 
 def _print_preview(preview: RunPreview, options: RunOptions) -> None:
     from batch_runner.cli.plan_text import preview_lines
 
-    for line in preview_lines(preview, options.manifest.job, options.settings.limits):
+    limits, mode = options.settings.limits, options.settings.reuse
+    for line in preview_lines(preview, options.manifest.job, limits, mode):
         print_line(line, error=True)
 
 
@@ -123,13 +127,12 @@ def _must_ask(
     """Return whether the run needs an answer: it is expensive, or may pay for something again."""
     from batch_runner.planning.estimate import must_confirm
 
-    if options.yes or options.service is None or not question.estimate.submissions:
+    if options.service is None or not question.estimate.submissions:
         return False
     if approval is not None and question.estimate.submissions <= approval.submissions:
         return False
-    unknown = may_have_been_paid_elsewhere(job)
-    limits = options.settings.limits
-    return bool(question.paid_elsewhere.count) or unknown or must_confirm(question.estimate, limits)
+    unknown = prior_submissions_unknown(job, options.settings)
+    return unknown or must_confirm(question.estimate, options.settings.limits)
 
 
 def _items_ever(imported: Imported) -> int:
@@ -137,17 +140,27 @@ def _items_ever(imported: Imported) -> int:
     return imported.new + imported.known + imported.unlisted
 
 
-def is_approved(question: Question) -> bool:
-    """Ask on the terminal whether to send the submissions."""
-    from batch_runner.cli.plan_text import question_text
+def answer(question: Question, options: RunOptions) -> RunOptions | None:
+    """Ask on the terminal; return the options that follow from the answer, None to send nothing."""
+    from batch_runner.cli.plan_text import question_text, reuse_question_text
 
-    if ask(question_text(question.estimate)):
-        return True
+    if not question.usable:
+        if ask(question_text(question.estimate)):
+            return options
+    elif mode := _REUSE_ANSWERS.get(_read_answer(reuse_question_text(question.usable))):
+        return replace(options, settings=options.settings.model_copy(update={"reuse": mode}))
     print_line(
         tr("nothing was sent; run again to be asked again, or use --yes"),
         error=True,
     )
-    return False
+    return None
+
+
+#: Answers to the question whether to use the results of other jobs; anything else is no answer.
+_REUSE_ANSWERS = {
+    **dict.fromkeys(("u", "use", "用"), Reuse.ALWAYS),
+    **dict.fromkeys(("p", "pay", "付"), Reuse.NEVER),
+}
 
 
 def is_interactive() -> bool:
@@ -163,10 +176,15 @@ def is_interactive() -> bool:
 
 def ask(question: str, *, seconds: float = ANSWER_SECONDS) -> bool:
     """Ask on standard error; return whether the answer is yes. Silence is no."""
+    return _read_answer(question, seconds) in ("y", "yes", "是", "好")
+
+
+def _read_answer(question: str, seconds: float = ANSWER_SECONDS) -> str:
+    """Ask on standard error; return the answer in lower case, "" for silence."""
     sys.stderr.write(question)
     sys.stderr.flush()
     answered, _, _ = select.select([sys.stdin], [], [], seconds)
-    answer = sys.stdin.readline() if answered else ""
-    if not answer.endswith("\n"):
+    text = sys.stdin.readline() if answered else ""
+    if not text.endswith("\n"):
         sys.stderr.write("\n")
-    return answer.strip().lower() in ("y", "yes", "是", "好")
+    return text.strip().lower()

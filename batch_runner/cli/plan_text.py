@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from batch_runner.jobdir.reuse import USING, Action
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
-from batch_runner.util.locale import items_text, status_word, submissions_text, tr
+from batch_runner.settings import Reuse
+from batch_runner.util.locale import items_text, mark_tr, status_word, submissions_text, tr
 from batch_runner.util.text import duration, json_text, printable
 
 if TYPE_CHECKING:
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from batch_runner.models import ItemSpec
     from batch_runner.planning.estimate import Estimate
     from batch_runner.planning.plan import Plan, RunPreview
-    from batch_runner.settings import Limits
+    from batch_runner.planning.reuse import ReuseGroup
+    from batch_runner.settings import Limits, Settings
 
 #: Items of a kind that a line names.
 NAMES = 3
@@ -34,7 +37,7 @@ _ORDER = (
 )
 
 
-def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits) -> list[str]:
+def plan_lines(plan: Plan, job: str, folder: Path, settings: Settings) -> list[str]:
     return [
         tr(
             "{job}: {items}; files go to {folder}",
@@ -45,13 +48,14 @@ def plan_lines(plan: Plan, job: str, folder: Path, limits: Limits) -> list[str]:
         *_new_lines(plan),
         *_status_lines(plan),
         *_missing_lines(plan),
-        estimate_text(plan.estimate, limits),
+        *_reuse_lines(plan.reuse, settings.reuse),
+        estimate_text(plan.estimate, settings.limits),
         *_problem_lines(plan),
         *_first_lines(plan.first),
     ]
 
 
-def preview_lines(preview: RunPreview, job: str, limits: Limits) -> list[str]:
+def preview_lines(preview: RunPreview, job: str, limits: Limits, mode: Reuse) -> list[str]:
     """Return what a run is about to do, in a few lines."""
     pending = preview.counts[ItemStatus.PENDING] - preview.new
     parts = [tr("{count} new", count=preview.new)] if preview.new else []
@@ -68,7 +72,8 @@ def preview_lines(preview: RunPreview, job: str, limits: Limits) -> list[str]:
     if preview.unlisted:
         line += tr("; {count} no longer listed", count=preview.unlisted)
     warnings = warning_lines(one.message for one in preview.warnings)
-    return [line, estimate_text(preview.estimate, limits), *warnings]
+    reuse = _reuse_lines(preview.reuse, mode)
+    return [line, *reuse, estimate_text(preview.estimate, limits), *warnings]
 
 
 def estimate_text(estimate: Estimate, limits: Limits) -> str:
@@ -96,6 +101,43 @@ def estimate_text(estimate: Estimate, limits: Limits) -> str:
 def question_text(estimate: Estimate) -> str:
     """Return the question that a run asks before it spends more than a little."""
     return tr("Send {submissions}? [y/N] ", submissions=_submissions(estimate))
+
+
+def reuse_question_text(usable: int) -> str:
+    """Return the question whether to use the results of other jobs."""
+    return tr(
+        "{items} have a result in another job. Use it (u), pay again (p), or stop (Enter)? ",
+        items=items_text(usable),
+    )
+
+
+def _reuse_lines(groups: Iterable[ReuseGroup], mode: Reuse) -> list[str]:
+    """Return what a run does with the items that other jobs have submitted."""
+    if mode is Reuse.NEVER:
+        return []  # there is a warning
+    lines = []
+    for group in groups:
+        text = _REUSE_TEXTS[group.action]
+        if mode is Reuse.ASK and group.action in USING:
+            text = _ASKED_TEXT
+        lines.append(_row(group.count, tr(text, folder=group.folder)))
+    return lines
+
+
+_ASKED_TEXT = mark_tr(
+    "have a result in {folder}; a run asks whether to use it, and holds them without a terminal"
+)
+_REUSE_TEXTS = {
+    Action.COPY: mark_tr("reused: their files are copied from {folder}"),
+    Action.DOWNLOAD: mark_tr(
+        "reused: downloaded again, not paid again; submitted by the job in {folder}"
+    ),
+    Action.WAIT: mark_tr("stay pending: the job in {folder} has submitted them and not finished"),
+    Action.FAIL: mark_tr("failed in the job in {folder}; `batch-runner retry` pays again"),
+    Action.HOLD: mark_tr(
+        "held: the job in {folder} has submitted them, and there is no result to use"
+    ),
+}
 
 
 def _submissions(estimate: Estimate) -> str:

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import anyio
 
 from batch_runner.engine.summary import ExitCode, StopReason
+from batch_runner.errors import RegistryError
 
 
 class Control:
@@ -42,6 +43,11 @@ class Control:
         """Stop submitting: the service wants a longer pause than a run makes."""
         message = f"the service asks to wait {seconds:.0f} s; the rest is left to the next run"
         self.stop_submitting(StopReason("limited", message, ExitCode.STOPPED))
+
+    def stop_without_registry(self, error: RegistryError) -> None:
+        """Stop submitting: what other jobs have paid for cannot be known any more."""
+        message = f"{error}; the rest is left to the next run"
+        self.stop_submitting(StopReason("registry", message, ExitCode.STOPPED))
 
     def shut_down(self, stop: StopReason) -> None:
         """End the run as soon as the submissions that were sent are journaled."""

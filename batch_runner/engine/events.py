@@ -107,6 +107,8 @@ _PROBLEMS: dict[Event, type[ItemProblem]] = {
     Event.SUBMIT_REJECTED: ItemRejected,
     Event.UPLOAD_REJECTED: ItemRejected,
     Event.SUBMIT_UNANSWERED: ItemHeld,
+    Event.FAILED_BEFORE: ItemFailed,
+    Event.PAID_BEFORE: ItemHeld,
     Event.TASK_UNKNOWN: ItemDownloadPending,
     Event.DOWNLOAD_FAILED: ItemDownloadPending,
 }

@@ -12,6 +12,7 @@ next run polls again.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from anyio.streams.memory import MemoryObjectSendStream
 
@@ -19,7 +20,7 @@ from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.errors import ApiError, JournalError
 from batch_runner.journal.base import Change
-from batch_runner.lifecycle import TASK_UNKNOWN, Event
+from batch_runner.lifecycle import PAID_BEFORE, TASK_UNKNOWN, Event, ItemStatus
 from batch_runner.models import InFlight, TaskReport, TaskState
 
 log = logging.getLogger(__name__)
@@ -91,13 +92,20 @@ class Poller:
         return self._clock.monotonic() - task.since > self._timeouts.task
 
     async def _task_unknown(self, task: InFlight, error: ApiError) -> None:
-        """Stop polling a task that the service does not know; later runs ask again."""
+        """Stop polling a task that the service does not know; later runs ask again.
+
+        If another job has paid for it, the user decides.
+        """
         change = Change(
             key=task.key,
             event=Event.TASK_UNKNOWN,
             reason=TASK_UNKNOWN,
             message=f"paid, but the service does not know task {task.task_id}: {error}",
         )
+        if task.reused:
+            change = replace(
+                change, event=Event.PAID_BEFORE, reason=PAID_BEFORE, origin=ItemStatus.SUBMITTED
+            )
         await self._recorder.try_record(change)
         self._in_flight.release()
 

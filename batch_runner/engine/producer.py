@@ -24,7 +24,7 @@ from batch_runner.engine.admission import LONGEST_WAIT, Admission, Ticket
 from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.engine.uploads import Uploader
-from batch_runner.errors import ApiError, Failure, JournalError
+from batch_runner.errors import ApiError, Failure, JournalError, RegistryError
 from batch_runner.journal.base import Change
 from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
@@ -109,7 +109,11 @@ class Producer:
     async def _claim(self, items: Sequence[PendingItem]) -> list[PendingItem]:
         """Claim the items in the registry; return those that no other job has."""
         keys = [item.key for item in items]
-        others = await self._offload(self._claims.claim, keys)
+        try:
+            others = await self._offload(self._claims.claim, keys)
+        except RegistryError as error:
+            self._control.stop_without_registry(error)
+            return []
         if others:
             log.warning("%d items stay pending: another job is submitting them", len(others))
         return [item for item in items if item.key not in others]

@@ -66,7 +66,7 @@ class Recorder:
                 f"{error}: another run is working on this journal, so this run stops"
             ) from error
         for change in changes:
-            self._stats.apply(change.event)
+            self._stats.apply(change.event, change.origin)
         if self._on_change is not None:
             for change in changes:
                 self._on_change(change)

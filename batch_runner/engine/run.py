@@ -4,10 +4,11 @@
                        │ rate limiter         │ poll scheduler  │ verify
                        └────────── every step is written to the journal ┘
 
-Three stages work at the same time. The **producer** submits each pending item and gives the new
-task to the poll scheduler. The **pollers** ask the service for the status of the task that is due
-next, and put completed tasks into a stream. The **downloaders** take them from it and store their
-files. A failure is handled where it happens; whatever must end the run goes through `Control`.
+First, items that another job has submitted are taken over (`reuse`). Then three stages work at the
+same time. The **producer** submits each pending item and gives the new task to the poll scheduler.
+The **pollers** ask the service for the status of the task that is due next, and put completed tasks
+into a stream. The **downloaders** take them from it and store their files. A failure is handled
+where it happens; whatever must end the run goes through `Control`.
 
 The run takes values, prints nothing, and returns a summary.
 """
@@ -34,6 +35,7 @@ from batch_runner.engine.events import (
 )
 from batch_runner.engine.poller import Poller
 from batch_runner.engine.producer import Producer
+from batch_runner.engine.reuse import ResultReuse
 from batch_runner.engine.summary import ExitCode, RunSummary, StopReason, exit_code
 from batch_runner.errors import JournalError
 from batch_runner.jobdir.open import OpenJob
@@ -109,6 +111,7 @@ async def run_stages(run: Run) -> None:
     producer, poller, downloader = Producer(run), Poller(run), Downloader(run)
     send, receive = anyio.create_memory_object_stream[InFlight](settings.downloaders)
     async with anyio.create_task_group() as stages:
+        await ResultReuse(run).take_over()
         await resume_in_flight(run)
         stages.start_soon(producer.submit_items)
         with run.state.control.cancel_on_shutdown():
@@ -190,6 +193,7 @@ def finish(run: Run, number: int) -> RunSummary:
         counts=counts,
         submissions=stats.submissions,
         paid=stats.paid,
+        reused=stats.reused,
         spent=spent,
         polls=stats.polls,
         limited=stats.limited,

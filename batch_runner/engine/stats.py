@@ -23,17 +23,20 @@ class RunStats:
     polls: int = 0
     limited: int = 0  #: 429 responses
     retries: int = 0  #: requests sent again
+    reused: int = 0  #: items of this run that another job has paid for
     started_at: float = 0.0  #: event loop time
     last_problem: str = ""
     last_retried: str = ""  #: the last problem after which a request is sent again
     samples: list[list[float]] = field(default_factory=list)
 
-    def apply(self, event: Event) -> None:
-        """Count one event. If several statuses allow it, a run only meets the first of them."""
-        origin = sources(event)[0]
+    def apply(self, event: Event, origin: ItemStatus | None = None) -> None:
+        """Count one event, which leaves the status `origin`; None: the first that allows it."""
+        origin = origin or sources(event)[0]
         self.counts[origin] -= 1
         self.counts[TRANSITIONS[origin][event]] += 1
-        if event is Event.SUBMIT_STARTED:
+        if event in (Event.REUSED, Event.TASK_REUSED):
+            self.reused += 1
+        elif event is Event.SUBMIT_STARTED:
             self.submissions += 1
             self.spent += 1
             self.paid += 1

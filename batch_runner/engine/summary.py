@@ -42,6 +42,7 @@ class RunSummary:
     counts: dict[ItemStatus, int]
     submissions: int  #: of this run, including those that were rejected or answered 429
     paid: int  #: of these, the ones that must be assumed paid
+    reused: int  #: items whose results were taken over from another job in this run
     spent: int  #: submissions of the whole job that must be assumed paid
     polls: int
     limited: int  #: 429 responses

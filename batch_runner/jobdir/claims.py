@@ -22,7 +22,7 @@ from batch_runner.errors import JobLocked, JournalUnreadable, RegistryError
 from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import JournalReader, open_reader
-from batch_runner.registry import JobLock, JobRecord, Registry
+from batch_runner.registry import KEYS, Claim, JobLock, JobRecord, Registry
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, utf8_text
 
@@ -43,6 +43,7 @@ class JobClaims:
         self._lock: JobLock | None = None
         self._job_id = ""
         self._service = 0
+        self._provider = self._host = ""
         self._account = ""
         self._last_event = 0
         self._turn = threading.Lock()  # a run claims and copies in different threads
@@ -108,6 +109,8 @@ class JobClaims:
             with open_reader(self._folder.journal) as reader:
                 self._account = self._registry.account_of(account_key) if account_key else ""
                 self._record_job(self._registry, reader)
+                pay_again = reader.keys_to_pay_again()
+                self._registry.approve(self._service, self._job_id, pay_again)
             self._registry.release(self._job_id)
         except (RegistryError, JournalUnreadable) as error:
             self.give_up(error)
@@ -117,7 +120,8 @@ class JobClaims:
         known = registry.job(job.id)
         if known is None:
             registry.record_job(record)
-        self._service = registry.service_number(job.provider, service_host(job.origin))
+        self._provider, self._host = job.provider, service_host(job.origin)
+        self._service = registry.service_number(self._provider, self._host)
         # An old record without a name was imported without the items.
         self._last_event = known.last_event if known is not None and known.name else 0
         if older := reader.last_event < self._last_event:  # which the user accepts
@@ -142,13 +146,24 @@ class JobClaims:
 
     def claim(self, keys: Sequence[str]) -> frozenset[str]:
         """See `registry.ClaimStore`."""
-        with self._in_turn() as registry:
+        with self._in_turn(required=True) as registry:
             if registry is not None:
                 return registry.claim(self._service, self._job_id, keys, account=self._account)
         return frozenset()
 
+    def claims_of_others(self, keys: Sequence[str]) -> list[Claim]:
+        """See `registry.ClaimStore`."""
+        found: list[Claim] = []
+        with self._in_turn(required=True) as registry:
+            if registry is not None:
+                for start in range(0, len(keys), KEYS):
+                    found += registry.claims_of_others(
+                        self._provider, self._host, self._job_id, keys[start : start + KEYS]
+                    )
+        return found
+
     def approve(self, keys: Iterable[str]) -> None:
-        """Note that the user agrees to pay for these items although another job may have paid."""
+        """See `registry.ClaimStore`."""
         with self._in_turn() as registry:
             if registry is not None:
                 registry.approve(self._service, self._job_id, keys)
@@ -175,15 +190,18 @@ class JobClaims:
             self._lock.close()
 
     @contextmanager
-    def _in_turn(self) -> Iterator[Registry | None]:
+    def _in_turn(self, *, required: bool = False) -> Iterator[Registry | None]:
         """Yield the registry to one thread after the other; None if it cannot be used.
 
-        An error in the block is the end of its use.
+        An error in the block is the end of its use; it is raised if the block is `required`.
         """
         with self._turn:
             try:
                 yield self._registry if self._service else None
             except (RegistryError, JournalUnreadable) as error:
+                if required:
+                    self._registry = None
+                    raise
                 self.give_up(error)
 
     def give_up(self, error: RegistryError | JournalUnreadable) -> None:

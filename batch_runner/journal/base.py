@@ -20,10 +20,11 @@ from batch_runner.journal.records import (
     ItemSummary,
     JobRow,
     PendingItem,
+    ReusableItem,
     RunRow,
 )
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.models import InFlight, ItemOutcome, ItemSpec, PlacedFile
+from batch_runner.models import InFlight, ItemOutcome, ItemSpec, PlacedFile, ReusedFrom
 
 
 class TaskIdTaken(JournalError):
@@ -41,6 +42,8 @@ class Change:
     message: str | None = None  # one sentence for people
     not_before: float | None = None  # wall clock
     files: tuple[PlacedFile, ...] = ()
+    reused_from: ReusedFrom | None = None
+    origin: ItemStatus | None = None  # the status that it leaves, if several allow the event
 
 
 def held_instead(change: Change, error: TaskIdTaken) -> Change:
@@ -85,6 +88,13 @@ class RunJournal(Protocol):
 
     def pending_item(self, key: str) -> asyncio.Future[PendingItem]:
         """Read one item that is pending again."""
+        ...
+
+    def reusable_items(self, after: int, limit: int) -> asyncio.Future[list[ReusableItem]]:
+        """Read up to `limit` listed items that another job may have submitted, as `pending_items`.
+
+        They are pending without a submission of this job, or held because another job has paid.
+        """
         ...
 
     def in_flight(self, after: str, limit: int) -> asyncio.Future[list[InFlight]]:
@@ -331,7 +341,14 @@ class JournalReader(Protocol):
         """Yield what the registry stores of each item that has an event beyond `after`."""
 
     def pending_keys(self) -> Iterator[str]:
-        """Yield the keys of the listed items that are pending and were never submitted."""
+        """Yield the keys of the listed pending items that no job is known to have submitted."""
+
+    def keys_to_pay_again(self) -> list[str]:
+        """Return the keys of pending items that another job has submitted.
+
+        They were failed or held because of that, and the user decided to pay for them.
+        """
+        ...
 
     @property
     def last_event(self) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import InputFile, ItemSpec, PlacedFile
+from batch_runner.models import InputFile, ItemSpec, PlacedFile, ReusedFrom
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +37,7 @@ class ItemRow:
     submitted_at: float | None
     completed_at: float | None
     done_at: float | None
+    reused_from: ReusedFrom | None = None  # the job that has submitted it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +104,17 @@ class PendingItem:
     attempts: int
     not_before: float | None
     started_at: float | None  # when its latest submission started
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReusableItem:
+    """An item that another job may have submitted."""
+
+    key: str
+    position: int
+    name: str
+    status: ItemStatus
+    reason: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

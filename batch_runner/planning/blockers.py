@@ -43,6 +43,12 @@ _MESSAGES = {
         "neither XDG_STATE_HOME nor HOME is set: items that another job has paid for cannot be "
         "recognised"
     ),
+    "paid_again": mark_tr(
+        "{items} are paid for again: the job in {folder} has submitted them (reuse: never)"
+    ),
+    "paid_again_for": mark_tr(
+        "{items} are paid for again, {cost}: the job in {folder} has submitted them (reuse: never)"
+    ),
     "origin": mark_tr(
         "the job has used the service at {origin} so far, and the configured one is {configured}"
     ),

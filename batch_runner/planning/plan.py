@@ -6,7 +6,7 @@ Items are streamed. Only counts and the first few items of each kind are kept in
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from batch_runner.jobdir.paths import JobFolder
@@ -22,7 +22,9 @@ from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.planning.blockers import Blocker, folder_blockers, job_warnings
 from batch_runner.planning.estimate import Estimate, make_estimate, mean, task_seconds
-from batch_runner.settings import Limits, Settings
+from batch_runner.planning.reuse import PriorSubmissions, ReuseGroup, nothing_submitted
+from batch_runner.registry import KEYS
+from batch_runner.settings import Limits, Reuse, Settings
 from batch_runner.storage.verify import missing_files
 
 #: How many submissions are shown in full, and how many items of a kind are named.
@@ -47,6 +49,7 @@ class Plan:
     new: int = 0  # not in the journal, and neither is an item of the same id or name
     changed: int = 0  # not in the journal; they replace an item of the same id or name
     statuses: Counter[ItemStatus] = field(default_factory=Counter)  # of those in the journal
+    reuse: list[ReuseGroup] = field(default_factory=list)  # submitted by other jobs
     missing: int = 0  # done, but a file is missing: downloaded again, not paid again
     unlisted: int = 0  # in the journal, but not in the manifest, and not replaced
     replacing: list[tuple[ItemSpec, ItemSummary]] = field(default_factory=list)  # new, earlier
@@ -69,12 +72,17 @@ class RunPreview:
     counts: dict[ItemStatus, int]
     new: int  # of those pending
     unlisted: int
+    reuse: list[ReuseGroup]  # of those pending, submitted by other jobs
     estimate: Estimate
     warnings: list[Blocker]
 
 
 def make_preview(
-    journal: Journal, imported: Imported, workflows: Collection[str], limits: Limits
+    journal: Journal,
+    imported: Imported,
+    workflows: Collection[str],
+    limits: Limits,
+    prior: PriorSubmissions,
 ) -> RunPreview:
     """Return the preview of a run from its journal, after the items were imported.
 
@@ -84,15 +92,20 @@ def make_preview(
     counts = journal.counts_now()
     known = task_seconds(journal.learned())
     used = [seconds for name, seconds in known.items() if name in workflows] or known.values()
-    estimate = make_estimate(
-        counts[ItemStatus.PENDING], spent=journal.spent_now(), task=mean(used), limits=limits
-    )
+    submissions = counts[ItemStatus.PENDING]
+    if prior.mode is not Reuse.NEVER:
+        submissions -= prior.count
+    estimate = make_estimate(submissions, spent=journal.spent_now(), task=mean(used), limits=limits)
     return RunPreview(
         counts=counts,
         new=imported.new,
         unlisted=imported.unlisted,
+        reuse=prior.groups,
         estimate=estimate,
-        warnings=job_warnings(estimate, limits, held=counts[ItemStatus.HELD]),
+        warnings=[
+            *prior.warnings(limits.price),
+            *job_warnings(estimate, limits, held=counts[ItemStatus.HELD]),
+        ],
     )
 
 
@@ -100,31 +113,35 @@ def make_plan(
     specs: Iterable[ItemSpec],
     folder: JobFolder,
     settings: Settings,
-    on_submission: Callable[[str], None] = lambda key: None,
+    prior: PriorSubmissions | None = None,
 ) -> Plan:
     """Compare `specs` with the journal in `folder`, if there is one. Sends and writes nothing.
 
-    `on_submission` is called with the key of each item that would be submitted.
+    `prior` finds the items that another job has submitted.
 
     Raises:
         JournalUnreadable: the journal is damaged or of another version.
     """
+    prior = prior or nothing_submitted()
     if not journal_exists(folder.journal):
-        builder = PlanBuilder({}, on_submission)
+        builder = PlanBuilder({}, prior)
         for spec in specs:
             builder.add_new(spec, None)
+        builder.finish_submissions()
         spent = 0
     else:
         with open_reader(folder.journal) as reader:
-            builder = PlanBuilder(task_seconds(reader.learned()), on_submission)
+            builder = PlanBuilder(task_seconds(reader.learned()), prior)
             _compare(builder, specs, reader.diff(), folder)
             spent = reader.spent()
     plan, limits = builder.plan, settings.limits
+    plan.reuse = prior.groups
     plan.estimate = make_estimate(
         builder.submissions, spent=spent, task=builder.mean_task(), limits=limits
     )
     plan.blockers = folder_blockers(folder, settings.downloads.free_bytes)
-    plan.warnings = job_warnings(plan.estimate, limits, held=plan.statuses[ItemStatus.HELD])
+    held = plan.statuses[ItemStatus.HELD]
+    plan.warnings = prior.warnings(limits.price) + job_warnings(plan.estimate, limits, held=held)
     return plan
 
 
@@ -145,12 +162,13 @@ def _compare(
 class PlanBuilder:
     """Collects a plan item by item. A `row` is an item's number in the journal."""
 
-    def __init__(self, seconds: Mapping[str, float], on_submission: Callable[[str], None]) -> None:
+    def __init__(self, seconds: Mapping[str, float], prior: PriorSubmissions) -> None:
         """Start a plan; `seconds` is the mean duration of a task by workflow, if known."""
         self.plan = Plan()
         self.submissions = 0
         self._seconds = seconds
-        self._on_submission = on_submission
+        self._prior = prior
+        self._not_looked_up: list[ItemSpec] = []
         self._timed, self._timed_seconds = 0, 0.0  # submissions whose duration is known
         self._named_rows: dict[str, list[int]] = {}
         self._candidates: list[tuple[ItemSpec, int]] = []
@@ -179,6 +197,7 @@ class PlanBuilder:
 
     def finish(self, comparison: ManifestDiff) -> None:
         """Fill in what is only known after the last item."""
+        self.finish_submissions()
         plan = self.plan
         plan.changed = comparison.changed
         plan.new -= plan.changed
@@ -197,8 +216,21 @@ class PlanBuilder:
         return self._timed_seconds / self._timed if self._timed else mean(self._seconds.values())
 
     def _add_submission(self, spec: ItemSpec) -> None:
+        self._not_looked_up.append(spec)
+        if len(self._not_looked_up) == KEYS:
+            self.finish_submissions()
+
+    def finish_submissions(self) -> None:
+        """Count the items added last as submissions, unless another job has submitted them."""
+        keys = [spec.key for spec in self._not_looked_up]
+        prior = self._prior.find(keys)
+        for spec in self._not_looked_up:
+            if spec.key not in prior:
+                self._count_submission(spec)
+        self._not_looked_up.clear()
+
+    def _count_submission(self, spec: ItemSpec) -> None:
         self.submissions += 1
-        self._on_submission(spec.key)
         if len(self.plan.first) < SHOWN:
             self.plan.first.append(spec)
         if (seconds := self._seconds.get(spec.workflow)) is not None:

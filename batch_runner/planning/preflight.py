@@ -19,10 +19,10 @@ from batch_runner.jobdir.registration import check_mounted
 from batch_runner.journal import Journal, journal_exists
 from batch_runner.models import REHEARSAL, ItemSpec
 from batch_runner.planning.blockers import Blocker
-from batch_runner.planning.paid_elsewhere import paid_elsewhere, prior_payment_warnings
 from batch_runner.planning.plan import Plan, make_plan
+from batch_runner.planning.reuse import prior_submissions
 from batch_runner.registry import JobLock, JobRecord, may_exist, read_registry
-from batch_runner.settings import Settings
+from batch_runner.settings import Reuse, Settings
 from batch_runner.util.fs import nearest_existing
 from batch_runner.util.locale import tr
 
@@ -34,7 +34,6 @@ class Circumstances:
     identity: JobIdentity | None  # None: the service cannot be used
     state: Path | None  # the state folder; None: there is no home
     attended: bool  # there is a person to ask
-    pay_again: bool  # the user agrees to pay for items that another job has paid for
 
 
 def plan_run(
@@ -47,7 +46,7 @@ def plan_run(
     """
     identity = circumstances.identity
     rehearsal = identity is not None and identity.origin == REHEARSAL
-    plan = _with_prior_payments(specs, folder, settings, circumstances, rehearsal=rehearsal)
+    plan = _with_prior_submissions(specs, folder, settings, circumstances, rehearsal=rehearsal)
     plan.blockers += _limit_blockers()
     if not any(blocker.kind == "locked" for blocker in plan.blockers):
         _check_folder(plan, folder, identity, None if rehearsal else circumstances.state)
@@ -63,7 +62,7 @@ def origin_warnings(origin: str, identity: JobIdentity) -> list[Blocker]:
     return [Blocker("origin", {"origin": origin, "configured": identity.origin})]
 
 
-def _with_prior_payments(
+def _with_prior_submissions(
     specs: Iterable[ItemSpec],
     folder: JobFolder,
     settings: Settings,
@@ -73,30 +72,16 @@ def _with_prior_payments(
 ) -> Plan:
     identity = None if rehearsal else circumstances.identity
     try:
-        with paid_elsewhere(identity, folder.journal) as paid:
-            plan = make_plan(specs, folder, settings, paid.add)
-            paid.finish()
+        with prior_submissions(identity, folder.journal, settings.reuse) as prior:
+            return make_plan(specs, folder, settings, prior)
     except RegistryError as error:
         plan = make_plan(specs, folder, settings)
-        if circumstances.attended or circumstances.pay_again or plan.estimate.spent:
+        never = settings.reuse is Reuse.NEVER
+        if circumstances.attended or never or plan.estimate.spent:
             plan.warnings.append(_unusable_registry(str(error)))
         else:
             plan.blockers.append(Blocker("registry", {"message": str(error)}))
         return plan
-    found = prior_payment_warnings(paid, folder.root)
-    if circumstances.attended or circumstances.pay_again:
-        plan.warnings += found
-    else:
-        plan.blockers += map(_unapproved, found)
-    return plan
-
-
-def _unapproved(payment: Blocker) -> Blocker:
-    text = tr(
-        "{text}; without a terminal `run` refuses, unless it is given --yes",
-        text=payment.message,
-    )
-    return Blocker(payment.kind, {**payment.values, "message": text})
 
 
 def _limit_blockers() -> Iterator[Blocker]:

@@ -1,7 +1,7 @@
 """This user's record of jobs and of the items they submit: one SQLite file in the state folder.
 
-Storage only. `jobdir.claims` keeps the record of one job up to date; `planning.paid_elsewhere`
-looks up what other jobs have paid for.
+Storage only. `jobdir.claims` keeps the record of one job up to date; `jobdir.reuse` decides what
+a run does with what other jobs have submitted.
 """
 
 from batch_runner.registry.base import Claim, ClaimStore, JobRecord

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,19 +29,39 @@ class Claim:
     """An item that a job has submitted or is about to submit."""
 
     key: str
+    job: str  # its id
     folder: str  # of the job
+    mount: str  # of the job
     status: str
     task_id: str | None
     files: str  # JSON
 
 
 class ClaimStore(Protocol):
-    """The claims of one job during a run. Calls block for some milliseconds; none raises."""
+    """The claims of one job during a run. Calls block for some milliseconds.
+
+    If there is no registry, or it could not be used when the job was opened, calls do nothing.
+    """
+
+    def claims_of_others(self, keys: Sequence[str]) -> list[Claim]:
+        """Return the claims of other jobs for items of this one; not if the user will pay again.
+
+        Raises:
+            RegistryError: the registry cannot be used any more.
+        """
+        ...
+
+    def approve(self, keys: Iterable[str]) -> None:
+        """Note that the user agrees to pay for these items although another job may have paid."""
+        ...
 
     def claim(self, keys: Sequence[str]) -> frozenset[str]:
         """Claim items before their first submission; the claims are on the disk on return.
 
         Returns the keys that another job has claimed, which must not be submitted.
+
+        Raises:
+            RegistryError: the registry cannot be used any more.
         """
         ...
 

@@ -168,7 +168,7 @@ class Registry:
             ).fetchall()
         own, others = set(), []
         for row in rows:
-            if job is not None and row["job"] == job[0]:
+            if job is not None and row["number"] == job[0]:
                 if row["status"] != CLAIMED:
                     own.add(row["key"])
             elif row["status"] != APPROVED:
@@ -270,7 +270,7 @@ UPDATE claims SET status = 'claimed', task_id = NULL
 WHERE service = ? AND key = ? AND job = ? AND status NOT IN ('claimed', 'approved')
 """
 _CLAIMS = """
-SELECT c.key, c.job, c.status, c.task_id, c.files, j.folder
+SELECT c.key, c.job AS number, c.status, c.task_id, c.files, j.id AS job, j.folder, j.mount
 FROM claims c JOIN jobs j ON j.number = c.job
 WHERE c.service = ? AND c.key IN ({marks})
 ORDER BY c.status = 'done' DESC

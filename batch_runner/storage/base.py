@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from batch_runner.models import PlacedFile, Received
@@ -77,6 +78,17 @@ class FileStore(Protocol):
 
         Raises:
             DiskFailed: the file cannot be stored.
+        """
+        ...
+
+    async def copy(self, source: Path, expected: PlacedFile, name: str) -> PlacedFile | None:
+        """Place a copy of a file of another job; shares its blocks where the file system can.
+
+        Returns None if there is no such file any more, or it has other bytes than `expected`.
+
+        Raises:
+            FileRejected: the settings do not accept it.
+            DiskFailed: the copy cannot be stored.
         """
         ...
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
 from typing import Any
 
 from batch_runner.errors import FileRejected
@@ -36,6 +37,15 @@ class FolderFile:
     def write(self, chunk: bytes) -> Awaitable[None] | None:
         self._part.write(chunk)
         return self._offload(self._part.flush) if self._part.buffer_full else None
+
+    def copy_from(self, source: Path) -> str | None:
+        """Take the bytes of another file; return their SHA-256, None if it cannot be read. Blocks.
+
+        Raises:
+            FileNotAccepted: the file is larger than allowed.
+            DiskFailed: the bytes cannot be stored.
+        """
+        return self._part.copy_from(source)
 
     async def place(self, name: str) -> PlacedFile:
         self._part.received = self.received
@@ -94,6 +104,16 @@ class FolderStore:
             finally:
                 file.discard()
         return None
+
+    async def copy(self, source: Path, expected: PlacedFile, name: str) -> PlacedFile | None:
+        file = self.new_file()
+        try:
+            if await self._offload(file.copy_from, source) != expected.sha256:
+                return None
+            file.received = Received(length_known=True, types=(expected.media_type,))
+            return await file.place(name)
+        finally:
+            file.discard()
 
     async def clear_aside(self, task_id: str) -> None:
         if self._folder.aside.exists():

@@ -31,7 +31,7 @@ from batch_runner.util.fs import (
     write_all,
 )
 from batch_runner.util.paths import child_bytes
-from batch_runner.util.system import link_unnamed, open_unnamed, start_writeback
+from batch_runner.util.system import copy_bytes, link_unnamed, open_unnamed, start_writeback
 
 #: Bytes of a download that are kept in memory before they are written to disk.
 BUFFER_BYTES = 1 << 20
@@ -74,15 +74,42 @@ class PartialFile:
         Raises:
             FileNotAccepted: the file is larger than allowed.
         """
-        self.size += len(chunk)
+        self._grow(len(chunk))
+        self._buffer.append(chunk)
+        self._buffered += len(chunk)
+
+    def _grow(self, count: int) -> None:
+        self.size += count
         if self.size > self._max_bytes:
             raise FileNotAccepted(
                 f"the file is larger than {self._max_bytes:,} bytes (downloads.max_bytes)",
                 reason="too-large",
                 certain=True,
             )
-        self._buffer.append(chunk)
-        self._buffered += len(chunk)
+
+    def copy_from(self, source: Path) -> str | None:
+        """Take the bytes of the file `source`; return their SHA-256, None if it cannot be read.
+
+        The file system may share the blocks of both files until one of them is changed. Blocks.
+
+        Raises:
+            FileNotAccepted: the file is larger than allowed.
+            DiskFailed: the bytes cannot be stored.
+        """
+        try:
+            content = source.open("rb")
+        except OSError:
+            return None
+        with content:
+            self._grow(os.fstat(content.fileno()).st_size)
+            try:
+                if self._descriptor is None:
+                    self._descriptor = self._open()
+                self.size = copy_bytes(content.fileno(), self._descriptor)
+            except OSError as error:
+                raise disk_failed(self.folder, error) from error
+        with self._content() as data:
+            return hashlib.sha256(data).hexdigest()
 
     def flush(self) -> None:
         """Write the buffer to disk. Blocks.

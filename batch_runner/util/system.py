@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import sys
 
+#: Bytes that `copy_bytes` holds in memory.
+_COPIED_AT_ONCE = 1 << 20
+
 
 def unsupported_system() -> str | None:
     """Return why this program cannot run on this operating system; None if it can."""
@@ -50,6 +53,32 @@ def start_writeback(descriptor: int) -> None:
     """Let the kernel start to write a file to disk; elsewhere nothing, as the sync does it."""
     if hasattr(os, "posix_fadvise"):
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def copy_bytes(source: int, target: int) -> int:
+    """Append the rest of one open file to another; return how many bytes.
+
+    Some file systems then store the blocks once until one of the files is changed.
+
+    Raises:
+        OSError: they cannot be read or written.
+    """
+    copied = 0
+    try:
+        while count := _copy_range(source, target):
+            copied += count
+    except OSError:  # the file systems cannot, or there is an error that the loop below finds again
+        pass
+    while chunk := os.read(source, _COPIED_AT_ONCE):
+        rest = memoryview(chunk)
+        while rest:
+            rest = rest[os.write(target, rest) :]
+        copied += len(chunk)
+    return copied
+
+
+def _copy_range(source: int, target: int) -> int:
+    return os.copy_file_range(source, target, 1 << 30) if hasattr(os, "copy_file_range") else 0
 
 
 def exact_command_line() -> list[bytes] | None:

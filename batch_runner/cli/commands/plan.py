@@ -91,7 +91,7 @@ def command(
         if as_json:
             print_json(_json_object(plan, loaded.job, folder))
     if not as_json:
-        for line in plan_lines(plan, loaded.job, folder, settings.limits):
+        for line in plan_lines(plan, loaded.job, folder, settings):
             print_line(line)
     return _detailed_status(plan) if detailed_exitcode else 0
 
@@ -113,6 +113,10 @@ def _json_object(plan: Plan, job: str, folder: Path) -> dict[str, Any]:
         "changed": plan.changed,
         "in_flight": plan.in_flight,
         "statuses": {status.value: count for status, count in sorted(plan.statuses.items())},
+        "reuse": [
+            {"action": one.action.value, "folder": one.folder, "items": one.count}
+            for one in plan.reuse
+        ],
         "missing_on_disk": plan.missing,
         "unlisted": plan.unlisted,
         "submissions": estimate.submissions,

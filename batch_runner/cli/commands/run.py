@@ -16,8 +16,8 @@ import click
 from batch_runner.api import steps
 from batch_runner.cli.confirm import (
     Approval,
-    is_approved,
-    is_attended,
+    answer,
+    may_ask,
     preview_run,
     print_warnings,
 )
@@ -42,6 +42,7 @@ from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked, JournalError
 from batch_runner.providers.credentials import read_service
+from batch_runner.settings import Reuse
 from batch_runner.util.locale import current_language, tr, use_language
 from batch_runner.util.paths import utf8_environment, utf8_text
 from batch_runner.util.text import error_reason
@@ -82,9 +83,8 @@ if TYPE_CHECKING:
 @click.option(
     "--yes",
     is_flag=True,
-    help="Do not ask first, whatever the run costs, also if it pays again for items that another "
-    "job has paid for (default: on a terminal, ask about such items and above "
-    "limits.confirm_above; elsewhere, refuse such items).",
+    help="Do not ask first, whatever the run costs (default: on a terminal, ask above "
+    "limits.confirm_above).",
 )
 @click.option(
     "--show-config", is_flag=True, help="Print every setting and where it comes from, and exit."
@@ -182,9 +182,11 @@ def _run(options: RunOptions) -> RunSummary | None:
                 with noted_signals() as noted:
                     start = functools.partial(_run_async, job, options, noted)
                     return anyio.run(start, backend_options={"use_uvloop": _has_uvloop()})
-        if not is_approved(question):
+        answered = answer(question, options)
+        if answered is None:
             return None
-        approval = Approval.to(question, imported)
+        options = answered
+        approval = None if question.usable else Approval.to(question, imported)
         listing = steps.list_items(options.manifest, options.root)  # the manifest may have changed
 
 
@@ -194,7 +196,7 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
     from batch_runner.integrations.log_files import run_log
 
     manifest, service = options.manifest, options.service
-    required = not (options.yes or is_attended(options))
+    required = options.settings.reuse is not Reuse.NEVER and not may_ask(options)
     with steps.open_job(manifest, options.root, service, require_registry=required) as job:
         secrets = service.secrets if service else set()
         with run_log(job.folder, secrets=secrets, quiet=options.quiet, logger=logging.getLogger()):
@@ -310,6 +312,7 @@ def _summary_object(
         "submissions": summary.paid,
         "submit_requests": summary.submissions,
         "submissions_of_job": summary.spent,
+        "reused": summary.reused,
         "cost": price.times(summary.paid) if price else None,
         "cost_of_job": price.times(summary.spent) if price else None,
         "polls": summary.polls,

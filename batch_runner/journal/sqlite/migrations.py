@@ -18,7 +18,7 @@ from batch_runner.journal.sqlite.connection import Transaction
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.util.locale import tr
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 STATUSES_1_TO_2 = {
     "fetching": "downloading",
@@ -65,6 +65,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         "CREATE TABLE last_import "
         "(fingerprint TEXT NOT NULL, import_number INTEGER NOT NULL) STRICT",
     ),
+    2: ("ALTER TABLE items ADD COLUMN reused_from TEXT NOT NULL DEFAULT ''",),
 }
 
 

@@ -6,8 +6,9 @@ import json
 import sqlite3
 from typing import Any
 
-from batch_runner.journal.records import PendingItem
+from batch_runner.journal.records import PendingItem, ReusableItem
 from batch_runner.journal.sqlite.rows import inputs_of
+from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InFlight
 
 _PENDING = """
@@ -19,12 +20,20 @@ _PAGE = f"""
     AND import_number = (SELECT import_number FROM job)
 ORDER BY position LIMIT ?
 """  # noqa: S608  constants
+_REUSABLE = """
+SELECT key, position, name, status, reason FROM items
+WHERE status IN ('pending', 'held') AND position > ? AND attempt = 0
+    AND (status = 'pending' AND reused_from = '' OR status = 'held' AND reason = 'paid-before')
+    AND import_number = (SELECT import_number FROM job)
+ORDER BY position LIMIT ?
+"""
 _ONE = f"{_PENDING} key = ?"
-# An unlisted item gets no further attempt.
+# An unlisted item gets no further attempt, nor does one that another job has submitted.
 _IN_FLIGHT = """
 SELECT key, task_id, workflow, name, attempt, submitted_at,
-    CASE import_number WHEN (SELECT import_number FROM job) THEN attempts ELSE attempt END
-        AS attempts
+    CASE WHEN reused_from = '' AND import_number = (SELECT import_number FROM job)
+        THEN attempts ELSE attempt END AS attempts,
+    reused_from <> '' AS reused
 FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
 """
 _KEEP_FIGURES = """
@@ -39,6 +48,12 @@ def pending_items(connection: sqlite3.Connection, after: int, limit: int) -> lis
     return [_pending_item(row) for row in connection.execute(_PAGE, (after, limit)).fetchall()]
 
 
+def reusable_items(connection: sqlite3.Connection, after: int, limit: int) -> list[ReusableItem]:
+    """Return up to `limit` listed items that another job may have submitted, beyond `after`."""
+    rows = connection.execute(_REUSABLE, (after, limit)).fetchall()
+    return [ReusableItem(**{**dict(row), "status": ItemStatus(row["status"])}) for row in rows]
+
+
 def pending_item(connection: sqlite3.Connection, key: str) -> PendingItem:
     return _pending_item(connection.execute(_ONE, (key,)).fetchone())
 
@@ -46,7 +61,7 @@ def pending_item(connection: sqlite3.Connection, key: str) -> PendingItem:
 def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[InFlight]:
     """Return up to `limit` submitted items with keys beyond `after`."""
     rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
-    return [InFlight(**dict(row)) for row in rows]
+    return [InFlight(**{**dict(row), "reused": bool(row["reused"])}) for row in rows]
 
 
 def upload_value(

@@ -160,7 +160,7 @@ class SqliteReader:
                 yield ItemOutcome(
                     key=row["key"],
                     status=_STATUSES.get(row["status"], row["status"]),
-                    paid=row["attempt"] > 0,
+                    paid=row["attempt"] > 0 or row["task_id"] is not None,
                     task_id=row["task_id"],
                     files=row["files"],
                 )
@@ -170,6 +170,9 @@ class SqliteReader:
         while rows := self._all(_PENDING_KEYS, (row, POSITIONS)):
             yield from (one["key"] for one in rows)
             row = rows[-1]["row"]
+
+    def keys_to_pay_again(self) -> list[str]:
+        return [row["key"] for row in self._all(_KEYS_TO_PAY_AGAIN)]
 
     def diff(self) -> SqliteManifestDiff:
         return SqliteManifestDiff(self._all)
@@ -249,8 +252,10 @@ _OUTCOMES = (
 )
 _PENDING_KEYS = (
     "SELECT rowid AS row, key FROM items WHERE rowid > ? AND status = 'pending' AND attempt = 0 "
-    "AND import_number = (SELECT import_number FROM job) ORDER BY rowid LIMIT ?"
+    "AND reused_from = '' AND import_number = (SELECT import_number FROM job) "
+    "ORDER BY rowid LIMIT ?"
 )
+_KEYS_TO_PAY_AGAIN = "SELECT key FROM items WHERE status = 'pending' AND reused_from <> ''"
 _EVENTS_OF = (
     "SELECT seq, at, key, event, attempt, task_id, reason, message FROM events "
     "WHERE key = ? ORDER BY seq"

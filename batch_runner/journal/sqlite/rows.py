@@ -7,13 +7,13 @@ import sqlite3
 
 from batch_runner.journal.records import EventRow, ItemRow, RunRow
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import InputFile, PlacedFile
+from batch_runner.models import InputFile, PlacedFile, ReusedFrom
 from batch_runner.util.paths import Utf8Path
 
 ITEM_COLUMNS = (
     "rowid AS row, key, position, import_number, id, name, status, attempt, attempts, task_id, "
     "prompt, workflow, params, variables, inputs, source, not_before, reason, message, files, "
-    "started_at, submitted_at, completed_at, done_at"
+    "started_at, submitted_at, completed_at, done_at, reused_from"
 )
 
 
@@ -44,6 +44,7 @@ def item_of(row: sqlite3.Row, current: int) -> ItemRow:
         submitted_at=row["submitted_at"],
         completed_at=row["completed_at"],
         done_at=row["done_at"],
+        reused_from=ReusedFrom(**json.loads(row["reused_from"])) if row["reused_from"] else None,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from batch_runner.errors import JournalError
 from batch_runner.journal.base import Change
-from batch_runner.journal.records import PendingItem
+from batch_runner.journal.records import PendingItem, ReusableItem
 from batch_runner.journal.sqlite import queries
 from batch_runner.journal.sqlite.connection import translated
 from batch_runner.journal.sqlite.group_commit import Committer, GroupCommit
@@ -69,6 +69,9 @@ class SqliteRunJournal:
 
     def pending_items(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:
         return self._queue(lambda connection: queries.pending_items(connection, after, limit))
+
+    def reusable_items(self, after: int, limit: int) -> asyncio.Future[list[ReusableItem]]:
+        return self._queue(lambda connection: queries.reusable_items(connection, after, limit))
 
     def pending_item(self, key: str) -> asyncio.Future[PendingItem]:
         return self._queue(lambda connection: queries.pending_item(connection, key))

@@ -37,7 +37,8 @@ CREATE TABLE items (
     started_at  REAL,                       -- start of the latest submission
     submitted_at REAL,                      -- its task id was received
     completed_at REAL,                      -- a poll found the task's end; or it was rejected, or dropped
-    done_at     REAL                        -- its files were under their final names
+    done_at     REAL,                       -- its files were under their final names
+    reused_from TEXT NOT NULL DEFAULT ''    -- JSON {"job", "folder"} of the job that submitted it
 ) STRICT;
 
 CREATE INDEX items_by_status ON items (status, position);

@@ -11,7 +11,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from batch_runner.errors import IllegalTransition, JournalError
@@ -27,9 +27,25 @@ _FILE_FIELDS = tuple(field.name for field in fields(PlacedFile))
 _SETS: dict[Event, str] = {
     Event.UPLOAD_FAILED: "reason = :reason, message = :message",
     Event.UPLOAD_REJECTED: "reason = :reason, message = :message, completed_at = :at",
+    Event.REUSED: (
+        "task_id = :task_id, files = :files, done_at = :at, reason = NULL, message = NULL, "
+        "reused_from = :reused_from"
+    ),
+    Event.TASK_REUSED: (
+        "task_id = :task_id, submitted_at = :at, reason = NULL, message = NULL, "
+        "reused_from = :reused_from"
+    ),
+    Event.FAILED_BEFORE: (
+        "reason = :reason, message = :message, completed_at = :at, reused_from = :reused_from"
+    ),
+    Event.PAID_BEFORE: (
+        "reason = :reason, message = :message, "
+        "reused_from = CASE :reused_from WHEN '' THEN reused_from ELSE :reused_from END"
+    ),
+    Event.UNFINISHED_ELSEWHERE: "reason = :reason, message = :message",
     Event.SUBMIT_STARTED: (
         "attempt = attempt + 1, task_id = NULL, started_at = :at, submitted_at = NULL, "
-        "completed_at = NULL, not_before = NULL, reason = NULL, message = NULL"
+        "completed_at = NULL, not_before = NULL, reason = NULL, message = NULL, reused_from = ''"
     ),
     Event.SUBMIT_CONFIRMED: "task_id = :task_id, submitted_at = :at",
     Event.SUBMIT_UNSENT: (
@@ -88,7 +104,8 @@ _ROWS = """(
         json_extract(value, '$.reason') AS new_reason,
         json_extract(value, '$.message') AS new_message,
         json_extract(value, '$.not_before') AS new_not_before,
-        json_extract(value, '$.files') AS new_files
+        json_extract(value, '$.files') AS new_files,
+        json_extract(value, '$.reused_from') AS new_reused_from
     FROM json_each(:rows)
 )"""
 
@@ -213,6 +230,7 @@ def _values(change: Change, at: float) -> dict[str, Any]:
         "message": change.message,
         "not_before": change.not_before,
         "files": _files(change.files),
+        "reused_from": json_text(asdict(change.reused_from)) if change.reused_from else "",
     }
 
 

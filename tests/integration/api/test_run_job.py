@@ -223,20 +223,20 @@ async def test_run_leaves_the_process_as_it_was(
     assert capfd.readouterr() == ("", "")
 
 
-async def test_items_paid_by_another_job_are_refused(manifest: Manifest, tmp_path: Path) -> None:
+async def test_items_paid_by_another_job_are_reused(manifest: Manifest, tmp_path: Path) -> None:
     async with simulated_service(service_time="0.1") as simulator:
         service = service_at(simulator)
         await batch_runner.run_job(manifest, service=service)
 
-        with pytest.raises(batch_runner.UsageError, match="already submitted 8 items"):
-            await batch_runner.run_job(manifest, service=service, output=tmp_path / "other")
+        reused = await batch_runner.run_job(manifest, service=service, output=tmp_path / "other")
         assert len(simulator.ledger.submissions) == 8
 
-        summary = await batch_runner.run_job(
-            manifest, service=service, output=tmp_path / "other", pay_again=True
+        settings = batch_runner.load_settings(manifest, {"reuse": "never"})
+        again = await batch_runner.run_job(
+            manifest, settings=settings, service=service, output=tmp_path / "third"
         )
-    assert summary.exit_code is batch_runner.ExitCode.DONE
-    assert summary.paid == 8
+    assert (reused.exit_code, reused.paid, reused.reused) == (batch_runner.ExitCode.DONE, 0, 8)
+    assert (again.exit_code, again.paid, again.reused) == (batch_runner.ExitCode.DONE, 8, 0)
 
 
 async def test_new_job_is_refused_if_the_registry_fails_later(

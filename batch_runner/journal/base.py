@@ -343,6 +343,17 @@ class JournalReader(Protocol):
     def pending_keys(self) -> Iterator[str]:
         """Yield the keys of the listed pending items that no job is known to have submitted."""
 
+    def reused_items(self) -> Iterator[ItemRow]:
+        """Yield the items that another job has submitted, and whose result is used here."""
+
+    def reuse_counts(self) -> list[tuple[str, int]]:
+        """Return the output folders of other jobs, each with the number of items reused from it."""
+        ...
+
+    def waiting_counts(self) -> list[tuple[str, int]]:
+        """Return why items wait for another job, as sentences, each with their number."""
+        ...
+
     def keys_to_pay_again(self) -> list[str]:
         """Return the keys of pending items that another job has submitted.
 

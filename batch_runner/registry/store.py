@@ -175,6 +175,14 @@ class Registry:
                 others.append(_claim_of(row))
         return [claim for claim in others if claim.key not in own]
 
+    def statuses(self, job_id: str, keys: Sequence[str]) -> dict[str, str]:
+        """Return the statuses of up to KEYS items of a job, by key; not of unknown ones."""
+        with translated(self.path):
+            rows = self._connection.execute(
+                _STATUSES.format(marks=_marks(keys)), (job_id, *keys)
+            ).fetchall()
+        return {row["key"]: row["status"] for row in rows}
+
     def write_backup(self) -> None:
         """Write the backup copy, if this process has changed anything since the last one."""
         if self._changed:
@@ -268,6 +276,10 @@ ON CONFLICT (service, key, job) DO UPDATE SET status = excluded.status, task_id 
 _UNPAID = """
 UPDATE claims SET status = 'claimed', task_id = NULL
 WHERE service = ? AND key = ? AND job = ? AND status NOT IN ('claimed', 'approved')
+"""
+_STATUSES = """
+SELECT c.key, c.status FROM claims c JOIN jobs j ON j.number = c.job
+WHERE j.id = ? AND c.key IN ({marks})
 """
 _CLAIMS = """
 SELECT c.key, c.job AS number, c.status, c.task_id, c.files, j.id AS job, j.folder, j.mount

@@ -42,6 +42,7 @@ def item_data(
         "reason": item.reason,
         "message": item.message,
         "attempt": item.attempt,
+        "reused": item.reused_from.folder if item.reused_from else None,
         "task": item.task_id,
         "source": item.source,
         "workflow": item.workflow,

@@ -6,7 +6,7 @@ Items are added one by one and not kept, so that a million take no more memory t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,14 @@ MAX_AXIS_VALUES = 200
 class PageData:
     """A job, its runs, and the sums over its items."""
 
-    def __init__(self, reader: JournalReader, *, now: float) -> None:
-        """Read all but the items, which `add` takes; `now` is wall clock."""
+    def __init__(
+        self, reader: JournalReader, *, now: float, taken_back: Container[str] = ()
+    ) -> None:
+        """Read all but the items, which `add` takes; `now` is wall clock.
+
+        `taken_back` are keys of reused items that their own job has taken back.
+        """
+        self._taken_back = taken_back
         self.job: JobRow = reader.job()
         self._now = now
         self._spent = reader.spent()
@@ -71,7 +77,7 @@ class PageData:
     def add(self, item: ItemRow, events: Iterable[EventRow]) -> ItemStatus | None:
         """Add an item; return its status before the last run, None if there was none."""
         self._counts[item.status] += 1
-        self._problems.add(item)
+        self._problems.add(item, taken_back=item.key in self._taken_back)
         for name, value in item.variables.items():
             values = self._values.setdefault(name, {})
             if values is not None:

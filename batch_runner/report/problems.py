@@ -58,12 +58,20 @@ PROBLEM_STATUSES = (
     ItemStatus.FAILED,
     ItemStatus.DOWNLOAD_PENDING,
     ItemStatus.DROPPED,
+    ItemStatus.DONE,  # only those that TAKEN_BACK concerns
 )
+
+#: The reason shown of a done item whose result comes from a job that has taken it back.
+TAKEN_BACK = "taken-back"
 
 
 def owner_of(status: ItemStatus, reason: str | None) -> Owner:
     """Return who can fix an item with this status and reason."""
-    if status in (ItemStatus.HELD, ItemStatus.DROPPED):  # only the user may risk paying twice
+    if status in (
+        ItemStatus.HELD,
+        ItemStatus.DROPPED,
+        ItemStatus.DONE,
+    ):  # only the user may risk paying twice
         return Owner.YOU
     for pattern, owner in _OWNERS:
         if reason and re.search(pattern, reason.lower()):
@@ -88,10 +96,10 @@ class ProblemGroups:
     def __init__(self) -> None:
         self._groups: dict[tuple[ItemStatus, str | None], ProblemGroup] = {}
 
-    def add(self, item: ItemRow) -> None:
-        """Add an item to its group if its status is a problem."""
-        status, reason = item.status, item.reason
-        if status not in PROBLEM_STATUSES:
+    def add(self, item: ItemRow, *, taken_back: bool = False) -> None:
+        """Add an item to its group if its status is a problem, or another job took it back."""
+        status, reason = item.status, TAKEN_BACK if taken_back else item.reason
+        if status not in PROBLEM_STATUSES or (status is ItemStatus.DONE and not taken_back):
             return
         if (group := self._groups.get((status, reason))) is None:
             group = ProblemGroup(status=status, reason=reason, owner=owner_of(status, reason))
@@ -115,6 +123,8 @@ def command_for(
     """
     if status is ItemStatus.DROPPED:
         return command_line("retry", target, *names)
+    if status is ItemStatus.DONE:
+        return command_line("resolve", target, *names[:1], "hold")
     if status is ItemStatus.HELD or reason == TASK_UNKNOWN:
         return command_line("resolve", target)
     if status in _RETRIABLE:

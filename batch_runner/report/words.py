@@ -61,6 +61,10 @@ WORDS = {
     ),
     "advice_network": mark_tr("Check the connection, then run the command."),
     "advice_wait": mark_tr("Nothing needs to be changed; the next run tries again."),
+    "advice_done": mark_tr(
+        "The job that these results come from has taken them back: look at them, and take them "
+        "back here, too, if they are wrong."
+    ),
     "advice_held": mark_tr(
         "A submission was sent and no response was received. Look in your account at the "
         "time given, then attach the task id, submit again, or drop the item."
@@ -110,6 +114,7 @@ WORDS = {
     "next_item": mark_tr("Next"),
     "prompt": mark_tr("Prompt"),
     "params": mark_tr("Request parameters"),
+    "reused": mark_tr("Reused from"),
     "task": mark_tr("Task id"),
     "source": mark_tr("Manifest line"),
     "file": mark_tr("File"),
@@ -171,6 +176,11 @@ WORDS = {
     "unfinished_run": mark_tr("still running, or killed"),
     "runs_label": mark_tr("Table of runs"),
     "event_listed": mark_tr("listed"),
+    "event_reused": mark_tr("files copied from another job"),
+    "event_task_reused": mark_tr("task of another job, to be downloaded again"),
+    "event_failed_before": mark_tr("failed in another job"),
+    "event_paid_before": mark_tr("submitted by another job"),
+    "event_unfinished_elsewhere": mark_tr("not finished by another job"),
     "event_submit_started": mark_tr("submission sent"),
     "event_submit_confirmed": mark_tr("submission accepted"),
     "event_submit_unsent": mark_tr("submission not accepted, will be sent again"),

@@ -13,6 +13,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from batch_runner.jobdir.reuse import taken_back
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.report.files import write_script
 from batch_runner.report.items import detail_data, item_data
@@ -21,6 +22,7 @@ from batch_runner.report.page_data import PageData
 from batch_runner.report.thumbnails import Thumbnails
 from batch_runner.util.fs import replace_file
 from batch_runner.util.paths import Utf8Path
+from batch_runner.util.xdg import state_folder
 
 #: Items whose details are in one file, loaded when one of them is opened.
 DETAILS_PER_SHARD = 500
@@ -58,7 +60,11 @@ def write_report(
         open_reader(folder / JOURNAL) as reader,  # first: without a journal nothing is written
         Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails,
     ):
-        data = PageData(reader, now=time.time() if now is None else now)
+        data = PageData(
+            reader,
+            now=time.time() if now is None else now,
+            taken_back=taken_back(reader, state_folder()),
+        )
         shards = _write_items(reader, data, thumbnails, report)
     head = data.head(folder) | {"folder": REPORT, "detailsPerShard": DETAILS_PER_SHARD, **shards}
     head_script = write_script(report, "head", head)

@@ -42,7 +42,7 @@ def on_a_terminal(
     try:
         while chunk := os.read(ours, 4096):
             output += chunk
-            if output.count(b"[y/N]") > asked:
+            if output.count(b"[y/N]") + output.count(b"(Enter)?") > asked:
                 asked += 1
                 meanwhile()
                 os.write(ours, next(lines).encode())

@@ -22,10 +22,12 @@ from batch_runner.cli.options import (
 )
 from batch_runner.cli.output import print_json, print_line
 from batch_runner.engine.summary import ExitCode, exit_code
+from batch_runner.jobdir.reuse import taken_back
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.util.locale import items_text, status_word, submissions_text, tr
 from batch_runner.util.text import date_time, fitted, printable, time_of_day
+from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -292,7 +294,20 @@ def _json_object(item: ItemRow) -> dict[str, Any]:
         "submitted_at": item.submitted_at,
         "completed_at": item.completed_at,
         "done_at": item.done_at,
+        "reused_from": item.reused_from.folder if item.reused_from else None,
     }
+
+
+def _print_taken_back(reader: JournalReader) -> None:
+    """Print which results were taken from a job that found them to be wrong."""
+    for key, folder in taken_back(reader, state_folder()).items():
+        item = reader.item(key)
+        text = tr(
+            "{name}: reused from {folder}, where it was taken back to held since",
+            name=printable(item.id if item else key, 60),
+            folder=printable(folder),
+        )
+        print_line(tr("warning: {text}", text=text))
 
 
 def _print_items(reader: JournalReader) -> None:
@@ -308,6 +323,11 @@ def _print_items(reader: JournalReader) -> None:
     for status, count in counts.items():
         if count:
             print_line(f"  {count:6} {status_word(status)}")
+    for folder, count in reader.reuse_counts():
+        print_line(f"  {count:6} " + tr("of these reused from {folder}", folder=printable(folder)))
+    for message, count in reader.waiting_counts():
+        print_line(f"  {count:6} " + tr("of these wait: {message}", message=printable(message)))
+    _print_taken_back(reader)
     for item in reader.items(*_LISTED):
         why = printable(item.message or item.reason or "", 160)
         if item.message and item.reason:

@@ -171,6 +171,18 @@ class SqliteReader:
             yield from (one["key"] for one in rows)
             row = rows[-1]["row"]
 
+    def reused_items(self) -> Iterator[ItemRow]:
+        current, row = self._import_number(), 0
+        while rows := self._all(_REUSED_ITEMS, (row, PAGE)):
+            yield from (item_of(one, current) for one in rows)
+            row = rows[-1]["row"]
+
+    def reuse_counts(self) -> list[tuple[str, int]]:
+        return [(row["folder"], row["n"]) for row in self._all(_REUSE_COUNTS)]
+
+    def waiting_counts(self) -> list[tuple[str, int]]:
+        return [(row["message"], row["n"]) for row in self._all(_WAITING_COUNTS)]
+
     def keys_to_pay_again(self) -> list[str]:
         return [row["key"] for row in self._all(_KEYS_TO_PAY_AGAIN)]
 
@@ -254,6 +266,19 @@ _PENDING_KEYS = (
     "SELECT rowid AS row, key FROM items WHERE rowid > ? AND status = 'pending' AND attempt = 0 "
     "AND reused_from = '' AND import_number = (SELECT import_number FROM job) "
     "ORDER BY rowid LIMIT ?"
+)
+_REUSED = "reused_from <> '' AND status IN ('submitted', 'downloading', 'download_pending', 'done')"
+_REUSED_ITEMS = (
+    f"SELECT {ITEM_COLUMNS} FROM items WHERE rowid > ? AND {_REUSED} "  # noqa: S608  constants
+    "ORDER BY rowid LIMIT ?"
+)
+_REUSE_COUNTS = (
+    "SELECT json_extract(reused_from, '$.folder') AS folder, count(*) AS n "  # noqa: S608  constants
+    f"FROM items WHERE {_REUSED} GROUP BY folder ORDER BY n DESC"
+)
+_WAITING_COUNTS = (
+    "SELECT message, count(*) AS n FROM items WHERE status = 'pending' "
+    "AND reason = 'unfinished-elsewhere' GROUP BY message ORDER BY n DESC"
 )
 _KEYS_TO_PAY_AGAIN = "SELECT key FROM items WHERE status = 'pending' AND reused_from <> ''"
 _EVENTS_OF = (

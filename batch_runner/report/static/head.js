@@ -63,7 +63,7 @@ function problemGroup(group) {
     make('span', { class: 'count' }, sayCount(group.count)),
     make('span', { class: 'owner' }, say(`owner_${group.owner}`)));
   return make('details', { class: 'group', open: report.problems.length <= 6 && !narrow.matches }, summary,
-    make('p', {}, say(group.status === 'held' ? 'advice_held' : `advice_${group.owner}`)),
+    make('p', {}, say(['held', 'done'].includes(group.status) ? `advice_${group.status}` : `advice_${group.owner}`)),
     commandLine(group.command),
     make('ul', { class: 'members' }, group.members.map((member) => problemMember(group, member)),
       rest > 0 ? make('li', {}, say('and_more', rest)) : null),

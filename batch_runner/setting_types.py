@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
@@ -105,4 +106,24 @@ Flag = Annotated[
     bool,
     BeforeValidator(parse_flag),
     WithJsonSchema({"type": "boolean", "examples": [True]}),
+]
+
+
+class Reuse(StrEnum):
+    """What a run does with items that another job of this user has submitted."""
+
+    ALWAYS = "always"
+    ASK = "ask"
+    NEVER = "never"
+
+
+ReuseField = Annotated[
+    Reuse,
+    WithJsonSchema({"type": "string", "enum": [mode.value for mode in Reuse]}),
+    Field(
+        description="What to do with items that another job of yours has submitted to the same "
+        "service: always (use its results, pay nothing), ask (on a terminal; elsewhere they are "
+        "held), never (submit and pay again). Default: always.",
+        examples=["never"],
+    ),
 ]

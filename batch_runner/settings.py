@@ -7,7 +7,6 @@ durations are seconds.
 from __future__ import annotations
 
 import math
-from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -22,6 +21,8 @@ from batch_runner.setting_types import (
     PriceField,
     ProxyField,
     RateField,
+    Reuse,
+    ReuseField,
     SizeField,
     ThresholdField,
 )
@@ -278,25 +279,6 @@ class Network(Block):
         description="Use the proxies that the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and "
         "NO_PROXY name. Default: false.",
     )
-
-
-class Reuse(StrEnum):
-    """What a run does with items that another job of this user has submitted."""
-
-    ALWAYS = "always"
-    ASK = "ask"
-    NEVER = "never"
-
-
-ReuseField = Annotated[
-    Reuse,
-    Field(
-        description="What to do with items that another job of yours has submitted to the same "
-        "service: always (use its results, pay nothing), ask (on a terminal; elsewhere they are "
-        "held), never (submit and pay again). Default: always.",
-        examples=["never"],
-    ),
-]
 
 
 class Settings(Block):

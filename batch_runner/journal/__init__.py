@@ -14,17 +14,15 @@ After kill -9 at any moment, the next opening rolls back the transaction in prog
 
 from batch_runner.journal.base import (
     Change,
-    EventHistory,
     Imported,
     JobStore,
-    JournalReader,
-    ManifestDiff,
     OpenJournal,
     RunJournal,
     TaskIdTaken,
     held_instead,
 )
 from batch_runner.journal.item_import import ItemImport
+from batch_runner.journal.reading import EventHistory, JournalReader, ManifestDiff
 from batch_runner.journal.records import (
     EventRow,
     ItemRow,

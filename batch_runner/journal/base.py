@@ -1,30 +1,24 @@
 """The protocols of a journal, and the values they exchange.
 
-A run writes through `RunJournal`, commands write through `JobStore` between runs, and whatever only
-reads uses `JournalReader`. `tests/contract/test_run_journal.py` tests every implementation.
+A run writes through `RunJournal`, commands write through `JobStore` between runs; whatever only
+reads uses `reading.JournalReader`. `tests/contract/test_run_journal.py` tests every implementation.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from batch_runner.errors import JournalError
 from batch_runner.journal.item_import import ItemImport
 from batch_runner.journal.records import (
-    Difference,
-    EventRow,
-    ItemRow,
-    ItemSummary,
-    JobRow,
     PendingItem,
     ReusableItem,
-    RunRow,
 )
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.models import InFlight, ItemOutcome, ItemSpec, PlacedFile, ReusedFrom
+from batch_runner.models import InFlight, ItemSpec, PlacedFile, ReusedFrom
 
 
 class TaskIdTaken(JournalError):
@@ -218,158 +212,3 @@ class JobStore(Protocol):
 
 class OpenJournal(JobStore, RunJournal, Protocol):
     """A journal that is open for writing."""
-
-
-class EventHistory(Protocol):
-    """The newest events of a journal, found by item."""
-
-    def of(self, keys: Sequence[str]) -> dict[str, list[EventRow]]:
-        """Return the events of these items by key, oldest first; some hundreds of keys at most."""
-        ...
-
-
-class ManifestDiff(Protocol):
-    """A manifest's items compared with those of the journal."""
-
-    def compare(self, specs: Iterable[ItemSpec]) -> None:
-        """Compare all of `specs`, so that the counts below are known."""
-
-    def differences(self, specs: Iterable[ItemSpec]) -> Iterator[Difference]:
-        """Yield the comparison of each of `specs`."""
-        ...
-
-    def lists(self, row: int) -> bool:
-        """Return whether one of the compared specs, or an import since, has this item."""
-        ...
-
-    @property
-    def new(self) -> int: ...
-
-    @property
-    def done(self) -> bool:
-        """Return whether all of the specs are done."""
-        ...
-
-    @property
-    def other(self) -> bool:
-        """Return whether the specs are other items than those of the last import."""
-        ...
-
-    def replaced(self, row: int | None) -> bool:
-        """Return whether none of the compared specs has this item."""
-        ...
-
-    @property
-    def changed(self) -> int:
-        """Return how many items are no longer listed and have a new one of their id or name."""
-        ...
-
-    @property
-    def unlisted(self) -> int:
-        """Return how many other items are no longer listed."""
-        ...
-
-    def unlisted_rows(self) -> Iterator[int]:
-        """Yield the row numbers of those other items."""
-        ...
-
-    def summary(self, row: int) -> ItemSummary:
-        """Return the journal's summary of one item."""
-        ...
-
-
-class JournalReader(Protocol):
-    """A read-only view of a journal that a run may be writing.
-
-    Raises:
-        JournalUnreadable: from any call.
-    """
-
-    def close(self) -> None: ...
-    def __enter__(self) -> Self: ...
-    def __exit__(self, *exception: object) -> None: ...
-
-    def job(self) -> JobRow: ...
-
-    def counts(self) -> dict[ItemStatus, int]:
-        """See `JobStore.counts_now`."""
-        ...
-
-    def spent(self) -> int:
-        """See `JobStore.spent_now`."""
-        ...
-
-    def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
-        """Yield the items in the manifest's order: all, or those that have one of `statuses`."""
-        ...
-
-    def item(self, key: str) -> ItemRow | None:
-        """Return one item, None if there is no such item."""
-        ...
-
-    def events(self, key: str) -> list[EventRow]:
-        """Return the events of one item, oldest first."""
-        ...
-
-    def oldest_in_flight(self, limit: int) -> list[ItemRow]:
-        """Return the items that are being submitted or are in flight, the oldest first."""
-
-    def recent_errors(self, limit: int, since: float) -> list[tuple[str, EventRow]]:
-        """Return failures since a time, newest first, each with the id of its item."""
-        ...
-
-    def event_counts(self, since: float) -> list[tuple[str, str, int, float]]:
-        """Return event, reason, count since a time, and time of the first, for each pair."""
-
-    def service_times(self, limit: int) -> list[float]:
-        """Return the seconds from submission to completion of the latest completed tasks.
-
-        The end is the time of the poll that found it.
-        """
-        ...
-
-    def runs(self) -> list[RunRow]:
-        """Return all runs, oldest first."""
-        ...
-
-    def learned(self) -> dict[str, str]: ...
-
-    def history(self, limit: int) -> EventHistory:
-        """Return the newest `limit` events, to be found by item."""
-
-    def outcomes(self, after: int) -> Iterator[ItemOutcome]:
-        """Yield what the registry stores of each item that has an event beyond `after`."""
-
-    def pending_keys(self) -> Iterator[str]:
-        """Yield the keys of the listed pending items that no job is known to have submitted."""
-
-    def reused_items(self) -> Iterator[ItemRow]:
-        """Yield the items that another job has submitted, and whose result is used here."""
-
-    def reuse_counts(self) -> list[tuple[str, int]]:
-        """Return the output folders of other jobs, each with the number of items reused from it."""
-        ...
-
-    def waiting_counts(self) -> list[tuple[str, int]]:
-        """Return why items wait for another job, as sentences, each with their number."""
-        ...
-
-    def keys_to_pay_again(self) -> list[str]:
-        """Return the keys of pending items that another job has submitted.
-
-        They were failed or held because of that, and the user decided to pay for them.
-        """
-        ...
-
-    @property
-    def last_event(self) -> int:
-        """See `JobStore.last_event`."""
-        ...
-
-    def diff(self) -> ManifestDiff:
-        """Return an empty comparison with this journal."""
-        ...
-
-    def compared(self, specs: Iterable[ItemSpec], fingerprint: str | None) -> ManifestDiff | None:
-        """Compare `specs` with this journal; None: their fingerprint is that of the last import."""
-        ...

@@ -23,6 +23,17 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.LISTED: [],
     Event.UPLOAD_FAILED: [(ItemStatus.PENDING, ItemStatus.PENDING)],
     Event.UPLOAD_REJECTED: [(ItemStatus.PENDING, ItemStatus.REJECTED)],
+    Event.REUSED: [
+        (ItemStatus.PENDING, ItemStatus.DONE),
+        (ItemStatus.HELD, ItemStatus.DONE),
+    ],
+    Event.TASK_REUSED: [(ItemStatus.PENDING, ItemStatus.SUBMITTED)],
+    Event.FAILED_BEFORE: [(ItemStatus.PENDING, ItemStatus.FAILED)],
+    Event.PAID_BEFORE: [
+        (ItemStatus.PENDING, ItemStatus.HELD),
+        (ItemStatus.SUBMITTED, ItemStatus.HELD),
+    ],
+    Event.UNFINISHED_ELSEWHERE: [(ItemStatus.PENDING, ItemStatus.PENDING)],
     Event.SUBMIT_STARTED: [(ItemStatus.PENDING, ItemStatus.SUBMITTING)],
     Event.SUBMIT_CONFIRMED: [(ItemStatus.SUBMITTING, ItemStatus.SUBMITTED)],
     Event.SUBMIT_UNSENT: [(ItemStatus.SUBMITTING, ItemStatus.PENDING)],
@@ -98,7 +109,7 @@ def test_every_status_is_reachable_from_pending() -> None:
     assert reached == set(ItemStatus)
 
 
-def test_final_statuses_allow_only_retry_resolve_or_file_missing() -> None:
+def test_final_statuses_allow_only_user_reuse_or_file_missing() -> None:
     leaving = {event for status in FINAL for event in TRANSITIONS[status]}
 
     assert leaving == {
@@ -108,6 +119,7 @@ def test_final_statuses_allow_only_retry_resolve_or_file_missing() -> None:
         Event.DROPPED,
         Event.FILE_MISSING,
         Event.REOPENED,
+        Event.REUSED,
     }
 
 

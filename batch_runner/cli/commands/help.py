@@ -21,6 +21,7 @@ TOPICS = {
     "recipes": "To copy: matrix, CSV, photos, cron, systemd, containers.",
     "outputs": "Which files are results: kinds, names, sizes, networks.",
     "network": "Proxies, TLS, redirects, rate limits and errors.",
+    "reuse": "One result for several jobs: renamed manifests, deleted folders.",
     "promise": "What is promised about money and files; held items.",
     "systems": "Linux, macOS, Windows, file systems; what `doctor` checks.",
     "simulator": "Try things out without paying, also failures.",

@@ -11,7 +11,7 @@ from typing import Self
 from urllib.parse import quote
 
 from batch_runner.errors import JournalUnreadable
-from batch_runner.journal.base import JournalReader
+from batch_runner.journal.reading import JournalReader
 from batch_runner.journal.records import EventRow, ItemRow, JobRow, RunRow
 from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
 from batch_runner.journal.sqlite.event_history import SqliteEventHistory

@@ -1,0 +1,175 @@
+"""Before the first submission: take over what another job of this user has submitted.
+
+An item's key says what would be sent, so a result that was paid for serves every job with that
+key. In the journal each item goes from `pending` to the status that follows from the other job; see
+`jobdir.reuse`. What stays pending because that job has not finished it is not submitted either: the
+producer cannot claim it. A crash leaves at most files that are not in the journal; the next run
+finds them under their names.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import anyio
+
+from batch_runner.engine.context import Run
+from batch_runner.engine.result_files import files_of
+from batch_runner.engine.summary import ExitCode, StopReason
+from batch_runner.errors import DiskFailed, FileRejected, JournalError, RegistryError
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.reuse import USING, Action, PriorSubmission, ReuseRules, path_of
+from batch_runner.journal.base import Change, TaskIdTaken
+from batch_runner.journal.records import ReusableItem
+from batch_runner.lifecycle import PAID_BEFORE, Event, ItemStatus
+from batch_runner.models import PlacedFile
+from batch_runner.settings import Reuse
+from batch_runner.util.locale import items_text
+from batch_runner.util.paths import Utf8Path
+
+log = logging.getLogger(__name__)
+
+#: Items read from the journal and looked up in the registry at a time.
+PAGE = 500
+#: Items whose files are copied at the same time: their syncs overlap.
+COPIES = 16
+#: The reasons of a pending item that another job has not finished, and of a failed one.
+UNFINISHED_ELSEWHERE, FAILED_BEFORE = "unfinished-elsewhere", "failed-before"
+
+
+class ResultReuse:
+    """Takes over the results of other jobs."""
+
+    def __init__(self, run: Run) -> None:
+        context = run.context
+        self._mode = context.settings.reuse
+        self._journal = context.journal
+        self._claims = context.claims
+        self._files = context.files
+        self._offload = context.offload
+        self._control = run.state.control
+        self._recorder = run.recorder
+        self._rules = ReuseRules()
+        self._copies = anyio.CapacityLimiter(COPIES)
+        self._waiting: Counter[str] = Counter()  # by output folder
+
+    async def take_over(self) -> None:
+        """Take over every item that another job has submitted, until the run stops."""
+        after = -1
+        with self._control.cancel_on_stop():
+            while page := await self._recorder.read(self._journal.reusable_items(after, PAGE)):
+                after = page[-1].position
+                await self._take_over(page)
+        for folder, count in self._waiting.items():
+            stay = f"{items_text(count)} {'stays' if count == 1 else 'stay'} pending"
+            log.warning("%s: the job in %s has submitted and not finished them", stay, folder)
+
+    async def _take_over(self, page: Sequence[ReusableItem]) -> None:
+        keys = [item.key for item in page]
+        try:
+            claims = await self._offload(self._claims.claims_of_others, keys)
+        except RegistryError as error:
+            self._control.stop_without_registry(error)
+            return
+        if not claims:
+            return
+        if self._mode is Reuse.NEVER:
+            await self._offload(self._claims.approve, {claim.key for claim in claims})
+            return
+        found: Mapping[str, PriorSubmission] = await self._offload(self._rules.decide, claims)
+        try:
+            async with anyio.create_task_group() as copies:
+                for item in page:
+                    if item.key in found:
+                        copies.start_soon(self._take_over_item, item, found[item.key])
+        except* JournalError as group:
+            self._recorder.journal_failed(group.exceptions[0])
+
+    async def _take_over_item(self, item: ReusableItem, prior: PriorSubmission) -> None:
+        async with self._copies:
+            if item.status is ItemStatus.HELD and prior.action is not Action.COPY:
+                return  # as at the last run
+            if self._mode is Reuse.ASK and prior.action in USING:
+                await self._hold(item, prior, "its result was not used, as there is nobody to ask")
+            elif prior.action is Action.COPY:
+                await self._copy(item, prior)
+            elif prior.action is Action.DOWNLOAD:
+                await self._download(item, prior)
+            elif prior.action is Action.WAIT:
+                await self._wait(item, prior)
+            elif prior.action is Action.FAIL:
+                message = f"failed in the job in {prior.source.folder}"
+                await self._record(item, prior, Event.FAILED_BEFORE, FAILED_BEFORE, message)
+            else:
+                await self._hold(item, prior, f"there it is {prior.status}")
+
+    async def _copy(self, item: ReusableItem, prior: PriorSubmission) -> None:
+        """Copy the files; if one is not as the other job placed it, download its task again."""
+        placed: list[PlacedFile] = []
+        folder = JobFolder(Utf8Path(prior.source.folder))
+        try:
+            for file, target in zip(
+                prior.files, files_of(item.name, len(prior.files)), strict=True
+            ):
+                copied = await self._files.copy(path_of(folder, file), file, target.name)
+                if copied is None:
+                    return await self._download(item, prior)
+                placed.append(copied)
+        except DiskFailed as error:
+            self._control.stop_submitting(StopReason("disk", str(error), ExitCode.STOPPED))
+            return None
+        except FileRejected as error:  # this job's settings do not accept it
+            log.info("%s: %s", item.name, error)
+            return await self._download(item, prior)
+        with anyio.CancelScope(shield=True):  # what is stored is recorded
+            await self._record(item, prior, Event.REUSED, files=placed)
+        return None
+
+    async def _download(self, item: ReusableItem, prior: PriorSubmission) -> None:
+        if item.status is ItemStatus.HELD:
+            return
+        if prior.task_id is None:
+            await self._hold(item, prior, "its files are gone")
+        else:
+            await self._record(item, prior, Event.TASK_REUSED)
+
+    async def _wait(self, item: ReusableItem, prior: PriorSubmission) -> None:
+        self._waiting[prior.source.folder] += 1
+        if item.reason != UNFINISHED_ELSEWHERE:
+            message = f"the job in {prior.source.folder} has submitted it and not finished"
+            await self._record(
+                item, prior, Event.UNFINISHED_ELSEWHERE, UNFINISHED_ELSEWHERE, message
+            )
+
+    async def _hold(self, item: ReusableItem, prior: PriorSubmission, why: str) -> None:
+        if item.status is not ItemStatus.HELD:
+            message = f"the job in {prior.source.folder} has submitted it: {why}"
+            await self._record(item, prior, Event.PAID_BEFORE, PAID_BEFORE, message)
+
+    async def _record(
+        self,
+        item: ReusableItem,
+        prior: PriorSubmission,
+        event: Event,
+        reason: str | None = None,
+        message: str | None = None,
+        *,
+        files: Sequence[PlacedFile] = (),
+    ) -> None:
+        uses_task = event in (Event.REUSED, Event.TASK_REUSED)
+        change = Change(
+            key=item.key,
+            event=event,
+            task_id=prior.task_id if uses_task else None,
+            reason=reason,
+            message=message,
+            files=tuple(files),
+            reused_from=prior.source,
+            origin=item.status,
+        )
+        try:
+            await self._recorder.record(change)
+        except TaskIdTaken as error:
+            await self._hold(item, prior, str(error))

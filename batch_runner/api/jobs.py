@@ -33,7 +33,8 @@ from batch_runner.api import steps
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.settings import Reuse, Service, Settings
+from batch_runner.setting_types import Reuse
+from batch_runner.settings import Service, Settings
 from batch_runner.util.paths import plain_path, utf8_environment
 from batch_runner.util.xdg import state_folder
 

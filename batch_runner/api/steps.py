@@ -20,7 +20,7 @@ from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder, find_job
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import KEY_VARIABLES, PROVIDERS
-from batch_runner.settings import Reuse
+from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, find_existing, is_utf8, utf8_text
 from batch_runner.util.text import printable

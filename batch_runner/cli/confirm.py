@@ -16,7 +16,7 @@ from batch_runner.api.steps import (
     refuse_unknown_submissions,
 )
 from batch_runner.cli.output import print_line
-from batch_runner.settings import Reuse
+from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import tr
 
 if TYPE_CHECKING:

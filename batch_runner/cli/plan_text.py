@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from batch_runner.jobdir.reuse import USING, Action
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
-from batch_runner.settings import Reuse
+from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import items_text, mark_tr, status_word, submissions_text, tr
 from batch_runner.util.text import duration, json_text, printable
 

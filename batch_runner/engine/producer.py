@@ -51,6 +51,7 @@ class Producer:
         self._scheduler = context.scheduler
         self._clock = context.clock
         self._claims = context.claims
+        self._claimed_by_others = 0
         per_second = context.settings.limits.rate.per_second
         self._claimed_at_once = max(CLAIMED_AT_LEAST, math.ceil(per_second * CLAIMED_AHEAD))
         self._offload = context.offload
@@ -97,6 +98,8 @@ class Producer:
                         yielded.add((item.key, item.attempt))
                     yield item
             after = page[-1].position
+        if (count := self._claimed_by_others - self._stats.waiting) > 0:
+            log.warning("%d items stay pending: another job has just submitted them", count)
         while True:
             while self._retry_queue:
                 item = self._retry_queue.popleft()
@@ -114,8 +117,7 @@ class Producer:
         except RegistryError as error:
             self._control.stop_without_registry(error)
             return []
-        if others:
-            log.warning("%d items stay pending: another job is submitting them", len(others))
+        self._claimed_by_others += len(others)
         return [item for item in items if item.key not in others]
 
     async def _submit_item(self, item: PendingItem, params: dict[str, Any], ticket: Ticket) -> None:

@@ -25,7 +25,7 @@ from batch_runner.journal.base import Change, TaskIdTaken
 from batch_runner.journal.records import ReusableItem
 from batch_runner.lifecycle import PAID_BEFORE, Event, ItemStatus
 from batch_runner.models import PlacedFile
-from batch_runner.settings import Reuse
+from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import items_text
 from batch_runner.util.paths import Utf8Path
 
@@ -49,6 +49,7 @@ class ResultReuse:
         self._claims = context.claims
         self._files = context.files
         self._offload = context.offload
+        self._stats = run.state.stats
         self._control = run.state.control
         self._recorder = run.recorder
         self._rules = ReuseRules()
@@ -62,6 +63,7 @@ class ResultReuse:
             while page := await self._recorder.read(self._journal.reusable_items(after, PAGE)):
                 after = page[-1].position
                 await self._take_over(page)
+        self._stats.waiting = self._waiting.total()
         for folder, count in self._waiting.items():
             stay = f"{items_text(count)} {'stays' if count == 1 else 'stay'} pending"
             log.warning("%s: the job in %s has submitted and not finished them", stay, folder)

@@ -24,6 +24,7 @@ class RunStats:
     limited: int = 0  #: 429 responses
     retries: int = 0  #: requests sent again
     reused: int = 0  #: items of this run that another job has paid for
+    waiting: int = 0  #: items that another job has submitted and not finished
     started_at: float = 0.0  #: event loop time
     last_problem: str = ""
     last_retried: str = ""  #: the last problem after which a request is sent again

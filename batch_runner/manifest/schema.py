@@ -28,6 +28,7 @@ from batch_runner.manifest.schema_types import (
     Values,
     Variables,
 )
+from batch_runner.setting_types import Reuse, ReuseField
 from batch_runner.settings import (
     Block,
     Downloads,
@@ -35,8 +36,6 @@ from batch_runner.settings import (
     Network,
     Polling,
     Retries,
-    Reuse,
-    ReuseField,
     Timeouts,
     Uploads,
 )

@@ -24,7 +24,8 @@ from batch_runner.planning.blockers import Blocker, folder_blockers, job_warning
 from batch_runner.planning.estimate import Estimate, make_estimate, mean, task_seconds
 from batch_runner.planning.reuse import PriorSubmissions, ReuseGroup, nothing_submitted
 from batch_runner.registry import KEYS
-from batch_runner.settings import Limits, Reuse, Settings
+from batch_runner.setting_types import Reuse
+from batch_runner.settings import Limits, Settings
 from batch_runner.storage.verify import missing_files
 
 #: How many submissions are shown in full, and how many items of a kind are named.

@@ -22,7 +22,8 @@ from batch_runner.planning.blockers import Blocker
 from batch_runner.planning.plan import Plan, make_plan
 from batch_runner.planning.reuse import prior_submissions
 from batch_runner.registry import JobLock, JobRecord, may_exist, read_registry
-from batch_runner.settings import Reuse, Settings
+from batch_runner.setting_types import Reuse
+from batch_runner.settings import Settings
 from batch_runner.util.fs import nearest_existing
 from batch_runner.util.locale import tr
 

@@ -18,7 +18,7 @@ from batch_runner.jobdir.reuse import USING, Action, ReuseRules
 from batch_runner.journal import journal_exists, open_reader
 from batch_runner.planning.blockers import Blocker
 from batch_runner.registry import KEYS, Claim, read_registry
-from batch_runner.settings import Reuse
+from batch_runner.setting_types import Reuse
 from batch_runner.units import Price
 from batch_runner.util.xdg import state_folder
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from batch_runner.journal import EventRow, ItemRow, open_reader
 from batch_runner.lifecycle import FINAL, Event, ItemStatus
 from batch_runner.settings import Limits
 from batch_runner.storage.verify import find_damage
+from batch_runner.util.fs import file_sha256
 from tests.bench._windows import most_in
 from tests.crash.service import PaidTask, SimulatedService
 
@@ -39,6 +40,7 @@ class AuditData:
     rows: list[ItemRow]
     events: dict[str, list[EventRow]]  # by item id
     paid: dict[str, list[PaidTask]]  # by item id
+    paid_by_any: dict[str, list[PaidTask]]  # by item id, also by other jobs
     given_twice: frozenset[str]  # task ids
     approved: Counter[str]  # new submissions that the user allowed, by item id
     left_out: frozenset[str]  # ids that were not listed in some run
@@ -57,10 +59,8 @@ def read_audit_data(
     folder = JobFolder(root)
     if not folder.marker.exists():
         return None
-    paid: dict[str, list[PaidTask]] = defaultdict(list)
-    for task in service.ledger:
-        paid[task.item].append(task)
-    ids_given = Counter(task.id for task in service.ledger)
+    paid, paid_by_any = _by_item(service.ledger), _by_item(service.tasks)
+    ids_given = Counter(task.id for task in service.tasks)
     with open_reader(folder.journal) as reader:
         rows = list(reader.items())
         histories = reader.history(MOST_EVENTS).of([row.key for row in rows])
@@ -69,11 +69,19 @@ def read_audit_data(
         rows=rows,
         events={row.id: histories.get(row.key, []) for row in rows},
         paid=paid,
+        paid_by_any=paid_by_any,
         given_twice=frozenset(task_id for task_id, count in ids_given.items() if count > 1),
         approved=approved,
         left_out=frozenset(left_out),
         removed=frozenset(removed),
     )
+
+
+def _by_item(tasks: Iterable[PaidTask]) -> dict[str, list[PaidTask]]:
+    found: dict[str, list[PaidTask]] = defaultdict(list)
+    for task in tasks:
+        found[task.item].append(task)
+    return found
 
 
 def violations(data: AuditData) -> Iterator[str]:
@@ -82,7 +90,7 @@ def violations(data: AuditData) -> Iterator[str]:
         paid = data.paid.get(row.id, [])
         yield from _paid_twice(data, row, paid)
         yield from _lost_ids(data, row, paid)
-        yield from _broken_done(data, row, paid)
+        yield from _broken_done(data, row)
         yield from _lost_attempt(data, row)
         if row.status in _NAMED and not (row.reason and row.message):
             yield f"{row.id} is {row.status} without a reason"
@@ -120,8 +128,11 @@ def violations_at_the_end(
     found = {path.name for path in data.folder.root.iterdir() if not path.name.startswith(".")}
     # An item given up between two files may leave a complete one; any other file is unknown.
     unfinished = tuple(row.name for row in data.rows if row.status is not ItemStatus.DONE)
+    # So may a copy from another job, if the user then decided to pay again.
+    copies = {one for tasks in data.paid_by_any.values() for task in tasks for one in task.hashes}
     for name in sorted(found - named):
-        if not name.startswith(unfinished):
+        copied = data.approved.total() and file_sha256(data.folder.root / name) in copies
+        if not name.startswith(unfinished) and not copied:
             yield f"{name} belongs to no item"
 
 
@@ -145,19 +156,21 @@ def _lost_ids(data: AuditData, row: ItemRow, paid: list[PaidTask]) -> Iterator[s
 
 
 def _lost_attempt(data: AuditData, row: ItemRow) -> Iterator[str]:
-    if row.status is not ItemStatus.FAILED or row.id in data.left_out:
+    if row.status is not ItemStatus.FAILED or row.id in data.left_out or row.reused_from:
         return
     ended_by_service = data.events[row.id][-1].event == Event.TASK_FAILED.value
     if ended_by_service and row.attempt < row.attempts:
         yield f"{row.id} has finally failed after attempt {row.attempt} of {row.attempts}"
 
 
-def _broken_done(data: AuditData, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
+def _broken_done(data: AuditData, row: ItemRow) -> Iterator[str]:
     if row.status is not ItemStatus.DONE:
         return
     # A task id given twice is the later task for the service, whichever item has it: if the second
     # response was lost in a crash, nobody can know that its files are not this item's.
-    known = paid if row.task_id not in data.given_twice else itertools.chain(*data.paid.values())
+    known: Iterable[PaidTask] = data.paid_by_any.get(row.id, [])
+    if row.task_id in data.given_twice:
+        known = itertools.chain(*data.paid_by_any.values())
     wanted = [task.hashes for task in known if task.id == row.task_id]
     files = {file.sha256 for file in row.files}
     if not files or files not in wanted:

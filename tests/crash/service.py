@@ -60,7 +60,15 @@ class PaidTask:
 class SimulatedService:
     """The service of one simulated job; it outlives the client's processes."""
 
-    def __init__(self, seed: int | str, time: SharedTime, note: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        seed: int | str,
+        time: SharedTime,
+        note: Callable[[str], None],
+        *,
+        tasks: list[PaidTask] | None = None,
+    ) -> None:
+        """`tasks` are those of all jobs that share the service; None: no other job does."""
         rates = random.Random(f"{seed} fault rates")
         self._seed = seed
         self._time = time
@@ -75,6 +83,7 @@ class SimulatedService:
         self.faultless = False  # True: no call fails any more
         self.faults = 0
         self.ledger: list[PaidTask] = []
+        self.tasks = [] if tasks is None else tasks
         self.sent_at: list[float] = []  # times of the submissions of this run
         self.crash: CrashPoint
 
@@ -109,7 +118,7 @@ class SimulatedService:
         state = dice.choice(_STRANGE) if early else task.end
         if state in (TaskState.FAILED, TaskState.CANCELED):
             # Tasks that were given one id cannot be told apart by the client.
-            for one in self.ledger:
+            for one in self.tasks:
                 one.told_failed |= one.id == task_id
         progress = dice.choice((None, None, dice.random()))
         self._note(f"status {task.item}: {state}")
@@ -186,10 +195,11 @@ class SimulatedService:
             files=tuple(png_with_text(f"{task_id} {n}") for n in range(dice.choice((1, 1, 1, 2)))),
         )
         self.ledger.append(task)
+        self.tasks.append(task)
         return task
 
     def _task(self, task_id: str) -> PaidTask:
-        return next(task for task in self.ledger if task.id == task_id)
+        return next(task for task in self.tasks if task.id == task_id)
 
     def _dice(self, call: str, subject: str) -> random.Random:
         self._calls[call, subject] += 1

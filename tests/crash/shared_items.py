@@ -1,6 +1,7 @@
 """Two jobs with the same items and one registry, whose runs are killed and whose folders go.
 
-No item may be submitted by both, or by the successor of a deleted job, unless the user agrees.
+No item may be submitted by both, or by the successor of a deleted job, unless the user agrees; what
+one has, the other reuses.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.crash.clock import SharedTime
+from tests.crash.service import PaidTask
 from tests.crash.simulated_job import SimulatedJob, Trace
 
 
@@ -24,6 +26,7 @@ class SharedItems:
         self._seed, self._folder = seed, folder
         self._dice = random.Random(f"{seed} shared items")
         self._time = SharedTime()
+        self._tasks: list[PaidTask] = []
         self._made = 0
         self._violations: list[str] = []
         self._jobs = [self._new_job("one"), self._new_job("two")]
@@ -54,6 +57,7 @@ class SharedItems:
             self._folder / name,
             time=self._time,
             state=self._folder / "state",
+            tasks=self._tasks,
         )
 
     def _delete(self, at: int) -> None:

@@ -31,7 +31,7 @@ from tests.crash.audit import (
 from tests.crash.clock import SharedTime, SimulationLoop, in_a_loop
 from tests.crash.crash import CrashPoint, Killed
 from tests.crash.inline import InlineCommitter, InlineOffload
-from tests.crash.service import SimulatedService
+from tests.crash.service import PaidTask, SimulatedService
 from tests.harness import IDENTITY, an_item
 
 #: Wall-clock seconds since the epoch at the start.
@@ -75,8 +75,12 @@ class SimulatedJob:
         *,
         time: SharedTime | None = None,
         state: Path | None = None,
+        tasks: list[PaidTask] | None = None,
     ) -> None:
-        """`state`: the state directory with the registry; None: there is none."""
+        """`state`: the state directory with the registry; None: there is none.
+
+        `tasks`: those of all jobs at the service; None: there is no other job.
+        """
         self._seed = seed
         self._root = root
         self._state = state
@@ -84,7 +88,7 @@ class SimulatedJob:
         self._dice = random.Random(seed)
         self._time = time or SharedTime()
         self._lines: list[str] = []
-        self._service = SimulatedService(seed, self._time, self._note)
+        self._service = SimulatedService(seed, self._time, self._note, tasks=tasks)
         self._items = self._draw_items()
         self._settings = self._draw_settings()
         self._approved: Counter[str] = Counter()

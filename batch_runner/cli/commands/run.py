@@ -42,7 +42,7 @@ from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked, JournalError
 from batch_runner.providers.credentials import read_service
-from batch_runner.settings import Reuse
+from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import current_language, tr, use_language
 from batch_runner.util.paths import utf8_environment, utf8_text
 from batch_runner.util.text import error_reason

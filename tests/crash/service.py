@@ -148,7 +148,7 @@ class SimulatedService:
         data = self._task(task_id).files[int(index)]
         if not self._fails("download", dice):
             await _send(data, receive)
-            return Received(length_known=True)
+            return Received(length_known=True, types=(".png",))
         self.faults += 1
         fault = dice.choice(("cut", "silently cut", "damaged", "not allowed", *Failure))
         self._note(f"download {url}: {fault}")
@@ -162,7 +162,7 @@ class SimulatedService:
             raise self._error("download", Failure.NO_RESPONSE, dice)
         if fault == "damaged":
             await _send(bytes([data[at] ^ 0x55]) + data[at + 1 :], receive)
-        return Received(length_known=fault == "damaged")
+        return Received(length_known=fault == "damaged", types=(".png",))
 
     def run_ended(self, *, killed: bool) -> None:
         """Record which task ids the client had time to store."""

@@ -42,13 +42,13 @@ class RunSummary:
     counts: dict[ItemStatus, int]
     submissions: int  #: of this run, including those that were rejected or answered 429
     paid: int  #: of these, the ones that must be assumed paid
-    reused: int  #: items whose results were taken over from another job in this run
     spent: int  #: submissions of the whole job that must be assumed paid
     polls: int
     limited: int  #: 429 responses
     seconds: float
     exit_code: ExitCode
     stop: StopReason | None  #: None: the run was not stopped early
+    reused: int = 0  #: items whose results were taken over from another job in this run
 
 
 def exit_code(counts: Mapping[ItemStatus, int], stop: StopReason | None) -> ExitCode:

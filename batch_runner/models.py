@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -56,6 +57,18 @@ class ReusedFrom:
 
     job: str  # its id
     folder: str  # its output folder at that time, an absolute path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobFacts:
+    """What the items of a manifest depend on beside it, as the journal of their job has it.
+
+    `today` is the local date of the job's first run, YYYY-MM-DD. `redone` are the repeat numbers
+    that the user asked for with `redo`, in their order, by the key of the item's first repeat.
+    """
+
+    today: str
+    redone: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -140,6 +140,7 @@ def plan_job(
     from batch_runner.planning.preflight import Circumstances, plan_run
 
     folder = JobFolder(steps.output_folder(manifest, output, rehearse=rehearse))
+    manifest = steps.manifest_of_job(manifest, folder.root)
     settings = settings or load_settings(manifest)
     identity, unusable = None, []
     try:
@@ -193,6 +194,7 @@ async def run_job(
     settings = settings or load_settings(manifest)
     service = _service_of(manifest, service, settings, rehearse=rehearse)
     root = steps.output_folder(manifest, output, rehearse=rehearse)
+    manifest = steps.manifest_of_job(manifest, root)
     cancelled = asyncio.Event()
     # A task of its own, which the cancellation of the caller does not reach.
     run = _run(manifest, settings, service, root, on_event, cancelled)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batch_runner.config.environment import check_environment
-from batch_runner.errors import RegistryError, UsageError
+from batch_runner.errors import JournalError, RegistryError, UsageError
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder, find_job
 from batch_runner.models import REHEARSAL
@@ -116,6 +116,24 @@ def existing_folder(
     return folder
 
 
+def manifest_of_job(manifest: Manifest, root: Path) -> Manifest:
+    """Return the manifest with the items that it has in the job in `root`.
+
+    They depend on the day of the first run, and on what `redo` was asked for. If the journal cannot
+    be read, they are those of a new job.
+    """
+    from batch_runner.journal import journal_exists, open_reader
+
+    journal = JobFolder(root).journal
+    try:
+        if journal_exists(journal):
+            with open_reader(journal) as reader:
+                return manifest.of_job(reader.facts())
+    except JournalError as error:
+        log.info("%s", error)  # whoever needs the journal says so
+    return manifest
+
+
 def identity_of(manifest: Manifest, service: Service | None) -> JobIdentity:
     """Return the identity of the job; without a service, of its rehearsal."""
     origin = REHEARSAL
@@ -173,11 +191,18 @@ def import_items(
 ) -> Imported:
     """Import the items of the manifest into the journal of the open job.
 
+    They are read anew if the facts that they depend on have changed since they were listed.
+
     Raises:
         ManifestError: an item is invalid; the journal is unchanged.
         JournalError: the journal cannot be written.
     """
+    from batch_runner.journal import ItemImport
+
     price = settings.limits.price
+    now = manifest.of_job(job.journal.facts())
+    if now is not manifest:
+        manifest, listing = now, ItemImport(now.items)
     return job.journal.import_items(
         listing,
         manifest=utf8_text(manifest.path.absolute()),

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batch_runner.api.steps import existing_folder, load_manifest, output_folder
+from batch_runner.api.steps import (
+    existing_folder,
+    load_manifest,
+    manifest_of_job,
+    output_folder,
+)
 from batch_runner.cli.output import print_line
 from batch_runner.errors import ManifestError, UsageError
 from batch_runner.jobdir.paths import JobFolder
@@ -67,6 +72,8 @@ def find_job(
         folder = JobFolder(output_folder(manifest, output, rehearse=rehearse))
     else:
         folder = existing_folder(manifest, output, rehearse=rehearse)
+    if manifest is not None:
+        manifest = manifest_of_job(manifest, folder.root)
     return GivenJob(folder, manifest, by_folder=output is not None)
 
 

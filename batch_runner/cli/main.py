@@ -31,6 +31,7 @@ COMMANDS = {
     "plan": "Show what a run would do and what it would cost.",
     "status": "Show the status of every item.",
     "retry": "Let the next run submit failed or rejected items again.",
+    "redo": "Let the next run make one more try of done items.",
     "resolve": "Decide about items that are held.",
     "report": "Write the report (a static page) of a job.",
     "verify": "Check every file against what the journal recorded.",

@@ -18,7 +18,7 @@ from batch_runner.journal.records import (
     ReusableItem,
 )
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.models import InFlight, ItemSpec, PlacedFile, ReusedFrom
+from batch_runner.models import InFlight, ItemSpec, JobFacts, PlacedFile, ReusedFrom
 
 
 class TaskIdTaken(JournalError):
@@ -144,6 +144,11 @@ class JobStore(Protocol):
         ...
 
     def job(self) -> dict[str, Any]: ...
+
+    def facts(self) -> JobFacts: ...
+
+    def redo(self, repeats: Iterable[tuple[str, int]]) -> None:
+        """Add to `facts` repeats, each as key of the item's first repeat and number."""
 
     def recover(self) -> None:
         """Apply `lifecycle.RECOVERY`: move each interrupted item to where a run can continue."""

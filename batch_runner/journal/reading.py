@@ -7,7 +7,7 @@ from typing import Protocol, Self
 
 from batch_runner.journal.records import Difference, EventRow, ItemRow, ItemSummary, JobRow, RunRow
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemOutcome, ItemSpec
+from batch_runner.models import ItemOutcome, ItemSpec, JobFacts
 
 
 class EventHistory(Protocol):
@@ -80,6 +80,10 @@ class JournalReader(Protocol):
     def __exit__(self, *exception: object) -> None: ...
 
     def job(self) -> JobRow: ...
+
+    def facts(self) -> JobFacts:
+        """Return what the items of the manifest depend on beside it."""
+        ...
 
     def counts(self) -> dict[ItemStatus, int]:
         """See `JobStore.counts_now`."""

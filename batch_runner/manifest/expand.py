@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from batch_runner.manifest import filenames
 from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
@@ -18,7 +19,7 @@ from batch_runner.manifest.templates.compiler import IDS, RenderFailedError, Sco
 from batch_runner.manifest.templates.params import fill, longest_text
 from batch_runner.manifest.templates.random_values import ItemRandom, canonical
 from batch_runner.manifest.templates.request import LocatedTemplate, RequestTemplate
-from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
+from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec, JobFacts
 from batch_runner.util.locale import tr
 
 #: Longest value of a variable that the report shows, in characters.
@@ -40,6 +41,23 @@ class ExpansionContext:
     uses_random: bool  # whether any template calls seed() or pick()
 
 
+class Group(NamedTuple):
+    """Items that differ only in their repeat number."""
+
+    entry: Entry
+    request: RequestTemplate
+    combination: Combination
+
+
+class Redone(NamedTuple):
+    """A further repeat of the item with the key `of`; `first` is the key of the first repeat."""
+
+    of: str
+    first: str
+    n: int
+    spec: ItemSpec
+
+
 class _ItemFailedError(Exception):
     """This item is invalid: what is wrong, where, and a hint."""
 
@@ -57,14 +75,20 @@ class Items:
         context: ExpansionContext,
         entries: Callable[[Diagnostics], Iterator[Entry]],
         inputs: Inputs,
+        facts: JobFacts,
     ) -> None:
         self._context = context
+        self._facts = facts
         self._entries = entries
         self._inputs = inputs
         self._uses_random = context.uses_random
         #: Items with equal requests; None if there are none, or not all items were expanded.
         self.equal_requests: EqualRequests | None = None
         self._files_use_id = any("id" in one.template.uses for one in context.files.values())
+
+    def of_job(self, facts: JobFacts) -> Items:
+        """Return the items in a job of these facts."""
+        return Items(self._context, self._entries, self._inputs, facts)
 
     def checked(
         self, diagnostics: Diagnostics, *, limit: int | None = None, requests: bool = True
@@ -91,26 +115,61 @@ class Items:
         They come in the order of entries, combinations and repeats.
         """
         position = 0
+        for group in self._groups(diagnostics):
+            further: list[int] = []  # known when the first repeat is
+            for n in chain(range(1, group.request.repeat + 1), further):
+                if position == limit:
+                    return
+                try:
+                    item = self._item(group, n, position)
+                    if n == 1:
+                        further += self._redone(item[1], group)
+                    yield group.entry.location, *item
+                except (RenderFailedError, _ItemFailedError) as error:
+                    self._report_failed(error, group, diagnostics)
+                position += 1
+
+    def _groups(self, diagnostics: Diagnostics) -> Iterator[Group]:
         for entry in self._entries(diagnostics):
             request = entry.request or self._context.request
             for combination in self._context.combinations:
-                for n in range(1, request.repeat + 1):
-                    if position == limit:
-                        return
-                    try:
-                        item = self._item(entry, request, combination, n, position)
-                        yield entry.location, *item
-                    except (RenderFailedError, _ItemFailedError) as error:
-                        self._report_failed(error, entry, combination, diagnostics)
-                    position += 1
+                yield Group(entry, request, combination)
+
+    def _redone(self, first: str, group: Group) -> list[int]:
+        """Return the repeats that the user asked for beyond those of the manifest."""
+        return [n for n in self._facts.redone.get(first, ()) if n > group.request.repeat]
+
+    def redo(self, keys: Collection[str], is_taken: Callable[[ItemSpec], bool]) -> Iterator[Redone]:
+        """Yield a next repeat of each of the items with these keys; those not listed are left out.
+
+        Repeats that are taken are passed over.
+
+        Raises:
+            ManifestError: a repeat is invalid.
+        """
+        diagnostics = Diagnostics()
+        for group in self._groups(Diagnostics()):
+            try:
+                first = self._item(group, 1, 0)[1]
+                numbers = [*range(1, group.request.repeat + 1), *self._redone(first, group)]
+                known = [self._item(group, n, 0)[0].key for n in numbers]
+                last = numbers[-1]
+                for key in filter(keys.__contains__, known):
+                    last += 1
+                    while is_taken(spec := self._item(group, last, 0)[0]):
+                        last += 1
+                    yield Redone(key, first, last, spec)
+            except (RenderFailedError, _ItemFailedError) as error:
+                self._report_failed(error, group, diagnostics)
+        diagnostics.raise_if_any()
 
     def _report_failed(
         self,
         error: RenderFailedError | _ItemFailedError,
-        entry: Entry,
-        combination: Combination,
+        group: Group,
         diagnostics: Diagnostics,
     ) -> None:
+        entry, _, combination = group
         location, hint = entry.location, error.hint
         if isinstance(error, _ItemFailedError):
             location = error.location
@@ -122,15 +181,9 @@ class Items:
         item = "-".join(part for part in (entry.id, combination.label) if part)
         diagnostics.add(location, str(error), item=item or None, hint=hint)
 
-    def _item(
-        self,
-        entry: Entry,
-        request: RequestTemplate,
-        combination: Combination,
-        n: int,
-        position: int,
-    ) -> tuple[ItemSpec, str]:
+    def _item(self, group: Group, n: int, position: int) -> tuple[ItemSpec, str]:
         """Return an item, and the key of its request: that of the first repeat."""
+        entry, request, combination = group
         scope, files = self._scope(entry, request, combination, n)
         workflow = request.workflow.template.render(scope)
         params = fill(request.params, scope)
@@ -144,7 +197,7 @@ class Items:
             scope["id"] = _id(entry, combination.label, scope, plain_key, filenames.slug)
         scope[IDS] = combination.ids
         item_id, name = scope["id"], filenames.without_ending(request.name.template.render(scope))
-        if request.repeat > 1:
+        if max(n, request.repeat) > 1:
             item_id = f"{item_id}-{n}"
             name = name if "n" in request.name.template.uses else f"{name}-{n}"
         if reason := filenames.refusal(name):

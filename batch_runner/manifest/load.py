@@ -6,6 +6,7 @@ user sees every error at once.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_variable
 from batch_runner.manifest.yaml.nodes import Mapping, Node, follow
 from batch_runner.manifest.yaml.reader import read_document
+from batch_runner.models import JobFacts
 from batch_runner.settings import Output, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, is_utf8, utf8_text
@@ -82,7 +84,8 @@ class _Loader:
         job = self._job()
         compiler = self._compiler()
         request = self._request(compiler)
-        items = self._items(job, request, compiler)
+        facts = JobFacts(today=time.strftime("%Y-%m-%d"))
+        items = self._items(job, request, compiler, facts)
         if self._diagnostics:
             incomplete = compiler.unknown or compiler.refused or self._sources.invalid_variables
             self._check_items(items, allow_duplicates=bool(incomplete))
@@ -97,6 +100,7 @@ class _Loader:
             on_finish=document.on_finish,
             workflows=self._workflows(),
             expansion=items,
+            facts=facts,
             read_as=read_as,
             data=None if document.files else sources.data,
             doubts=tuple(self._diagnostics.warnings()),
@@ -132,7 +136,9 @@ class _Loader:
             repeat=document.repeat,
         )
 
-    def _items(self, job: str, request: RequestTemplate, compiler: LocatingCompiler) -> Items:
+    def _items(
+        self, job: str, request: RequestTemplate, compiler: LocatingCompiler, facts: JobFacts
+    ) -> Items:
         document, sources = self._document, self._sources
         files = {
             name: compiler.compile(path, self._location("files", name))
@@ -158,7 +164,7 @@ class _Loader:
             combinations=sources.combinations,
             uses_random=bool(compiler.used & {"seed", "pick"}),
         )
-        return Items(context, sources.entries, Inputs(self._folder))
+        return Items(context, sources.entries, Inputs(self._folder), facts)
 
     def _job(self) -> str:
         """Return the job's name: the given one, or the name of the file."""

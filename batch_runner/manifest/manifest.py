@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch_runner.errors import Problem
@@ -11,7 +11,7 @@ from batch_runner.manifest.diagnostics import Diagnostics
 from batch_runner.manifest.expand import Items
 from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.schema import OnFinish
-from batch_runner.models import ItemSpec
+from batch_runner.models import ItemSpec, JobFacts
 from batch_runner.settings import Settings
 from batch_runner.util.paths import utf8_text
 
@@ -35,9 +35,16 @@ class Manifest:
     on_finish: OnFinish
     workflows: frozenset[str]
     expansion: Items
+    facts: JobFacts  # those of a new job, or the ones given to `of_job`
     read_as: str | None  # fingerprint of the file when it was read
     data: tuple[Path, ...] | None  # other files that decide the items; None if input files do
     doubts: tuple[Problem, ...] = ()  # what may be a mistake, but is not refused
+
+    def of_job(self, facts: JobFacts) -> Manifest:
+        """Return the manifest with the items that it has in a job of these facts."""
+        if facts == self.facts:
+            return self
+        return replace(self, facts=facts, expansion=self.expansion.of_job(facts))
 
     def items(self) -> Iterator[ItemSpec]:
         """Yield every valid item, always in the same order, without keeping them in memory.
@@ -61,4 +68,4 @@ class Manifest:
         """Return a hash that changes when the items may have changed; None if that is unknown."""
         if self.data is None or fingerprint(utf8_text(self.path), [self.path]) != self.read_as:
             return None
-        return fingerprint(utf8_text(self.path), [self.path, *self.data])
+        return fingerprint(f"{utf8_text(self.path)} {self.facts}", [self.path, *self.data])

@@ -133,6 +133,7 @@ def command(
         service = read_service(loaded.provider, utf8_environment(), settings.network)
         warn_about_service(loaded.provider, settings.network, quiet=quiet)
     folder = steps.output_folder(loaded, output, rehearse=rehearse)
+    loaded = steps.manifest_of_job(loaded, folder)
     try:
         options = RunOptions(
             loaded, settings, service, folder, metrics, quiet=quiet, yes=yes, as_json=as_json

@@ -34,7 +34,7 @@ from batch_runner.journal.sqlite.rows import count_by_status
 from batch_runner.journal.sqlite.run_journal import SqliteRunJournal
 from batch_runner.journal.sqlite.transitions import apply
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
-from batch_runner.models import ItemSpec
+from batch_runner.models import ItemSpec, JobFacts
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import same_name
 from batch_runner.util.text import error_reason
@@ -67,13 +67,16 @@ class Journal(SqliteRunJournal):
         try:
             path.touch(mode=0o600)
             connection = connect(path)
+            now = wall_clock()
+            today = time.strftime("%Y-%m-%d", time.localtime(now))
             schema = package_files(__package__).joinpath("schema.sql").read_text("utf-8")
             with closed_on_error(connection):
                 connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION};")
                 connection.execute(
-                    "INSERT INTO job (id, name, provider, origin, folder, inode, created_at) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?)",
-                    (uuid.uuid4().hex, job, provider, origin, *location_of(path), wall_clock()),
+                    "INSERT INTO job "
+                    "(id, name, provider, origin, folder, inode, created_at, today) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (uuid.uuid4().hex, job, provider, origin, *location_of(path), now, today),
                 )
                 connection.execute("COMMIT")
         except (sqlite3.Error, OSError) as error:
@@ -117,6 +120,15 @@ class Journal(SqliteRunJournal):
     def job(self) -> dict[str, Any]:
         row: sqlite3.Row = self._connection.execute("SELECT * FROM job").fetchone()
         return dict(row)
+
+    def facts(self) -> JobFacts:
+        with translated():
+            return queries.facts(self._connection)
+
+    def redo(self, repeats: Iterable[tuple[str, int]]) -> None:
+        with self._transaction():
+            query = "INSERT OR IGNORE INTO redone (key, n) VALUES (?, ?)"
+            self._connection.executemany(query, repeats)
 
     def record_location(self, path: Path) -> None:
         """Record the path and inode of the journal, so that a copy of it is recognised."""

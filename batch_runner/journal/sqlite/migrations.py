@@ -65,7 +65,13 @@ STEPS: dict[int, tuple[str, ...]] = {
         "CREATE TABLE last_import "
         "(fingerprint TEXT NOT NULL, import_number INTEGER NOT NULL) STRICT",
     ),
-    2: ("ALTER TABLE items ADD COLUMN reused_from TEXT NOT NULL DEFAULT ''",),
+    2: (
+        "ALTER TABLE items ADD COLUMN reused_from TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE job ADD COLUMN today TEXT NOT NULL DEFAULT ''",
+        "UPDATE job SET today = date(created_at, 'unixepoch', 'localtime')",
+        "CREATE TABLE redone (key TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (key, n)) "
+        "STRICT, WITHOUT ROWID",
+    ),
 }
 
 

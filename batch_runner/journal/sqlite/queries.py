@@ -9,7 +9,7 @@ from typing import Any
 from batch_runner.journal.records import PendingItem, ReusableItem
 from batch_runner.journal.sqlite.rows import inputs_of
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import InFlight
+from batch_runner.models import InFlight, JobFacts
 
 _PENDING = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
@@ -78,6 +78,14 @@ def upload_value(
 
 def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at: float) -> None:
     connection.execute(_REMEMBER_UPLOAD, (sha256, value, at))
+
+
+def facts(connection: sqlite3.Connection) -> JobFacts:
+    today = connection.execute("SELECT today FROM job").fetchone()[0]
+    redone: dict[str, tuple[int, ...]] = {}
+    for key, n in connection.execute("SELECT key, n FROM redone ORDER BY key, n"):
+        redone[key] = (*redone.get(key, ()), n)
+    return JobFacts(today=today, redone=redone)
 
 
 def keep_figures(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.reading import JournalReader
 from batch_runner.journal.records import EventRow, ItemRow, JobRow, RunRow
+from batch_runner.journal.sqlite import queries
 from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
 from batch_runner.journal.sqlite.event_history import SqliteEventHistory
 from batch_runner.journal.sqlite.item_import import unchanged
@@ -27,7 +28,7 @@ from batch_runner.journal.sqlite.rows import (
     run_of,
 )
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemOutcome, ItemSpec
+from batch_runner.models import ItemOutcome, ItemSpec, JobFacts
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, encode_path
 
@@ -67,6 +68,10 @@ class SqliteReader:
     def job(self) -> JobRow:
         row = self._all("SELECT * FROM job")[0]
         return JobRow(**{name: row[name] for name in JobRow.__dataclass_fields__})
+
+    def facts(self) -> JobFacts:
+        with self._translated():
+            return queries.facts(self._connection)
 
     def counts(self) -> dict[ItemStatus, int]:
         with self._translated():

@@ -11,7 +11,8 @@ CREATE TABLE job (
     created_at  REAL NOT NULL,
     import_number INTEGER NOT NULL DEFAULT 0, -- raised by an import that unlists items
     manifest    TEXT NOT NULL DEFAULT '',   -- path of the manifest imported last
-    price       TEXT                        -- of one submission, as in the manifest: '0.12 CNY'
+    price       TEXT,                       -- of one submission, as in the manifest: '0.12 CNY'
+    today       TEXT NOT NULL DEFAULT ''    -- local date of the first run, YYYY-MM-DD
 ) STRICT;
 
 CREATE TABLE items (
@@ -74,6 +75,13 @@ CREATE TABLE runs (
     retries     INTEGER NOT NULL DEFAULT 0,
     samples     TEXT NOT NULL DEFAULT '[]'  -- JSON: [seconds, submissions, polls, 429s, in flight] a minute
 ) STRICT;
+
+-- The repeat numbers of items that the user asked for with `redo`, beyond `repeat` of the manifest.
+CREATE TABLE redone (
+    key         TEXT NOT NULL,              -- of the item's first repeat
+    n           INTEGER NOT NULL,
+    PRIMARY KEY (key, n)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE learned (
     workflow    TEXT NOT NULL PRIMARY KEY,

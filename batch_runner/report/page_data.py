@@ -112,6 +112,7 @@ class PageData:
             "summary": {language: self.summary(language) for language in LANGUAGES},
             "counts": {status.value: counts[status] for status in SHOWN_ORDER if counts[status]},
             "total": counts.total(),
+            "redo": command_line("redo", target),
             "export": _export_command(folder, target),
             "commands": next_commands(counts, problems, target),
             "problems": [_group_data(one, target) for one in problems],

@@ -108,6 +108,7 @@ WORDS = {
     "table": mark_tr("Images by variable"),
     "favourite": mark_tr("Favourite"),
     "note": mark_tr("Note"),
+    "redo": mark_tr("Once more"),
     "compare": mark_tr("Compare"),
     "close": mark_tr("Close"),
     "previous": mark_tr("Previous"),

@@ -343,6 +343,23 @@ def test_items_without_a_variable_have_their_own_row(job: StoredJob, reader: Rea
         assert "year" not in text
 
 
+def test_done_item_shows_the_command_for_one_more_try(job: StoredJob, reader: Reader) -> None:
+    items = [an_item(number) for number in range(3)]
+    items[1].id = "a 'b'"
+    job.list(*items)
+    job.done(items[0])
+    job.done(items[1])
+
+    with reader.reading(job.report()) as page:
+        for number, name in enumerate(("item-0", items[1].key)):
+            page.locator(".tile").nth(number).click()
+            assert " redo " in page.locator("#viewer .command code").inner_text()
+            assert page.locator("#viewer .command code").inner_text().endswith(f" {name}")
+            page.keyboard.press("Escape")
+        page.locator(".tile").nth(2).click()
+        assert page.locator("#viewer .command").count() == 0
+
+
 def test_keyboard_moves_opens_and_compares(job: StoredJob, reader: Reader) -> None:
     with reader.reading(mixed_job(job)) as page:
         press_on_tile(page, 0, "c", "ArrowRight", "c", "ArrowDown")

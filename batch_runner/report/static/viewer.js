@@ -94,10 +94,14 @@ function properties(item) {
       submitted && done ? property('total_time', span(done - submitted)) : [],
       property('attempt', String(item.attempt)),
       item.source ? property('source', make('code', {}, foreign(item.source))) : [],
-      property('workflow', foreign(item.workflow))),
+      property('workflow', foreign(item.workflow)),
+      item.status === 'done' && item.listed ? property('redo', commandLine(`${report.redo} ${shellName(item)}`)) : []),
     make('label', { class: 'note' }, make('span', {}, say('note')), note),
     make('div', { id: 'details' }));
 }
+
+// The id where a shell takes it as it is, else the key.
+const shellName = (item) => (/^[A-Za-z0-9_][\w./-]*$/.test(item.id) ? item.id : item.key);
 
 async function detailsOf(item) {
   const index = items.indexOf(item);

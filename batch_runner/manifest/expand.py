@@ -18,7 +18,12 @@ from batch_runner.manifest.sources.prompts import Entry
 from batch_runner.manifest.templates.compiler import IDS, RenderFailedError, Scope
 from batch_runner.manifest.templates.params import fill, longest_text
 from batch_runner.manifest.templates.random_values import ItemRandom, canonical
-from batch_runner.manifest.templates.request import LocatedTemplate, RequestTemplate
+from batch_runner.manifest.templates.request import (
+    TODAY,
+    LocatedTemplate,
+    RequestTemplate,
+    today_hint,
+)
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec, JobFacts
 from batch_runner.util.locale import tr
 
@@ -38,6 +43,7 @@ class ExpansionContext:
     default_prompt: LocatedTemplate | None
     files: dict[str, LocatedTemplate]
     combinations: list[Combination]
+    gives_today: bool  # whether the names of files can use `today`: it is no variable of theirs
     uses_random: bool  # whether any template calls seed() or pick()
 
 
@@ -173,6 +179,8 @@ class Items:
         location, hint = entry.location, error.hint
         if isinstance(error, _ItemFailedError):
             location = error.location
+        elif error.missing == TODAY:
+            hint = today_hint()
         elif error.missing and hint is None:
             hint = tr(
                 "give this item its own {missing}, or all of them one under defaults",
@@ -196,11 +204,11 @@ class Items:
         if "id" not in scope:
             scope["id"] = _id(entry, combination.label, scope, plain_key, filenames.slug)
         scope[IDS] = combination.ids
-        item_id, name = scope["id"], filenames.without_ending(request.name.template.render(scope))
+        item_id, name = scope["id"], self._name(scope, entry, request)
         if max(n, request.repeat) > 1:
             item_id = f"{item_id}-{n}"
             name = name if "n" in request.name.template.uses else f"{name}-{n}"
-        if reason := filenames.refusal(name):
+        if reason := filenames.path_refusal(name):
             raise _ItemFailedError(*_bad_name(name, reason, entry, request))
         item = ItemSpec(
             key=key,
@@ -216,6 +224,17 @@ class Items:
             source=f"{entry.location.path}:{entry.location.line}",
         )
         return item, plain_key
+
+    def _name(self, scope: Scope, entry: Entry, request: RequestTemplate) -> str:
+        """Return the name of the file without its extension, with slashes between folders."""
+        if self._context.gives_today:
+            scope = {TODAY: self._facts.today, **scope}
+        name = request.name.template.render(scope)
+        if "/" in name:
+            reason = tr("it contains a slash from a value; only those of the template make folders")
+            shown = name.replace(filenames.FOLDER_MARK, "/")
+            raise _ItemFailedError(*_bad_name(shown, reason, entry, request))
+        return filenames.without_ending(name.replace(filenames.FOLDER_MARK, "/"))
 
     def _scope(
         self, entry: Entry, request: RequestTemplate, combination: Combination, n: int

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from batch_runner.media import MEDIA_EXTENSIONS
+from batch_runner.media import EXTENSIONS, MEDIA_EXTENSIONS
 from batch_runner.util.fs import MAX_FILE_NAME
 from batch_runner.util.locale import tr
 from batch_runner.util.text import CONTROLS
 
 #: Longest suffix that is added to a name: number of the file, and extension.
 LONGEST_ENDING = "-99.webp"
+#: Longest name with its folders, in bytes: some systems allow 1024 for the whole path.
+MAX_PATH = 800
+#: Stands for a slash of a name's template, which makes a folder; one of a value is a mistake.
+FOLDER_MARK = "\0"
 #: Longest part of a prompt that is used in its id, in characters.
 SLUG_LENGTH = 40
 
@@ -89,12 +93,44 @@ def without_ending(name: str) -> str:
     return name[: name.rindex(".")] if name.lower().endswith(MEDIA_EXTENSIONS) else name
 
 
+def path_refusal(name: str) -> str | None:
+    """Return why a file cannot have this name, with folders separated by slashes; None if it can.
+
+    No folder can have the name of another item's file: files have an extension, folders none.
+    """
+    *folders, last = name.split("/")
+    if not folders:
+        return refusal(name)
+    if name.startswith("/"):
+        return tr("it is an absolute path, and files are stored in the output folder")
+    for folder in folders:
+        if folder in (".", ".."):
+            return tr("a folder in it is {folder}", folder=folder)
+        if folder.lower().endswith(EXTENSIONS):
+            ending = folder[folder.rindex(".") :]
+            return tr("a folder in it ends in {ending} like a file", ending=ending)
+    parts = [refusal(folders[0]), *map(_part_refusal, folders[1:]), _part_refusal(last)]
+    if len(name.encode()) > MAX_PATH:
+        return tr(
+            "with its folders it has {size} bytes, at most {max_path} are allowed",
+            size=len(name.encode()),
+            max_path=MAX_PATH,
+        )
+    return next(filter(None, parts), None)
+
+
 def refusal(name: str) -> str | None:
-    """Return why a file or folder cannot have this name, None if it can."""
+    """Return why a file or folder cannot have this name in the output folder, None if it can."""
+    if name.lower() in _REPORT_FILES:
+        return tr("the report uses this name")
+    return _part_refusal(name)
+
+
+def _part_refusal(name: str) -> str | None:
     if not name.strip():
         return tr("the name is empty")
     if "/" in name or "\\" in name:
-        return tr("it contains a slash, and files are stored directly in the output folder")
+        return tr("it contains a slash")
     if name[0] in ".-":
         return tr("a file name cannot start with {name}", name=name[0])
     if _CONTROLS.search(name):
@@ -105,8 +141,6 @@ def refusal(name: str) -> str | None:
         return tr("a file name cannot start or end with a space, or end with a dot")
     if name.split(".", 1)[0].rstrip().lower() in _DEVICES:
         return tr("Windows reserves this name for a device")
-    if name.lower() in _REPORT_FILES:
-        return tr("the report uses this name")
     size = len(name.encode()) + len(LONGEST_ENDING)
     if size > MAX_FILE_NAME:
         return tr(

@@ -20,7 +20,7 @@ from batch_runner.manifest.manifest import Manifest
 from batch_runner.manifest.schema import Document
 from batch_runner.manifest.sources.all import Sources
 from batch_runner.manifest.templates.compiler import Compiler
-from batch_runner.manifest.templates.request import LocatingCompiler, RequestTemplate
+from batch_runner.manifest.templates.request import TODAY, LocatingCompiler, RequestTemplate
 from batch_runner.manifest.templates.sandbox import MARKERS, StandIn
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_variable
@@ -162,6 +162,7 @@ class _Loader:
             default_prompt=default_prompt,
             files=files,
             combinations=sources.combinations,
+            gives_today=TODAY not in (sources.variables() or ()),
             uses_random=bool(compiler.used & {"seed", "pick"}),
         )
         return Items(context, sources.entries, Inputs(self._folder), facts)

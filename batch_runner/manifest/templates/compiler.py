@@ -18,7 +18,7 @@ from jinja2.runtime import Undefined
 from jinja2.visitor import NodeTransformer
 
 from batch_runner.manifest.diagnostics import did_you_mean
-from batch_runner.manifest.filenames import sent_slug, slug
+from batch_runner.manifest.filenames import FOLDER_MARK, sent_slug, slug
 from batch_runner.manifest.templates.messages import syntax_error_text, value_error_text
 from batch_runner.manifest.templates.sandbox import (
     MARKERS,
@@ -72,7 +72,8 @@ class Compiler:
     def compile(self, source: str, *, text: bool = False, name: bool = False) -> Template:
         """Return the compiled template; with `text` its value is always text.
 
-        With `name` it is that of a file's name, which is not sent.
+        With `name` it is that of a file's name, which is not sent; its slashes outside of `{{ … }}`
+        are rendered as `FOLDER_MARK`.
 
         Raises:
             TemplateRefusedError: it is invalid, or uses what templates may not use.
@@ -82,7 +83,8 @@ class Compiler:
     def _compile(self, source: str, *, text: bool, name: bool) -> Template:
         sandbox = self._sandboxes[name]
         if not MARKERS.search(source):
-            return Template(lambda _: source, source=source)
+            plain = source.replace("/", FOLDER_MARK) if name else source
+            return Template(lambda _: plain, source=source)
         if len(source) > MAX_TEXT:
             raise TemplateRefusedError(
                 tr(
@@ -96,6 +98,9 @@ class Compiler:
             check_syntax(tree, sandbox)
             uses = frozenset(find_undeclared_variables(tree))
             _Bounded(self._matrix).visit(tree)
+            if name:
+                for written in tree.find_all(nodes.TemplateData):
+                    written.data = written.data.replace("/", FOLDER_MARK)
             render = _renderer(sandbox, tree, uses, text=text)
         except TemplateSyntaxError as error:
             raise _syntax_error(error.message or "", source) from None

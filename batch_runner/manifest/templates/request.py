@@ -24,6 +24,17 @@ _NAMES = re.compile(r"[^\W\d]\w*")
 _NAME = re.compile(r"\{\{\s*([^\W\d]\w*)")
 
 
+#: The date of the job's first run, a variable of the names of files only.
+TODAY = "today"
+
+
+def today_hint() -> str:
+    return tr(
+        "it is for output.name only: with the date in it, a request would be another one every "
+        "day, and be paid for again. For a fixed date give a variable, such as date: under defaults"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class LocatedTemplate:
     """A template and its location."""
@@ -89,7 +100,8 @@ class LocatingCompiler:
             return LocatedTemplate(Template(lambda _: source, source=source), location)
         self.used |= located.template.uses
         if self._known is not None:
-            for variable in sorted(located.template.uses - self._known - set(FUNCTIONS)):
+            known = {*self._known, *FUNCTIONS, *((TODAY,) if name else ())}
+            for variable in sorted(located.template.uses - known):
                 self._refuse_unknown(variable, self._known, location, item)
         return located
 
@@ -119,13 +131,13 @@ class LocatingCompiler:
                 location, tr("there is no variable {name}", name=excerpt(name)), item=item
             )
             return
+        otherwise = tr("variables here: {names}", names=", ".join(sorted(known)))
+        hint = today_hint() if name == TODAY else did_you_mean(name, known, otherwise=otherwise)
         self._diagnostics.add(
             self._diagnostics.locate(location, name),
             tr("there is no variable {name}", name=excerpt(name)),
             item=item,
-            hint=did_you_mean(
-                name, known, otherwise=tr("variables here: {names}", names=", ".join(sorted(known)))
-            ),
+            hint=hint,
         )
 
     def compile_tree(self, node: Node) -> tuple[Any, frozenset[str]]:

@@ -194,21 +194,26 @@ def import_items(
     They are read anew if the facts that they depend on have changed since they were listed.
 
     Raises:
+        UsageError: results cannot be stored in a folder that an item names.
         ManifestError: an item is invalid; the journal is unchanged.
         JournalError: the journal cannot be written.
     """
     from batch_runner.journal import ItemImport
+    from batch_runner.planning.blockers import result_folder_blockers
 
     price = settings.limits.price
     now = manifest.of_job(job.journal.facts())
     if now is not manifest:
         manifest, listing = now, ItemImport(now.items)
-    return job.journal.import_items(
+    imported = job.journal.import_items(
         listing,
         manifest=utf8_text(manifest.path.absolute()),
         price=str(price) if price else None,
         fingerprint=manifest.fingerprint,
     )
+    for blocker in result_folder_blockers(job.folder.root, job.journal.pending_folders()):
+        raise UsageError(tr("{text}. Nothing was sent.", text=blocker.message))
+    return imported
 
 
 def find_prior_submissions(

@@ -2,7 +2,7 @@
 
 ::
 
-    OUT/*.png …                 verified files, and nothing else
+    OUT/*.png …                 verified files, and nothing else; in folders if output.name has some
     OUT/index.html              the report
     OUT/.batch-job.json         the marker: the job's id, and the last event of its journal
     OUT/.batch/journal.sqlite   the journal
@@ -80,13 +80,15 @@ class JobFolder:
         return self.journal.exists() or self.marker.exists()
 
     def prepare(self) -> None:
-        """Create the folders, readable by their owner only, and check that they are writable.
+        """Create the folders, and check that they are writable.
+
+        Results have the modes that the umask allows; the rest is readable by its owner only.
 
         Raises:
             FolderRefused: a file or a link is in the way, or a folder is not writable.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.root.mkdir(parents=True, exist_ok=True)
             for folder in (self.batch, self.parts, self.logs):
                 folder.mkdir(exist_ok=True, mode=0o700)
                 if not stat.S_ISDIR(folder.lstat().st_mode):

@@ -65,14 +65,15 @@ def _parse_entry(entry: dict[str, Any], status: ItemStatus | None) -> Change | N
 def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:
     """Have the missing files of done items downloaded again, which is free; return how many items.
 
-    One listing of the folder instead of one `stat` per file; only names that are not in it, such
+    One listing of each folder instead of one `stat` per file; only names that are not in it, such
     as another Unicode form of an accent, are looked up one by one.
     """
-    listed = set(list_names(folder.root))
+    listed: dict[str, set[str]] = {}
     incomplete = []
     for key, names in journal.placed():
-        if not listed.issuperset(names):
-            missing = [name for name in names if not _is_there(folder, name)]
+        unseen = [name for name in names if not _is_listed(folder, name, listed)]
+        if unseen:
+            missing = [name for name in unseen if not _is_there(folder, name)]
             if missing:
                 incomplete.append((key, missing))
     for key, missing in incomplete:
@@ -81,6 +82,17 @@ def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:
         journal.apply(Change(key=key, event=event, reason=FILE_MISSING, message=message))
         journal.apply(Change(key=key, event=Event.DOWNLOAD_RESUMED))
     return len(incomplete)
+
+
+def _is_listed(folder: JobFolder, name: str, listed: dict[str, set[str]]) -> bool:
+    """Return whether a file's folder lists it; `listed` are the names in each folder so far."""
+    parent, _, last = name.rpartition("/")
+    if parent not in listed:
+        try:
+            listed[parent] = set(list_names(folder.root / parent))
+        except OSError:
+            listed[parent] = set()
+    return last in listed[parent]
 
 
 def _is_there(folder: JobFolder, name: str) -> bool:

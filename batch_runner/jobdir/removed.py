@@ -22,6 +22,7 @@ def move_out(folder: JobFolder, name: str, key: str, *, to: str) -> None:
 
 def _unused_path(folder: Path, name: str, tail: str) -> Path:
     """Return an unused path in `folder`, with a number if the plain name is taken."""
+    name = name.replace("/", "-")  # of the folders below the output folder
     number, place = 1, folder / truncate_file_name(name, tail)
     while place.exists():
         number += 1

@@ -15,6 +15,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import journal_exists
 from batch_runner.planning.estimate import Estimate
 from batch_runner.settings import Limits
+from batch_runner.storage.result_folders import find_blocked
 from batch_runner.util.fs import nearest_existing
 from batch_runner.util.locale import items_text, mark_tr, submissions_text, tr
 from batch_runner.util.text import duration, printable
@@ -25,6 +26,9 @@ _MESSAGES = {
     "locked": mark_tr("another run is working on the job: {owner}"),
     "journal_missing": mark_tr("the journal {journal} is missing, so a run would submit nothing"),
     "not_writable": mark_tr("{folder} cannot be written"),
+    "result_folder": mark_tr(
+        "results cannot be stored in {path}, which is a link or not a folder; remove or rename it"
+    ),
     "disk_full": mark_tr(
         "only {free} MB of disk space are free; below {wanted} MB nothing is submitted"
     ),
@@ -98,6 +102,12 @@ def job_warnings(estimate: Estimate, limits: Limits, *, held: int) -> list[Block
     if held:
         found.append(Blocker("held", {"count": held}))
     return found
+
+
+def result_folder_blockers(root: Path, folders: Iterable[str]) -> list[Blocker]:
+    """Return a blocker if results cannot be stored in one of these folders below `root`."""
+    blocked = find_blocked(root, folders)
+    return [] if blocked is None else [Blocker("result_folder", {"path": blocked})]
 
 
 def folder_blockers(folder: JobFolder, free_bytes: int) -> list[Blocker]:

@@ -20,7 +20,12 @@ from batch_runner.journal import (
 )
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.models import ItemSpec
-from batch_runner.planning.blockers import Blocker, folder_blockers, job_warnings
+from batch_runner.planning.blockers import (
+    Blocker,
+    folder_blockers,
+    job_warnings,
+    result_folder_blockers,
+)
 from batch_runner.planning.estimate import Estimate, make_estimate, mean, task_seconds
 from batch_runner.planning.reuse import PriorSubmissions, ReuseGroup, nothing_submitted
 from batch_runner.registry import KEYS
@@ -141,6 +146,7 @@ def make_plan(
         builder.submissions, spent=spent, task=builder.mean_task(), limits=limits
     )
     plan.blockers = folder_blockers(folder, settings.downloads.free_bytes)
+    plan.blockers += result_folder_blockers(folder.root, builder.folders)
     held = plan.statuses[ItemStatus.HELD]
     plan.warnings = prior.warnings(limits.price) + job_warnings(plan.estimate, limits, held=held)
     return plan
@@ -167,6 +173,7 @@ class PlanBuilder:
         """Start a plan; `seconds` is the mean duration of a task by workflow, if known."""
         self.plan = Plan()
         self.submissions = 0
+        self.folders: set[str] = set()  # in the names of pending items
         self._seconds = seconds
         self._prior = prior
         self._not_looked_up: list[ItemSpec] = []
@@ -217,6 +224,7 @@ class PlanBuilder:
         return self._timed_seconds / self._timed if self._timed else mean(self._seconds.values())
 
     def _add_submission(self, spec: ItemSpec) -> None:
+        self.folders.add(spec.name.rpartition("/")[0])
         self._not_looked_up.append(spec)
         if len(self._not_looked_up) == KEYS:
             self.finish_submissions()

@@ -21,6 +21,7 @@ from batch_runner import media
 from batch_runner.errors import DiskFailed, FileNotAccepted, FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import Received
+from batch_runner.storage.result_folders import make_parents
 from batch_runner.util.fs import (
     MAX_FILE_NAME,
     file_sha256,
@@ -199,6 +200,7 @@ class PartialFile:
         Raises:
             OSError: it cannot be linked.
         """
+        make_parents(self.folder.root, name)
         for final in _candidate_names(name, extension, sha256):
             target = child_bytes(self.folder.root, final)
             if self._try_link(target) or _is_same(self.folder.root / final, self.size, sha256):
@@ -213,6 +215,8 @@ class PartialFile:
             DiskFailed: the file cannot be written.
         """
         self.flush()
+        assert self._descriptor is not None  # noqa: S101  opened by `flush`
+        os.fchmod(self._descriptor, 0o600)
         self.sync()
         if not self._try_link(child_bytes(path.parent, path.name)):
             raise FileExistsError(f"{path} exists")
@@ -234,7 +238,7 @@ class PartialFile:
             return descriptor
         self._path = parts / f"{secrets.token_hex(8)}.part"
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        return os.open(self._path, flags, 0o600)
+        return os.open(self._path, flags, 0o666)  # results have the mode that the umask allows
 
     def _try_link(self, target: bytes) -> bool:
         """Return False if the name `target` is taken."""
@@ -269,10 +273,11 @@ def supports_unnamed_files(folder: Path) -> bool:
 
 
 def _candidate_names(name: str, extension: str, sha256: str) -> Iterable[str]:
-    if len(f"{name}{extension}".encode()) <= MAX_FILE_NAME:
+    folder, slash, last = name.rpartition("/")
+    if len(f"{last}{extension}".encode()) <= MAX_FILE_NAME:
         yield f"{name}{extension}"
-    yield truncate_file_name(name, f"~{sha256[:8]}{extension}")
-    yield truncate_file_name(name, f"~{sha256[:16]}{extension}")
+    for digits in (8, 16):
+        yield folder + slash + truncate_file_name(last, f"~{sha256[:digits]}{extension}")
 
 
 def _is_same(target: Path, size: int, sha256: str) -> bool:

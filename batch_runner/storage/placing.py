@@ -18,6 +18,7 @@ from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile, disk_failed
+from batch_runner.storage.result_folders import folders_of
 from batch_runner.util.fs import sync_folder
 
 #: Least seconds from the end of one batch to the next: files that are complete by then share one,
@@ -35,7 +36,7 @@ class Placement:
         self.error: FileRejected | DiskFailed | None = None
         self._type: media.MediaType
         self._sha256: str
-        self._final_name: str
+        self.final_name: str  # known when it is linked
 
     @property
     def finished(self) -> bool:
@@ -74,7 +75,7 @@ class Placement:
 
     def link(self) -> None:
         """Give the synced file its final name."""
-        self._final_name = self.part.link(self.name, self._type.extension, self._sha256)
+        self.final_name = self.part.link(self.name, self._type.extension, self._sha256)
 
     def sync_link(self) -> None:
         """Sync the file that has its name now."""
@@ -83,7 +84,7 @@ class Placement:
     def finish(self) -> None:
         """Record that the name has been synced too."""
         self.placed = PlacedFile(
-            name=self._final_name,
+            name=self.final_name,
             size=self.part.size,
             sha256=self._sha256,
             media_type=self._type.name,
@@ -94,7 +95,7 @@ def place_all(folder: JobFolder, placements: Sequence[Placement]) -> None:
     """Run the steps of a batch; each placement records its own outcome. Blocks.
 
     All files are written before the first is synced, all are synced before the first is linked, and
-    the folder is synced once: that is less work for the file system. Files created without a name
+    the folders are synced once: that is less work for the file system. Files created without a name
     are synced again after the link: without a metadata journal (ext2) a power cut would keep the
     name and lose the file.
     """
@@ -103,7 +104,8 @@ def place_all(folder: JobFolder, placements: Sequence[Placement]) -> None:
         for step in (Placement.verify, Placement.sync, Placement.link, Placement.sync_link):
             remaining = [one for one in remaining if one.run_step(step, folder)]
         if remaining:
-            sync_folder(folder.root)
+            for path in folders_of(folder.root, [one.final_name for one in remaining]):
+                sync_folder(path)
         for placement in remaining:
             placement.finish()
     except OSError as error:

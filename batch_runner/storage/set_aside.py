@@ -87,4 +87,4 @@ class AsideFolder:
 
 def _stem(name: str) -> str:
     room = " " * 32  # for the endings
-    return truncate_file_name(name, room).removesuffix(room)
+    return truncate_file_name(name.replace("/", "-"), room).removesuffix(room)

@@ -28,14 +28,14 @@ def unsupported_system() -> str | None:
 def open_unnamed(folder: str | bytes | os.PathLike[str]) -> int | None:
     """Create a file without a name on the file system of `folder`, for reading and writing.
 
-    Returns None where that is not possible.
+    It has the mode that the umask allows. Returns None where that is not possible.
 
     Raises:
         OSError: it failed for another reason than that unnamed files are not supported.
     """
     if not hasattr(os, "O_TMPFILE"):
         return None
-    return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    return os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o666)
 
 
 def link_unnamed(descriptor: int, target: bytes) -> None:

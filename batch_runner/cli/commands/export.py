@@ -26,10 +26,11 @@ from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.manifest.filenames import path_refusal
 from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import link_new, replace_file
 from batch_runner.util.locale import tr, tr_n
-from batch_runner.util.paths import Utf8Path, find_existing
+from batch_runner.util.paths import find_existing
 from batch_runner.util.text import error_reason, printable
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def _notes(picks: Path) -> dict[str, str]:
 
 
 def _is_there(folder: JobFolder, file: PlacedFile) -> bool:
-    # The journal may have been edited: only a plain name stays inside both folders.
-    return Utf8Path(file.name).name == file.name and find_damage(folder, file) is None
+    # The journal may have been edited: only such a name stays inside both folders.
+    return path_refusal(file.name) is None and find_damage(folder, file) is None
 
 
 def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:
@@ -166,6 +167,7 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
             )
     prompts = _known_prompts(to / PROMPTS)
     for file in wanted:
+        (to / file.name).parent.mkdir(parents=True, exist_ok=True)
         _copy_atomically(find_existing(folder.root / file.name, folder.root), to / file.name)
     for item in chosen:
         names = [file.name for file in item.files if file in files]

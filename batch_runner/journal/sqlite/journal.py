@@ -211,6 +211,14 @@ class Journal(SqliteRunJournal):
         rows = self._connection.execute("SELECT key, files FROM items WHERE status = 'done'")
         return ((row[0], [one["name"] for one in json.loads(row[1])]) for row in rows)
 
+    def pending_folders(self) -> list[str]:
+        """Return the folders in the names of the pending items, each once."""
+        query = (
+            "SELECT DISTINCT rtrim(rtrim(name, replace(name, '/', '')), '/') FROM items "
+            "WHERE status = 'pending' AND name LIKE '%/%'"
+        )
+        return [row[0] for row in self._connection.execute(query)]
+
     def most_attempts(self) -> int:
         row = self._connection.execute("SELECT ifnull(max(attempts), 1) FROM items").fetchone()
         return int(row[0])

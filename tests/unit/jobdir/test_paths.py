@@ -9,13 +9,16 @@ from batch_runner.errors import FolderRefused
 from batch_runner.jobdir.paths import JobFolder
 
 
-def test_folders_are_private_to_their_owner(tmp_path: Path) -> None:
+def test_folders_but_that_of_results_are_private(tmp_path: Path) -> None:
     folder = JobFolder(tmp_path / "deep" / "out")
+    plain = tmp_path / "plain"
+    plain.mkdir()
 
     folder.prepare()
     folder.prepare()
 
-    for path in (folder.root, folder.batch, folder.parts, folder.logs):
+    assert folder.root.stat().st_mode == plain.stat().st_mode
+    for path in (folder.batch, folder.parts, folder.logs):
         assert stat.S_IMODE(path.stat().st_mode) == 0o700
     assert list(folder.parts.iterdir()) == []
 

@@ -56,6 +56,66 @@ def folder(
     return made
 
 
+def test_file_is_placed_in_the_folders_of_its_name(folder: JobFolder) -> None:
+    data = png_bytes()
+
+    placed = place(partial_file(folder, data), "ink/a.b/card")
+    beside = place(partial_file(folder, png_bytes("blue")), "ink/a.b/card")
+
+    assert placed.name == "ink/a.b/card.png"
+    assert (folder.root / "ink" / "a.b" / "card.png").read_bytes() == data
+    assert beside.name.startswith("ink/a.b/card~")
+    assert find_damage(folder, placed) is None
+    assert find_damage(folder, beside) is None
+
+
+def test_results_have_the_modes_that_the_umask_allows(folder: JobFolder, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "plain" / "file").touch()
+
+    place(partial_file(folder, png_bytes()), "ink/card")
+
+    for made, plain in (("ink", "plain"), ("ink/card.png", "plain/file")):
+        mode = (folder.root / made).stat().st_mode
+        assert mode == (tmp_path / plain).stat().st_mode
+
+
+def test_long_name_is_cut_in_its_last_part(folder: JobFolder) -> None:
+    name = "x" * 200 + "/" + "y" * 251
+    place(partial_file(folder, png_bytes()), name)
+
+    placed = place(partial_file(folder, png_bytes("blue")), name)
+
+    assert placed.name.startswith("x" * 200 + "/" + "y" * 242 + "~")
+
+
+def test_every_folder_of_a_new_file_is_synced(
+    folder: JobFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[Path] = []
+    monkeypatch.setattr("batch_runner.storage.placing.sync_folder", synced.append)
+
+    place(partial_file(folder, png_bytes()), "a/b/card")
+
+    assert [path.relative_to(folder.root).as_posix() for path in synced] == ["a/b", "a", "."]
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_folder_that_is_none_gets_no_file(folder: JobFolder, tmp_path: Path, kind: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    if kind == "link":
+        (folder.root / "ink").symlink_to(elsewhere)
+    else:
+        (folder.root / "ink").write_text("mine")
+
+    with pytest.raises(DiskFailed, match=f"ink is (a symbolic {kind}|not a folder); remove it"):
+        place(partial_file(folder, png_bytes()), "ink/b/card")
+
+    assert list(elsewhere.iterdir()) == []
+    place(partial_file(folder, png_bytes()), "paper/card")
+
+
 def test_symlink_is_neither_followed_nor_taken_as_the_file(
     folder: JobFolder, tmp_path: Path
 ) -> None:

@@ -46,9 +46,19 @@ def test_bytes_are_kept_by_task_with_the_ending_of_their_type(folder: JobFolder)
     assert kept_in(folder) == ["a/card-1.svg", "b/card-10.txt.unverified"]
     assert (folder.aside / TASK / "card-1.svg").read_bytes() == SVG
     assert (folder.aside / TASK).stat().st_mode & 0o077 == 0
+    assert (folder.aside / TASK / "card-1.svg").stat().st_mode & 0o077 == 0
     assert [path.name for path in aside.find(TASK, "card-1")] == ["card-1.svg"]
     assert aside.find(OTHER, "card-10") == []
     assert aside.find(OTHER, "card-1") == []
+
+
+def test_bytes_of_a_file_in_a_folder_are_kept_beside_the_others(folder: JobFolder) -> None:
+    aside = AsideFolder(folder)
+
+    aside.keep(a_part(folder, SVG), TASK, "ink/card")
+
+    assert kept_in(folder) == ["a/ink-card.svg"]
+    assert [path.name for path in aside.find(TASK, "ink/card")] == ["ink-card.svg"]
 
 
 def test_same_bytes_again_are_recognized_and_kept_once(folder: JobFolder) -> None:

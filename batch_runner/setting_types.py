@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
+from batch_runner.media import Kind
 from batch_runner.units import (
     CLOCK_PATTERN,
     DURATION_PATTERN,
@@ -25,7 +26,15 @@ from batch_runner.units import (
     parse_size,
     parse_threshold,
 )
+from batch_runner.util.locale import tr
 from batch_runner.util.proxies import ProxyUrl, parse_proxy
+
+
+def _not_empty(kinds: Any) -> Any:
+    if kinds in ([], ()):
+        raise ValueError(tr("wanted at least one kind, such as image"))
+    return kinds
+
 
 Duration = Annotated[
     float,
@@ -96,6 +105,7 @@ NetworkField = Annotated[
         {"type": "string", "pattern": NETWORK_PATTERN, "examples": ["198.18.0.0/15", "10.0.0.0/8"]}
     ),
 ]
+KindsField = Annotated[tuple[Kind, ...], BeforeValidator(_not_empty)]
 Count = Annotated[int, Field(strict=True, ge=1, le=1_000_000_000)]
 ProxyField = Annotated[
     ProxyUrl,

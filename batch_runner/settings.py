@@ -7,16 +7,17 @@ durations are seconds.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from batch_runner.media import DEFAULT_KINDS, Kind
+from batch_runner.media import DEFAULT_KINDS
 from batch_runner.setting_types import (
     ClockField,
     Count,
     Duration,
     Flag,
+    KindsField,
     NetworkField,
     PriceField,
     ProxyField,
@@ -243,16 +244,10 @@ class Downloads(Block):
     )
 
 
-def _not_empty(kinds: Any) -> Any:
-    if kinds in ([], ()):
-        raise ValueError(tr("wanted at least one kind, such as image"))
-    return kinds
-
-
 class Output(Block):
     """Results."""
 
-    kinds: Annotated[tuple[Kind, ...], BeforeValidator(_not_empty)] = Field(
+    kinds: KindsField = Field(
         default=DEFAULT_KINDS,
         examples=[["image", "svg"]],
         json_schema_extra={"minItems": 1},
@@ -262,6 +257,24 @@ class Output(Block):
         "added gets it without paying again. Default: all but text and svg, which may be an error "
         "page.",
     )
+    sidecar: Literal["json", "none"] = Field(
+        default="none",
+        examples=["json"],
+        description="json: write NAME.json beside each result, with prompt, params, task id, times "
+        "and hash; a run writes the missing ones. Default: none.",
+    )
+    keep: Duration | None = Field(
+        default=None,
+        examples=["30d"],
+        description="How long run logs, and files that were set aside, stay in .batch, such as "
+        "30d; those of unfinished items always. Default: the newest 30 logs, all such files.",
+    )
+
+    @model_validator(mode="after")
+    def _no_json_results(self) -> Self:
+        if self.sidecar == "json" and "text" in self.kinds:
+            raise ValueError(tr("leave out sidecar, or text in kinds: both may write NAME.json"))
+        return self
 
 
 class Network(Block):

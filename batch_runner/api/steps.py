@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -281,7 +282,10 @@ async def process_job(
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room
     from batch_runner.engine.run import run_job
+    from batch_runner.jobdir.retention import remove_old
 
+    if settings.output.keep is not None:
+        remove_old(job.folder, keep=settings.output.keep, now=time.time())
     async with _reachable(job, manifest, settings, service) as reachable:
         return await run_job(
             job,

@@ -24,6 +24,7 @@ from batch_runner.engine.slots import Slots
 from batch_runner.engine.state import RunState
 from batch_runner.engine.stats import RunStats
 from batch_runner.jobdir.open import OpenJob
+from batch_runner.jobdir.sidecars import Sidecars
 from batch_runner.journal.base import JobStore
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.polling.scheduler import PollScheduler
@@ -89,6 +90,7 @@ def build_run(
             clock=clock.monotonic,
         ),
         claims=job.claims,
+        sidecars=Sidecars(job.folder) if settings.output.sidecar == "json" else None,
         clock=clock,
         offload=offload,
         deadline=None if deadline is None else clock.monotonic() + deadline,

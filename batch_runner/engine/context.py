@@ -11,6 +11,7 @@ from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.recorder import Recorder
 from batch_runner.engine.state import RunState
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.sidecars import Sidecars
 from batch_runner.journal.base import OpenJournal
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers.base import Provider
@@ -34,6 +35,7 @@ class RunContext:
     scheduler: PollScheduler
     files: FileStore
     claims: ClaimStore  #: of this job in the registry
+    sidecars: Sidecars | None  #: None: no sidecars are wanted
     clock: Clock
     offload: Callable[..., Awaitable[Any]]  #: runs blocking work outside the event loop
     deadline: float | None = None  #: event loop time; None: there is none

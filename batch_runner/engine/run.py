@@ -98,10 +98,13 @@ async def execute(
                 task_group.start_soon(task, run)
             task_group.start_soon(save_figures, run, number)
             task_group.start_soon(sync_registry, run)
+            task_group.start_soon(write_sidecars, run)
             await run_stages(run)
             task_group.cancel_scope.cancel()
     finally:
         journal.stop()
+    if run.context.sidecars is not None:
+        run.context.sidecars.sync()
     return finish(run, number)
 
 
@@ -171,6 +174,13 @@ async def sync_registry(run: Run) -> None:
     while True:
         await anyio.sleep(SYNC_EVERY)
         await run.context.offload(run.context.claims.sync)
+
+
+async def write_sidecars(run: Run) -> None:
+    """Write the sidecars of the files that were placed, every few seconds, if they are wanted."""
+    while run.context.sidecars is not None:
+        await run.context.offload(run.context.sidecars.sync)
+        await anyio.sleep(SYNC_EVERY)
 
 
 def finish(run: Run, number: int) -> RunSummary:

@@ -58,17 +58,26 @@ class _StderrHandler(logging.StreamHandler):  # type: ignore[type-arg]
 
 @contextmanager
 def run_log(
-    folder: JobFolder, *, secrets: Collection[str], quiet: bool, logger: logging.Logger
+    folder: JobFolder,
+    *,
+    secrets: Collection[str],
+    quiet: bool,
+    logger: logging.Logger,
+    keep_all: bool = False,
 ) -> Iterator[None]:
     """Write what `logger` gets to a new file, and warnings (`quiet`: errors) to standard error.
 
-    `secrets` are replaced in every line. A full disk does not end the run.
+    `secrets` are replaced in every line. A full disk does not end the run. Unless `keep_all` is
+    set, only the newest files stay.
 
     Raises:
         FolderRefused: the file cannot be created.
     """
     try:
-        handlers = [_file_handler(folder, secrets), _stderr_handler(secrets, quiet=quiet)]
+        handlers = [
+            _file_handler(folder, secrets, keep_all=keep_all),
+            _stderr_handler(secrets, quiet=quiet),
+        ]
     except OSError as error:
         raise folder.output_folder_error(error) from error
     level = logger.level
@@ -84,8 +93,11 @@ def run_log(
             handler.close()
 
 
-def _file_handler(folder: JobFolder, secrets: Collection[str]) -> logging.Handler:
-    for old in sorted(folder.logs.glob("run-*.log"))[: -MAX_FILES + 1]:
+def _file_handler(
+    folder: JobFolder, secrets: Collection[str], *, keep_all: bool
+) -> logging.Handler:
+    old_files = [] if keep_all else sorted(folder.logs.glob("run-*.log"))[: -MAX_FILES + 1]
+    for old in old_files:
         old.unlink(missing_ok=True)
     path = folder.logs / time.strftime("run-%Y%m%d-%H%M%S.log")
     path.touch(mode=0o600)

@@ -5,19 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.sidecars import is_sidecar, sidecar_of
 from batch_runner.util.fs import truncate_file_name
 
 
 def move_out(folder: JobFolder, name: str, key: str, *, to: str) -> None:
-    """Move the file `name` of an item to `.batch/TO`; do nothing if it is no regular file.
+    """Move the file `name` of an item, and its sidecar, to `.batch/TO`, if it is a regular file.
 
     Raises:
         OSError: it cannot be moved.
     """
-    path, target = folder.root / name, folder.batch / to
-    if path.is_file() and not path.is_symlink():
-        target.mkdir(exist_ok=True, mode=0o700)
-        path.rename(_unused_path(target, name, f".{key[:8]}"))
+    target = folder.batch / to
+    sidecar = sidecar_of(name)
+    for one in (name, *([sidecar] if is_sidecar(folder.root / sidecar, key) else [])):
+        path = folder.root / one
+        if path.is_file() and not path.is_symlink():
+            target.mkdir(exist_ok=True, mode=0o700)
+            path.rename(_unused_path(target, one, f".{key[:8]}"))
 
 
 def _unused_path(folder: Path, name: str, tail: str) -> Path:

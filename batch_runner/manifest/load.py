@@ -108,7 +108,9 @@ class _Loader:
 
     def _settings(self) -> Settings:
         blocks = {block: getattr(self._document, block) for block in Settings.model_fields}
-        return Settings(**blocks | {"output": Output(kinds=self._document.output.kinds)})
+        written = self._document.output
+        output = Output(**{name: getattr(written, name) for name in Output.model_fields})
+        return Settings(**blocks | {"output": output})
 
     def _compiler(self) -> LocatingCompiler:
         matrix = self._sources.matrix

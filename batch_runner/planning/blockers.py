@@ -12,10 +12,10 @@ from batch_runner.engine.deadline import seconds_left
 from batch_runner.errors import Problem
 from batch_runner.jobdir.lock import lock_owner
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.result_folders import find_blocked
 from batch_runner.journal import journal_exists
 from batch_runner.planning.estimate import Estimate
 from batch_runner.settings import Limits
-from batch_runner.storage.result_folders import find_blocked
 from batch_runner.util.fs import nearest_existing
 from batch_runner.util.locale import items_text, mark_tr, submissions_text, tr
 from batch_runner.util.text import duration, printable

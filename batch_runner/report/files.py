@@ -37,6 +37,6 @@ def write_script(folder: Path, name: str, value: Any) -> str:
     path = folder / f"{name}-{sha256(content).hexdigest()[:12]}.js"
     if not (path.exists() and path.stat().st_size == len(content)):
         # Not synced, there are hundreds: after a power cut the next report writes a new one.
-        with replace_file(path, durable=False) as out:
+        with replace_file(path, durable=False, mode=0o600) as out:
             out.write(content)
     return path.name

@@ -62,7 +62,8 @@ class Thumbnails:
         """Make thumbnails for `seconds` in all, then no more."""
         # About images that are valid, such as one with bytes after its end.
         warnings.filterwarnings("ignore", module=r"PIL\.")
-        thumbnails.mkdir(parents=True, exist_ok=True)
+        for own in (thumbnails.parent, thumbnails):
+            own.mkdir(exist_ok=True, mode=0o700)
         self._folder, self._thumbnails = folder, thumbnails
         self._left = seconds
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails")
@@ -133,7 +134,7 @@ def _write_thumbnail(source: Path, target: Path) -> Thumbnail:
     if small is None:
         return Thumbnail(ImageState.LARGE)
     try:
-        with replace_file(target, durable=False) as out:
+        with replace_file(target, durable=False, mode=0o600) as out:
             small.save(out, "WEBP", quality=78, method=2)
     except OSError:  # the disk is full; the image may be valid
         return _LATER

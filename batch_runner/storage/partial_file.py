@@ -20,8 +20,8 @@ from pathlib import Path
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileNotAccepted, FileRejected
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.result_folders import make_parents
 from batch_runner.models import Received
-from batch_runner.storage.result_folders import make_parents
 from batch_runner.util.fs import (
     MAX_FILE_NAME,
     file_sha256,

@@ -16,9 +16,9 @@ from typing import Any
 from batch_runner import media
 from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.result_folders import folders_of
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile, disk_failed
-from batch_runner.storage.result_folders import folders_of
 from batch_runner.util.fs import sync_folder
 
 #: Least seconds from the end of one batch to the next: files that are complete by then share one,

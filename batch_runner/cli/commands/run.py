@@ -200,7 +200,13 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
     required = options.settings.reuse is not Reuse.NEVER and not may_ask(options)
     with steps.open_job(manifest, options.root, service, require_registry=required) as job:
         secrets = service.secrets if service else set()
-        with run_log(job.folder, secrets=secrets, quiet=options.quiet, logger=logging.getLogger()):
+        with run_log(
+            job.folder,
+            secrets=secrets,
+            quiet=options.quiet,
+            logger=logging.getLogger(),
+            keep_all=options.settings.output.keep is not None,
+        ):
             imported = steps.import_items(job, manifest, options.settings, listing)
             yield job, imported
 

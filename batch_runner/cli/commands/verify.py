@@ -17,6 +17,7 @@ from batch_runner.cli.options import (
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
+from batch_runner.jobdir.sidecars import Sidecars
 from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
 from batch_runner.storage.verify import find_damage
@@ -90,6 +91,8 @@ def command(
                 _print_wrong(item, why)
             if why and item.status is ItemStatus.DONE:
                 damaged.append(item)
+    if loaded is not None and loaded.settings.output.sidecar == "json":
+        Sidecars(folder).sync()
     if redownload and damaged:
         _requeue_downloads(folder, damaged)
     if not as_json:

@@ -1,0 +1,134 @@
+"""Sidecars: a JSON file beside each result that says how it was made.
+
+They hold only what the journal has, so they are written after it, and again when one is missing.
+Neither the key nor a path of this machine is among it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from batch_runner.errors import JournalError
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.result_folders import find_blocked
+from batch_runner.journal import ItemRow, JobRow, JournalReader, open_reader
+from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import ItemOutcome, PlacedFile
+from batch_runner.util.fs import replace_file
+from batch_runner.util.text import error_reason
+
+ENDING = ".json"
+
+log = logging.getLogger(__name__)
+
+
+def sidecar_of(name: str) -> str:
+    """Return the name of a file's sidecar: `ink/card.json` of `ink/card.png`."""
+    folder, slash, last = name.rpartition("/")
+    return f"{folder}{slash}{last.rpartition('.')[0] or last}{ENDING}"
+
+
+def is_sidecar(path: Path, key: str) -> bool:
+    """Return whether the file at `path` is a sidecar of the item with this key."""
+    return _digest_in(path, key) is not None
+
+
+class Sidecars:
+    """The sidecars of one job. Not used by two threads at once."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._last = 0  # the last event that was seen
+        self._told: set[str] = set()  # what was warned about
+
+    def sync(self) -> int:
+        """Write what is missing of the items done since the last call; return how many. Blocks.
+
+        Never raises: the next run writes what could not be written.
+        """
+        written = 0
+        try:
+            with open_reader(self._folder.journal) as reader:
+                last = reader.last_event
+                for outcome in reader.outcomes(self._last) if last > self._last else ():
+                    if outcome.status == ItemStatus.DONE:
+                        written += self._write_missing(reader, outcome)
+                self._last = last
+        except (JournalError, OSError) as error:
+            self._warn(f"sidecars could not be written: {error_reason(error)}")
+        return written
+
+    def _write_missing(self, reader: JournalReader, outcome: ItemOutcome) -> int:
+        files = [PlacedFile(**one) for one in json.loads(outcome.files)]
+        missing = [file for file in files if self._is_wanted(file, outcome.key)]
+        item = reader.item(outcome.key) if missing else None
+        if item is None or item.status is not ItemStatus.DONE:
+            return 0
+        job = reader.job()
+        for file in missing:
+            text = json.dumps(_content(job, item, file), ensure_ascii=False, indent=2)
+            path = self._folder.root / sidecar_of(file.name)
+            with replace_file(path, through=self._folder.parts, durable=False) as out:
+                out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+        return len(missing)
+
+    def _is_wanted(self, file: PlacedFile, key: str) -> bool:
+        """Return whether the sidecar of a file is missing, or that of an earlier one."""
+        root, name = self._folder.root, sidecar_of(file.name)
+        if not os.path.lexists(root / file.name) or find_blocked(root, [name.rpartition("/")[0]]):
+            return False
+        if not os.path.lexists(root / name):
+            return True
+        digest = _digest_in(root / name, key)
+        if digest is None:
+            self._warn(f"{file.name} gets no sidecar: {name} is another file, and is kept")
+        return digest is not None and digest != file.sha256
+
+    def _warn(self, text: str) -> None:
+        if text not in self._told:
+            self._told.add(text)
+            log.warning("%s", text)
+
+
+def _digest_in(path: Path, key: str) -> str | None:
+    """Return the hash that the sidecar at `path` has of its file; None: it is not of this item."""
+    try:
+        content = json.loads(b"" if path.is_symlink() else path.read_bytes())
+        return str(content["sha256"]) if content["key"] == key else None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def _content(job: JobRow, item: ItemRow, file: PlacedFile) -> dict[str, Any]:
+    return {
+        "file": file.name.rpartition("/")[2],
+        "id": item.id,
+        "key": item.key,
+        "job": job.name,
+        "provider": job.provider,
+        "workflow": item.workflow,
+        "prompt": item.prompt,
+        "params": item.params,
+        "variables": item.variables,
+        "inputs": [{"name": one.path.name, "sha256": one.sha256} for one in item.inputs],
+        "task_id": item.task_id,
+        "attempt": item.attempt,
+        "submitted_at": _time(item.submitted_at),
+        "completed_at": _time(item.completed_at),
+        "done_at": _time(item.done_at),
+        "media_type": file.media_type,
+        "size": file.size,
+        "sha256": file.sha256,
+    }
+
+
+def _time(moment: float | None) -> str | None:
+    """Return a time in UTC as ISO 8601 has it."""
+    if moment is None:
+        return None
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

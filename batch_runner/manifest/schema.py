@@ -51,7 +51,7 @@ _GIVEN_ONLY = ConfigDict(validate_default=False)
 
 
 class Output(settings.Output):
-    """Output folder, file names, and kinds of files."""
+    """Output folder, file names, kinds of files, and what is kept beside them."""
 
     model_config = _GIVEN_ONLY
 
@@ -62,9 +62,9 @@ class Output(settings.Output):
     )
     name: Text = Field(
         default="{{ id }}",
-        description="Template of the file name; an extension such as .png or .mp4 in it is "
-        "removed. Default: the id.",
-        examples=["{{ job }}-{{ id }}"],
+        description="Template of the file name; slashes make folders, {{ today }} is the date of the "
+        "first run, an extension such as .png or .mp4 is removed. Default: the id.",
+        examples=["{{ job }}-{{ id }}", "{{ today }}/{{ id }}"],
     )
 
 

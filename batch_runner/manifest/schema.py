@@ -62,8 +62,8 @@ class Output(settings.Output):
     )
     name: Text = Field(
         default="{{ id }}",
-        description="Template of the file name; slashes make folders, {{ today }} is the date of the "
-        "first run, an extension such as .png or .mp4 is removed. Default: the id.",
+        description="Template of the file name; slashes make folders, {{ today }} is the date of "
+        "the first run, an extension such as .png or .mp4 is removed. Default: the id.",
         examples=["{{ job }}-{{ id }}", "{{ today }}/{{ id }}"],
     )
 

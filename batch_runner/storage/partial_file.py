@@ -291,4 +291,7 @@ def _is_same(target: Path, size: int, sha256: str) -> bool:
 
 def disk_failed(folder: JobFolder, error: OSError) -> DiskFailed:
     """Return the DiskFailed for an error of the file system."""
-    return DiskFailed(f"cannot store files in {folder.root}: {error.strerror or error}")
+    reason = error.strerror or error
+    if not folder.root.exists():
+        reason = "the folder was moved or removed; run again with the folder where it is now"
+    return DiskFailed(f"cannot store files in {folder.root}: {reason}")

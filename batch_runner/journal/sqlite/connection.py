@@ -16,6 +16,14 @@ from batch_runner.util.paths import Utf8Path, utf8_text
 BUSY_SECONDS = 60.0
 
 
+def write_failed(error: sqlite3.Error) -> JournalError:
+    """Return the JournalError for an error of SQLite while it writes."""
+    reason = str(error)
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_READONLY_DBMOVED":
+        reason = "its folder was moved or removed; run again with the folder where it is now"
+    return JournalError(f"the journal cannot be written: {reason}")
+
+
 class Transaction:
     """A durable transaction on a connection that no committer owns."""
 
@@ -26,16 +34,16 @@ class Transaction:
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
-            raise JournalError(f"the journal cannot be written: {error}") from error
+            raise write_failed(error) from error
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
         try:
             self._connection.execute("ROLLBACK" if kind else "COMMIT")
         except sqlite3.Error as problem:
             first = error if isinstance(error, sqlite3.Error) else problem
-            raise JournalError(f"the journal cannot be written: {first}") from problem
+            raise write_failed(first) from problem
         if isinstance(error, sqlite3.Error):
-            raise JournalError(f"the journal cannot be written: {error}") from error
+            raise write_failed(error) from error
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from itertools import groupby
 from typing import Any, Protocol, TypeVar, cast
 
 from batch_runner.errors import IllegalTransition, JournalError
+from batch_runner.journal.sqlite.connection import write_failed
 from batch_runner.journal.sqlite.transitions import Move, apply_all
 from batch_runner.util.text import error_reason
 
@@ -93,7 +94,7 @@ def commit_batch(connection: sqlite3.Connection, batch: list[PendingOperation]) 
     except sqlite3.Error as error:
         _roll_back(connection)
         for pending in batch:
-            pending.error = JournalError(f"the journal cannot be written: {error}")
+            pending.error = write_failed(error)
     except BaseException as error:
         _roll_back(connection)
         _fail_all(batch, error)

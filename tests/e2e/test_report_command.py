@@ -179,6 +179,8 @@ PRIVATE = (
     "/.hidden",
     "/folder/",
     "/folder",
+    "/folder/../.batch/journal.sqlite",
+    "/folder%2f..%2f.batch%2fjournal.sqlite",
     "/../cards.yaml",
     "/%2e%2e/cards.yaml",
     "/..%2fcards.yaml",
@@ -195,12 +197,14 @@ def test_nothing_else_is_served(report: Reporter) -> None:
     folder = report.job.folder
     (folder / ".hidden").write_text("secret")
     (folder / "folder").mkdir()
+    (folder / "folder" / "a horse.png").write_bytes(png_bytes(7))
     (folder / "link-out.png").symlink_to(report.manifest)
     (folder / "link-to-journal.png").symlink_to(folder / ".batch/journal.sqlite")
     (folder / "link-folder").symlink_to(folder.parent)
 
     with served(report) as port:
         assert ask(port, "/card-0.png").body == png_bytes(0)
+        assert ask(port, "/folder/a%20horse.png").body == png_bytes(7)
         assert {path: ask(port, path).status for path in PRIVATE} == dict.fromkeys(PRIVATE, 404)
 
 

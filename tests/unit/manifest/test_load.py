@@ -261,7 +261,7 @@ def test_output_kinds_are_a_setting_and_names_lose_media_endings(tmp_path: Path)
     manifest = load(write(tmp_path, f"{text}output: {{kinds: [image, svg], folder: here}}\n"))
 
     assert manifest.settings.output.kinds == ("image", "svg")
-    assert list(manifest.settings.output.model_dump()) == ["kinds"]
+    assert list(manifest.settings.output.model_dump()) == ["kinds", "sidecar", "keep"]
     assert manifest.output_folder == tmp_path / "here"
     assert [item.name for item in manifest.items()] == ["song", "notes.v2"]
 

@@ -53,7 +53,7 @@ def offers(folder: Path, line: str) -> list[str]:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("batch-runner re", ["retry", "resolve", "report"]),
+        ("batch-runner re", ["retry", "redo", "resolve", "report"]),
         ("batch-runner plan --in", ["--in-flight"]),
         ("batch-runner plan ", ["jobs/cards.yaml", "jobs/horses.yml", "jobs/old/"]),
         ("batch-runner plan jobs/c", ["jobs/cards.yaml"]),

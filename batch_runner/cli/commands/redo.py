@@ -50,7 +50,8 @@ _COMMANDS = {
 
 
 @help_epilog(
-    "batch-runner redo jobs/year_of_the_horse.yaml card-7 card-9",
+    "batch-runner redo jobs/year_of_the_horse.yaml card-7",
+    "batch-runner redo jobs/year_of_the_horse.yaml card-7 card-9-2 snow.png",
     exit_status={
         "0": "The tries are noted; the next run submits them.",
         **USAGE_ERROR,

@@ -100,9 +100,9 @@ class LocatingCompiler:
             return LocatedTemplate(Template(lambda _: source, source=source), location)
         self.used |= located.template.uses
         if self._known is not None:
-            known = {*self._known, *FUNCTIONS, *((TODAY,) if name else ())}
-            for variable in sorted(located.template.uses - known):
-                self._refuse_unknown(variable, self._known, location, item)
+            known = self._known | {TODAY} if name else self._known
+            for variable in sorted(located.template.uses - known - set(FUNCTIONS)):
+                self._refuse_unknown(variable, known, location, item)
         return located
 
     def check_braces(self, text: str, location: Location, *, item: str | None = None) -> None:

@@ -179,7 +179,7 @@ class Items:
         location, hint = entry.location, error.hint
         if isinstance(error, _ItemFailedError):
             location = error.location
-        elif error.missing == TODAY:
+        elif error.missing == TODAY and self._context.gives_today:
             hint = today_hint()
         elif error.missing and hint is None:
             hint = tr(

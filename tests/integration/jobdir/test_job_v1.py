@@ -17,6 +17,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -33,6 +34,7 @@ from batch_runner.journal import Journal
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.migrations import STEPS, migrate
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import JobFacts
 from batch_runner.registry import read_registry
 from tests.e2e.conftest import KEY, PATIENCE, Command, Service
 from tests.harness import IDENTITY, rows
@@ -375,6 +377,12 @@ def test_migrated_schema_equals_a_new_one(job: Path, out: Path, tmp_path: Path) 
         pass
 
     assert columns_of(JobFolder(out).journal) == columns_of(new)
+
+
+def test_migrated_journal_has_the_day_of_its_creation(job: Path, out: Path) -> None:
+    with open_job(out, None, state=state_of(job)) as opened:
+        created = time.localtime(opened.journal.job()["created_at"])
+        assert opened.journal.facts() == JobFacts(today=time.strftime("%Y-%m-%d", created))
 
 
 def columns_of(path: Path) -> dict[str, list[tuple[object, ...]]]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from batch_runner.errors import JournalError
+from batch_runner.journal.delivery_log import DeliveryLog
 from batch_runner.journal.item_import import ItemImport
 from batch_runner.journal.records import (
     PendingItem,
@@ -215,5 +216,5 @@ class JobStore(Protocol):
     def keep_learned(self, learned: Mapping[str, str]) -> None: ...
 
 
-class OpenJournal(JobStore, RunJournal, Protocol):
+class OpenJournal(JobStore, RunJournal, DeliveryLog, Protocol):
     """A journal that is open for writing."""

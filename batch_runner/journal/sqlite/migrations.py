@@ -71,6 +71,9 @@ STEPS: dict[int, tuple[str, ...]] = {
         "UPDATE job SET today = date(created_at, 'unixepoch', 'localtime')",
         "CREATE TABLE redone (key TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (key, n)) "
         "STRICT, WITHOUT ROWID",
+        "ALTER TABLE job ADD COLUMN deliver_after INTEGER",
+        "CREATE TABLE deliveries "
+        "(event INTEGER PRIMARY KEY, at REAL NOT NULL, exit_status INTEGER) STRICT",
     ),
 }
 

@@ -10,8 +10,9 @@ from typing import Any
 
 from batch_runner.errors import JournalError
 from batch_runner.journal.base import Change
+from batch_runner.journal.delivery_log import EndedItem
 from batch_runner.journal.records import PendingItem, ReusableItem
-from batch_runner.journal.sqlite import queries
+from batch_runner.journal.sqlite import deliveries, queries
 from batch_runner.journal.sqlite.connection import translated
 from batch_runner.journal.sqlite.group_commit import Committer, GroupCommit
 from batch_runner.journal.sqlite.transitions import Move, Moves
@@ -19,7 +20,7 @@ from batch_runner.models import InFlight
 
 
 class SqliteRunJournal:
-    """See `base.RunJournal`; `start` and `stop` are the beginning and the end of a run."""
+    """See `base.RunJournal` and `DeliveryLog`; `start` and `stop` are the beginning and the end of a run."""
 
     def __init__(
         self, connection: sqlite3.Connection, *, wall_clock: Callable[[], float] = time.time
@@ -92,6 +93,26 @@ class SqliteRunJournal:
     def keep_figures(self, run: int, figures: dict[str, Any]) -> asyncio.Future[None]:
         kept = {**figures, "samples": list(figures["samples"])}  # the run adds to its own list
         return self._queue(lambda connection: queries.keep_figures(connection, run, kept))
+
+    def start_deliveries(self) -> asyncio.Future[int]:
+        return self._queue(deliveries.start_deliveries)
+
+    def ended_items(self, after: int, limit: int) -> asyncio.Future[list[EndedItem]]:
+        return self._queue(lambda connection: deliveries.ended_items(connection, after, limit))
+
+    def undelivered(self, after: int) -> asyncio.Future[dict[str, int]]:
+        return self._queue(lambda connection: deliveries.undelivered(connection, after))
+
+    def record_delivery(
+        self, event: int, exit_status: int | None, *, up_to: int
+    ) -> asyncio.Future[None]:
+        at = self._wall_clock()
+        return self._queue(
+            lambda connection: deliveries.record_delivery(
+                connection, event, at, exit_status, up_to
+            ),
+            deferrable=True,
+        )
 
     def _queue(
         self, operation: Callable[[sqlite3.Connection], Any], *, deferrable: bool = False

@@ -12,7 +12,8 @@ CREATE TABLE job (
     import_number INTEGER NOT NULL DEFAULT 0, -- raised by an import that unlists items
     manifest    TEXT NOT NULL DEFAULT '',   -- path of the manifest imported last
     price       TEXT,                       -- of one submission, as in the manifest: '0.12 CNY'
-    today       TEXT NOT NULL DEFAULT ''    -- local date of the first run, YYYY-MM-DD
+    today       TEXT NOT NULL DEFAULT '',   -- local date of the first run, YYYY-MM-DD
+    deliver_after INTEGER                   -- events up to this one need no delivery; NULL: none yet
 ) STRICT;
 
 CREATE TABLE items (
@@ -93,4 +94,11 @@ CREATE TABLE learned (
 CREATE TABLE last_import (
     fingerprint   TEXT NOT NULL,
     import_number INTEGER NOT NULL
+) STRICT;
+
+-- Events for which the command of `on_item` has ended.
+CREATE TABLE deliveries (
+    event       INTEGER PRIMARY KEY,        -- events.seq
+    at          REAL NOT NULL,
+    exit_status INTEGER                     -- negative: ended by this signal; NULL: stopped by us
 ) STRICT;

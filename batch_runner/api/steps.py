@@ -274,10 +274,11 @@ async def process_job(
     *,
     on_event: OnEvent | None = None,
     background_tasks: Sequence[BackgroundTask] = (),
+    closing_tasks: Sequence[BackgroundTask] = (),
 ) -> RunSummary:
     """Process the imported items as far as one run can, and return how it ended.
 
-    `background_tasks` run beside it until it ends.
+    `background_tasks` run beside it until it ends, `closing_tasks` after the last item.
     """
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room
@@ -293,6 +294,7 @@ async def process_job(
             reachable,
             deadline=seconds_left(settings.limits),
             background_tasks=background_tasks,
+            closing_tasks=closing_tasks,
             on_event=on_event,
         )
 

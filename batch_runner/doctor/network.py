@@ -19,9 +19,9 @@ from batch_runner.providers.probe import probe_address, probe_key
 from batch_runner.settings import Network, Service, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path
+from batch_runner.util.proxies import PROXY_VARIABLES
 from batch_runner.util.text import duration, printable
 
-_PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 #: Difference of the clocks, in seconds, from which it is said.
 CLOCK_SECONDS = 60.0
@@ -29,7 +29,7 @@ CLOCK_SECONDS = 60.0
 
 def check_proxy(subject: Subject) -> Check:
     """Check whether a proxy that the environment names is used. Its address may hold a password."""
-    names = (*_PROXY_VARIABLES, *map(str.lower, _PROXY_VARIABLES))
+    names = (*PROXY_VARIABLES, *map(str.lower, PROXY_VARIABLES))
     given = ", ".join(name for name in names if subject.environment.get(name))
     if not given:
         return ok("proxy", tr("none in the environment"))

@@ -44,7 +44,7 @@ from batch_runner.providers import open_provider
 from batch_runner.settings import Service, Settings
 from batch_runner.util.paths import plain_path
 
-#: A coroutine that runs until the stages end: signals, a display, metrics.
+#: A coroutine that runs until the run ends: signals, a display, metrics.
 BackgroundTask = Callable[[Run], Coroutine[Any, Any, None]]
 
 #: Seconds between two writes of a run's figures to the journal.
@@ -64,17 +64,25 @@ async def run_job(
     *,
     deadline: float | None = None,
     background_tasks: Sequence[BackgroundTask] = (),
+    closing_tasks: Sequence[BackgroundTask] = (),
     on_event: OnEvent | None = None,
 ) -> RunSummary:
-    """Process the job as far as one run can; `deadline` is in seconds from now."""
+    """Process the job as far as one run can; `deadline` is in seconds from now.
+
+    The closing tasks follow on the last item, while the background tasks still run.
+    """
     async with open_provider(service, settings) as provider:
         run = build_run(job, settings, provider, deadline=deadline, on_event=on_event)
         if on_event is None:
-            return await execute(run, background_tasks=background_tasks)
+            return await execute(
+                run, background_tasks=background_tasks, closing_tasks=closing_tasks
+            )
         folder, counts = plain_path(job.folder.root), dict(run.state.stats.counts)
         deliver(on_event, RunStarted(folder=folder, counts=counts))
         progress = functools.partial(report_progress, on_event=on_event)
-        summary = await execute(run, background_tasks=[*background_tasks, progress])
+        summary = await execute(
+            run, background_tasks=[*background_tasks, progress], closing_tasks=closing_tasks
+        )
         deliver(on_event, RunFinished(summary=summary))
         return summary
 
@@ -83,9 +91,10 @@ async def execute(
     run: Run,
     *,
     background_tasks: Sequence[BackgroundTask] = (),
+    closing_tasks: Sequence[BackgroundTask] = (),
     start_journal: Callable[[], None] | None = None,
 ) -> RunSummary:
-    """Run the stages, and the background tasks until the stages end; return the summary.
+    """Run the stages, then the closing tasks, and beside them the background tasks.
 
     `start_journal` replaces the journal's own `start`.
     """
@@ -100,6 +109,8 @@ async def execute(
             task_group.start_soon(sync_registry, run)
             task_group.start_soon(write_sidecars, run)
             await run_stages(run)
+            for task in closing_tasks:
+                await task(run)
             task_group.cancel_scope.cancel()
     finally:
         journal.stop()

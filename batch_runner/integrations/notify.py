@@ -7,12 +7,14 @@ import os
 import signal
 import subprocess
 import threading
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 from batch_runner.engine.summary import RunSummary
+from batch_runner.integrations.child_environment import child_environment, encoded
 from batch_runner.manifest import OnFinish
-from batch_runner.util.paths import encode_path, utf8_environment
+from batch_runner.util.paths import encode_path
 from batch_runner.util.text import error_reason
 
 log = logging.getLogger(__name__)
@@ -31,18 +33,20 @@ def send_notifications(
     report: Path,
     folder: Path,
     rehearsal: bool = False,
+    secrets: Collection[str] = (),
     command_seconds: float = COMMAND_SECONDS,
     notify_seconds: float = NOTIFY_SECONDS,
 ) -> None:
     """Run the command and send the notifications of `on_finish`, if the run's result asks for it.
 
     They get `sentence` and the path of the `report`, the command also the counts; its working
-    directory is `folder`. Failures are logged, never raised.
+    directory is `folder`, and no variable of its environment holds one of the `secrets`. Failures
+    are logged, never raised.
     """
     if on_finish.when == "problems" and not summary.exit_code:
         return
     if on_finish.command:
-        environment = _environment(summary, sentence, report, rehearsal=rehearsal)
+        environment = _environment(summary, sentence, report, secrets, rehearsal=rehearsal)
         try:
             _run_command(on_finish.command, environment, folder, command_seconds)
         except (OSError, ValueError, subprocess.SubprocessError) as error:
@@ -58,8 +62,13 @@ def send_notifications(
 
 
 def _environment(
-    summary: RunSummary, sentence: str, report: Path, *, rehearsal: bool
-) -> dict[str, str]:
+    summary: RunSummary,
+    sentence: str,
+    report: Path,
+    secrets: Collection[str],
+    *,
+    rehearsal: bool,
+) -> dict[bytes, bytes]:
     ours = {
         "BATCH_RUNNER_REHEARSAL": "1" if rehearsal else "",
         "BATCH_RUNNER_SUMMARY": sentence,
@@ -68,19 +77,18 @@ def _environment(
         "BATCH_RUNNER_FOLDER": str(report.parent),
     }
     ours |= {f"BATCH_RUNNER_{status.name}": str(count) for status, count in summary.counts.items()}
-    # The command must not get the API key.
-    return {
-        name: text for name, text in utf8_environment().items() if "_API_KEY" not in name
-    } | ours
+    return child_environment(secrets) | encoded(ours)
 
 
-def _run_command(command: str, environment: dict[str, str], folder: Path, seconds: float) -> None:
+def _run_command(
+    command: str, environment: dict[bytes, bytes], folder: Path, seconds: float
+) -> None:
     """Run the user's command; its output goes to standard error, as stdout is for our answer."""
     with subprocess.Popen(  # noqa: S602  the user's own command, from the user's manifest
         encode_path(command),
         shell=True,
         cwd=folder,
-        env={encode_path(name): encode_path(text) for name, text in environment.items()},
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=2,
         start_new_session=True,

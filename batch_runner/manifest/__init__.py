@@ -9,6 +9,6 @@ against `schema`, `sources` yields the entries (prompts, rows) and the combinati
 from batch_runner.manifest.json_schema import python_schema
 from batch_runner.manifest.load import load
 from batch_runner.manifest.manifest import Manifest
-from batch_runner.manifest.schema import OnFinish
+from batch_runner.manifest.schema import OnFinish, OnItem
 
-__all__ = ["Manifest", "OnFinish", "load", "python_schema"]
+__all__ = ["Manifest", "OnFinish", "OnItem", "load", "python_schema"]

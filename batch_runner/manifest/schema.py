@@ -28,7 +28,7 @@ from batch_runner.manifest.schema_types import (
     Values,
     Variables,
 )
-from batch_runner.setting_types import Reuse, ReuseField
+from batch_runner.setting_types import Duration, Reuse, ReuseField
 from batch_runner.settings import (
     Block,
     Downloads,
@@ -43,6 +43,8 @@ from batch_runner.settings import (
 #: Setting and its old value → its new value, for hints in errors.
 RENAMED_VALUES = {("on_finish.when", "trouble"): "problems"}
 
+#: The statuses of an item in which `on_item` can run a command.
+ItemEnd = Literal["done", "failed", "rejected", "held"]
 #: The sources of items; at least one is required.
 SOURCES = ("prompts", "matrix", "items_from")
 
@@ -89,6 +91,31 @@ class OnFinish(Block):
         description="always, or problems: only if the exit status is not 0, because an item is not "
         "done or the run stopped early. Default: always.",
         examples=["problems"],
+    )
+
+
+class OnItem(Block):
+    """A command for each item that has ended."""
+
+    model_config = _GIVEN_ONLY
+
+    command: Given[Text] = Field(
+        default=None,
+        description="Command to run by the shell, in the folder of this manifest, beside the run, "
+        "when an item has ended. It reads the item as JSON from standard input. Default: none.",
+        examples=["./publish.py"],
+    )
+    when: Annotated[list[ItemEnd], Field(min_length=1)] = Field(
+        default=["done", "failed", "rejected", "held"],
+        description="Statuses of the items for which the command runs: done, failed, rejected, "
+        "held. Default: all four.",
+        examples=[["done"]],
+    )
+    concurrency: Annotated[int, Field(strict=True, ge=1, le=64)] = Field(
+        default=4, description="Commands at the same time, at most. Default: 4.", examples=[2]
+    )
+    timeout: Duration = Field(
+        default=60.0, description="Time after which a command is ended. Default: 60s."
     )
 
 
@@ -245,3 +272,4 @@ class Document(Block):
     network: Network = Network()
     output: Output = Output()
     on_finish: OnFinish = OnFinish()
+    on_item: OnItem = OnItem()

@@ -26,6 +26,11 @@ class ProviderInfo:
         return f"{self.env_prefix}_API_KEY"
 
     @property
+    def secret_variables(self) -> frozenset[str]:
+        """Return the variables that hold credentials; no child process gets them."""
+        return frozenset({self.key_variable})
+
+    @property
     def base_url_variable(self) -> str:
         return f"{self.env_prefix}_BASE_URL"
 

@@ -12,6 +12,8 @@ from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined
 from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
 
+#: Variables that may name a proxy; programs read them in lower case as well.
+PROXY_VARIABLES = ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY")
 SCHEMES = ("http", "https", "socks4", "socks5", "socks5h")
 
 

@@ -14,6 +14,7 @@ import anyio
 import click
 
 from batch_runner.api import steps
+from batch_runner.cli.companions import item_commands
 from batch_runner.cli.confirm import (
     Approval,
     answer,
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from batch_runner.engine.run import BackgroundTask
     from batch_runner.engine.summary import RunSummary
+    from batch_runner.integrations.item_command import ItemCommands
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
@@ -136,7 +138,15 @@ def command(
     loaded = steps.manifest_of_job(loaded, folder)
     try:
         options = RunOptions(
-            loaded, settings, service, folder, metrics, quiet=quiet, yes=yes, as_json=as_json
+            loaded,
+            settings,
+            service,
+            folder,
+            metrics,
+            item_commands(loaded, folder, service, quiet=quiet),
+            quiet=quiet,
+            yes=yes,
+            as_json=as_json,
         )
         summary = _run(options)
     except JobLocked:
@@ -158,6 +168,7 @@ class RunOptions:
     service: Service | None  # None in a rehearsal
     root: Path
     metrics: Path | None
+    item_commands: ItemCommands | None
     _: KW_ONLY
     quiet: bool
     yes: bool
@@ -231,12 +242,16 @@ async def _run_async(job: OpenJob, options: RunOptions, noted: list[Signals]) ->
     ]
     if options.metrics is not None:
         background_tasks.append(functools.partial(keep_metrics, path=options.metrics))
+    items = options.item_commands
+    if items is not None:
+        background_tasks.append(items.deliver)
     return await steps.process_job(
         job,
         options.manifest,
         options.settings,
         options.service,
         background_tasks=background_tasks,
+        closing_tasks=[items.finish] if items is not None else [],
     )
 
 
@@ -272,6 +287,7 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
         report=page,
         folder=options.manifest.path.absolute().parent,
         rehearsal=options.service is None,
+        secrets=options.service.secrets if options.service else (),
     )
 
 
@@ -296,9 +312,11 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
     manifest = utf8_text(options.manifest.path.absolute())
     target = job_arguments(manifest, options.root, rehearsal=options.service is None)
     effort = effort_text(summary.paid, options.settings.limits.price, summary.seconds)
+    commands = options.item_commands.text() if options.item_commands else None
     for line in (
         tr("this run: {effort}", effort=effort),
         tr("whole job: {sentence}", sentence=sentence),
+        *([commands] if commands else []),
         *summary_lines(summary, options.root, target),
         tr("report: {page}", page=page),
     ):
@@ -311,6 +329,7 @@ def _summary_object(
     price = options.settings.limits.price
     with use_language("en"):
         warnings = [warning_object(each) for each in options.manifest.warnings()]
+    commands = options.item_commands
     return {
         "event": "summary",
         "exit_code": int(summary.exit_code),
@@ -328,5 +347,6 @@ def _summary_object(
         "seconds_of_job": round(seconds_of_job, 3),
         "stopped": summary.stop.reason if summary.stop else None,
         "message": summary.stop.message if summary.stop else None,
+        "on_item": commands.figures() if commands else None,
         "warnings": warnings,
     }

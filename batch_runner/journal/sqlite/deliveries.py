@@ -28,13 +28,13 @@ FROM (
         AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = seq)
 ) CROSS JOIN items ON key = end_key
 WHERE status = end_status AND attempt = end_attempt
-"""
+"""  # noqa: S608  enum values
 _PAGE = f"""
 SELECT end_event, end_at, {ITEM_COLUMNS.replace("rowid", "items.rowid")},
     (SELECT import_number FROM job) AS listed_number
 {_UNDELIVERED} ORDER BY end_event LIMIT :limit
 """  # noqa: S608  constants
-_COUNT = f"SELECT status, count(*) {_UNDELIVERED} GROUP BY status"  # noqa: S608  constants
+_COUNT = f"SELECT status, count(*) {_UNDELIVERED} GROUP BY status"
 _START = """
 UPDATE job SET deliver_after = ifnull(deliver_after, (SELECT ifnull(max(seq), 0) FROM events))
 RETURNING deliver_after
@@ -52,9 +52,7 @@ def ended_items(connection: sqlite3.Connection, after: int, limit: int) -> list[
     """Return up to `limit` undelivered items that an event beyond `after` ended."""
     rows = connection.execute(_PAGE, {"after": after, "limit": limit}).fetchall()
     return [
-        EndedItem(
-            event=row["end_event"], at=row["end_at"], item=item_of(row, row["listed_number"])
-        )
+        EndedItem(event=row["end_event"], at=row["end_at"], item=item_of(row, row["listed_number"]))
         for row in rows
     ]
 

@@ -20,7 +20,7 @@ from batch_runner.models import InFlight
 
 
 class SqliteRunJournal:
-    """See `base.RunJournal` and `DeliveryLog`; `start` and `stop` are the beginning and the end of a run."""
+    """See `RunJournal` and `DeliveryLog`; `start` and `stop` are begin and end of a run."""
 
     def __init__(
         self, connection: sqlite3.Connection, *, wall_clock: Callable[[], float] = time.time

@@ -1,0 +1,39 @@
+"""What runs beside a run of the command line and is told of its end: commands of the user."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch_runner.cli.output import print_line
+from batch_runner.util.paths import utf8_text
+
+if TYPE_CHECKING:
+    from batch_runner.integrations.item_command import ItemCommands
+    from batch_runner.manifest import Manifest
+    from batch_runner.settings import Service
+
+
+def item_commands(
+    manifest: Manifest, root: Path, service: Service | None, *, quiet: bool
+) -> ItemCommands | None:
+    """Return the commands of `on_item` for one run, None if the manifest has none."""
+    if not manifest.on_item.command:
+        return None
+    from batch_runner.integrations.child_environment import child_environment, encoded
+    from batch_runner.integrations.item_command import ItemCommands
+
+    rehearsal = service is None
+    ours = {
+        "BATCH_RUNNER_FOLDER": utf8_text(root),
+        "BATCH_RUNNER_REHEARSAL": "1" if rehearsal else "",
+    }
+    return ItemCommands(
+        manifest.on_item,
+        child_environment(service.secrets if service else ()) | encoded(ours),
+        job=manifest.job,
+        manifest=manifest.path.absolute(),
+        rehearsal=rehearsal,
+        say=(lambda _: None) if quiet else functools.partial(print_line, error=True),
+    )

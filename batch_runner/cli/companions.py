@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,35 @@ from batch_runner.cli.output import print_line
 from batch_runner.util.paths import utf8_text
 
 if TYPE_CHECKING:
+    from batch_runner.engine.run import BackgroundTask
+    from batch_runner.integrations.heartbeat import Heartbeat
     from batch_runner.integrations.item_command import ItemCommands
     from batch_runner.manifest import Manifest
     from batch_runner.settings import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Companions:
+    """What accompanies one run."""
+
+    heartbeat: Heartbeat
+    items: ItemCommands | None
+    metrics: Path | None
+
+    def background_tasks(self) -> list[BackgroundTask]:
+        """Return what runs until the run ends."""
+        from batch_runner.integrations.prometheus import keep_metrics
+
+        found: list[BackgroundTask] = []
+        if self.metrics is not None:
+            found.append(functools.partial(keep_metrics, path=self.metrics))
+        if self.items is not None:
+            found.append(self.items.deliver)
+        return found
+
+    def closing_tasks(self) -> list[BackgroundTask]:
+        """Return what follows on the last item."""
+        return [] if self.items is None else [self.items.finish]
 
 
 def item_commands(

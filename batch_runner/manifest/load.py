@@ -99,6 +99,7 @@ class _Loader:
             output_folder=self._folder / (document.output.folder or f"out/{job}"),
             on_finish=document.on_finish,
             on_item=document.on_item,
+            notify=document.notify,
             workflows=self._workflows(),
             expansion=items,
             facts=facts,
@@ -278,7 +279,7 @@ class _Loader:
     def _explicit(self) -> dict[str, str]:
         """Return "file:line" of every setting that the manifest gives, by dotted name."""
         given: dict[str, str] = {}
-        for block in (*Settings.model_fields, "on_finish", "on_item"):
+        for block in (*Settings.model_fields, "on_finish", "on_item", "notify"):
             node = self._root.items.get(block)
             for name, key in node.keys.items() if isinstance(node, Mapping) else ():
                 given[f"{block}.{name}"] = f"{self._label}:{key.line}"

@@ -10,7 +10,7 @@ from batch_runner.errors import Problem
 from batch_runner.manifest.diagnostics import Diagnostics
 from batch_runner.manifest.expand import Items
 from batch_runner.manifest.fingerprint import fingerprint
-from batch_runner.manifest.schema import OnFinish, OnItem
+from batch_runner.manifest.schema import Notify, OnFinish, OnItem
 from batch_runner.models import ItemSpec, JobFacts
 from batch_runner.settings import Settings
 from batch_runner.util.paths import utf8_text
@@ -34,6 +34,7 @@ class Manifest:
     output_folder: Path
     on_finish: OnFinish
     on_item: OnItem
+    notify: Notify
     workflows: frozenset[str]
     expansion: Items
     facts: JobFacts  # those of a new job, or the ones given to `of_job`

@@ -27,6 +27,7 @@ from batch_runner.manifest.schema_types import (
     Text,
     Values,
     Variables,
+    WebAddress,
 )
 from batch_runner.setting_types import Duration, Reuse, ReuseField
 from batch_runner.settings import (
@@ -116,6 +117,19 @@ class OnItem(Block):
     )
     timeout: Duration = Field(
         default=60.0, description="Time after which a command is ended. Default: 60s."
+    )
+
+
+class Notify(Block):
+    """Signs of life for a monitoring service."""
+
+    model_config = _GIVEN_ONLY
+
+    heartbeat: Given[WebAddress] = Field(
+        default=None,
+        description="URL to ping when a run ends well; URL/start when it starts and URL/fail when "
+        "it fails or is refused, as healthchecks.io and services like it expect. Default: none.",
+        examples=["https://hc-ping.com/3c1169a0-7b50-11ea-873d-3c970e75c219"],
     )
 
 
@@ -273,3 +287,4 @@ class Document(Block):
     output: Output = Output()
     on_finish: OnFinish = OnFinish()
     on_item: OnItem = OnItem()
+    notify: Notify = Notify()

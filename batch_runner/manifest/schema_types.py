@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetJsonSchemaHandler, WithJsonSchema
 from pydantic.json_schema import JsonSchemaValue
@@ -33,6 +34,7 @@ _FOLDER_PATTERN = r"^(?!~)(?!.*\{[{%])[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _DATA_FILE_PATTERN = (
     r"^[^\x00-\x1f]*\.([cCtT][sS][vV]|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
 )
+_WEB_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[!-.0-9:-~]+(/[!-~]*)?$"
 # Upper case and _ for - are accepted, too.
 _ENCODING_PATTERN = "^[A-Za-z0-9_-]+$"
 
@@ -124,6 +126,18 @@ def _data_file(name: str) -> str:
     return name
 
 
+def _web_address(url: str) -> str:
+    try:
+        valid = (
+            re.fullmatch(_WEB_PATTERN, url) and urlsplit(url).hostname and urlsplit(url).port != 0
+        )
+    except ValueError:  # the port
+        valid = False
+    if not valid:  # without the value, which is a secret
+        raise ValueError(tr("wanted a URL such as https://hc-ping.com/UUID, this is none"))
+    return url
+
+
 def _encoding(name: str) -> str:
     known = name.lower().replace("_", "-")
     found = next((one for one in ENCODINGS if one.replace("_", "-") == known), None)
@@ -190,6 +204,7 @@ Encoding = Annotated[
     AfterValidator(_encoding),
     WithJsonSchema({"type": "string", "pattern": _ENCODING_PATTERN, "examples": [*ENCODINGS]}),
 ]
+WebAddress = Annotated[Line, AfterValidator(_web_address), _pattern(_WEB_PATTERN)]
 DataFile = Annotated[Line, AfterValidator(_data_file), _pattern(_DATA_FILE_PATTERN)]
 Repeat = Annotated[int, Field(strict=True, ge=1, le=MAX_REPEAT)]
 Attempts = Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)]

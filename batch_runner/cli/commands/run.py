@@ -7,6 +7,7 @@ import logging
 import time
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import anyio
 import click
 
 from batch_runner.api import steps
-from batch_runner.cli.companions import item_commands
+from batch_runner.cli.companions import Companions, item_commands
 from batch_runner.cli.confirm import (
     Approval,
     answer,
@@ -42,6 +43,7 @@ from batch_runner.cli.settings_flags import (
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked, JournalError
+from batch_runner.integrations.heartbeat import Heartbeat, failure_pinged
 from batch_runner.providers.credentials import read_service
 from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import current_language, tr, use_language
@@ -54,7 +56,6 @@ if TYPE_CHECKING:
 
     from batch_runner.engine.run import BackgroundTask
     from batch_runner.engine.summary import RunSummary
-    from batch_runner.integrations.item_command import ItemCommands
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
@@ -124,35 +125,31 @@ def command(
     """
     with use_language("en" if as_json else current_language()):  # warnings are in the summary
         loaded = steps.load_manifest(manifest)
-    settings, origins = resolve_settings(
-        loaded, flags=given_flags(flags), environment=utf8_environment()
-    )
-    if show_config:
-        print_settings(origins, as_json=as_json)
-        return 0
-    service = None
-    if not rehearse:
-        service = read_service(loaded.provider, utf8_environment(), settings.network)
-        warn_about_service(loaded.provider, settings.network, quiet=quiet)
-    folder = steps.output_folder(loaded, output, rehearse=rehearse)
-    loaded = steps.manifest_of_job(loaded, folder)
-    try:
-        options = RunOptions(
-            loaded,
-            settings,
-            service,
-            folder,
-            metrics,
-            item_commands(loaded, folder, service, quiet=quiet),
-            quiet=quiet,
-            yes=yes,
-            as_json=as_json,
+    heartbeat = Heartbeat.of(loaded, wanted=not (rehearse or show_config))
+    with failure_pinged(heartbeat):
+        settings, origins = resolve_settings(
+            loaded, flags=given_flags(flags), environment=utf8_environment()
         )
-        summary = _run(options)
-    except JobLocked:
-        if if_locked == "skip":
+        if show_config:
+            print_settings(origins, as_json=as_json)
             return 0
-        raise
+        heartbeat.network, service = settings.network, None
+        if not rehearse:
+            service = read_service(loaded.provider, utf8_environment(), settings.network)
+            warn_about_service(loaded.provider, settings.network, quiet=quiet)
+        folder = steps.output_folder(loaded, output, rehearse=rehearse)
+        loaded = steps.manifest_of_job(loaded, folder)
+        items = item_commands(loaded, folder, service, quiet=quiet)
+        companions = Companions(heartbeat, items, metrics)
+        options = RunOptions(
+            loaded, settings, service, folder, companions, quiet=quiet, yes=yes, as_json=as_json
+        )
+        try:
+            summary = _run(options)
+        except JobLocked:
+            if if_locked == "skip":
+                return 0
+            raise
     if summary is None:
         return int(ExitCode.STOPPED)
     _finish(options, summary)
@@ -167,8 +164,7 @@ class RunOptions:
     settings: Settings
     service: Service | None  # None in a rehearsal
     root: Path
-    metrics: Path | None
-    item_commands: ItemCommands | None
+    companions: Companions
     _: KW_ONLY
     quiet: bool
     yes: bool
@@ -192,8 +188,12 @@ def _run(options: RunOptions) -> RunSummary | None:
             if question is None:
                 collect_rarely()
                 with noted_signals() as noted:
+                    options.companions.heartbeat.start()
                     start = functools.partial(_run_async, job, options, noted)
-                    return anyio.run(start, backend_options={"use_uvloop": _has_uvloop()})
+                    uvloop = {"use_uvloop": find_spec("uvloop") is not None}
+                    summary = anyio.run(start, backend_options=uvloop)
+                    _ping_end(options, summary)
+                    return summary
         answered = answer(question, options)
         if answered is None:
             return None
@@ -210,7 +210,7 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
     manifest, service = options.manifest, options.service
     required = options.settings.reuse is not Reuse.NEVER and not may_ask(options)
     with steps.open_job(manifest, options.root, service, require_registry=required) as job:
-        secrets = service.secrets if service else set()
+        secrets = options.companions.heartbeat.secrets | (service.secrets if service else set())
         with run_log(
             job.folder,
             secrets=secrets,
@@ -222,17 +222,8 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
             yield job, imported
 
 
-def _has_uvloop() -> bool:
-    try:
-        import uvloop  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 async def _run_async(job: OpenJob, options: RunOptions, noted: list[Signals]) -> RunSummary:
     from batch_runner.cli.signals import watch_signals
-    from batch_runner.integrations.prometheus import keep_metrics
     from batch_runner.monitor.progress import watch_progress
 
     display = functools.partial(watch_progress, quiet=options.quiet, as_json=options.as_json)
@@ -240,25 +231,26 @@ async def _run_async(job: OpenJob, options: RunOptions, noted: list[Signals]) ->
         functools.partial(watch_signals, noted=noted),
         display,
     ]
-    if options.metrics is not None:
-        background_tasks.append(functools.partial(keep_metrics, path=options.metrics))
-    items = options.item_commands
-    if items is not None:
-        background_tasks.append(items.deliver)
+    companions = options.companions
     return await steps.process_job(
         job,
         options.manifest,
         options.settings,
         options.service,
-        background_tasks=background_tasks,
-        closing_tasks=[items.finish] if items is not None else [],
+        background_tasks=[*background_tasks, *companions.background_tasks()],
+        closing_tasks=companions.closing_tasks(),
     )
+
+
+def _ping_end(options: RunOptions, summary: RunSummary) -> None:
+    """Ping the end of the run while its log file is open."""
+    text = _sentence(options, summary, _seconds_of_job(options.root, summary))
+    options.companions.heartbeat.end(text, failed=bool(summary.exit_code))
 
 
 def _finish(options: RunOptions, summary: RunSummary) -> None:
     """Write the report, print the summary, send notifications. Never fails the run."""
     from batch_runner.integrations.notify import send_notifications
-    from batch_runner.report import summary_sentence
 
     page = options.root / "index.html"
     try:
@@ -269,13 +261,7 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
             tr("the report could not be written: {error}", error=error_reason(error)), error=True
         )
     seconds = _seconds_of_job(options.root, summary)
-    sentence = summary_sentence(
-        summary.counts,
-        submissions=summary.spent,
-        price=options.settings.limits.price,
-        seconds=seconds,
-        stopped=summary.stop.message if summary.stop else None,
-    )
+    sentence = _sentence(options, summary, seconds)
     if options.as_json:
         print_json(_summary_object(options, summary, seconds))
     elif not options.quiet or summary.exit_code:
@@ -288,6 +274,18 @@ def _finish(options: RunOptions, summary: RunSummary) -> None:
         folder=options.manifest.path.absolute().parent,
         rehearsal=options.service is None,
         secrets=options.service.secrets if options.service else (),
+    )
+
+
+def _sentence(options: RunOptions, summary: RunSummary, seconds: float) -> str:
+    from batch_runner.report import summary_sentence
+
+    return summary_sentence(
+        summary.counts,
+        submissions=summary.spent,
+        price=options.settings.limits.price,
+        seconds=seconds,
+        stopped=summary.stop.message if summary.stop else None,
     )
 
 
@@ -312,7 +310,8 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
     manifest = utf8_text(options.manifest.path.absolute())
     target = job_arguments(manifest, options.root, rehearsal=options.service is None)
     effort = effort_text(summary.paid, options.settings.limits.price, summary.seconds)
-    commands = options.item_commands.text() if options.item_commands else None
+    items = options.companions.items
+    commands = items.text() if items else None
     for line in (
         tr("this run: {effort}", effort=effort),
         tr("whole job: {sentence}", sentence=sentence),
@@ -329,7 +328,7 @@ def _summary_object(
     price = options.settings.limits.price
     with use_language("en"):
         warnings = [warning_object(each) for each in options.manifest.warnings()]
-    commands = options.item_commands
+    items = options.companions.items
     return {
         "event": "summary",
         "exit_code": int(summary.exit_code),
@@ -347,6 +346,6 @@ def _summary_object(
         "seconds_of_job": round(seconds_of_job, 3),
         "stopped": summary.stop.reason if summary.stop else None,
         "message": summary.stop.message if summary.stop else None,
-        "on_item": commands.figures() if commands else None,
+        "on_item": items.figures() if items else None,
         "warnings": warnings,
     }

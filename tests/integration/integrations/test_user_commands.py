@@ -38,7 +38,7 @@ def is_abandoned(end: int) -> bool:
 
 
 def test_command_reads_its_input_and_its_output_is_kept(tmp_path: Path) -> None:
-    done = run(tmp_path, "cat; echo 马 >&2; exit 3", "{}\n".encode())
+    done = run(tmp_path, "cat; echo 马 >&2; exit 3", b"{}\n")
 
     assert done == EndedCommand(exit_status=3, output="{}\n马\n")
     assert done.problem == "exit status 3"

@@ -294,10 +294,21 @@ class Network(Block):
     )
 
 
+KeepAwakeField = Annotated[
+    Flag,
+    Field(
+        description="Keep the computer from going to sleep while tasks are in flight, with "
+        "systemd-inhibit or caffeinate where they are installed. Default: true.",
+        examples=[False],
+    ),
+]
+
+
 class Settings(Block):
     """All settings."""
 
     reuse: ReuseField = Reuse.ALWAYS
+    keep_awake: KeepAwakeField = True
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     polling: Polling = Polling()

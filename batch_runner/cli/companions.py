@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from batch_runner.settings import Service
 
 
+def say_unless(*, quiet: bool) -> Callable[[str], None]:
+    """Return a function that prints a line on standard error, unless the run is quiet."""
+    return (lambda _: None) if quiet else functools.partial(print_line, error=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Companions:
     """What accompanies one run."""
@@ -25,9 +31,12 @@ class Companions:
     heartbeat: Heartbeat
     items: ItemCommands | None
     metrics: Path | None
+    awake: bool  # keep the computer from going to sleep
+    quiet: bool
 
     def background_tasks(self) -> list[BackgroundTask]:
         """Return what runs until the run ends."""
+        from batch_runner.integrations.keep_awake import keep_awake
         from batch_runner.integrations.prometheus import keep_metrics
 
         found: list[BackgroundTask] = []
@@ -35,6 +44,8 @@ class Companions:
             found.append(functools.partial(keep_metrics, path=self.metrics))
         if self.items is not None:
             found.append(self.items.deliver)
+        if self.awake:
+            found.append(functools.partial(keep_awake, say=say_unless(quiet=self.quiet)))
         return found
 
     def closing_tasks(self) -> list[BackgroundTask]:
@@ -62,5 +73,5 @@ def item_commands(
         job=manifest.job,
         manifest=manifest.path.absolute(),
         rehearsal=rehearsal,
-        say=(lambda _: None) if quiet else functools.partial(print_line, error=True),
+        say=say_unless(quiet=quiet),
     )

@@ -42,6 +42,9 @@ def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add one option for each of these settings; `given_flags` reads them."""
     settings = Settings()
     for name, block in reversed(BLOCKS.items()):
+        if name == "keep_awake":
+            command = _keep_awake_flag(command)
+            continue
         default = getattr(getattr(settings, block) if block else settings, name)
         command = click.option(
             flag_name(name),
@@ -51,6 +54,14 @@ def settings_flags(command: Callable[..., Any]) -> Callable[..., Any]:
             f"env {limit_variable(name)}).",
         )(command)
     return command
+
+
+def _keep_awake_flag(command: Callable[..., Any]) -> Callable[..., Any]:
+    name = limit_variable("keep_awake")
+    text = f"Let the computer go to sleep during the run (default: keep it awake; env {name})."
+    return click.option("--no-keep-awake", "keep_awake", flag_value="no", default=None, help=text)(
+        command
+    )
 
 
 def given_flags(options: dict[str, str | None]) -> dict[str, str]:

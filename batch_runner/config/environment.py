@@ -22,7 +22,11 @@ OUTPUT_VARIABLE = PREFIX + "OUTPUT"
 LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "run_for", "until")
 NETWORK = ("proxy", "trust_env")
 #: "" stands for the top level.
-BLOCKS = {"reuse": "", **dict.fromkeys(LIMITS, "limits"), **dict.fromkeys(NETWORK, "network")}
+BLOCKS = {
+    **dict.fromkeys(("reuse", "keep_awake"), ""),
+    **dict.fromkeys(LIMITS, "limits"),
+    **dict.fromkeys(NETWORK, "network"),
+}
 
 #: Set for the command of `on_finish`, which may itself be batch-runner.
 ON_FINISH_VARIABLES = frozenset(

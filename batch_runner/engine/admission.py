@@ -181,7 +181,7 @@ class Admission:
     def _reason_to_stop(self, item: PendingItem) -> StopReason | None:
         if self._deadline is not None:
             needed = self._scheduler.typical(item.workflow, 0.9) or 0.0
-            if self._clock.monotonic() + needed > self._deadline:
+            if needed > self._deadline.left:
                 message = "no submission could finish before the deadline"
                 return StopReason("deadline", message, ExitCode.STOPPED)
         try:

@@ -15,6 +15,7 @@ from batch_runner.engine.circuit_breaker import CircuitBreaker
 from batch_runner.engine.clock import Clock
 from batch_runner.engine.context import Run, RunContext
 from batch_runner.engine.control import Control
+from batch_runner.engine.deadline import Deadline
 from batch_runner.engine.events import OnEvent, change_listener
 from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.outage import OutageMonitor
@@ -33,6 +34,7 @@ from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.settings import Settings
 from batch_runner.storage.folder_store import FolderStore
+from batch_runner.util.system import suspended_seconds
 
 
 def build_run(
@@ -43,6 +45,7 @@ def build_run(
     deadline: float | None = None,
     seed: int | None = None,
     wall_clock: Callable[[], float] = time.time,
+    suspended: Callable[[], float] = suspended_seconds,
     offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync,
     on_event: OnEvent | None = None,
 ) -> Run:
@@ -50,6 +53,7 @@ def build_run(
     clock = Clock(
         monotonic=asyncio.get_running_loop().time,
         wall=wall_clock,
+        suspended=suspended,
         random=random.Random(seed),  # noqa: S311  jitter, not secrecy
     )
     state = _build_state(job.journal, settings, clock)
@@ -93,7 +97,7 @@ def build_run(
         sidecars=Sidecars(job.folder) if settings.output.sidecar == "json" else None,
         clock=clock,
         offload=offload,
-        deadline=None if deadline is None else clock.monotonic() + deadline,
+        deadline=None if deadline is None else Deadline(deadline, clock),
         repeats_attempts=job.journal.most_attempts() > 1,
     )
     return Run(

@@ -9,8 +9,9 @@ from random import Random
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """Two clocks and a source of random numbers."""
+    """Three clocks and a source of random numbers."""
 
     monotonic: Callable[[], float]  #: event loop time, for everything that is waited for
     wall: Callable[[], float]  #: seconds since the epoch
+    suspended: Callable[[], float]  #: seconds of the computer's sleep, not in `monotonic`
     random: Random  #: for jitter

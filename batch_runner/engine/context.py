@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from batch_runner.engine.clock import Clock
+from batch_runner.engine.deadline import Deadline
 from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.recorder import Recorder
 from batch_runner.engine.state import RunState
@@ -38,7 +39,7 @@ class RunContext:
     sidecars: Sidecars | None  #: None: no sidecars are wanted
     clock: Clock
     offload: Callable[..., Awaitable[Any]]  #: runs blocking work outside the event loop
-    deadline: float | None = None  #: event loop time; None: there is none
+    deadline: Deadline | None = None  #: None: there is none
     repeats_attempts: bool = False  #: some item may be submitted again by policy
 
 

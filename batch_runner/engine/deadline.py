@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from batch_runner.engine.clock import Clock
 from batch_runner.settings import Limits
+
+
+class Deadline:
+    """The end of a run; the time for which the computer sleeps counts."""
+
+    def __init__(self, seconds: float, clock: Clock) -> None:
+        """`seconds` from now."""
+        self._clock = clock
+        self._at = clock.monotonic() + clock.suspended() + seconds
+
+    @property
+    def left(self) -> float:
+        """Return the seconds that are left, below zero after the deadline."""
+        return self._at - self._clock.monotonic() - self._clock.suspended()
 
 
 def seconds_left(limits: Limits, now: datetime | None = None) -> float | None:

@@ -16,6 +16,7 @@ The run takes values, prints nothing, and returns a summary.
 from __future__ import annotations
 
 import functools
+import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
@@ -43,6 +44,9 @@ from batch_runner.models import InFlight
 from batch_runner.providers import open_provider
 from batch_runner.settings import Service, Settings
 from batch_runner.util.paths import plain_path
+from batch_runner.util.text import duration
+
+log = logging.getLogger(__name__)
 
 #: A coroutine that runs until the run ends: signals, a display, metrics.
 BackgroundTask = Callable[[Run], Coroutine[Any, Any, None]]
@@ -53,6 +57,8 @@ SAVE_EVERY = 60.0
 SYNC_EVERY = 5.0
 #: Seconds between two `Progress` events.
 PROGRESS_EVERY = 1.0
+#: Seconds between two looks whether the computer slept; a shorter sleep is not reported.
+SLEEP_CHECK_EVERY, SHORTEST_SLEEP = 10.0, 10.0
 #: Tasks of earlier runs read from the journal at a time.
 PAGE = 500
 
@@ -103,7 +109,7 @@ async def execute(
     (start_journal or journal.start)()
     try:
         async with anyio.create_task_group() as task_group:
-            for task in (*background_tasks, shut_down_at_deadline):
+            for task in (*background_tasks, shut_down_at_deadline, report_sleep):
                 task_group.start_soon(task, run)
             task_group.start_soon(save_figures, run, number)
             task_group.start_soon(sync_registry, run)
@@ -151,9 +157,25 @@ async def resume_in_flight(run: Run) -> None:
 async def shut_down_at_deadline(run: Run) -> None:
     """Shut the run down at its deadline, if it has one."""
     if (deadline := run.context.deadline) is not None:
-        await anyio.sleep(deadline - run.context.clock.monotonic())
+        while (left := deadline.left) > 0:  # noqa: ASYNC110  the computer may sleep
+            await anyio.sleep(min(left, SLEEP_CHECK_EVERY))
         stop = StopReason("deadline", "the deadline is reached", ExitCode.STOPPED)
         run.state.control.shut_down(stop)
+
+
+async def report_sleep(run: Run) -> None:
+    """Say how long the computer slept, when it did: the run goes on.
+
+    Timeouts are unaffected, since the event loop's clock stands still meanwhile. Requests that are
+    interrupted by it fail as by a broken connection.
+    """
+    suspended = run.context.clock.suspended
+    before = suspended()
+    while True:
+        await anyio.sleep(SLEEP_CHECK_EVERY)
+        if (slept := suspended() - before) >= SHORTEST_SLEEP:
+            before += slept
+            log.warning("this computer slept for %s; the run goes on", duration(slept))
 
 
 async def report_progress(run: Run, *, on_event: OnEvent) -> None:

@@ -283,7 +283,7 @@ class _Loader:
             node = self._root.items.get(block)
             for name, key in node.keys.items() if isinstance(node, Mapping) else ():
                 given[f"{block}.{name}"] = f"{self._label}:{key.line}"
-        for name in ("job", "provider", "attempts", "repeat", "reuse"):
+        for name in ("job", "provider", "attempts", "repeat", "reuse", "keep_awake"):
             if name in self._root.keys:
                 given[name] = f"{self._label}:{self._root.keys[name].line}"
         return given

@@ -33,6 +33,7 @@ from batch_runner.setting_types import Duration, Reuse, ReuseField
 from batch_runner.settings import (
     Block,
     Downloads,
+    KeepAwakeField,
     Limits,
     Network,
     Polling,
@@ -277,6 +278,7 @@ class Document(Block):
         examples=[2],
     )
     reuse: ReuseField = Reuse.ALWAYS
+    keep_awake: KeepAwakeField = True
     limits: Limits = Limits()
     timeouts: Timeouts = Timeouts()
     polling: Polling = Polling()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 #: Bytes that `copy_bytes` holds in memory.
 _COPIED_AT_ONCE = 1 << 20
@@ -88,6 +89,20 @@ def exact_command_line() -> list[bytes] | None:
             return file.read().split(b"\0")[:-1]
     except OSError:
         return None
+
+
+def suspended_seconds() -> float:
+    """Return how long this computer has slept since it was started; 0 where that is unknown.
+
+    The event loop's clock stands still meanwhile.
+    """
+    clocks = ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC")
+    if sys.platform == "darwin":
+        clocks = ("CLOCK_MONOTONIC_RAW", "CLOCK_UPTIME_RAW")
+    counting, standing = (getattr(time, name, None) for name in clocks)
+    if counting is None or standing is None:
+        return 0.0
+    return time.clock_gettime(counting) - time.clock_gettime(standing)
 
 
 def native_scheduler() -> str:

@@ -10,7 +10,7 @@ import asyncio
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -93,16 +93,18 @@ async def run_job(
     deadline: float | None = None,
     background_tasks: Sequence[BackgroundTask] = (),
     service: Service | None = None,
+    suspended: Callable[[], float] = lambda: 0.0,
 ) -> RunSummary:
     """Run a job of `items` in the folder `root` once; `deadline` in seconds of the loop's clock.
 
-    `service` None stands for the simulator, connected to directly.
+    `service` None stands for the simulator, connected to directly. `suspended` returns how many
+    seconds the computer has slept.
     """
     settings = settings or some_settings()
     with open_job(root, IDENTITY) as job:
         job.journal.import_items(items)
         async with open_provider(service or service_at(simulator), settings) as provider:
-            run = build_run(job, settings, provider, deadline=deadline, seed=1)
+            run = build_run(job, settings, provider, deadline=deadline, seed=1, suspended=suspended)
             _stop_clock_while_busy(job.journal)
             # The pause before a commit is real time, in which the virtual clock stands still.
             without_pause = functools.partial(GroupCommit, pause=0.0)

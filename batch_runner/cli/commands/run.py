@@ -140,7 +140,8 @@ def command(
         folder = steps.output_folder(loaded, output, rehearse=rehearse)
         loaded = steps.manifest_of_job(loaded, folder)
         items = item_commands(loaded, folder, service, quiet=quiet)
-        companions = Companions(heartbeat, items, metrics)
+        awake = settings.keep_awake and not rehearse
+        companions = Companions(heartbeat, items, metrics, awake, quiet)
         options = RunOptions(
             loaded, settings, service, folder, companions, quiet=quiet, yes=yes, as_json=as_json
         )

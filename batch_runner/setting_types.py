@@ -137,3 +137,12 @@ ReuseField = Annotated[
         examples=["never"],
     ),
 ]
+
+KeepAwakeField = Annotated[
+    Flag,
+    Field(
+        description="Keep the computer from going to sleep while tasks are in flight, with "
+        "systemd-inhibit or caffeinate where they are installed. Default: true.",
+        examples=[False],
+    ),
+]

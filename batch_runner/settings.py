@@ -17,6 +17,7 @@ from batch_runner.setting_types import (
     Count,
     Duration,
     Flag,
+    KeepAwakeField,
     KindsField,
     NetworkField,
     PriceField,
@@ -292,16 +293,6 @@ class Network(Block):
         description="Use the proxies that the variables HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and "
         "NO_PROXY name. Default: false.",
     )
-
-
-KeepAwakeField = Annotated[
-    Flag,
-    Field(
-        description="Keep the computer from going to sleep while tasks are in flight, with "
-        "systemd-inhibit or caffeinate where they are installed. Default: true.",
-        examples=[False],
-    ),
-]
 
 
 class Settings(Block):

@@ -168,8 +168,9 @@ async def run_job(
 
     Submissions that may be paid are sent without a question. What is done, in flight or held is
     not submitted again. Failures of items are no exceptions: see the counts of the summary, and
-    `iter_items`. The report is written at the end. The manifest's `on_finish` is left to the
-    command line. If needed and allowed, the process's soft limit of open files is raised.
+    `iter_items`. The report is written at the end. The manifest's `on_item`, `on_finish` and
+    `notify`, and keeping the computer awake, are left to the command line. If needed and allowed,
+    the process's soft limit of open files is raised.
 
     `settings` and `service` None stand for `load_settings` and `load_service`, `output` None for
     the manifest's output folder; a relative one starts at the current folder. With `rehearse`, the

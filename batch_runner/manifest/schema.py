@@ -29,11 +29,10 @@ from batch_runner.manifest.schema_types import (
     Variables,
     WebAddress,
 )
-from batch_runner.setting_types import Duration, Reuse, ReuseField
+from batch_runner.setting_types import Duration, KeepAwakeField, Reuse, ReuseField
 from batch_runner.settings import (
     Block,
     Downloads,
-    KeepAwakeField,
     Limits,
     Network,
     Polling,

@@ -279,7 +279,7 @@ def test_text_and_svg_are_accepted_only_on_request() -> None:
 
 
 def test_every_setting_is_described_with_its_default() -> None:
-    described = {"reuse": Settings.model_fields["reuse"]}
+    described = {name: Settings.model_fields[name] for name in ("reuse", "keep_awake")}
     for block in set(Settings.model_fields) - set(described):
         fields = type(getattr(Settings(), block)).model_fields
         described |= {f"{block}.{name}": field for name, field in fields.items()}

@@ -22,6 +22,7 @@ TOPICS = {
     "outputs": "Which files are results: kinds, names, sizes, networks.",
     "network": "Proxies, TLS, redirects, rate limits and errors.",
     "reuse": "One result for several jobs: renamed manifests, deleted folders.",
+    "notifications": "Commands for items and runs, heartbeat, staying awake.",
     "promise": "What is promised about money and files; held items.",
     "systems": "Linux, macOS, Windows, file systems; what `doctor` checks.",
     "simulator": "Try things out without paying, also failures.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -55,10 +56,13 @@ def test_architecture_page_has_every_change_of_a_status() -> None:
     assert [(line[1], line[3]) for line in drawn] == moves
 
 
-def test_settings_page_has_every_variable() -> None:
-    text = (DOCS / "settings.md").read_text("utf-8")
+@pytest.mark.parametrize(
+    ("page", "names"), [("settings", VARIABLES), ("notifications", ON_FINISH_VARIABLES)]
+)
+def test_page_has_every_variable(page: str, names: Iterable[str]) -> None:
+    text = (DOCS / f"{page}.md").read_text("utf-8")
 
-    assert [name for name in (*VARIABLES, *ON_FINISH_VARIABLES) if f"`{name}`" not in text] == []
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 def test_templates_page_has_every_filter_and_function() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from batch_runner.manifest import OnItem
 from batch_runner.settings import Settings
 from tests.unit.manifest.helpers import HEAD, problems_of, the_problem, write
 
@@ -17,7 +18,8 @@ from tests.unit.manifest.helpers import HEAD, problems_of, the_problem, write
         ("include: [{a: b}]", "it belongs under matrix"),
         ("rate: 5/s", "it belongs under limits"),
         ("folder: out/x", "it belongs under output"),
-        ("command: notify", "it belongs under on_finish"),
+        ("command: notify", "it belongs under on_finish or on_item"),
+        ("heartbeat: https://x", "it belongs under notify"),
         ("concurrency: 4", "it belongs under polling or downloads"),
         ("text: x", "it belongs under params.6"),
         ("seed: 5", "it belongs under params"),
@@ -50,6 +52,7 @@ def test_every_setting_at_the_top_gets_its_block(tmp_path: Path, name: str) -> N
     problem = the_problem(tmp_path, f"{HEAD}prompts: [a]\n{name}: 1\n")
 
     blocks = [block for block, fields in BLOCKS.items() if name in fields]
+    blocks += ["on_item"] if name in OnItem.model_fields else []
     assert problem.hint == f"it belongs under {' or '.join(blocks)}"
 
 

@@ -39,6 +39,9 @@ downloads: {concurrency: 2}
 attempts: 2
 output: {folder: out/horse-cards, name: "{{ scene.id }}-{{ style.id }}-{{ greeting.id }}"}
 on_finish: {notify: ["mailto://me@example.org"], command: ./publish.sh, when: problems}
+on_item: {command: ./each.py, when: [done, held], concurrency: 2, timeout: 5m}
+notify: {heartbeat: "https://hc-ping.com/key/slug?create=1"}
+keep_awake: false
 """,
     "own-way": HEAD
     + """\
@@ -91,6 +94,11 @@ WRONG = {
     "data-file": HEAD + "items_from: rows.xlsx\n",
     "files-list": HEAD + "prompts: [a]\nfiles: {f: [a]}\n",
     "defaults-name": HEAD + "prompts: [a]\ndefaults: {a-b: 1}\n",
+    "on-item-when": HEAD + "prompts: [a]\non_item: {when: done}\n",
+    "on-item-never": HEAD + "prompts: [a]\non_item: {when: []}\n",
+    "on-item-many": HEAD + "prompts: [a]\non_item: {concurrency: 65}\n",
+    "heartbeat": HEAD + "prompts: [a]\nnotify: {heartbeat: hc-ping.com/x}\n",
+    "keep-awake": HEAD + "prompts: [a]\nkeep_awake: perhaps\n",
     "when": HEAD + "prompts: [a]\non_finish: {when: never}\n",
     "notify-text": HEAD + "prompts: [a]\non_finish: {notify: a}\n",
 }

@@ -83,6 +83,7 @@ class Event(StrEnum):
     FILE_MISSING = "file_missing"  # done -> download_pending: deleted or damaged since
     RETRIED = "retried"  # failed, rejected or dropped -> pending: may be paid again
     ATTACHED = "attached"  # held -> submitted: the task id was found
+    TASK_FOUND = "task_found"  # changes no status: one more task id that may be paid
     CORRECTED = "corrected"  # submitted -> submitted: another task id was found
     # By the user, from held; or from submitted, when the task cannot be downloaded.
     RESUBMITTED = "resubmitted"  # -> pending: may be paid again, as the user accepts

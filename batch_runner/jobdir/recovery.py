@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from typing import Any
 
@@ -11,7 +12,12 @@ from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import TaskIdTaken, held_instead
 from batch_runner.lifecycle import FILE_MISSING, Event, ItemStatus
 from batch_runner.util.paths import find_existing, list_names
-from batch_runner.util.text import replace_lone_surrogates
+from batch_runner.util.text import printable, replace_lone_surrogates
+
+log = logging.getLogger(__name__)
+
+#: Outcomes after which a submission must be assumed paid.
+_PAID_OUTCOMES = (Event.SUBMIT_CONFIRMED, Event.SUBMIT_UNANSWERED)
 
 
 def recover(folder: JobFolder, journal: Journal, fallback_log: FallbackLog) -> int:
@@ -25,41 +31,68 @@ def recover(folder: JobFolder, journal: Journal, fallback_log: FallbackLog) -> i
 
 
 def replay_fallback_log(fallback_log: FallbackLog, journal: Journal) -> None:
-    """Move the outcomes that an earlier run could not journal into the journal."""
+    """Move the outcomes that an earlier run could not journal into the journal.
+
+    A task id that was paid for is never dropped: if its item has moved on, it becomes an event of
+    the item; if the journal has no such item, its entry stays in the log.
+    """
+    kept = []
     for entry in fallback_log.entries():
-        status = journal.status_of(str(entry.get("key")))
-        if (change := _parse_entry(entry, status)) is None:
-            continue
-        try:
-            journal.apply(change)
-        except TaskIdTaken as error:
-            if status is ItemStatus.SUBMITTING:  # otherwise it is held already
-                journal.apply(held_instead(change, error))
+        key = str(entry.get("key"))
+        status = journal.status_of(key)
+        if not _replay(entry, key, status, journal) and (task_id := _text(entry, "task_id")):
+            if status is None:
+                kept.append(entry)
+                log.warning(
+                    "the fallback log has the paid task %s of item %s, which this journal does not "
+                    "know; the entry stays in the log",
+                    *(printable(task_id), printable(key)),
+                )
+            elif not journal.knows_task(task_id):
+                _keep_second_task(journal, key, task_id, status)
     fallback_log.clear()
+    for entry in kept:
+        fallback_log.append(entry)
 
 
-def _parse_entry(entry: dict[str, Any], status: ItemStatus | None) -> Change | None:
-    """Return the change that an entry means for an item of this status, None if none."""
+def _replay(entry: dict[str, Any], key: str, status: ItemStatus | None, journal: Journal) -> bool:
+    """Apply an entry; return whether it applies to an item of this status."""
     try:
         event = Event(str(entry.get("event")))
     except ValueError:
-        return None
+        return False
+    task_id = _text(entry, "task_id")
     if status is ItemStatus.HELD and event is Event.SUBMIT_CONFIRMED:
         event = Event.ATTACHED
+    elif status is ItemStatus.PENDING and event in _PAID_OUTCOMES:
+        if task_id is not None and journal.knows_task(task_id):
+            return False  # that task has ended, and the item is to be submitted again
+        journal.apply(Change(key=key, event=Event.SUBMIT_STARTED))
     elif status is not ItemStatus.SUBMITTING:
-        return None
+        return False
+    reason, message = _text(entry, "reason"), _text(entry, "message")
+    change = Change(key=key, event=event, task_id=task_id, reason=reason, message=message)
+    try:
+        journal.apply(change)
+    except TaskIdTaken as error:
+        if status is not ItemStatus.HELD:
+            journal.apply(held_instead(change, error))
+    return True
 
-    def text(name: str) -> str | None:
-        value = entry.get(name)
-        return replace_lone_surrogates(value) if isinstance(value, str) else None
 
-    return Change(
-        key=str(entry["key"]),
-        event=event,
-        task_id=text("task_id"),
-        reason=text("reason"),
-        message=text("message"),
+def _keep_second_task(journal: Journal, key: str, task_id: str, status: ItemStatus) -> None:
+    item_id = journal.note_task(key, task_id)
+    log.warning(
+        "%s: the service has also accepted task %s, which may be paid; the item is now %s. "
+        "The task id is kept in the item's history; to use its files, make the item held and "
+        "attach the id (batch-runner resolve --help)",
+        *(item_id, printable(task_id), status.value),
     )
+
+
+def _text(entry: dict[str, Any], name: str) -> str | None:
+    value = entry.get(name)
+    return replace_lone_surrogates(value) if isinstance(value, str) else None
 
 
 def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:

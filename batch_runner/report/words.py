@@ -200,6 +200,7 @@ WORDS = {
     "event_file_missing": mark_tr("file missing or damaged"),
     "event_retried": mark_tr("to be retried"),
     "event_attached": mark_tr("task id attached"),
+    "event_task_found": mark_tr("another task id found, which may be paid"),
     "event_corrected": mark_tr("task id corrected"),
     "event_resubmitted": mark_tr("to be submitted again"),
     "event_dropped": mark_tr("dropped"),

@@ -21,6 +21,7 @@ from batch_runner.lifecycle import (
 #: Each event with the only moves it may make; `listed` creates the item.
 MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.LISTED: [],
+    Event.TASK_FOUND: [],
     Event.UPLOAD_FAILED: [(ItemStatus.PENDING, ItemStatus.PENDING)],
     Event.UPLOAD_REJECTED: [(ItemStatus.PENDING, ItemStatus.REJECTED)],
     Event.REUSED: [

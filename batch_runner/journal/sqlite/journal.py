@@ -207,6 +207,25 @@ class Journal(SqliteRunJournal):
         row = self._connection.execute("SELECT status FROM items WHERE key = ?", (key,)).fetchone()
         return None if row is None else ItemStatus(row[0])
 
+    def knows_task(self, task_id: str) -> bool:
+        """Return whether a task id is that of an item, or in the history of one."""
+        query = (
+            "SELECT EXISTS (SELECT 1 FROM items WHERE task_id = :id) "
+            "OR EXISTS (SELECT 1 FROM events WHERE task_id = :id)"
+        )
+        return bool(self._connection.execute(query, {"id": task_id}).fetchone()[0])
+
+    def note_task(self, key: str, task_id: str) -> str:
+        """Add a task id to the history of an item, whose status stays; return the item's id."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT INTO events (at, key, event, attempt, task_id) "
+                "SELECT ?, key, ?, attempt, ? FROM items WHERE key = ?",
+                (self._wall_clock(), Event.TASK_FOUND.value, task_id, key),
+            )
+            row = self._connection.execute("SELECT id FROM items WHERE key = ?", (key,)).fetchone()
+        return str(row[0])
+
     def placed(self) -> Iterator[tuple[str, list[str]]]:
         rows = self._connection.execute("SELECT key, files FROM items WHERE status = 'done'")
         return ((row[0], [one["name"] for one in json.loads(row[1])]) for row in rows)

@@ -119,7 +119,7 @@ async function showDetails(item) {
     $('details').replaceChildren(
       make('h3', {}, say('history')),
       make('ol', { class: 'history' }, events.map(([at, event, , task, reason, message]) => make('li', {},
-        make('time', {}, clock(at, 'medium')), ' ', say(`event_${event}`), task && event === 'submit_confirmed' ? ` · ${task}` : null,
+        make('time', {}, clock(at, 'medium')), ' ', say(`event_${event}`), task && /^(submit_confirmed|task_found)$/.test(event) ? ` · ${task}` : null,
         reason ? make('span', { class: 'soft' }, ' · ', foreign(reason)) : null,
         message ? make('div', { class: 'soft' }, foreign(message)) : null))),
       make('h3', {}, say('params')), make('pre', { tabindex: 0, dir: 'auto' }, params));

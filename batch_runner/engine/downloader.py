@@ -136,7 +136,7 @@ class Downloader:
         files: list[tuple[IncomingFile, ResultFile]] = []
         try:
             for url, result in zip(urls, results, strict=True):
-                if result.settled:
+                if result.settled or await self._was_refused(task, result):
                     continue
                 file = self._files.new_file()
                 files.append((file, result))
@@ -151,6 +151,15 @@ class Downloader:
         finally:
             for file, _ in files:
                 file.discard()
+
+    async def _was_refused(self, task: InFlight, result: ResultFile) -> bool:
+        """Return whether an earlier run got the file, and its kind is not accepted even now."""
+        if not task.inherited or result.problem is not None:
+            return False
+        found = await self._files.still_refused(task.task_id, result.name)
+        if found is not None:
+            result.problem, result.aside = found
+        return found is not None
 
     async def _receive(self, url: str, file: IncomingFile, result: ResultFile) -> None:
         result.problem = None

@@ -37,6 +37,7 @@ __all__ = [
     "check",
     "identify",
     "kind_of",
+    "kind_refusal",
 ]
 
 #: Bytes of a file's start that tell its type.
@@ -71,23 +72,30 @@ def check(
     if not data:
         raise FileRejected("the file is empty")
     row = _find(bytes(data[:HEAD_BYTES]), declared)
-    name, kind = row.type.name, row.type.kind
+    name = row.type.name
     complete = row.is_complete(memoryview(data)) if row.is_complete else None
     if complete is False:
         raise FileRejected(f"the file is cut off or damaged ({name})")
-    if accepted is not None and kind not in accepted:
-        raise FileNotAccepted(
-            f"the file is {name}; to accept it, write output.kinds: "
-            f"[{', '.join([*accepted, kind])}]",
-            reason="kind-not-accepted",
-            certain=kind not in MAYBE_ERROR_PAGE,
-        )
+    if (refused := kind_refusal(row.type, accepted)) is not None:
+        raise refused
     if complete is None and not length_known:
         raise FileNotAccepted(
             f"the file ({name}) may be cut off: the server gave no length for it",
             reason="unknown-length",
         )
     return row.type
+
+
+def kind_refusal(found: MediaType, accepted: Collection[Kind] | None) -> FileNotAccepted | None:
+    """Return the error for a file of a kind that is not `accepted`; None accepts all."""
+    if accepted is None or found.kind in accepted:
+        return None
+    return FileNotAccepted(
+        f"the file is {found.name}; to accept it, write output.kinds: "
+        f"[{', '.join([*accepted, found.kind])}]",
+        reason="kind-not-accepted",
+        certain=found.kind not in MAYBE_ERROR_PAGE,
+    )
 
 
 def identify(data: bytes | memoryview, declared: Collection[str] = ()) -> MediaType:

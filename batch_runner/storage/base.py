@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from batch_runner.errors import FileNotAccepted
 from batch_runner.models import PlacedFile, Received
 
 
@@ -69,6 +70,15 @@ class FileStore(Protocol):
 
     def new_file(self) -> IncomingFile:
         """Start to receive a file; no I/O."""
+        ...
+
+    async def still_refused(
+        self, task_id: str, name: str
+    ) -> tuple[FileNotAccepted, SetAside] | None:
+        """Return why complete bytes that were set aside under this name are still not accepted.
+
+        None if there are none, if they are accepted by now, or if they may be an error page.
+        """
         ...
 
     async def place_kept(self, task_id: str, name: str) -> PlacedFile | None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from batch_runner.errors import FileRejected
+from batch_runner.errors import FileNotAccepted, FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.media import DEFAULT_KINDS, Kind
 from batch_runner.models import PlacedFile, Received
@@ -88,6 +88,15 @@ class FolderStore:
     def new_file(self) -> FolderFile:
         part = PartialFile(self._folder, max_bytes=self._max_bytes, kinds=self._kinds)
         return FolderFile(part, self._placer, self._aside, self._offload)
+
+    async def still_refused(
+        self, task_id: str, name: str
+    ) -> tuple[FileNotAccepted, SetAside] | None:
+        if not self._folder.aside.exists():
+            return None
+        found: tuple[FileNotAccepted, SetAside] | None
+        found = await self._offload(self._aside.refusal, task_id, name, self._kinds)
+        return found
 
     async def place_kept(self, task_id: str, name: str) -> PlacedFile | None:
         for path in await self._offload(self._aside.find, task_id, name):

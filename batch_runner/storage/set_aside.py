@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
-from batch_runner.errors import DiskFailed
+from batch_runner.errors import DiskFailed, FileNotAccepted
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.media import HEAD_BYTES, Kind, identify, kind_refusal
 from batch_runner.storage.base import SetAside
 from batch_runner.storage.partial_file import PartialFile
 from batch_runner.util.fs import file_sha256, truncate_file_name
@@ -65,6 +67,24 @@ class AsideFolder:
         """Return the complete bytes kept under this name, the newest first."""
         found = self._kept(task_id, name)
         return [path for path in reversed(found) if path.suffix != UNVERIFIED]
+
+    def refusal(
+        self, task_id: str, name: str, kinds: Collection[Kind]
+    ) -> tuple[FileNotAccepted, SetAside] | None:
+        """Return why the newest complete bytes are not accepted, if it is their kind for certain.
+
+        None if there are none, or they may be an error page in place of the result.
+        """
+        try:
+            for path in self.find(task_id, name)[:1]:
+                with path.open("rb") as file:
+                    found = identify(file.read(HEAD_BYTES), (path.suffix,))
+                refused = kind_refusal(found, kinds)
+                if refused is not None and refused.certain:
+                    return refused, SetAside(utf8_text(path), again=True)
+        except OSError as error:
+            log.info("%s: what was set aside cannot be read: %s", name, error)
+        return None
 
     def clear(self, task_id: str) -> None:
         """Remove what is kept of a task."""

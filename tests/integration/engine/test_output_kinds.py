@@ -154,6 +154,11 @@ async def test_kind_that_is_not_listed_is_set_aside(tmp_path: Path) -> None:
         assert "write output.kinds: [image, video]" in (row.message or "")
         assert downloads_of(simulator) == 1
 
+        await run_job(tmp_path, simulator, some_items(1), settings)
+        [again] = rows(tmp_path)
+        assert (again.status, again.message) == (row.status, row.message)
+        assert downloads_of(simulator) == 1  # its bytes are there
+
         await run_job(tmp_path, simulator, some_items(1))
         assert files_in(tmp_path) == ["card-0.webm"]
 

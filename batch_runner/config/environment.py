@@ -67,14 +67,18 @@ def check_environment(environment: Mapping[str, str]) -> None:
     if not environment.get(CAP_VARIABLE, "set").strip():
         message = tr("{variable} is empty; give a number, or unset it", variable=CAP_VARIABLE)
         raise UsageError(message)
-    known = {*VARIABLES, *ON_FINISH_VARIABLES}
-    unknown = [
-        name
-        for name in sorted(environment)
-        if name.startswith(PREFIX) and name not in known and not _KUBERNETES.fullmatch(name)
-    ]
-    if unknown:
+    if unknown := sorted(environment.keys() - known_variables(environment)):
         raise UsageError("\n".join(f"{excerpt(name)} {_hint(name)}" for name in unknown))
+
+
+def known_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables without the unknown ones that begin with BATCH_RUNNER_."""
+    known = {*VARIABLES, *ON_FINISH_VARIABLES}
+    return {
+        name: text
+        for name, text in environment.items()
+        if not name.startswith(PREFIX) or name in known or _KUBERNETES.fullmatch(name)
+    }
 
 
 def _hint(name: str) -> str:

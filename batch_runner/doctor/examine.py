@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from batch_runner.api.steps import output_folder
+from batch_runner.config.environment import known_variables
 from batch_runner.config.resolve import resolve_settings
+from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.doctor.account import check_address, check_key
 from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
 from batch_runner.doctor.folders import check_output_folder, check_state_folder
 from batch_runner.doctor.installation import check_installation
-from batch_runner.doctor.network import check_proxy, check_service, check_tls
+from batch_runner.doctor.network import check_proxy, check_service, check_tls, network_of
 from batch_runner.doctor.schedulers import check_schedulers
-from batch_runner.errors import UsageError
+from batch_runner.errors import ManifestError, UsageError
 from batch_runner.manifest import Manifest, load
 from batch_runner.providers import KEY_VARIABLES, PROVIDERS
-from batch_runner.settings import Settings
+from batch_runner.settings import Network, Settings
 from batch_runner.util.locale import items_text, tr
 from batch_runner.util.paths import find_existing
 
@@ -26,8 +28,8 @@ def examine(subject: Subject) -> Iterator[Check]:
     yield from check_state_folder(subject)
     yield from check_schedulers()
     provider = next(iter(PROVIDERS))
+    manifest = None
     if subject.manifest is not None:
-        manifest = None
         try:
             path = find_existing(subject.manifest)
             manifest = load(path, providers=PROVIDERS, key_variable=KEY_VARIABLES)
@@ -38,10 +40,24 @@ def examine(subject: Subject) -> Iterator[Check]:
             yield from _check_job(manifest, subject)
     yield check_address(provider, subject)
     yield from check_key(provider, subject)
-    yield check_proxy(subject)
+    network = _network(manifest, subject)
+    yield check_proxy(subject, network)
     yield check_tls(subject)
     if not subject.offline:
-        yield from check_service(provider, subject)
+        yield from check_service(provider, subject, network)
+
+
+def _network(manifest: Manifest | None, subject: Subject) -> Network:
+    """Return the network settings of a run; those of the environment if others are invalid."""
+    environment = subject.environment
+    try:
+        if manifest is not None:
+            environment = known_variables(environment)
+            return resolve_settings(manifest, flags={}, environment=environment)[0].network
+        configured = read_user_config(user_config_path(environment)).settings.network
+    except (UsageError, OSError):
+        configured = Network() if manifest is None else manifest.settings.network
+    return network_of(environment, configured)
 
 
 def _check_job(manifest: Manifest, subject: Subject) -> Iterator[Check]:
@@ -54,7 +70,10 @@ def _check_job(manifest: Manifest, subject: Subject) -> Iterator[Check]:
         yield ok("manifest", f"{manifest.job}: {items_text(count)}")
     settings = manifest.settings
     try:
-        settings, _ = resolve_settings(manifest, flags={}, environment=subject.environment)
+        environment = known_variables(subject.environment)  # others are reported already
+        settings, _ = resolve_settings(manifest, flags={}, environment=environment)
+    except ManifestError:
+        pass  # in the user config: reported already
     except UsageError as error:
         yield problem("settings", str(error))
     else:

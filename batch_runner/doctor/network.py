@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import anyio
 from pydantic import SecretStr, ValidationError
@@ -27,13 +27,15 @@ _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 CLOCK_SECONDS = 60.0
 
 
-def check_proxy(subject: Subject) -> Check:
-    """Check whether a proxy that the environment names is used. Its address may hold a password."""
+def check_proxy(subject: Subject, network: Network) -> Check:
+    """Check which proxy is used. Its address may hold a password, which is not shown."""
+    if network.proxy is not None:
+        return ok("proxy", tr("{proxy} (network.proxy)", proxy=network.proxy))
     names = (*PROXY_VARIABLES, *map(str.lower, PROXY_VARIABLES))
     given = ", ".join(name for name in names if subject.environment.get(name))
     if not given:
         return ok("proxy", tr("none in the environment"))
-    if _network(subject).trust_env:
+    if network.trust_env:
         return ok("proxy", tr("{names} used", names=given))
     seen = tr("{names} ignored", names=given)
     advice = tr("to use the proxy, set {variable}=1", variable=limit_variable("trust_env"))
@@ -57,7 +59,7 @@ def check_tls(subject: Subject) -> Check:
     return ok("TLS", seen)
 
 
-def check_service(provider: str, subject: Subject) -> Iterator[Check]:
+def check_service(provider: str, subject: Subject, network: Network) -> Iterator[Check]:
     """Check whether the service can be reached, its clock, and whether it accepts the key.
 
     Nothing is submitted or uploaded.
@@ -69,7 +71,7 @@ def check_service(provider: str, subject: Subject) -> Iterator[Check]:
     except UsageError:
         return  # said by the check of the address
     try:
-        proxies = choose_proxies(_network(subject), subject.environment)
+        proxies = choose_proxies(network, subject.environment)
     except UsageError as error:
         yield problem("connection", printable(str(error)), tr("correct the address of the proxy"))
         return
@@ -85,19 +87,21 @@ def check_service(provider: str, subject: Subject) -> Iterator[Check]:
     if date is not None:
         yield _check_clock(date)
     try:
-        service = read_service(provider, subject.environment, _network(subject))
+        service = read_service(provider, subject.environment, network)
     except UsageError:
         return  # said by the check of the key
     yield _check_acceptance(service)
 
 
-def _network(subject: Subject) -> Network:
-    """Return the network settings of the environment; the defaults if they are invalid."""
-    given = {name: subject.environment.get(limit_variable(name)) for name in NETWORK}
+def network_of(environment: Mapping[str, str], configured: Network | None = None) -> Network:
+    """Return the network settings of the environment, else those that are `configured`."""
+    base = configured or Network()
+    given = {name: environment.get(limit_variable(name)) for name in NETWORK}
+    values = {name: getattr(base, name) for name in NETWORK}
     try:
-        return Network.model_validate({name: text for name, text in given.items() if text})
+        return Network.model_validate(values | {name: text for name, text in given.items() if text})
     except ValidationError:
-        return Network()
+        return base
 
 
 def _check_clock(date: float) -> Check:

@@ -199,6 +199,31 @@ def test_ignored_proxy_and_missing_certificates_are_named(doctor: Doctor) -> Non
     assert "secret" not in json.dumps(doctor.checks)
 
 
+def test_unknown_variable_is_one_problem(doctor: Doctor) -> None:
+    doctor.environment["BATCH_RUNNER_MAX_SUBMISION"] = "3"
+
+    doctor(str(doctor.manifest), "--offline")
+
+    said = [name for name, row in doctor.checks.items() if "MAX_SUBMISION" in str(row)]
+    assert said == ["environment"]
+
+
+@pytest.mark.parametrize("place", ["manifest", "user config", "user config without manifest"])
+def test_proxy_of_the_settings_is_named(doctor: Doctor, place: str) -> None:
+    doctor.environment["XDG_CONFIG_HOME"] = str(doctor.folder)
+    text = "network: {proxy: 'http://me:hush@proxy.example:3128'}\n"
+    if place == "manifest":
+        write_manifest(doctor.manifest, 1, more=text)
+    else:
+        (doctor.folder / "batch-runner").mkdir()
+        (doctor.folder / "batch-runner/config.yaml").write_text(text)
+
+    doctor(*([] if "without" in place else [str(doctor.manifest)]), "--offline")
+
+    assert "proxy.example:3128 (network.proxy)" in doctor.checks["proxy"]["seen"]
+    assert "hush" not in str(doctor.checks)
+
+
 def test_bare_environment_has_warnings_only(online: Doctor) -> None:
     kept = ("BAICAI_API_KEY", "BAICAI_BASE_URL", "COVERAGE_PROCESS_START", "PYTHONPATH")
     online.environment = {n: t for n, t in online.environment.items() if n in kept}
@@ -228,7 +253,12 @@ def test_invalid_settings_are_problems(doctor: Doctor) -> None:
     doctor.environment["XDG_CONFIG_HOME"] = str(doctor.folder / "config")
 
     assert doctor(str(doctor.manifest), "--offline") == 2
-    assert doctor.found(Level.PROBLEM) == ["environment", "user config", "settings"]
+    assert doctor.found(Level.PROBLEM) == ["environment", "user config"]
+
+    config.unlink()
+    doctor(str(doctor.manifest), "--offline")
+    assert doctor.found(Level.PROBLEM) == ["environment", "settings"]
+    assert "fast" in doctor.checks["settings"]["seen"]
 
 
 @pytest.mark.parametrize("kind", ["file", "missing journal"])

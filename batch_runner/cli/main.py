@@ -80,6 +80,20 @@ class CommandGroup(click.Group):
         found = module.command
         return found if isinstance(found, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; suggest one if there is none of that name."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from batch_runner.manifest.diagnostics import closest
+
+            if (meant := closest(args[0], COMMANDS)) is None:
+                raise
+            hint = tr("Did you mean {name}?", name=meant)
+            raise click.UsageError(f"{error.format_message()} {hint}", error.ctx) from None
+
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         """Complete a command without importing any."""
         from click.shell_completion import CompletionItem

@@ -113,3 +113,15 @@ def test_renamed_flag_is_refused_with_its_new_name(words: str, new: str) -> None
 
     assert done.returncode == 2
     assert f" was renamed to {new}\n" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"), [("sttaus", "Did you mean status?"), ("xyzzy", "No such command 'xyzzy'.\n")]
+)
+def test_unknown_command_gets_a_suggestion(word: str, hint: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "batch_runner", word], capture_output=True, text=True
+    )
+
+    assert done.returncode == 2
+    assert hint in done.stderr

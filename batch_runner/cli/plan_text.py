@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
+from batch_runner.engine.deadline import seconds_left
 from batch_runner.jobdir.reuse import USING, Action
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import items_text, mark_tr, status_word, submissions_text, tr
-from batch_runner.util.text import duration, json_text, printable
+from batch_runner.util.text import date_time, duration, json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +52,7 @@ def plan_lines(plan: Plan, job: str, folder: Path, settings: Settings) -> list[s
         *_missing_lines(plan),
         *_reuse_lines(plan.reuse, settings.reuse),
         estimate_text(plan.estimate, settings.limits),
+        *_end_lines(settings.limits),
         *_problem_lines(plan),
         *_first_lines(plan.first),
     ]
@@ -73,7 +76,16 @@ def preview_lines(preview: RunPreview, job: str, limits: Limits, mode: Reuse) ->
         line += tr("; {count} no longer listed", count=preview.unlisted)
     warnings = warning_lines(one.message for one in preview.warnings)
     reuse = _reuse_lines(preview.reuse, mode)
-    return [line, *reuse, estimate_text(preview.estimate, limits), *warnings]
+    return [line, *reuse, estimate_text(preview.estimate, limits), *_end_lines(limits), *warnings]
+
+
+def _end_lines(limits: Limits) -> list[str]:
+    """Return on which day a run would stop, if it has a time of day for that."""
+    left = seconds_left(limits)
+    if limits.until is None or left is None:
+        return []
+    end = date_time(time.time() + left)[: -len(":00")]
+    return [tr("the run stops at {end}, in {left}", end=end, left=duration(left))]
 
 
 def estimate_text(estimate: Estimate, limits: Limits) -> str:

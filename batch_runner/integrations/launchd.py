@@ -107,7 +107,7 @@ def _check_manifest(path: Path, entry: ScheduleEntry) -> None:
     if not ours:
         raise UsageError(
             tr(
-                "{path} belongs to another manifest ({marker!r}); give this job another name",
+                '{path} belongs to another manifest ("{marker}"); give this job another name',
                 path=path,
                 marker=" ".join(map(str, words))[:200],
             )

@@ -16,7 +16,7 @@ from batch_runner.errors import UsageError
 from batch_runner.units import CLOCK_PATTERN
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, native_path, utf8_environment
-from batch_runner.util.text import error_reason
+from batch_runner.util.text import error_reason, printable
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -41,16 +41,19 @@ class ScheduleEntry:
     def __post_init__(self) -> None:
         if not re.fullmatch(CLOCK_PATTERN, self.at):
             raise UsageError(
-                tr("--at {value!r} is not a time of day; use HH:MM, such as 01:30", value=self.at)
+                tr(
+                    '--at "{value}" is not a time of day; use HH:MM, such as 01:30',
+                    value=printable(self.at, 40),
+                )
             )
         key = () if self.key is None else (str(self.key[1]),)
         for word in (*self.command, *key, *(self.environment or {}).values()):
             if _CONTROL.search(word):
                 raise UsageError(
                     tr(
-                        "{value!r} contains a line break or control character, which cannot be "
+                        '"{value}" contains a line break or control character, which cannot be '
                         "scheduled",
-                        value=word,
+                        value=printable(word),
                     )
                 )
 
@@ -104,8 +107,8 @@ def parse_days(text: str) -> tuple[str, ...]:
         if first not in DAYS or (last or first) not in DAYS:
             raise UsageError(
                 tr(
-                    "--days {value!r} is not a list of days; use mon-fri, sat,sun or daily",
-                    value=text,
+                    '--days "{value}" is not a list of days; use mon-fri, sat,sun or daily',
+                    value=printable(text, 80),
                 )
             )
         start, end = DAYS.index(first), DAYS.index(last or first)

@@ -105,7 +105,7 @@ def _check_marker(path: Path, marker: str) -> None:
         if first != marker:
             raise UsageError(
                 tr(
-                    "{path} belongs to another manifest ({marker!r}); give this job another name",
+                    '{path} belongs to another manifest ("{marker}"); give this job another name',
                     path=path,
                     marker=first,
                 )

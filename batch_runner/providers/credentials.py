@@ -121,7 +121,7 @@ def check_base_url(base_url: str, variable: str) -> None:
     if not _is_host(parts.hostname):
         raise UsageError(
             tr(
-                "{variable}: {hostname!r} is not a valid host name",
+                '{variable}: "{hostname}" is not a valid host name',
                 variable=variable,
                 hostname=printable(parts.hostname, 80),
             )

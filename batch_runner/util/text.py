@@ -55,6 +55,11 @@ def date_time(moment: float | None) -> str:
     return _local(moment, "%Y-%m-%d %H:%M:%S")
 
 
+def utc_offset(moment: float | None) -> str:
+    """Return the offset of local time from UTC at a moment (None: now), such as UTC+0800."""
+    return time.strftime("UTC%z", time.localtime(moment))
+
+
 def time_of_day(moment: float | None) -> str:
     """Return Unix seconds as local time without the date, "?" for None."""
     return _local(moment, "%H:%M:%S")

@@ -32,7 +32,7 @@ from batch_runner.lifecycle import (
 )
 from batch_runner.providers import PROVIDERS
 from batch_runner.util.locale import items_text, tr, tr_n
-from batch_runner.util.text import date_time, printable
+from batch_runner.util.text import date_time, printable, utc_offset
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
@@ -169,11 +169,12 @@ def _print_item(item: ItemRow, name: str, first: float | None, last: float | Non
     sent, seen, prompt = date_time(first), date_time(last), printable(item.prompt, 120)
     print_line(
         tr(
-            "{name}  attempt {attempt}, sent {sent} to {seen}\n    prompt: {prompt}",
+            "{name}  attempt {attempt}, sent {sent} to {seen} ({zone})\n    prompt: {prompt}",
             name=name,
             attempt=item.attempt,
             sent=sent,
             seen=seen,
+            zone=utc_offset(last or first),
             prompt=prompt,
         )
     )

@@ -157,9 +157,10 @@ class Downloader:
         if not task.inherited or result.problem is not None:
             return False
         found = await self._files.still_refused(task.task_id, result.name)
-        if found is not None:
-            result.problem, result.aside = found
-        return found is not None
+        if found is None or not found[0].certain:  # it may have been an error page
+            return False
+        result.problem, result.aside = found
+        return True
 
     async def _receive(self, url: str, file: IncomingFile, result: ResultFile) -> None:
         result.problem = None

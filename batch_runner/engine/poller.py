@@ -18,7 +18,7 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision
-from batch_runner.errors import ApiError, JournalError
+from batch_runner.errors import ApiError, DiskFailed, JournalError
 from batch_runner.journal.base import Change
 from batch_runner.lifecycle import PAID_BEFORE, TASK_UNKNOWN, Event, ItemStatus
 from batch_runner.models import InFlight, TaskReport, TaskState
@@ -37,6 +37,7 @@ class Poller:
         self._provider = context.provider
         self._scheduler = context.scheduler
         self._clock = context.clock
+        self._files = context.files
         self._stats = state.stats
         self._control = state.control
         self._breaker = state.breaker
@@ -94,13 +95,18 @@ class Poller:
     async def _task_unknown(self, task: InFlight, error: ApiError) -> None:
         """Stop polling a task that the service does not know; later runs ask again.
 
-        If another job has paid for it, the user decides.
+        If another job has paid for it, the user decides. If an earlier run has set its bytes aside,
+        and the settings accept them by now, the item is done.
         """
+        if await self._is_placed(task):
+            self._in_flight.release()
+            return
+        message = f"paid, but the service does not know task {task.task_id}: {error}"
+        refused = await self._files.still_refused(task.task_id, task.name)
+        if refused is not None:
+            message += f"; {refused[0]}, if the bytes in {refused[1].place} are the result"
         change = Change(
-            key=task.key,
-            event=Event.TASK_UNKNOWN,
-            reason=TASK_UNKNOWN,
-            message=f"paid, but the service does not know task {task.task_id}: {error}",
+            key=task.key, event=Event.TASK_UNKNOWN, reason=TASK_UNKNOWN, message=message
         )
         if task.reused:
             change = replace(
@@ -108,6 +114,21 @@ class Poller:
             )
         await self._recorder.try_record(change)
         self._in_flight.release()
+
+    async def _is_placed(self, task: InFlight) -> bool:
+        """Return whether bytes that were set aside are the only file of the task, and stored."""
+        try:
+            placed = await self._files.place_kept(task.task_id, task.name)
+        except DiskFailed as error:
+            log.warning("%s: %s", task.name, error)
+            return False
+        if placed is None:
+            return False
+        completed = Change(key=task.key, event=Event.TASK_COMPLETED)
+        done = Change(key=task.key, event=Event.PLACED, files=(placed,))
+        if await self._recorder.try_record(completed, done):
+            await self._files.clear_aside(task.task_id)
+        return True
 
     def _task_completed(self, task: InFlight) -> None:
         self._scheduler.report_completed(task)

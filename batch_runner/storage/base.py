@@ -77,7 +77,7 @@ class FileStore(Protocol):
     ) -> tuple[FileNotAccepted, SetAside] | None:
         """Return why complete bytes that were set aside under this name are still not accepted.
 
-        None if there are none, if they are accepted by now, or if they may be an error page.
+        None if there are none, or if they are accepted by now.
         """
         ...
 

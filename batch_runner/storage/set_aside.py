@@ -71,16 +71,13 @@ class AsideFolder:
     def refusal(
         self, task_id: str, name: str, kinds: Collection[Kind]
     ) -> tuple[FileNotAccepted, SetAside] | None:
-        """Return why the newest complete bytes are not accepted, if it is their kind for certain.
-
-        None if there are none, or they may be an error page in place of the result.
-        """
+        """Return why the newest complete bytes are not accepted: their kind; None: they are."""
         try:
             for path in self.find(task_id, name)[:1]:
                 with path.open("rb") as file:
                     found = identify(file.read(HEAD_BYTES), (path.suffix,))
                 refused = kind_refusal(found, kinds)
-                if refused is not None and refused.certain:
+                if refused is not None:
                     return refused, SetAside(utf8_text(path), again=True)
         except OSError as error:
             log.info("%s: what was set aside cannot be read: %s", name, error)

@@ -178,7 +178,7 @@ def _print_item(item: ItemRow, name: str, first: float | None, last: float | Non
             prompt=prompt,
         )
     )
-    print_line(f"    {printable(item.message or '', 200)}")
+    print_line(f"    {printable(item.message or '', 400)}")
 
 
 def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float | None]:

@@ -117,6 +117,24 @@ async def test_text_set_aside_is_used_if_it_cannot_be_downloaded_again(tmp_path:
         assert aside_in(tmp_path) == []
 
 
+async def test_text_set_aside_is_used_if_its_task_is_forgotten(tmp_path: Path) -> None:
+    async with simulated_service("other_kind:kind=svg") as simulator:
+        await run_job(tmp_path, simulator, some_items(1))
+        simulator.set_faults("forget:status")
+        await run_job(tmp_path, simulator, some_items(1))
+        [row] = rows(tmp_path)
+        assert row.reason == "task-unknown"
+        assert "write output.kinds: [image, video, audio, model, other, svg]" in (row.message or "")
+        assert (row.message or "").endswith("/card-0.svg are the result")
+
+        await run_job(tmp_path, simulator, some_items(1), accepting("svg"))
+
+        assert statuses(tmp_path) == {ItemStatus.DONE: 1}
+        assert files_in(tmp_path) == ["card-0.svg"]
+        assert check_invariants(tmp_path, simulator) == []
+        assert aside_in(tmp_path) == []
+
+
 async def test_error_page_does_not_replace_the_result_set_aside(tmp_path: Path) -> None:
     async with simulated_service("other_kind:kind=svg") as simulator:
         await run_job(tmp_path, simulator, some_items(1))

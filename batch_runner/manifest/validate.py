@@ -166,7 +166,7 @@ def _message(
                 value=_shown(value),
             ), renamed and tr("renamed to {new_name}", new_name=renamed)
     if steps == ("notify",):  # its old meaning: addresses, which may hold a password
-        hint = tr("addresses to notify belong under on_finish: {{notify: [mailto://…]}}")
+        hint = tr("addresses to notify belong under on_finish: {notify: [mailto://…]}")
         return tr("notify: wanted a mapping"), hint
     wanted = _wanted(error["type"], context)
     seen = _shown(value)

@@ -155,20 +155,23 @@ class ItemCommands:
             async with threads:
                 task_status.started()
                 with anyio.CancelScope(shield=True):  # `stop` ends the command
-                    await self._run_in_thread(run.context, ended)
+                    done = await self._run_in_thread(run.context, ended)
+            if done is not None:  # another command runs meanwhile: the record is not urgent
+                with anyio.CancelScope(shield=True):
+                    await self._record(run.context.journal, ended, done)
         finally:
             self._running -= 1
 
-    async def _run_in_thread(self, context: RunContext, ended: EndedItem) -> None:
+    async def _run_in_thread(self, context: RunContext, ended: EndedItem) -> EndedCommand | None:
+        """Run the command; return how it ended, None if it is left to the next run."""
         stdin, seconds = self._message(context.folder.root, ended), self._on_item.timeout
         run, own = functools.partial(self._commands.run, self._command), anyio.CapacityLimiter(1)
         try:
             done = await anyio.to_thread.run_sync(run, stdin, seconds, limiter=own)
         except (OSError, ValueError) as error:
             self._report(ended, f"it cannot be started: {error_reason(error)}", "")
-            return
-        if not done.stopped:
-            await self._record(context.journal, ended, done)
+            return None
+        return None if done.stopped else done
 
     async def _record(self, journal: DeliveryLog, ended: EndedItem, done: EndedCommand) -> None:
         self.ended += 1

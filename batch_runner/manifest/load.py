@@ -81,6 +81,7 @@ class _Loader:
         self._check_provider(providers)
         self._check_variables()
         self._check_workflows()
+        self._check_on_item()
         job = self._job()
         compiler = self._compiler()
         request = self._request(compiler)
@@ -232,6 +233,12 @@ class _Loader:
                     ),
                     hint=tr("did you mean {job}?", job=job),
                 )
+
+    def _check_on_item(self) -> None:
+        given = "on_item" in self._root.items and not self._wrong & {"on_item", "command"}
+        if given and self._document.on_item.command is None:
+            message = tr("the key {missing} is missing", missing="on_item.command")
+            self._diagnostics.add(self._location("on_item"), message)
 
     def _check_used(self, compiler: LocatingCompiler) -> None:
         """Report files, prompts and matrix variables that no template uses."""

@@ -98,7 +98,7 @@ class OnFinish(Block):
 class OnItem(Block):
     """A command for each item that has ended."""
 
-    model_config = _GIVEN_ONLY
+    model_config = ConfigDict(**_GIVEN_ONLY, json_schema_extra={"required": ["command"]})
 
     command: Given[Text] = Field(
         default=None,

@@ -74,6 +74,12 @@ class Limits(Block):
         default=Rate(10, 1),
         description="Status requests per second, at most, such as 10/s. Default: 10/s.",
     )
+    share_rate: Flag = Field(
+        default=True,
+        description="Runs of this user on this machine that use the same service and key share "
+        "one rate of submissions, the lowest of their limits, and pause together after a 429. "
+        "Default: true.",
+    )
     max_submissions: Count | None = Field(
         default=None,
         description="Submissions over all runs of the job, at most: the spending cap. "

@@ -32,6 +32,7 @@ from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers.base import Provider
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
+from batch_runner.ratelimit.shared_rate import SharedRate
 from batch_runner.settings import Settings
 from batch_runner.storage.folder_store import FolderStore
 from batch_runner.util.system import suspended_seconds
@@ -48,8 +49,12 @@ def build_run(
     suspended: Callable[[], float] = suspended_seconds,
     offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync,
     on_event: OnEvent | None = None,
+    shared_rate: SharedRate | None = None,
 ) -> Run:
-    """Assemble a run, inside the running event loop; `deadline` is in seconds from now."""
+    """Assemble a run, inside the running event loop; `deadline` is in seconds from now.
+
+    `shared_rate`: of submissions, with the other runs that use the service and key.
+    """
     clock = Clock(
         monotonic=asyncio.get_running_loop().time,
         wall=wall_clock,
@@ -57,7 +62,7 @@ def build_run(
         random=random.Random(seed),  # noqa: S311  jitter, not secrecy
     )
     state = _build_state(job.journal, settings, clock)
-    gate = PauseGate(clock.monotonic)
+    gate = PauseGate(clock.monotonic, shared_rate)
     limits = settings.limits
     context = RunContext(
         settings=settings,
@@ -70,6 +75,7 @@ def build_run(
             clock=clock.monotonic,
             random=clock.random,
             what="submissions",
+            shared=shared_rate,
         ),
         gate=gate,
         scheduler=PollScheduler(

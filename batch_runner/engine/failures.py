@@ -118,15 +118,17 @@ class FailureHandler:
 
     def _pause_queries(self, error: ApiError) -> None:
         if error.failure is not Failure.LIMITED:  # out of descriptors on this machine
-            self._gate.close(self._retries.base)
+            self._gate.close(self._retries.base, local=True)
             return
         self._stats.limited += 1
         self._scheduler.limited(min(error.retry_after or 0.0, self._retries.longest_pause) or None)
 
     def _pause_uploads(self, error: ApiError, delay: float) -> None:
         """Pause all calls, without reducing the rate of submissions."""
-        self._stats.limited += error.failure is Failure.LIMITED
+        limited = error.failure is Failure.LIMITED
+        self._stats.limited += limited
         longest = self._retries.longest_pause
         if error.retry_after is not None and error.retry_after > longest:
             self._control.stop_for_retry_after(error.retry_after)
-        self._gate.close(max(delay, min(error.retry_after or 0.0, longest)))
+        pause = max(delay, min(error.retry_after or 0.0, longest))
+        self._gate.close(pause, local=not limited)

@@ -20,6 +20,7 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -39,9 +40,11 @@ from batch_runner.engine.producer import Producer
 from batch_runner.engine.reuse import ResultReuse
 from batch_runner.engine.summary import ExitCode, RunSummary, StopReason, exit_code
 from batch_runner.errors import JournalError
+from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import OpenJob
 from batch_runner.models import InFlight
 from batch_runner.providers import open_provider
+from batch_runner.ratelimit.shared_rate import open_shared_rate, shared_rate_path
 from batch_runner.settings import Service, Settings
 from batch_runner.util.paths import plain_path
 from batch_runner.util.text import duration
@@ -77,20 +80,44 @@ async def run_job(
 
     The closing tasks follow on the last item, while the background tasks still run.
     """
+    path = _shared_rate_path(job, settings, service)
     async with open_provider(service, settings) as provider:
-        run = build_run(job, settings, provider, deadline=deadline, on_event=on_event)
-        if on_event is None:
-            return await execute(
-                run, background_tasks=background_tasks, closing_tasks=closing_tasks
+        with open_shared_rate(path, settings.limits.rate) as shared_rate:
+            run = build_run(
+                job,
+                settings,
+                provider,
+                deadline=deadline,
+                on_event=on_event,
+                shared_rate=shared_rate,
             )
-        folder, counts = plain_path(job.folder.root), dict(run.state.stats.counts)
-        deliver(on_event, RunStarted(folder=folder, counts=counts))
-        progress = functools.partial(report_progress, on_event=on_event)
-        summary = await execute(
-            run, background_tasks=[*background_tasks, progress], closing_tasks=closing_tasks
-        )
-        deliver(on_event, RunFinished(summary=summary))
-        return summary
+            return await _execute_and_report(run, background_tasks, closing_tasks, on_event)
+
+
+def _shared_rate_path(job: OpenJob, settings: Settings, service: Service) -> Path | None:
+    """Return the file by which runs with this service and key share a rate, None if not at all."""
+    if job.state is None or not settings.limits.share_rate:
+        return None
+    host, key = service_host(service.base_url), service.key.get_secret_value()
+    return shared_rate_path(job.state, host, key)
+
+
+async def _execute_and_report(
+    run: Run,
+    background_tasks: Sequence[BackgroundTask],
+    closing_tasks: Sequence[BackgroundTask],
+    on_event: OnEvent | None,
+) -> RunSummary:
+    if on_event is None:
+        return await execute(run, background_tasks=background_tasks, closing_tasks=closing_tasks)
+    folder, counts = plain_path(run.context.folder.root), dict(run.state.stats.counts)
+    deliver(on_event, RunStarted(folder=folder, counts=counts))
+    progress = functools.partial(report_progress, on_event=on_event)
+    summary = await execute(
+        run, background_tasks=[*background_tasks, progress], closing_tasks=closing_tasks
+    )
+    deliver(on_event, RunFinished(summary=summary))
+    return summary
 
 
 async def execute(

@@ -32,6 +32,7 @@ class OpenJob:
     journal: Journal
     fallback_log: FallbackLog
     claims: JobClaims
+    state: Path | None  # the user's state folder; None: not used
     requeued: int  # done items with a missing file, to be downloaded again
 
 
@@ -114,6 +115,7 @@ def _open(
         journal=journal,
         fallback_log=fallback_log,
         claims=claims,
+        state=registration.state,
         requeued=requeued,
     )
 

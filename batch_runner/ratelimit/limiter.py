@@ -1,7 +1,7 @@
 """The rate limiter of one process.
 
 Theory of operation. A token is the right to send one request now. `acquire` gives tokens one by
-one, in the order they were asked for, when three things allow it:
+one, in the order they were asked for, when these allow it:
 
 * the **pause gate** is open: a 429 closes it for all requests to the service, for at least
   Retry-After;
@@ -11,7 +11,8 @@ one, in the order they were asked for, when three things allow it:
   ceiling ÷ rate;
 * the **window** has room: no interval of the limit's period ever contains more tokens than its
   count. The interval is taken a little longer than the period, because what happens between a
-  token and the request (a commit, a handshake) moves requests closer together by milliseconds.
+  token and the request (a commit, a handshake) moves requests closer together by milliseconds;
+* the **shared rate** of all runs with the same service and key has a slot for this one.
 
 A submission may not leave before its intent is committed, and commits are shared: all that waited
 for one commit would leave together. So at a rate where that matters each request leaves the same
@@ -24,23 +25,17 @@ import asyncio
 import logging
 import math
 import random
-from collections import deque
 from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
 from batch_runner.ratelimit.adaptive_rate import AdaptiveRate
 from batch_runner.ratelimit.pause_gate import PauseGate
+from batch_runner.ratelimit.shared_rate import SharedRate
+from batch_runner.ratelimit.window import Window
 from batch_runner.units import Rate
 
 log = logging.getLogger(__name__)
-
-# Part of the period, and most seconds, by which the window is longer than the period: a commit and
-# a handshake shift a request by that much. It reduces the rate by the same part.
-_STRETCH, _LONGEST_STRETCH = 0.006, 0.02
-
-# The window remembers one time per token; longer windows are split into shorter ones of this count.
-_MOST_TIMES = 10_000
 
 # Seconds of requests that may be sent at once: after a late timer (the first), and above 100 per
 # second, where timers of a millisecond are too coarse for single requests (the second).
@@ -61,34 +56,6 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _EPSILON = 1e-9  # of a token: rounding, not a debt
 
 
-class _Window:
-    """The times of the last tokens: at most `count` of them in any `seconds`."""
-
-    def __init__(self, rate: Rate) -> None:
-        # 2.5/s is kept as 3 in 1.2 s: the same mean with a whole number.
-        full_count = max(1, math.ceil(rate.count - 1e-9))
-        parts = math.ceil(full_count / _MOST_TIMES)
-        count = full_count // parts
-        seconds = rate.seconds * full_count / rate.count / parts
-        self._seconds = seconds + min(seconds * _STRETCH, _LONGEST_STRETCH)
-        self._times: deque[float] = deque(maxlen=count)
-
-    def full_for(self, now: float) -> float:
-        """Return the seconds until one more token fits."""
-        if len(self._times) < (self._times.maxlen or 0):
-            return 0.0
-        return max(0.0, self._times[0] + self._seconds - now)
-
-    def is_used(self, now: float, part: float) -> bool:
-        """Return whether at least `part` of the limit has been used lately."""
-        full = len(self._times) == self._times.maxlen
-        return full and (now - self._times[0]) * part < self._seconds
-
-    def add(self, now: float) -> None:
-        """Count a token given now."""
-        self._times.append(now)
-
-
 class LocalRateLimiter:
     """`RateLimiter` of one process; see the module's docstring."""
 
@@ -100,14 +67,16 @@ class LocalRateLimiter:
         clock: Callable[[], float],
         random: random.Random,
         what: str = "requests",
+        shared: SharedRate | None = None,
     ) -> None:
-        """`what` is limited, for the log."""
+        """`what` is limited, for the log; `shared` with other runs, None: not at all."""
         self._what = what
         self._gate = gate
         self._clock = clock
         self._random = random
+        self._shared = shared
         self._adaptive = AdaptiveRate(rate.per_second)
-        self._window = _Window(rate)
+        self._window = Window(rate)
         self._bucket: AsyncLimiter | None = None  # belongs to the event loop that first asks
         self._turn = asyncio.Lock()  # first come, first served
         self._paid = 0.0  # units charged in advance; survives a cancelled caller
@@ -117,7 +86,8 @@ class LocalRateLimiter:
     @property
     def rate_now(self) -> float:
         """Return the present rate in requests per second: the limit, or less after many 429s."""
-        return self._adaptive.rate
+        rate = self._adaptive.rate
+        return rate if self._shared is None else min(rate, self._shared.rate_now)
 
     async def acquire(self) -> float:
         """Wait for a token and return the time it was given at."""
@@ -128,7 +98,7 @@ class LocalRateLimiter:
                     await asyncio.sleep(wait)
                 elif self._price - self._paid > _EPSILON:
                     await self._charge()
-                elif wait := self._window.full_for(now) or self._too_soon(now):
+                elif wait := self._wait_for_room(now):
                     await asyncio.sleep(wait)
                 else:
                     self._paid -= self._price
@@ -170,6 +140,15 @@ class LocalRateLimiter:
             log.info(text, self._what, before, rate)
         elif before < rate == ceiling:
             log.info("%s are sent at %.3g/s again", self._what, rate)
+
+    def _wait_for_room(self, now: float) -> float:
+        """Return the seconds until window, reduced rate and shared rate allow a token, 0 if now.
+
+        The slot of the shared rate is taken last, so none is taken that cannot be used.
+        """
+        if wait := self._window.full_for(now) or self._too_soon(now):
+            return wait
+        return 0.0 if self._shared is None else self._shared.take(now)
 
     def _too_soon(self, now: float) -> float:
         """Return the seconds until the next token is due at a reduced rate.

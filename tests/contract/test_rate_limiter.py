@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
 from batch_runner.ratelimit.base import RateLimiter
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
-from batch_runner.units import Rate, parse_rate
+from batch_runner.ratelimit.shared_rate import open_shared_rate
+from batch_runner.units import parse_rate
 from tests.bench._windows import most_in
 
 pytestmark = pytest.mark.anyio
@@ -19,22 +23,22 @@ pytestmark = pytest.mark.anyio
 MakeLimiter = Callable[..., RateLimiter]
 
 
-def local(rate: Rate, gate: PauseGate) -> RateLimiter:
-    clock = asyncio.get_running_loop().time
-    return LocalRateLimiter(rate, gate=gate, clock=clock, random=random.Random(7))
-
-
-@pytest.fixture(params=[pytest.param(local, id="local")])
-def make_limiter(request: pytest.FixtureRequest) -> MakeLimiter:
+@pytest.fixture(params=["local", "shared"])
+def make_limiter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeLimiter]:
     """Return a function that makes limiters; those with one gate pause together."""
+    with ExitStack() as stack:
+        numbers = itertools.count()
 
-    def make(rate: str, gate: PauseGate | None = None) -> RateLimiter:
-        made: RateLimiter = request.param(
-            parse_rate(rate), gate or PauseGate(asyncio.get_running_loop().time)
-        )
-        return made
+        def make(rate: str, gate: PauseGate | None = None) -> RateLimiter:
+            clock = asyncio.get_running_loop().time
+            parsed, gate = parse_rate(rate), gate or PauseGate(clock)
+            path = tmp_path / str(next(numbers)) if request.param == "shared" else None
+            shared = stack.enter_context(open_shared_rate(path, parsed))
+            return LocalRateLimiter(
+                parsed, gate=gate, clock=clock, random=random.Random(7), shared=shared
+            )
 
-    return make
+        yield make
 
 
 @pytest.mark.parametrize("text", ["1/s", "10/s", "100/s", "300/min", "1/2s", "2.5/s", "0.5/s"])

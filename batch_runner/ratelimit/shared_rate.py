@@ -19,18 +19,16 @@ Sharing is optional: where the file cannot be used, a run continues with its own
 
 from __future__ import annotations
 
-import dataclasses
 import fcntl
-import json
 import logging
 import math
 import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from hashlib import pbkdf2_hmac
 from pathlib import Path
+from typing import NamedTuple
 
 from batch_runner.ratelimit.window import Window
 from batch_runner.units import Rate
@@ -55,17 +53,19 @@ _BUSY_WAIT, _BUSY_LIMIT = 0.002, 5.0
 _HASH_ITERATIONS = 20_000
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """What the file has."""
 
     clock: str = ""  # identifies the clock of all the times
     next: float = -math.inf  # time of the next slot
     interval: float = 0.0  # seconds, of the lowest limit
-    runs: int = 0  # live ones
+    runs: float = 0  # live ones
     checked_at: float = -math.inf  # when the live runs were looked for
     paused_at: float = 0.0
     paused_until: float = -math.inf
+
+
+_NUMBERS = len(_State._fields) - 1
 
 
 class SharedRate:
@@ -138,7 +138,7 @@ class SharedRate:
             if locked and self._file is not None:
                 state = self._decoded()
                 until = max(now + seconds, _paused_until(state, now))
-                state = dataclasses.replace(state, paused_at=now, paused_until=until)
+                state = state._replace(paused_at=now, paused_until=until)
                 _write(self._file, _encoded(state))
 
     def paused_for(self, now: float) -> float:
@@ -182,7 +182,7 @@ class SharedRate:
                 furthest = now + state.runs * step + self._tolerance
                 free = state.next if state.next <= furthest else now + step
                 slot = max(free, now - self._tolerance)
-                _write(self._file, _encoded(dataclasses.replace(state, next=slot + step)))
+                _write(self._file, _encoded(state._replace(next=slot + step)))
                 self._slot, self._tokens = slot, tokens
                 self._slot_interval = state.interval
         return locked
@@ -192,9 +192,7 @@ class SharedRate:
         state = self._decoded()
         if self._file is not None and _is_unchecked(state, now):
             intervals = [self._interval, *self._intervals_of_others()]
-            state = dataclasses.replace(
-                state, interval=max(intervals), runs=len(intervals), checked_at=now
-            )
+            state = state._replace(interval=max(intervals), runs=len(intervals), checked_at=now)
             _write(self._file, _encoded(state))
         return state
 
@@ -296,7 +294,7 @@ def _clock_id() -> str:
     try:
         with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
             boot = file.read().strip()
-        return f"{boot} {os.stat('/proc/self/ns/time').st_ino}"  # noqa: PTH116  no path of a user
+        return f"{boot}/{os.stat('/proc/self/ns/time').st_ino}"  # noqa: PTH116  no path of a user
     except OSError:
         return "unknown"  # a time of another boot is then too far away, or a wait of one interval
 
@@ -311,20 +309,21 @@ def _is_unchecked(state: _State, now: float) -> bool:
 
 def _without_check(state: _State) -> _State:
     """Return the state with the runs to be looked for anew, because one begins or ends."""
-    return dataclasses.replace(state, checked_at=-math.inf)
+    return state._replace(checked_at=-math.inf)
 
 
 def _encoded(state: _State) -> bytes:
-    return json.dumps(dataclasses.asdict(state)).encode().ljust(_SIZE)
+    """Return the values as text, separated by blanks and padded to _SIZE bytes."""
+    return " ".join(map(str, state)).encode().ljust(_SIZE)
 
 
 def _decode(data: bytes, clock: str) -> _State:
-    with suppress(ValueError, TypeError):
-        state = _State(**json.loads(data))
-        numbers = dataclasses.astuple(state)[1:]
-        if state.clock == clock and all(type(one) in (int, float) for one in numbers):
-            return state if not any(map(math.isnan, numbers)) else _State(clock=clock)
-    return _State(clock=clock)
+    with suppress(ValueError):
+        found, *numbers = data.decode("ascii").split()
+        values = [float(one) for one in numbers]
+        if found == clock and len(values) == _NUMBERS and not any(map(math.isnan, values)):
+            return _State(clock, *values)
+    return _State(clock)
 
 
 def _write(descriptor: int, data: bytes) -> None:

@@ -16,12 +16,14 @@ from batch_runner.units import (
     RATE_PATTERN,
     SIZE_PATTERN,
     Price,
+    Prices,
     Rate,
     parse_clock,
     parse_duration,
     parse_flag,
     parse_network,
     parse_price,
+    parse_prices,
     parse_rate,
     parse_size,
     parse_threshold,
@@ -62,10 +64,19 @@ RateField = Annotated[
         }
     ),
 ]
-PriceField = Annotated[
-    Price,
-    BeforeValidator(parse_price),
-    WithJsonSchema({"type": "string", "pattern": PRICE_PATTERN, "examples": ["0.12 CNY"]}),
+_PRICE_SCHEMA = {"type": "string", "pattern": PRICE_PATTERN, "examples": ["0.12 CNY"]}
+PriceField = Annotated[Price, BeforeValidator(parse_price), WithJsonSchema(_PRICE_SCHEMA)]
+PricesField = Annotated[
+    Prices,
+    BeforeValidator(parse_prices),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _PRICE_SCHEMA,
+                {"type": "object", "additionalProperties": _PRICE_SCHEMA, "minProperties": 1},
+            ]
+        }
+    ),
 ]
 ThresholdField = Annotated[
     Price | int,

@@ -21,6 +21,7 @@ from batch_runner.setting_types import (
     KindsField,
     NetworkField,
     PriceField,
+    PricesField,
     ProxyField,
     RateField,
     Reuse,
@@ -28,7 +29,7 @@ from batch_runner.setting_types import (
     SizeField,
     ThresholdField,
 )
-from batch_runner.units import Rate
+from batch_runner.units import Rate, with_one_currency
 from batch_runner.util.locale import tr
 from batch_runner.util.proxies import Proxies
 
@@ -76,9 +77,8 @@ class Limits(Block):
     )
     share_rate: Flag = Field(
         default=True,
-        description="Runs of this user on this machine that use the same service and key share "
-        "one rate of submissions, the lowest of their limits, and pause together after a 429. "
-        "Default: true.",
+        description="Share one rate of submissions, the lowest limit, among the runs of this user "
+        "on this machine with the same service and key; a 429 pauses all. Default: true.",
     )
     max_submissions: Count | None = Field(
         default=None,
@@ -86,9 +86,15 @@ class Limits(Block):
         "Default: no cap.",
         examples=[300],
     )
-    price: PriceField | None = Field(
+    max_cost: PriceField | None = Field(
         default=None,
-        description="Price of one submission, such as 0.12 CNY, for estimates. Default: unknown.",
+        description="Cost over all runs of the job, at most, such as 30 CNY. Default: no cap.",
+        examples=["30 CNY"],
+    )
+    price: PricesField | None = Field(
+        default=None,
+        description="Price of one submission, such as 0.12 CNY; or one for each workflow, such as "
+        "{default: 0.12 CNY, portrait_v2: 0.3 CNY}. Default: unknown.",
         examples=["0.12 CNY"],
     )
     concurrent_submissions: Count | None = Field(
@@ -116,6 +122,7 @@ class Limits(Block):
         "run continues. Default: no limit.",
         examples=["06:30"],
     )
+    _one_currency = model_validator(mode="after")(with_one_currency)
 
 
 class Timeouts(Block):

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import math
 import re
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Protocol, TypeVar
 
 from batch_runner.util.fullwidth import ascii_form
 from batch_runner.util.locale import tr
 
 #: Largest size in bytes; more is a mistake.
 _LARGEST_SIZE = 10**15
+#: Name of the price of all workflows that have none of their own.
+DEFAULT_PRICE = "default"
+#: Most characters of an amount; more is a mistake, and would be rounded.
+_MOST_DIGITS = 20
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION_PART = r"[0-9]+(?:\.[0-9]+)?\s*(?:ms|s|min|m|h|d)"
 DURATION_PATTERN = rf"^\s*(?:{_DURATION_PART}\s*)+$"
@@ -129,17 +137,60 @@ def parse_rate(value: Any) -> Rate:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Price of one submission, for estimates and reports; the service is never asked."""
+    """Price of one submission, or the cost of several; the service is never asked."""
 
-    amount: float
+    amount: Decimal
     currency: str
 
     def __str__(self) -> str:
-        return f"{self.amount:g} {self.currency}"
+        return f"{self.amount.normalize():f} {self.currency}"
+
+    @property
+    def rounded(self) -> str:
+        """Return it with two decimals, as costs are shown."""
+        return f"{self.amount:.2f} {self.currency}"
 
     def times(self, count: int) -> str:
         """Return the cost of `count` submissions as text."""
-        return f"{self.amount * count:.2f} {self.currency}"
+        return Price(self.amount * count, self.currency).rounded
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """The price of a submission of each workflow, all in one currency."""
+
+    default: Price | None  # of the workflows that are not named; None: unknown
+    by_workflow: Mapping[str, Price] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        if not self.by_workflow:
+            return str(self.default or "")
+        return json.dumps({name: str(price) for name, price in self._named()}, ensure_ascii=False)
+
+    def _named(self) -> Iterable[tuple[str, Price]]:
+        default = {} if self.default is None else {DEFAULT_PRICE: self.default}
+        return ({**default, **self.by_workflow}).items()
+
+    @property
+    def currency(self) -> str:
+        return next((price.currency for _, price in self._named()), "")
+
+    def of(self, workflow: str) -> Price | None:
+        """Return the price of a submission of the workflow, None if it is unknown."""
+        return self.by_workflow.get(workflow, self.default)
+
+    def cost(self, submissions: Mapping[str, int]) -> Price | None:
+        """Return the cost of so many submissions of each workflow.
+
+        None: one of the workflows has no price.
+        """
+        total = Decimal(0)
+        for workflow, count in submissions.items():
+            if count:
+                if (price := self.of(workflow)) is None:
+                    return None
+                total += price.amount * count
+        return Price(total, self.currency)
 
 
 def parse_price(value: Any) -> Price:
@@ -150,11 +201,66 @@ def parse_price(value: Any) -> Price:
     """
     if isinstance(value, Price):
         return value
-    if isinstance(value, str) and (match := re.match(PRICE_PATTERN, value, re.ASCII)):
-        amount = float(match[1])
-        if math.isfinite(amount):
-            return Price(amount, match[2].upper())
+    match = re.match(PRICE_PATTERN, value, re.ASCII) if isinstance(value, str) else None
+    if match is not None and len(match[1]) <= _MOST_DIGITS:
+        return Price(Decimal(match[1]), match[2].upper())
     raise _unreadable(tr("wanted an amount and a currency such as 0.12 CNY"), value, PRICE_PATTERN)
+
+
+def parse_prices(value: Any) -> Prices:
+    """Return the prices for "0.12 CNY", or for a mapping of workflows to prices, also as JSON.
+
+    Raises:
+        ValueError: it is neither, or the prices are in several currencies.
+    """
+    if isinstance(value, Prices):
+        return value
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        with suppress(ValueError):
+            value = json.loads(value)
+    if not isinstance(value, Mapping):
+        return Prices(parse_price(value))
+    prices = {}
+    for workflow, price in value.items():
+        try:
+            prices[str(workflow)] = parse_price(price)
+        except ValueError as error:
+            raise ValueError(f"{workflow}: {error}") from None
+    if not prices:
+        raise ValueError(tr("wanted a price, or a price for each workflow"))
+    if len(currencies := sorted({price.currency for price in prices.values()})) > 1:
+        found = ", ".join(currencies)
+        raise ValueError(tr("wanted prices in one currency, not in {found}", found=found))
+    return Prices(prices.pop(DEFAULT_PRICE, None), prices)
+
+
+class _CostLimits(Protocol):
+    @property
+    def max_cost(self) -> Price | None: ...
+    @property
+    def price(self) -> Prices | None: ...
+
+
+CostLimits = TypeVar("CostLimits", bound=_CostLimits)
+
+
+def with_one_currency(limits: CostLimits) -> CostLimits:
+    """Return the limits, whose cap on the cost must be in the currency of the prices.
+
+    Raises:
+        ValueError: it is not.
+    """
+    cap, prices = limits.max_cost, limits.price
+    if cap is not None and prices is not None and cap.currency != prices.currency:
+        raise ValueError(
+            tr(
+                "limits.max_cost is in {cap}, and limits.price in {price}: give both in one "
+                "currency",
+                cap=cap.currency,
+                price=prices.currency,
+            )
+        )
+    return limits
 
 
 def parse_threshold(value: Any) -> Price | int:

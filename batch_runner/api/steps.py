@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # slow imports, which commands that only print help do not ne
     from batch_runner.manifest import Manifest
     from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.reuse import PriorSubmissions
-    from batch_runner.settings import Service, Settings
+    from batch_runner.settings import Limits, Service, Settings
 
 log = logging.getLogger(__name__)
 
@@ -198,23 +198,41 @@ def import_items(
         UsageError: results cannot be stored in a folder that an item names.
         ManifestError: an item is invalid; the journal is unchanged.
         JournalError: the journal cannot be written.
+        UsageError: `limits.max_cost` is set, and an item has no price.
     """
     from batch_runner.journal import ItemImport
     from batch_runner.planning.blockers import result_folder_blockers
 
-    price = settings.limits.price
+    limits = settings.limits
     now = manifest.of_job(job.journal.facts())
     if now is not manifest:
         manifest, listing = now, ItemImport(now.items)
     imported = job.journal.import_items(
         listing,
         manifest=utf8_text(manifest.path.absolute()),
-        price=str(price) if price else None,
+        price=str(limits.price) if limits.price else None,
         fingerprint=manifest.fingerprint,
     )
     for blocker in result_folder_blockers(job.folder.root, job.journal.pending_folders()):
         raise UsageError(tr("{text}. Nothing was sent.", text=blocker.message))
+    if limits.max_cost is not None:
+        _check_prices(job, limits)
     return imported
+
+
+def _check_prices(job: OpenJob, limits: Limits) -> None:
+    """Check that every submission has a price, which `limits.max_cost` needs.
+
+    Raises:
+        UsageError: one has none.
+    """
+    from batch_runner.planning.blockers import price_blockers
+    from batch_runner.planning.estimate import missing_prices
+
+    pending = {workflow for _, workflow in job.journal.pending_workflows()}
+    workflows = {*job.journal.spent_by_workflow_now(), *pending}
+    for blocker in price_blockers(missing_prices(limits, workflows)):
+        raise UsageError(tr("{reason}. Nothing was sent", reason=blocker.message))
 
 
 def find_prior_submissions(

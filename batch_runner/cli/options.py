@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from click.shell_completion import CompletionItem
+
+
+CommandT = TypeVar("CommandT", bound=click.Command)
 
 
 class PathType(click.Path):
@@ -104,9 +107,7 @@ _ALWAYS = {
 }
 
 
-def help_epilog(
-    *examples: str, exit_status: Mapping[str, str]
-) -> Callable[[click.Command], click.Command]:
+def help_epilog(*examples: str, exit_status: Mapping[str, str]) -> Callable[[CommandT], CommandT]:
     """Return a decorator that ends a command's help with examples and its exit statuses."""
     rows = sorted((_ALWAYS | dict(exit_status)).items(), key=lambda row: int(row[0].split(",")[0]))
     parts = [
@@ -114,7 +115,7 @@ def help_epilog(
         "\b\nExit status:\n" + "\n".join(f"  {code:<8}  {text}" for code, text in rows),
     ]
 
-    def decorate(command: click.Command) -> click.Command:
+    def decorate(command: CommandT) -> CommandT:
         command.epilog = "\n\n".join(parts)
         return command
 

@@ -29,6 +29,7 @@ _HELP = {
     "in_flight": "Tasks submitted and not finished, at most",
     "poll_rate": "Status requests per second, at most, such as 10/s",
     "max_submissions": "Submissions over all runs of the job, at most: the spending cap",
+    "max_cost": "Cost over all runs of the job, at most, such as 30 CNY",
     "run_for": "Stop the run after this time, such as 90m or 8h. The next run continues",
     "proxy": "Proxy of all requests, such as http://proxy.example:3128",
     "trust_env": "Use the proxies that HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY name",

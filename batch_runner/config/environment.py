@@ -19,7 +19,7 @@ PREFIX = "BATCH_RUNNER_"
 OUTPUT_VARIABLE = PREFIX + "OUTPUT"
 
 #: The settings that have a flag and an environment variable, by block.
-LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "run_for", "until")
+LIMITS = ("rate", "in_flight", "poll_rate", "max_submissions", "max_cost", "run_for", "until")
 NETWORK = ("proxy", "trust_env")
 #: "" stands for the top level.
 BLOCKS = {
@@ -45,7 +45,7 @@ def limit_variable(name: str) -> str:
     return PREFIX + name.upper()
 
 
-CAP_VARIABLE = limit_variable("max_submissions")
+CAP_VARIABLES = (limit_variable("max_submissions"), limit_variable("max_cost"))
 PROXY_VARIABLE = limit_variable("proxy")
 
 #: The variables that a user may set.
@@ -64,9 +64,10 @@ def check_environment(environment: Mapping[str, str]) -> None:
     Raises:
         UsageError: there are some; it names each.
     """
-    if not environment.get(CAP_VARIABLE, "set").strip():
-        message = tr("{variable} is empty; give a number, or unset it", variable=CAP_VARIABLE)
-        raise UsageError(message)
+    for variable in CAP_VARIABLES:
+        if not environment.get(variable, "set").strip():
+            message = tr("{variable} is empty; give a value, or unset it", variable=variable)
+            raise UsageError(message)
     if unknown := sorted(environment.keys() - known_variables(environment)):
         raise UsageError("\n".join(f"{excerpt(name)} {_hint(name)}" for name in unknown))
 

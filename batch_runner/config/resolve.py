@@ -12,6 +12,7 @@ from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.errors import UsageError
 from batch_runner.manifest import Manifest
 from batch_runner.settings import Block, Settings
+from batch_runner.units import with_one_currency
 from batch_runner.util.fullwidth import ascii_form
 from batch_runner.util.locale import tr
 from batch_runner.util.text import printable
@@ -66,6 +67,10 @@ def resolve_settings(
             continue
         settings = settings.model_copy(update={part: block}) if part else block
         origins[f"{part}.{name}".lstrip(".")] = (getattr(block, name), origin)
+    try:  # settings from several places were put together without validation
+        with_one_currency(settings.limits)
+    except ValueError as error:
+        invalid.append(str(error))
     if invalid:
         raise UsageError("\n".join(invalid))
     for dotted, (derived, limit) in _DERIVED.items():

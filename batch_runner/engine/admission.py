@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from decimal import Decimal
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +17,7 @@ from batch_runner.engine.stats import RunStats
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import DiskFailed
 from batch_runner.journal.records import PendingItem
+from batch_runner.units import Price, Prices
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class Ticket:
         self._stats = stats
         self._taken: list[Slots] = []
         self._reserved = False
+        self._cost = Decimal(0)  # of the submission, as long as it may be paid
         self._handed_over = False
         self.acquired_at = 0.0  #: when the rate token was given, in event loop time
 
@@ -66,9 +69,15 @@ class Ticket:
         self._handed_over = True
         return self
 
-    def admit(self, acquired_at: float) -> None:
-        """Reserve a submission under the spend cap, with the rate token given at that time."""
+    def admit(self, acquired_at: float, price: Price | None) -> None:
+        """Reserve a submission under the spend caps, with the rate token given at that time.
+
+        `price` is that of the submission, None if it is unknown.
+        """
         self.acquired_at = acquired_at
+        if price is not None:
+            self._cost = price.amount
+            self._stats.committed += self._cost
         self._reserved = True
         self._stats.reserved += 1
 
@@ -78,11 +87,18 @@ class Ticket:
             self._reserved = False
             self._stats.reserved -= 1
 
+    def refund(self) -> None:
+        """Take the cost of the submission back: it was not sent, or is not paid."""
+        self._stats.committed -= self._cost
+        self._cost = Decimal(0)
+
     def keep_in_flight(self) -> None:
         """Leave the in-flight slot to the task, which releases it when it is finished."""
         self._taken.remove(self._in_flight)
 
     def _release(self) -> None:
+        if self._reserved:
+            self.refund()
         self.release_reservation()
         while self._taken:
             self._taken.pop().release()
@@ -93,6 +109,7 @@ class Admission:
 
     def __init__(self, context: RunContext, state: RunState) -> None:
         self._settings = context.settings
+        self._prices = context.settings.limits.price or Prices(None)
         self._limiter = context.limiter
         self._scheduler = context.scheduler
         self._files = context.files
@@ -118,18 +135,18 @@ class Admission:
             await self._wait_until(item.not_before, item)
         while True:
             pause = await self._wait_out_breaker()
-            await self._wait_for_cap()
+            await self._wait_for_cap(item)
             acquired_at = await self._limiter.acquire()
             await self._check(item)
             alone = not self._stats.unconfirmed
-            unchanged = not self._at_cap() and self._breaker.pause == pause
+            unchanged = not self._cap_reached(item) and self._breaker.pause == pause
             if unchanged and (alone or not pause):
                 break  # nothing has changed while the token was waited for
-        ticket.admit(acquired_at)
+        ticket.admit(acquired_at, self._prices.of(item.workflow))
 
     async def wait_before_upload(self, item: PendingItem) -> None:
         """Wait for the spend cap, and check deadline and disk: no file is uploaded in vain."""
-        await self._wait_for_cap()
+        await self._wait_for_cap(item)
         await self._check(item)
 
     async def _wait_until(self, time: float, item: PendingItem) -> None:
@@ -155,17 +172,25 @@ class Admission:
                 return pause
         return 0.0
 
-    def _at_cap(self) -> bool:
-        cap = self._settings.limits.max_submissions
-        return cap is not None and self._stats.spent + self._stats.reserved >= cap
+    def _cap_reached(self, item: PendingItem) -> str | None:
+        """Return why no cap allows the submission of the item, None if all do."""
+        limits, stats = self._settings.limits, self._stats
+        most, cost = limits.max_submissions, limits.max_cost
+        if most is not None and stats.spent + stats.reserved >= most:
+            return f"the spend cap of {most} submissions is reached"
+        if cost is not None:
+            price = self._prices.of(item.workflow)
+            if price is None or price.currency != cost.currency:
+                return f"limits.max_cost needs the price of {item.workflow}; see limits.price"
+            if stats.committed + price.amount > cost.amount:
+                return f"the spend cap of {cost} is reached"
+        return None
 
-    async def _wait_for_cap(self) -> None:
-        """Wait until the spend cap allows a submission; stop submitting if it never will."""
-        while self._at_cap():
+    async def _wait_for_cap(self, item: PendingItem) -> None:
+        """Wait until the spend caps allow a submission; stop submitting if they never will."""
+        while reason := self._cap_reached(item):
             if not self._stats.unconfirmed:
-                cap = self._settings.limits.max_submissions
-                message = f"the spend cap of {cap} submissions is reached"
-                await self._stop(StopReason("cap", message, ExitCode.STOPPED))
+                await self._stop(StopReason("cap", reason, ExitCode.STOPPED))
             await self._submissions.wait_for_release()  # one may turn out not to be paid
 
     async def _check(self, item: PendingItem) -> None:

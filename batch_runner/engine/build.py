@@ -7,6 +7,7 @@ import functools
 import random
 import time
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import Any
 
 import anyio.to_thread
@@ -128,8 +129,16 @@ def build_run(
 
 def _build_state(journal: JobStore, settings: Settings, clock: Clock) -> RunState:
     now, limits, timeouts = clock.monotonic(), settings.limits, settings.timeouts
+    spent = journal.spent_by_workflow_now()
+    cost = None if limits.price is None else limits.price.cost(spent)
     return RunState(
-        stats=RunStats(counts=journal.counts_now(), spent=journal.spent_now(), started_at=now),
+        stats=RunStats(
+            counts=journal.counts_now(),
+            spent=sum(spent.values()),
+            spent_before=spent,
+            committed=Decimal(0) if cost is None else cost.amount,
+            started_at=now,
+        ),
         control=Control(),
         breaker=CircuitBreaker(limits.in_flight),
         budget=RetryBudget(settings.retries.budget),

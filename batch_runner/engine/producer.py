@@ -34,6 +34,8 @@ log = logging.getLogger(__name__)
 
 #: Pending items read from the journal at a time.
 PAGE = 200
+#: The outcomes of a submission that are certainly not paid.
+NOT_PAID = frozenset((Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED))
 #: Seconds of submissions that are claimed in the registry at a time, and the least number of items:
 #: after a crash, another job may submit none of them without a question.
 CLAIMED_AHEAD, CLAIMED_AT_LEAST = 5.0, 16
@@ -143,6 +145,7 @@ class Producer:
         try:
             await self._recorder.record(Change(key=item.key, event=Event.SUBMIT_STARTED))
         except JournalError as error:
+            ticket.refund()
             self._recorder.journal_failed(error)
             return ApiError(str(error), failure=Failure.LOCAL)
         finally:
@@ -151,7 +154,10 @@ class Producer:
         try:
             task_id = await self._provider.submit(item.workflow, params)
         except ApiError as error:
-            await self._recorder.record_outcome(self._change_after(item, error))
+            change = self._change_after(item, error)
+            await self._recorder.record_outcome(change)
+            if change.event in NOT_PAID:
+                ticket.refund()
             self._record_failure(error, ticket.acquired_at)
             return error
         confirmed = Change(key=item.key, event=Event.SUBMIT_CONFIRMED, task_id=task_id)

@@ -19,7 +19,8 @@ import functools
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from batch_runner.models import InFlight
 from batch_runner.providers import open_provider
 from batch_runner.ratelimit.shared_rate import open_shared_rate, shared_rate_path
 from batch_runner.settings import Service, Settings
+from batch_runner.units import Prices
 from batch_runner.util.paths import plain_path
 from batch_runner.util.text import duration
 
@@ -246,11 +248,12 @@ async def write_sidecars(run: Run) -> None:
 def finish(run: Run, number: int) -> RunSummary:
     """Write the learned durations and the run's figures to the journal; return the summary."""
     stats, control, journal = run.state.stats, run.state.control, run.context.journal
-    now = run.context.clock.monotonic()
+    now, prices = run.context.clock.monotonic(), run.context.settings.limits.price
     stats.sample(now)
-    counts, spent = stats.counts, stats.spent
+    counts, spent, by_workflow = stats.counts, stats.spent, stats.spent_before
     try:
-        counts, spent = journal.counts_now(), journal.spent_now()
+        counts, by_workflow = journal.counts_now(), journal.spent_by_workflow_now()
+        spent = sum(by_workflow.values())
         if not run.recorder.journal_lost:
             code = exit_code(counts, control.stop)
             message = control.stop.message if control.stop else ""
@@ -265,9 +268,17 @@ def finish(run: Run, number: int) -> RunSummary:
         paid=stats.paid,
         reused=stats.reused,
         spent=spent,
+        cost=_cost_text(prices, Counter(by_workflow) - Counter(stats.spent_before)),
+        cost_of_job=_cost_text(prices, by_workflow),
         polls=stats.polls,
         limited=stats.limited,
         seconds=now - stats.started_at,
         exit_code=exit_code(counts, control.stop),
         stop=control.stop,
     )
+
+
+def _cost_text(prices: Prices | None, submissions: Mapping[str, int]) -> str | None:
+    """Return the cost of submissions by workflow as text, None if a price is not known."""
+    cost = None if prices is None else prices.cost(submissions)
+    return None if cost is None else cost.rounded

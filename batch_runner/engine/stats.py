@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, sources
@@ -17,6 +18,8 @@ class RunStats:
 
     counts: dict[ItemStatus, int] = field(default_factory=lambda: dict.fromkeys(ItemStatus, 0))
     spent: int = 0  #: submissions of the whole job that must be assumed paid
+    spent_before: dict[str, int] = field(default_factory=dict)  #: by earlier runs, per workflow
+    committed: Decimal = Decimal(0)  #: cost of all submissions in `spent` and `reserved`
     reserved: int = 0  #: submissions that may be sent and are not yet counted in `spent`
     paid: int = 0  #: submissions of this run that must be assumed paid
     submissions: int = 0  #: of this run, including those that were rejected or answered 429

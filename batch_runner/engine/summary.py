@@ -43,6 +43,8 @@ class RunSummary:
     submissions: int  #: of this run, including those that were rejected or answered 429
     paid: int  #: of these, the ones that must be assumed paid
     spent: int  #: submissions of the whole job that must be assumed paid
+    cost: str | None  #: of those of this run, such as "0.36 CNY"; None: a price is not known
+    cost_of_job: str | None  #: of those of the whole job
     polls: int
     limited: int  #: 429 responses
     seconds: float

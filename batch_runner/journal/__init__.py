@@ -28,6 +28,7 @@ from batch_runner.journal.records import (
     ItemRow,
     ItemSummary,
     JobRow,
+    PaidSubmissions,
     PendingItem,
     RunRow,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "JournalReader",
     "ManifestDiff",
     "OpenJournal",
+    "PaidSubmissions",
     "PendingItem",
     "RunJournal",
     "RunRow",

@@ -205,6 +205,14 @@ class JobStore(Protocol):
         """Return how many submissions of this job must be assumed paid."""
         ...
 
+    def spent_by_workflow_now(self) -> dict[str, int]:
+        """Return how many submissions of each workflow must be assumed paid."""
+        ...
+
+    def pending_workflows(self) -> Iterator[tuple[str, str]]:
+        """Yield key and workflow of each listed pending item, in the order of submission."""
+        ...
+
     def counts_now(self) -> dict[ItemStatus, int]:
         """Return the number of items by status; unlisted ones count while they may cost money."""
         ...

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, Self
 
-from batch_runner.journal.records import Difference, EventRow, ItemRow, ItemSummary, JobRow, RunRow
+from batch_runner.journal.records import (
+    Difference,
+    EventRow,
+    ItemRow,
+    ItemSummary,
+    JobRow,
+    PaidSubmissions,
+    RunRow,
+)
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import ItemOutcome, ItemSpec, JobFacts
 
@@ -91,6 +99,14 @@ class JournalReader(Protocol):
 
     def spent(self) -> int:
         """See `JobStore.spent_now`."""
+        ...
+
+    def spent_by_workflow(self) -> dict[str, int]:
+        """See `JobStore.spent_by_workflow_now`."""
+        ...
+
+    def paid_submissions(self) -> list[PaidSubmissions]:
+        """Return the submissions that must be assumed paid, by day and workflow."""
         ...
 
     def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:

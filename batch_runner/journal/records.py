@@ -7,6 +7,7 @@ from typing import Any
 
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InputFile, ItemSpec, PlacedFile, ReusedFrom
+from batch_runner.units import Prices, parse_prices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,25 @@ class JobRow:
     folder: str
     created_at: float
     manifest: str
-    price: str | None  # of one submission, as in the manifest
+    price: str | None  # of a submission, as in the manifest
+
+    @property
+    def prices(self) -> Prices | None:
+        """Return the prices of submissions; None if the manifest has no valid ones."""
+        try:
+            return parse_prices(self.price)
+        except ValueError:
+            return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidSubmissions:
+    """The submissions of one day and workflow that must be assumed paid."""
+
+    day: str  # local date, as 2026-11-01
+    workflow: str
+    count: int
+    held: tuple[str, ...] = ()  # ids of the items among them that are held
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,14 @@ _MESSAGES = {
     "disk_full": mark_tr(
         "only {free} MB of disk space are free; below {wanted} MB nothing is submitted"
     ),
+    "no_price": mark_tr(
+        "limits.max_cost needs the price of every item, and limits.price has none for {workflows}"
+    ),
     # Warnings.
+    "cost_cap": mark_tr("the cap of {limit} leaves out {items}"),
+    "cost_cap_reached": mark_tr(
+        "the cap of {limit} is reached; none is sent (raise limits.max_cost)"
+    ),
     "cap": mark_tr("the cap of {submissions} leaves out {items}"),
     "cap_reached": mark_tr(
         "the cap of {submissions} is reached; none is sent (raise limits.max_submissions)"
@@ -94,8 +101,11 @@ def job_warnings(estimate: Estimate, limits: Limits, *, held: int) -> list[Block
     found = []
     if estimate.capped:
         kind = "cap" if estimate.submissions else "cap_reached"
-        cap = limits.max_submissions
-        found.append(Blocker(kind, {"count": estimate.capped, "cap": cap, "spent": estimate.spent}))
+        values = {"count": estimate.capped, "spent": estimate.spent}
+        if estimate.cap == "cost":
+            found.append(Blocker(f"cost_{kind}", {**values, "limit": limits.max_cost}))
+        else:
+            found.append(Blocker(kind, {**values, "cap": limits.max_submissions}))
     left = seconds_left(limits)
     if left is not None and estimate.submissions and left < estimate.seconds:
         found.append(Blocker("deadline", {"left": left, "seconds": estimate.seconds}))
@@ -108,6 +118,12 @@ def result_folder_blockers(root: Path, folders: Iterable[str]) -> list[Blocker]:
     """Return a blocker if results cannot be stored in one of these folders below `root`."""
     blocked = find_blocked(root, folders)
     return [] if blocked is None else [Blocker("result_folder", {"path": blocked})]
+
+
+def price_blockers(workflows: Sequence[str]) -> list[Blocker]:
+    """Return a blocker if `workflows` have no price and `limits.max_cost` needs it."""
+    named = ", ".join(printable(name, 60) for name in workflows)
+    return [Blocker("no_price", {"workflows": named})] if workflows else []
 
 
 def folder_blockers(folder: JobFolder, free_bytes: int) -> list[Blocker]:

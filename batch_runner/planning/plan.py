@@ -24,12 +24,12 @@ from batch_runner.planning.blockers import (
     Blocker,
     folder_blockers,
     job_warnings,
+    price_blockers,
     result_folder_blockers,
 )
-from batch_runner.planning.estimate import Estimate, make_estimate, mean, task_seconds
+from batch_runner.planning.estimate import CappedCount, Estimate, make_estimate, mean, task_seconds
 from batch_runner.planning.reuse import PriorSubmissions, ReuseGroup, nothing_submitted
 from batch_runner.registry import KEYS
-from batch_runner.setting_types import Reuse
 from batch_runner.settings import Limits, Settings
 from batch_runner.storage.verify import missing_files
 
@@ -98,10 +98,11 @@ def make_preview(
     counts = journal.counts_now()
     known = task_seconds(journal.learned())
     used = [seconds for name, seconds in known.items() if name in workflows] or known.values()
-    submissions = counts[ItemStatus.PENDING]
-    if prior.mode is not Reuse.NEVER:
-        submissions -= prior.count
-    estimate = make_estimate(submissions, spent=journal.spent_now(), task=mean(used), limits=limits)
+    counted = CappedCount(limits, journal.spent_by_workflow_now())
+    for key, workflow in journal.pending_workflows():
+        if key not in prior.left_out:
+            counted.add(workflow)
+    estimate = make_estimate(counted, task=mean(used))
     return RunPreview(
         counts=counts,
         new=imported.new,
@@ -128,25 +129,23 @@ def make_plan(
     Raises:
         JournalUnreadable: the journal is damaged or of another version.
     """
-    prior = prior or nothing_submitted()
+    prior, limits = prior or nothing_submitted(), settings.limits
     if not journal_exists(folder.journal):
-        builder = PlanBuilder({}, prior)
+        builder = PlanBuilder({}, CappedCount(limits, {}), prior)
         for spec in specs:
             builder.add_new(spec, None)
         builder.finish_submissions()
-        spent = 0
     else:
         with open_reader(folder.journal) as reader:
-            builder = PlanBuilder(task_seconds(reader.learned()), prior)
+            counted = CappedCount(limits, reader.spent_by_workflow())
+            builder = PlanBuilder(task_seconds(reader.learned()), counted, prior)
             _compare(builder, specs, reader.diff(), folder)
-            spent = reader.spent()
-    plan, limits = builder.plan, settings.limits
+    plan = builder.plan
     plan.reuse = prior.groups
-    plan.estimate = make_estimate(
-        builder.submissions, spent=spent, task=builder.mean_task(), limits=limits
-    )
+    plan.estimate = make_estimate(builder.counted, task=builder.mean_task())
     plan.blockers = folder_blockers(folder, settings.downloads.free_bytes)
     plan.blockers += result_folder_blockers(folder.root, builder.folders)
+    plan.blockers += price_blockers(sorted(builder.counted.unpriced))
     held = plan.statuses[ItemStatus.HELD]
     plan.warnings = prior.warnings(limits.price) + job_warnings(plan.estimate, limits, held=held)
     return plan
@@ -169,11 +168,13 @@ def _compare(
 class PlanBuilder:
     """Collects a plan item by item. A `row` is an item's number in the journal."""
 
-    def __init__(self, seconds: Mapping[str, float], prior: PriorSubmissions) -> None:
+    def __init__(
+        self, seconds: Mapping[str, float], counted: CappedCount, prior: PriorSubmissions
+    ) -> None:
         """Start a plan; `seconds` is the mean duration of a task by workflow, if known."""
         self.plan = Plan()
-        self.submissions = 0
         self.folders: set[str] = set()  # in the names of pending items
+        self.counted = counted
         self._seconds = seconds
         self._prior = prior
         self._not_looked_up: list[ItemSpec] = []
@@ -239,7 +240,7 @@ class PlanBuilder:
         self._not_looked_up.clear()
 
     def _count_submission(self, spec: ItemSpec) -> None:
-        self.submissions += 1
+        self.counted.add(spec.workflow)
         if len(self.plan.first) < SHOWN:
             self.plan.first.append(spec)
         if (seconds := self._seconds.get(spec.workflow)) is not None:

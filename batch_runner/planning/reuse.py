@@ -19,7 +19,7 @@ from batch_runner.journal import journal_exists, open_reader
 from batch_runner.planning.blockers import Blocker
 from batch_runner.registry import KEYS, Claim, read_registry
 from batch_runner.setting_types import Reuse
-from batch_runner.units import Price
+from batch_runner.units import Prices
 from batch_runner.util.xdg import state_folder
 
 #: Returns the claims of other jobs for at most KEYS items.
@@ -43,6 +43,7 @@ class PriorSubmissions:
         self._look_up = look_up
         self._rules = ReuseRules()
         self._counts: Counter[tuple[Action, str]] = Counter()
+        self.left_out = set[str]()  # keys of the items that are not submitted
 
     @property
     def groups(self) -> list[ReuseGroup]:
@@ -64,17 +65,20 @@ class PriorSubmissions:
         """Look up at most KEYS items that would be submitted; return those that are not, then."""
         found = self._rules.decide(self._look_up(keys)) if keys else {}
         self._counts.update((prior.action, prior.source.folder) for prior in found.values())
-        return () if self.mode is Reuse.NEVER else found.keys()
+        if self.mode is Reuse.NEVER:
+            return ()
+        self.left_out |= found.keys()
+        return found.keys()
 
-    def warnings(self, price: Price | None) -> list[Blocker]:
+    def warnings(self, prices: Prices | None) -> list[Blocker]:
         """Return a warning about items that are paid for again."""
         if self.mode is not Reuse.NEVER or not self.count:
             return []
         folder = max(self.groups, key=lambda group: group.count).folder
         values = {"count": self.count, "folder": folder}
-        if price is None:
+        if prices is None or prices.by_workflow or prices.default is None:
             return [Blocker("paid_again", values)]
-        return [Blocker("paid_again_for", {**values, "cost": price.times(self.count)})]
+        return [Blocker("paid_again_for", {**values, "cost": prices.default.times(self.count)})]
 
 
 def nothing_submitted() -> PriorSubmissions:

@@ -5,6 +5,7 @@ Items are added one by one and not kept, so that a million take no more memory t
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict
@@ -25,7 +26,7 @@ from batch_runner.report.item_history import (
 from batch_runner.report.problems import ProblemGroup, ProblemGroups, command_for, next_commands
 from batch_runner.report.summary_sentence import summary_sentence
 from batch_runner.report.words import LANGUAGES
-from batch_runner.units import Price, parse_price
+from batch_runner.units import Price
 from batch_runner.util.locale import Language, use_language
 from batch_runner.util.paths import utf8_text
 from batch_runner.util.shell import command_line
@@ -60,7 +61,10 @@ class PageData:
         self._taken_back = taken_back
         self.job: JobRow = reader.job()
         self._now = now
-        self._spent = reader.spent()
+        spent = reader.spent_by_workflow()
+        self._spent = sum(spent.values())
+        prices = self.job.prices
+        self._cost = prices.cost(spent) if prices else None
         self._runs: list[RunRow] = list(filter(did_something, reader.runs()))
         self._previous_end = end_of_previous_run(self._runs)
         self._counts: Counter[ItemStatus] = Counter()
@@ -121,7 +125,8 @@ class PageData:
                 for name, values in self._values.items()
             ],
             "runs": [_run_data(run) for run in self._runs],
-            "price": _price_data(price_of(job)),
+            "price": _mean_price(self._cost, self._spent),
+            "price_setting": _price_setting(job),
             "changes": self._changes(),
         }
 
@@ -131,7 +136,7 @@ class PageData:
             return summary_sentence(
                 self._counts,
                 submissions=self._spent,
-                price=price_of(self.job),
+                cost=self._cost.rounded if self._cost else None,
                 seconds=total_seconds(self._runs, self._now),
                 stopped=self._runs[-1].message if self._runs else None,
             )
@@ -140,14 +145,6 @@ class PageData:
         """Return [old status, new status, count] of the last run; empty without one before it."""
         changes = self._changed.most_common()
         return [[was.value if was else None, now.value, n] for (was, now), n in changes]
-
-
-def price_of(job: JobRow) -> Price | None:
-    """Return the price of one submission; None if the manifest has no valid one."""
-    try:
-        return parse_price(job.price)
-    except ValueError:
-        return None
 
 
 def _group_data(group: ProblemGroup, target: Sequence[str]) -> dict[str, Any]:
@@ -178,5 +175,16 @@ def _run_data(run: RunRow) -> dict[str, Any]:
     return data
 
 
-def _price_data(price: Price | None) -> list[float | str] | None:
-    return [price.amount, price.currency] if price else None
+def _mean_price(cost: Price | None, submissions: int) -> list[float | str] | None:
+    """Return the mean price of a submission, for the cost of each run; None if it is unknown."""
+    if cost is None or not submissions:
+        return None
+    return [float(cost.amount / submissions), cost.currency]
+
+
+def _price_setting(job: JobRow) -> Any:
+    """Return `limits.price` as a manifest has it, for the manifest of "more like these"."""
+    if job.prices is None:
+        return None
+    text = str(job.prices)
+    return json.loads(text) if text.startswith("{") else text

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from batch_runner.engine.summary import SIGNALLED
 from batch_runner.lifecycle import UNFINISHED, ItemStatus
-from batch_runner.units import Price
 from batch_runner.util.locale import (
     current_language,
     mark_tr,
@@ -56,20 +55,20 @@ def summary_sentence(
     counts: Mapping[ItemStatus, int],
     *,
     submissions: int,
-    price: Price | None,
+    cost: str | None,
     seconds: float,
     stopped: str | None = None,
 ) -> str:
     """Return the state of a job as one sentence in the current language.
 
-    `submissions` are those assumed paid, `price` is that of one submission (None: unknown, the cost
-    is left out), `seconds` the time spent. `stopped` is why the last run stopped early, if it did:
+    `submissions` are those assumed paid, `cost` is what they cost (None: unknown, and
+    left out), `seconds` the time spent. `stopped` is why the last run stopped early, if it did:
     stated while there are unfinished items.
     """
     parts = [_outcome(counts)]
     if stopped and any(counts.get(status) for status in UNFINISHED):
         parts.append(tr("stopped early: {reason}", reason=_stop_text(stopped)))
-    parts.append(effort_text(submissions, price, seconds))
+    parts.append(effort_text(submissions, cost, seconds))
     return tr("{sentence}.", sentence=tr("; ").join(parts))
 
 
@@ -108,10 +107,10 @@ def _count_text(count: int, outcome: str) -> str:
     return tr("{count} {outcome}", count=count, outcome=outcome)
 
 
-def effort_text(submissions: int, price: Price | None, seconds: float) -> str:
+def effort_text(submissions: int, cost: str | None, seconds: float) -> str:
     """Return submissions, their cost and a time, such as "3 submissions, 0.36 CNY, took 5.2 s"."""
     parts = [submissions_text(submissions)]
-    if price is not None:
-        parts.append(price.times(submissions))
+    if cost is not None:
+        parts.append(cost)
     parts.append(tr("took {time}", time=duration(seconds)))
     return tr(", ").join(parts)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from decimal import Decimal
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
 from batch_runner.report.share import write_shared_page
-from batch_runner.units import Price
+from batch_runner.units import Price, Prices
 from tests.e2e.conftest import PATIENCE
 from tests.harness.stored_job import HOSTILE, StoredJob, an_item
 
@@ -291,7 +292,7 @@ def test_more_like_repetitions_are_new_ones(job: StoredJob, reader: Reader) -> N
     assert {spec.params["3"]["steps"] for spec in specs} == {20}
     seeds = {spec.params["3"]["seed"] for spec in specs}
     assert len(seeds - {271828, 314159}) == 4
-    assert load(path).settings.limits.price == Price(0.12, "CNY")
+    assert load(path).settings.limits.price == Prices(Price(Decimal("0.12"), "CNY"))
 
 
 def test_more_like_warns_of_a_fixed_seed(job: StoredJob, reader: Reader) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -145,10 +146,10 @@ def test_rate_is_converted_to_per_second() -> None:
 @pytest.mark.parametrize(
     ("value", "price"),
     [
-        ("0.12 CNY", Price(0.12, "CNY")),
-        ("1eur", Price(1, "EUR")),
-        ("0 CNY", Price(0, "CNY")),
-        (Price(2, "USD"), Price(2, "USD")),
+        ("0.12 CNY", Price(Decimal("0.12"), "CNY")),
+        ("1eur", Price(Decimal("1"), "EUR")),
+        ("0 CNY", Price(Decimal("0"), "CNY")),
+        (Price(Decimal("2"), "USD"), Price(Decimal("2"), "USD")),
     ],
 )
 def test_price_is_parsed_to_amount_and_currency(value: Any, price: Price) -> None:
@@ -180,7 +181,12 @@ def test_invalid_price_is_refused(value: Any) -> None:
 
 @pytest.mark.parametrize(
     ("value", "threshold"),
-    [("50 CNY", Price(50, "CNY")), (500, 500), (0, 0), ("0 eur", Price(0, "EUR"))],
+    [
+        ("50 CNY", Price(Decimal("50"), "CNY")),
+        (500, 500),
+        (0, 0),
+        ("0 eur", Price(Decimal("0"), "EUR")),
+    ],
 )
 def test_threshold_is_a_cost_or_a_number_of_submissions(value: Any, threshold: Any) -> None:
     assert parse_threshold(value) == threshold
@@ -299,7 +305,7 @@ def test_renamed_setting_leads_to_one_that_exists(old: str, new: str) -> None:
 
 
 def test_cost_is_printed_with_two_decimals() -> None:
-    assert Price(0.12, "CNY").times(24) == "2.88 CNY"
+    assert Price(Decimal("0.12"), "CNY").times(24) == "2.88 CNY"
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.0, 1.5, "20", True, 10**10, math.nan, math.inf, ABSURD])

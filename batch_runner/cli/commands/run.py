@@ -310,7 +310,7 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
 
     manifest = utf8_text(options.manifest.path.absolute())
     target = job_arguments(manifest, options.root, rehearsal=options.service is None)
-    effort = effort_text(summary.paid, options.settings.limits.price, summary.seconds)
+    effort = effort_text(summary.paid, summary.cost, summary.seconds)
     items = options.companions.items
     commands = items.text() if items else None
     for line in (
@@ -326,7 +326,6 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
 def _summary_object(
     options: RunOptions, summary: RunSummary, seconds_of_job: float
 ) -> dict[str, Any]:
-    price = options.settings.limits.price
     with use_language("en"):
         warnings = [warning_object(each) for each in options.manifest.warnings()]
     items = options.companions.items
@@ -339,8 +338,8 @@ def _summary_object(
         "submit_requests": summary.submissions,
         "submissions_of_job": summary.spent,
         "reused": summary.reused,
-        "cost": price.times(summary.paid) if price else None,
-        "cost_of_job": price.times(summary.spent) if price else None,
+        "cost": summary.cost,
+        "cost_of_job": summary.cost_of_job,
         "polls": summary.polls,
         "limited": summary.limited,
         "seconds": round(summary.seconds, 3),

@@ -32,6 +32,7 @@ from batch_runner.journal.sqlite.item_import import (
 from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version, migrate
 from batch_runner.journal.sqlite.rows import count_by_status
 from batch_runner.journal.sqlite.run_journal import SqliteRunJournal
+from batch_runner.journal.sqlite.spending import pending_workflows, spent_by_workflow
 from batch_runner.journal.sqlite.transitions import apply
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
 from batch_runner.models import ItemSpec, JobFacts
@@ -246,6 +247,14 @@ class Journal(SqliteRunJournal):
         with translated():
             row = self._connection.execute("SELECT ifnull(sum(attempt), 0) FROM items").fetchone()
         return int(row[0])
+
+    def spent_by_workflow_now(self) -> dict[str, int]:
+        with translated():
+            return spent_by_workflow(self._connection)
+
+    def pending_workflows(self) -> Iterator[tuple[str, str]]:
+        with translated():
+            yield from pending_workflows(self._connection)
 
     def learned(self) -> dict[str, str]:
         rows = self._connection.execute("SELECT workflow, state FROM learned").fetchall()

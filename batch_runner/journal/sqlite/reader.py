@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.reading import JournalReader
-from batch_runner.journal.records import EventRow, ItemRow, JobRow, RunRow
+from batch_runner.journal.records import EventRow, ItemRow, JobRow, PaidSubmissions, RunRow
 from batch_runner.journal.sqlite import queries
 from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
 from batch_runner.journal.sqlite.event_history import SqliteEventHistory
@@ -27,6 +27,7 @@ from batch_runner.journal.sqlite.rows import (
     item_of,
     run_of,
 )
+from batch_runner.journal.sqlite.spending import paid_submissions, spent_by_workflow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import ItemOutcome, ItemSpec, JobFacts
 from batch_runner.util.locale import tr
@@ -79,6 +80,14 @@ class SqliteReader:
 
     def spent(self) -> int:
         return int(self._all("SELECT ifnull(sum(attempt), 0) AS n FROM items")[0]["n"])
+
+    def spent_by_workflow(self) -> dict[str, int]:
+        with self._translated():
+            return spent_by_workflow(self._connection)
+
+    def paid_submissions(self) -> list[PaidSubmissions]:
+        with self._translated():
+            return paid_submissions(self._connection)
 
     def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
         current = self._import_number()

@@ -149,7 +149,7 @@ function manifestOf(entries, files) {
     `workflow: ${JSON.stringify(entries[0].workflow)}`,
     `params: ${JSON.stringify(entries[0].params)}`,
     ...(Object.keys(files).length ? [`files: ${JSON.stringify(files)}`] : []),
-    ...(report.price ? [`limits: {price: ${JSON.stringify(report.price.join(' '))}}`] : []),
+    ...(report.price_setting ? [`limits: {price: ${JSON.stringify(report.price_setting)}}`] : []),
     'repeat: 4',
     'prompts:',
     ...lines.map((line) => `  - ${line}`),

@@ -30,7 +30,7 @@ def test_rejected_submission_releases_everything() -> None:
 
     async def submit() -> None:
         async with pool.ticket() as ticket:
-            ticket.admit(1.0)
+            ticket.admit(1.0, None)
             assert pool.counts == (1, 1, 1)
 
     asyncio.run(submit())
@@ -43,7 +43,7 @@ def test_accepted_submission_keeps_only_the_in_flight_slot() -> None:
 
     async def submit() -> None:
         async with pool.ticket() as ticket:
-            ticket.admit(1.0)
+            ticket.admit(1.0, None)
             ticket.release_reservation()
             ticket.keep_in_flight()
 
@@ -57,7 +57,7 @@ def test_handed_over_ticket_is_released_by_its_receiver() -> None:
 
     async def submit() -> None:
         async with pool.ticket() as ticket:
-            ticket.admit(1.0)
+            ticket.admit(1.0, None)
             handed_over = ticket.hand_over()
         assert pool.counts == (1, 1, 1)
         async with handed_over:
@@ -74,7 +74,7 @@ def test_reservation_is_released_once() -> None:
     async def submit() -> None:
         async with pool.ticket() as ticket:
             for acquired_at in (1.0, 2.0):
-                ticket.admit(acquired_at)
+                ticket.admit(acquired_at, None)
                 ticket.release_reservation()
                 ticket.release_reservation()
                 assert pool.stats.reserved == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
 from batch_runner.settings import RENAMED_SETTINGS, Limits
-from batch_runner.units import Price, Rate
+from batch_runner.units import Price, Prices, Rate
 from tests.unit.manifest.helpers import HEAD, location, problems_of, the_problem, write
 
 GOOD = HEAD + "prompts: [a horse]\n"
@@ -186,7 +187,7 @@ def test_manifest_settings_override_defaults(tmp_path: Path) -> None:
     manifest = load(path)
 
     assert manifest.settings.limits.rate == Rate(300, 60)
-    assert manifest.settings.limits.price == Price(0.12, "CNY")
+    assert manifest.settings.limits.price == Prices(Price(Decimal("0.12"), "CNY"))
     assert manifest.settings.limits.run_for == 8 * 3600
     assert manifest.settings.limits.in_flight == Limits().in_flight
     assert manifest.settings.retries.max_tries == 2

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from batch_runner.planning.estimate import make_estimate, must_confirm
+from batch_runner.planning.estimate import CappedCount, make_estimate, must_confirm
 from batch_runner.settings import Limits
 
 
@@ -25,7 +25,10 @@ def test_run_asks_above_this_many_submissions(limits: dict[str, Any], most: int)
     given = Limits.model_validate(limits)
 
     def asks(submissions: int) -> bool:
-        return must_confirm(make_estimate(submissions, spent=0, task=None, limits=given), given)
+        counted = CappedCount(given, {})
+        for _ in range(submissions):
+            counted.add("cards")
+        return must_confirm(make_estimate(counted, task=None), given)
 
     assert not asks(most)
     assert asks(most + 1) is (most < 1_000_000)

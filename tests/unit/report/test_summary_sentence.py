@@ -4,16 +4,15 @@ import pytest
 
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.report import summary_sentence
-from batch_runner.units import Price
 from batch_runner.util.locale import Language, use_language
 
-PRICE = Price(0.12, "CNY")
+COST = "2.88 CNY"
 
 
-def summary(counts: dict[str, int], language: Language = "en", price: Price | None = PRICE) -> str:
+def summary(counts: dict[str, int], language: Language = "en", cost: str | None = COST) -> str:
     by_status = {ItemStatus(word): count for word, count in counts.items()}
     with use_language(language):
-        return summary_sentence(by_status, submissions=24, price=price, seconds=372)
+        return summary_sentence(by_status, submissions=24, cost=cost, seconds=372)
 
 
 @pytest.mark.parametrize(
@@ -99,9 +98,7 @@ def test_stop_reason_is_given_while_items_are_unfinished(
     def sentence(**counts: int) -> str:
         by_status = {ItemStatus(word): count for word, count in counts.items()}
         with use_language(language):
-            return summary_sentence(
-                by_status, submissions=4, price=None, seconds=9, stopped=stopped
-            )
+            return summary_sentence(by_status, submissions=4, cost=None, seconds=9, stopped=stopped)
 
     assert before + (en if language == "en" else zh) in sentence(done=1, pending=2)
     assert en not in sentence(done=1, failed=1)
@@ -110,7 +107,7 @@ def test_stop_reason_is_given_while_items_are_unfinished(
 
 def test_unknown_price_leaves_out_the_cost() -> None:
     assert (
-        summary({"done": 24}, price=None)
+        summary({"done": 24}, cost=None)
         == "All 24 items are done; 24 submissions, took 6 min 12 s."
     )
 
@@ -118,4 +115,4 @@ def test_unknown_price_leaves_out_the_cost() -> None:
 @pytest.mark.parametrize("status", list(ItemStatus))
 @pytest.mark.parametrize("language", ["en", "zh"])
 def test_every_status_is_mentioned(status: ItemStatus, language: Language) -> None:
-    assert "7" in summary({status.value: 7}, language, price=None)
+    assert "7" in summary({status.value: 7}, language, cost=None)

@@ -1,0 +1,60 @@
+"""How many submissions must be assumed paid, by workflow and by day."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from batch_runner.journal.records import PaidSubmissions
+
+_BY_WORKFLOW = """
+SELECT workflow, sum(attempt) AS count FROM items WHERE attempt > 0 GROUP BY workflow
+"""
+_PENDING_WORKFLOWS = """
+SELECT key, workflow FROM items
+WHERE status = 'pending' AND import_number = (SELECT import_number FROM job) ORDER BY position
+"""
+# An attempt that was rejected or not sent does not count in items.attempt; its number is used
+# again, and the last start with a number is the one that counts.
+_STARTS = """
+WITH starts AS (
+    SELECT key, attempt, max(at) AS at FROM events
+    WHERE event = 'submit_started' GROUP BY key, attempt
+)
+"""
+_BY_DAY = f"""
+{_STARTS}
+SELECT date(s.at, 'unixepoch', 'localtime') AS day, i.workflow, count(*) AS count
+FROM starts s JOIN items i USING (key) WHERE s.attempt <= i.attempt
+GROUP BY day, i.workflow ORDER BY day, i.workflow
+"""  # noqa: S608  constants
+_HELD = f"""
+{_STARTS}
+SELECT date(s.at, 'unixepoch', 'localtime') AS day, i.workflow, i.id
+FROM starts s JOIN items i USING (key) WHERE s.attempt = i.attempt AND i.status = 'held'
+ORDER BY i.position
+"""  # noqa: S608  constants
+
+
+def spent_by_workflow(connection: sqlite3.Connection) -> dict[str, int]:
+    """Return how many submissions of each workflow must be assumed paid."""
+    return {row[0]: int(row[1]) for row in connection.execute(_BY_WORKFLOW)}
+
+
+def pending_workflows(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    """Yield key and workflow of each listed pending item, in the order of submission."""
+    for row in connection.execute(_PENDING_WORKFLOWS):
+        yield row[0], row[1]
+
+
+def paid_submissions(connection: sqlite3.Connection) -> list[PaidSubmissions]:
+    """Return the submissions that must be assumed paid, by day and workflow."""
+    held: dict[tuple[str, str], list[str]] = {}
+    for day, workflow, item in connection.execute(_HELD):
+        held.setdefault((day, workflow), []).append(item)
+    return [
+        PaidSubmissions(
+            day=day, workflow=workflow, count=count, held=tuple(held.get((day, workflow), ()))
+        )
+        for day, workflow, count in connection.execute(_BY_DAY)
+    ]

@@ -33,6 +33,7 @@ from typing import NamedTuple
 from batch_runner.ratelimit.window import Window
 from batch_runner.units import Rate
 from batch_runner.util.fs import try_to_lock
+from batch_runner.util.system import clock_id
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class SharedRate:
         self._path = path
         self._interval = window.interval
         self._tolerance = window.stretch if rate.per_second <= _FAST else _CATCH_UP
-        self._clock = _clock_id()
+        self._clock = clock_id()
         self._file: int | None = None  # None: not open, or given up
         self._own: int | None = None  # descriptor of the file that shows that this run lives
         self._own_path = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
@@ -287,16 +288,6 @@ def open_shared_rate(path: Path | None, rate: Rate) -> Iterator[SharedRate | Non
         yield shared
     finally:
         shared.close()
-
-
-def _clock_id() -> str:
-    """Return what identifies the monotonic clock: the start of the machine, and the namespace."""
-    try:
-        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:  # noqa: PTH123
-            boot = file.read().strip()
-        return f"{boot}/{os.stat('/proc/self/ns/time').st_ino}"  # noqa: PTH116  no path of a user
-    except OSError:
-        return "unknown"  # a time of another boot is then too far away, or a wait of one interval
 
 
 def _paused_until(state: _State, now: float) -> float:

@@ -284,7 +284,7 @@ def _sentence(options: RunOptions, summary: RunSummary, seconds: float) -> str:
     return summary_sentence(
         summary.counts,
         submissions=summary.spent,
-        price=options.settings.limits.price,
+        cost=summary.cost_of_job,
         seconds=seconds,
         stopped=summary.stop.message if summary.stop else None,
     )

@@ -35,6 +35,7 @@ COMMANDS = {
     "resolve": "Decide about items that are held.",
     "report": "Write the report (a static page) of a job.",
     "verify": "Check every file against what the journal recorded.",
+    "jobs": "List your jobs and what they cost; forget, move or rescan them.",
     "export": "Copy chosen files with their prompts.",
     "simulate": "Run the service simulator: try things out without paying.",
     "schedule": "Schedule runs with cron, systemd or launchd.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 #: Statuses of a claim before its item is submitted: this run is about to submit it; the user has
@@ -22,6 +22,8 @@ class JobRecord:
     mount: str  # mount point of its disk
     machine: str  # host name
     last_event: int = 0  # of its journal
+    #: Last use, in seconds since the epoch; the registry sets it.
+    updated_at: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,6 +26,7 @@ from batch_runner.registry.connection import (
     translated,
     write_backup,
 )
+from batch_runner.registry.jobs import JobQueries
 from batch_runner.util.paths import Utf8Path
 
 #: Keys in one statement; SQLite allows 999 values in every version.
@@ -34,7 +35,7 @@ KEYS = 500
 STORED_AT_ONCE = 2000
 
 
-class Registry:
+class Registry(JobQueries):
     """The registry in a state folder."""
 
     def __init__(self, state: Path, connection: sqlite3.Connection) -> None:

@@ -111,8 +111,8 @@ def forgetting_text(job: KnownJob) -> str:
     """Return what forgetting a job means."""
     values = {"items": items_text(_paid_items(job)), "folder": job.record.folder}
     return tr(
-        "{items} of the job in {folder} may have been paid for; once it is forgotten, they may be "
-        "paid for again by another job",
+        "the job in {folder} has paid for {items}, or may have; once it is forgotten, another job "
+        "may pay for the same again",
         **values,
     )
 

@@ -25,7 +25,7 @@ from batch_runner.registry import (
 )
 from batch_runner.registry.base import CLAIMED
 from batch_runner.units import Price, Prices
-from batch_runner.util.locale import tr
+from batch_runner.util.locale import items_text, tr
 from batch_runner.util.paths import Utf8Path, find_existing, same_name, utf8_text
 
 #: Statuses in which an item keeps its job from being forgotten; without a journal, an item that a
@@ -175,20 +175,19 @@ def check_forgettable(job: KnownJob) -> None:
         )
     if not job.undecided:
         return
-    values = {"folder": job.folder.root, "count": job.undecided, "problem": job.problem}
+    values = {"folder": job.folder.root, "items": items_text(job.undecided), "problem": job.problem}
     if job.problem:
         raise UsageError(
             tr(
-                "{count} items of the job in {folder} are in flight or held, or may have been "
-                "submitted ({problem}); it stays. Restore the folder, and decide with "
-                "`batch-runner resolve`",
+                "the job in {folder} has {items} in flight or held, or perhaps submitted "
+                "({problem}); it stays. Restore the folder, and decide with `batch-runner resolve`",
                 **values,
             )
         )
     raise UsageError(
         tr(
-            "{count} items of the job in {folder} are in flight or held; it stays. Let a run "
-            "finish them, or decide with `batch-runner resolve --output {folder}`",
+            "the job in {folder} has {items} in flight or held; it stays. Let a run finish, or "
+            "decide with `batch-runner resolve --output {folder}`",
             **values,
         )
     )

@@ -92,7 +92,7 @@ _STOPS = {
     "signal": mark_tr("stop signal"),
     "cancelled": mark_tr("cancelled by the calling program"),
     "deadline": mark_tr("deadline reached"),
-    "cap": mark_tr("submission cap reached"),
+    "cap": mark_tr("spending cap reached"),
     "disk": mark_tr("disk space low"),
     "journal": mark_tr("journal not writable"),
     "forbidden": mark_tr("access denied by the service (key or balance)"),

@@ -25,6 +25,7 @@ from batch_runner.units import (
     parse_duration,
     parse_network,
     parse_price,
+    parse_prices,
     parse_rate,
     parse_size,
     parse_threshold,
@@ -278,6 +279,55 @@ def test_network_is_parsed_to_its_usual_form(value: str, network: str) -> None:
 def test_network_that_is_none_or_local_is_refused(value: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         parse_network(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0.12 CNY", "0.12 CNY"),
+        ("1.50eur", "1.5 EUR"),
+        ("100 CNY", "100 CNY"),
+        ({"default": "0.12 CNY"}, "0.12 CNY"),
+        ({"default": "0.12 CNY", "a": "3 cny"}, '{"default": "0.12 CNY", "a": "3 CNY"}'),
+        ({"剪纸": "1 CNY"}, '{"剪纸": "1 CNY"}'),
+    ],
+)
+def test_prices_are_read_again_from_their_text(value: Any, text: str) -> None:
+    prices = parse_prices(value)
+
+    assert str(prices) == text
+    assert parse_prices(text) == prices
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({}, "wanted a price, or a price for each workflow"),
+        ("{}", "wanted a price, or a price for each workflow"),
+        ("{x", "wanted an amount and a currency"),
+        (0.12, "wanted an amount and a currency"),
+        ({"a": 0.12}, "a: wanted an amount and a currency"),
+        ({"a": "1 CNY", "b": "1 EUR"}, "wanted prices in one currency, not in CNY, EUR"),
+        ({"a": {"b": "1 CNY"}}, "a: wanted an amount and a currency"),
+    ],
+)
+def test_invalid_prices_are_refused(value: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        parse_prices(value)
+
+
+def test_cost_is_exact_and_unknown_without_a_price() -> None:
+    prices = parse_prices({"a": "0.1 CNY", "b": "0.7 CNY"})
+
+    assert prices.cost({"a": 3, "b": 1}) == Price(Decimal("1.0"), "CNY")
+    assert prices.cost({"a": 3, "c": 0}) == Price(Decimal("0.3"), "CNY")
+    assert prices.cost({"a": 3, "c": 1}) is None
+
+
+@pytest.mark.parametrize("price", ["1 EUR", {"a": "1 EUR"}])
+def test_cost_cap_in_another_currency_is_refused(price: Any) -> None:
+    with pytest.raises(ValueError, match="give both in one currency"):
+        Limits.model_validate({"max_cost": "30 CNY", "price": price})
 
 
 def test_text_and_svg_are_accepted_only_on_request() -> None:

@@ -33,9 +33,19 @@ def photo(tmp_path: Path) -> Path:
     return path
 
 
+CAPS: dict[str, dict[str, object]] = {
+    "submissions": {"max_submissions": 5},
+    "cost": {"max_cost": "0.64 CNY", "price": "0.12 CNY"},  # a sixth would cost 0.72
+    "exact": {"max_cost": "0.5 CNY", "price": "0.1 CNY"},  # 5 × 0.1 is more than 0.5 in floats
+}
+
+
+@pytest.mark.parametrize("cap", CAPS.values(), ids=CAPS)
 @pytest.mark.parametrize("rate", ["20/s", "500/s"])
-async def test_nothing_is_submitted_beyond_the_cap(tmp_path: Path, rate: str) -> None:
-    settings = some_settings(rate=rate, max_submissions=5)
+async def test_nothing_is_submitted_beyond_the_cap(
+    tmp_path: Path, rate: str, cap: dict[str, object]
+) -> None:
+    settings = some_settings(rate=rate, **cap)
 
     async with simulated_service() as simulator:
         summary = await run_job(tmp_path, simulator, some_items(60), settings)
@@ -56,15 +66,46 @@ async def test_cap_holds_while_items_wait_for_uploads(tmp_path: Path, photo: Pat
     assert submissions_per_prompt(simulator).total() == 3
 
 
+@pytest.mark.parametrize("cap", CAPS.values(), ids=CAPS)
 @pytest.mark.parametrize("fault", ["limited:submit:times=4", "moderation:submit:times=4"])
-async def test_unpaid_submissions_do_not_count_towards_the_cap(tmp_path: Path, fault: str) -> None:
-    settings = some_settings(rate="50/s", max_submissions=5)
+async def test_unpaid_submissions_do_not_count_towards_the_cap(
+    tmp_path: Path, fault: str, cap: dict[str, object]
+) -> None:
+    settings = some_settings(rate="50/s", **cap)
 
     async with simulated_service(fault, latency=0.5) as simulator:
         await run_job(tmp_path, simulator, some_items(60), settings)
 
     assert submissions_per_prompt(simulator).total() == 5
     assert statuses(tmp_path)[ItemStatus.DONE] == 5
+
+
+async def test_each_workflow_counts_at_its_own_price(tmp_path: Path) -> None:
+    """A held item counts as paid; a later run counts what earlier ones paid."""
+    items = some_items(6)
+    items[1].workflow = "wedding_photo_retouching"
+    price = {"default": "0.1 CNY", "wedding_photo_retouching": "0.35 CNY"}
+
+    async with simulated_service("lose_answer:submit:times=1") as simulator:
+        first, second = [
+            some_settings(max_cost=cap, price=price) for cap in ("0.45 CNY", "0.65 CNY")
+        ]
+        await run_job(tmp_path, simulator, items, first)
+        summary = await run_job(tmp_path, simulator, items, second)
+
+    assert submissions_per_prompt(simulator).total() == 4
+    assert summary.counts[ItemStatus.HELD] == 1
+    assert (summary.cost, summary.cost_of_job) == ("0.20 CNY", "0.65 CNY")
+
+
+async def test_item_without_a_price_is_not_submitted_under_a_cost_cap(tmp_path: Path) -> None:
+    settings = some_settings(max_cost="30 CNY", price={"another": "0.35 CNY"})
+
+    async with simulated_service() as simulator:
+        summary = await run_job(tmp_path, simulator, some_items(3), settings)
+
+    assert submissions_per_prompt(simulator).total() == 0
+    assert summary.exit_code is ExitCode.STOPPED
 
 
 async def test_submissions_after_a_long_upload_keep_the_rate(tmp_path: Path, photo: Path) -> None:

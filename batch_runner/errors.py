@@ -11,7 +11,7 @@
         + JournalUnreadable          missing, damaged, or an older copy (exit 2)
           - JournalVersionMismatch     written by an older or a newer program (exit 2)
         + JournalConflict            another run has changed an item of this run
-      x RegistryError              this user's record of jobs could not be used
+      x RegistryError              this user's registry could not be used
       x ApiError                   one request to the service failed; its `failure` says how
       x FileRejected               the downloaded bytes are not a complete, valid file
         + FileNotAccepted            they may be one, but the settings do not accept it
@@ -101,7 +101,7 @@ class JournalConflict(JournalError):
 
 
 class RegistryError(BatchRunnerError):
-    """This user's record of jobs could not be read or written."""
+    """This user's registry could not be read or written."""
 
 
 class Failure(StrEnum):

@@ -172,7 +172,7 @@ def print_costs(jobs: list[KnownJob], since: str, until: str, *, as_json: bool) 
         if job.problem:
             print_line(
                 tr(
-                    "without a price, as the record of jobs has it: {job} in {folder}: {reason}",
+                    "without a price, as the registry has it: {job} in {folder}: {reason}",
                     job=printable(job.record.name, 80) or job.record.id,
                     folder=printable(job.record.folder, 1000),
                     reason=printable(job.problem, 300),
@@ -202,11 +202,16 @@ def _held_lines(sums: list[Spending]) -> list[str]:
         tr(
             "held, counted as paid, in {folder}: {names}",
             folder=printable(folder, 1000),
-            names=tr(", ").join(names[:NAMES])
-            + (tr(" and {count} more", count=len(names) - NAMES) if len(names) > NAMES else ""),
+            names=_named(names),
         )
         for folder, names in by_folder.items()
     ]
+
+
+def _named(names: list[str]) -> str:
+    text = tr(", ").join(names[:NAMES])
+    more = len(names) - NAMES
+    return tr("{names} and {count} more", names=text, count=more) if more > 0 else text
 
 
 def _spending_object(one: Spending) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from batch_runner.util.xdg import state_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-_REGISTRY_ERROR = {"1": "The record of jobs could not be read or written."}
+_REGISTRY_ERROR = {"1": "The registry could not be read or written."}
 
 
 def _day(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -133,7 +133,7 @@ def forget(job: str, *, yes: bool) -> int:
 
 @help_epilog(
     "batch-runner jobs move out/horse archive/horse",
-    "mv out/horse /mnt/big/horse && batch-runner jobs move out/horse /mnt/big/horse",
+    "batch-runner jobs move out/horse /mnt/big/horse",
     exit_status={
         "0": "The job is in the new folder, and known to be there.",
         **_REGISTRY_ERROR,
@@ -159,8 +159,9 @@ def move(folder: Path, new: Path) -> int:
 
     with writable_registry(state_folder()) as (registry, state):
         moved = move_job(registry, state, folder, new)
-    text = tr("moved to {folder}") if moved else tr("recorded: the job is in {folder}")
-    print_line(text.format(folder=utf8_text(new.absolute())))
+    path = utf8_text(new.absolute())
+    recorded = tr("recorded: the job is in {folder}", folder=path)
+    print_line(tr("moved to {folder}", folder=path) if moved else recorded)
     return 0
 
 
@@ -178,9 +179,9 @@ def move(folder: Path, new: Path) -> int:
 @click.argument("folder", type=FolderType(), metavar="FOLDER")
 @json_option
 def rescan(folder: Path, *, as_json: bool) -> int:
-    """Read the jobs in FOLDER and below it into the record of jobs.
+    """Read the jobs in FOLDER and below it into the registry.
 
-    For a lost record, or for folders from another machine: what those jobs paid for is known then.
+    For a lost registry, or for folders from another machine: what those jobs paid for is known then.
     Nothing in FOLDER is changed. May be repeated.
     """
     from batch_runner.cli.jobs_text import print_found

@@ -95,13 +95,16 @@ def _manifest_problem(error: Exception) -> Check:
 
 def _check_limits(settings: Settings) -> Check:
     limits = settings.limits
+    caps = []
+    if limits.max_submissions is not None:
+        caps.append(tr("at most {count} submissions", count=limits.max_submissions))
+    if limits.max_cost is not None:
+        caps.append(tr("at most {cost}", cost=limits.max_cost))
     seen = tr(
         "{rate}, {in_flight} in flight, {cap}",
         rate=limits.rate,
         in_flight=limits.in_flight,
-        cap=tr("no spending cap (limits.max_submissions)")
-        if limits.max_submissions is None
-        else tr("at most {count} submissions", count=limits.max_submissions),
+        cap=tr(", ").join(caps) or tr("no spending cap (limits.max_submissions, limits.max_cost)"),
     )
     return ok("settings", seen)
 

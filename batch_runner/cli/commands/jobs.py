@@ -170,8 +170,8 @@ def move(folder: Path, new: Path) -> int:
     "batch-runner jobs rescan /mnt/backup --json",
     exit_status={
         "0": "Every job that was found is known.",
-        "1": "Some folders were not read: copies, older copies, damaged, running. Or the record of "
-        "jobs could not be written.",
+        "1": "Some folders were not read: copies, older copies, damaged, running. Or the registry "
+        "could not be written.",
         **USAGE_ERROR,
     },
 )

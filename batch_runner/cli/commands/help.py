@@ -16,7 +16,7 @@ TOPICS = {
     "manifest": "The file that describes a job: how it works, and every key.",
     "settings": "Flags, variables and files, and which of them counts.",
     "commands": "The help of every command; exit statuses.",
-    "costs": "Prices, spending caps, the list of jobs, several runs on one key.",
+    "costs": "Prices, spending caps, your jobs, several runs on one key.",
     "review": "The report: choose images, see it elsewhere, share them.",
     "templates": "Variables, functions and filters in prompts and params.",
     "recipes": "To copy: matrix, CSV, photos, cron, systemd, containers.",

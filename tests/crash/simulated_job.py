@@ -19,6 +19,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change, ItemRow, open_reader
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
+from batch_runner.ratelimit.shared_rate import open_shared_rate, shared_rate_path
 from batch_runner.registry import read_registry
 from batch_runner.settings import Downloads, Limits, Polling, Retries, Settings, Timeouts
 from tests.crash.audit import (
@@ -275,17 +276,21 @@ class SimulatedJob:
     async def _work(
         self, job: OpenJob, crash: CrashPoint, plan: RunPlan, settings: Settings
     ) -> RunSummary:
-        run = build_run(
-            job,
-            settings,
-            self._service,
-            deadline=plan.deadline,
-            seed=plan.chance,
-            wall_clock=self._wall_time,
-            offload=InlineOffload(crash),
-        )
+        path = None if job.state is None else shared_rate_path(job.state, "service", "key")
         committer = functools.partial(InlineCommitter, crash=crash, full_from=plan.full_from)
-        return await execute(run, start_journal=functools.partial(job.journal.start, committer))
+        with open_shared_rate(path, settings.limits.rate) as shared_rate:
+            run = build_run(
+                job,
+                settings,
+                self._service,
+                deadline=plan.deadline,
+                seed=plan.chance,
+                wall_clock=self._wall_time,
+                offload=InlineOffload(crash),
+                shared_rate=shared_rate,
+            )
+            start = functools.partial(job.journal.start, committer)
+            return await execute(run, start_journal=start)
 
     def _let_the_user_decide(self) -> None:
         """Let the user resolve or retry some items, or remove a file."""

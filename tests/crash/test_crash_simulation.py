@@ -141,7 +141,7 @@ def further_attempts_have_a_commit_of_their_own(patch: pytest.MonkeyPatch) -> No
 
 def the_spend_cap_is_ignored(patch: pytest.MonkeyPatch) -> None:
     """However many submissions have been paid for, another one may be."""
-    patch.setattr(Admission, "_at_cap", lambda admission: False)
+    patch.setattr(Admission, "_cap_reached", lambda admission, item: None)
 
 
 def the_rate_limit_is_ignored(patch: pytest.MonkeyPatch) -> None:

@@ -181,8 +181,8 @@ def move(folder: Path, new: Path) -> int:
 def rescan(folder: Path, *, as_json: bool) -> int:
     """Read the jobs in FOLDER and below it into the registry.
 
-    For a lost registry, or for folders from another machine: what those jobs paid for is known then.
-    Nothing in FOLDER is changed. May be repeated.
+    For a lost registry, or for folders from another machine: what those jobs paid for is known
+    then. Nothing in FOLDER is changed. May be repeated.
     """
     from batch_runner.cli.jobs_text import print_found
     from batch_runner.jobdir.known_jobs import writable_registry

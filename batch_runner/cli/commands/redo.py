@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import click
@@ -85,10 +86,11 @@ def command(manifest: Path, items: tuple[str, ...], output: Path | None, *, rehe
             found = _next_repeats(loaded, reader, chosen)
         job.journal.redo((one.first, one.n) for one in found)
     _print_found(chosen, found)
-    price = settings.limits.price
+    prices, workflows = settings.limits.price, Counter(one.spec.workflow for one in found)
+    total = None if prices is None else prices.cost(workflows)
     cost = submissions_text(len(found))
-    if price:
-        cost = tr("{submissions}, {cost}", submissions=cost, cost=price.times(len(found)))
+    if total is not None:
+        cost = tr("{submissions}, {cost}", submissions=cost, cost=total.rounded)
     run = command_line("run", _target(manifest, folder, rehearse=rehearse))
     print_line(tr("the next run adds {cost}: {command}", cost=cost, command=run))
     return 0

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.estimate import Estimate
     from batch_runner.planning.plan import Plan
+    from batch_runner.planning.selection import Selection
     from batch_runner.settings import Service, Settings
 
 __all__ = [
@@ -87,6 +88,7 @@ __all__ = [
     "RunFinished",
     "RunStarted",
     "RunSummary",
+    "Selection",
     "Service",
     "Settings",
     "StopReason",
@@ -118,6 +120,7 @@ _MODULES = {
     "planning.blockers": ("Blocker",),
     "planning.estimate": ("Estimate",),
     "planning.plan": ("Plan",),
+    "planning.selection": ("Selection",),
     "settings": ("Service", "Settings"),
 }
 

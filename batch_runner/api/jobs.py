@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +41,12 @@ from batch_runner.util.xdg import state_folder
 if TYPE_CHECKING:  # slow imports
     from batch_runner.engine.context import Run
     from batch_runner.engine.events import OnEvent
+    from batch_runner.engine.selection import SelectedItems
     from batch_runner.engine.summary import RunSummary
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.manifest import Manifest
     from batch_runner.planning.plan import Plan
+    from batch_runner.planning.selection import Selection
 
 log = logging.getLogger(__name__)
 
@@ -123,6 +125,7 @@ def plan_job(
     output: str | Path | None = None,
     rehearse: bool = False,
     attended: bool = False,
+    select: Selection | None = None,
 ) -> Plan:
     """Return what `run_job` with the same arguments would do. Sends nothing and writes nothing.
 
@@ -132,12 +135,13 @@ def plan_job(
 
     Raises:
         ManifestError: an item is invalid; holds every problem that was found.
-        UsageError: a setting is invalid, or the folder cannot be read. An unusable service is a
-            blocker.
+        UsageError: a setting is invalid, no item has a name in `select`, or the folder cannot be
+            read. An unusable service is a blocker.
         JournalUnreadable: the journal is damaged or of another version.
     """
     from batch_runner.planning.blockers import Blocker, manifest_warnings
     from batch_runner.planning.preflight import Circumstances, plan_run
+    from batch_runner.planning.selection import select_items
 
     folder = JobFolder(steps.output_folder(manifest, output, rehearse=rehearse))
     manifest = steps.manifest_of_job(manifest, folder.root)
@@ -148,7 +152,12 @@ def plan_job(
         identity = steps.identity_of(manifest, service)
     except UsageError as error:
         unusable = [Blocker("service", {"message": str(error)})]
-    circumstances = Circumstances(identity=identity, state=state_folder(), attended=attended)
+    circumstances = Circumstances(
+        identity=identity,
+        state=state_folder(),
+        attended=attended,
+        selected=select_items(select, manifest.items),
+    )
     plan = plan_run(manifest.items(), folder, settings, circumstances)
     plan.blockers = unusable + plan.blockers
     plan.warnings += manifest_warnings(manifest.warnings())
@@ -163,6 +172,7 @@ async def run_job(
     output: str | Path | None = None,
     rehearse: bool = False,
     on_event: OnEvent | None = None,
+    select: Selection | None = None,
 ) -> RunSummary:
     """Run a job or continue it: submit, poll and download its items; return how it ended.
 
@@ -182,13 +192,16 @@ async def run_job(
     used, or they are held. The setting `reuse` says otherwise: `load_settings(manifest, {"reuse":
     "never"})`.
 
+    With `select`, only those items are submitted, and the others stay pending; tasks in flight are
+    finished all the same. The exit code of the summary is that of the selected items.
+
     A cancelled run ends like a stopped one before `CancelledError` is raised: nothing more is sent,
     submissions on the wire are answered and journaled, for which `timeouts.submit` may pass.
 
     Raises:
         ManifestError: an item is invalid; holds every problem that was found. Nothing was sent.
-        UsageError: a setting, the key or the folder cannot be used, or a new job cannot know what
-            other jobs have paid for. Nothing was sent.
+        UsageError: a setting, the key or the folder cannot be used, no item has a name in `select`,
+            or a new job cannot know what other jobs have paid for. Nothing was sent.
         JobLocked: another run has the job.
         JournalError: the journal cannot be read or written.
     """
@@ -198,7 +211,8 @@ async def run_job(
     manifest = steps.manifest_of_job(manifest, root)
     cancelled = asyncio.Event()
     # A task of its own, which the cancellation of the caller does not reach.
-    run = _run(manifest, settings, service, root, on_event, cancelled)
+    start = functools.partial(_start_job, selection=select)
+    run = _run(manifest, settings, service, root, on_event, cancelled, start)
     work = asyncio.create_task(run)
     try:
         await asyncio.wait([work])
@@ -227,16 +241,23 @@ async def _run(
     root: Path,
     on_event: OnEvent | None,
     cancelled: asyncio.Event,
+    start: Callable[..., tuple[OpenJob, SelectedItems | None]],
 ) -> RunSummary:
     from anyio.to_thread import run_sync
 
     with ExitStack() as stack:
-        job = await run_sync(_start_job, stack, manifest, settings, service, root)
+        job, selected = await run_sync(start, stack, manifest, settings, service, root)
         if cancelled.is_set():
             raise asyncio.CancelledError
         stop = functools.partial(_stop_when, cancelled)
         summary = await steps.process_job(
-            job, manifest, settings, service, on_event=on_event, background_tasks=[stop]
+            job,
+            manifest,
+            settings,
+            service,
+            on_event=on_event,
+            background_tasks=[stop],
+            selected=selected,
         )
     try:
         await run_sync(steps.write_run_report, root, summary)
@@ -251,17 +272,20 @@ def _start_job(
     settings: Settings,
     service: Service | None,
     root: Path,
-) -> OpenJob:
-    listing = steps.list_items(manifest, root)
+    *,
+    selection: Selection | None,
+) -> tuple[OpenJob, SelectedItems | None]:
+    listing = steps.list_items(manifest, root, selection)
     required = settings.reuse is not Reuse.NEVER
     job = stack.enter_context(steps.open_job(manifest, root, service, require_registry=required))
     steps.import_items(job, manifest, settings, listing)
+    selected = steps.selected_items(job, selection)
     for warning in manifest.warnings():
         log.warning("%s", warning)
     steps.refuse_unknown_submissions(job, settings)
     for other in steps.origin_warnings(job, manifest, service):
         log.warning("%s", other.message)
-    return job
+    return job, selected
 
 
 async def _stop_when(cancelled: asyncio.Event, run: Run) -> None:

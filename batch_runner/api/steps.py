@@ -30,12 +30,14 @@ from batch_runner.util.xdg import state_folder
 if TYPE_CHECKING:  # slow imports, which commands that only print help do not need
     from batch_runner.engine.events import OnEvent
     from batch_runner.engine.run import BackgroundTask
+    from batch_runner.engine.selection import SelectedItems
     from batch_runner.engine.summary import RunSummary
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
     from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.reuse import PriorSubmissions
+    from batch_runner.planning.selection import Selection
     from batch_runner.settings import Limits, Service, Settings
 
 log = logging.getLogger(__name__)
@@ -144,7 +146,7 @@ def identity_of(manifest: Manifest, service: Service | None) -> JobIdentity:
     return JobIdentity(job=manifest.job, provider=manifest.provider, origin=origin)
 
 
-def list_items(manifest: Manifest, root: Path) -> ItemImport:
+def list_items(manifest: Manifest, root: Path, selection: Selection | None = None) -> ItemImport:
     """Return the manifest's items for `import_items`.
 
     Those of a new job are checked here, so that every mistake is found before its folder is
@@ -152,12 +154,16 @@ def list_items(manifest: Manifest, root: Path) -> ItemImport:
 
     Raises:
         ManifestError: an item of a new job is invalid.
+        UsageError: no item of a new job has a name in the selection.
     """
     from batch_runner.journal import ItemImport
+    from batch_runner.planning.selection import select_items
 
     listing = ItemImport(manifest.items)
     if not JobFolder(root).marker.exists():
         listing.check(manifest.fingerprint())
+        if selection is not None and selection.only:
+            select_items(selection, manifest.items)
     return listing
 
 
@@ -229,16 +235,33 @@ def _check_prices(job: OpenJob, limits: Limits) -> None:
     from batch_runner.planning.blockers import price_blockers
     from batch_runner.planning.estimate import missing_prices
 
-    pending = {workflow for _, workflow in job.journal.pending_workflows()}
+    pending = {workflow for *_, workflow in job.journal.pending_workflows()}
     workflows = {*job.journal.spent_by_workflow_now(), *pending}
     for blocker in price_blockers(missing_prices(limits, workflows)):
         raise UsageError(tr("{reason}. Nothing was sent", reason=blocker.message))
 
 
+def selected_items(job: OpenJob, selection: Selection | None) -> SelectedItems | None:
+    """Return the imported items that may be submitted; None: all.
+
+    Raises:
+        UsageError: no item has a name in the selection.
+    """
+    from batch_runner.planning.selection import select_items
+
+    return select_items(selection, job.journal.listed)
+
+
 def find_prior_submissions(
-    job: OpenJob, manifest: Manifest, settings: Settings, service: Service | None
+    job: OpenJob,
+    manifest: Manifest,
+    settings: Settings,
+    service: Service | None,
+    selected: SelectedItems | None = None,
 ) -> PriorSubmissions:
     """Return what other jobs of this user have submitted of the open job's pending items.
+
+    `selected` are those that may be submitted, None: all.
 
     If the registry cannot be read, the run continues without it, and nothing is found.
     """
@@ -246,7 +269,7 @@ def find_prior_submissions(
 
     identity = None if service is None else identity_of(manifest, service)
     try:
-        return find_prior_submissions(identity, job.folder.journal, settings.reuse)
+        return find_prior_submissions(identity, job.folder.journal, settings.reuse, selected)
     except RegistryError as error:
         job.claims.give_up(error)
         return nothing_submitted()
@@ -293,10 +316,12 @@ async def process_job(
     on_event: OnEvent | None = None,
     background_tasks: Sequence[BackgroundTask] = (),
     closing_tasks: Sequence[BackgroundTask] = (),
+    selected: SelectedItems | None = None,
 ) -> RunSummary:
     """Process the imported items as far as one run can, and return how it ended.
 
-    `background_tasks` run beside it until it ends, `closing_tasks` after the last item.
+    `background_tasks` run beside it until it ends, `closing_tasks` after the last item. `selected`
+    are the items that may be submitted, None: all.
     """
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room
@@ -314,6 +339,7 @@ async def process_job(
             background_tasks=background_tasks,
             closing_tasks=closing_tasks,
             on_event=on_event,
+            selected=selected,
         )
 
 

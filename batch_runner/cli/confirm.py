@@ -21,6 +21,7 @@ from batch_runner.util.locale import tr
 
 if TYPE_CHECKING:
     from batch_runner.cli.commands.run import RunOptions
+    from batch_runner.engine.selection import SelectedItems
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported
     from batch_runner.planning.estimate import Estimate
@@ -75,12 +76,16 @@ def print_warnings(options: RunOptions) -> None:
 
 
 def preview_run(
-    job: OpenJob, options: RunOptions, imported: Imported, approval: Approval | None
+    job: OpenJob,
+    options: RunOptions,
+    imported: Imported,
+    approval: Approval | None,
+    selected: SelectedItems | None,
 ) -> Question | None:
     """Print what the run is about to do; return what to ask about, None to go ahead.
 
     What has been approved is neither printed nor asked about again, unless this run or another one
-    has added items since.
+    has added items since. `selected` are the items that may be submitted, None: all.
 
     Raises:
         UsageError: it is not known what other jobs have submitted, and there is nobody to ask.
@@ -90,7 +95,7 @@ def preview_run(
     if approval is not None and approval.items != _items_ever(imported):
         approval = None
     settings = options.settings
-    prior = find_prior_submissions(job, options.manifest, settings, options.service)
+    prior = find_prior_submissions(job, options.manifest, settings, options.service, selected)
     if not may_ask(options):
         refuse_unknown_submissions(job, settings)
     origin = origin_warnings(job, options.manifest, options.service)
@@ -99,7 +104,7 @@ def preview_run(
             log.warning("%s", warning.message)
         return None
     preview = make_preview(
-        job.journal, imported, options.manifest.workflows, settings.limits, prior
+        job.journal, imported, options.manifest.workflows, settings.limits, prior, selected
     )
     preview.warnings.extend(origin)
     question = Question(preview.estimate)

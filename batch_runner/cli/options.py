@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from batch_runner.config.environment import OUTPUT_VARIABLE
+from batch_runner.errors import UsageError
+from batch_runner.util.locale import tr
 from batch_runner.util.paths import (
     Utf8Path,
     decode_argument,
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from click.shell_completion import CompletionItem
+
+    from batch_runner.planning.selection import Selection
 
 
 CommandT = TypeVar("CommandT", bound=click.Command)
@@ -95,6 +99,54 @@ rehearsal_option = click.option(
     is_flag=True,
     help="Use the rehearsal: the built-in simulator and a folder of its own, FOLDER.rehearsal. "
     "It is free and needs no key.",
+)
+
+
+def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that select items; see `take_selection`."""
+    for option in reversed(_SELECTION):
+        command = option(command)
+    return command
+
+
+def take_selection(flags: dict[str, Any]) -> Selection:
+    """Return the selection that the options of `selection_options` give; remove them from `flags`.
+
+    Raises:
+        UsageError: they cannot be combined.
+    """
+    from batch_runner.planning.selection import Selection
+
+    only, first, sample, seed = (flags.pop(name) for name in _SELECTION_FLAGS)
+    if seed is not None and sample is None:
+        raise UsageError(tr("--seed belongs to --sample, which is missing"))
+    return Selection(only=only, first=first, sample=sample, seed=seed or 0)
+
+
+_SELECTION_FLAGS = ("only", "first", "sample", "seed")
+_SELECTION = (
+    click.option(
+        "--only",
+        multiple=True,
+        metavar="NAME",
+        help="Submit only the items with this id, key or file name, or that match it as a pattern "
+        "such as 'card-*'; may be repeated (default: all items).",
+    ),
+    click.option(
+        "--first",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Submit only the first N items of the manifest (default: all).",
+    ),
+    click.option(
+        "--sample",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Submit only N items drawn by --seed, the same ones each time (default: all).",
+    ),
+    click.option(
+        "--seed", type=int, metavar="S", help="Whole number that decides --sample (default: 0)."
+    ),
 )
 
 #: Exit statuses that mean the same for several commands.

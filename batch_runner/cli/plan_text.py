@@ -50,6 +50,7 @@ def plan_lines(plan: Plan, job: str, folder: Path, settings: Settings) -> list[s
         *_new_lines(plan),
         *_status_lines(plan),
         *_missing_lines(plan),
+        *_selected_lines(plan.selected, plan.items),
         *_reuse_lines(plan.reuse, settings.reuse),
         estimate_text(plan.estimate, settings.limits),
         *_end_lines(settings.limits),
@@ -76,7 +77,9 @@ def preview_lines(preview: RunPreview, job: str, limits: Limits, mode: Reuse) ->
         line += tr("; {count} no longer listed", count=preview.unlisted)
     warnings = warning_lines(one.message for one in preview.warnings)
     reuse = _reuse_lines(preview.reuse, mode)
-    return [line, *reuse, estimate_text(preview.estimate, limits), *_end_lines(limits), *warnings]
+    selected = _selected_lines(preview.selected, sum(preview.counts.values()))
+    estimate = estimate_text(preview.estimate, limits)
+    return [line, *selected, *reuse, estimate, *_end_lines(limits), *warnings]
 
 
 def _end_lines(limits: Limits) -> list[str]:
@@ -86,6 +89,13 @@ def _end_lines(limits: Limits) -> list[str]:
         return []
     end = date_time(time.time() + left)[: -len(":00")]
     return [tr("the run stops at {end}, in {left}", end=end, left=duration(left))]
+
+
+def _selected_lines(selected: int | None, items: int) -> list[str]:
+    if selected is None:
+        return []
+    text = tr("selected: {count} of {items}", count=selected, items=items_text(items))
+    return [text + tr("; ") + tr("the others are not submitted")] if selected < items else [text]
 
 
 def estimate_text(estimate: Estimate, limits: Limits) -> str:

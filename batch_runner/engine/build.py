@@ -22,6 +22,7 @@ from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.outage import OutageMonitor
 from batch_runner.engine.recorder import Recorder
 from batch_runner.engine.retry_policy import RetryBudget
+from batch_runner.engine.selection import SelectedItems, count_selected
 from batch_runner.engine.slots import Slots
 from batch_runner.engine.state import RunState
 from batch_runner.engine.stats import RunStats
@@ -51,10 +52,12 @@ def build_run(
     offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync,
     on_event: OnEvent | None = None,
     shared_rate: SharedRate | None = None,
+    selected: SelectedItems | None = None,
 ) -> Run:
     """Assemble a run, inside the running event loop; `deadline` is in seconds from now.
 
-    `shared_rate`: of submissions, with the other runs that use the service and key.
+    `shared_rate`: of submissions, with the other runs that use the service and key. `selected` are
+    the items that it may submit, None: all.
     """
     clock = Clock(
         monotonic=asyncio.get_running_loop().time,
@@ -62,7 +65,7 @@ def build_run(
         suspended=suspended,
         random=random.Random(seed),  # noqa: S311  jitter, not secrecy
     )
-    state = _build_state(job.journal, settings, clock)
+    state = _build_state(job.journal, settings, clock, selected)
     gate = PauseGate(clock.monotonic, shared_rate)
     limits = settings.limits
     context = RunContext(
@@ -106,6 +109,7 @@ def build_run(
         offload=offload,
         deadline=None if deadline is None else Deadline(deadline, clock),
         repeats_attempts=job.journal.most_attempts() > 1,
+        selected=selected,
     )
     return Run(
         context=context,
@@ -127,18 +131,24 @@ def build_run(
     )
 
 
-def _build_state(journal: JobStore, settings: Settings, clock: Clock) -> RunState:
+def _build_state(
+    journal: JobStore, settings: Settings, clock: Clock, selected: SelectedItems | None
+) -> RunState:
     now, limits, timeouts = clock.monotonic(), settings.limits, settings.timeouts
     spent = journal.spent_by_workflow_now()
     cost = None if limits.price is None else limits.price.cost(spent)
+    stats = RunStats(
+        counts=journal.counts_now(),
+        spent=sum(spent.values()),
+        spent_before=spent,
+        committed=Decimal(0) if cost is None else cost.amount,
+        started_at=now,
+    )
+    if selected is not None:
+        pending = count_selected(journal, selected)[ItemStatus.PENDING]
+        stats.not_selected = stats.counts[ItemStatus.PENDING] - pending
     return RunState(
-        stats=RunStats(
-            counts=journal.counts_now(),
-            spent=sum(spent.values()),
-            spent_before=spent,
-            committed=Decimal(0) if cost is None else cost.amount,
-            started_at=now,
-        ),
+        stats=stats,
         control=Control(),
         breaker=CircuitBreaker(limits.in_flight),
         budget=RetryBudget(settings.retries.budget),
@@ -156,7 +166,7 @@ def queue_pressure(state: RunState, cap: int | None) -> float:
     slots, stats = state.in_flight_slots, state.stats
     if slots.in_use < slots.size or not state.control.submitting:
         return 0.0
-    waiting = stats.counts[ItemStatus.PENDING]
+    waiting = stats.to_submit
     if cap is not None:
         waiting = min(waiting, cap - stats.spent)
     return max(0, waiting) / slots.size

@@ -10,6 +10,7 @@ from batch_runner.engine.clock import Clock
 from batch_runner.engine.deadline import Deadline
 from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.recorder import Recorder
+from batch_runner.engine.selection import SelectedItems
 from batch_runner.engine.state import RunState
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.sidecars import Sidecars
@@ -41,6 +42,7 @@ class RunContext:
     offload: Callable[..., Awaitable[Any]]  #: runs blocking work outside the event loop
     deadline: Deadline | None = None  #: None: there is none
     repeats_attempts: bool = False  #: some item may be submitted again by policy
+    selected: SelectedItems | None = None  #: items that may be submitted; None: all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

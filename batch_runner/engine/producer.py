@@ -58,6 +58,7 @@ class Producer:
         self._claimed_at_once = max(CLAIMED_AT_LEAST, math.ceil(per_second * CLAIMED_AHEAD))
         self._offload = context.offload
         self._repeats_attempts = context.repeats_attempts
+        self._selected = context.selected
         self._stats = state.stats
         self._control = state.control
         self._breaker = state.breaker
@@ -91,25 +92,41 @@ class Producer:
 
     async def _pending_items(self) -> AsyncIterator[PendingItem]:
         """Yield the pending items in order, then those that get another attempt by policy."""
-        after = -1
         yielded: set[tuple[str, int]] = set()  # further attempts that the pages contain
-        while page := await self._recorder.read(self._journal.pending_items(after, PAGE)):
+        async for page in self._pages():
             for start in range(0, len(page), self._claimed_at_once):
                 for item in await self._claim(page[start : start + self._claimed_at_once]):
                     if item.attempt:
                         yielded.add((item.key, item.attempt))
                     yield item
-            after = page[-1].position
         if (count := self._claimed_by_others - self._stats.waiting) > 0:
             log.warning("%d items stay pending: another job has just submitted them", count)
         while True:
             while self._retry_queue:
                 item = self._retry_queue.popleft()
-                if (item.key, item.attempt) not in yielded:
+                if (item.key, item.attempt) not in yielded and self._is_selected(item):
                     yield item
             if not (self._repeats_attempts and self._in_flight.in_use):
                 return
             await self._in_flight.wait_for_release()
+
+    async def _pages(self) -> AsyncIterator[list[PendingItem]]:
+        """Yield the pending items that may be submitted, in order, page by page."""
+        after = -1
+        while True:
+            if self._selected is not None:
+                following = self._selected.next(after)
+                if following is None:
+                    return
+                after = following - 1
+            page = await self._recorder.read(self._journal.pending_items(after, PAGE))
+            if not page:
+                return
+            yield [item for item in page if self._is_selected(item)]
+            after = page[-1].position
+
+    def _is_selected(self, item: PendingItem) -> bool:
+        return self._selected is None or item.position in self._selected
 
     async def _claim(self, items: Sequence[PendingItem]) -> list[PendingItem]:
         """Claim the items in the registry; return those that no other job has."""

@@ -45,6 +45,7 @@ class ResultReuse:
     def __init__(self, run: Run) -> None:
         context = run.context
         self._mode = context.settings.reuse
+        self._selected = context.selected
         self._journal = context.journal
         self._claims = context.claims
         self._files = context.files
@@ -57,16 +58,19 @@ class ResultReuse:
         self._waiting: Counter[str] = Counter()  # by output folder
 
     async def take_over(self) -> None:
-        """Take over every item that another job has submitted, until the run stops."""
+        """Take over every selected item that another job has submitted, until the run stops."""
         after = -1
         with self._control.cancel_on_stop():
             while page := await self._recorder.read(self._journal.reusable_items(after, PAGE)):
                 after = page[-1].position
-                await self._take_over(page)
+                await self._take_over([item for item in page if self._is_selected(item)])
         self._stats.waiting = self._waiting.total()
         for folder, count in self._waiting.items():
             stay = f"{items_text(count)} {'stays' if count == 1 else 'stay'} pending"
             log.warning("%s: the job in %s has submitted and not finished them", stay, folder)
+
+    def _is_selected(self, item: ReusableItem) -> bool:
+        return self._selected is None or item.position in self._selected
 
     async def _take_over(self, page: Sequence[ReusableItem]) -> None:
         keys = [item.key for item in page]

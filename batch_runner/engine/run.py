@@ -39,10 +39,12 @@ from batch_runner.engine.events import (
 from batch_runner.engine.poller import Poller
 from batch_runner.engine.producer import Producer
 from batch_runner.engine.reuse import ResultReuse
+from batch_runner.engine.selection import SelectedItems, count_selected
 from batch_runner.engine.summary import ExitCode, RunSummary, StopReason, exit_code
 from batch_runner.errors import JournalError
 from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import OpenJob
+from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InFlight
 from batch_runner.providers import open_provider
 from batch_runner.ratelimit.shared_rate import open_shared_rate, shared_rate_path
@@ -77,6 +79,7 @@ async def run_job(
     background_tasks: Sequence[BackgroundTask] = (),
     closing_tasks: Sequence[BackgroundTask] = (),
     on_event: OnEvent | None = None,
+    selected: SelectedItems | None = None,
 ) -> RunSummary:
     """Process the job as far as one run can; `deadline` is in seconds from now.
 
@@ -92,6 +95,7 @@ async def run_job(
                 deadline=deadline,
                 on_event=on_event,
                 shared_rate=shared_rate,
+                selected=selected,
             )
             return await _execute_and_report(run, background_tasks, closing_tasks, on_event)
 
@@ -251,11 +255,14 @@ def finish(run: Run, number: int) -> RunSummary:
     now, prices = run.context.clock.monotonic(), run.context.settings.limits.price
     stats.sample(now)
     counts, spent, by_workflow = stats.counts, stats.spent, stats.spent_before
+    selected: dict[ItemStatus, int] | None = None
     try:
         counts, by_workflow = journal.counts_now(), journal.spent_by_workflow_now()
         spent = sum(by_workflow.values())
+        if run.context.selected is not None:
+            selected = count_selected(journal, run.context.selected)
         if not run.recorder.journal_lost:
-            code = exit_code(counts, control.stop)
+            code = exit_code(selected or counts, control.stop)
             message = control.stop.message if control.stop else ""
             journal.keep_learned(run.context.scheduler.learned())
             journal.end_run(number, stats.figures(), exit_code=code, message=message)
@@ -273,7 +280,8 @@ def finish(run: Run, number: int) -> RunSummary:
         polls=stats.polls,
         limited=stats.limited,
         seconds=now - stats.started_at,
-        exit_code=exit_code(counts, control.stop),
+        exit_code=exit_code(selected or counts, control.stop),
+        selected=selected,
         stop=control.stop,
     )
 

@@ -23,6 +23,7 @@ class RunStats:
     reserved: int = 0  #: submissions that may be sent and are not yet counted in `spent`
     paid: int = 0  #: submissions of this run that must be assumed paid
     submissions: int = 0  #: of this run, including those that were rejected or answered 429
+    not_selected: int = 0  #: pending items that this run does not submit
     polls: int = 0
     limited: int = 0  #: 429 responses
     retries: int = 0  #: requests sent again
@@ -52,6 +53,11 @@ class RunStats:
     def unconfirmed(self) -> int:
         """Return the number of submissions being sent, which may turn out not to be paid."""
         return self.reserved + self.counts[ItemStatus.SUBMITTING]
+
+    @property
+    def to_submit(self) -> int:
+        """Return the number of pending items that this run may submit."""
+        return max(0, self.counts[ItemStatus.PENDING] - self.not_selected - self.waiting)
 
     @property
     def in_flight(self) -> int:

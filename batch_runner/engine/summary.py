@@ -51,6 +51,14 @@ class RunSummary:
     exit_code: ExitCode
     stop: StopReason | None  #: None: the run was not stopped early
     reused: int = 0  #: items whose results were taken over from another job in this run
+    selected: dict[ItemStatus, int] | None = None  #: of the selected items; None: no selection
+
+    @property
+    def not_selected(self) -> int:
+        """Return how many items stay pending because they were not selected."""
+        if self.selected is None:
+            return 0
+        return self.counts[ItemStatus.PENDING] - self.selected[ItemStatus.PENDING]
 
 
 def exit_code(counts: Mapping[ItemStatus, int], stop: StopReason | None) -> ExitCode:

@@ -15,6 +15,7 @@ from batch_runner.errors import JournalError
 from batch_runner.journal.delivery_log import DeliveryLog
 from batch_runner.journal.item_import import ItemImport
 from batch_runner.journal.records import (
+    ListedItem,
     PendingItem,
     ReusableItem,
 )
@@ -209,12 +210,16 @@ class JobStore(Protocol):
         """Return how many submissions of each workflow must be assumed paid."""
         ...
 
-    def pending_workflows(self) -> Iterator[tuple[str, str]]:
-        """Yield key and workflow of each listed pending item, in the order of submission."""
+    def pending_workflows(self) -> Iterator[tuple[int, str, str]]:
+        """Yield position, key and workflow of each listed pending item, in their order."""
         ...
 
     def counts_now(self) -> dict[ItemStatus, int]:
         """Return the number of items by status; unlisted ones count while they may cost money."""
+        ...
+
+    def listed(self) -> Iterator[ListedItem]:
+        """Yield the items that the manifest lists, in any order."""
         ...
 
     def learned(self) -> dict[str, str]:

@@ -150,8 +150,8 @@ class JournalReader(Protocol):
     def outcomes(self, after: int) -> Iterator[ItemOutcome]:
         """Yield what the registry stores of each item that has an event beyond `after`."""
 
-    def pending_keys(self) -> Iterator[str]:
-        """Yield the keys of the listed pending items that no job is known to have submitted."""
+    def pending_keys(self) -> Iterator[tuple[str, int]]:
+        """Yield key and position of the listed pending items that no job has submitted so far."""
 
     def reused_items(self) -> Iterator[ItemRow]:
         """Yield the items that another job has submitted, and whose result is used here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InputFile, ItemSpec, PlacedFile, ReusedFrom
@@ -39,6 +39,16 @@ class ItemRow:
     completed_at: float | None
     done_at: float | None
     reused_from: ReusedFrom | None = None  # the job that has submitted it
+
+
+class ListedItem(NamedTuple):
+    """One item of the manifest, as selections need it; there may be a million."""
+
+    position: int
+    key: str
+    id: str
+    name: str
+    status: ItemStatus
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,7 +35,14 @@ from batch_runner.monitor.dashboard import (
     state_text,
 )
 from batch_runner.monitor.snapshot import JobSnapshot, take_snapshot
-from batch_runner.util.locale import encodable, stop_word, submissions_text, tr
+from batch_runner.util.locale import (
+    encodable,
+    items_text,
+    stop_word,
+    submissions_text,
+    tr,
+    tr_n,
+)
 from batch_runner.util.shell import command_line
 from batch_runner.util.text import duration, printable
 
@@ -83,7 +90,7 @@ class RunProgress:
             polls=stats.polls,
             limited=stats.limited,
             rate=round(rate, 3),
-            eta=_eta(run, stats.counts[ItemStatus.PENDING], rate),
+            eta=_eta(run, stats.to_submit, rate),
             state=_state(run),
             problem=printable(stats.last_problem, 120),
         )
@@ -237,6 +244,19 @@ def _write(stream: TextIO, text: str) -> None:
         print(encodable(text, stream), file=stream, flush=True)
 
 
+def _selected_line(selected: Mapping[ItemStatus, int], others: int) -> str:
+    items = items_text(sum(selected.values()))
+    text = tr("selected: {done} of {items} done", done=selected[ItemStatus.DONE], items=items)
+    if not others:
+        return text
+    rest = tr_n(
+        "{count} item was not selected and stays pending",
+        "{count} items were not selected and stay pending",
+        others,
+    )
+    return text + tr("; ") + rest
+
+
 def summary_lines(summary: RunSummary, folder: Path, target: Sequence[str]) -> list[str]:
     """Return what to do after a run; `target` names the job in the commands to type next."""
     counts = summary.counts
@@ -251,6 +271,8 @@ def summary_lines(summary: RunSummary, folder: Path, target: Sequence[str]) -> l
                 message=printable(summary.stop.message, 300),
             )
         )
+    if summary.selected is not None:
+        lines.append(_selected_line(summary.selected, summary.not_selected))
     if counts[ItemStatus.HELD]:
         resolve = command_line("resolve", target)
         lines.append(tr("held items may have been paid: {command}", command=resolve))

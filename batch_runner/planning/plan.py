@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from batch_runner.engine.selection import SelectedItems
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import (
     Imported,
@@ -58,6 +59,7 @@ class Plan:
     reuse: list[ReuseGroup] = field(default_factory=list)  # submitted by other jobs
     missing: int = 0  # done, but a file is missing: downloaded again, not paid again
     unlisted: int = 0  # in the journal, but not in the manifest, and not replaced
+    selected: int | None = None  # that the run may submit; None: all
     replacing: list[tuple[ItemSpec, ItemSummary]] = field(default_factory=list)  # new, earlier
     #: The first few items of a status, or that are "missing" or "unlisted".
     named: dict[str, list[ItemSummary]] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class RunPreview:
     reuse: list[ReuseGroup]  # of those pending, submitted by other jobs
     estimate: Estimate
     warnings: list[Blocker]
+    selected: int | None  # items that the run may submit; None: all
 
 
 def make_preview(
@@ -89,8 +92,11 @@ def make_preview(
     workflows: Collection[str],
     limits: Limits,
     prior: PriorSubmissions,
+    selected: SelectedItems | None = None,
 ) -> RunPreview:
     """Return the preview of a run from its journal, after the items were imported.
+
+    `selected` are the items that it may submit, None: all.
 
     The duration of a task is the mean over `workflows`, or over all workflows if none of them is
     known from earlier runs.
@@ -99,8 +105,8 @@ def make_preview(
     known = task_seconds(journal.learned())
     used = [seconds for name, seconds in known.items() if name in workflows] or known.values()
     counted = CappedCount(limits, journal.spent_by_workflow_now())
-    for key, workflow in journal.pending_workflows():
-        if key not in prior.left_out:
+    for position, key, workflow in journal.pending_workflows():
+        if key not in prior.left_out and (selected is None or position in selected):
             counted.add(workflow)
     estimate = make_estimate(counted, task=mean(used))
     return RunPreview(
@@ -113,6 +119,7 @@ def make_preview(
             *prior.warnings(limits.price),
             *job_warnings(estimate, limits, held=counts[ItemStatus.HELD]),
         ],
+        selected=None if selected is None else len(selected),
     )
 
 
@@ -121,24 +128,26 @@ def make_plan(
     folder: JobFolder,
     settings: Settings,
     prior: PriorSubmissions | None = None,
+    selected: SelectedItems | None = None,
 ) -> Plan:
     """Compare `specs` with the journal in `folder`, if there is one. Sends and writes nothing.
 
-    `prior` finds the items that another job has submitted.
+    `prior` finds the items that another job has submitted. `selected` are the items that may be
+    submitted, None: all.
 
     Raises:
         JournalUnreadable: the journal is damaged or of another version.
     """
     prior, limits = prior or nothing_submitted(), settings.limits
     if not journal_exists(folder.journal):
-        builder = PlanBuilder({}, CappedCount(limits, {}), prior)
+        builder = PlanBuilder({}, CappedCount(limits, {}), prior, selected)
         for spec in specs:
             builder.add_new(spec, None)
         builder.finish_submissions()
     else:
         with open_reader(folder.journal) as reader:
             counted = CappedCount(limits, reader.spent_by_workflow())
-            builder = PlanBuilder(task_seconds(reader.learned()), counted, prior)
+            builder = PlanBuilder(task_seconds(reader.learned()), counted, prior, selected)
             _compare(builder, specs, reader.diff(), folder)
     plan = builder.plan
     plan.reuse = prior.groups
@@ -169,12 +178,17 @@ class PlanBuilder:
     """Collects a plan item by item. A `row` is an item's number in the journal."""
 
     def __init__(
-        self, seconds: Mapping[str, float], counted: CappedCount, prior: PriorSubmissions
+        self,
+        seconds: Mapping[str, float],
+        counted: CappedCount,
+        prior: PriorSubmissions,
+        selected: SelectedItems | None,
     ) -> None:
         """Start a plan; `seconds` is the mean duration of a task by workflow, if known."""
-        self.plan = Plan()
+        self.plan = Plan(selected=None if selected is None else len(selected))
         self.folders: set[str] = set()  # in the names of pending items
         self.counted = counted
+        self._selected = selected
         self._seconds = seconds
         self._prior = prior
         self._not_looked_up: list[ItemSpec] = []
@@ -226,6 +240,8 @@ class PlanBuilder:
 
     def _add_submission(self, spec: ItemSpec) -> None:
         self.folders.add(spec.name.rpartition("/")[0])
+        if self._selected is not None and spec.position not in self._selected:
+            return
         self._not_looked_up.append(spec)
         if len(self._not_looked_up) == KEYS:
             self.finish_submissions()

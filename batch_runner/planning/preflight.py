@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.engine.fd_limits import check_open_files
+from batch_runner.engine.selection import SelectedItems
 from batch_runner.errors import FolderRefused, JournalUnreadable, RegistryError, UsageError
 from batch_runner.jobdir.identity import JobIdentity, check_owner, same_origin
 from batch_runner.jobdir.integrity import check_last_event, check_location
@@ -35,6 +36,7 @@ class Circumstances:
     identity: JobIdentity | None  # None: the service cannot be used
     state: Path | None  # the state folder; None: there is no home
     attended: bool  # there is a person to ask
+    selected: SelectedItems | None = None  # items that may be submitted; None: all
 
 
 def plan_run(
@@ -74,9 +76,9 @@ def _with_prior_submissions(
     identity = None if rehearsal else circumstances.identity
     try:
         with prior_submissions(identity, folder.journal, settings.reuse) as prior:
-            return make_plan(specs, folder, settings, prior)
+            return make_plan(specs, folder, settings, prior, circumstances.selected)
     except RegistryError as error:
-        plan = make_plan(specs, folder, settings)
+        plan = make_plan(specs, folder, settings, selected=circumstances.selected)
         never = settings.reuse is Reuse.NEVER
         if circumstances.attended or never or plan.estimate.spent:
             plan.warnings.append(_unusable_registry(str(error)))

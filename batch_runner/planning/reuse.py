@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from batch_runner.engine.selection import SelectedItems
 from batch_runner.jobdir.identity import JobIdentity, service_host
 from batch_runner.jobdir.reuse import USING, Action, ReuseRules
 from batch_runner.journal import journal_exists, open_reader
@@ -115,16 +116,22 @@ def prior_submissions(
 
 
 def find_prior_submissions(
-    identity: JobIdentity | None, journal: Path, mode: Reuse
+    identity: JobIdentity | None,
+    journal: Path,
+    mode: Reuse,
+    selected: SelectedItems | None = None,
 ) -> PriorSubmissions:
     """Return what other jobs have submitted of the pending items of the job with this journal.
+
+    `selected` are those that are looked up, None: all.
 
     Raises:
         RegistryError: the registry cannot be read.
         JournalUnreadable: the journal cannot be read.
     """
     with prior_submissions(identity, journal, mode) as found, open_reader(journal) as reader:
-        pending = reader.pending_keys()
+        rows = reader.pending_keys()
+        pending = (key for key, position in rows if selected is None or position in selected)
         while keys := list(islice(pending, KEYS)):
             found.find(keys)
     return found

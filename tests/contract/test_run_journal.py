@@ -351,7 +351,7 @@ def test_pending_keys_are_those_never_submitted(host: Host, journal: OpenJournal
     journal.import_items(some_items(2))
 
     with host.reader() as reader:
-        assert list(reader.pending_keys()) == [key(1)]
+        assert list(reader.pending_keys()) == [(key(1), 1)]
 
 
 def test_dropped_item_stays_paid(host: Host, journal: OpenJournal) -> None:

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from batch_runner.engine.build import build_run
 from batch_runner.engine.run import BackgroundTask, execute
+from batch_runner.engine.selection import SelectedItems
 from batch_runner.engine.summary import RunSummary
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.open import open_job
@@ -94,6 +95,7 @@ async def run_job(
     background_tasks: Sequence[BackgroundTask] = (),
     service: Service | None = None,
     suspended: Callable[[], float] = lambda: 0.0,
+    selected: SelectedItems | None = None,
 ) -> RunSummary:
     """Run a job of `items` in the folder `root` once; `deadline` in seconds of the loop's clock.
 
@@ -104,7 +106,15 @@ async def run_job(
     with open_job(root, IDENTITY) as job:
         job.journal.import_items(items)
         async with open_provider(service or service_at(simulator), settings) as provider:
-            run = build_run(job, settings, provider, deadline=deadline, seed=1, suspended=suspended)
+            run = build_run(
+                job,
+                settings,
+                provider,
+                deadline=deadline,
+                seed=1,
+                suspended=suspended,
+                selected=selected,
+            )
             _stop_clock_while_busy(job.journal)
             # The pause before a commit is real time, in which the virtual clock stands still.
             without_pause = functools.partial(GroupCommit, pause=0.0)

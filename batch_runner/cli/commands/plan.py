@@ -15,6 +15,8 @@ from batch_runner.cli.options import (
     manifest_argument,
     output_option,
     rehearsal_option,
+    selection_options,
+    take_selection,
 )
 from batch_runner.cli.output import print_json, print_line, warning_object
 from batch_runner.cli.settings_flags import given_flags, settings_flags, warn_about_service
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 @help_epilog(
     "batch-runner plan jobs/year_of_the_horse.yaml",
     "batch-runner plan jobs/year_of_the_horse.yaml --rate 2/s --in-flight 50",
+    "batch-runner plan jobs/year_of_the_horse.yaml --sample 5 --seed 1",
     "batch-runner plan jobs/year_of_the_horse.yaml --output out/horse --json",
     "batch-runner plan jobs/year_of_the_horse.yaml --detailed-exitcode",
     exit_status={
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 @manifest_argument
 @output_option
 @rehearsal_option
+@selection_options
 @settings_flags
 @click.option(
     "--detailed-exitcode",
@@ -74,6 +78,7 @@ def command(
     from batch_runner.cli.plan_text import plan_lines
     from batch_runner.util.locale import current_language, use_language
 
+    selection = take_selection(flags)
     with use_language("en" if as_json else current_language()):  # warnings are part of the plan
         loaded = load_manifest(manifest)
     settings, _ = resolve_settings(loaded, flags=given_flags(flags), environment=utf8_environment())
@@ -87,6 +92,7 @@ def command(
             output=output,
             rehearse=rehearse,
             attended=is_interactive() and not as_json,
+            select=selection,
         )
         if as_json:
             print_json(_json_object(plan, loaded.job, folder))
@@ -119,6 +125,7 @@ def _json_object(plan: Plan, job: str, folder: Path) -> dict[str, Any]:
         ],
         "missing_on_disk": plan.missing,
         "unlisted": plan.unlisted,
+        "selected": plan.selected,
         "submissions": estimate.submissions,
         "left_out_by_cap": estimate.capped,
         "submissions_so_far": estimate.spent,

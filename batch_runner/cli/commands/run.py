@@ -32,6 +32,8 @@ from batch_runner.cli.options import (
     manifest_argument,
     output_option,
     rehearsal_option,
+    selection_options,
+    take_selection,
 )
 from batch_runner.cli.output import print_json, print_line, warning_object
 from batch_runner.cli.settings_flags import (
@@ -55,19 +57,22 @@ if TYPE_CHECKING:
     from signal import Signals
 
     from batch_runner.engine.run import BackgroundTask
+    from batch_runner.engine.selection import SelectedItems
     from batch_runner.engine.summary import RunSummary
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
+    from batch_runner.planning.selection import Selection
     from batch_runner.settings import Service, Settings
 
 
 @help_epilog(
     "batch-runner run jobs/year_of_the_horse.yaml --rehearse",
     "batch-runner run jobs/year_of_the_horse.yaml --output out/horse --quiet",
+    "batch-runner run jobs/year_of_the_horse.yaml --sample 5 --seed 1",
     "batch-runner run jobs/year_of_the_horse.yaml --until 06:30 --max-submissions 300",
     exit_status={
-        "0": "Every item is done.",
+        "0": "Every item is done; with --only, --first or --sample, every selected one.",
         "1": "All items were handled, but some failed, were rejected or are held.",
         **USAGE_ERROR,
         "3": "Stopped early (signal, deadline, cap, disk, you answered no). Run again to continue.",
@@ -81,6 +86,7 @@ if TYPE_CHECKING:
 @manifest_argument
 @output_option
 @rehearsal_option
+@selection_options
 @settings_flags
 @click.option("--quiet", is_flag=True, help="Print nothing unless the exit status is not 0.")
 @click.option(
@@ -123,6 +129,7 @@ def command(
 
     Run it again to continue: what is done or in flight is not submitted again.
     """
+    selection = take_selection(flags)
     with use_language("en" if as_json else current_language()):  # warnings are in the summary
         loaded = steps.load_manifest(manifest)
     heartbeat = Heartbeat.of(loaded, wanted=not (rehearse or show_config))
@@ -143,7 +150,15 @@ def command(
         awake = settings.keep_awake and not rehearse
         companions = Companions(heartbeat, items, metrics, awake, quiet)
         options = RunOptions(
-            loaded, settings, service, folder, companions, quiet=quiet, yes=yes, as_json=as_json
+            loaded,
+            settings,
+            service,
+            folder,
+            companions,
+            selection,
+            quiet=quiet,
+            yes=yes,
+            as_json=as_json,
         )
         try:
             summary = _run(options)
@@ -166,6 +181,7 @@ class RunOptions:
     service: Service | None  # None in a rehearsal
     root: Path
     companions: Companions
+    selection: Selection
     _: KW_ONLY
     quiet: bool
     yes: bool
@@ -179,18 +195,19 @@ def _run(options: RunOptions) -> RunSummary | None:
     """
     from batch_runner.cli.signals import noted_signals
 
-    listing = steps.list_items(options.manifest, options.root)
+    listing = steps.list_items(options.manifest, options.root, options.selection)
     approval: Approval | None = None
     while True:
         with _open_job(options, listing) as (job, imported):
             if approval is None:
                 print_warnings(options)
-            question = preview_run(job, options, imported, approval)
+            selected = steps.selected_items(job, options.selection)
+            question = preview_run(job, options, imported, approval, selected)
             if question is None:
                 collect_rarely()
                 with noted_signals() as noted:
                     options.companions.heartbeat.start()
-                    start = functools.partial(_run_async, job, options, noted)
+                    start = functools.partial(_run_async, job, options, noted, selected)
                     uvloop = {"use_uvloop": find_spec("uvloop") is not None}
                     summary = anyio.run(start, backend_options=uvloop)
                     _ping_end(options, summary)
@@ -223,7 +240,9 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
             yield job, imported
 
 
-async def _run_async(job: OpenJob, options: RunOptions, noted: list[Signals]) -> RunSummary:
+async def _run_async(
+    job: OpenJob, options: RunOptions, noted: list[Signals], selected: SelectedItems | None
+) -> RunSummary:
     from batch_runner.cli.signals import watch_signals
     from batch_runner.monitor.progress import watch_progress
 
@@ -240,6 +259,7 @@ async def _run_async(job: OpenJob, options: RunOptions, noted: list[Signals]) ->
         options.service,
         background_tasks=[*background_tasks, *companions.background_tasks()],
         closing_tasks=companions.closing_tasks(),
+        selected=selected,
     )
 
 
@@ -334,6 +354,9 @@ def _summary_object(
         "exit_code": int(summary.exit_code),
         "folder": utf8_text(options.root),
         "items": {status.value: count for status, count in summary.counts.items()},
+        "selected": summary.selected
+        and {status.value: count for status, count in summary.selected.items()},
+        "not_selected": summary.not_selected,
         "submissions": summary.paid,
         "submit_requests": summary.submissions,
         "submissions_of_job": summary.spent,

@@ -14,6 +14,7 @@ from typing import Any, Self
 from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal.base import Change, Imported
 from batch_runner.journal.item_import import ItemImport, pages_of
+from batch_runner.journal.records import ListedItem
 from batch_runner.journal.sqlite import queries
 from batch_runner.journal.sqlite.connection import (
     Transaction,
@@ -252,7 +253,7 @@ class Journal(SqliteRunJournal):
         with translated():
             return spent_by_workflow(self._connection)
 
-    def pending_workflows(self) -> Iterator[tuple[str, str]]:
+    def pending_workflows(self) -> Iterator[tuple[int, str, str]]:
         with translated():
             yield from pending_workflows(self._connection)
 
@@ -270,11 +271,23 @@ class Journal(SqliteRunJournal):
         with translated():
             return count_by_status(self._connection)
 
+    def listed(self) -> Iterator[ListedItem]:
+        with translated():
+            for row in self._connection.execute(_LISTED):
+                position, key, item_id, name, status = row
+                yield ListedItem(position, key, item_id, name, ItemStatus(status))
+
     def _apply(self, change: Change) -> None:
         apply(self._connection, change, self._wall_clock())
 
     def _transaction(self) -> Transaction:
         return Transaction(self._connection)
+
+
+_LISTED = (
+    "SELECT position, key, id, name, status FROM items "
+    "WHERE import_number = (SELECT import_number FROM job)"
+)
 
 
 def _interrupted(key: str, event: Event) -> Change:

@@ -179,10 +179,10 @@ class SqliteReader:
                     files=row["files"],
                 )
 
-    def pending_keys(self) -> Iterator[str]:
+    def pending_keys(self) -> Iterator[tuple[str, int]]:
         row = 0
         while rows := self._all(_PENDING_KEYS, (row, POSITIONS)):
-            yield from (one["key"] for one in rows)
+            yield from ((one["key"], one["position"]) for one in rows)
             row = rows[-1]["row"]
 
     def reused_items(self) -> Iterator[ItemRow]:
@@ -277,8 +277,9 @@ _OUTCOMES = (
     "WHERE key IN (SELECT key FROM events WHERE seq > ? AND seq <= ?)"
 )
 _PENDING_KEYS = (
-    "SELECT rowid AS row, key FROM items WHERE rowid > ? AND status = 'pending' AND attempt = 0 "
-    "AND reused_from = '' AND import_number = (SELECT import_number FROM job) "
+    "SELECT rowid AS row, key, position FROM items "
+    "WHERE rowid > ? AND status = 'pending' AND attempt = 0 AND reused_from = '' "
+    "AND import_number = (SELECT import_number FROM job) "
     "ORDER BY rowid LIMIT ?"
 )
 _REUSED = "reused_from <> '' AND status IN ('submitted', 'downloading', 'download_pending', 'done')"

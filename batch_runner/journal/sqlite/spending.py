@@ -11,7 +11,7 @@ _BY_WORKFLOW = """
 SELECT workflow, sum(attempt) AS count FROM items WHERE attempt > 0 GROUP BY workflow
 """
 _PENDING_WORKFLOWS = """
-SELECT key, workflow FROM items
+SELECT position, key, workflow FROM items
 WHERE status = 'pending' AND import_number = (SELECT import_number FROM job) ORDER BY position
 """
 # An attempt that was rejected or not sent does not count in items.attempt; its number is used
@@ -41,10 +41,10 @@ def spent_by_workflow(connection: sqlite3.Connection) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in connection.execute(_BY_WORKFLOW)}
 
 
-def pending_workflows(connection: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    """Yield key and workflow of each listed pending item, in the order of submission."""
+def pending_workflows(connection: sqlite3.Connection) -> Iterator[tuple[int, str, str]]:
+    """Yield position, key and workflow of each listed pending item, in the order of submission."""
     for row in connection.execute(_PENDING_WORKFLOWS):
-        yield row[0], row[1]
+        yield row["position"], row["key"], row["workflow"]
 
 
 def paid_submissions(connection: sqlite3.Connection) -> list[PaidSubmissions]:

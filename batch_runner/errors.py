@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from batch_runner.util.locale import tr
-from batch_runner.util.text import width
+from batch_runner.util.text import cell_address, is_spreadsheet, width
 
 
 class BatchRunnerError(Exception):
@@ -42,7 +42,10 @@ class UsageError(BatchRunnerError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One mistake in an input file, with its location (1-based) and a hint."""
+    """One mistake in an input file, with its location (1-based) and a hint.
+
+    In a spreadsheet, `line` and `column` are those of a cell.
+    """
 
     path: str
     line: int
@@ -54,6 +57,8 @@ class Problem:
 
     def __str__(self) -> str:
         where = f"{self.path}:{self.line}:{self.column}"
+        if is_spreadsheet(self.path):
+            where = f"{self.path}:{cell_address(self.line, self.column)}"
         item = f" [{self.item}]" if self.item else ""
         text = f"{where}:{item} {self.message}"
         if self.source_line is not None:

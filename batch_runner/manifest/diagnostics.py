@@ -11,7 +11,7 @@ from typing import NamedTuple
 from batch_runner.errors import ManifestError, Problem
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import find_existing
-from batch_runner.util.text import CONTROLS
+from batch_runner.util.text import CONTROLS, is_spreadsheet
 
 #: Problems shown; further ones are only counted.
 SHOWN = 50
@@ -196,6 +196,8 @@ def _read_lines(path: str, wanted: set[int]) -> dict[int, str]:
     """Return the wanted lines of a file by number; empty if the file cannot be read."""
     found: dict[int, str] = {}
     last = max(wanted)
+    if is_spreadsheet(path):
+        return found
     try:
         with find_existing(path).open(encoding="utf-8-sig", errors="replace") as file:
             number = 0

@@ -18,7 +18,7 @@ from batch_runner.errors import Problem
 from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.filenames import folded
 from batch_runner.models import ItemSpec
-from batch_runner.util.locale import tr
+from batch_runner.util.locale import tr, tr_n
 
 
 class DuplicateDetector:
@@ -117,6 +117,27 @@ class EqualRequests(NamedTuple):
         )
 
 
+class SkippedDuplicates(NamedTuple):
+    """Items that were left out because an earlier item sends the same request."""
+
+    items: int
+    first: Location
+
+    def problem(self) -> Problem:
+        """Return the warning."""
+        return Problem(
+            path=self.first.path,
+            line=self.first.line,
+            column=self.first.column,
+            message=tr_n(
+                "{count} item was skipped, because an earlier one sends the same request",
+                "{count} items were skipped, because earlier ones send the same requests; this is "
+                "the first",
+                self.items,
+            ),
+        )
+
+
 class _Earlier(NamedTuple):
     """The first of several items with the same key, id or name."""
 
@@ -142,7 +163,8 @@ def _same_request(
         item=spec.id,
         hint=tr(
             "remove one; for several pictures of one prompt write repeat: 2, and in params a seed "
-            'that differs, such as seed: "{{ seed() }}"'
+            'that differs, such as seed: "{{ seed() }}"; or leave such items out: '
+            "on_duplicate: skip"
         ),
     )
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
 from batch_runner.manifest import filenames
 from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
-from batch_runner.manifest.duplicates import DuplicateDetector, EqualRequests
+from batch_runner.manifest.duplicates import (
+    DuplicateDetector,
+    EqualRequests,
+    SkippedDuplicates,
+)
 from batch_runner.manifest.input_files import InputRefusedError, Inputs
 from batch_runner.manifest.schema_types import is_blank
 from batch_runner.manifest.sources.matrix import Combination
@@ -26,6 +30,7 @@ from batch_runner.manifest.templates.request import (
 )
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec, JobFacts
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import utf8_text
 
 #: Longest value of a variable that the report shows, in characters.
 MAX_SHOWN = 200
@@ -42,9 +47,10 @@ class ExpansionContext:
     base: Scope  # default variables, except the prompt
     default_prompt: LocatedTemplate | None
     files: dict[str, LocatedTemplate]
-    combinations: list[Combination]
+    combinations: Callable[[], Iterable[Combination]]
     gives_today: bool  # whether the names of files can use `today`: it is no variable of theirs
     uses_random: bool  # whether any template calls seed() or pick()
+    skip_duplicates: bool  # leave out what would send the same as an earlier item
 
 
 class Group(NamedTuple):
@@ -90,6 +96,8 @@ class Items:
         self._uses_random = context.uses_random
         #: Items with equal requests; None if there are none, or not all items were expanded.
         self.equal_requests: EqualRequests | None = None
+        #: Items that were left out as duplicates; None if there are none, or as above.
+        self.skipped: SkippedDuplicates | None = None
         self._files_use_id = any("id" in one.template.uses for one in context.files.values())
 
     def of_job(self, facts: JobFacts) -> Items:
@@ -105,22 +113,26 @@ class Items:
         send the same request.
         """
         duplicates = DuplicateDetector(requests=requests)
-        for _, spec, key in self._located(diagnostics, limit):
+        skipped: list[Location] = []
+        for _, spec, key in self._located(diagnostics, limit, skipped):
             duplicates.add(spec, key)
             yield spec
+        self.skipped = SkippedDuplicates(len(skipped), skipped[0]) if skipped else None
         again = ((location, spec) for location, spec, _ in self._located(Diagnostics(), limit))
         duplicates.report_repeated(again, diagnostics)
         again_with_keys = self._located(Diagnostics(), limit)
         self.equal_requests = duplicates.find_equal_requests(again_with_keys)
 
     def _located(
-        self, diagnostics: Diagnostics, limit: int | None
+        self, diagnostics: Diagnostics, limit: int | None, skipped: list[Location] | None = None
     ) -> Iterator[tuple[Location, ItemSpec, str]]:
         """Yield each item with its location and the key of its request.
 
-        They come in the order of entries, combinations and repeats.
+        They come in the order of entries, combinations and repeats. The locations of duplicates
+        that are left out are added to `skipped`.
         """
         position = 0
+        seen: set[bytes] = set()
         for group in self._groups(diagnostics):
             further: list[int] = []  # known when the first repeat is
             for n in chain(range(1, group.request.repeat + 1), further):
@@ -128,17 +140,26 @@ class Items:
                     return
                 try:
                     item = self._item(group, n, position)
-                    if n == 1:
-                        further += self._redone(item[1], group)
-                    yield group.entry.location, *item
                 except (RenderFailedError, _ItemFailedError) as error:
                     self._report_failed(error, group, diagnostics)
+                    position += 1
+                    continue
                 position += 1
+                if n == 1:
+                    further += self._redone(item[1], group)
+                if self._context.skip_duplicates:
+                    key = bytes.fromhex(item[0].key)
+                    if key in seen:
+                        if skipped is not None:
+                            skipped.append(group.entry.location)
+                        continue
+                    seen.add(key)
+                yield group.entry.location, *item
 
     def _groups(self, diagnostics: Diagnostics) -> Iterator[Group]:
         for entry in self._entries(diagnostics):
             request = entry.request or self._context.request
-            for combination in self._context.combinations:
+            for combination in self._context.combinations():
                 yield Group(entry, request, combination)
 
     def _redone(self, first: str, group: Group) -> list[int]:
@@ -154,9 +175,14 @@ class Items:
             ManifestError: a repeat is invalid.
         """
         diagnostics = Diagnostics()
+        seen: set[str] = set()
         for group in self._groups(Diagnostics()):
             try:
                 first = self._item(group, 1, 0)[1]
+                if self._context.skip_duplicates:
+                    if first in seen:
+                        continue
+                    seen.add(first)
                 numbers = [*range(1, group.request.repeat + 1), *self._redone(first, group)]
                 known = [self._item(group, n, 0)[0].key for n in numbers]
                 last = numbers[-1]
@@ -195,7 +221,7 @@ class Items:
         scope, files = self._scope(entry, request, combination, n)
         workflow = request.workflow.template.render(scope)
         params = fill(request.params, scope)
-        prompt = _prompt(scope, params, entry)
+        prompt = _prompt(scope, params, files, entry)
         content = _content([self._context.provider, workflow, params], entry)
         # The first repeat has the same key as an item without `repeat`, so that raising `repeat`
         # later pays only for the new items.
@@ -280,11 +306,13 @@ def _content(request: list[Any], entry: Entry) -> str:
         raise _ItemFailedError(message, entry.location) from None
 
 
-def _prompt(scope: Scope, params: Any, entry: Entry) -> str:
-    """Return the prompt; if there is none, the longest text in params."""
+def _prompt(scope: Scope, params: Any, files: tuple[InputFile, ...], entry: Entry) -> str:
+    """Return the prompt; if there is none, the longest text in params, or the names of files."""
     prompt = scope.get("prompt")
     if not isinstance(prompt, str):
         prompt = longest_text(params)
+        if is_blank(prompt):
+            prompt = ", ".join(utf8_text(one.path.name) for one in files)
     if is_blank(prompt):
         raise _ItemFailedError(tr("the prompt is empty"), entry.location)
     return prompt

@@ -19,8 +19,13 @@ from batch_runner.manifest.input_files import Inputs
 from batch_runner.manifest.manifest import Manifest
 from batch_runner.manifest.schema import Document
 from batch_runner.manifest.sources.all import Sources
-from batch_runner.manifest.templates.compiler import Compiler
-from batch_runner.manifest.templates.request import TODAY, LocatingCompiler, RequestTemplate
+from batch_runner.manifest.templates.compiler import Compiler, Template
+from batch_runner.manifest.templates.request import (
+    TODAY,
+    LocatedTemplate,
+    LocatingCompiler,
+    RequestTemplate,
+)
 from batch_runner.manifest.templates.sandbox import MARKERS, StandIn
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_variable
@@ -105,7 +110,7 @@ class _Loader:
             expansion=items,
             facts=facts,
             read_as=read_as,
-            data=None if document.files else sources.data,
+            data=sources.data,
             doubts=tuple(self._diagnostics.warnings()),
         )
 
@@ -116,9 +121,11 @@ class _Loader:
         return Settings(**blocks | {"output": output})
 
     def _compiler(self) -> LocatingCompiler:
-        matrix = self._sources.matrix
+        matrix, files = self._sources.matrix, self._sources.files
         return LocatingCompiler(
-            Compiler(frozenset(matrix.names if matrix else ())),
+            Compiler(
+                frozenset([*(matrix.names if matrix else ()), *(files.names[:1] if files else ())])
+            ),
             self._sources.variables(),
             self._label,
             self._diagnostics,
@@ -149,6 +156,10 @@ class _Loader:
             name: compiler.compile(path, self._location("files", name))
             for name, path in document.files.items()
         }
+        if own := sources.files:
+            # Its value is the path of one file; not compiled, because that would count as its use.
+            path = Template(lambda scope: scope[own.variable], frozenset([own.variable]))
+            files = {own.variable: LocatedTemplate(path, own.location), **files}
         defaults = dict(document.defaults)
         default = defaults.pop("prompt", None)
         default_prompt = None
@@ -169,6 +180,7 @@ class _Loader:
             combinations=sources.combinations,
             gives_today=TODAY not in (sources.variables() or ()),
             uses_random=bool(compiler.used & {"seed", "pick"}),
+            skip_duplicates=document.on_duplicate == "skip",
         )
         return Items(context, sources.entries, Inputs(self._folder), facts)
 
@@ -243,13 +255,16 @@ class _Loader:
     def _check_used(self, compiler: LocatingCompiler) -> None:
         """Report files, prompts and matrix variables that no template uses."""
         used, document, sources = compiler.used, self._document, self._sources
-        for name in document.files:
+        files = {name: self._location("files", name) for name in document.files}
+        if sources.files:
+            files[sources.files.variable] = sources.files.location
+        for name, location in files.items():
             if name not in used:
                 message = tr(
                     "no template uses the file {name}, so it would not be sent", name=excerpt(name)
                 )
                 hint = tr('write "{{{{ {name} }}}}" in params where the file belongs', name=name)
-                self._diagnostics.add(self._location("files", name), message, hint=hint)
+                self._diagnostics.add(location, message, hint=hint)
         if "params" in self._wrong or used & {"seed", "pick"}:
             return
         if sources.has_prompts() and "prompt" not in used:

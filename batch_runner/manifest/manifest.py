@@ -61,10 +61,11 @@ class Manifest:
     def warnings(self) -> list[Problem]:
         """Return what should be looked at before money is spent.
 
-        Equal requests are among it as soon as `items` has yielded all items.
+        Equal requests, and duplicates that were skipped, are among it as soon as `items` has
+        yielded all items.
         """
-        equal = self.expansion.equal_requests
-        return [*self.doubts, *([equal.problem()] if equal is not None else [])]
+        found = (self.expansion.skipped, self.expansion.equal_requests)
+        return [*self.doubts, *(one.problem() for one in found if one is not None)]
 
     def fingerprint(self) -> str | None:
         """Return a hash that changes when the items may have changed; None if that is unknown."""

@@ -16,6 +16,7 @@ from batch_runner.manifest.schema_types import (
     Attempts,
     DataFile,
     Encoding,
+    FilePatterns,
     FileVariables,
     Folder,
     Given,
@@ -47,7 +48,7 @@ RENAMED_VALUES = {("on_finish.when", "trouble"): "problems"}
 #: The statuses of an item in which `on_item` can run a command.
 ItemEnd = Literal["done", "failed", "rejected", "held"]
 #: The sources of items; at least one is required.
-SOURCES = ("prompts", "matrix", "items_from")
+SOURCES = ("prompts", "prompts_from", "files_from", "matrix", "items_from")
 
 # Validate given keys only; a key without a value is an error.
 _GIVEN_ONLY = ConfigDict(validate_default=False)
@@ -246,17 +247,42 @@ class Document(Block):
         description="How often each item is generated; the variable n counts from 1. Default: 1.",
         examples=[2],
     )
+    prompts_from: Given[DataFile] = Field(
+        default=None,
+        description="File with the prompts, relative to this manifest: .txt with a prompt on each "
+        "line, or a table (.csv, .tsv, .jsonl, .xlsx) whose rows are items and whose columns are "
+        "variables. Default: none.",
+        examples=["names.csv"],
+    )
     items_from: Given[DataFile] = Field(
         default=None,
-        description="CSV, TSV or JSONL file, relative to this manifest; each row is an item. "
-        "Default: none.",
+        description="Earlier name of prompts_from. Default: none.",
         examples=["names.csv"],
+        json_schema_extra={"deprecated": True},
     )
     encoding: Given[Encoding] = Field(
         default=None,
-        description="Encoding of the file under items_from, such as gbk, gb18030 or big5. Default: "
-        "UTF-8, or UTF-16 if the file starts with its byte order mark.",
+        description="Encoding of the file under prompts_from, such as gbk, gb18030 or big5. "
+        "Default: UTF-8, or UTF-16 if the file starts with its byte order mark.",
         examples=["gbk"],
+    )
+    sheet: Given[Text] = Field(
+        default=None,
+        description="Sheet of the .xlsx file under prompts_from. Default: the first visible one.",
+        examples=["Cards"],
+    )
+    files_from: Given[FilePatterns] = Field(
+        default=None,
+        description="Input files that are items: a variable and a pattern of paths, relative to "
+        "this manifest. Each file is combined with each prompt or row; VARIABLE_stem is its name "
+        "without extension. Default: none.",
+        examples=[{"photo": "photos/*.jpg"}],
+    )
+    on_duplicate: Literal["error", "skip"] = Field(
+        default="error",
+        description="What to do about an item that would send the same as an earlier one: error "
+        "refuses the manifest, skip leaves the item out and says how many were. Default: error.",
+        examples=["skip"],
     )
     defaults: Variables = Field(
         default={},
@@ -289,3 +315,8 @@ class Document(Block):
     on_finish: OnFinish = OnFinish()
     on_item: OnItem = OnItem()
     notify: Notify = Notify()
+
+    @property
+    def data_file(self) -> str | None:
+        """Return the file of `prompts_from`, also under its earlier name."""
+        return self.prompts_from or self.items_from

@@ -32,7 +32,8 @@ _LINE_PATTERN = r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _FILE_NAME_PATTERN = r'^[^\x00-\x1f\s./\\<>:"|?*-][^\x00-\x1f/\\<>:"|?*]*$'
 _FOLDER_PATTERN = r"^(?!~)(?!.*\{[{%])[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _DATA_FILE_PATTERN = (
-    r"^[^\x00-\x1f]*\.([cCtT][sS][vV]|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
+    r"^[^\x00-\x1f]*\.([cCtT][sS][vV]|[tT][xX][tT]|[xX][lL][sS][xX]"
+    r"|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
 )
 _WEB_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[!-.0-9:-~]+(/[!-~]*)?$"
 # Upper case and _ for - are accepted, too.
@@ -119,10 +120,10 @@ def _folder(folder: str) -> str:
 
 
 def _data_file(name: str) -> str:
-    if name.lower().endswith((".xlsx", ".xls", ".ods", ".numbers", ".et")):
-        raise ValueError(tr("save the table as CSV UTF-8 first, and name the .csv file here"))
-    if not name.lower().endswith((".csv", ".tsv", ".jsonl", ".ndjson")):
-        raise ValueError(tr("wanted a file name that ends in .csv, .tsv, .jsonl or .ndjson"))
+    if name.lower().endswith((".xls", ".xlsm", ".ods", ".numbers", ".et")):
+        raise ValueError(tr("save the table as .xlsx or CSV UTF-8 first, and name that file here"))
+    if not name.lower().endswith((".txt", ".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx")):
+        raise ValueError(tr("wanted a file name that ends in .txt, .csv, .tsv, .jsonl or .xlsx"))
     return name
 
 
@@ -138,9 +139,32 @@ def _web_address(url: str) -> str:
     return url
 
 
+def _file_patterns(patterns: dict[str, str]) -> dict[str, str]:
+    if len(patterns) != 1:
+        raise ValueError(
+            tr(
+                "wanted one variable with a pattern; what belongs to each of its files goes under "
+                'files, such as mask: "masks/{{ photo_stem }}.png"'
+            )
+        )
+    for pattern in patterns.values():
+        if pattern.startswith("~"):
+            raise ValueError(tr('use an absolute path: "~" depends on the user'))
+        if "{{" in pattern or "{%" in pattern:
+            raise ValueError(tr("the pattern cannot be a template"))
+    return patterns
+
+
 def _encoding(name: str) -> str:
     known = name.lower().replace("_", "-")
     found = next((one for one in ENCODINGS if one.replace("_", "-") == known), None)
+    if known in ("auto", "detect"):
+        raise ValueError(
+            tr(
+                "an encoding is never guessed, because another one would be another prompt; leave "
+                "the key out, and the error names the encoding that the file seems to have"
+            )
+        )
     if found is None:
         raise ValueError(tr("wanted an encoding such as utf-8, gbk, gb18030, big5 or utf-16"))
     return found
@@ -214,4 +238,9 @@ MatrixValue = Annotated[Any, BeforeValidator(_matrix_value), WithJsonSchema(_MAT
 Values = Annotated[list[MatrixValue], Field(min_length=1)]
 _NAMED = {"propertyNames": {"pattern": NAME_PATTERN}}
 Variables = Annotated[dict[str, Any], Field(json_schema_extra=_NAMED)]
+FilePatterns = Annotated[
+    dict[str, Text],
+    AfterValidator(_file_patterns),
+    Field(json_schema_extra={**_NAMED, "minProperties": 1, "maxProperties": 1}),
+]
 FileVariables = Annotated[dict[str, Text], Field(json_schema_extra=_NAMED)]

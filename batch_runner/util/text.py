@@ -69,6 +69,20 @@ def _local(moment: float | None, form: str) -> str:
     return "?" if moment is None else time.strftime(form, time.localtime(moment))
 
 
+def is_spreadsheet(path: str) -> bool:
+    """Return whether the file at `path` has cells instead of lines."""
+    return path.lower().endswith(".xlsx")
+
+
+def cell_address(line: int, column: int) -> str:
+    """Return the address of a cell in a spreadsheet, such as B7; both count from 1."""
+    letters = ""
+    while column:
+        column, letter = divmod(column - 1, 26)
+        letters = chr(ord("A") + letter) + letters
+    return f"{letters}{line}"
+
+
 def width(text: str) -> int:
     """Return how many terminal cells `text` takes; a Chinese character takes two."""
     return sum(map(_cells, text))

@@ -62,7 +62,7 @@ def read_header(lines: Iterator[str], *, tabs: bool) -> tuple[Header, Iterator[s
         )
     if len(columns) == 1:
         _refuse_wide_delimiter(columns[0], "".join(sample[:1]), number)
-    names = [*map(_variable, columns)]
+    names = [*map(variable_of, columns)]
     return Header(number, delimiter, columns, names, written - len(columns)), rest
 
 
@@ -104,8 +104,13 @@ def _refuse_wide_delimiter(column: str, row: str, number: int) -> None:
             raise UnreadableError(message, number, how_to_type({sign: typed}))
 
 
-def check_header(header: Header, label: str, diagnostics: Diagnostics) -> bool:
-    """Return whether all columns can be variables; report those that cannot."""
+def check_header(
+    header: Header, label: str, diagnostics: Diagnostics, *, cells: bool = False
+) -> bool:
+    """Return whether all columns can be variables; report those that cannot.
+
+    With `cells` it is the header of a spreadsheet.
+    """
     good = True
     location = Location(label, header.line)
     pairs = zip(header.columns, header.names, strict=True)
@@ -125,6 +130,8 @@ def check_header(header: Header, label: str, diagnostics: Diagnostics) -> bool:
             continue
         good = False
         where = diagnostics.locate(location, column.strip())
+        if cells:
+            where = location._replace(column=number)
         diagnostics.add(where, message, hint=tr("rename it"))
     return good
 
@@ -194,6 +201,6 @@ def _quote_error(words: str, start: int, end: int) -> UnreadableError:
     return UnreadableError(message, start, hint)
 
 
-def _variable(column: str) -> str:
+def variable_of(column: str) -> str:
     """Return a column's name as a variable: "First name" becomes First_name."""
     return _NOT_NAME.sub("_", column.strip()).strip("_")

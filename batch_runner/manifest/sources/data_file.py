@@ -1,4 +1,6 @@
-"""Read the rows of a CSV or JSONL file as entries: columns are variables, `id` is the id.
+"""Read the rows of a data file as entries: columns are variables, `id` is the id.
+
+In a text file, each line is a row with the one variable `prompt`.
 
 Rows are read one at a time; memory does not grow with the file.
 """
@@ -7,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.schema_types import is_blank, kind, variable_refusal
@@ -18,9 +20,12 @@ from batch_runner.manifest.sources.text_lines import UnreadableError, lines_of
 from batch_runner.manifest.variables import check_value
 from batch_runner.util.locale import tr
 
+if TYPE_CHECKING:
+    from batch_runner.manifest.sources.xlsx_rows import Sheet
+
 
 class Rows:
-    """The file named under `items_from`."""
+    """The file named under `prompts_from`."""
 
     def __init__(
         self,
@@ -30,36 +35,49 @@ class Rows:
         taken: frozenset[str] = frozenset(),
         defaults: frozenset[str] = frozenset(),
         encoding: str | None = None,
+        sheet: str | None = None,
     ) -> None:
         self._path = path
         self._taken = taken  # variables of the matrix
         self._defaults = defaults  # variables that a row may leave empty
         self._label = label
         self._encoding = encoding  # None: UTF-8
-        self._is_csv = path.name.lower().endswith((".csv", ".tsv"))
+        self._sheet = sheet  # None: the first visible one
+        ending = path.name.lower().rpartition(".")[2]
+        self._read = {
+            "txt": self._text_rows,
+            "csv": self._csv_rows,
+            "tsv": self._csv_rows,
+            "xlsx": self._sheet_rows,
+        }.get(ending, self._json_rows)
+        self.are_prompts = ending == "txt"  # without other variables
 
     def columns(self) -> list[str] | None:
         """Return the variables of every row; None if rows may differ or cannot be read."""
-        if not self._is_csv:
-            return None
+        if self.are_prompts:
+            return ["prompt"]
         try:
-            header, _ = self._header()
+            if self._read == self._csv_rows:
+                return self._header()[0].names
+            if self._read == self._sheet_rows:
+                with self._open_sheet() as sheet:
+                    return sheet.names()
         except (UnreadableError, OSError):
-            return None
-        return header.names
+            pass
+        return None
 
     def entries(self, diagnostics: Diagnostics) -> Iterator[Entry]:
         """Yield the valid rows; report the invalid ones."""
         count = 0
         try:
-            rows = self._csv_rows(diagnostics) if self._is_csv else self._json_rows(diagnostics)
-            for line, variables in rows:
+            for line, variables in self._read(diagnostics):
                 count += 1
                 entry = self._entry(Location(self._label, line), variables, diagnostics)
                 if entry is not None:
                     yield entry
         except UnreadableError as error:
-            diagnostics.add(Location(self._label, error.line), str(error), hint=error.hint)
+            location = Location(self._label, error.line, error.column)
+            diagnostics.add(location, str(error), hint=error.hint)
             return
         except OSError as error:
             diagnostics.add(
@@ -68,7 +86,10 @@ class Rows:
             )
             return
         if not count and not diagnostics:
-            diagnostics.add(Location(self._label), tr("this file has no rows"))
+            text = (
+                tr("this file has no prompts") if self.are_prompts else tr("this file has no rows")
+            )
+            diagnostics.add(Location(self._label), text)
 
     def _entry(
         self, location: Location, variables: dict[str, Any], diagnostics: Diagnostics
@@ -91,6 +112,26 @@ class Rows:
             )
             return None
         return Entry(location, variables, own_id)
+
+    def _text_rows(self, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
+        for number, line in enumerate(lines_of(self._path, self._encoding), start=1):
+            text = line.strip()
+            if not is_blank(text) and not text.startswith("#"):
+                yield number, {"prompt": text}
+
+    def _sheet_rows(self, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
+        with self._open_sheet() as sheet:
+            may_be_empty = self._defaults.intersection(sheet.names())
+            for line, variables in sheet.rows(self._label, diagnostics):
+                for name in may_be_empty:
+                    if _is_empty(variables[name]):
+                        del variables[name]
+                yield line, variables
+
+    def _open_sheet(self) -> Sheet:
+        from batch_runner.manifest.sources.xlsx_rows import Sheet  # needs an extra
+
+        return Sheet(self._path, self._sheet)
 
     def _csv_rows(self, diagnostics: Diagnostics) -> Iterator[tuple[int, dict[str, Any]]]:
         header, lines = self._header()

@@ -96,7 +96,7 @@ class Matrix:
             diagnostics.add(
                 node.location(self._label),
                 message,
-                hint=tr("put long lists into a file and name it under items_from"),
+                hint=tr("put long lists into a file and name it under prompts_from"),
             )
             return
         excluded = [self._exclusion(entry) for entry in _entries(node, "exclude")]

@@ -37,12 +37,15 @@ _LIKELY = ("gb18030", "big5", "cp932", "cp949", "cp1250", "cp1251", "cp1252")
 
 
 class UnreadableError(Exception):
-    """The file cannot be read further: message, line and hint."""
+    """The file cannot be read further: message, line, hint and column."""
 
-    def __init__(self, message: str, line: int = 1, hint: str | None = None) -> None:
+    def __init__(
+        self, message: str, line: int = 1, hint: str | None = None, column: int = 1
+    ) -> None:
         super().__init__(message)
         self.line = line
         self.hint = hint
+        self.column = column
 
 
 def lines_of(path: Path, encoding: str | None = None) -> Iterator[str]:
@@ -103,7 +106,7 @@ def _decoded(file: io.BufferedReader, codec: str, encoding: str | None) -> Itera
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         message = tr("the text at or after this line is not {encoding}", encoding=encoding or codec)
-        hint = tr("write its encoding as encoding: beside items_from, or save the file as UTF-8")
+        hint = tr("write its encoding as encoding: in the manifest, or save the file as UTF-8")
         raise UnreadableError(message, max(1, number), hint) from None
     finally:
         text.detach()
@@ -134,7 +137,7 @@ def _encoding_hint(sample: bytes) -> str:
     ]
     if not guesses:
         return save
-    beside = tr("{guesses}, beside items_from", guesses=tr("; ").join(guesses))
+    beside = tr("{guesses}, in the manifest", guesses=tr("; ").join(guesses))
     return tr("{beside}; or {save}", beside=beside, save=save)
 
 

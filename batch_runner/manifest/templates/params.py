@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from batch_runner.manifest.templates.compiler import Scope, Template
+from batch_runner.models import UPLOAD_MARK
 
 
 def fill(tree: Any, scope: Scope) -> Any:
@@ -24,13 +25,17 @@ def fill(tree: Any, scope: Scope) -> Any:
 
 
 def longest_text(tree: Any) -> str:
-    """Return the longest text in `tree`, the first of several; empty if there is none."""
+    """Return the longest text in `tree`, the first of several; empty if there is none.
+
+    What stands for an uploaded file is not a text.
+    """
     return max(_texts(tree), key=len, default="")
 
 
 def _texts(tree: Any) -> Iterator[str]:
     if isinstance(tree, str):
-        yield tree
+        if not tree.startswith(UPLOAD_MARK):
+            yield tree
     elif isinstance(tree, dict | list):
         for value in tree.values() if isinstance(tree, dict) else tree:
             yield from _texts(value)

@@ -315,7 +315,7 @@ class Builder:
         raise _TooMuchError
 
 
-_REPEAT = mark_tr("write the values out, or use matrix, defaults or items_from")
+_REPEAT = mark_tr("write the values out, or use matrix, defaults or prompts_from")
 _COMMENT = re.compile(r"[ \t]*(#[^\n]*)")
 _CUT_SHORT = re.compile(r"[ \t]+(#[^\s#])")
 

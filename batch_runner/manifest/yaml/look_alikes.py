@@ -36,7 +36,7 @@ _PROSE = frozenset({"prompts", "params", "defaults", "matrix"})
 #: Keys of a prompt that are not sent as text.
 _PROMPT_SETTINGS = frozenset({"id", "workflow", "name", "attempts", "repeat"})
 _SCALARS = frozenset(
-    {"job", "provider", "workflow", "items_from", "encoding", "repeat", "attempts"}
+    {"job", "provider", "workflow", "prompts_from", "items_from", "encoding", "repeat", "attempts"}
 )
 
 _KEY_OF_PROMPT = re.compile(r"(prompt|id|workflow|params|name|attempts|repeat)[ \t]*：")

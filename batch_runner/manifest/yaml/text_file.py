@@ -41,7 +41,7 @@ def read_text(path: Path, label: str, diagnostics: Diagnostics) -> str | None:
         diagnostics.add(
             Location(label),
             tr("the file is larger than {max_bytes} MB", max_bytes=MAX_BYTES // 1_000_000),
-            hint=tr("put long lists into a CSV or JSONL file and name it under items_from"),
+            hint=tr("put long lists into a text or CSV file and name it under prompts_from"),
         )
         return None
     return decode(data, label, diagnostics)

@@ -31,7 +31,8 @@ def unknown_key_hint(
         return _belongs_under(places)
     if not block and (new := _renamed_setting(name)):
         return tr("renamed to {new_name}", new_name=new)
-    if guess := did_you_mean(name, known):
+    guess = did_you_mean(name, known)
+    if guess and name != "seed":  # not like sheet
         return guess
     if model is Document:
         if name in Prompt.model_fields:

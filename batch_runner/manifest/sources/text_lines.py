@@ -106,7 +106,7 @@ def _decoded(file: io.BufferedReader, codec: str, encoding: str | None) -> Itera
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         message = tr("the text at or after this line is not {encoding}", encoding=encoding or codec)
-        hint = tr("write its encoding as encoding: in the manifest, or save the file as UTF-8")
+        hint = tr("write its encoding as encoding: beside the name of the file, or save the file as UTF-8")
         raise UnreadableError(message, max(1, number), hint) from None
     finally:
         text.detach()
@@ -137,7 +137,7 @@ def _encoding_hint(sample: bytes) -> str:
     ]
     if not guesses:
         return save
-    beside = tr("{guesses}, in the manifest", guesses=tr("; ").join(guesses))
+    beside = tr("{guesses}, beside the name of the file", guesses=tr("; ").join(guesses))
     return tr("{beside}; or {save}", beside=beside, save=save)
 
 

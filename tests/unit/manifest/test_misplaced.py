@@ -61,7 +61,7 @@ def test_every_setting_at_the_top_gets_its_block(tmp_path: Path, name: str) -> N
     [
         *["limits: {rat: 5}", "repeat: x", "output: 5", "matrix: {style: ink}", "defaults: 5"],
         *["matrix: {style: []}", "matrix: [a]", "job: a/b", "encoding: gbk", "workflow: x"],
-        *["items_from: x.txt", "foo: [a", "limits： {rate: 1/s}"],
+        *["prompts_from: x.pdf", "foo: [a", "limits： {rate: 1/s}"],
     ],
 )
 def test_problems_of_items_are_told_with_those_of_keys(tmp_path: Path, line: str) -> None:

@@ -185,7 +185,7 @@ def test_json_lines_with_mark_crlf_and_blank_lines_are_read(tmp_path: Path) -> N
         ("items_from: rows.csv\nencoding: gbkk\n", "wanted an encoding such as"),
         ("items_from: rows.csv\nencoding: rot13\n", "wanted an encoding such as"),
         ("prompts: [a]\nencoding: gbk\n", "items_from, which is missing"),
-        ("items_from: rows.xlsx\n", "save the table as CSV UTF-8"),
+        ("items_from: rows.xls\n", "save the table as .xlsx or CSV UTF-8"),
     ],
 )
 def test_wrong_encoding_or_file_is_refused(tmp_path: Path, more: str, message: str) -> None:

@@ -206,7 +206,9 @@ class Sources:
         if "encoding" in keys and self._data_key not in keys:
             diagnostics.add(
                 keys["encoding"].location(self._label),
-                tr("encoding is that of the file under prompts_from or items_from, which is missing"),
+                tr(
+                    "encoding is that of the file under prompts_from or items_from, which is missing"
+                ),
                 hint=tr("remove it; this file is always UTF-8"),
             )
         elif "encoding" in keys and name.endswith(".xlsx"):

@@ -32,6 +32,8 @@ _MARKS = {
 }
 #: Characters without a meaning, which a wrong encoding gives.
 _PRIVATE = re.compile("[\ue000-\uf8ff\ufffe\uffff]")
+#: Hiragana, which text in another encoding seldom decodes to.
+_KANA = re.compile("[\u3041-\u3096]")
 #: Encodings that are considered for a file that is not UTF-8.
 _LIKELY = ("gb18030", "big5", "cp932", "cp949", "cp1250", "cp1251", "cp1252")
 
@@ -106,7 +108,9 @@ def _decoded(file: io.BufferedReader, codec: str, encoding: str | None) -> Itera
             yield line.removeprefix("\ufeff") if number == 1 else line
     except UnicodeError:
         message = tr("the text at or after this line is not {encoding}", encoding=encoding or codec)
-        hint = tr("write its encoding as encoding: beside the name of the file, or save the file as UTF-8")
+        hint = tr(
+            "write its encoding as encoding: beside the name of the file, or save the file as UTF-8"
+        )
         raise UnreadableError(message, max(1, number), hint) from None
     finally:
         text.detach()
@@ -155,6 +159,8 @@ def _guesses(sample: bytes) -> dict[str, str]:
     best = from_bytes(sample, cp_isolation=[*_LIKELY], enable_fallback=False).best()
     names = {codecs.lookup(name).name: name for name in _LIKELY}
     likely = [names.get(codecs.lookup(best.encoding).name, "")] if best else []
+    if _KANA.search(sample.decode("cp932", "ignore")):
+        likely.insert(0, "cp932")
     found: dict[str, str] = {}
     for encoding in filter(None, [*likely, "gb18030", "big5"]):
         # The sample may end in the middle of a character.

@@ -45,9 +45,7 @@ GOOD = HEAD + "prompts: [a horse]\n"
         pytest.param("output: {folder: ~/x}", 18, "use an absolute path", None, id="home-folder"),
         pytest.param("output: {folder: ''}", 18, "this is empty", None, id="no-folder"),
         pytest.param("output: {name: '{{ id }'}", 17, "invalid template", None, id="open-template"),
-        pytest.param(
-            "items_from: rows.ods", 13, "save the table as .xlsx", None, id="spreadsheet"
-        ),
+        pytest.param("items_from: rows.ods", 13, "save the table as .xlsx", None, id="spreadsheet"),
         pytest.param("on_finish: {when: never}", 19, "always or problems", None, id="when"),
         pytest.param("on_finish: {when: [x]}", 19, "this is a list", None, id="when-list"),
         pytest.param("repeat: true", 9, "a whole number, this is true", None, id="true"),

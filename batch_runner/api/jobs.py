@@ -156,7 +156,7 @@ def plan_job(
         identity=identity,
         state=state_folder(),
         attended=attended,
-        selected=select_items(select, manifest.items),
+        selected=select_items(select, manifest.items, in_order=True),
     )
     plan = plan_run(manifest.items(), folder, settings, circumstances)
     plan.blockers = unusable + plan.blockers

@@ -65,9 +65,11 @@ class Selection:
 
 
 def select_items(
-    selection: Selection | None, items: Callable[[], Iterable[Named]]
+    selection: Selection | None, items: Callable[[], Iterable[Named]], *, in_order: bool = False
 ) -> SelectedItems | None:
     """Return the selected of `items`, which is called once or twice; None: there is no selection.
+
+    `in_order`: the items come in the order of their positions, so not all may be needed.
 
     Raises:
         UsageError: no item has a name in `only`.
@@ -83,6 +85,8 @@ def select_items(
         ranked = ((_rank(selection.seed, key), position) for position, key in found)
         return SelectedItems([one[1] for one in heapq.nsmallest(selection.sample, ranked)])
     positions = (position for position, _ in found)
+    if selection.first is not None and in_order:
+        return SelectedItems([*itertools.islice(positions, selection.first)])
     if selection.first is not None:
         return SelectedItems(heapq.nsmallest(selection.first, positions))
     return SelectedItems([*positions])

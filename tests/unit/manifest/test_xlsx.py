@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from tests.unit.manifest.helpers import HEAD, items_of, problems_of, write
 openpyxl = pytest.importorskip("openpyxl")
 
 
-def manifest(folder: Path, rows: list[list[Any]], more: str = "", change: Any = None) -> Path:
+def manifest(folder: Path, rows: Sequence[Any], more: str = "", change: Any = None) -> Path:
     """Write a book with one sheet of these rows, and a manifest; `change` gets book and sheet."""
     book = openpyxl.Workbook()
     for row in rows:

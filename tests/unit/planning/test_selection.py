@@ -80,6 +80,9 @@ def test_first_are_those_of_the_manifest_in_any_order_of_rows() -> None:
     assert [item.position for item in ITEMS if item.position in found] == [0, 1, 2]
     assert selected(Selection(first=2, only=("item-1?",))) == ["item-10", "item-11"]
     assert len(selected(Selection(first=99))) == 30
+    ordered = select_items(Selection(first=3), lambda: ITEMS, in_order=True)
+    assert ordered is not None
+    assert [item.position for item in ITEMS if item.position in ordered] == [0, 1, 2]
 
 
 def test_sample_is_the_same_on_every_machine() -> None:

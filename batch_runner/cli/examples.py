@@ -21,6 +21,7 @@ class Example(NamedTuple):
 EXAMPLES = {
     "minimal": Example(mark_tr("two prompts, nothing else")),
     "year_of_the_horse": Example(mark_tr("26 prompts in several languages, with limits")),
+    "lines": Example(mark_tr("a prompt on each line of a text file"), ("prompts.txt",)),
     "matrix": Example(mark_tr("every combination of some words")),
     "csv": Example(mark_tr("one card for each row of a CSV file"), ("names.csv",)),
     "photos": Example(

@@ -134,13 +134,13 @@ _SELECTION = (
     ),
     click.option(
         "--first",
-        type=click.IntRange(min=1),
+        type=int,
         metavar="N",
         help="Submit only the first N items of the manifest (default: all).",
     ),
     click.option(
         "--sample",
-        type=click.IntRange(min=1),
+        type=int,
         metavar="N",
         help="Submit only N items drawn by --seed, the same ones each time (default: all).",
     ),

@@ -250,8 +250,8 @@ class Document(Block):
     prompts_from: Given[DataFile] = Field(
         default=None,
         description="File with the prompts, relative to this manifest: .txt with a prompt on each "
-        "line, or a table (.csv, .tsv, .jsonl, .xlsx) whose rows are items and whose columns are "
-        "variables. Default: none.",
+        "line, or a table (.csv, .tsv, .jsonl; .xlsx needs the extra xlsx) whose rows are items and "
+        "whose columns are variables. Default: none.",
         examples=["names.csv"],
     )
     items_from: Given[DataFile] = Field(

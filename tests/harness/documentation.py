@@ -28,6 +28,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import yaml
 from markdown_it import MarkdownIt
 
@@ -129,6 +130,7 @@ def _problem(block: Block, folder: Path, shell: ShellSession | None) -> tuple[in
 
 def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
     """Expand all items of a manifest, completed where it is only a part of one."""
+    _write_table(folder / "table.xlsx")
     path = folder / "example.yaml"
     path.write_text(_completed(block.text), encoding="utf-8")
     try:
@@ -139,20 +141,31 @@ def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
     return None
 
 
+def _write_table(path: Path) -> None:
+    """Write the file that an example of `sheet` reads."""
+    book = openpyxl.Workbook()
+    book.active.title = "Cards"
+    book.active.append(["id", "name"])
+    book.active.append(["anna", "Anna"])
+    book.save(path)
+
+
 def _completed(text: str) -> str:
     """Return a manifest with the required keys that it lacks."""
     try:
         keys: dict[str, Any] = yaml.safe_load(text)
     except yaml.YAMLError:
         return text  # `load` says what is wrong
-    if "encoding" in keys:  # of a file that the page shows
-        text += "\nitems_from: names.csv"
-        keys["items_from"] = ...
-    if not keys.keys() & {"prompts", "matrix", "items_from"}:
+    table = {"encoding": "names.csv", "sheet": "table.xlsx"}  # the first is shown on the page
+    for name in table.keys() & keys:
+        text += f"\nprompts_from: {table[name]}"
+        keys["prompts_from"] = ...
+    if not keys.keys() & {"prompts", "matrix", "prompts_from", "items_from", "files_from"}:
         text += "\nprompts: [a horse, a foal]"
         keys["prompts"] = ...
     if "params" not in keys:
         used = ["prompt" if "prompts" in keys else "id", *keys.get("files", {})]
+        used += keys.get("files_from", {})
         used += [f"{name}.id" for name in keys.get("matrix", {}) if name not in _NO_VARIABLES]
         sent = " ".join(f"{{{{ {name} }}}}" for name in used)
         text += f'\nparams: {{node: {{field: "{sent}"}}}}'

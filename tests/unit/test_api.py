@@ -41,6 +41,7 @@ PUBLIC = [
     "RunFinished",
     "RunStarted",
     "RunSummary",
+    "Selection",
     "Service",
     "Settings",
     "StopReason",

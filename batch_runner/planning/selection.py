@@ -85,7 +85,7 @@ def select_items(
         ranked = ((_rank(selection.seed, key), position) for position, key in found)
         return SelectedItems([one[1] for one in heapq.nsmallest(selection.sample, ranked)])
     positions = (position for position, _ in found)
-    if selection.first is not None and in_order:
+    if selection.first is not None and in_order and not selection.only:
         return SelectedItems([*itertools.islice(positions, selection.first)])
     if selection.first is not None:
         return SelectedItems(heapq.nsmallest(selection.first, positions))

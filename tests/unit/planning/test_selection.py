@@ -80,7 +80,12 @@ def test_first_are_those_of_the_manifest_in_any_order_of_rows() -> None:
     assert [item.position for item in ITEMS if item.position in found] == [0, 1, 2]
     assert selected(Selection(first=2, only=("item-1?",))) == ["item-10", "item-11"]
     assert len(selected(Selection(first=99))) == 30
-    ordered = select_items(Selection(first=3), lambda: ITEMS, in_order=True)
+
+
+@pytest.mark.parametrize("only", [(), ("item-?",)])
+def test_first_of_items_in_order_are_the_same(only: tuple[str, ...]) -> None:
+    ordered = select_items(Selection(first=3, only=only), lambda: ITEMS, in_order=True)
+
     assert ordered is not None
     assert [item.position for item in ITEMS if item.position in ordered] == [0, 1, 2]
 

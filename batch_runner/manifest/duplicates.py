@@ -122,6 +122,7 @@ class SkippedDuplicates(NamedTuple):
 
     items: int
     first: Location
+    id: str  # of the first
 
     def problem(self) -> Problem:
         """Return the warning."""
@@ -130,10 +131,11 @@ class SkippedDuplicates(NamedTuple):
             line=self.first.line,
             column=self.first.column,
             message=tr_n(
-                "{count} item was skipped, because an earlier one sends the same request",
-                "{count} items were skipped, because earlier ones send the same requests; this is "
-                "the first",
+                "{count} item was skipped, because an earlier one sends the same request: {id}",
+                "{count} items were skipped, because earlier ones send the same requests, such as "
+                "{id}",
                 self.items,
+                id=excerpt(self.id),
             ),
         )
 

@@ -113,22 +113,25 @@ class Items:
         send the same request.
         """
         duplicates = DuplicateDetector(requests=requests)
-        skipped: list[Location] = []
+        skipped: list[tuple[Location, str]] = []
         for _, spec, key in self._located(diagnostics, limit, skipped):
             duplicates.add(spec, key)
             yield spec
-        self.skipped = SkippedDuplicates(len(skipped), skipped[0]) if skipped else None
+        self.skipped = SkippedDuplicates(len(skipped), *skipped[0]) if skipped else None
         again = ((location, spec) for location, spec, _ in self._located(Diagnostics(), limit))
         duplicates.report_repeated(again, diagnostics)
         again_with_keys = self._located(Diagnostics(), limit)
         self.equal_requests = duplicates.find_equal_requests(again_with_keys)
 
     def _located(
-        self, diagnostics: Diagnostics, limit: int | None, skipped: list[Location] | None = None
+        self,
+        diagnostics: Diagnostics,
+        limit: int | None,
+        skipped: list[tuple[Location, str]] | None = None,
     ) -> Iterator[tuple[Location, ItemSpec, str]]:
         """Yield each item with its location and the key of its request.
 
-        They come in the order of entries, combinations and repeats. The locations of duplicates
+        They come in the order of entries, combinations and repeats. Location and id of duplicates
         that are left out are added to `skipped`.
         """
         position = 0
@@ -151,7 +154,7 @@ class Items:
                     key = bytes.fromhex(item[0].key)
                     if key in seen:
                         if skipped is not None:
-                            skipped.append(group.entry.location)
+                            skipped.append((group.entry.location, item[0].id))
                         continue
                     seen.add(key)
                 yield group.entry.location, *item

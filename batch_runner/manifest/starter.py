@@ -68,6 +68,8 @@ params:
 # One item for each line. Put quotes around text with a colon or a # in it.
 prompts:
 {prompts}
+# A long list belongs in a file: a text file with a prompt on each line, or a table (.csv, .xlsx …).
+# prompts_from: prompts.txt
 
 # Limits of this job. Ask the service what it allows.
 limits:
@@ -92,6 +94,8 @@ _PHOTO = """\
 # Files to upload, relative to this file. This one is a sample: name your own.
 files:
   photo: {path}
+# For many photos write instead:
+# files_from: {{photo: photos/*.jpg}}
 """
 
 

@@ -44,7 +44,7 @@ class UsageError(BatchRunnerError):
 class Problem:
     """One mistake in an input file, with its location (1-based) and a hint.
 
-    In a spreadsheet, `line` and `column` are those of a cell.
+    In a spreadsheet, `line` and `column` are those of a cell; column 0 means the whole row.
     """
 
     path: str

@@ -75,7 +75,10 @@ def is_spreadsheet(path: str) -> bool:
 
 
 def cell_address(line: int, column: int) -> str:
-    """Return the address of a cell in a spreadsheet, such as B7; both count from 1."""
+    """Return the address of a cell in a spreadsheet, such as B7; both count from 1.
+
+    Column 0 is the whole row, such as 7.
+    """
     letters = ""
     while column:
         column, letter = divmod(column - 1, 26)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 from tests.e2e.conftest import Command, Service
@@ -49,3 +50,17 @@ def test_first_is_rehearsed(command: Command) -> None:
 
     assert run.returncode == 0
     assert "selected: 2 of 2 items done" in run.stdout
+
+
+def test_only_selected_items_are_taken_over(command: Command, service: Service) -> None:
+    command("run")
+    other = dataclasses.replace(command, folder=command.folder / "new")
+
+    plan = other("plan", "--first", "3")
+    run = other("run", "--first", "3")
+
+    assert "3 reused: their files are copied" in plan.stdout
+    assert run.returncode == 0
+    assert sorted(other.statuses().values()) == ["done"] * 3 + ["pending"] * 5
+    assert other("run").returncode == 0
+    assert list(service.paid().values()) == [1] * 8

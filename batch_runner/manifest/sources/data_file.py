@@ -51,6 +51,7 @@ class Rows:
             "xlsx": self._sheet_rows,
         }.get(ending, self._json_rows)
         self.are_prompts = ending == "txt"  # without other variables
+        self._column = 0 if ending == "xlsx" else 1  # of a row's location: no cell, or its start
 
     def columns(self) -> list[str] | None:
         """Return the variables of every row; None if rows may differ or cannot be read."""
@@ -72,7 +73,8 @@ class Rows:
         try:
             for line, variables in self._read(diagnostics):
                 count += 1
-                entry = self._entry(Location(self._label, line), variables, diagnostics)
+                location = Location(self._label, line, self._column)
+                entry = self._entry(location, variables, diagnostics)
                 if entry is not None:
                     yield entry
         except UnreadableError as error:

@@ -52,6 +52,7 @@ prompts:
 defaults: {style: ink, 城市: X}
 """,
     "clock": HEAD + 'prompts: [a]\nlimits: {until: "06:30", max_submissions: null}\n',
+    "duplicates": HEAD + "prompts: [a, a]\non_duplicate: skip\n",
 }
 
 WRONG = {
@@ -111,6 +112,16 @@ def complaints(text: str) -> list[str]:
     """Return what an editor with the schema would underline; keys are text to YAML editors."""
     data = _with_text_keys(yaml.safe_load(text))
     return [error.message for error in VALIDATOR.iter_errors(data)]
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.TXT", "a.csv", "a.xlsx", "a.jsonl", "a.ndjson"])
+@pytest.mark.parametrize("key", ["prompts_from", "items_from"])
+def test_schema_accepts_each_kind_of_file(key: str, name: str) -> None:
+    assert complaints(f"{HEAD}{key}: {name}\n") == []
+
+
+def test_schema_accepts_pattern_of_files() -> None:
+    assert complaints(HEAD + 'files_from: {photo: "photos/**/*.jpg"}\nsheet: Cards\n') == []
 
 
 def _with_text_keys(data: Any) -> Any:

@@ -184,7 +184,7 @@ def _value(cell: Any, value: Any) -> tuple[Any, tuple[str, str] | None]:
         )
     if kind == "e":
         return None, (tr("this cell has the error {error}", error=excerpt(value)), tr("correct it"))
-    if kind == "d" or cell.is_date:
+    if kind == "d":
         return None, (
             tr("this cell is a date or time, which each program shows in another way"),
             tr("format the cell as text, and write it as it is to be sent"),

@@ -109,6 +109,7 @@ def test_empty_cells_get_the_default(tmp_path: Path) -> None:
         (datetime.datetime(2026, 2, 17, 8, 30), "General", "this cell is a date or time"),
         (datetime.time(8, 30), "General", "this cell is a date or time"),
         (46070, "dd.mm.yyyy", "this cell is a date or time"),
+        (1.5, "[h]:mm", "this cell is a date or time"),
         (0.5, "0%", "stored as 0.5 and shown in the format 0%"),
         (7, "000", "stored as 7 and shown in the format 000"),
         (12345678901234567890, "General", "more digits"),

@@ -28,7 +28,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import openpyxl
 import yaml
 from markdown_it import MarkdownIt
 
@@ -130,7 +129,8 @@ def _problem(block: Block, folder: Path, shell: ShellSession | None) -> tuple[in
 
 def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
     """Expand all items of a manifest, completed where it is only a part of one."""
-    _write_table(folder / "table.xlsx")
+    if "sheet:" in block.text:
+        _write_table(folder / "table.xlsx")
     path = folder / "example.yaml"
     path.write_text(_completed(block.text), encoding="utf-8")
     try:
@@ -143,6 +143,8 @@ def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
 
 def _write_table(path: Path) -> None:
     """Write the file that an example of `sheet` reads."""
+    import openpyxl
+
     book = openpyxl.Workbook()
     book.active.title = "Cards"
     book.active.append(["id", "name"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
@@ -16,6 +15,7 @@ from batch_runner.manifest.duplicates import (
     SkippedDuplicates,
 )
 from batch_runner.manifest.input_files import InputRefusedError, Inputs
+from batch_runner.manifest.item_ids import digest_of, early_id, id_of_item, shown_variables
 from batch_runner.manifest.schema_types import is_blank
 from batch_runner.manifest.sources.matrix import Combination
 from batch_runner.manifest.sources.prompts import Entry
@@ -31,11 +31,6 @@ from batch_runner.manifest.templates.request import (
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec, JobFacts
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_text
-
-#: Longest value of a variable that the report shows, in characters.
-MAX_SHOWN = 200
-#: Number of hex digits of the key in an id that is made from a prompt.
-ID_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,10 +223,10 @@ class Items:
         content = _content([self._context.provider, workflow, params], entry)
         # The first repeat has the same key as an item without `repeat`, so that raising `repeat`
         # later pays only for the new items.
-        plain_key = _digest(content)
-        key = plain_key if n == 1 else _digest(f"{content}#{n}")
+        plain_key = digest_of(content)
+        key = plain_key if n == 1 else digest_of(f"{content}#{n}")
         if "id" not in scope:
-            scope["id"] = _id(entry, combination.label, scope, plain_key, filenames.slug)
+            scope["id"] = id_of_item(entry, combination.label, scope, plain_key, filenames.slug)
         scope[IDS] = combination.ids
         item_id, name = scope["id"], self._name(scope, entry, request)
         if max(n, request.repeat) > 1:
@@ -247,7 +242,7 @@ class Items:
             prompt=prompt,
             workflow=workflow,
             params=params,
-            variables=_shown_variables(entry, combination, n if request.repeat > 1 else None),
+            variables=shown_variables(entry, combination, n if request.repeat > 1 else None),
             files=files,
             attempts=request.attempts,
             source=f"{entry.location.path}:{entry.location.line}",
@@ -281,7 +276,7 @@ class Items:
             template = context.default_prompt
         uses = request.uses | template.template.uses if template else request.uses
         if "id" in uses or self._files_use_id:
-            scope["id"] = _early_id(entry, combination, scope)
+            scope["id"] = early_id(entry, combination, scope)
         files: list[InputFile] = []
         for name, path in context.files.items():
             if name in uses:
@@ -319,48 +314,6 @@ def _prompt(scope: Scope, params: Any, files: tuple[InputFile, ...], entry: Entr
     if is_blank(prompt):
         raise _ItemFailedError(tr("the prompt is empty"), entry.location)
     return prompt
-
-
-def _digest(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()[:32]
-
-
-def _id(entry: Entry, label: str, scope: Scope, digest: str, slug: Callable[[object], str]) -> str:
-    """Return the item's id: the given one, or a unique one made of its prompt and matrix ids."""
-    if entry.id is not None:
-        return f"{entry.id}-{label}" if label else entry.id
-    if not entry.variables:
-        return label or f"item-{digest[:ID_DIGITS]}"
-    text = scope.get("prompt") or next(iter(entry.variables.values()))
-    own = digest[:ID_DIGITS]
-    if label:
-        own = f"{label}-{own}"
-    words = slug(text)
-    return f"{words}-{own}" if words else own
-
-
-def _early_id(entry: Entry, combination: Combination, scope: Scope) -> str:
-    """Return an id that does not depend on the request, for requests whose templates use the id."""
-    own = canonical([entry.variables, combination.values])
-    return _id(entry, combination.sent_label, scope, _digest(own), filenames.sent_slug)
-
-
-_SHOWN_TYPES = (str, int, float)
-
-
-def _shown_variables(entry: Entry, combination: Combination, n: int | None) -> dict[str, str]:
-    """Return the variables that the report shows for an item."""
-    shown = dict(combination.ids)
-    for name, value in entry.variables.items():
-        if (
-            isinstance(value, _SHOWN_TYPES)
-            and name != "prompt"
-            and len(text := str(value)) <= MAX_SHOWN
-        ):
-            shown[name] = text
-    if n is not None:
-        shown["n"] = str(n)
-    return shown
 
 
 def _bad_name(

@@ -33,23 +33,6 @@ from batch_runner.units import Rate, with_one_currency
 from batch_runner.util.locale import tr
 from batch_runner.util.proxies import Proxies
 
-#: Old name of a setting → its new name, both as "block.name", for hints in errors.
-RENAMED_SETTINGS: dict[str, str] = {
-    "limits.pace": "limits.rate",
-    "limits.polls": "limits.poll_rate",
-    "limits.tasks": "limits.max_submissions",
-    "timeouts.create": "timeouts.submit",
-    "timeouts.uploaded": "uploads.reuse_for",
-    "polling.pollers": "polling.concurrency",
-    "polling.cost": "polling.request_cost",
-    "retries.tries": "retries.max_tries",
-    "retries.unsent_statuses": "retries.not_accepted_statuses",
-    "fetching.fetchers": "downloads.concurrency",
-    "fetching.creators": "limits.concurrent_submissions",
-    "fetching.max_bytes": "downloads.max_bytes",
-    "fetching.free_bytes": "downloads.free_bytes",
-}
-
 #: Default concurrency: as many requests as start in this many seconds, up to a maximum.
 _CONCURRENT_SECONDS, _MAX_CONCURRENT = 0.5, 64
 

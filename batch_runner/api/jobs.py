@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.api import steps
+from batch_runner.api.prior import refuse_unknown_submissions
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.lifecycle import ItemStatus
@@ -282,7 +283,7 @@ def _start_job(
     selected = steps.selected_items(job, selection)
     for warning in manifest.warnings():
         log.warning("%s", warning)
-    steps.refuse_unknown_submissions(job, settings)
+    refuse_unknown_submissions(job, settings)
     for other in steps.origin_warnings(job, manifest, service):
         log.warning("%s", other.message)
     return job, selected

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from batch_runner.errors import UsageError
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.diagnostics import closest, excerpt
-from batch_runner.settings import RENAMED_SETTINGS
+from batch_runner.manifest.renamed import RENAMED_SETTINGS
 from batch_runner.util.locale import tr
 
 PREFIX = "BATCH_RUNNER_"

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel
 
 from batch_runner.manifest.diagnostics import did_you_mean
+from batch_runner.manifest.renamed import RENAMED_SETTINGS
 from batch_runner.manifest.schema import Document, Matrix, Prompt
 from batch_runner.manifest.yaml.nodes import Mapping, Node, Sequence
-from batch_runner.settings import RENAMED_SETTINGS
 from batch_runner.util.locale import tr
 
 

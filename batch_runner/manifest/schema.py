@@ -42,9 +42,6 @@ from batch_runner.settings import (
     Uploads,
 )
 
-#: Setting and its old value → its new value, for hints in errors.
-RENAMED_VALUES = {("on_finish.when", "trouble"): "problems"}
-
 #: The statuses of an item in which `on_item` can run a command.
 ItemEnd = Literal["done", "failed", "rejected", "held"]
 #: The sources of items; at least one is required.
@@ -250,8 +247,8 @@ class Document(Block):
     prompts_from: Given[DataFile] = Field(
         default=None,
         description="File with the prompts, relative to this manifest: .txt with a prompt on each "
-        "line, or a table (.csv, .tsv, .jsonl; .xlsx needs the extra xlsx) whose rows are items and "
-        "whose columns are variables. Default: none.",
+        "line, or a table (.csv, .tsv, .jsonl; .xlsx needs the extra xlsx) whose rows are items "
+        "and whose columns are variables. Default: none.",
         examples=["names.csv"],
     )
     items_from: Given[DataFile] = Field(

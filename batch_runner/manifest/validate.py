@@ -15,10 +15,9 @@ from batch_runner.manifest.diagnostics import (
     looks_secret,
 )
 from batch_runner.manifest.misplaced import unknown_key_hint
-from batch_runner.manifest.schema import RENAMED_VALUES
+from batch_runner.manifest.renamed import RENAMED_SETTINGS, RENAMED_VALUES
 from batch_runner.manifest.schema_types import kind
 from batch_runner.manifest.yaml.nodes import Mapping, follow, holds_broken, is_broken, key_of, plain
-from batch_runner.settings import RENAMED_SETTINGS
 from batch_runner.util.fullwidth import ascii_form, ascii_hint, first_sign
 from batch_runner.util.locale import tr
 

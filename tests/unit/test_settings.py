@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr, ValidationError
 
+from batch_runner.manifest.renamed import RENAMED_SETTINGS
 from batch_runner.settings import (
-    RENAMED_SETTINGS,
     Downloads,
     Limits,
     Polling,

@@ -207,7 +207,8 @@ class Sources:
             diagnostics.add(
                 keys["encoding"].location(self._label),
                 tr(
-                    "encoding is that of the file under prompts_from or items_from, which is missing"
+                    "encoding is that of the file under prompts_from or items_from, "
+                    "which is missing"
                 ),
                 hint=tr("remove it; this file is always UTF-8"),
             )

@@ -156,7 +156,7 @@ def test_bad_pattern_is_refused(tmp_path: Path, value: str, message: str, hint: 
 
 def test_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path)
-    with open(folder + b"/caf\xe9.jpg", "wb") as file:
+    with open(folder + b"/caf\xe9.jpg", "wb") as file:  # noqa: PTH123  not valid UTF-8
         file.write(b"x")
 
     (problem,) = problems_of(write(tmp_path, HEAD + 'files_from: {photo: "*.jpg"}\n'))

@@ -9,7 +9,8 @@ import pytest
 
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
-from batch_runner.settings import RENAMED_SETTINGS, Limits
+from batch_runner.manifest.renamed import RENAMED_SETTINGS
+from batch_runner.settings import Limits
 from batch_runner.units import Price, Prices, Rate
 from tests.unit.manifest.helpers import HEAD, location, problems_of, the_problem, write
 

@@ -106,7 +106,11 @@ def test_empty_cells_get_the_default(tmp_path: Path) -> None:
         ('=A2&" horse"', "General", 'this cell is a formula: =A2&" horse"'),
         ("=SUM(1,2)", "General", "this cell is a formula"),
         (datetime.date(2026, 2, 17), "General", "this cell is a date or time"),
-        (datetime.datetime(2026, 2, 17, 8, 30), "General", "this cell is a date or time"),
+        (
+            datetime.datetime(2026, 2, 17, 8, 30),  # noqa: DTZ001  sheets have no time zones
+            "General",
+            "this cell is a date or time",
+        ),
         (datetime.time(8, 30), "General", "this cell is a date or time"),
         (46070, "dd.mm.yyyy", "this cell is a date or time"),
         (1.5, "[h]:mm", "this cell is a date or time"),

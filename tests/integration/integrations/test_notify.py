@@ -27,8 +27,19 @@ SENTENCE = '1 of 3 items held; it\'s "2" done; 3 submissions, 马年.'
 
 def finished(tmp_path: Path, code: ExitCode = ExitCode.INCOMPLETE, **on_finish: Any) -> None:
     counts = dict.fromkeys(ItemStatus, 0) | {ItemStatus.DONE: 2, ItemStatus.HELD: 1}
-    figures = {"submissions": 3, "paid": 3, "spent": 3, "polls": 9, "limited": 0, "seconds": 60.0}
-    summary = RunSummary(counts=counts, exit_code=code, stop=None, **figures)  # type: ignore[arg-type]
+    summary = RunSummary(
+        counts=counts,
+        submissions=3,
+        paid=3,
+        spent=3,
+        cost=None,
+        cost_of_job=None,
+        polls=9,
+        limited=0,
+        seconds=60.0,
+        exit_code=code,
+        stop=None,
+    )
     report = tmp_path / "out/index.html"
     seconds = {"command_seconds": on_finish.pop("seconds", 50), "notify_seconds": 20}
     seconds["rehearsal"] = on_finish.pop("rehearsal", False)

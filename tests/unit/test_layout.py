@@ -18,7 +18,7 @@ RETIRED = (
     *("witness", "class Shift"),
 )
 #: Where an old word is needed: to read or to refuse what earlier versions wrote.
-MAY_USE_THEM = ("docs/changelog.md", "journal/sqlite/migrations.py", "settings.py")
+MAY_USE_THEM = ("docs/changelog.md", "journal/sqlite/migrations.py", "manifest/renamed.py")
 #: Prompts name nights, and so do the words by which a scene is chosen for them.
 PROMPTS = ("simulator/pictures/card.py",)
 

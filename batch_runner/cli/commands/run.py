@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from contextlib import contextmanager
 from dataclasses import KW_ONLY, dataclass
 from importlib.util import find_spec
@@ -23,7 +22,7 @@ from batch_runner.cli.confirm import (
     preview_run,
     print_warnings,
 )
-from batch_runner.cli.garbage_collector import collect_rarely, collection_disabled
+from batch_runner.cli.garbage_collector import collect_rarely
 from batch_runner.cli.options import (
     USAGE_ERROR,
     PathType,
@@ -35,7 +34,7 @@ from batch_runner.cli.options import (
     selection_options,
     take_selection,
 )
-from batch_runner.cli.output import print_json, print_line, warning_object
+from batch_runner.cli.run_end import finish, ping_end
 from batch_runner.cli.settings_flags import (
     given_flags,
     print_settings,
@@ -44,13 +43,12 @@ from batch_runner.cli.settings_flags import (
 )
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
-from batch_runner.errors import JobLocked, JournalError
+from batch_runner.errors import JobLocked
 from batch_runner.integrations.heartbeat import Heartbeat, failure_pinged
 from batch_runner.providers.credentials import read_service
 from batch_runner.setting_types import Reuse
-from batch_runner.util.locale import current_language, tr, use_language
-from batch_runner.util.paths import utf8_environment, utf8_text
-from batch_runner.util.text import error_reason
+from batch_runner.util.locale import current_language, use_language
+from batch_runner.util.paths import utf8_environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -168,7 +166,7 @@ def command(
             raise
     if summary is None:
         return int(ExitCode.STOPPED)
-    _finish(options, summary)
+    finish(options, summary)
     return int(summary.exit_code)
 
 
@@ -210,7 +208,7 @@ def _run(options: RunOptions) -> RunSummary | None:
                     start = functools.partial(_run_async, job, options, noted, selected)
                     uvloop = {"use_uvloop": find_spec("uvloop") is not None}
                     summary = anyio.run(start, backend_options=uvloop)
-                    _ping_end(options, summary)
+                    ping_end(options, summary)
                     return summary
         answered = answer(question, options)
         if answered is None:
@@ -261,114 +259,3 @@ async def _run_async(
         closing_tasks=companions.closing_tasks(),
         selected=selected,
     )
-
-
-def _ping_end(options: RunOptions, summary: RunSummary) -> None:
-    """Ping the end of the run while its log file is open."""
-    text = _sentence(options, summary, _seconds_of_job(options.root, summary))
-    options.companions.heartbeat.end(text, failed=bool(summary.exit_code))
-
-
-def _finish(options: RunOptions, summary: RunSummary) -> None:
-    """Write the report, print the summary, send notifications. Never fails the run."""
-    from batch_runner.integrations.notify import send_notifications
-
-    page = options.root / "index.html"
-    try:
-        with collection_disabled():
-            page = steps.write_run_report(options.root, summary)
-    except Exception as error:  # noqa: BLE001  the exit status is that of the run
-        print_line(
-            tr("the report could not be written: {error}", error=error_reason(error)), error=True
-        )
-    seconds = _seconds_of_job(options.root, summary)
-    sentence = _sentence(options, summary, seconds)
-    if options.as_json:
-        print_json(_summary_object(options, summary, seconds))
-    elif not options.quiet or summary.exit_code:
-        _print_summary(options, summary, sentence, page)
-    send_notifications(
-        options.manifest.on_finish,
-        summary,
-        sentence,
-        report=page,
-        folder=options.manifest.path.absolute().parent,
-        rehearsal=options.service is None,
-        secrets=options.service.secrets if options.service else (),
-    )
-
-
-def _sentence(options: RunOptions, summary: RunSummary, seconds: float) -> str:
-    from batch_runner.report import summary_sentence
-
-    return summary_sentence(
-        summary.counts,
-        submissions=summary.spent,
-        cost=summary.cost_of_job,
-        seconds=seconds,
-        stopped=summary.stop.message if summary.stop else None,
-    )
-
-
-def _seconds_of_job(root: Path, summary: RunSummary) -> float:
-    """Return the seconds of all runs, as the report has them."""
-    from batch_runner.jobdir.paths import JobFolder
-    from batch_runner.journal import open_reader
-    from batch_runner.report import total_seconds
-
-    try:
-        with open_reader(JobFolder(root).journal) as reader:
-            return total_seconds(reader.runs(), time.time())
-    except JournalError:  # lost during the run
-        return summary.seconds
-
-
-def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
-    from batch_runner.manifest.job_args import job_arguments
-    from batch_runner.monitor.progress import summary_lines
-    from batch_runner.report import effort_text
-
-    manifest = utf8_text(options.manifest.path.absolute())
-    target = job_arguments(manifest, options.root, rehearsal=options.service is None)
-    effort = effort_text(summary.paid, summary.cost, summary.seconds)
-    items = options.companions.items
-    commands = items.text() if items else None
-    for line in (
-        tr("this run: {effort}", effort=effort),
-        tr("whole job: {sentence}", sentence=sentence),
-        *([commands] if commands else []),
-        *summary_lines(summary, options.root, target),
-        tr("report: {page}", page=page),
-    ):
-        print_line(line, error=options.quiet)
-
-
-def _summary_object(
-    options: RunOptions, summary: RunSummary, seconds_of_job: float
-) -> dict[str, Any]:
-    with use_language("en"):
-        warnings = [warning_object(each) for each in options.manifest.warnings()]
-    items = options.companions.items
-    return {
-        "event": "summary",
-        "exit_code": int(summary.exit_code),
-        "folder": utf8_text(options.root),
-        "items": {status.value: count for status, count in summary.counts.items()},
-        "selected": summary.selected
-        and {status.value: count for status, count in summary.selected.items()},
-        "not_selected": summary.not_selected,
-        "submissions": summary.paid,
-        "submit_requests": summary.submissions,
-        "submissions_of_job": summary.spent,
-        "reused": summary.reused,
-        "cost": summary.cost,
-        "cost_of_job": summary.cost_of_job,
-        "polls": summary.polls,
-        "limited": summary.limited,
-        "seconds": round(summary.seconds, 3),
-        "seconds_of_job": round(seconds_of_job, 3),
-        "stopped": summary.stop.reason if summary.stop else None,
-        "message": summary.stop.message if summary.stop else None,
-        "on_item": items.figures() if items else None,
-        "warnings": warnings,
-    }

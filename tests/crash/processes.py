@@ -28,8 +28,6 @@ BASIC = (
     "retries: {base: 50ms, cap: 500ms}\n"
     "downloads: {free_bytes: 1}\n"
 )
-#: The words of a run that refuses items which another job has submitted.
-REFUSED = "already submitted"
 
 
 class Skipped(Exception):
@@ -120,11 +118,6 @@ class Job:
         self.counts["kills"] += process.poll() is None
         process.send_signal(signal.SIGKILL)
         self.said.append(process.communicate()[0] or "")
-
-    @property
-    def refused(self) -> bool:
-        """Return whether the last run was refused because another job has its items."""
-        return self.code == 2 and REFUSED in self.said[-1]
 
 
 def start_service(seed: int, faults: Sequence[str] = (), *more: str) -> Service:

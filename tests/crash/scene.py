@@ -46,7 +46,6 @@ class Scene:
         self.found: list[str] = []
         self.jobs: list[Job] = []
         self.deleted = False  # an output folder was deleted: the registry alone knows its items
-        self.approved = 0  # times that the user allowed to pay for each item again
         self._program = program
         self.service = start_service(seed, faults)
 
@@ -77,8 +76,10 @@ class Scene:
     def finish(self) -> None:
         """Run every job to its end without faults, and audit."""
         self.service.set_faults()
-        for job in self.jobs:
-            if job.run() not in (0, 1) and not job.refused:
+        for job in self.jobs[:-1]:  # a job may wait for items that the next one finishes
+            job.run()
+        for job in reversed(self.jobs):
+            if job.run() not in (0, 1):
                 self.found.append(f"the last run exited {job.code}: {job.said[-1][-600:]}")
         self.found += self.audit()
 
@@ -108,7 +109,7 @@ class Scene:
         self.counts["submissions"] += len(paid)
         self.counts["held"] += len(held)
         for prompt, count in Counter(prompt for prompt, _ in paid).items():
-            if count > 1 + self.approved:
+            if count > 1:
                 yield f"{prompt} was paid {count} times"
         for prompt, task_id in paid:
             if task_id in known or prompt in held:
@@ -117,10 +118,10 @@ class Scene:
                 yield f"task {task_id} of {prompt} is not in the journal"
 
     def _audit_items(self, job: Job, items: list[ItemRow]) -> Iterator[str]:
-        if not items and not job.refused:
+        if not items:
             yield f"{job.manifest.name} has no items"
         for row in items:
-            if row.status not in FINAL and not (job.refused and row.status is ItemStatus.PENDING):
+            if row.status not in FINAL:
                 yield f"{row.id} ends as {row.status}"
             if row.status in _NAMED and not (row.reason and row.message):
                 yield f"{row.id} is {row.status} without a reason"

@@ -71,9 +71,10 @@ cover: $(READY)  ## Run the tests and hold the coverage floor
 check: lint types docs cover  ## All that CI checks
 
 .PHONY: soak
-soak: $(READY)  ## Sweep kills and faults for SECONDS (default 600), every kind at least once
+soak: $(READY)  ## Sweep kills and faults for SECONDS (default 600), and run the long tests
 	$(PYTHON) -m tests.crash --seconds $$(($(SECONDS) / 4))
 	$(PYTHON) -m tests.crash.soak --seconds $$(($(SECONDS) * 3 / 4))
+	$(PYTHON) -m pytest -n $(WORKERS) -m soak
 
 .PHONY: bench
 bench: $(READY)  ## Measure against the budget; make bench ONE='cpu rate', ONE=soak

@@ -30,6 +30,7 @@ from tests.crash.mistakes import (
     unanswered_submissions_are_sent_again,
 )
 from tests.crash.simulated_job import Trace
+from tests.harness.sweeps import some_of
 
 CHUNK, CHUNKS = 25, 8
 #: Seeds within which each mistake below must be found.
@@ -172,7 +173,7 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
 ]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
+@pytest.mark.parametrize("mistake", some_of(MISTAKES, each=3), ids=lambda mistake: mistake.__name__)
 def test_mistake_in_the_runner_is_found(
     mistake: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.crash.soak import KINDS, sweep
+from tests.harness.sweeps import some_of
 
 #: Kinds that `make test` makes, with a seed for each.
 SHORT = [
@@ -16,7 +17,7 @@ SHORT = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "seed"), SHORT)
+@pytest.mark.parametrize(("kind", "seed"), some_of(SHORT, each=2))
 def test_disturbed_runs_lose_nothing_and_pay_nothing_twice(kind: str, seed: int) -> None:
     done = sweep(kind, seed)
 

@@ -204,6 +204,7 @@ def test_every_variable_of_a_run_is_inherited(kind: tuple[str, ...], machine: Ma
     read = dict.fromkeys(names, 'it\'s 5% "$x"')
     del read[OUTPUT_VARIABLE]  # it becomes --output
     good = {"rate": "5/s", "in_flight": "5", "poll_rate": "5/s", "max_submissions": "5"}
+    good |= {"reuse": "ask", "keep_awake": "no", "max_cost": "30 CNY"}
     good |= {"run_for": "8h", "until": "06:30", "proxy": "http://p:1", "trust_env": "yes"}
     read |= {limit_variable(name): good[name] for name in BLOCKS}
     machine.environment |= read

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import PATIENCE, Command, Service, write_manifest
+from tests.harness.sweeps import some_of
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +79,7 @@ def run_until_import(
 
 
 @in_both_ways
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", some_of(MODULES, each=3))
 def test_sigterm_during_the_start_of_a_run_submits_nothing(
     command: Command, service: Service, prefix: list[str], module: str
 ) -> None:
@@ -269,12 +270,12 @@ CALLS = [
     ("batch_runner.engine.run", "resume_in_flight", False),
     ("batch_runner.engine.run", "finish", True),
     ("batch_runner.api.steps", "write_run_report", True),
-    ("batch_runner.cli.commands.run", "_print_summary", True),
+    ("batch_runner.cli.run_end", "_print_summary", True),
     ("batch_runner.integrations.notify", "send_notifications", True),
 ]
 
 
-@pytest.mark.parametrize(("module", "name", "done"), CALLS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("module", "name", "done"), some_of(CALLS, each=3), ids=str)
 @pytest.mark.parametrize("times", [1, 2])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signal_at_any_moment_of_a_run_ends_it_with_a_line(

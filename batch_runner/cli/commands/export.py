@@ -26,7 +26,6 @@ from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.manifest.filenames import path_refusal
 from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import link_new, replace_file
 from batch_runner.util.locale import tr, tr_n
@@ -146,8 +145,12 @@ def _notes(picks: Path) -> dict[str, str]:
 
 
 def _is_there(folder: JobFolder, file: PlacedFile) -> bool:
-    # The journal may have been edited: only such a name stays inside both folders.
-    return path_refusal(file.name) is None and find_damage(folder, file) is None
+    return _stays_inside(file.name) and find_damage(folder, file) is None
+
+
+def _stays_inside(name: str) -> bool:
+    """Return whether a name means a file below any folder; the journal may have been edited."""
+    return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
 def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:

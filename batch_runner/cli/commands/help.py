@@ -22,7 +22,7 @@ TOPICS = {
     "recipes": "To copy: matrix, CSV, photos, cron, systemd, containers.",
     "outputs": "Which files are results: kinds, names, sizes, networks.",
     "network": "Proxies, TLS, redirects, rate limits and errors.",
-    "reuse": "One result for several jobs: renamed manifests, deleted folders.",
+    "reuse": "One result for several jobs; deleted folders.",
     "notifications": "Commands for items and runs, heartbeat, staying awake.",
     "promise": "What is promised about money and files; held items.",
     "systems": "Linux, macOS, Windows, file systems; what `doctor` checks.",

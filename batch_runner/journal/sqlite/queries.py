@@ -6,6 +6,7 @@ import json
 import sqlite3
 from typing import Any
 
+from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.records import PendingItem, ReusableItem
 from batch_runner.journal.sqlite.rows import inputs_of
 from batch_runner.lifecycle import ItemStatus
@@ -81,11 +82,13 @@ def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at:
 
 
 def facts(connection: sqlite3.Connection) -> JobFacts:
-    today = connection.execute("SELECT today FROM job").fetchone()[0]
+    job = connection.execute("SELECT today FROM job").fetchone()
+    if job is None:
+        raise JournalUnreadable("the journal names no job")
     redone: dict[str, tuple[int, ...]] = {}
     for key, n in connection.execute("SELECT key, n FROM redone ORDER BY key, n"):
         redone[key] = (*redone.get(key, ()), n)
-    return JobFacts(today=today, redone=redone)
+    return JobFacts(today=job["today"], redone=redone)
 
 
 def keep_figures(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:

@@ -67,7 +67,10 @@ class SqliteReader:
         self.close()
 
     def job(self) -> JobRow:
-        row = self._all("SELECT * FROM job")[0]
+        rows = self._all("SELECT * FROM job")
+        if not rows:
+            raise JournalUnreadable(tr("the journal {path} names no job", path=self._path))
+        row = rows[0]
         return JobRow(**{name: row[name] for name in JobRow.__dataclass_fields__})
 
     def facts(self) -> JobFacts:

@@ -94,8 +94,8 @@ function properties(item) {
       submitted && done ? property('total_time', span(done - submitted)) : [],
       property('attempt', String(item.attempt)),
       item.source ? property('source', make('code', {}, foreign(item.source))) : [],
-      property('workflow', foreign(item.workflow)),
-      item.status === 'done' && item.listed ? property('redo', commandLine(`${report.redo} ${shellName(item)}`)) : []),
+      property('workflow', foreign(item.workflow))),
+    item.status === 'done' && item.listed ? [make('h3', {}, say('redo')), commandLine(`${report.redo} ${shellName(item)}`)] : null,
     make('label', { class: 'note' }, make('span', {}, say('note')), note),
     make('div', { id: 'details' }));
 }

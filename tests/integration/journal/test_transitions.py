@@ -15,7 +15,7 @@ from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import TaskIdTaken
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.transitions import Move, Moves, apply_all
-from batch_runner.lifecycle import Event
+from batch_runner.lifecycle import TRANSITIONS, Event
 from batch_runner.models import PlacedFile
 from tests.harness import an_item, some_items
 
@@ -34,7 +34,8 @@ def key(number: int) -> str:
 
 
 def a_change(dice: random.Random, number: int) -> Change:
-    event = dice.choice([event for event in Event if event is not Event.LISTED])
+    moving = [event for moves in TRANSITIONS.values() for event in moves]
+    event = dice.choice(moving)
     has_id = event in (Event.SUBMIT_CONFIRMED, Event.ATTACHED)
     return Change(
         key=key(dice.randrange(ITEMS + 1)),  # one of them is unknown

@@ -29,6 +29,7 @@ from batch_runner.journal.base import Change
 from batch_runner.journal.records import PendingItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight
+from batch_runner.util.locale import items_text
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Producer:
                         yielded.add((item.key, item.attempt))
                     yield item
         if (count := self._claimed_by_others - self._stats.waiting) > 0:
-            log.warning("%d items stay pending: another job has just submitted them", count)
+            log.warning("another job has just claimed %s, which stay pending", items_text(count))
         while True:
             while self._retry_queue:
                 item = self._retry_queue.popleft()

@@ -67,7 +67,7 @@ class ResultReuse:
         self._stats.waiting = self._waiting.total()
         for folder, count in self._waiting.items():
             stay = f"{items_text(count)} {'stays' if count == 1 else 'stay'} pending"
-            log.warning("%s: the job in %s has submitted and not finished them", stay, folder)
+            log.warning("%s: run the job in %s first, which has submitted them", stay, folder)
 
     def _is_selected(self, item: ReusableItem) -> bool:
         return self._selected is None or item.position in self._selected
@@ -76,13 +76,13 @@ class ResultReuse:
         keys = [item.key for item in page]
         try:
             claims = await self._offload(self._claims.claims_of_others, keys)
+            if self._mode is Reuse.NEVER:
+                await self._offload(self._claims.approve, {claim.key for claim in claims})
+                return
         except RegistryError as error:
             self._control.stop_without_registry(error)
             return
         if not claims:
-            return
-        if self._mode is Reuse.NEVER:
-            await self._offload(self._claims.approve, {claim.key for claim in claims})
             return
         found: Mapping[str, PriorSubmission] = await self._offload(self._rules.decide, claims)
         try:
@@ -98,7 +98,9 @@ class ResultReuse:
             if item.status is ItemStatus.HELD and prior.action is not Action.COPY:
                 return  # as at the last run
             if self._mode is Reuse.ASK and prior.action in USING:
-                await self._hold(item, prior, "its result was not used, as there is nobody to ask")
+                await self._hold(
+                    item, prior, "its result was not used, because `reuse: ask` needs a terminal"
+                )
             elif prior.action is Action.COPY:
                 await self._copy(item, prior)
             elif prior.action is Action.DOWNLOAD:
@@ -109,7 +111,7 @@ class ResultReuse:
                 message = f"failed in the job in {prior.source.folder}"
                 await self._record(item, prior, Event.FAILED_BEFORE, FAILED_BEFORE, message)
             else:
-                await self._hold(item, prior, f"there it is {prior.status}")
+                await self._hold(item, prior, _why_held(prior))
 
     async def _copy(self, item: ReusableItem, prior: PriorSubmission) -> None:
         """Copy the files; if one is not as the other job placed it, download its task again."""
@@ -179,3 +181,11 @@ class ResultReuse:
             await self._recorder.record(change)
         except TaskIdTaken as error:
             await self._hold(item, prior, str(error))
+
+
+def _why_held(prior: PriorSubmission) -> str:
+    if prior.status in (ItemStatus.HELD, ItemStatus.DROPPED):
+        return f"there it is {prior.status}"
+    if prior.status == ItemStatus.DONE:
+        return "its files and its task id are gone"
+    return "that job is gone, and whether it was paid is unknown"

@@ -46,6 +46,7 @@ class JobClaims:
         self._provider = self._host = ""
         self._account = ""
         self._last_event = 0
+        self._failure: RegistryError | None = None  # during a run
         self._turn = threading.Lock()  # a run claims and copies in different threads
 
     def lock(self, job_id: str) -> None:
@@ -164,16 +165,22 @@ class JobClaims:
 
     def approve(self, keys: Iterable[str]) -> None:
         """See `registry.ClaimStore`."""
-        with self._in_turn() as registry:
+        with self._in_turn(required=True) as registry:
             if registry is not None:
                 registry.approve(self._service, self._job_id, keys)
 
     def sync(self) -> None:
         """See `registry.ClaimStore`."""
-        with self._in_turn() as registry:
-            if registry is not None:
+        with self._turn:
+            if self._registry is None or not self._service:
+                return
+            try:
                 with open_reader(self._folder.journal) as reader:
-                    self._copy_outcomes(registry, reader)
+                    self._copy_outcomes(self._registry, reader)
+            except (RegistryError, JournalUnreadable) as error:
+                # What is not copied now is copied later. The claims stand; a new one will fail if
+                # the registry cannot be used any more.
+                _logger.info("outcomes were not copied to the registry: %s", error)
 
     def close(self) -> None:
         """Copy what has changed, release what was not submitted, and unlock the job."""
@@ -191,18 +198,22 @@ class JobClaims:
 
     @contextmanager
     def _in_turn(self, *, required: bool = False) -> Iterator[Registry | None]:
-        """Yield the registry to one thread after the other; None if it cannot be used.
+        """Yield the registry to one thread after the other; None: the run began without it.
 
-        An error in the block is the end of its use; it is raised if the block is `required`.
+        An error in the block is the end of its use. If the block is `required`, it is raised, and
+        by every such block from then on: nobody knows what other jobs submit meanwhile.
         """
         with self._turn:
+            if required and self._failure is not None:
+                raise self._failure
             try:
                 yield self._registry if self._service else None
             except (RegistryError, JournalUnreadable) as error:
-                if required:
-                    self._registry = None
-                    raise
-                self.give_up(error)
+                if not required:
+                    self.give_up(error)
+                    return
+                self._registry, self._failure = None, RegistryError(str(error))
+                raise self._failure from error
 
     def give_up(self, error: RegistryError | JournalUnreadable) -> None:
         """Continue without the registry, with a warning, because of an error."""

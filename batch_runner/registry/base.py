@@ -54,7 +54,11 @@ class ClaimStore(Protocol):
         ...
 
     def approve(self, keys: Iterable[str]) -> None:
-        """Note that the user agrees to pay for these items although another job may have paid."""
+        """Note that the user agrees to pay for these items although another job may have paid.
+
+        Raises:
+            RegistryError: the registry cannot be used any more.
+        """
         ...
 
     def claim(self, keys: Sequence[str]) -> frozenset[str]:
@@ -68,5 +72,5 @@ class ClaimStore(Protocol):
         ...
 
     def sync(self) -> None:
-        """Copy what has changed in the journal since the last call."""
+        """Copy what has changed in the journal since the last call; later, if it fails."""
         ...

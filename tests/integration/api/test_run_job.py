@@ -239,6 +239,33 @@ async def test_items_paid_by_another_job_are_reused(manifest: Manifest, tmp_path
     assert (again.exit_code, again.paid, again.reused) == (batch_runner.ExitCode.DONE, 8, 0)
 
 
+async def test_registry_that_fails_during_a_run_stops_it(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    path = manifest.path.with_name("many.yaml")
+    prompts = "".join(f"  - a horse number {n}\n" for n in range(60))
+    path.write_text(
+        f"workflow: w\nparams: {{'6': {{text: '{{{{ prompt }}}}'}}}}\nlimits: {{rate: 3/s}}\n"
+        f"prompts:\n{prompts}"
+    )
+    registry = tmp_path / "state" / "batch-runner" / "registry.sqlite"
+
+    def spoil(event: RunEvent) -> None:
+        if isinstance(event, ItemDone) and not spoilt:
+            with closing(sqlite3.connect(registry, isolation_level=None)) as database:
+                database.execute("DROP TABLE claims")
+            spoilt.append(event)
+
+    spoilt: list[RunEvent] = []
+    async with simulated_service(**QUICK) as simulator:
+        summary = await run(batch_runner.load_manifest(path), simulator, spoil)
+
+    assert summary.exit_code is ExitCode.STOPPED
+    assert summary.stop is not None
+    assert summary.stop.reason == "registry"
+    assert summary.paid < 60
+
+
 async def test_new_job_is_refused_if_the_registry_fails_later(
     manifest: Manifest, tmp_path: Path
 ) -> None:

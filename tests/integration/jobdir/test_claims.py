@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from batch_runner.errors import FolderRefused
+from batch_runner.errors import FolderRefused, RegistryError
 from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import OpenJob, open_job
 from batch_runner.jobdir.paths import JobFolder
@@ -35,6 +37,47 @@ def test_claims_and_copies_of_two_threads_keep_the_registry(job: OpenJob) -> Non
             job.claims.sync()
 
     assert not job.claims.unusable
+
+
+@contextmanager
+def without_table(state: Path, table: str) -> Iterator[None]:
+    """Make the registry fail where it needs a table."""
+    path = state / "registry.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"ALTER TABLE {table} RENAME TO hidden")
+        yield
+        database.execute(f"ALTER TABLE hidden RENAME TO {table}")
+
+
+def test_failed_copy_is_made_up_for_and_claims_go_on(job: OpenJob, tmp_path: Path) -> None:
+    items = some_items(2)
+    job.journal.import_items(items)
+    keys = [item.key for item in items]
+    job.claims.claim(keys[:1])
+    submit(job, keys[0])
+
+    with without_table(tmp_path / "state", "claims"):
+        job.claims.sync()
+    assert others(tmp_path / "state", keys) == {keys[0]: "claimed"}
+    job.claims.sync()
+
+    assert others(tmp_path / "state", keys) == {keys[0]: "submitted"}
+    assert job.claims.claim(keys) == frozenset()
+    assert others(tmp_path / "state", keys) == {keys[0]: "submitted", keys[1]: "claimed"}
+
+
+def test_claim_after_a_failed_claim_fails_too(job: OpenJob, tmp_path: Path) -> None:
+    keys = [item.key for item in some_items(2)]
+
+    with (
+        without_table(tmp_path / "state", "claims"),
+        pytest.raises(RegistryError, match="cannot be used"),
+    ):
+        job.claims.claim(keys)
+
+    for call in (job.claims.claim, job.claims.claims_of_others, job.claims.approve):
+        with pytest.raises(RegistryError, match="cannot be used"):
+            call(keys)
 
 
 def others(state: Path, keys: Sequence[str]) -> dict[str, str]:

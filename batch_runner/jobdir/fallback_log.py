@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import current_words
-from batch_runner.util.fs import sync_file, write_all
+from batch_runner.util.fs import replace_file, sync_file, write_all
 
 #: Bytes allocated in advance: a few hundred entries.
 RESERVED_BYTES = 65536
@@ -70,10 +70,18 @@ class FallbackLog:
         yield from map(current_words, _read_entries(self._old_path))
         yield from _read_entries(self._path)
 
-    def clear(self) -> None:
-        """Remove the file, once the journal has its entries."""
+    def keep_only(self, entries: Sequence[dict[str, Any]]) -> None:
+        """Remove the entries that the journal has now; a crash leaves all, or only these.
+
+        Raises:
+            OSError: the file could not be written; it is unchanged.
+        """
         self.close()
-        self._path.unlink(missing_ok=True)
+        if entries:
+            with replace_file(self._path, mode=0o600) as file:
+                file.writelines(json.dumps(entry).encode() + b"\n" for entry in entries)
+        else:
+            self._path.unlink(missing_ok=True)
         self._old_path.unlink(missing_ok=True)
 
 

@@ -50,9 +50,7 @@ def replay_fallback_log(fallback_log: FallbackLog, journal: Journal) -> None:
                 )
             elif not journal.knows_task(task_id):
                 _keep_second_task(journal, key, task_id, status)
-    fallback_log.clear()
-    for entry in kept:
-        fallback_log.append(entry)
+    fallback_log.keep_only(kept)
 
 
 def _replay(entry: dict[str, Any], key: str, status: ItemStatus | None, journal: Journal) -> bool:
@@ -84,8 +82,8 @@ def _keep_second_task(journal: Journal, key: str, task_id: str, status: ItemStat
     item_id = journal.note_task(key, task_id)
     log.warning(
         "%s: the service has also accepted task %s, which may be paid; the item is now %s. "
-        "The task id is kept in the item's history; to use its files, make the item held and "
-        "attach the id (batch-runner resolve --help)",
+        "The task id is kept in the item's history; if the item is done, `batch-runner resolve` "
+        "can take it back and attach the other id",
         *(item_id, printable(task_id), status.value),
     )
 

@@ -99,7 +99,7 @@ def test_lines_that_are_no_entries_are_skipped(log: FallbackLog, folder: JobFold
 def test_cleared_log_is_empty(log: FallbackLog) -> None:
     log.append({"key": "a"})
 
-    log.clear()
-    log.clear()
+    log.keep_only([])
+    log.keep_only([])
 
     assert list(log.entries()) == []

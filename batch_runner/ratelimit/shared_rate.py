@@ -42,6 +42,8 @@ FOLDER = "rates"
 _SIZE = 320
 #: Seconds after which the live runs are looked for again, and most seconds to wait in one piece.
 _CHECK_EVERY = 1.0
+#: Longest pause of another run that is believed: the file may be damaged.
+LONGEST_PAUSE = 3600.0
 #: Seconds of slots that are taken at once, so that not each of 1,000 per second locks the file.
 _TAKEN_AT_ONCE = 0.004
 #: Above this rate so many seconds of slots that were missed by a late timer are made up for.
@@ -291,7 +293,9 @@ def open_shared_rate(path: Path | None, rate: Rate) -> Iterator[SharedRate | Non
 
 
 def _paused_until(state: _State, now: float) -> float:
-    return state.paused_until if state.paused_at <= now else -math.inf
+    if not (state.paused_at <= now and math.isfinite(state.paused_until)):
+        return -math.inf
+    return min(state.paused_until, state.paused_at + LONGEST_PAUSE)
 
 
 def _is_unchecked(state: _State, now: float) -> bool:

@@ -87,7 +87,7 @@ class ReuseRules:
         )
 
     def _action(self, claim: Claim, files: Sequence[PlacedFile]) -> Action:
-        if claim.status == ItemStatus.FAILED:
+        if claim.status in (ItemStatus.FAILED, ItemStatus.REJECTED):
             return Action.FAIL
         if claim.status in (ItemStatus.HELD, ItemStatus.DROPPED):
             return Action.HOLD

@@ -98,19 +98,24 @@ class PartialFile:
             DiskFailed: the bytes cannot be stored.
         """
         try:
-            content = source.open("rb")
-        except OSError:
+            with source.open("rb") as content:
+                self._grow(os.fstat(content.fileno()).st_size)
+                self._copy_from(content.fileno())
+        except OSError:  # of the source
             return None
-        with content:
-            self._grow(os.fstat(content.fileno()).st_size)
-            try:
-                if self._descriptor is None:
-                    self._descriptor = self._open()
-                self.size = copy_bytes(content.fileno(), self._descriptor)
-            except OSError as error:
-                raise disk_failed(self.folder, error) from error
         with self._content() as data:
             return hashlib.sha256(data).hexdigest()
+
+    def _copy_from(self, source: int) -> None:
+        try:
+            if self._descriptor is None:
+                self._descriptor = self._open()
+            self.size = copy_bytes(source, self._descriptor)
+        except OSError as error:
+            os.lseek(source, 0, os.SEEK_SET)
+            while os.read(source, BUFFER_BYTES):  # raises if it is the source that fails
+                pass
+            raise disk_failed(self.folder, error) from error
 
     def flush(self) -> None:
         """Write the buffer to disk. Blocks.

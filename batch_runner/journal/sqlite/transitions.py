@@ -45,17 +45,18 @@ _SETS: dict[Event, str] = {
     Event.UNFINISHED_ELSEWHERE: "reason = :reason, message = :message",
     Event.SUBMIT_STARTED: (
         "attempt = attempt + 1, task_id = NULL, started_at = :at, submitted_at = NULL, "
-        "completed_at = NULL, not_before = NULL, reason = NULL, message = NULL, reused_from = ''"
+        "completed_at = NULL, not_before = NULL, reason = NULL, message = NULL"
     ),
-    Event.SUBMIT_CONFIRMED: "task_id = :task_id, submitted_at = :at",
+    # Only now: what was not sent or not accepted keeps the user's approval to pay again.
+    Event.SUBMIT_CONFIRMED: "task_id = :task_id, submitted_at = :at, reused_from = ''",
     Event.SUBMIT_UNSENT: (
         "attempt = attempt - 1, not_before = :not_before, reason = :reason, message = :message"
     ),
     Event.SUBMIT_REJECTED: (
         "attempt = attempt - 1, reason = :reason, message = :message, completed_at = :at"
     ),
-    Event.SUBMIT_UNANSWERED: "reason = :reason, message = :message",
-    Event.SUBMIT_INTERRUPTED: "reason = :reason, message = :message",
+    Event.SUBMIT_UNANSWERED: "reason = :reason, message = :message, reused_from = ''",
+    Event.SUBMIT_INTERRUPTED: "reason = :reason, message = :message, reused_from = ''",
     Event.TASK_COMPLETED: "completed_at = :at, reason = NULL, message = NULL",
     Event.TASK_FAILED: "completed_at = :at, reason = :reason, message = :message",
     Event.TASK_UNKNOWN: "reason = :reason, message = :message",

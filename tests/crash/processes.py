@@ -51,6 +51,7 @@ class Job:
         self.out = folder / f"out-{name}"
         self.state = folder / "state"
         self.program = [sys.executable, *program]
+        self.delivered: Path | None = None  # what `on_item` was given
         self.said: list[str] = []  # output of each run
         self.code: int | None = None  # of the last run that ended
         self.environment = {
@@ -65,6 +66,12 @@ class Job:
     def write_manifest(self) -> None:
         prompts = "".join(f"  - {{id: card-{n}, prompt: horse {n}}}\n" for n in range(ITEMS))
         self.manifest.write_text(f"{BASIC}prompts:\n{prompts}")
+
+    def deliver_items(self) -> None:
+        """Have `on_item` append each item that ends to `delivered`."""
+        self.delivered = self.folder / f"{self.manifest.stem}-delivered.jsonl"
+        with self.manifest.open("a", encoding="utf-8") as manifest:
+            manifest.write(f"on_item: {{command: cat >> {self.delivered.name}}}\n")
 
     def submit_slowly(self, rate: str) -> None:
         """Set the rate limit, so that what is done to a run meets its submissions."""

@@ -91,6 +91,7 @@ class Scene:
         for job, items in rows.items():
             yield from self._audit_items(job, items)
             yield from _audit_files(job, items)
+            yield from _audit_deliveries(job, items)
         if ledger["leaks"] or _leaks(self.folder, self.jobs):
             yield "the key leaked"
         for job in self.jobs:
@@ -167,6 +168,16 @@ def _audit_files(job: Job, items: list[ItemRow]) -> Iterator[str]:
     for path in job.out.iterdir() if job.out.is_dir() else ():
         if path.is_file() and path.name not in placed and not path.name.startswith("."):
             yield f"{path.name} belongs to no item"
+
+
+def _audit_deliveries(job: Job, items: list[ItemRow]) -> Iterator[str]:
+    if job.delivered is None:
+        return
+    lines = job.delivered.read_text().splitlines() if job.delivered.exists() else []
+    told = {(item["id"], item["status"]) for item in map(json.loads, lines)}
+    for row in items:
+        if row.status in FINAL and (row.id, row.status.value) not in told:
+            yield f"{row.id} is {row.status}, and on_item was not told"
 
 
 def _leaks(folder: Path, jobs: list[Job]) -> bool:

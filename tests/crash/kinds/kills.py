@@ -26,6 +26,7 @@ UPLOAD_FAULTS = (
 def killed_runs(scene: Scene) -> None:
     """Kill some runs of a job whose service fails."""
     job, dice = scene.job(), scene.random
+    job.deliver_items()
     _set_faults(scene, FAULTS, dice.randint(0, 3), rate=0.3)
     for _ in range(dice.randint(1, 4)):
         run = job.start()

@@ -55,6 +55,8 @@ def copied_job(scene: Scene) -> None:
 def renamed_job(scene: Scene) -> None:
     """Run two jobs of the same items, one after the other or at once, and kill one."""
     one, other, dice = scene.job(), scene.job("renamed"), scene.random
+    for job in (one, other):
+        job.deliver_items()
     first = one.start()
     at_once = dice.random() < 0.6
     if at_once:

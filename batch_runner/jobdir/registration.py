@@ -16,9 +16,15 @@ from batch_runner.registry import Registry, may_exist, open_registry, read_regis
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, find_existing, same_name, utf8_text
 
+#: Errors of a disk on which a registry may be that cannot be used now.
+_BROKEN_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+
 
 def usable_state(state: Path | None) -> Path | None:
-    """Return the state folder, which is created; None, with a warning, if it cannot be."""
+    """Return the state folder, which is created; None, with a warning, if it cannot be.
+
+    On a full or read-only disk it is returned all the same: it may have held a registry.
+    """
     if state is None or may_exist(state):
         return state
     try:
@@ -27,6 +33,8 @@ def usable_state(state: Path | None) -> Path | None:
             return state
         reason = os.strerror(errno.EACCES)
     except OSError as error:
+        if error.errno in _BROKEN_DISK:
+            return state
         reason = str(error.strerror)
     warn(f"the state folder {state} cannot be used: {reason}")
     return None

@@ -54,7 +54,7 @@ def plan_run(
     if not any(blocker.kind == "locked" for blocker in plan.blockers):
         _check_folder(plan, folder, identity, None if rehearsal else circumstances.state)
     if not rehearsal:
-        plan.warnings += _state_warnings(circumstances.state)
+        _check_state_folder(plan, settings, circumstances)
     return plan
 
 
@@ -79,11 +79,7 @@ def _with_prior_submissions(
             return make_plan(specs, folder, settings, prior, circumstances.selected)
     except RegistryError as error:
         plan = make_plan(specs, folder, settings, selected=circumstances.selected)
-        never = settings.reuse is Reuse.NEVER
-        if circumstances.attended or never or plan.estimate.spent:
-            plan.warnings.append(_unusable_registry(str(error)))
-        else:
-            plan.blockers.append(Blocker("registry", {"message": str(error)}))
+        _add_unusable_registry(plan, settings, circumstances, str(error))
         return plan
 
 
@@ -94,18 +90,35 @@ def _limit_blockers() -> Iterator[Blocker]:
         yield Blocker("open_files", {"message": str(error)})
 
 
-def _state_warnings(state: Path | None) -> Iterator[Blocker]:
+def _check_state_folder(plan: Plan, settings: Settings, circumstances: Circumstances) -> None:
+    state = circumstances.state
     if state is None:
-        yield Blocker("no_home")
-    elif not may_exist(state):
-        existing = nearest_existing(state)
-        if not (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
-            text = tr(
-                "the state folder {state} cannot be used: {error}",
-                state=state,
-                error=os.strerror(errno.EACCES),
-            )
-            yield _unusable_registry(text)
+        plan.warnings.append(Blocker("no_home"))
+        return
+    existing = nearest_existing(state)
+    if may_exist(state) or (existing.is_dir() and os.access(existing, os.W_OK | os.X_OK)):
+        return
+    read_only = bool(os.statvfs(existing).f_flag & os.ST_RDONLY)
+    text = tr(
+        "the state folder {state} cannot be used: {error}",
+        state=state,
+        error=os.strerror(errno.EROFS if read_only else errno.EACCES),
+    )
+    if read_only:  # there may be a registry on that disk
+        _add_unusable_registry(plan, settings, circumstances, text)
+    else:
+        plan.warnings.append(_unusable_registry(text))
+
+
+def _add_unusable_registry(
+    plan: Plan, settings: Settings, circumstances: Circumstances, reason: str
+) -> None:
+    """Add a blocker for a new job that nobody watches, a warning for others."""
+    accepted = settings.reuse is Reuse.NEVER or circumstances.attended
+    if accepted or plan.estimate.spent:
+        plan.warnings.append(_unusable_registry(reason))
+    else:
+        plan.blockers.append(Blocker("registry", {"message": reason}))
 
 
 def _unusable_registry(reason: str) -> Blocker:

@@ -1,4 +1,4 @@
-"""This user's record of jobs and of the items that they submit: one SQLite file in the state folder.
+"""This user's record of jobs and of their items: one SQLite file in the state folder.
 
 Storage only. `jobdir.claims` keeps the record of one job up to date; `jobdir.reuse` decides what
 a run does with what other jobs have submitted.

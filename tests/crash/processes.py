@@ -23,7 +23,8 @@ SOON = 20.0
 BASIC = (
     'workflow: cards\nparams: {"6": {text: "{{ prompt }}"}}\n'
     "limits: {rate: 20/s, in_flight: 8, poll_rate: 50/s}\n"
-    "timeouts: {submit: 2s, status: 2s, download: 5s, idle: 2s, unknown: 3s, first_contact: 2s}\n"
+    "timeouts: {submit: 2s, status: 2s, upload: 4s, download: 5s, idle: 2s, unknown: 3s, "
+    "first_contact: 2s}\n"
     "polling: {first: 100ms, shortest: 50ms, longest: 500ms}\n"
     "retries: {base: 50ms, cap: 500ms}\n"
     "downloads: {free_bytes: 1}\n"

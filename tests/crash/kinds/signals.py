@@ -32,7 +32,8 @@ def stopped_run(scene: Scene) -> None:
         os.kill(victim, signal.SIGSTOP)
         some_time(dice, 2.1, 3.5)
         os.kill(victim, signal.SIGCONT)
-    scene.check(job.end(run) in (0, 1), f"stopped and continued, it exits {job.code}")
+    # 4: five submissions in a row got no answer.
+    scene.check(job.end(run) in (0, 1, 4), f"stopped and continued, it exits {job.code}")
     scene.finish()
 
 

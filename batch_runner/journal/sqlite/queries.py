@@ -11,6 +11,7 @@ from batch_runner.journal.records import PendingItem, ReusableItem
 from batch_runner.journal.sqlite.rows import inputs_of
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InFlight, JobFacts
+from batch_runner.util.locale import tr
 
 _PENDING = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
@@ -84,7 +85,7 @@ def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at:
 def facts(connection: sqlite3.Connection) -> JobFacts:
     job = connection.execute("SELECT today FROM job").fetchone()
     if job is None:
-        raise JournalUnreadable("the journal names no job")
+        raise JournalUnreadable(tr("the journal names no job"))
     redone: dict[str, tuple[int, ...]] = {}
     for key, n in connection.execute("SELECT key, n FROM redone ORDER BY key, n"):
         redone[key] = (*redone.get(key, ()), n)

@@ -173,9 +173,43 @@ def test_failed_elsewhere_is_failed_and_retry_pays(
     assert sorted(service.paid().values()) == [*[1] * 9, 2]
 
 
+def test_held_item_stays_held_when_the_other_job_fails(
+    command: Command, renamed: Command, service: Service
+) -> None:
+    service.set_faults("lose_answer:submit:times=1")
+    assert command("run").returncode == 1
+    assert renamed("run").returncode == 1
+    (held,) = [name for name, status in renamed.statuses().items() if status == "held"]
+
+    service.set_faults("fail")
+    assert command("resolve", held, "resubmit").returncode == 0
+    assert command("run").returncode == 1
+    assert command.statuses()[held] == "failed"
+
+    again = renamed("run")
+    assert again.returncode == 1, again.stderr
+    assert renamed.statuses()[held] == "held"
+    assert sorted(service.paid().values()) == [*[1] * 9, 2]
+
+
 def test_attempts_do_not_pay_for_what_failed_elsewhere(command: Command, service: Service) -> None:
     service.set_faults("fail")
     assert command("run").returncode == 1
+    service.set_faults()
+    shutil.rmtree(command.out)
+    text = command.manifest.read_text() + "attempts: 3\n"
+    command.manifest.write_text(text, encoding="utf-8")
+
+    assert command("run").returncode == 1
+    assert set(command.statuses().values()) == {"failed"}
+    assert set(service.paid().values()) == {1}
+
+
+def test_attempts_do_not_pay_for_a_reused_task_that_fails(
+    command: Command, service: Service
+) -> None:
+    service.set_faults("fail", "word:status")  # its failure is not seen yet
+    assert command("run", "--run-for", "2s").returncode == 3
     service.set_faults()
     shutil.rmtree(command.out)
     text = command.manifest.read_text() + "attempts: 3\n"

@@ -16,7 +16,7 @@ from batch_runner.journal import Change, ItemRow, Journal, open_reader
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.journal.sqlite.group_commit import LARGEST_BATCH, PendingOperation, commit_batch
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.models import PlacedFile
+from batch_runner.models import PlacedFile, ReusedFrom
 from tests.harness import some_items
 
 pytestmark = pytest.mark.anyio
@@ -244,3 +244,34 @@ def _sql(path: Path, statement: str) -> None:
 def test_journal_in_a_missing_folder_cannot_be_created(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="cannot be created"):
         Journal.create(tmp_path / "none" / "journal.sqlite", job="j", provider="p", origin="o")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kept"),
+    [
+        (Event.SUBMIT_UNSENT, True),
+        (Event.SUBMIT_CONFIRMED, False),
+        (Event.SUBMIT_UNANSWERED, False),
+        (Event.SUBMIT_INTERRUPTED, False),
+    ],
+)
+def test_agreement_to_pay_again_is_kept_until_it_is_used(
+    tmp_path: Path, outcome: Event, kept: bool
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    path.parent.mkdir(exist_ok=True)
+    source = ReusedFrom(job="a" * 32, folder="/out/one")
+    (item,) = some_items(1)
+    with closing(Journal.create(path, job="j", provider="baicai", origin="https://a")) as journal:
+        journal.import_items([item])
+        before = Change(key=item.key, event=Event.FAILED_BEFORE, reused_from=source)
+        journal.apply(before)
+        for event in (Event.RETRIED, Event.SUBMIT_STARTED):
+            journal.apply(Change(key=item.key, event=event))
+        assert journal.status_of(item.key) is ItemStatus.SUBMITTING
+
+        journal.apply(Change(key=item.key, event=outcome, task_id="t" * 32))
+        with open_reader(path) as reader:
+            (row,) = reader.items()
+            assert (row.reused_from == source) is kept
+            assert (reader.keys_to_pay_again() == [item.key]) is kept

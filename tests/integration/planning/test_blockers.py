@@ -225,6 +225,24 @@ def test_state_folder_that_cannot_be_read_is_a_blocker(
     assert (kinds(found), kinds(found, "warnings")) == (["registry"], [])
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting needs root")
+def test_state_folder_on_a_read_only_disk_is_a_blocker(
+    job: Job, plan: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    job.write(a="horse a")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(disk)], check=True)
+    monkeypatch.setenv("XDG_STATE_HOME", str(disk / "state"))
+    try:
+        found, accepted = plan("--json"), plan("--json", "--reuse", "never")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+    assert (kinds(found), kinds(found, "warnings")) == (["registry"], [])
+    assert (kinds(accepted), kinds(accepted, "warnings")) == ([], ["registry"])
+
+
 def test_missing_home_is_a_warning(job: Job, plan: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     job.write(a="horse a")
     for name in ("HOME", "XDG_STATE_HOME"):

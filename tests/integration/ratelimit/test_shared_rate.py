@@ -121,6 +121,15 @@ async def test_runs_do_not_leave_a_pause_together(tmp_path: Path) -> None:
     assert most_in(times, 1.0) <= 6
 
 
+async def test_pause_of_another_run_ends_within_an_hour(tmp_path: Path) -> None:
+    one, other = OneRun(tmp_path / "rate"), OneRun(tmp_path / "rate")
+    now = asyncio.get_running_loop().time()
+
+    one.gate.close(1e6)
+
+    assert other.gate.closed_for(now) == pytest.approx(3600)
+
+
 async def test_pause_for_a_local_reason_is_not_shared(tmp_path: Path) -> None:
     one, other = OneRun(tmp_path / "rate"), OneRun(tmp_path / "rate")
 
@@ -137,6 +146,7 @@ async def test_pause_for_a_local_reason_is_not_shared(tmp_path: Path) -> None:
         pytest.param(b"CLOCK soon 1 1 1 1 1", id="other-types"),
         pytest.param(b"CLOCK 1 2", id="other-shape"),
         pytest.param(b"CLOCK nan 0 1 0 0 0", id="no-number"),
+        pytest.param(b"CLOCK 0 0.2 1 0 0 inf", id="endless-pause"),
         pytest.param(b"another-boot 1e12 5 1 1e12 0 1e12", id="another-boot"),
     ],
 )

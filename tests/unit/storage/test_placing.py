@@ -43,6 +43,16 @@ def results(folder: JobFolder) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.root.iterdir() if path.is_file()}
 
 
+def test_source_that_cannot_be_read_is_no_fault_of_the_disk(tmp_path: Path) -> None:
+    folder = JobFolder(tmp_path / "out")
+    folder.prepare()
+
+    for source in ("/proc/self/mem", str(tmp_path), str(tmp_path / "missing")):
+        part = partial_file(folder)
+        assert part.copy_from(Path(source)) is None
+        part.discard()
+
+
 @pytest.fixture(params=["unnamed", "named"])
 def folder(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -141,6 +142,11 @@ class PlacedFile:
     size: int
     sha256: str
     media_type: str
+
+
+def placed_files(text: str) -> tuple[PlacedFile, ...]:
+    """Return the files of an item from the JSON that journal and registry store."""
+    return () if text == "[]" else tuple(PlacedFile(**one) for one in json.loads(text))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

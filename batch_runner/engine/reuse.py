@@ -20,7 +20,7 @@ from batch_runner.engine.result_files import files_of
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import DiskFailed, FileRejected, JournalError, RegistryError
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.jobdir.reuse import USING, Action, PriorSubmission, ReuseRules, path_of
+from batch_runner.jobdir.reuse import USING, Action, PriorSubmission, ReuseRules
 from batch_runner.journal.base import Change, TaskIdTaken
 from batch_runner.journal.records import ReusableItem
 from batch_runner.lifecycle import PAID_BEFORE, Event, ItemStatus
@@ -121,7 +121,7 @@ class ResultReuse:
             for file, target in zip(
                 prior.files, files_of(item.name, len(prior.files)), strict=True
             ):
-                copied = await self._files.copy(path_of(folder, file), file, target.name)
+                copied = await self._files.copy(folder.result(file), file, target.name)
                 if copied is None:
                     return await self._download(item, prior)
                 placed.append(copied)

@@ -24,9 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.errors import FolderRefused
+from batch_runner.models import PlacedFile
 from batch_runner.util.fs import lock_records, sync_folder
 from batch_runner.util.locale import tr
-from batch_runner.util.paths import Utf8Path, path_variants
+from batch_runner.util.paths import Utf8Path, find_existing, path_variants
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,10 @@ class JobFolder:
     def old_fallback_log(self) -> Path:
         """Return where programs of journal version 1 kept the fallback log."""
         return self.batch / "emergency.jsonl"
+
+    def result(self, file: PlacedFile) -> Path:
+        """Return where a placed file is, also if the locale's encoding once spelt its name."""
+        return find_existing(self.root / file.name, self.root)
 
     def has_job(self) -> bool:
         return self.journal.exists() or self.marker.exists()

@@ -6,7 +6,6 @@ read only.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,7 +18,7 @@ from batch_runner.errors import JournalError, RegistryError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import JournalReader, journal_exists, open_reader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import PlacedFile, ReusedFrom
+from batch_runner.models import PlacedFile, ReusedFrom, placed_files
 from batch_runner.registry import KEYS, Claim, read_registry
 from batch_runner.util.paths import Utf8Path, find_existing
 
@@ -77,7 +76,7 @@ class ReuseRules:
     def _decide(self, claim: Claim) -> PriorSubmission:
         files: tuple[PlacedFile, ...] = ()
         if claim.status == ItemStatus.DONE:
-            files = tuple(PlacedFile(**one) for one in json.loads(claim.files))
+            files = placed_files(claim.files)
         return PriorSubmission(
             action=self._action(claim, files),
             source=ReusedFrom(job=claim.job, folder=claim.folder),
@@ -118,16 +117,11 @@ _HAVE_TASK = (
 
 def _has_file(folder: JobFolder, file: PlacedFile) -> bool:
     """Return whether a file of the other job is there; its content is compared when it is used."""
-    path = path_of(folder, file)
+    path = folder.result(file)
     try:
         return not path.is_symlink() and path.is_file() and path.stat().st_size == file.size
     except OSError:
         return False
-
-
-def path_of(folder: JobFolder, file: PlacedFile) -> Path:
-    """Return where a placed file is."""
-    return find_existing(folder.root / file.name, folder.root)
 
 
 def _find(claim: Claim) -> _Place:

@@ -18,7 +18,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.result_folders import find_blocked
 from batch_runner.journal import ItemRow, JobRow, JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemOutcome, PlacedFile
+from batch_runner.models import ItemOutcome, PlacedFile, placed_files
 from batch_runner.util.fs import replace_file
 from batch_runner.util.text import error_reason
 
@@ -64,7 +64,7 @@ class Sidecars:
         return written
 
     def _write_missing(self, reader: JournalReader, outcome: ItemOutcome) -> int:
-        files = [PlacedFile(**one) for one in json.loads(outcome.files)]
+        files = placed_files(outcome.files)
         missing = [file for file in files if self._is_wanted(file, outcome.key)]
         item = reader.item(outcome.key) if missing else None
         if item is None or item.status is not ItemStatus.DONE:

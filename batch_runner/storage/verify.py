@@ -12,7 +12,6 @@ from batch_runner.errors import FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.util.fs import file_sha256, mapped
-from batch_runner.util.paths import find_existing
 
 
 def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | None:
@@ -21,7 +20,7 @@ def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> s
     Compares size and SHA-256 and checks the structure; `deep` also decodes every pixel of
     PNG, JPEG, WebP, GIF and BMP.
     """
-    path = _path_of(folder, file)
+    path = folder.result(file)
     try:
         if path.is_symlink() or not path.is_file():
             return f"{file.name} is missing"
@@ -57,8 +56,4 @@ def _decoding_error(path: Path) -> str | None:
 
 def missing_files(folder: JobFolder, files: Iterable[PlacedFile]) -> list[str]:
     """Return the names of placed files that do not exist any more; one `stat` each."""
-    return [file.name for file in files if not os.path.lexists(_path_of(folder, file))]
-
-
-def _path_of(folder: JobFolder, file: PlacedFile) -> Path:
-    return find_existing(folder.root / file.name, folder.root)
+    return [file.name for file in files if not os.path.lexists(folder.result(file))]

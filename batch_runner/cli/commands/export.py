@@ -29,7 +29,6 @@ from batch_runner.lifecycle import ItemStatus
 from batch_runner.storage.verify import find_damage
 from batch_runner.util.fs import link_new, replace_file
 from batch_runner.util.locale import tr, tr_n
-from batch_runner.util.paths import find_existing
 from batch_runner.util.text import error_reason, printable
 
 if TYPE_CHECKING:
@@ -171,7 +170,7 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
     prompts = _known_prompts(to / PROMPTS)
     for file in wanted:
         (to / file.name).parent.mkdir(parents=True, exist_ok=True)
-        _copy_atomically(find_existing(folder.root / file.name, folder.root), to / file.name)
+        _copy_atomically(folder.result(file), to / file.name)
     for item in chosen:
         names = [file.name for file in item.files if file in files]
         entry = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}

@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from batch_runner.journal.records import Difference, ItemSummary
-from batch_runner.journal.sqlite.rows import files_of
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemSpec
+from batch_runner.models import ItemSpec, placed_files
 
 #: Items looked up, and names copied, in one short read transaction.
 PAGE, NAMES = 500, 20_000
@@ -88,7 +87,7 @@ class SqliteManifestDiff:
             status=ItemStatus(found["status"]),
             reason=found["reason"],
             message=found["message"],
-            files=files_of(found["files"]),
+            files=placed_files(found["files"]),
         )
 
     def _rows(self, page: list[ItemSpec]) -> list[sqlite3.Row]:
@@ -101,7 +100,7 @@ class SqliteManifestDiff:
         _set_bit(self._listed, row)
         self._listed_again |= not found["listed"]
         status = ItemStatus(found["status"])
-        return Difference(spec=spec, status=status, row=row, files=files_of(found["files"]))
+        return Difference(spec=spec, status=status, row=row, files=placed_files(found["files"]))
 
     def _new(self, spec: ItemSpec) -> Difference:
         self._copy_names()

@@ -7,7 +7,7 @@ import sqlite3
 
 from batch_runner.journal.records import EventRow, ItemRow, RunRow
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import InputFile, PlacedFile, ReusedFrom
+from batch_runner.models import InputFile, ReusedFrom, placed_files
 from batch_runner.util.paths import Utf8Path
 
 ITEM_COLUMNS = (
@@ -39,7 +39,7 @@ def item_of(row: sqlite3.Row, current: int) -> ItemRow:
         not_before=row["not_before"],
         reason=row["reason"],
         message=row["message"],
-        files=files_of(row["files"]),
+        files=placed_files(row["files"]),
         started_at=row["started_at"],
         submitted_at=row["submitted_at"],
         completed_at=row["completed_at"],
@@ -54,10 +54,6 @@ def inputs_of(text: str) -> tuple[InputFile, ...]:
     return tuple(
         InputFile(path=Utf8Path(one["path"]), sha256=one["sha256"]) for one in json.loads(text)
     )
-
-
-def files_of(text: str) -> tuple[PlacedFile, ...]:
-    return () if text == "[]" else tuple(PlacedFile(**one) for one in json.loads(text))
 
 
 def event_of(row: sqlite3.Row) -> EventRow:

@@ -147,7 +147,7 @@ class JobClaims:
 
     def claim(self, keys: Sequence[str]) -> frozenset[str]:
         """See `registry.ClaimStore`."""
-        with self._in_turn(required=True) as registry:
+        with self._required() as registry:
             if registry is not None:
                 return registry.claim(self._service, self._job_id, keys, account=self._account)
         return frozenset()
@@ -155,7 +155,7 @@ class JobClaims:
     def claims_of_others(self, keys: Sequence[str]) -> list[Claim]:
         """See `registry.ClaimStore`."""
         found: list[Claim] = []
-        with self._in_turn(required=True) as registry:
+        with self._required() as registry:
             if registry is not None:
                 for start in range(0, len(keys), KEYS):
                     found += registry.claims_of_others(
@@ -165,18 +165,18 @@ class JobClaims:
 
     def approve(self, keys: Iterable[str]) -> None:
         """See `registry.ClaimStore`."""
-        with self._in_turn(required=True) as registry:
+        with self._required() as registry:
             if registry is not None:
                 registry.approve(self._service, self._job_id, keys)
 
     def sync(self) -> None:
         """See `registry.ClaimStore`."""
         with self._turn:
-            if self._registry is None or not self._service:
+            if (registry := self._usable) is None:
                 return
             try:
                 with open_reader(self._folder.journal) as reader:
-                    self._copy_outcomes(self._registry, reader)
+                    self._copy_outcomes(registry, reader)
             except (RegistryError, JournalUnreadable) as error:
                 # What is not copied now is copied later. The claims stand; a new one will fail if
                 # the registry cannot be used any more.
@@ -184,36 +184,44 @@ class JobClaims:
 
     def close(self) -> None:
         """Copy what has changed, release what was not submitted, and unlock the job."""
-        self.sync()
-        with self._in_turn() as registry:
-            if registry is not None:
-                with open_reader(self._folder.journal) as reader:  # has the manifest's path now
-                    registry.record_job(job_record(reader, self._folder.root))
-                registry.release(self._job_id)
-                registry.write_backup()
-                if self._lock is not None:
-                    self._lock.remove()
+        with self._turn:
+            if (registry := self._usable) is not None:
+                try:
+                    self._close(registry)
+                except (RegistryError, JournalUnreadable) as error:
+                    self.give_up(error)
         if self._lock is not None:
             self._lock.close()
 
+    def _close(self, registry: Registry) -> None:
+        """Release claims only when the outcomes are copied: without them all look unsubmitted."""
+        with open_reader(self._folder.journal) as reader:  # has the manifest's path now
+            self._copy_outcomes(registry, reader)
+            registry.record_job(job_record(reader, self._folder.root))
+        registry.release(self._job_id)
+        registry.write_backup()
+        if self._lock is not None:
+            self._lock.remove()
+
+    @property
+    def _usable(self) -> Registry | None:
+        return self._registry if self._service else None
+
     @contextmanager
-    def _in_turn(self, *, required: bool = False) -> Iterator[Registry | None]:
+    def _required(self) -> Iterator[Registry | None]:
         """Yield the registry to one thread after the other; None: the run began without it.
 
-        An error in the block is the end of its use. If the block is `required`, it is raised, and
-        by every such block from then on: nobody knows what other jobs submit meanwhile.
+        An error in the block is raised, and by every such block from then on: nobody knows what
+        other jobs submit meanwhile.
         """
         with self._turn:
-            if required and self._failure is not None:
+            if self._failure is not None:
                 raise self._failure
             try:
-                yield self._registry if self._service else None
-            except (RegistryError, JournalUnreadable) as error:
-                if not required:
-                    self.give_up(error)
-                    return
-                self._registry, self._failure = None, RegistryError(str(error))
-                raise self._failure from error
+                yield self._usable
+            except RegistryError as error:
+                self._registry, self._failure = None, error
+                raise
 
     def give_up(self, error: RegistryError | JournalUnreadable) -> None:
         """Continue without the registry, with a warning, because of an error."""

@@ -80,6 +80,22 @@ def test_claim_after_a_failed_claim_fails_too(job: OpenJob, tmp_path: Path) -> N
             call(keys)
 
 
+def test_claim_of_a_submission_that_was_not_copied_stays(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (item,) = some_items(1)
+    with open_job(tmp_path / "out", IDENTITY, state=state) as job:
+        job.journal.import_items([item])
+        job.claims.claim([item.key])
+        submit(job, item.key)
+        with closing(sqlite3.connect(state / "registry.sqlite")) as database:
+            database.execute(
+                "CREATE TRIGGER full BEFORE UPDATE ON claims "
+                "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            )
+
+    assert others(state, [item.key]) == {item.key: "claimed"}
+
+
 def others(state: Path, keys: Sequence[str]) -> dict[str, str]:
     """Return the statuses of the claims that a new job would find."""
     registry = read_registry(state)

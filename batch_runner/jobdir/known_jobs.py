@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -13,6 +12,7 @@ from batch_runner.errors import JobLocked, JournalError, UsageError
 from batch_runner.jobdir.lock import lock_owner
 from batch_runner.jobdir.old_records import import_old_records
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.registration import is_mounted
 from batch_runner.journal import JournalReader, RunRow, open_reader
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.registry import (
@@ -120,7 +120,7 @@ def _problem(record: JobRecord, folder: JobFolder) -> str:
         return ""
     if record.machine != socket.gethostname():
         return tr("it is on the machine {machine}", machine=record.machine)
-    if not os.path.ismount(find_existing(record.mount)):
+    if not is_mounted(record):
         return tr("its disk {mount} is not mounted", mount=record.mount)
     if folder.marker.exists():
         return tr("its journal is missing")

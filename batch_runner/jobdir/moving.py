@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from contextlib import closing
 from pathlib import Path
 
@@ -13,12 +12,13 @@ from batch_runner.jobdir.lock import Lock
 from batch_runner.jobdir.marker import Marker
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.registration import find_unmounted
 from batch_runner.journal import Journal, journal_exists
 from batch_runner.models import REHEARSAL
 from batch_runner.registry import JobLock, Registry
 from batch_runner.util.fs import sync_folder
 from batch_runner.util.locale import tr
-from batch_runner.util.paths import Utf8Path, find_existing, same_name, utf8_text
+from batch_runner.util.paths import Utf8Path, same_name, utf8_text
 
 
 def move_job(registry: Registry, state: Path, old: Path, new: Path) -> bool:
@@ -85,18 +85,15 @@ def _check_gone(registry: Registry, source: JobFolder) -> None:
     Raises:
         FolderRefused: it may be.
     """
-    for job in registry.jobs():
-        here = same_name(job.folder, utf8_text(source.root.resolve()))
-        if not here or job.machine != socket.gethostname():
-            continue
-        if not os.path.ismount(find_existing(job.mount)):
-            raise FolderRefused(
-                tr(
-                    "the job in {root} is on {mount}, which is not mounted; mount it",
-                    root=source.root,
-                    mount=job.mount,
-                )
+    job = find_unmounted(registry, source.root)
+    if job is not None:
+        raise FolderRefused(
+            tr(
+                "the job in {root} is on {mount}, which is not mounted; mount it",
+                root=source.root,
+                mount=job.mount,
             )
+        )
 
 
 def _record(registry: Registry, state: Path, source: JobFolder, target: JobFolder) -> None:

@@ -12,7 +12,14 @@ from pathlib import Path
 from batch_runner.errors import FolderRefused, RegistryError
 from batch_runner.jobdir.claims import warn
 from batch_runner.jobdir.old_records import import_old_records
-from batch_runner.registry import Registry, may_exist, open_registry, read_registry
+from batch_runner.registry import (
+    Claim,
+    JobRecord,
+    Registry,
+    may_exist,
+    open_registry,
+    read_registry,
+)
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, find_existing, same_name, utf8_text
 
@@ -84,22 +91,30 @@ def check_mounted(state: Path, root: Path) -> None:
     Raises:
         FolderRefused: there is one.
     """
-    here = utf8_text(Utf8Path(root).resolve())
     with suppress(RegistryError):
         registry = read_registry(state)
         if registry is None:
             return
         with registry:
-            jobs = registry.jobs()
-        for job in jobs:
-            if job.machine != socket.gethostname() or not same_name(job.folder, here):
-                continue
-            if not os.path.ismount(find_existing(job.mount)):
-                raise FolderRefused(
-                    tr(
-                        "the job in {root} is on {mount}, which is not mounted. Nothing was sent. "
-                        "Mount it, or choose another folder with --output",
-                        root=root,
-                        mount=job.mount,
-                    )
+            job = find_unmounted(registry, root)
+        if job is not None:
+            raise FolderRefused(
+                tr(
+                    "the job in {root} is on {mount}, which is not mounted. Nothing was sent. "
+                    "Mount it, or choose another folder with --output",
+                    root=root,
+                    mount=job.mount,
                 )
+            )
+
+
+def find_unmounted(registry: Registry, root: Path) -> JobRecord | None:
+    """Return the known job in `root` on a disk of this machine that is not mounted, if any."""
+    here, machine = utf8_text(Utf8Path(root).resolve()), socket.gethostname()
+    jobs = (job for job in registry.jobs() if job.machine == machine)
+    return next((job for job in jobs if same_name(job.folder, here) and not is_mounted(job)), None)
+
+
+def is_mounted(place: JobRecord | Claim) -> bool:
+    """Return whether the disk of a job's folder is mounted."""
+    return os.path.ismount(find_existing(place.mount))

@@ -95,14 +95,15 @@ def preview_run(
     if approval is not None and approval.items != _items_ever(imported):
         approval = None
     settings = options.settings
-    prior = find_prior_submissions(job, options.manifest, settings, options.service, selected)
-    if not may_ask(options):
-        refuse_unknown_submissions(job, settings)
     origin = origin_warnings(job, options.manifest, options.service)
     if options.quiet or options.as_json:
+        refuse_unknown_submissions(job, settings)
         for warning in origin:
             log.warning("%s", warning.message)
         return None
+    prior = find_prior_submissions(job, options.manifest, settings, options.service, selected)
+    if not may_ask(options):
+        refuse_unknown_submissions(job, settings)
     preview = make_preview(
         job.journal, imported, options.manifest.workflows, settings.limits, prior, selected
     )
@@ -149,15 +150,15 @@ def answer(question: Question, options: RunOptions) -> RunOptions | None:
     """Ask on the terminal; return the options that follow from the answer, None to send nothing."""
     from batch_runner.cli.plan_text import question_text, reuse_question_text
 
-    if not question.usable:
+    if question.usable:
+        if mode := _REUSE_ANSWERS.get(_read_answer(reuse_question_text(question.usable))):
+            return replace(options, settings=options.settings.model_copy(update={"reuse": mode}))
+        text = tr("nothing was sent; run again to be asked again, or use --reuse")
+    else:
         if ask(question_text(question.estimate)):
             return options
-    elif mode := _REUSE_ANSWERS.get(_read_answer(reuse_question_text(question.usable))):
-        return replace(options, settings=options.settings.model_copy(update={"reuse": mode}))
-    print_line(
-        tr("nothing was sent; run again to be asked again, or use --yes"),
-        error=True,
-    )
+        text = tr("nothing was sent; run again to be asked again, or use --yes")
+    print_line(text, error=True)
     return None
 
 

@@ -159,8 +159,10 @@ RECOVERY: dict[ItemStatus, Event | None] = {
 #: Statuses in which the latest submission must be assumed paid.
 ASSUMED_PAID = frozenset(ItemStatus) - {_S.PENDING, _S.REJECTED}
 
-#: The reason of a held item that another job has submitted, and whose result cannot be had.
-PAID_BEFORE = "paid-before"
+#: The reasons of items that another job has submitted: held, because its result cannot be had;
+#: failed there; pending, because it is not finished there.
+PAID_BEFORE, FAILED_BEFORE = "paid-before", "failed-before"
+UNFINISHED_ELSEWHERE = "unfinished-elsewhere"
 
 #: The reason of a download_pending item whose task is unknown to the service.
 TASK_UNKNOWN = "task-unknown"

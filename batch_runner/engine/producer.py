@@ -23,6 +23,7 @@ from anyio.abc import TaskGroup
 from batch_runner.engine.admission import LONGEST_WAIT, Admission, Ticket
 from batch_runner.engine.context import Run
 from batch_runner.engine.retry_policy import Call, RetryDecision, decide
+from batch_runner.engine.selection import is_selected
 from batch_runner.engine.uploads import Uploader
 from batch_runner.errors import ApiError, Failure, JournalError, RegistryError
 from batch_runner.journal.base import Change
@@ -127,7 +128,7 @@ class Producer:
             after = page[-1].position
 
     def _is_selected(self, item: PendingItem) -> bool:
-        return self._selected is None or item.position in self._selected
+        return is_selected(item.position, self._selected)
 
     async def _claim(self, items: Sequence[PendingItem]) -> list[PendingItem]:
         """Claim the items in the registry; return those that no other job has."""

@@ -17,13 +17,20 @@ import anyio
 
 from batch_runner.engine.context import Run
 from batch_runner.engine.result_files import files_of
+from batch_runner.engine.selection import is_selected
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import DiskFailed, FileRejected, JournalError, RegistryError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.reuse import USING, Action, PriorSubmission, ReuseRules
 from batch_runner.journal.base import Change, TaskIdTaken
 from batch_runner.journal.records import ReusableItem
-from batch_runner.lifecycle import PAID_BEFORE, Event, ItemStatus
+from batch_runner.lifecycle import (
+    FAILED_BEFORE,
+    PAID_BEFORE,
+    UNFINISHED_ELSEWHERE,
+    Event,
+    ItemStatus,
+)
 from batch_runner.models import PlacedFile
 from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import items_text
@@ -35,8 +42,6 @@ log = logging.getLogger(__name__)
 PAGE = 500
 #: Items whose files are copied at the same time: their syncs overlap.
 COPIES = 16
-#: The reasons of a pending item that another job has not finished, and of a failed one.
-UNFINISHED_ELSEWHERE, FAILED_BEFORE = "unfinished-elsewhere", "failed-before"
 
 
 class ResultReuse:
@@ -63,26 +68,25 @@ class ResultReuse:
         with self._control.cancel_on_stop():
             while page := await self._recorder.read(self._journal.reusable_items(after, PAGE)):
                 after = page[-1].position
-                await self._take_over([item for item in page if self._is_selected(item)])
+                await self._take_over(
+                    [item for item in page if is_selected(item.position, self._selected)]
+                )
         self._stats.waiting = self._waiting.total()
         for folder, count in self._waiting.items():
-            stay = f"{items_text(count)} {'stays' if count == 1 else 'stay'} pending"
-            log.warning("%s: run the job in %s first, which has submitted them", stay, folder)
-
-    def _is_selected(self, item: ReusableItem) -> bool:
-        return self._selected is None or item.position in self._selected
+            text = "left pending: %s that the job in %s has submitted; run that job first"
+            log.warning(text, items_text(count), folder)
 
     async def _take_over(self, page: Sequence[ReusableItem]) -> None:
         keys = [item.key for item in page]
         try:
             claims = await self._offload(self._claims.claims_of_others, keys)
+            if not claims:
+                return
             if self._mode is Reuse.NEVER:
                 await self._offload(self._claims.approve, {claim.key for claim in claims})
                 return
         except RegistryError as error:
             self._control.stop_without_registry(error)
-            return
-        if not claims:
             return
         found: Mapping[str, PriorSubmission] = await self._offload(self._rules.decide, claims)
         try:
@@ -139,7 +143,7 @@ class ResultReuse:
         if item.status is ItemStatus.HELD:
             return
         if prior.task_id is None:
-            await self._hold(item, prior, "its files are gone")
+            await self._hold(item, prior, _why_held(prior))
         else:
             await self._record(item, prior, Event.TASK_REUSED)
 

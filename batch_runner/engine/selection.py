@@ -29,9 +29,14 @@ class SelectedItems:
         return None if found < 0 else found
 
 
+def is_selected(position: int, selected: SelectedItems | None) -> bool:
+    """Return whether an item may be submitted; None stands for all."""
+    return selected is None or position in selected
+
+
 def count_selected(journal: JobStore, selected: SelectedItems | None) -> dict[ItemStatus, int]:
     """Return the number of selected items by status; None stands for all that are listed."""
     counts = Counter(
-        item.status for item in journal.listed() if selected is None or item.position in selected
+        item.status for item in journal.listed() if is_selected(item.position, selected)
     )
     return {status: counts[status] for status in ItemStatus}

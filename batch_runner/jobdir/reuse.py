@@ -6,8 +6,7 @@ read only.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,10 +15,11 @@ from pathlib import Path
 
 from batch_runner.errors import JournalError, RegistryError
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import JournalReader, journal_exists, open_reader
+from batch_runner.jobdir.registration import is_mounted
+from batch_runner.journal import ItemRow, JournalReader, journal_exists, open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import PlacedFile, ReusedFrom, placed_files
-from batch_runner.registry import KEYS, Claim, read_registry
+from batch_runner.registry import KEYS, Claim, Registry, read_registry
 from batch_runner.util.paths import Utf8Path, find_existing
 
 
@@ -132,28 +132,35 @@ def _find(claim: Claim) -> _Place:
                 return _Place.HERE if reader.job().id == claim.job else _Place.GONE
     except (JournalError, OSError):
         return _Place.HERE  # whatever it is, its job may continue
-    return _Place.GONE if os.path.ismount(find_existing(claim.mount)) else _Place.AWAY
+    return _Place.GONE if is_mounted(claim) else _Place.AWAY
 
 
-def taken_back(reader: JournalReader, state: Path | None) -> dict[str, str]:
+def taken_back(reader: JournalReader, state: Path | None) -> list[ItemRow]:
     """Return the reused items that their own job has taken back to held since.
 
-    Maps their keys to the output folder of that job. Empty if the registry cannot be read.
+    The list is empty if the registry cannot be read.
 
     Raises:
         JournalUnreadable: the journal cannot be read.
     """
-    found: dict[str, str] = {}
+    found: list[ItemRow] = []
+    items = reader.reused_items()
+    part = list(islice(items, KEYS))
+    if state is None or not part:
+        return found
     with suppress(RegistryError):
-        registry = None if state is None else read_registry(state)
+        registry = read_registry(state)
         if registry is None:
             return found
         with registry:
-            items = reader.reused_items()
-            while part := list(islice(items, KEYS)):
-                for source in {item.reused_from for item in part if item.reused_from}:
-                    keys = [item.key for item in part if item.reused_from == source]
-                    statuses = registry.statuses(source.job, keys)
-                    held = (key for key in keys if statuses.get(key) == ItemStatus.HELD)
-                    found |= dict.fromkeys(held, source.folder)
+            while part:
+                found += _taken_back(part, registry)
+                part = list(islice(items, KEYS))
     return found
+
+
+def _taken_back(items: Sequence[ItemRow], registry: Registry) -> Iterator[ItemRow]:
+    for job in {item.reused_from.job for item in items if item.reused_from}:
+        own = [item for item in items if item.reused_from and item.reused_from.job == job]
+        statuses = registry.statuses(job, [item.key for item in own])
+        yield from (item for item in own if statuses.get(item.key) == ItemStatus.HELD)

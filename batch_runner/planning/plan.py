@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from batch_runner.engine.selection import SelectedItems
+from batch_runner.engine.selection import SelectedItems, is_selected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import (
     Imported,
@@ -106,7 +106,7 @@ def make_preview(
     used = [seconds for name, seconds in known.items() if name in workflows] or known.values()
     counted = CappedCount(limits, journal.spent_by_workflow_now())
     for position, key, workflow in journal.pending_workflows():
-        if key not in prior.left_out and (selected is None or position in selected):
+        if key not in prior.left_out and is_selected(position, selected):
             counted.add(workflow)
     estimate = make_estimate(counted, task=mean(used))
     return RunPreview(
@@ -240,7 +240,7 @@ class PlanBuilder:
 
     def _add_submission(self, spec: ItemSpec) -> None:
         self.folders.add(spec.name.rpartition("/")[0])
-        if self._selected is not None and spec.position not in self._selected:
+        if not is_selected(spec.position, self._selected):
             return
         self._not_looked_up.append(spec)
         if len(self._not_looked_up) == KEYS:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from batch_runner.engine.selection import SelectedItems
+from batch_runner.engine.selection import SelectedItems, is_selected
 from batch_runner.jobdir.identity import JobIdentity, service_host
 from batch_runner.jobdir.reuse import USING, Action, ReuseRules
 from batch_runner.journal import journal_exists, open_reader
@@ -131,7 +131,7 @@ def find_prior_submissions(
     """
     with prior_submissions(identity, journal, mode) as found, open_reader(journal) as reader:
         rows = reader.pending_keys()
-        pending = (key for key, position in rows if selected is None or position in selected)
+        pending = (key for key, position in rows if is_selected(position, selected))
         while keys := list(islice(pending, KEYS)):
             found.find(keys)
     return found

@@ -63,7 +63,7 @@ def write_report(
         data = PageData(
             reader,
             now=time.time() if now is None else now,
-            taken_back=taken_back(reader, state_folder()),
+            taken_back={item.key for item in taken_back(reader, state_folder())},
         )
         shards = _write_items(reader, data, thumbnails, report)
     head = data.head(folder) | {"folder": REPORT, "detailsPerShard": DETAILS_PER_SHARD, **shards}

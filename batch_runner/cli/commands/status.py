@@ -300,12 +300,11 @@ def _json_object(item: ItemRow) -> dict[str, Any]:
 
 def _print_taken_back(reader: JournalReader) -> None:
     """Print which results were taken from a job that found them to be wrong."""
-    for key, folder in taken_back(reader, state_folder()).items():
-        item = reader.item(key)
+    for item in taken_back(reader, state_folder()):
         text = tr(
             "{name}: reused from {folder}, where it was taken back to held since",
-            name=printable(item.id if item else key, 60),
-            folder=printable(folder),
+            name=printable(item.id, 60),
+            folder=printable(item.reused_from.folder if item.reused_from else ""),
         )
         print_line(tr("warning: {text}", text=text))
 

@@ -9,7 +9,7 @@ from typing import Any
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.records import PendingItem, ReusableItem
 from batch_runner.journal.sqlite.rows import inputs_of
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import PAID_BEFORE, ItemStatus
 from batch_runner.models import InFlight, JobFacts
 from batch_runner.util.locale import tr
 
@@ -22,13 +22,13 @@ _PAGE = f"""
     AND import_number = (SELECT import_number FROM job)
 ORDER BY position LIMIT ?
 """  # noqa: S608  constants
-_REUSABLE = """
+_REUSABLE = f"""
 SELECT key, position, name, status, reason FROM items
 WHERE status IN ('pending', 'held') AND position > ? AND attempt = 0
-    AND (status = 'pending' AND reused_from = '' OR status = 'held' AND reason = 'paid-before')
+    AND (status = 'pending' AND reused_from = '' OR status = 'held' AND reason = '{PAID_BEFORE}')
     AND import_number = (SELECT import_number FROM job)
 ORDER BY position LIMIT ?
-"""
+"""  # noqa: S608  constants
 _ONE = f"{_PENDING} key = ?"
 # An unlisted item gets no further attempt, nor does one that another job has submitted.
 _IN_FLIGHT = """

@@ -28,7 +28,7 @@ from batch_runner.journal.sqlite.rows import (
     run_of,
 )
 from batch_runner.journal.sqlite.spending import paid_submissions, spent_by_workflow
-from batch_runner.lifecycle import ItemStatus
+from batch_runner.lifecycle import UNFINISHED_ELSEWHERE, ItemStatus
 from batch_runner.models import ItemOutcome, ItemSpec, JobFacts
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, encode_path
@@ -295,8 +295,8 @@ _REUSE_COUNTS = (
     f"FROM items WHERE {_REUSED} GROUP BY folder ORDER BY n DESC"
 )
 _WAITING_COUNTS = (
-    "SELECT message, count(*) AS n FROM items WHERE status = 'pending' "
-    "AND reason = 'unfinished-elsewhere' GROUP BY message ORDER BY n DESC"
+    "SELECT message, count(*) AS n FROM items WHERE status = 'pending' "  # noqa: S608  a constant
+    f"AND reason = '{UNFINISHED_ELSEWHERE}' GROUP BY message ORDER BY n DESC"
 )
 _KEYS_TO_PAY_AGAIN = "SELECT key FROM items WHERE status = 'pending' AND reused_from <> ''"
 _EVENTS_OF = (

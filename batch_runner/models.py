@@ -156,5 +156,6 @@ class ItemOutcome:
     key: str
     status: str
     paid: bool  # it must be assumed that a submission of it was paid, by this job or another one
+    reused: bool = False  # by another one
     task_id: str | None
     files: str

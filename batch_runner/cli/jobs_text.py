@@ -118,7 +118,7 @@ def forgetting_text(job: KnownJob) -> str:
 
 
 def _paid_items(job: KnownJob) -> int:
-    return sum(group.count for group in job.claims if group.status != CLAIMED)
+    return sum(group.paid for group in job.claims)
 
 
 def print_found(found: Iterable[Found], folder: Path, *, as_json: bool) -> int:

@@ -10,7 +10,6 @@ from batch_runner.errors import JournalError
 from batch_runner.jobdir.known_jobs import KnownJob
 from batch_runner.journal import PaidSubmissions, open_reader
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.registry.base import CLAIMED
 from batch_runner.units import Price
 
 
@@ -90,10 +89,10 @@ def spending_by_day(jobs: Iterable[KnownJob], since: str, until: str) -> list[Sp
 
 def _add_claims(job: KnownJob, days: _Days) -> None:
     for group in job.claims:
-        if group.status != CLAIMED:
+        if group.paid:
             spending = days.of(group.day, group.provider)
-            spending.pay(group.count, None)
-            spending.unnamed_held += group.count * (group.status == ItemStatus.HELD)
+            spending.pay(group.paid, None)
+            spending.unnamed_held += group.paid * (group.status == ItemStatus.HELD)
 
 
 def totals(spendings: Iterable[Spending]) -> Mapping[str, Spending]:

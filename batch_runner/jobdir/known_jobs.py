@@ -110,7 +110,7 @@ def examine(registry: Registry, record: JobRecord) -> KnownJob:
         job.problem = str(error)
     for group in job.claims:
         job.counts[group.status] = job.counts.get(group.status, 0) + group.count
-        job.submissions += group.count * (group.status != CLAIMED)
+        job.submissions += group.paid
     return job
 
 

@@ -20,7 +20,6 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.models import REHEARSAL
 from batch_runner.registry import JobLock, Registry
-from batch_runner.registry.base import CLAIMED
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, list_names, same_name
 
@@ -97,11 +96,7 @@ def _read(registry: Registry, state: Path, folder: JobFolder) -> Found:
                 finding=finding,
                 name=job.name,
                 id=job.id,
-                paid=sum(
-                    group.count
-                    for group in registry.claim_groups(job.id)
-                    if group.status != CLAIMED
-                ),
+                paid=sum(group.paid for group in registry.claim_groups(job.id)),
                 message=message,
             )
     except (JournalError, OSError) as error:

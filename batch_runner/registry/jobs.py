@@ -9,17 +9,24 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
+from batch_runner.registry.base import CLAIMED
 from batch_runner.registry.connection import translated
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClaimGroup:
-    """The claims of a job for one service in one status, changed last on one day."""
+    """The claims of a job for one service that have the same status, changed last on one day."""
 
     provider: str
     status: str
+    reused: bool  # another job has paid for them
     day: str  # local date, as 2026-11-01
     count: int
+
+    @property
+    def paid(self) -> int:
+        """Return how many of them must be assumed paid by this job."""
+        return 0 if self.reused or self.status == CLAIMED else self.count
 
 
 class JobQueries:
@@ -61,8 +68,9 @@ class JobQueries:
 
 _GROUP_FIELDS = ClaimGroup.__dataclass_fields__
 _GROUPS = """
-SELECT s.provider, c.status, date(c.updated_at, 'unixepoch', 'localtime') AS day, count(*) AS count
+SELECT s.provider, c.status, c.reused,
+    date(c.updated_at, 'unixepoch', 'localtime') AS day, count(*) AS count
 FROM claims c JOIN jobs j ON j.number = c.job JOIN services s ON s.number = c.service
 WHERE j.id = ? AND c.status <> 'approved'
-GROUP BY s.provider, c.status, day ORDER BY day, s.provider, c.status
+GROUP BY s.provider, c.status, c.reused, day ORDER BY day, s.provider, c.status
 """

@@ -32,6 +32,7 @@ CREATE TABLE claims (
     status      TEXT NOT NULL,               -- of the item, or 'claimed' or 'approved'
     task_id     TEXT,
     files       TEXT NOT NULL DEFAULT '[]',  -- JSON, as in the journal
+    reused      INTEGER NOT NULL DEFAULT 0,  -- 1: another job has paid for it
     account     TEXT NOT NULL DEFAULT '',    -- HMAC-SHA256 of the API key; '' if unknown
     updated_at  REAL NOT NULL,
     PRIMARY KEY (service, key, job)

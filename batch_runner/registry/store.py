@@ -139,7 +139,7 @@ class Registry(JobQueries):
                 job, now = _number_of(connection, job_id), time.time()
                 for one in part:
                     if one.paid:
-                        values = (one.status, one.task_id, one.files, account, now)
+                        values = (one.status, one.task_id, one.files, one.reused, account, now)
                         connection.execute(_STORE, (service, one.key, job, *values))
                     else:
                         connection.execute(_UNPAID, (service, one.key, job))
@@ -268,10 +268,11 @@ INSERT OR IGNORE INTO claims (service, key, job, status, account, updated_at)
 VALUES (?, ?, ?, ?, ?, ?)
 """
 _STORE = """
-INSERT INTO claims (service, key, job, status, task_id, files, account, updated_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO claims (service, key, job, status, task_id, files, reused, account, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (service, key, job) DO UPDATE SET status = excluded.status, task_id = excluded.task_id,
-    files = excluded.files, account = iif(excluded.account = '', account, excluded.account),
+    files = excluded.files, reused = excluded.reused,
+    account = iif(excluded.account = '', account, excluded.account),
     updated_at = excluded.updated_at
 """
 _UNPAID = """

@@ -178,6 +178,7 @@ class SqliteReader:
                     key=row["key"],
                     status=_STATUSES.get(row["status"], row["status"]),
                     paid=row["attempt"] > 0 or row["task_id"] is not None,
+                    reused=row["attempt"] == 0,
                     task_id=row["task_id"],
                     files=row["files"],
                 )

@@ -19,7 +19,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.rescan import Finding, rescan
 from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import Event
-from batch_runner.models import REHEARSAL
+from batch_runner.models import REHEARSAL, ReusedFrom
 from batch_runner.registry import FILE, open_registry
 from tests.harness import IDENTITY, some_items
 
@@ -319,6 +319,22 @@ def test_costs_of_a_deleted_job_have_no_price(jobs: Jobs) -> None:
     (spending,) = spending_by_day(jobs.known.values(), "", "9")
 
     assert (spending.submissions, spending.unpriced, spending.unnamed_held) == (2, 2, 1)
+
+
+def test_reused_items_of_a_deleted_job_cost_nothing(jobs: Jobs) -> None:
+    source = ReusedFrom(job="a" * 32, folder="/out/other")
+    root = jobs.make("cards", Event.SUBMIT_CONFIRMED, Event.LISTED)
+    with open_job(root, None, state=jobs.state) as job:
+        _, key = keys_of(root)
+        reused = Change(key=key, event=Event.TASK_REUSED, task_id="t" * 32, reused_from=source)
+        job.journal.apply(reused)
+    shutil.rmtree(root)
+
+    known = jobs.known["cards"]
+    (spending,) = spending_by_day([known], "", "9")
+
+    assert (known.counts, known.submissions) == ({"submitted": 2}, 1)
+    assert spending.submissions == 1
 
 
 def test_two_attempts_are_paid_on_their_own_days(jobs: Jobs) -> None:

@@ -32,15 +32,11 @@ NETWORK_PATTERN = r"^\s*[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?\s*$"
 CLOCK_PATTERN = r"^([01][0-9]|2[0-3]):([0-5][0-9])$"
 
 #: This machine, its link (where clouds answer with credentials), and no machine at all. A download
-#: from there could read what only this machine may read.
-LOCAL_NETWORKS = tuple(
-    map(
-        ipaddress.ip_network,
-        (
-            *("127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "224.0.0.0/3"),
-            *("::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8"),
-        ),
-    )
+#: from there could read what only this machine may read. As text: Python 3.13 writes ::ffff:0:0/96
+#: in another way than earlier versions.
+LOCAL_NETWORKS = (
+    *("127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "224.0.0.0/3"),
+    *("::/96", "::ffff:0:0/96", "fe80::/10", "ff00::/8"),
 )
 
 
@@ -325,7 +321,8 @@ def parse_network(value: Any) -> str:
     if given.ip != network.network_address:
         raise ValueError(tr("the network of this address is {network}", network=network))
     for local in LOCAL_NETWORKS:
-        if local.version == network.version and local.overlaps(network):
+        unreachable = ipaddress.ip_network(local)
+        if unreachable.version == network.version and unreachable.overlaps(network):
             raise ValueError(
                 tr(
                     "it includes addresses in {local}, from which nothing is downloaded",

@@ -171,7 +171,7 @@ class Producer:
             ticket.release_reservation()
         await self._limiter.align(ticket.acquired_at)
         try:
-            task_id = await self._provider.submit(item.workflow, params)
+            submitted = await self._provider.submit(item.workflow, params)
         except ApiError as error:
             change = self._change_after(item, error)
             await self._recorder.record_outcome(change)
@@ -179,6 +179,7 @@ class Producer:
                 ticket.refund()
             self._record_failure(error, ticket.acquired_at)
             return error
+        task_id = submitted.task_id
         confirmed = Change(key=item.key, event=Event.SUBMIT_CONFIRMED, task_id=task_id)
         if not await self._recorder.record_outcome(confirmed):
             return ApiError("the journal did not take the task id", failure=Failure.NO_RESPONSE)

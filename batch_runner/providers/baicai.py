@@ -18,7 +18,7 @@ import aiohttp
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import Received, TaskReport, TaskState
-from batch_runner.providers.base import Receiver
+from batch_runner.providers.base import Capabilities, Receiver, Submitted
 from batch_runner.providers.classify import classify
 from batch_runner.providers.http import Http, Response
 from batch_runner.settings import Retries
@@ -47,21 +47,35 @@ class Baicai:
         self._task_id = task_id
         self._not_accepted = frozenset(retries.not_accepted_statuses)
 
-    async def submit(self, workflow: str, params: dict[str, Any]) -> str:
-        """Send one submission and return the task id (32 hex digits)."""
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities()
+
+    async def submit(
+        self, workflow: str, params: dict[str, Any], request_id: str | None = None
+    ) -> Submitted:
+        """Send one submission; the task id has 32 hex digits."""
         body = json_text({"workflowId": workflow, "params": params})
         response = await self._http.submit("/v1/comfyui/create", body.encode())
         candidate = _candidate(response.body)
         data = self._data(response, "submit", sent=body, candidate=candidate)
         task_id = _first(data).get("taskId")
         if isinstance(task_id, str) and self._task_id.fullmatch(task_id):
-            return task_id
+            return Submitted(task_id=task_id)
         raise ApiError(
             "submit: the response holds no valid task id",
             failure=Failure.NO_RESPONSE,
             status=response.status,
             candidate=candidate,
         )
+
+    async def exists(self, task_id: str) -> bool:
+        """Raise: the service gives its own ids, and cannot be asked for a submission."""
+        raise NotImplementedError(task_id)
+
+    async def cancel(self, task_id: str) -> None:
+        """Raise: the service has no such call."""
+        raise NotImplementedError(task_id)
 
     async def status(self, task_id: str) -> TaskReport:
         """Return the task's status; an unknown word means that it is still running."""

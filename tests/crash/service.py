@@ -19,7 +19,7 @@ import anyio
 
 from batch_runner.errors import ApiError, Failure, FileRejected
 from batch_runner.models import Received, TaskReport, TaskState
-from batch_runner.providers.base import Receiver
+from batch_runner.providers.base import Capabilities, Receiver, Submitted
 from tests.crash.clock import SharedTime
 from tests.crash.crash import CrashPoint
 from tests.crash.images import png_with_text
@@ -87,7 +87,13 @@ class SimulatedService:
         self.sent_at: list[float] = []  # times of the submissions of this run
         self.crash: CrashPoint
 
-    async def submit(self, workflow: str, params: dict[str, Any]) -> str:
+    @property
+    def capabilities(self) -> Capabilities:
+        return Capabilities()
+
+    async def submit(
+        self, workflow: str, params: dict[str, Any], request_id: str | None = None
+    ) -> Submitted:
         """Accept a submission, or fail before or after accepting it."""
         item = params["6"]["text"]
         self.sent_at.append(self._time.now)
@@ -104,7 +110,13 @@ class SimulatedService:
         assert task is not None
         task.answered = True
         self._note(f"submit {item}: {task.id}")
-        return task.id
+        return Submitted(task_id=task.id)
+
+    async def exists(self, task_id: str) -> bool:
+        raise NotImplementedError(task_id)
+
+    async def cancel(self, task_id: str) -> None:
+        raise NotImplementedError(task_id)
 
     async def status(self, task_id: str) -> TaskReport:
         """Return the status of a task."""

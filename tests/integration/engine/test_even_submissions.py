@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from batch_runner.engine.context import Run
+from batch_runner.providers.base import Submitted
 from tests.harness import run_job, simulated_service, some_items, some_settings
 
 pytestmark = pytest.mark.anyio
@@ -26,11 +27,13 @@ async def test_submissions_at_the_limit_are_aligned(tmp_path: Path) -> None:
             tokens[asyncio.current_task()] = acquired_at
             await align(acquired_at)
 
-        async def noted_submit(workflow: str, params: dict[str, Any]) -> str:
+        async def noted_submit(
+            workflow: str, params: dict[str, Any], request_id: str | None = None
+        ) -> Submitted:
             lags.append(
                 run.context.clock.monotonic() - tokens.pop(asyncio.current_task(), -math.inf)
             )
-            return await submit(workflow, params)
+            return await submit(workflow, params, request_id)
 
         run.context.limiter.align = noted_align  # type: ignore[method-assign]
         run.context.provider.submit = noted_submit  # type: ignore[method-assign]

@@ -48,7 +48,7 @@ def provider(body: str | bytes, status: int = 200, **retries: Any) -> Baicai:
 
 
 def submitted(body: str | bytes, status: int = 200, **retries: Any) -> str:
-    return asyncio.run(provider(body, status, **retries).submit("workflow", {}))
+    return asyncio.run(provider(body, status, **retries).submit("workflow", {})).task_id
 
 
 def submit_error(body: str | bytes, status: int = 200, **retries: Any) -> ApiError:

@@ -6,9 +6,9 @@
 * **Downloads** may go to other hosts, without the key. Private addresses are refused unless the
   service itself has one (see `address_guard`), also through a proxy.
 
-The key is set in the headers of single requests to the service's own origin. No redirect is
-followed with it, and it is removed from responses that repeat it. Errors are raised without their
-cause, whose text would show the headers.
+The key is added to single requests to the service's own origin and the hosts that its provider
+lists (see `key`). No redirect is followed with it, and it is removed from responses that repeat it.
+Errors are raised without their cause, whose text would show the headers.
 """
 
 from __future__ import annotations
@@ -16,14 +16,15 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 from urllib.parse import urljoin
 
 import aiohttp
 import anyio
+from yarl import URL
 
-from batch_runner.errors import ApiError, Failure
+from batch_runner.errors import ApiError, Failure, FileRejected
 from batch_runner.models import Received
 from batch_runner.providers.base import Receiver
 from batch_runner.providers.catalog import PROVIDERS
@@ -33,10 +34,11 @@ from batch_runner.providers.http.address_guard import (
     refusal_of,
     refuse_private_host,
 )
+from batch_runner.providers.http.bodies import encoded_body, read_body
+from batch_runner.providers.http.data_urls import is_data_url, receive_data_url
 from batch_runner.providers.http.errors import (
     CAUGHT,
     PROXY_AUTHENTICATION,
-    TooLarge,
     download_error,
     plain_url,
     proxy_refusal,
@@ -44,6 +46,7 @@ from batch_runner.providers.http.errors import (
     translate,
 )
 from batch_runner.providers.http.file_response import Decoder, declared_types, refuse_larger
+from batch_runner.providers.http.key import Key, KeyPlacement
 from batch_runner.providers.http.redirects import redirect_error
 from batch_runner.providers.http.retry_after import retry_after
 from batch_runner.providers.http.sessions import Sessions, Use, socks_errors
@@ -80,15 +83,19 @@ class Response:
 class Http:
     """Connections to one service, open inside an `async with` block."""
 
-    def __init__(self, service: Service, settings: Settings) -> None:
+    def __init__(
+        self, service: Service, settings: Settings, *, key: KeyPlacement | None = None
+    ) -> None:
+        """`key` is how the service wants its key; None: `Authorization: Bearer KEY`."""
         self.base_url = service.base_url.rstrip("/")
         self._service = service
         self._timeouts = settings.timeouts
         self._file_limits = settings.downloads
         self._guard: AddressGuard
-        key = service.key.get_secret_value()
-        self._authorization = {"Authorization": f"Bearer {key}"}
-        self._key_pattern = echo_pattern(key) if len(key) >= _SHORTEST_KEY else None
+        placement = replace(key or KeyPlacement(), local=service.allow_private)
+        self._key = Key(service.key.get_secret_value(), placement)
+        text = self._key.text
+        self._key_pattern = echo_pattern(text) if len(text) >= _SHORTEST_KEY else None
         self._proxies = service.proxies or Proxies()
         used = (self._proxies.http, self._proxies.https)
         socks = any(proxy is not None and proxy.is_socks for proxy in used)
@@ -110,17 +117,34 @@ class Http:
     async def __aexit__(self, *exception: object) -> None:
         await self._sessions.close()
 
-    async def submit(self, path: str, body: bytes) -> Response:
-        """POST one submission, on a connection of its own."""
-        headers = {**self._authorization, "Content-Type": "application/json"}
+    async def submit(
+        self,
+        path: str,
+        body: bytes | Mapping[str, Any] | aiohttp.FormData,
+        headers: Mapping[str, str] | None = None,
+        *,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> Response:
+        """POST one submission, on a connection of its own; `body` is JSON, or a form."""
         return await self._request(
-            Use.SUBMISSION, "POST", path, self._timeouts.submit, headers, data=body
+            Use.SUBMISSION, "POST", path, self._timeouts.submit, body, headers, max_bytes
         )
 
-    async def query(self, path: str) -> Response:
-        """GET `path` of the API."""
+    async def query(
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        body: Mapping[str, Any] | None = None,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> Response:
+        """Send a request that costs nothing to `path` of the API; `body` is sent as JSON.
+
+        `path` may be a whole URL. At another origin, the request carries no key unless the host is
+        listed, and the address must be one from which files may be downloaded.
+        """
         return await self._request(
-            Use.QUERY, "GET", path, self._timeouts.status, self._authorization
+            Use.QUERY, method, path, self._timeouts.status, body, None, max_bytes
         )
 
     async def clock(self) -> float | None:
@@ -128,14 +152,12 @@ class Http:
 
         None if the response shows none.
         """
-        response = await self._request(Use.QUERY, "GET", "/", self._timeouts.status, {})
+        response = await self._request(Use.QUERY, "GET", "/", self._timeouts.status, keyless=True)
         return response.date
 
     async def upload(self, path: str, form: aiohttp.FormData) -> Response:
         """POST a multipart form."""
-        return await self._request(
-            Use.QUERY, "POST", path, self._timeouts.upload, self._authorization, data=form
-        )
+        return await self._request(Use.QUERY, "POST", path, self._timeouts.upload, form)
 
     async def _request(
         self,
@@ -143,10 +165,23 @@ class Http:
         method: str,
         path: str,
         seconds: float,
-        headers: Mapping[str, str],
-        data: Any = None,
+        body: bytes | Mapping[str, Any] | aiohttp.FormData | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+        *,
+        keyless: bool = False,
     ) -> Response:
-        url, what = self.base_url + path, f"{method} {path}"
+        url = path if _is_absolute(path) else self.base_url + path
+        what = f"{method} {plain_url(path)}"
+        key = Key("") if keyless else self._key
+        if not key.placement.is_for(url, self.base_url):
+            key = Key("")
+            await self._refuse_private(url)
+        data, sent_headers = encoded_body(body, key.fields)
+        sent_headers = {**key.headers, **sent_headers, **(headers or {})}
+        target = URL(url, encoded=True)
+        if key.query:
+            target = target.update_query(key.query)
         proxy = self._proxies.for_url(url)
         session, through = self._sessions.get(use, proxy)
         loop = asyncio.get_running_loop()
@@ -156,16 +191,21 @@ class Http:
             async with (
                 limit,
                 session.request(
-                    method, url, headers=headers, data=data, allow_redirects=False, proxy=through
+                    method,
+                    target,
+                    headers=sent_headers,
+                    data=data,
+                    allow_redirects=False,
+                    proxy=through,
                 ) as response,
             ):
-                body = self._without_key(await _read(response, MAX_RESPONSE_BYTES))
+                content = self._without_key(await read_body(response, max_bytes))
                 if response.status == PROXY_AUTHENTICATION and proxy is not None:
                     raise proxy_refusal(what, proxy, response.status)
                 location = response.headers.get("Location")
                 return Response(
                     response.status,
-                    body,
+                    content,
                     retry_after=retry_after(response.headers),
                     date=server_date(response.headers),
                     url=url,
@@ -176,14 +216,26 @@ class Http:
         finally:
             alarm.cancel()
 
+    async def _refuse_private(self, url: str) -> None:
+        """Refuse a URL at another origin that this machine must not be made to request."""
+        try:
+            self._guard.checked_url(url)
+            await refuse_private_host(self._guard, url)
+        except FileRejected as error:
+            raise ApiError(str(error), failure=Failure.NO_RESPONSE) from None
+
     async def download(self, url: str, receive: Receiver) -> Received:
         """GET a file from any host, without the key, following a few checked redirects.
+
+        A `data:` URL is decoded.
 
         Raises:
             ApiError: the download failed.
             FileRejected: the URL is not allowed, or the response is no file.
             FileNotAccepted: the settings do not allow its address or its size.
         """
+        if is_data_url(url):
+            return await receive_data_url(url, receive, self._file_limits.max_bytes)
         target = url
         try:
             # asyncio's timeout would not wait for the threads that write the received bytes.
@@ -260,6 +312,10 @@ class Http:
         return text if self._key_pattern is None else self._key_pattern.sub(b"[key]", text)
 
 
+def _is_absolute(path: str) -> bool:
+    return path.startswith(("https://", "http://"))
+
+
 def _expire(loop: asyncio.AbstractEventLoop, limit: asyncio.Timeout) -> None:
     """Time the request out, after the loop has read a response that has already arrived.
 
@@ -273,12 +329,3 @@ def echo_pattern(key: str) -> re.Pattern[bytes]:
     """Return a pattern that finds the key in a response, also with its letters as JSON escapes."""
     spellings = (rb"\\?(?:%s|\\u(?i:%04x))" % (re.escape(char.encode()), ord(char)) for char in key)
     return re.compile(b"".join(spellings))
-
-
-async def _read(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    chunks = bytearray()
-    while not response.content.at_eof():
-        chunks += await response.content.readany()
-        if len(chunks) > limit:
-            raise TooLarge
-    return bytes(chunks)

@@ -33,10 +33,10 @@ class FixedResponse(Http):
         content = body.encode() if isinstance(body, str) else body
         self._response = Response(status, content, retry_after=7.0)
 
-    async def submit(self, path: str, body: bytes) -> Response:
+    async def submit(self, *args: Any, **options: Any) -> Response:
         return self._response
 
-    async def query(self, path: str) -> Response:
+    async def query(self, path: str, **options: Any) -> Response:
         return self._response
 
     async def upload(self, path: str, form: object) -> Response:

@@ -121,6 +121,7 @@ class Failure(StrEnum):
     FORBIDDEN = "forbidden"  #: 401, 403 or a balance code: nothing will be accepted
     MOVED = "moved"  #: a redirect of the same request to another place: not accepted
     REDIRECTED = "redirected"  #: any other 3xx: it may have been accepted
+    TASK_FAILED = "task-failed"  #: a result says that the completed task has failed
     PROXY = "proxy"  #: the proxy refuses: nothing reaches the service
     LOCAL = "local"  #: this machine has no disk space, file descriptors … left
 
@@ -130,7 +131,8 @@ class ApiError(BatchRunnerError):
 
     `status` is the HTTP status, `code` the service's own; None: no response was read.
     `retry_after` is in seconds; None: the service named no time. `candidate` is a task id in a
-    response that is otherwise unreadable; None: there was none.
+    response that is otherwise unreadable; None: there was none. `word` is the reason if it is more
+    than a number, such as "moderation".
     """
 
     def __init__(
@@ -142,6 +144,7 @@ class ApiError(BatchRunnerError):
         code: str | None = None,
         retry_after: float | None = None,
         candidate: str | None = None,
+        word: str | None = None,
     ) -> None:
         super().__init__(message)
         self.failure = failure
@@ -149,10 +152,13 @@ class ApiError(BatchRunnerError):
         self.code = code
         self.retry_after = retry_after
         self.candidate = candidate
+        self.word = word
 
     @property
     def reason(self) -> str:
         """Return the word by which the report groups such errors, as in "http-500"."""
+        if self.word is not None:
+            return self.word
         if self.status is None:
             return self.failure.value
         if 200 <= self.status < 300 and self.code is not None:

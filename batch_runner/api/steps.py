@@ -20,7 +20,7 @@ from batch_runner.errors import JournalError, UsageError
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.paths import JobFolder, find_job
 from batch_runner.models import REHEARSAL
-from batch_runner.providers import KEY_VARIABLES, PROVIDERS
+from batch_runner.providers import PROVIDERS, key_variable_hint
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, find_existing, is_utf8, utf8_text
 from batch_runner.util.text import printable
@@ -59,7 +59,9 @@ def load_manifest(path: str | Path) -> Manifest:
     from batch_runner.manifest import load
 
     check_environment(os.environ)
-    return load(find_existing(path), providers=PROVIDERS, key_variable=KEY_VARIABLES)
+    found = find_existing(path)
+    PROVIDERS.add_manifest(found)
+    return load(found, providers=PROVIDERS, key_variable=key_variable_hint())
 
 
 def output_folder(

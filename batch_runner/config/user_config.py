@@ -18,7 +18,7 @@ from batch_runner.manifest.validate import check
 from batch_runner.manifest.yaml.nodes import Mapping
 from batch_runner.manifest.yaml.reader import parse
 from batch_runner.manifest.yaml.text_file import read_text
-from batch_runner.providers import KEY_VARIABLES
+from batch_runner.providers import key_variable_hint
 from batch_runner.settings import Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_text
@@ -49,7 +49,7 @@ def read_user_config(path: Path | None) -> UserConfig:
     """
     if path is None or not os.path.lexists(path):
         return UserConfig(Settings(), {})
-    diagnostics, label = Diagnostics(key_variable=KEY_VARIABLES), utf8_text(path)
+    diagnostics, label = Diagnostics(key_variable=key_variable_hint()), utf8_text(path)
     text = read_text(path, label, diagnostics)
     diagnostics.raise_if_any()
     _refuse_key(text or "", label, diagnostics.key_hint)

@@ -16,7 +16,7 @@ from batch_runner.doctor.network import check_proxy, check_service, check_tls, n
 from batch_runner.doctor.schedulers import check_schedulers
 from batch_runner.errors import ManifestError, UsageError
 from batch_runner.manifest import Manifest, load
-from batch_runner.providers import KEY_VARIABLES, PROVIDERS
+from batch_runner.providers import DEFAULT_PROVIDER, PROVIDERS, key_variable_hint
 from batch_runner.settings import Network, Settings
 from batch_runner.util.locale import items_text, tr
 from batch_runner.util.paths import find_existing
@@ -27,12 +27,12 @@ def examine(subject: Subject) -> Iterator[Check]:
     yield from check_installation(subject)
     yield from check_state_folder(subject)
     yield from check_schedulers()
-    provider = next(iter(PROVIDERS))
+    provider = DEFAULT_PROVIDER
     manifest = None
     if subject.manifest is not None:
         try:
             path = find_existing(subject.manifest)
-            manifest = load(path, providers=PROVIDERS, key_variable=KEY_VARIABLES)
+            manifest = load(path, providers=PROVIDERS, key_variable=key_variable_hint())
         except (UsageError, OSError) as error:
             yield _manifest_problem(error)
         if manifest is not None:

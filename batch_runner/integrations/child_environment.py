@@ -19,7 +19,7 @@ def child_environment(secrets: Collection[str] = ()) -> dict[bytes, bytes]:
     `secrets` of the run. Addresses of proxies lose user name and password. The path of a key file
     is no secret and stays.
     """
-    declared = {name for info in PROVIDERS.values() for name in info.secret_variables}
+    declared = PROVIDERS.key_variables()
     secrets = [secret for secret in secrets if secret]
     found = {}
     for name, text in utf8_environment().items():

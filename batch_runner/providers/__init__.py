@@ -1,6 +1,19 @@
-"""The services: one module for each; no other package knows their URLs or formats."""
+"""The services, as descriptions or code; no other package knows their URLs or formats."""
 
 from batch_runner.providers.base import Provider
-from batch_runner.providers.catalog import KEY_VARIABLES, PROVIDERS, ProviderInfo, open_provider
+from batch_runner.providers.catalog import (
+    DEFAULT_PROVIDER,
+    PROVIDERS,
+    ProviderInfo,
+    key_variable_hint,
+    open_provider,
+)
 
-__all__ = ["KEY_VARIABLES", "PROVIDERS", "Provider", "ProviderInfo", "open_provider"]
+__all__ = [
+    "DEFAULT_PROVIDER",
+    "PROVIDERS",
+    "Provider",
+    "ProviderInfo",
+    "key_variable_hint",
+    "open_provider",
+]

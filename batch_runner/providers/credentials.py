@@ -130,7 +130,7 @@ def check_base_url(base_url: str, variable: str) -> None:
         raise UsageError(tr("{variable} must not hold a user name or password", variable=variable))
     if parts.query or parts.fragment:
         raise UsageError(tr("{variable} must not hold a query or fragment", variable=variable))
-    for info in PROVIDERS.values():
+    for info in PROVIDERS.built_in():
         if parts.hostname == info.docs_host:
             raise UsageError(
                 tr(

@@ -123,11 +123,12 @@ class Http:
         body: bytes | Mapping[str, Any] | aiohttp.FormData,
         headers: Mapping[str, str] | None = None,
         *,
+        method: str = "POST",
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> Response:
-        """POST one submission, on a connection of its own; `body` is JSON, or a form."""
+        """Send one submission, on a connection of its own; `body` is JSON, or a form."""
         return await self._request(
-            Use.SUBMISSION, "POST", path, self._timeouts.submit, body, headers, max_bytes
+            Use.SUBMISSION, method, path, self._timeouts.submit, body, headers, max_bytes
         )
 
     async def query(

@@ -13,7 +13,9 @@ from batch_runner.engine.retry_policy import Call, decide
 from batch_runner.errors import ApiError, Failure
 from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers import PROVIDERS
-from batch_runner.providers.baicai import Baicai
+from batch_runner.providers.catalog import BUILTIN
+from batch_runner.providers.declarative.provider import DeclarativeProvider
+from batch_runner.providers.declarative.reading import read_description
 from batch_runner.providers.http import Http, Response
 from batch_runner.settings import Retries, Service, Settings
 
@@ -43,8 +45,11 @@ class FixedResponse(Http):
         return self._response
 
 
-def provider(body: str | bytes, status: int = 200, **retries: Any) -> Baicai:
-    return Baicai(FixedResponse(body, status), Retries(**retries), task_id=TASK_ID_PATTERN)
+DESCRIPTION = read_description(BUILTIN / "baicai.yaml")
+
+
+def provider(body: str | bytes, status: int = 200, **retries: Any) -> DeclarativeProvider:
+    return DeclarativeProvider(DESCRIPTION, FixedResponse(body, status), Retries(**retries))
 
 
 def submitted(body: str | bytes, status: int = 200, **retries: Any) -> str:

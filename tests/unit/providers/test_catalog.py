@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from batch_runner.providers import PROVIDERS, Provider, open_provider
-from batch_runner.providers.baicai import Baicai
+from batch_runner.providers.declarative.provider import DeclarativeProvider
 from batch_runner.settings import Service, Settings
 
 
@@ -22,11 +22,11 @@ async def opened(name: str) -> Provider:
 
 
 def test_default_provider_is_opened_by_its_name() -> None:
-    assert isinstance(asyncio.run(opened("baicai")), Baicai)
+    assert isinstance(asyncio.run(opened("baicai")), DeclarativeProvider)
 
 
 def test_another_provider_is_opened_by_its_own_factory(monkeypatch: pytest.MonkeyPatch) -> None:
-    other = Baicai.__new__(Baicai)
+    other = DeclarativeProvider.__new__(DeclarativeProvider)
 
     @asynccontextmanager
     async def open_other(service: Service, settings: Settings) -> AsyncIterator[Provider]:

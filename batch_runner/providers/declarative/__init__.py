@@ -1,0 +1,1 @@
+"""Services described as data: one YAML file instead of code."""

@@ -32,6 +32,7 @@ def examine(subject: Subject) -> Iterator[Check]:
     if subject.manifest is not None:
         try:
             path = find_existing(subject.manifest)
+            PROVIDERS.add_manifest(path)
             manifest = load(path, providers=PROVIDERS, key_variable=key_variable_hint())
         except (UsageError, OSError) as error:
             yield _manifest_problem(error)

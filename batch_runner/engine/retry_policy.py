@@ -69,6 +69,7 @@ TABLE: dict[Failure, dict[Call, RetryDecision]] = {
         Failure.LIMITED: (_D.PAUSE, _D.PAUSE, _D.PAUSE, _D.PAUSE),
         Failure.REJECTED: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
         Failure.NOT_FOUND: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
+        Failure.TASK_FAILED: (_D.HELD, _D.FAIL_ITEM, _D.REFRESH_URL, _D.FAIL_ITEM),
         Failure.FORBIDDEN: (_D.STOP, _D.STOP, _D.REFRESH_URL, _D.STOP),
         Failure.MOVED: (_D.STOP, _D.AGAIN, _D.REFRESH_URL, _D.STOP),
         Failure.REDIRECTED: (_D.HELD_AND_STOP, _D.AGAIN, _D.REFRESH_URL, _D.STOP),

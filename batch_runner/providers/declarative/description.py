@@ -85,6 +85,9 @@ class Errors(Block):
     moderation: ErrorClass = ErrorClass()
     rejected: ErrorClass = ErrorClass()
     unknown_task: ErrorClass = ErrorClass()
+    task_failed: ErrorClass = Field(
+        default=ErrorClass(), description="A status or result request: the task has failed."
+    )
     again: ErrorClass = Field(
         default=ErrorClass(), description="Certainly not accepted; the same request may follow."
     )

@@ -45,7 +45,7 @@ class RequestTemplate:
         """
         if self._whole is not None:
             return str(scope[self._whole[1]])
-        path = build(self._path, scope)
+        path: str = build(self._path, scope)
         if any(part in (".", "..") for part in path.split("?")[0].split("/")):
             raise _cannot_build(f"{path!r} leaves its path")
         return path
@@ -69,7 +69,7 @@ def path_builder(template: str, compiler: Compiler) -> Callable[[Scope], str]:
     parts = _VARIABLE.split(template)  # text, name, text, name … text
     if not any(MARKERS.search(text) for text in parts[::2]):
         return lambda scope: "".join(
-            quoted(scope[part]) if index % 2 else part for index, part in enumerate(parts)
+            str(quoted(scope[part])) if index % 2 else part for index, part in enumerate(parts)
         )
     render = compiler.compile(template, text=True).render
     return lambda scope: str(render(quoted(scope)))

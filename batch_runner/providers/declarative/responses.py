@@ -23,6 +23,7 @@ _FAILURES = {
     "moderation": Failure.REJECTED,
     "rejected": Failure.REJECTED,
     "unknown_task": Failure.NOT_FOUND,
+    "task_failed": Failure.TASK_FAILED,
     "again": Failure.UNSENT,
     "unclear": Failure.AMBIGUOUS,
 }

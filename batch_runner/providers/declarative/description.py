@@ -219,6 +219,44 @@ class Exists(Block):
     json_body: Template = Field(default=None, alias="json")
 
 
+class ErrorExample(Block):
+    """A response of the service to a call, and the class of error that it means."""
+
+    call: Literal["submit", "status", "result", "upload", "cancel", "exists"] = "submit"
+    status: Annotated[int, Field(ge=200, le=599)] = 200
+    body: Any = None
+    means: Literal[
+        "key",
+        "balance",
+        "busy",
+        "moderation",
+        "rejected",
+        "unknown_task",
+        "task_failed",
+        "again",
+        "unclear",
+    ]
+
+
+class Examples(Block):
+    """Responses of the service, as its documentation shows them; `providers check` plays them.
+
+    {{ base_url }} in a text stands for the address of the service.
+    """
+
+    workflow: str = "example"
+    params: dict[str, Any] = Field(default={})
+    submit: Any = Field(description="The response to a submission.")
+    status: tuple[Any, ...] = Field(
+        default=(), description="The responses to polls; the last one completes the task."
+    )
+    result: Any = Field(default=None, description="The response to the request for the result.")
+    further: Any = None
+    upload: Any = None
+    cancel: Any = Field(default={})
+    errors: tuple[ErrorExample, ...] = ()
+
+
 class Limits(Block):
     """What the service documents; shown to the user, and defaults of the settings."""
 
@@ -264,3 +302,4 @@ class Description(Block):
     cancel: Cancel | None = None
     exists: Exists | None = None
     limits: Limits = Limits()
+    examples: Examples | None = None

@@ -16,7 +16,7 @@ from batch_runner.providers.declarative.expressions import Expressions, compiled
 from batch_runner.providers.http import Http, Response
 from batch_runner.util.text import json_text, printable, replace_lone_surrogates
 
-_FAILURES = {
+FAILURES = {
     "key": Failure.FORBIDDEN,
     "balance": Failure.FORBIDDEN,
     "busy": Failure.LIMITED,
@@ -115,12 +115,12 @@ class ResponseReader:
             return "busy", Failure.LIMITED
         for kind, errors in self._classes:
             if status in errors.statuses:
-                return kind, _FAILURES[kind]
+                return kind, FAILURES[kind]
         # An error of the server or a gateway proves nothing, whatever its body says.
         if success or (400 <= status < 500 and classify(status, None) is not Failure.AMBIGUOUS):
             for kind, errors in self._classes:
                 if code in errors.codes or errors.matches(message, sent, kind):
-                    return kind, _FAILURES[kind]
+                    return kind, FAILURES[kind]
         return None, Failure.REJECTED if success else classify(status, None)
 
     def _reports_error(self, content: Any, code: str | None) -> bool:
@@ -165,7 +165,7 @@ class _ErrorClass:
 
 def _classes(errors: Errors) -> list[tuple[str, _ErrorClass]]:
     result = []
-    for kind in _FAILURES:
+    for kind in FAILURES:
         one = getattr(errors, kind)
         if one.codes or one.statuses or one.message:
             pattern = re.compile(one.message, re.IGNORECASE) if one.message else None

@@ -300,11 +300,16 @@ class Http:
             response.location,
             url=response.url,
             base_url=self.base_url,
-            variable=PROVIDERS[self._service.provider].base_url_variable,
+            variable=self._address_name(),
         )
         if candidate is not None:
             error.failure, error.candidate = Failure.REDIRECTED, candidate
         return error
+
+    def _address_name(self) -> str:
+        """Return the name of what sets the service's URL, for messages."""
+        info = PROVIDERS.get(self._service.provider)
+        return "base_url" if info is None else info.base_url_variable
 
     def _text_without_key(self, text: str) -> str:
         return self._without_key(text.encode("utf-8", "replace")).decode()

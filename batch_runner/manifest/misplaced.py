@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import get_args
 
 from pydantic import BaseModel
 
@@ -95,8 +96,13 @@ def _inner(model: type[BaseModel], block: tuple[str, ...]) -> type[BaseModel]:
         return Matrix
     for step in block:
         field = model.model_fields.get(step)
-        inner = field.annotation if field else None
-        if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
+        annotation = field.annotation if field else None
+        inner = [
+            one
+            for one in (annotation, *get_args(annotation))  # Block, or Block | None
+            if isinstance(one, type) and issubclass(one, BaseModel)
+        ]
+        if not inner:
             break
-        model = inner
+        model = inner[0]
     return model

@@ -52,6 +52,7 @@ class ProviderInfo:
     title: str = ""
     source: str = ""  # the documentation that it was written from
     tried: bool = False  # with the real service
+    can: tuple[str, ...] = ()  # of: upload, cancel, resolve (a submission without a response)
     path: Path | None = None  # of its description; None: it is code
 
     @property
@@ -204,8 +205,18 @@ def _info(name: str, raw: dict[str, Any], path: Path) -> ProviderInfo:
         title=raw["title"],
         source=raw["source"],
         tried=raw.get("tried", False),
+        can=tuple(name for name, can in _abilities(raw).items() if can),
         path=path,
     )
+
+
+def _abilities(raw: dict[str, Any]) -> dict[str, bool]:
+    submit = raw["submit"]
+    return {
+        "upload": bool(raw.get("upload")),
+        "cancel": bool(raw.get("cancel")),
+        "resolve": bool(submit.get("own_task_id") or submit.get("idempotency")),
+    }
 
 
 #: The pattern of task ids if a description gives none.

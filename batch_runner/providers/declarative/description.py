@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from batch_runner.providers.catalog import DEFAULT_TASK_ID
 from batch_runner.providers.declarative.expressions import compiled
@@ -45,8 +45,13 @@ def _matching(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _expressions(value: Any) -> Any:
+    """Return one expression as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 Expression = Annotated[str, AfterValidator(_expression)]
-Expressions = Expression | tuple[Expression, ...]
+Expressions = Annotated[tuple[Expression, ...], BeforeValidator(_expressions)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Request = Annotated[str, _matching(_REQUEST, "a method and a path, such as GET /v1/tasks")]
 Host = Annotated[str, _matching(_HOST, "a host name, such as *.example.com")]

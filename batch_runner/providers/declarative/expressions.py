@@ -12,8 +12,8 @@ from jmespath.exceptions import JMESPathError
 
 from batch_runner.util.locale import tr
 
-#: One expression, or several, of which the first one counts that finds a value of the wanted type.
-Expressions = str | Sequence[str]
+#: Several expressions; the first one counts that finds a value of the wanted type.
+Expressions = Sequence[str]
 #: Longest expression, in characters; a longer one is a mistake.
 _LONGEST = 500
 
@@ -37,7 +37,7 @@ def compiled(expression: str) -> Callable[[Any], Any]:
             raise ValueError(f"longer than {_LONGEST} characters")
         parsed = jmespath.compile(expression)
     except (JMESPathError, ValueError, RecursionError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].partition(", for expression")[0]
         raise ValueError(tr("not a valid JMESPath expression: {reason}", reason=reason)) from None
     if _PLAIN.fullmatch(expression):
         steps = [int(index) if index else name for index, name in _STEP.findall(expression)]
@@ -67,7 +67,7 @@ def _search(search: Callable[[Any], Any], value: Any) -> Any:
 
 def found(expressions: Expressions, value: Any) -> Iterator[Any]:
     """Yield what each expression finds, without null."""
-    for one in (expressions,) if isinstance(expressions, str) else expressions:
+    for one in expressions:
         result = compiled(one)(value)
         if result is not None:
             yield result

@@ -243,8 +243,7 @@ def _states(description: Description) -> dict[str, TaskState | None]:
 
 def _last_name(expressions: Expressions) -> str:
     """Return the last name in the first expression, for messages: "fullPath" of data.fullPath."""
-    first = expressions if isinstance(expressions, str) else next(iter(expressions), "")
-    found = _LAST_NAME.search(first)
+    found = _LAST_NAME.search(next(iter(expressions), ""))
     return found[1] if found else "value"
 
 

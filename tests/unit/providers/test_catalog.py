@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from batch_runner.errors import ManifestError, UsageError
 from batch_runner.providers import PROVIDERS, Provider, open_provider
+from batch_runner.providers.approvals import approve
+from batch_runner.providers.catalog import BUILTIN, Catalog
 from batch_runner.providers.declarative.provider import DeclarativeProvider
+from batch_runner.providers.declarative.reading import read_description
 from batch_runner.settings import Service, Settings
 
 
@@ -37,3 +43,97 @@ def test_another_provider_is_opened_by_its_own_factory(monkeypatch: pytest.Monke
 
     assert asyncio.run(opened("other")) is other
     assert (info.key_variable, info.base_url_variable) == ("OTHER_API_KEY", "OTHER_BASE_URL")
+
+
+DESCRIPTION = (BUILTIN / "bfl.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the home folder of a user without descriptions."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path
+
+
+def described(folder: Path, name: str = "mine", text: str = DESCRIPTION) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_description_in_the_config_folder_is_a_provider(home: Path) -> None:
+    described(home / ".config/batch-runner/providers")
+
+    catalog = Catalog()
+
+    assert "mine" in list(catalog)
+    assert (catalog["mine"].key_variable, catalog["mine"].params_shape) == ("MINE_API_KEY", "flat")
+    assert "MINE_API_KEY" in catalog.key_variables()
+
+
+def test_description_beside_a_manifest_needs_approval_once(home: Path) -> None:
+    path = described(home / "job/providers")
+    catalog = Catalog()
+    catalog.add_manifest(home / "job/cards.yaml")
+
+    assert "mine" in catalog
+    with pytest.raises(UsageError, match=r"approve it with: batch-runner providers approve .*mine"):
+        catalog["mine"]
+    approve(hashlib.sha256(path.read_bytes()).hexdigest(), path.name)
+    assert catalog["mine"].path == path
+    described(home / "job/providers", text=DESCRIPTION + "# changed\n")
+    with pytest.raises(UsageError, match="approve it with"):
+        catalog["mine"]
+
+
+def test_description_with_a_built_in_name_is_refused(home: Path) -> None:
+    described(home / ".config/batch-runner/providers", "baicai")
+
+    with pytest.raises(UsageError, match="baicai is built in; rename the file"):
+        Catalog()["baicai"]
+
+
+def test_description_that_would_take_another_key_is_refused(home: Path) -> None:
+    text = DESCRIPTION.replace("base_url: https://api.bfl.ai", "base_url: https://evil.example")
+    described(home / ".config/batch-runner/providers", text=text + "environment: BAICAI\n")
+
+    with pytest.raises(UsageError, match=r"BAICAI_API_KEY is the key of https://cloud\.baicai"):
+        Catalog()["mine"]
+
+
+def test_two_descriptions_of_one_name_must_be_equal(home: Path) -> None:
+    described(home / ".config/batch-runner/providers")
+    described(home / "job/providers")
+    catalog = Catalog()
+    catalog.add_manifest(home / "job/cards.yaml")
+
+    assert catalog["mine"].title.startswith("Black Forest Labs")
+    described(home / "job/providers", text=DESCRIPTION + "# other\n")
+    with pytest.raises(UsageError, match="describe one provider differently"):
+        catalog["mine"]
+
+
+def test_invalid_description_keeps_its_key_from_children(home: Path) -> None:
+    described(home / ".config/batch-runner/providers", text="title: nothing else\n")
+
+    catalog = Catalog()
+
+    assert "MINE_API_KEY" in catalog.key_variables()
+    with pytest.raises(ManifestError):
+        catalog["mine"]
+
+
+def test_built_in_info_is_that_of_its_validated_description() -> None:
+    for name, info in PROVIDERS.items():
+        if info.path is not None:
+            description = read_description(info.path)
+            assert (info.title, info.base_url, info.needs_key) == (
+                description.title,
+                description.base_url,
+                description.key is not None,
+            ), name
+            assert info.params_shape == description.params
+            assert info.task_id_pattern.pattern == description.task_id

@@ -4,7 +4,8 @@ The first word after the three backticks is the language, the others say what is
 
 - ```` ```console ````: each command (after `$ `) is run by one bash for the whole page, and prints
   what is shown below it (`…` stands for anything, durations may differ).
-- ```` ```yaml ````: a manifest, or a part of one, which is added to a minimal one: it is planned.
+- ```` ```yaml ````: a manifest, or a part of one, which is added to a minimal one: it is planned;
+  or the description of a provider, which is read.
 - ```` ```json ````, ```` ```python ````: it is parsed.
 - ```` ```text ````, ```` ```dockerfile ````: nothing.
 - ```` ```yaml cards.yaml ````, ```` ```csv names.csv ````: the block is also stored under this
@@ -33,6 +34,7 @@ from markdown_it import MarkdownIt
 
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
+from batch_runner.providers.declarative.reading import read_description
 from tests.harness.shell_session import ShellSession, steps
 
 #: The port that the pages give the simulator; another one is used in tests.
@@ -132,10 +134,21 @@ def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
     if "sheet:" in block.text:
         _write_table(folder / "table.xlsx")
     path = folder / "example.yaml"
+    if block.text.startswith("description: 1"):
+        path.write_text(block.text, encoding="utf-8")
+        return _problem_of_description(path)
     path.write_text(_completed(block.text), encoding="utf-8")
     try:
         for _ in load(path).items():
             pass
+    except ManifestError as error:
+        return error.problems[0].line - 1, str(error)
+    return None
+
+
+def _problem_of_description(path: Path) -> tuple[int, str] | None:
+    try:
+        read_description(path)
     except ManifestError as error:
         return error.problems[0].line - 1, str(error)
     return None

@@ -22,6 +22,7 @@ TOPICS = {
     "recipes": "To copy: matrix, CSV, photos, cron, systemd, containers.",
     "outputs": "Which files are results: kinds, names, sizes, networks.",
     "network": "Proxies, TLS, redirects, rate limits and errors.",
+    "providers": "The services, and how to add one without code.",
     "reuse": "One result for several jobs; deleted folders.",
     "notifications": "Commands for items and runs, heartbeat, staying awake.",
     "promise": "What is promised about money and files; held items.",

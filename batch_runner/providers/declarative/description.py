@@ -105,7 +105,9 @@ class Answers(Block):
     """How every response is read."""
 
     success: tuple[Code, ...] = Field(
-        default=(), description="Codes that mean success; a response without a code does, too."
+        default=(),
+        description="Codes that mean success. With them, another code in a response of status 2xx "
+        "is an error.",
     )
     code: Expressions = Field(default=(), description="The service's own code.")
     message: Expressions = Field(default=(), description="What the service says about an error.")

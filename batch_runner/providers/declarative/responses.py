@@ -124,7 +124,7 @@ class ResponseReader:
         return None, Failure.REJECTED if success else classify(status, None)
 
     def _reports_error(self, content: Any, code: str | None) -> bool:
-        if code is not None and code not in self._success:
+        if self._success and code is not None and code not in self._success:
             return True
         when = self._answers.error_when
         return when is not None and bool(compiled(when)(content))

@@ -259,7 +259,7 @@ async def test_error_in_a_200_means_what_the_description_says(
 ) -> None:
     answers = {
         "code": "code",
-        "error_when": "success == `false`",
+        "error_when": "code || success == `false`",
         "errors": {
             "busy": {"codes": ["full"], "wait": "7s"},
             "moderation": {"codes": ["nsfw"]},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -11,6 +11,7 @@ from batch_runner.config.environment import BLOCKS, check_environment, limit_var
 from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.errors import UsageError
 from batch_runner.manifest import Manifest
+from batch_runner.providers import PROVIDERS
 from batch_runner.settings import Block, Settings
 from batch_runner.units import with_one_currency
 from batch_runner.util.fullwidth import ascii_form
@@ -55,6 +56,9 @@ def resolve_settings(
     locations = {name: at for name, at in user.locations.items() if name not in manifest.explicit}
     settings = _with_defaults_from(user.settings, manifest.settings, locations)
     explicit = {name: f"user config {at}" for name, at in locations.items()} | manifest.explicit
+    documented = _documented(manifest.provider, explicit)
+    settings = _with_defaults_from(_settings_of(documented), settings, documented)
+    explicit |= dict.fromkeys(documented, f"provider {manifest.provider}")
     origins = _origins(settings, explicit)
     invalid = []
     for name, text, written, origin in _given(flags, environment):
@@ -77,6 +81,22 @@ def resolve_settings(
         if origins[dotted][0] is None:
             origins[dotted] = (getattr(settings, derived), f"default, from {limit}")
     return settings, origins
+
+
+def _documented(provider: str, explicit: Collection[str]) -> dict[str, Any]:
+    """Return the settings that the provider's service documents and nobody has given."""
+    info = PROVIDERS.get(provider)
+    known = {} if info is None else info.defaults
+    return {name: value for name, value in known.items() if name not in explicit}
+
+
+def _settings_of(values: Mapping[str, Any]) -> Settings:
+    """Return settings with values by "block.name"."""
+    blocks: dict[str, dict[str, Any]] = {}
+    for dotted, value in values.items():
+        block, _, name = dotted.partition(".")
+        blocks.setdefault(block, {})[name] = value
+    return Settings.model_validate(blocks)
 
 
 def _given(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -52,6 +52,8 @@ class ProviderInfo:
     title: str = ""
     source: str = ""  # the documentation that it was written from
     tried: bool = False  # with the real service
+    #: Settings that the service documents, as "block.name"; a manifest or the user overrides them.
+    defaults: Mapping[str, Any] = field(default_factory=dict)
     can: tuple[str, ...] = ()  # of: upload, cancel, resolve (a submission without a response)
     path: Path | None = None  # of its description; None: it is code
 
@@ -116,7 +118,7 @@ class Catalog(MutableMapping[str, ProviderInfo]):
             )
         if name not in self._infos and name in self._names:
             path = BUILTIN / f"{name}{_ENDING}"
-            self._infos[name] = _info(name, _read_built_in(path), path)
+            self._infos[name] = _info(name, _read_plain(path), path)
         if name in self._infos:
             return self._infos[name]
         if not own:
@@ -170,7 +172,7 @@ class Catalog(MutableMapping[str, ProviderInfo]):
                     url=description.base_url,
                 )
             )
-        info = _info(name, description.model_dump(), path)
+        info = _info(name, _read_plain(path), path)
         self._check_credential(info)
         return info
 
@@ -205,9 +207,23 @@ def _info(name: str, raw: dict[str, Any], path: Path) -> ProviderInfo:
         title=raw["title"],
         source=raw["source"],
         tried=raw.get("tried", False),
+        defaults=_defaults(raw.get("limits", {})),
         can=tuple(name for name, can in _abilities(raw).items() if can),
         path=path,
     )
+
+
+#: What a description says of its limits → the setting of which it is the default.
+_SETTINGS = {
+    "rate": "limits.rate",
+    "in_flight": "limits.in_flight",
+    "first_poll": "polling.first",
+    "poll_interval": "polling.shortest",
+}
+
+
+def _defaults(limits: Mapping[str, Any]) -> dict[str, Any]:
+    return {_SETTINGS[name]: value for name, value in limits.items() if name in _SETTINGS}
 
 
 def _abilities(raw: dict[str, Any]) -> dict[str, bool]:
@@ -236,14 +252,14 @@ async def _open_described(
         yield DeclarativeProvider(description, http, settings.retries)
 
 
-def _read_built_in(path: Path) -> dict[str, Any]:
+def _read_plain(path: Path) -> dict[str, Any]:
     from batch_runner.manifest.diagnostics import Diagnostics
     from batch_runner.manifest.yaml.nodes import plain
     from batch_runner.manifest.yaml.reader import parse
 
-    root = parse(path.read_text(encoding="utf-8"), path.name, Diagnostics())
+    root = parse(path.read_text(encoding="utf-8-sig"), path.name, Diagnostics())
     content = {} if root is None else plain(root)
-    assert isinstance(content, dict)  # noqa: S101  the tests read each of them
+    assert isinstance(content, dict)  # noqa: S101  it was validated, a built-in one by the tests
     return content
 
 

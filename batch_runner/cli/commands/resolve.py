@@ -32,6 +32,7 @@ from batch_runner.lifecycle import (
 )
 from batch_runner.providers import PROVIDERS
 from batch_runner.util.locale import items_text, tr, tr_n
+from batch_runner.util.paths import Utf8Path
 from batch_runner.util.text import date_time, printable, utc_offset
 from batch_runner.util.xdg import state_folder
 
@@ -201,8 +202,12 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
     with open_job(folder.root, None, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
             candidates = _candidates(reader, name, decision)
-            provider = reader.job().provider
-        if task_id is not None and not PROVIDERS[provider].task_id_pattern.fullmatch(task_id):
+            recorded = reader.job()
+            provider = recorded.provider
+        if recorded.manifest:
+            PROVIDERS.add_manifest(Utf8Path(recorded.manifest))
+        info = PROVIDERS.get(provider) if task_id is not None else None
+        if task_id is not None and info and not info.task_id_pattern.fullmatch(task_id):
             raise UsageError(
                 tr(
                     '"{task_id}" is not a task id of {provider}',

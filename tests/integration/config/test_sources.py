@@ -218,3 +218,19 @@ def test_output_folder_is_no_setting_of_the_user(
     config.write_text("output: {folder: here}\n")
 
     assert f"{config}:1:10: there is no key folder" in refused(manifest, capsys)
+
+
+def test_limits_that_a_provider_documents_are_defaults(
+    config: Path, manifest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = manifest.read_text().replace("limits: {in_flight: 7}\n", "provider: bfl\n")
+    manifest.write_text(text)
+    documented = shown(manifest, capsys)["limits.in_flight"]
+    config.write_text("limits: {in_flight: 5}\n")
+    by_user = shown(manifest, capsys)["limits.in_flight"]
+    manifest.write_text(text + "limits: {in_flight: 7}\n")
+    by_manifest = shown(manifest, capsys)["limits.in_flight"]
+
+    assert documented == "24  (provider bfl)"
+    assert by_user.startswith("5  (user config ")
+    assert by_manifest.startswith("7  (")

@@ -53,6 +53,7 @@ class AdminPages:
             web.get("/_sim/faults", self.faults),
             web.post("/_sim/faults", self.replace_faults),
             web.post("/_sim/reset", self.reset),
+            web.post("/_sim/forget", self.forget),
             web.get("/_sim/pictures/{task_id}/{number:\\d+}.png", self.picture),
         ]
 
@@ -82,6 +83,12 @@ class AdminPages:
         self._dispatcher.service.reset()
         self._dispatcher.set_faults(self._dispatcher.plan.texts)
         return _json({"reset": True})
+
+    async def forget(self, _: web.Request) -> web.Response:
+        """Lose all tasks but not their files, as after a restart of a server that keeps none."""
+        service = self._dispatcher.service
+        service.ledger.forget(service.now())
+        return _json({"forgotten": True})
 
     async def picture(self, request: web.Request) -> web.Response:
         """Return a picture without counting a download."""

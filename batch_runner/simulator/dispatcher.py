@@ -12,7 +12,7 @@ from batch_runner.simulator.exchange import Exchange, pause_until
 from batch_runner.simulator.faults import FaultPlan, parse_fault
 from batch_runner.simulator.image_cache import ImageCache
 from batch_runner.simulator.parsing import Distribution, parse_distribution
-from batch_runner.simulator.responses import Answer
+from batch_runner.simulator.responses import Answer, Responses
 from batch_runner.simulator.service import Service
 
 
@@ -22,9 +22,11 @@ class Dispatcher:
 
     service: Service
     pictures: ImageCache
+    responses: Responses
     closing: asyncio.Event = field(default_factory=asyncio.Event)
     files_port: int = 0
     trap_port: int = 0
+    other_port: int = 0
     plan: FaultPlan = field(init=False)
     _latency: Distribution = field(init=False)
 
@@ -43,12 +45,13 @@ class Dispatcher:
 
     async def handle(
         self,
-        call: str,
+        calls: tuple[str, ...],
         request: web.Request,
         work: Callable[[Exchange], Answer],
         *,
         text: str,
         subject: str,
+        key: str = "",
     ) -> web.StreamResponse:
         """Respond to one request, by the first fault that applies or else normally."""
         service = self.service
@@ -56,11 +59,11 @@ class Dispatcher:
         if ":" in host:
             host = f"[{host}]"
         exchange = Exchange(
-            call=call,
+            calls=calls,
             request=request,
             work=work,
             ledger=service.ledger,
-            responses=service.responses,
+            responses=self.responses,
             now=service.now,
             pause=pause_until(self.closing),
             latency=self._latency.sample(service.rng),
@@ -68,6 +71,8 @@ class Dispatcher:
             subject=subject,
             files_url=f"http://{host}:{self.files_port}",
             trap_url=f"http://{host}:{self.trap_port}",
+            other_url=f"http://{host}:{self.other_port}",
+            key=key,
         )
         rule = self.plan.choose(exchange)
         if rule is None:

@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from batch_runner.simulator.ledger import Ledger
-from batch_runner.simulator.responses import Answer, ResponseBuilder
+from batch_runner.simulator.responses import Answer, Responses
 from batch_runner.simulator.tasks import Outcome, Task
 
 # SO_LINGER, on with a timeout of zero: closing the socket sends RST instead of FIN.
@@ -24,7 +24,7 @@ class Exchange:
     """A request that is being handled.
 
     Attributes:
-        call: One of `CALLS`, such as "submit".
+        calls: What the request is, of `CALLS`; two if one answer holds status and result.
         request: The request as aiohttp read it.
         work: The service's work for this request; `do_work` calls it once.
         ledger: Where the service records what it did.
@@ -36,17 +36,19 @@ class Exchange:
         subject: What a rule's `each` counts by.
         files_url: Origin of the files.
         trap_url: Origin of the redirect trap.
+        other_url: Origin of `Personality.other_routes`.
+        key: The key that was sent, "" without one.
         task: The task that the request is about, None if there is none.
         outcome: How the task of a submission will end.
         slowness: Factor for the duration of that task.
         fault: Name of the fault that handles the request, "" for a normal response.
     """
 
-    call: str
+    calls: tuple[str, ...]
     request: web.Request
     work: Callable[[Exchange], Answer]
     ledger: Ledger
-    responses: ResponseBuilder
+    responses: Responses
     now: Callable[[], float]
     pause: Callable[[float], Any]
     latency: float = 0.0
@@ -54,6 +56,8 @@ class Exchange:
     subject: str = ""
     files_url: str = ""
     trap_url: str = ""
+    other_url: str = ""
+    key: str = ""
     task: Task | None = None
     outcome: Outcome = Outcome.COMPLETED
     slowness: float = 1.0
@@ -120,17 +124,15 @@ class Exchange:
         return response
 
     def _record(self, answer: Answer) -> None:
-        if answer.status >= 400:
+        if answer.rejected is not None:
             self._record_rejection(answer)
-        elif self.call == "submit" and self.task is not None and self.fault:
+        elif "submit" in self.calls and self.task is not None and self.fault:
             # Now, not after the fault: the client may disconnect or this process be killed first.
             self.ledger.spoil_response(self.task, self.fault, self.now())
 
     def _record_rejection(self, answer: Answer) -> None:
-        message = answer.body["message"] if isinstance(answer.body, dict) else ""
-        self.ledger.reject(
-            self.call, answer.status, message, self.now(), key_ok=answer.status != 401
-        )
+        message = self.responses.message(answer)
+        self.ledger.reject(self.calls[0], answer, message, self.now())
 
 
 def pause_until(closing: asyncio.Event) -> Callable[[float], Any]:

@@ -11,10 +11,21 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from batch_runner.simulator.responses import Answer, Rejection
 from batch_runner.simulator.tasks import Outcome, Task, WorkQueue
 
 Event = dict[str, Any]
-TOTALS = ("submissions", "polls", "results", "downloads", "limited", "rejected", "uploads")
+TOTALS = (
+    "submissions",
+    "polls",
+    "results",
+    "downloads",
+    "limited",
+    "rejected",
+    "uploads",
+    "repeats",
+    "cancelled",
+)
 
 
 class Log(Protocol):
@@ -34,18 +45,20 @@ class Ledger:
 
     queue: WorkQueue
     log: Log | None = None
+    #: By id; the latest one if a client has chosen the same id twice.
     tasks: dict[str, Task] = field(default_factory=dict)
     rejected: list[Event] = field(default_factory=list)
     uploads: list[Event] = field(default_factory=list)
     leaks: list[Event] = field(default_factory=list)
     redirected: list[Event] = field(default_factory=list)
     totals: Counter[str] = field(default_factory=Counter)
+    _submissions: list[Task] = field(default_factory=list)
     _repeats: Counter[str] = field(default_factory=Counter)
 
     @property
     def submissions(self) -> list[Task]:
         """Return every task in the order of submission."""
-        return list(self.tasks.values())
+        return list(self._submissions)
 
     def submit(
         self,
@@ -54,35 +67,51 @@ class Ledger:
         task_id: str,
         seconds: float,
         outcome: Outcome,
-        content: Any,
+        workflow: str,
+        params: dict[str, Any],
         body: str,
+        **details: Any,
     ) -> Task:
-        """Record a task of `seconds`; it is paid when this returns."""
+        """Record a task of `seconds`; it is paid when this returns.
+
+        `details` are other fields of `Task`.
+        """
         self._record(
             kind="submit",
             time=time,
             task_id=task_id,
             seconds=seconds,
             outcome=outcome.value,
-            workflow=content["workflowId"],
-            params=content["params"],
+            workflow=workflow,
+            params=params,
             body=body,
+            **details,
         )
         return self.tasks[task_id]
+
+    def cancel(self, task: Task, time: float) -> None:
+        """Record that a client cancelled a task that had not ended."""
+        self._record(kind="cancelled", time=time, task_id=task.id)
+
+    def forget(self, time: float) -> None:
+        """Record that the service has lost all tasks; the files of those that ended stay."""
+        self._record(kind="forget", time=time)
 
     def spoil_response(self, task: Task, fault: str, time: float) -> None:
         """Record that a fault changed or withheld the response to the submission of `task`."""
         self._record(kind="response", time=time, task_id=task.id, how=fault)
 
     def count(self, kind: str, task: Task, time: float) -> None:
-        """Count one of the `polls`, `results` or `downloads` of `task`."""
+        """Count one of the `polls`, `results`, `downloads` or `repeats` of `task`."""
         self._record(kind=kind, time=time, task_id=task.id)
 
-    def reject(self, call: str, status: int, message: str, time: float, *, key_ok: bool) -> None:
+    def reject(self, call: str, answer: Answer, message: str, time: float) -> None:
         """Record a rejected request: no work was done, nothing is paid."""
-        self._record(
-            kind="reject", time=time, call=call, status=status, message=message, key_ok=key_ok
-        )
+        key_ok = answer.rejected is not Rejection.KEY
+        event = {"time": time, "call": call, "status": answer.status, "message": message}
+        if answer.rejected is Rejection.BUSY and answer.status != 429:
+            event["limited"] = True
+        self._record(kind="reject", **event, key_ok=key_ok)
 
     def upload(self, *, time: float, name: str, size: int, sha256: str, path: str) -> None:
         """Record a stored file of `size` bytes."""
@@ -105,7 +134,7 @@ class Ledger:
         self.queue.advance(now)
         return {
             "time": round(now, 6),
-            "submissions": [task.entry(now) for task in self.tasks.values()],
+            "submissions": [task.entry(now) for task in self._submissions],
             "rejected": self.rejected,
             "uploads": self.uploads,
             "leaks": self.leaks,
@@ -126,13 +155,19 @@ class Ledger:
                 self._add_task(event)
             case "response":
                 self.tasks[event["task_id"]].response = event["how"]
-            case "polls" | "results" | "downloads" as name:
+            case "polls" | "results" | "downloads" | "repeats" as name:
                 task = self.tasks[event["task_id"]]
                 setattr(task, name, getattr(task, name) + 1)
                 self.totals[name] += 1
             case "reject":
                 self.rejected.append(event)
-                self.totals["limited" if event["status"] == 429 else "rejected"] += 1
+                limited = event["status"] == 429 or event.get("limited", False)
+                self.totals["limited" if limited else "rejected"] += 1
+            case "cancelled":
+                self.queue.cancel(self.tasks[event["task_id"]], event["time"])
+                self.totals["cancelled"] += 1
+            case "forget":
+                self._forget(event["time"])
             case "upload":
                 self.uploads.append(event)
                 self.totals["uploads"] += 1
@@ -145,26 +180,30 @@ class Ledger:
 
     def _add_task(self, event: Event) -> None:
         task = Task(
-            n=len(self.tasks) + 1,
-            id=event["task_id"],
-            submitted_at=event["time"],
-            seconds=event["seconds"],
-            outcome=Outcome(event["outcome"]),
-            workflow=event["workflow"],
-            params=event["params"],
-            body=event["body"],
+            n=len(self._submissions) + 1,
+            id=event.pop("task_id"),
+            submitted_at=event.pop("time"),
+            outcome=Outcome(event.pop("outcome")),
             # The same prompt again gives another picture, as from a real service.
             seed=str(self._repeats[event["body"]]),
+            **event,
         )
-        self._repeats[event["body"]] += 1
+        self._repeats[task.body] += 1
         self.tasks[task.id] = task
+        self._submissions.append(task)
         self.totals["submissions"] += 1
         self.queue.submit(task)
 
+    def _forget(self, now: float) -> None:
+        self.queue.advance(now)
+        for task in self._submissions:
+            task.forget(now)
+        self.queue = self.queue.emptied()
+
     def _clear(self) -> None:
-        for part in (self.rejected, self.uploads, self.leaks, self.redirected):
+        for part in (self.rejected, self.uploads, self.leaks, self.redirected, self._submissions):
             part.clear()
         self.tasks.clear()
         self.totals.clear()
         self._repeats.clear()
-        self.queue = WorkQueue(self.queue.workers, self.queue.order, self.queue.seed)
+        self.queue = self.queue.emptied()

@@ -1,36 +1,32 @@
-"""The service's responses by its contract, in the variants that its documents leave open."""
+"""What a service says: answers before they are encoded, and the words of its errors."""
 
 from __future__ import annotations
 
 import json
 import random
-import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from enum import StrEnum
+from typing import Any, ClassVar
 
-SHANGHAI = timedelta(hours=8)
-RESULT_SHAPES = ("urls", "result_urls", "list_result_urls", "list_urls")
+#: The way to a value in a JSON body: names of fields. A list stands for its first element.
+Path = tuple[str, ...]
 
-#: Every variant with its description.
-VARIANTS: dict[str, str] = {
-    "code_string": 'every code is a string: "0" for success',
-    "data_array": "the data of submit and upload is an array of one",
-    "data_object": "the data of status is an object, not an array of one",
-    "server_path": "an upload is answered with a path on the server instead of a URL",
-    "urls": "results as data.urls[] (the default)",
-    "result_urls": "results as data.result.urls[]",
-    "list_result_urls": "results as data[].result.urls[]",
-    "list_urls": "results as data[].urls[]",
-    "random": "all of the above, chosen by seed for every response",
-}
+
+class Rejection(StrEnum):
+    """Why a request was rejected."""
+
+    ERROR = "error"
+    KEY = "key"  #: no valid key
+    BUSY = "busy"  #: too many requests, or a full queue
 
 
 @dataclass(slots=True)
 class Answer:
     """A response before it is encoded; a fault may change it.
 
-    `body` is a JSON value. `content`, if not None, is sent instead.
+    `body` is a JSON value. `content`, if not None, is sent instead. `rejection` None follows from
+    the status.
     """
 
     status: int = 200
@@ -38,13 +34,15 @@ class Answer:
     content: bytes | None = None
     content_type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
+    rejection: Rejection | None = None
 
     @property
-    def data(self) -> dict[str, Any]:
-        """Return the object in `data`, or the first one if `data` is an array."""
-        data = self.body["data"]
-        found: dict[str, Any] = data[0] if isinstance(data, list) else data
-        return found
+    def rejected(self) -> Rejection | None:
+        """Return why this answer rejects a request, None if it does not."""
+        if self.rejection is not None or self.status < 400:
+            return self.rejection
+        by_status = {401: Rejection.KEY, 429: Rejection.BUSY}
+        return by_status.get(self.status, Rejection.ERROR)
 
     def encode(self) -> bytes:
         if self.content is not None:
@@ -52,67 +50,101 @@ class Answer:
         return json.dumps(self.body, ensure_ascii=False).encode()
 
 
-def timestamp(nanoseconds: int) -> str:
-    """Return a time (since the epoch) as Java's ZonedDateTime prints it, in the service's zone."""
-    seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    local = datetime.fromtimestamp(seconds, UTC) + SHANGHAI
-    return f"{local:%Y-%m-%dT%H:%M:%S}.{rest:09d}+08:00[Asia/Shanghai]"
+class Responses:
+    """The answers of one service, and where they hold what a fault may change.
 
+    Attributes:
+        places: Where `task_id`, `state`, `progress` and `data` are; one that is absent cannot be
+            changed by a fault.
+        words: The service's words for the states of a task; the others are used as they are.
+        moderates_tasks: A rejected content is accepted first, and rejected by the task's state.
+    """
 
-@dataclass(frozen=True, slots=True)
-class ResponseBuilder:
-    """Builds the responses of the contract in the chosen variants."""
+    places: ClassVar[Mapping[str, Path]] = {}
+    words: ClassVar[Mapping[str, str]] = {}
+    moderates_tasks: ClassVar[bool] = False
 
-    variants: tuple[str, ...] = ()
-    rng: random.Random = field(default_factory=random.Random)
-
-    def envelope(self, data: Any, *, code: int = 0, message: str = "success") -> dict[str, Any]:
-        """Return the object that every JSON response consists of."""
-        shown_code = str(code) if self._has("code_string") else code
-        stamp = timestamp(time.time_ns())
-        return {"code": shown_code, "message": message, "data": data, "ts": stamp}
+    def __init__(self, variants: tuple[str, ...] = (), rng: random.Random | None = None) -> None:
+        self.variants = variants
+        self.rng = rng or random.Random()
 
     def error(self, status: int, message: str, *, code: int | None = None) -> Answer:
-        """Return an error response; `code` None stands for the HTTP status."""
-        body = self.envelope(None, code=status if code is None else code, message=message)
-        return Answer(status, body)
+        """Return an error response; `code` None stands for the one that goes with the status."""
+        raise NotImplementedError
 
     def submitted(self, task_id: str) -> Answer:
-        return Answer(body=self.envelope(self._one({"taskId": task_id}), message="任务提交成功"))
+        """Return the response to an accepted submission."""
+        raise NotImplementedError
 
-    def uploaded(self, url: str, path: str) -> Answer:
-        full_path = path if self._has("server_path") else url
-        return Answer(body=self.envelope(self._one({"fullPath": full_path})))
+    def wrong_key(self, *, missing: bool) -> Answer:
+        """Return the response to a request without a key, or with one that is not accepted."""
+        return self.error(401, "no API key" if missing else "the API key is not valid")
 
-    def status(self, state: str, progress: str | None) -> Answer:
-        """Return a task's state; `progress` None leaves the field out."""
-        report = {"status": state} | ({} if progress is None else {"progress": progress})
-        message = {"FAILED": "任务执行失败", "CANCELED": "任务已取消"}.get(state, "success")
-        data: Any = report if self._has("data_object") else [report]
-        return Answer(body=self.envelope(data, message=message))
+    def unknown_task(self) -> Answer:
+        """Return the response about a task that does not exist."""
+        return self.error(404, "there is no such task")
 
-    def result(self, urls: list[str]) -> Answer:
-        """Return a task's result URLs in one of the chosen shapes."""
-        shapes = [name for name in self.variants if name in RESULT_SHAPES]
-        if "random" in self.variants:
-            shapes = list(RESULT_SHAPES)
-        return Answer(body=self.envelope(_shaped(self.rng.choice(shapes or ["urls"]), urls)))
+    def moderated(self, status: int | None = None, code: int | None = None) -> Answer:
+        """Return the response to a content that is not allowed; None for the usual values."""
+        return self.error(status or 400, "the content is not allowed", code=code)
 
-    def _one(self, data: dict[str, str]) -> Any:
-        return [data] if self._has("data_array") else data
+    def no_balance(self, status: int | None = None, code: int | None = None) -> Answer:
+        """Return the response for an empty account; None for the usual values."""
+        return self.error(status or 402, "insufficient balance", code=code)
 
-    def _has(self, variant: str) -> bool:
-        if "random" in self.variants:
-            return self.rng.random() < 0.5
-        return variant in self.variants
+    def busy(self, status: int | None = None) -> Answer:
+        """Return the response to too many requests; None for the usual status."""
+        return self.error(status or 429, "too many requests, please wait")
+
+    def message(self, answer: Answer) -> str:
+        """Return the text of an error response, for the ledger."""
+        body = answer.body if isinstance(answer.body, dict) else {}
+        return str(next((body[name] for name in ("message", "msg", "detail") if name in body), ""))
+
+    def word(self, state: str) -> str:
+        """Return the service's word for a state of `Task`."""
+        return self.words.get(state, state)
+
+    def get(self, answer: Answer, place: str) -> Any:
+        """Return the value in a place of `places`, None if it is not there."""
+        holder, name = self._holder(answer, place)
+        return None if holder is None else holder.get(name)
+
+    def put(self, answer: Answer, place: str, value: Any) -> None:
+        """Change the value in a place of `places`."""
+        holder, name = self._holder(answer, place)
+        if holder is not None:
+            holder[name] = value
+
+    def drop(self, answer: Answer, place: str) -> None:
+        """Remove the value in a place of `places`."""
+        holder, name = self._holder(answer, place)
+        if holder is not None:
+            holder.pop(name, None)
+
+    def put_data(self, answer: Answer, value: Any) -> None:
+        """Replace all that a successful response tells by `value`."""
+        if "data" in self.places:
+            self.put(answer, "data", value)
+        elif isinstance(answer.body, dict):
+            answer.body = dict.fromkeys(answer.body, value)
+
+    def change_urls(self, answer: Answer, change: Callable[[list[Any]], list[Any]]) -> None:
+        """Change the URLs of files in a successful response; without any, do nothing."""
+
+    def _holder(self, answer: Answer, place: str) -> tuple[dict[str, Any] | None, str]:
+        path = self.places.get(place)
+        if not path or answer.rejected is not None:
+            return None, ""
+        holder = answer.body
+        for step in path[:-1]:
+            holder = _first(holder).get(step)
+        holder = _first(holder)
+        return (holder if isinstance(holder, dict) and holder else None), path[-1]
 
 
-def _shaped(shape: str, urls: list[str]) -> Any:
-    match shape:
-        case "result_urls":
-            return {"result": {"urls": urls}}
-        case "list_result_urls":
-            return [{"result": {"urls": urls}}]
-        case "list_urls":
-            return [{"urls": urls}]
-    return {"urls": urls}
+def _first(value: Any) -> Any:
+    """Return `value`, the first element of a list, or {} for anything without fields."""
+    if isinstance(value, list):
+        value = value[0] if value else {}
+    return value if isinstance(value, dict) else {}

@@ -1,4 +1,4 @@
-"""The simulator as a running server: three ports, one service, start and stop."""
+"""The simulator as a running server: its ports, one service, start and stop."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Self
 from aiohttp import web
 
 from batch_runner.simulator.admin import AdminPages
-from batch_runner.simulator.app import Api, Files, RedirectTrap, application
+from batch_runner.simulator.app import Files, RedirectTrap, application
 from batch_runner.simulator.dispatcher import Dispatcher
 from batch_runner.simulator.image_cache import ImageCache
 from batch_runner.simulator.ledger import Ledger
+from batch_runner.simulator.personalities import personality_class
 from batch_runner.simulator.service import Service
 from batch_runner.simulator.settings import SimulatorSettings
 from batch_runner.simulator.state_file import StateFile, read_events
@@ -29,8 +30,11 @@ class Simulator:
     def __init__(self, settings: SimulatorSettings) -> None:
         self.settings = settings
         self._epoch = 0.0
-        self._service = Service(settings, self.now)
-        self._dispatcher = Dispatcher(self._service, ImageCache(settings))
+        chosen = personality_class(settings.personality)
+        self._service = Service(settings, self.now, workers=chosen.workers)
+        responses = chosen.responses_class(settings.variants, self._service.rng)
+        self._dispatcher = Dispatcher(self._service, ImageCache(settings), responses)
+        self._personality = chosen(self._dispatcher)
         self._state: StateFile | None = None
         self._runners: list[web.AppRunner] = []
         self._port = 0
@@ -55,6 +59,11 @@ class Simulator:
         """Return the URL of the redirect trap, a third origin."""
         return f"http://{self._reachable_host()}:{self._dispatcher.trap_port}"
 
+    @property
+    def other_url(self) -> str:
+        """Return the URL of the second origin of the API, which some personalities have."""
+        return f"http://{self._reachable_host()}:{self._dispatcher.other_port}"
+
     def now(self) -> float:
         """Return the seconds since the service's first start, without the time it was stopped."""
         return asyncio.get_running_loop().time() - self._epoch
@@ -62,6 +71,10 @@ class Simulator:
     def set_faults(self, *texts: str) -> None:
         """Replace the active fault rules."""
         self._dispatcher.set_faults(list(texts))
+
+    def forget_tasks(self) -> None:
+        """Lose all tasks, as a server does that keeps them in memory and is started again."""
+        self._service.ledger.forget(self.now())
 
     async def start(self) -> None:
         """Read the state file and listen.
@@ -106,17 +119,23 @@ class Simulator:
         if events:
             self._epoch -= events[-1]["time"]
         self._state = self.ledger.log = StateFile(path)
+        if self._personality.forgets and self.ledger.submissions:
+            self.forget_tasks()
 
     async def _listen(self) -> None:
         dispatcher, settings = self._dispatcher, self.settings
-        api = Api(dispatcher).routes() + AdminPages(dispatcher).routes()
+        api = self._personality.routes() + AdminPages(dispatcher).routes()
         dispatcher.trap_port = await self._serve(RedirectTrap(dispatcher).routes(), 0)
         dispatcher.files_port = await self._serve(Files(dispatcher).routes(), settings.files_port)
+        if other := self._personality.other_routes():
+            dispatcher.other_port = await self._serve(other, 0)
         self._port = await self._serve(api, settings.port)
 
     async def _serve(self, routes: list[web.RouteDef], port: int) -> int:
         runner = web.AppRunner(
-            application(routes), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS
+            application(routes, self._dispatcher.responses),
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_SECONDS,
         )
         self._runners.append(runner)
         await runner.setup()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from batch_runner.simulator.faults import parse_fault
 from batch_runner.simulator.parsing import parse_distribution, parse_rate
-from batch_runner.simulator.responses import VARIANTS
+from batch_runner.simulator.personalities import PERSONALITIES
 
 PROGRESS = ("honest", "none", "lying", "stuck")
 ORDERS = ("fifo", "random")
@@ -19,6 +19,7 @@ class SimulatorSettings:
     """How the service behaves. A duration is a text such as "2s" or a number of seconds.
 
     Attributes:
+        personality: The service to act as, one of `PERSONALITIES`.
         host: Address to listen on.
         port: TCP port of the API; 0 takes a free one.
         files_port: TCP port of the files, which makes them another origin; 0 takes a free one.
@@ -27,7 +28,8 @@ class SimulatorSettings:
         workers: Tasks that run at the same time, the others being PENDING; 0 means all.
         order: Which waiting task runs next: fifo or random.
         submit_limit: Rate limit of submissions, such as 5/s or 100/s:burst=10; None for no limit.
-        variants: Names of `VARIANTS`: form of the responses where the documents are open.
+        variants: Names of variants of the personality, such as the forms of responses that its
+            documents leave open.
         url_life: Seconds after which a result URL answers 403; None for never.
         progress: honest, none (no such field), lying (too fast or too slow, by task) or stuck.
         image_size: Width and height of the pictures, in pixels.
@@ -35,7 +37,7 @@ class SimulatorSettings:
         outputs: Pictures per task.
         latency: Duration of every response, as in `service_time`; the work is done before it.
         faults: Fault rules, as `parse_fault` reads them; the first one that applies is used.
-        keys: Accepted API keys; empty for every key that begins with sk-.
+        keys: Accepted API keys; empty for every key (of baicai: that begins with sk-).
         state: File that keeps tasks and ledger over a restart; None keeps them in memory.
         workflows: Accepted workflow ids; empty for all.
 
@@ -43,6 +45,7 @@ class SimulatorSettings:
         ValueError: A value is invalid.
     """
 
+    personality: str = "baicai"
     host: str = "127.0.0.1"
     port: int = 0
     files_port: int = 0
@@ -64,6 +67,7 @@ class SimulatorSettings:
     workflows: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _one_of("personality", self.personality, tuple(PERSONALITIES))
         parse_distribution(self.service_time)
         parse_distribution(self.latency)
         if self.submit_limit is not None:
@@ -71,7 +75,7 @@ class SimulatorSettings:
         for fault in self.faults:
             parse_fault(fault)
         for variant in self.variants:
-            _one_of("variant", variant, tuple(VARIANTS))
+            _one_of("variant", variant, tuple(PERSONALITIES[self.personality].variants))
         _one_of("progress", self.progress, PROGRESS)
         _one_of("order", self.order, ORDERS)
         self._check_numbers()
@@ -91,6 +95,8 @@ class SimulatorSettings:
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
+        if not choices:
+            raise ValueError(f"{name} is {value!r}; this service has none")
         raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(choices)}")
 
 

@@ -16,17 +16,24 @@ from typing import Any
 
 
 class Outcome(StrEnum):
-    """How a task ends. All values but the last are the service's words."""
+    """How a task ends."""
 
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELED = "CANCELED"
+    MODERATED = "MODERATED"  #: fails because its content is not allowed
+    WITHHELD = "WITHHELD"  #: fails because its result is not allowed
     NEVER = "NEVER"  #: stays RUNNING
+    LOST = "LOST"  #: the service does not know the task any more
 
 
 @dataclass(slots=True, kw_only=True)
 class Task:
-    """One accepted submission, which is paid. Times are in seconds of the service's clock."""
+    """One accepted submission, which is paid. Times are in seconds of the service's clock.
+
+    `request_id` is the id or the idempotency key that the client chose, None if there is none.
+    `text` is what is written on the picture, None for the longest text of the params.
+    """
 
     n: int
     id: str
@@ -43,9 +50,28 @@ class Task:
     polls: int = 0
     results: int = 0
     downloads: int = 0
+    repeats: int = 0
+    request_id: str | None = None
+    text: str | None = None
+    file_type: str = "png"
+    cancelled: bool = False
+    forgotten: bool = False
+
+    @property
+    def lost(self) -> bool:
+        """Return whether the service answers that there is no such task."""
+        return self.forgotten or self.outcome is Outcome.LOST
+
+    def forget(self, now: float) -> None:
+        """Lose the task: one that has not ended never will."""
+        if self.state(now) in ("PENDING", "RUNNING"):
+            self.outcome = Outcome.LOST
+        self.forgotten = True
 
     def state(self, now: float) -> str:
-        """Return the service's word for the state of the task at `now`."""
+        """Return the state of the task at `now`: PENDING, RUNNING or its outcome."""
+        if self.outcome is Outcome.LOST:
+            return "LOST"
         if self.started_at is None or self.started_at > now:
             return "PENDING"
         if self.outcome is Outcome.NEVER or self.finished_at is None or self.finished_at > now:
@@ -60,7 +86,9 @@ class Task:
 
     @property
     def prompt(self) -> str:
-        """Return the longest text of the parameters, from which the picture is drawn."""
+        """Return the text from which the picture is drawn."""
+        if self.text is not None:
+            return self.text
         return max(_texts(self.params), key=len, default=self.workflow)
 
     def entry(self, now: float) -> dict[str, Any]:
@@ -73,10 +101,13 @@ class Task:
             "workflowId": self.workflow,
             "params": self.params,
             "body": self.body,
+            "request_id": self.request_id,
             "response": self.response,
             "polls": self.polls,
             "results": self.results,
             "downloads": self.downloads,
+            "repeats": self.repeats,
+            "cancelled": self.cancelled,
             "finished_at": self.finished_at if state not in ("PENDING", "RUNNING") else None,
             "state": state,
         }
@@ -119,6 +150,26 @@ class WorkQueue:
             freed, _ = heapq.heappop(self._running)
             if self._waiting:
                 self._start(self._next(), freed)
+
+    def cancel(self, task: Task, now: float) -> None:
+        """End a task that has not ended, and give its worker to the next one."""
+        self.advance(now)
+        task.outcome, task.cancelled = Outcome.CANCELED, True
+        if task in self._waiting:
+            self._waiting.remove(task)
+            task.started_at = now
+        else:
+            others = [each for each in self._running if each[1] != task.n]
+            if len(others) < len(self._running):
+                self._running = others
+                heapq.heapify(self._running)
+                if self._waiting:
+                    self._start(self._next(), now)
+        task.finished_at = now
+
+    def emptied(self) -> WorkQueue:
+        """Return an empty queue with the same workers."""
+        return WorkQueue(self.workers, self.order, self.seed)
 
     def _next(self) -> Task:
         if self.order == "random":

@@ -73,6 +73,8 @@ async def bom(exchange: Exchange) -> Response:
 async def duplicate_keys(exchange: Exchange) -> Response:
     """Send code and data twice, with different values."""
     answer = await exchange.do_work()
+    if not isinstance(answer.body, dict):
+        return exchange.send(answer)
     twice = b'{"code": 500, "data": null, ' + answer.encode()[1:]
     return await _send(exchange, twice)
 
@@ -81,14 +83,17 @@ async def duplicate_keys(exchange: Exchange) -> Response:
 async def nan(exchange: Exchange) -> Response:
     """Send NaN, which is not JSON, as the code."""
     answer = await exchange.do_work()
-    return await _send(exchange, json.dumps(answer.body | {"code": float("nan")}).encode())
+    if isinstance(answer.body, dict):
+        answer.body |= {"code": float("nan")}
+    return await _send(exchange, json.dumps(answer.body).encode())
 
 
 @fault(*JSON_CALLS)
 async def no_code(exchange: Exchange) -> Response:
     """Send the normal response without its code."""
     answer = await exchange.do_work()
-    del answer.body["code"]
+    if isinstance(answer.body, dict):
+        answer.body.pop("code", None)
     return exchange.send(answer)
 
 
@@ -106,7 +111,7 @@ async def empty_data(exchange: Exchange) -> Response:
 
 async def _with_data(exchange: Exchange, data: Any) -> Response:
     answer = await exchange.do_work()
-    answer.body["data"] = data
+    exchange.responses.put_data(answer, data)
     return exchange.send(answer)
 
 

@@ -10,9 +10,9 @@ from typing import Any
 from aiohttp import web
 
 #: Every call that a client can make.
-CALLS = ("submit", "status", "result", "upload", "download")
+CALLS = ("submit", "status", "result", "upload", "download", "cancel")
 #: The calls whose response is JSON.
-JSON_CALLS = ("submit", "status", "result", "upload")
+JSON_CALLS = ("submit", "status", "result", "upload", "cancel")
 
 Response = web.StreamResponse
 FaultFunction = Callable[..., Awaitable[Response]]

@@ -8,6 +8,7 @@ from email.utils import formatdate
 from batch_runner.simulator.exchange import Exchange
 from batch_runner.simulator.faults.registry import CALLS, JSON_CALLS, Response, fault
 from batch_runner.simulator.responses import Answer
+from batch_runner.simulator.tasks import Outcome
 
 # Harmful in a terminal, a page or a spreadsheet that does not escape it.
 HOSTILE_TEXT = "\x1b[2J\x1b]0;owned\x07\r\n\x00\u202e<script>alert(1)</script>=HYPERLINK(1)"
@@ -45,29 +46,41 @@ async def html_late(exchange: Exchange, *, status: int = 200) -> Response:
 async def code(exchange: Exchange, *, code: int = 500, as_text: int = 0) -> Response:
     """Respond with HTTP 200 and an error code (500; as_text=1: a string); the work is not done."""
     answer = exchange.responses.error(200, f"业务错误 {code}", code=code)
-    if as_text:
+    if as_text and "code" in answer.body:
         answer.body["code"] = str(code)
     return exchange.reject(answer)
 
 
 @fault("submit", "upload")
-async def moderation(exchange: Exchange, *, status: int = 400, code: int = 1601) -> Response:
-    """Reject the content (HTTP 400, code 1601); the work is not done."""
-    return exchange.reject(exchange.responses.error(status, "内容审核未通过", code=code))
+async def moderation(exchange: Exchange, *, status: int = 0, code: int = 0) -> Response:
+    """Reject the content (baicai: HTTP 400, code 1601); the work is not done.
+
+    Some services accept it first: then the task ends because its content is not allowed.
+    """
+    if exchange.responses.moderates_tasks and "submit" in exchange.calls:
+        exchange.outcome = Outcome.MODERATED
+        return await exchange.respond()
+    return exchange.reject(exchange.responses.moderated(status or None, code or None))
 
 
 @fault(*JSON_CALLS)
-async def balance(exchange: Exchange, *, status: int = 402, code: int = 402) -> Response:
-    """Reject for lack of balance (HTTP 402, code 402); the work is not done."""
-    return exchange.reject(exchange.responses.error(status, "余额不足", code=code))
+async def balance(exchange: Exchange, *, status: int = 0, code: int = 0) -> Response:
+    """Reject for lack of balance (baicai: HTTP 402, code 402); the work is not done."""
+    return exchange.reject(exchange.responses.no_balance(status or None, code or None))
+
+
+@fault(*JSON_CALLS)
+async def wrong_key(exchange: Exchange) -> Response:
+    """Reject the key, in the service's own words; the work is not done."""
+    return exchange.reject(exchange.responses.wrong_key(missing=False))
 
 
 @fault(*JSON_CALLS)
 async def echo(exchange: Exchange, *, status: int = 401, code: int = 401) -> Response:
     """Reject, and repeat the key in message and code; the work is not done."""
-    key = exchange.request.headers.get("Authorization", "").removeprefix("Bearer ")
+    key = exchange.key
     answer = exchange.responses.error(status, f"invalid api key: {key}", code=code)
-    if code == 0:
+    if code == 0 and "code" in answer.body:
         answer.body["code"] = f"E-{key}"
     return exchange.reject(answer)
 
@@ -79,9 +92,9 @@ async def rude(exchange: Exchange, *, status: int = 400) -> Response:
 
 
 @fault(*CALLS)
-async def limited(exchange: Exchange, *, retry_after: str = "1", status: int = 429) -> Response:
+async def limited(exchange: Exchange, *, retry_after: str = "1", status: int = 0) -> Response:
     """Respond 429; retry_after is seconds, date, past, garbage, negative, absurd or absent."""
-    answer = exchange.responses.error(status, "请求过于频繁, 请稍后再试")
+    answer = exchange.responses.busy(status or None)
     values = {
         "date": formatdate(time.time() + 3, usegmt=True),
         "past": formatdate(time.time() - 3600, usegmt=True),

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from batch_runner.simulator.exchange import Exchange
 from batch_runner.simulator.faults.registry import Response, fault
 
 
-async def _with_urls(exchange: Exchange, change: Callable[[list[str]], list[str]]) -> Response:
+async def _with_urls(exchange: Exchange, change: Callable[[list[Any]], list[Any]]) -> Response:
     """Send the result with changed URLs, in any of its shapes."""
     answer = await exchange.do_work()
-    if answer.status == 200:
-        holder = answer.data
-        holder = holder.get("result", holder)
-        holder["urls"] = change(holder["urls"])
+    exchange.responses.change_urls(answer, change)
     return exchange.send(answer)
 
 
@@ -76,10 +74,7 @@ async def strange_url(exchange: Exchange, *, value: str = "http://[::1/\x1b[31m 
 @fault("result")
 async def url_types(exchange: Exchange) -> Response:
     """Send null, a number and an object instead of URLs."""
-    answer = await exchange.do_work()
-    if answer.status == 200:
-        answer.body["data"] = {"urls": [None, 7, {"url": "x"}]}
-    return exchange.send(answer)
+    return await _with_urls(exchange, lambda _: [None, 7, {"url": "x"}])
 
 
 @fault("result")

@@ -122,7 +122,9 @@ class _ActiveRule:
     def applies(self, exchange: Exchange) -> bool:
         """Return whether the fault applies to this request, and count the request."""
         rule = self.rule
-        if exchange.call not in rule.calls or (rule.match and rule.match not in exchange.text):
+        if not set(exchange.calls) & set(rule.calls) or (
+            rule.match and rule.match not in exchange.text
+        ):
             return False
         self.matched += 1
         past = self.matched - rule.after

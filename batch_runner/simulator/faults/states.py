@@ -11,8 +11,7 @@ from batch_runner.simulator.tasks import Outcome
 async def no_task_id(exchange: Exchange) -> Response:
     """Accept the submission and leave the task id out of the response: paid."""
     answer = await exchange.do_work()
-    if answer.status == 200:
-        del answer.data["taskId"]
+    exchange.responses.drop(answer, "task_id")
     return exchange.send(answer)
 
 
@@ -31,8 +30,8 @@ async def bad_task_id(exchange: Exchange, *, value: str = "../../etc/passwd") ->
 
 async def _with_task_id(exchange: Exchange, task_id: str | None) -> Response:
     answer = await exchange.do_work()
-    if answer.status == 200 and task_id is not None:
-        answer.data["taskId"] = task_id
+    if task_id is not None:
+        exchange.responses.put(answer, "task_id", task_id)
     return exchange.send(answer)
 
 
@@ -47,6 +46,20 @@ async def fail(exchange: Exchange) -> Response:
 async def cancel(exchange: Exchange) -> Response:
     """Accept the submission; its task ends CANCELED."""
     exchange.outcome = Outcome.CANCELED
+    return await exchange.respond()
+
+
+@fault("submit")
+async def withhold(exchange: Exchange) -> Response:
+    """Accept the submission; its task ends without files, because they are not allowed."""
+    exchange.outcome = Outcome.WITHHELD
+    return await exchange.respond()
+
+
+@fault("submit")
+async def lose_task(exchange: Exchange) -> Response:
+    """Accept the submission, and lose its task: it is paid, and unknown from then on."""
+    exchange.outcome = Outcome.LOST
     return await exchange.respond()
 
 
@@ -67,15 +80,16 @@ async def slow(exchange: Exchange, *, factor: float = 10.0) -> Response:
 @fault("status", "result")
 async def forget(exchange: Exchange) -> Response:
     """Respond 404 for a task that exists (each=N: N times)."""
-    return exchange.reject(exchange.responses.error(404, "任务不存在"))
+    return exchange.reject(exchange.responses.unknown_task())
 
 
 @fault("status")
 async def lower_case(exchange: Exchange) -> Response:
     """Send the state in lower case."""
     answer = await exchange.do_work()
-    if answer.status == 200:
-        answer.data["status"] = answer.data["status"].lower()
+    state = exchange.responses.get(answer, "state")
+    if isinstance(state, str):
+        exchange.responses.put(answer, "state", state.lower())
     return exchange.send(answer)
 
 
@@ -88,21 +102,20 @@ async def word(exchange: Exchange, *, value: str = "QUEUED_ON_GPU") -> Response:
 @fault("status")
 async def backwards(exchange: Exchange) -> Response:
     """Send RUNNING for a task that is COMPLETED (each=N: N times)."""
-    return await _with_status(exchange, "RUNNING", progress="50")
+    return await _with_status(exchange, exchange.responses.word("RUNNING"), progress="50")
 
 
 @fault("status")
 async def early(exchange: Exchange) -> Response:
     """Send COMPLETED for a task that is RUNNING: its result is not ready."""
-    return await _with_status(exchange, "COMPLETED", progress="100")
+    return await _with_status(exchange, exchange.responses.word("COMPLETED"), progress="100")
 
 
 @fault("status")
 async def progress(exchange: Exchange, *, value: str = "-7e400%") -> Response:
     """Send an invalid progress (or value=…)."""
     answer = await exchange.do_work()
-    if answer.status == 200:
-        answer.data["progress"] = value
+    exchange.responses.put(answer, "progress", value)
     return exchange.send(answer)
 
 
@@ -110,15 +123,14 @@ async def progress(exchange: Exchange, *, value: str = "-7e400%") -> Response:
 async def no_status(exchange: Exchange) -> Response:
     """Leave the state out of the response."""
     answer = await exchange.do_work()
-    if answer.status == 200:
-        del answer.data["status"]
+    exchange.responses.drop(answer, "state")
     return exchange.send(answer)
 
 
 async def _with_status(exchange: Exchange, value: str, progress: str | None = None) -> Response:
     answer = await exchange.do_work()
-    if answer.status == 200:
-        answer.data["status"] = value
-        if progress is not None and "progress" in answer.data:
-            answer.data["progress"] = progress
+    responses = exchange.responses
+    responses.put(answer, "state", value)
+    if progress is not None and responses.get(answer, "progress") is not None:
+        responses.put(answer, "progress", progress)
     return exchange.send(answer)

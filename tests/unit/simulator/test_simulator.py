@@ -10,7 +10,7 @@ import pytest
 from batch_runner.simulator import SimulatorSettings, parse_fault
 from batch_runner.simulator.limiter import Limiter
 from batch_runner.simulator.parsing import parse_distribution, parse_duration, parse_rate
-from batch_runner.simulator.responses import timestamp
+from batch_runner.simulator.personalities.baicai import timestamp
 from batch_runner.simulator.tasks import Outcome, Task, WorkQueue
 
 

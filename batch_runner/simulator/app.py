@@ -99,8 +99,9 @@ def application(routes: list[web.RouteDef], responses: Responses) -> web.Applica
         try:
             return await handler(request)
         except web.HTTPException as error:
-            answer = responses.error(error.status, error.reason)
-            return web.json_response(answer.body, status=error.status)
+            answer = responses.http_error(error.status, error.reason)
+            body, kind = answer.encode(), answer.content_type
+            return web.Response(body=body, status=error.status, content_type=kind, charset="utf-8")
 
     app = web.Application(client_max_size=MAX_UPLOAD_BYTES, middlewares=[respond_to_errors])
     app.add_routes(routes)

@@ -47,6 +47,7 @@ class Ledger:
     log: Log | None = None
     #: By id; the latest one if a client has chosen the same id twice.
     tasks: dict[str, Task] = field(default_factory=dict)
+    by_request_id: dict[str, Task] = field(default_factory=dict)
     rejected: list[Event] = field(default_factory=list)
     uploads: list[Event] = field(default_factory=list)
     leaks: list[Event] = field(default_factory=list)
@@ -93,9 +94,9 @@ class Ledger:
         """Record that a client cancelled a task that had not ended."""
         self._record(kind="cancelled", time=time, task_id=task.id)
 
-    def forget(self, time: float) -> None:
-        """Record that the service has lost all tasks; the files of those that ended stay."""
-        self._record(kind="forget", time=time)
+    def forget(self, time: float, task: Task | None = None) -> None:
+        """Record that the service has lost a task, or all; the files of those that ended stay."""
+        self._record(kind="forget", time=time, **({} if task is None else {"task_id": task.id}))
 
     def spoil_response(self, task: Task, fault: str, time: float) -> None:
         """Record that a fault changed or withheld the response to the submission of `task`."""
@@ -167,7 +168,7 @@ class Ledger:
                 self.queue.cancel(self.tasks[event["task_id"]], event["time"])
                 self.totals["cancelled"] += 1
             case "forget":
-                self._forget(event["time"])
+                self._forget(event["time"], event.get("task_id"))
             case "upload":
                 self.uploads.append(event)
                 self.totals["uploads"] += 1
@@ -190,12 +191,17 @@ class Ledger:
         )
         self._repeats[task.body] += 1
         self.tasks[task.id] = task
+        if task.request_id is not None:
+            self.by_request_id[task.request_id] = task
         self._submissions.append(task)
         self.totals["submissions"] += 1
         self.queue.submit(task)
 
-    def _forget(self, now: float) -> None:
+    def _forget(self, now: float, task_id: str | None) -> None:
         self.queue.advance(now)
+        if task_id is not None:
+            self.tasks[task_id].forget(now)
+            return
         for task in self._submissions:
             task.forget(now)
         self.queue = self.queue.emptied()
@@ -204,6 +210,7 @@ class Ledger:
         for part in (self.rejected, self.uploads, self.leaks, self.redirected, self._submissions):
             part.clear()
         self.tasks.clear()
+        self.by_request_id.clear()
         self.totals.clear()
         self._repeats.clear()
         self.queue = self.queue.emptied()

@@ -72,6 +72,10 @@ class Responses:
         """Return an error response; `code` None stands for the one that goes with the status."""
         raise NotImplementedError
 
+    def http_error(self, status: int, reason: str) -> Answer:
+        """Return the response to a path or a method that the service does not have."""
+        return self.error(status, reason)
+
     def submitted(self, task_id: str) -> Answer:
         """Return the response to an accepted submission."""
         raise NotImplementedError

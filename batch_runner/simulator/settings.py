@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from batch_runner.simulator.faults import parse_fault
 from batch_runner.simulator.parsing import parse_distribution, parse_rate
@@ -31,6 +33,7 @@ class SimulatorSettings:
         variants: Names of variants of the personality, such as the forms of responses that its
             documents leave open.
         url_life: Seconds after which a result URL answers 403; None for never.
+        idempotency_life: Seconds in which an idempotency key stands for the same submission.
         progress: honest, none (no such field), lying (too fast or too slow, by task) or stuck.
         image_size: Width and height of the pictures, in pixels.
         image_bytes: Serve one noise picture of about this many bytes; None draws cards.
@@ -39,7 +42,8 @@ class SimulatorSettings:
         faults: Fault rules, as `parse_fault` reads them; the first one that applies is used.
         keys: Accepted API keys; empty for every key (of baicai: that begins with sk-).
         state: File that keeps tasks and ledger over a restart; None keeps them in memory.
-        workflows: Accepted workflow ids; empty for all.
+        workflows: Accepted workflow ids or models; empty for all.
+        graphs: Workflows of ComfyUI in API format whose node classes the server has, too.
 
     Raises:
         ValueError: A value is invalid.
@@ -56,6 +60,7 @@ class SimulatorSettings:
     submit_limit: str | None = None
     variants: tuple[str, ...] = ()
     url_life: float | None = None
+    idempotency_life: float = 86400.0
     progress: str = "honest"
     image_size: tuple[int, int] = (640, 800)
     image_bytes: int | None = None
@@ -65,6 +70,7 @@ class SimulatorSettings:
     keys: tuple[str, ...] = ()
     state: Path | None = None
     workflows: tuple[str, ...] = ()
+    graphs: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         _one_of("personality", self.personality, tuple(PERSONALITIES))
@@ -89,6 +95,8 @@ class SimulatorSettings:
             _between("image_size", side, 64, LARGEST_SIDE)
         if self.image_bytes is not None:
             _between("image_bytes", self.image_bytes, 100, 1_000_000_000)
+        if not self.idempotency_life >= 0:
+            raise ValueError(f"idempotency_life is {self.idempotency_life}; it must be 0 or more")
         if self.url_life is not None and not self.url_life > 0:
             raise ValueError(f"url_life is {self.url_life}; it must be a number of seconds above 0")
 

@@ -54,6 +54,9 @@ class Task:
     request_id: str | None = None
     text: str | None = None
     file_type: str = "png"
+    graph: dict[str, Any] | None = None  # of ComfyUI: the workflow, and its nodes that make files
+    output_nodes: list[str] = field(default_factory=list)
+    same_as: int | None = None  # the number of the task from which the files are taken
     cancelled: bool = False
     forgotten: bool = False
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batch_runner.simulator.personalities.base import Personality
@@ -41,11 +41,34 @@ PERSONALITIES: dict[str, PersonalityInfo] = {
             "random": "all of the above, chosen by seed for every response",
         },
     ),
+    "comfyui": PersonalityInfo(
+        "one's own ComfyUI server: one task at a time, no key needed",
+        {
+            "no_cancel": "a server before 0.25: without POST /api/jobs/{id}/cancel",
+            "no_jobs": "a server before 0.5.1: without /api/jobs",
+            "own_ids": "a server so old that it ignores the client's prompt_id",
+        },
+    ),
+    "runninghub": PersonalityInfo(
+        "RunningHub, from its public documentation: POST, HTTP 200 and a code",
+        {"shared_queue": "a full queue is code 421 instead of 814"},
+    ),
+    "bfl": PersonalityInfo(
+        "Black Forest Labs, from its public documentation: a URL to poll in the answer",
+        {"other_host": "the URL to poll is on another origin"},
+    ),
+    "idempotent": PersonalityInfo(
+        "a made-up service that honours the header Idempotency-Key",
+        {
+            "immediate_url": "the response to a submission holds the result's URLs",
+            "immediate_base64": "the response to a submission holds the files",
+        },
+    ),
 }
 
 
-def personality_class(name: str) -> type[Personality]:
+def personality_class(name: str) -> type[Personality[Any]]:
     """Return the class of a personality of `PERSONALITIES`."""
     module = import_module(f"{__name__}.{name}")
-    found: type[Personality] = module.Personality
+    found: type[Personality[Any]] = module.Personality
     return found

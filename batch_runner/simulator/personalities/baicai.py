@@ -116,7 +116,7 @@ def _shaped(shape: str, urls: list[str]) -> Any:
     return {"urls": urls}
 
 
-class Personality(base.Personality):
+class Personality(base.Personality[BaicaiResponses]):
     """The calls that need a key."""
 
     responses_class = BaicaiResponses
@@ -163,8 +163,7 @@ class Personality(base.Personality):
             body=raw.decode(),
             file_type="mp4" if "/videos/" in path else "png",
         )
-        answer: Answer = self.responses.submitted(task.id)
-        return answer
+        return self.responses.submitted(task.id)
 
     async def status(self, request: web.Request) -> web.StreamResponse:
         """Handle a poll."""
@@ -174,8 +173,7 @@ class Personality(base.Personality):
             state = self.service.state(task)
             progress = self.service.progress(task, state)
             shown = None if progress is None else str(progress)
-            answer: Answer = self.responses.status(self.responses.word(state), shown)
-            return answer
+            return self.responses.status(self.responses.word(state), shown)
 
         return await self.handle_for_task(("status",), request, request.match_info["task_id"], work)
 
@@ -187,8 +185,7 @@ class Personality(base.Personality):
             state = self.service.state(task)
             if state != Outcome.COMPLETED:
                 return self._error(400, f"任务未完成: {state}")
-            answer: Answer = self.responses.result(self.service.urls(task, exchange.files_url))
-            return answer
+            return self.responses.result(self.service.urls(task, exchange.files_url))
 
         return await self.handle_for_task(("result",), request, request.match_info["task_id"], work)
 
@@ -202,15 +199,13 @@ class Personality(base.Personality):
             extension = file.name.rpartition(".")[2] if "." in file.name else "bin"
             path = f"/uploads/{file.sha256[:32]}.{extension}"
             self.service.store(file, path)
-            answer: Answer = self.responses.uploaded(exchange.files_url + path, path)
-            return answer
+            return self.responses.uploaded(exchange.files_url + path, path)
 
         name = file.name if file else ""
         return await self.handle(("upload",), request, work, text=name, subject=name)
 
     def _error(self, status: int, message: str) -> Answer:
-        answer: Answer = self.responses.error(status, message)
-        return answer
+        return self.responses.error(status, message)
 
 
 def _read_submission(raw: bytes, *, with_model: bool) -> tuple[str, dict[str, Any]] | str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from aiohttp import web
 
@@ -14,9 +15,10 @@ from batch_runner.simulator.service import Service
 from batch_runner.simulator.tasks import Task
 
 Work = Callable[[Exchange], Answer]
+ResponsesT = TypeVar("ResponsesT", bound=Responses)
 
 
-class Personality:
+class Personality(Generic[ResponsesT]):
     """The routes of one service.
 
     Attributes:
@@ -42,9 +44,9 @@ class Personality:
         return self.dispatcher.service
 
     @property
-    def responses(self) -> Any:
-        """Return an instance of `responses_class`."""
-        return self.dispatcher.responses
+    def responses(self) -> ResponsesT:
+        """Return the instance of `responses_class`."""
+        return cast(ResponsesT, self.dispatcher.responses)
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes of the API."""
@@ -68,6 +70,7 @@ class Personality:
         text: str = "",
         subject: str = "",
         content: Any = None,
+        open_to_all: bool = False,
     ) -> web.StreamResponse:
         """Respond to a request that is each of `calls`, by a fault or else by `work`.
 
@@ -80,7 +83,8 @@ class Personality:
             self._record_key_in(text, "body", request)
 
         def work_with_key(exchange: Exchange) -> Answer:
-            return self.key_error(key) or work(exchange)
+            without = open_to_all and key is None
+            return (None if without else self.key_error(key)) or work(exchange)
 
         return await self.dispatcher.handle(
             calls, request, work_with_key, text=text, subject=subject, key=key or ""
@@ -94,6 +98,7 @@ class Personality:
         work: Callable[[Exchange, Task], Answer],
         *,
         content: Any = None,
+        open_to_all: bool = False,
     ) -> web.StreamResponse:
         """Respond to a request about a task, by a fault, by `work`, or that there is none."""
 
@@ -105,13 +110,18 @@ class Personality:
 
         text = self.dispatcher.text_of(task_id)
         return await self.handle(
-            calls, request, with_task, text=text, subject=task_id, content=content
+            calls,
+            request,
+            with_task,
+            text=text,
+            subject=task_id,
+            content=content,
+            open_to_all=open_to_all,
         )
 
     def unknown_task(self, exchange: Exchange) -> Answer:
         """Return the answer about a task that does not exist."""
-        answer: Answer = self.responses.unknown_task()
-        return answer
+        return self.responses.unknown_task()
 
     def status_calls(self, task_id: str) -> tuple[str, ...]:
         """Return what a request for the status is if its answer holds the result, too."""
@@ -127,18 +137,26 @@ class Personality:
             return self.responses.wrong_key(missing=True) if needed else None
         if self.service.accepts(key or ""):
             return None
-        answer: Answer = self.responses.wrong_key(missing=False)
-        return answer
+        return self.responses.wrong_key(missing=False)
 
     def limit_error(self) -> Answer | None:
         """Return the answer to a submission above the rate limit, None below it."""
         wait = self.service.wait_for_limit()
         if not wait:
             return None
-        answer: Answer = self.responses.busy()
+        answer = self.responses.busy()
         answer.headers["Retry-After"] = str(max(1, round(wait + 0.5)))
         return answer
 
     def _record_key_in(self, text: str, where: str, request: web.Request) -> None:
         if any(key in text for key in self.service.keys_seen):
             self.dispatcher.record_leak("api", request.path, where)
+
+
+async def read_json(request: web.Request) -> tuple[Any, str]:
+    """Return the JSON value of a body, None if it is none, and the body's text."""
+    text = (await request.read()).decode(errors="replace")
+    try:
+        return json.loads(text), text
+    except ValueError:
+        return None, text

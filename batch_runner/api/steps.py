@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from batch_runner.api import rehearsal
 from batch_runner.config.environment import check_environment
 from batch_runner.errors import JournalError, UsageError
 from batch_runner.jobdir.identity import JobIdentity
@@ -43,10 +44,6 @@ log = logging.getLogger(__name__)
 #: Time for thumbnails at the end of a run: this fraction of its duration, and at least and at most
 #: these seconds. `report` makes the rest; until then the report shows the pictures themselves.
 THUMBNAIL_FRACTION, THUMBNAIL_MIN, THUMBNAIL_MAX = 0.05, 0.5, 15.0
-#: Up to this many items a rehearsal draws a card for each; above, all get one plain picture of
-#: PLAIN_BYTES bytes, which needs no drawing.
-DRAWN_ITEMS = 1000
-PLAIN_BYTES = 20_000
 
 
 def load_manifest(path: str | Path) -> Manifest:
@@ -72,9 +69,12 @@ def output_folder(
     `manifest` may be None if `output` is given.
 
     Raises:
-        UsageError: the folder does not exist, and its path is not valid UTF-8.
+        UsageError: the folder does not exist, and its path is not valid UTF-8; or the provider
+            cannot be rehearsed.
         FolderRefused: the folder cannot be read.
     """
+    if rehearse and manifest is not None:
+        rehearsal.check_rehearsal(manifest)
     folder: Path
     within: Path
     if output is not None:
@@ -303,24 +303,8 @@ async def _reachable(
     if service is not None:
         yield service
         return
-    from pydantic import SecretStr
-
-    from batch_runner.settings import Service as ServiceSettings
-    from batch_runner.simulator import Simulator, SimulatorSettings
-
-    many = sum(job.journal.counts_now().values()) > DRAWN_ITEMS
-    simulated = SimulatorSettings(
-        service_time="uniform:1,3",
-        image_bytes=PLAIN_BYTES if many else None,
-        workers=max(16, settings.limits.in_flight),  # not the bottleneck
-        state=job.folder.batch / "simulator.jsonl",
-    )
-    async with Simulator(simulated) as simulator:
-        yield ServiceSettings(
-            provider=manifest.provider,
-            base_url=simulator.base_url,
-            key=SecretStr("sk-rehearsal"),
-        )
+    async with rehearsal.simulated_service(job, manifest, settings) as simulated:
+        yield simulated
 
 
 def write_run_report(root: Path, summary: RunSummary) -> Path:

@@ -1,6 +1,6 @@
 """The Baicai Infer cloud: submit, status, result and upload, in the variants of its documents.
 
-Its two other endpoints that make tasks take a model and a prompt instead of a workflow and params,
+Its two other endpoints that make tasks take a model and its input instead of a workflow and params,
 and are polled with the same calls.
 """
 
@@ -227,7 +227,9 @@ def _read_submission(raw: bytes, *, with_model: bool) -> tuple[str, dict[str, An
 
 
 def _read_generation(content: dict[str, Any]) -> tuple[str, dict[str, Any]] | str:
-    for name in ("model", "prompt"):
-        if not isinstance(content.get(name), str) or not content[name]:
-            return name
-    return content["model"], {name: each for name, each in content.items() if name != "model"}
+    model = content.get("selected_model")
+    if not isinstance(model, str) or not model:
+        return "selected_model"
+    if not isinstance(content.get("input"), dict):
+        return "input"
+    return model, {name: each for name, each in content.items() if name != "selected_model"}

@@ -268,13 +268,13 @@ async def test_deleted_task_is_cancelled_unless_it_has_ended() -> None:
 
 @pytest.mark.parametrize(("kind", "start"), [("images", b"\x89PNG"), ("videos", b"\0\0\0\x10ftyp")])
 async def test_generation_is_polled_as_every_task(kind: str, start: bytes) -> None:
-    body = {"model": "horses", "prompt": "a horse"}
+    body = {"selected_model": "horses", "input": {"prompt": "a horse"}, "async": True}
     async with simulated(service_time=0) as client:
         created = (await client.call("POST", f"/v1/{kind}/generations", json=body)).body
         state = await client.state(created["data"]["taskId"])
         url = (await client.urls(created["data"]["taskId"]))[0]
         content = (await client.download(url)).content
-        rejected = await client.call("POST", f"/v1/{kind}/generations", json={"model": "horses"})
+        rejected = await client.call("POST", f"/v1/{kind}/generations", json={"input": {}})
 
     assert state == "COMPLETED"
     assert content.startswith(start)

@@ -100,6 +100,7 @@ class TaskState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELED = "canceled"
+    LOST = "lost"  #: the service does not know it any more, for certain
     UNKNOWN_WORD = "unknown_word"  #: not in the list of known statuses; assumed to be running
 
     @property
@@ -108,7 +109,7 @@ class TaskState(StrEnum):
         return self in _FINAL
 
 
-_FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED})
+_FINAL = frozenset({TaskState.COMPLETED, TaskState.FAILED, TaskState.CANCELED, TaskState.LOST})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ durations are seconds.
 from __future__ import annotations
 
 import math
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -332,6 +333,14 @@ class Service(Block):
     provider: str
     base_url: str
     key: SecretStr
+    base_urls: tuple[str, ...] = Field(
+        default=(),
+        description="URLs of all servers, if it is one's own; the first is base_url. Empty: one.",
+    )
+    workflows: Mapping[str, Any] = Field(
+        default={},
+        description="The graphs of a provider whose workflows are files, by the manifest's name.",
+    )
     allow_private: bool = Field(
         default=False, description="Allow downloads from loopback and private addresses."
     )

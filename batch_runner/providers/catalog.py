@@ -71,8 +71,28 @@ class ProviderInfo:
         return f"{self.env_prefix}_BASE_URL"
 
 
+@asynccontextmanager
+async def _open_comfyui(service: Service, settings: Settings) -> AsyncIterator[Provider]:
+    from batch_runner.providers.comfyui import open_comfyui
+
+    async with open_comfyui(service, settings) as provider:
+        yield provider
+
+
 #: The providers that are code.
-_CODE: dict[str, ProviderInfo] = {}
+_CODE = {
+    "comfyui": ProviderInfo(
+        factory=_open_comfyui,
+        env_prefix="COMFYUI",
+        base_url="http://127.0.0.1:8188",
+        task_id_pattern=re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}"),
+        needs_key=False,
+        own_server=True,
+        title="ComfyUI, your own server or servers",
+        source="https://docs.comfy.org/development/comfyui-server/comms_routes",
+        tried=True,
+    )
+}
 
 
 class Catalog(MutableMapping[str, ProviderInfo]):

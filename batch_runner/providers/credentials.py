@@ -34,12 +34,15 @@ def read_service(
             used names no proxy.
     """
     info = PROVIDERS[provider]
-    base_url = environment.get(info.base_url_variable, "").strip() or info.base_url
-    check_base_url(base_url, info.base_url_variable)
-    key, source = _read_key(info.key_variable, environment)
+    text = environment.get(info.base_url_variable, "").strip() or info.base_url
+    base_urls = _split_urls(text) if info.own_server else (text,)
+    for base_url in base_urls:
+        check_base_url(base_url, info.base_url_variable)
+    key, source = _read_key(info.key_variable, environment, needed=info.needs_key)
     return Service(
         provider=provider,
-        base_url=base_url,
+        base_url=base_urls[0],
+        base_urls=base_urls if info.own_server else (),
         key=SecretStr(key),
         key_source=source,
         proxies=choose_proxies(network or Network(), environment),
@@ -55,6 +58,8 @@ def complete_service(
         UsageError: the URL is not one of a service, or the service is not one of `provider`.
     """
     check_base_url(service.base_url, "Service.base_url")
+    for base_url in service.base_urls:
+        check_base_url(base_url, "Service.base_urls")
     if service.provider != provider:
         raise UsageError(
             tr(
@@ -158,11 +163,21 @@ def _is_host(name: str) -> bool:
     return all(_HOST_LABEL.fullmatch(label) for label in labels)
 
 
-def _read_key(variable: str, environment: Mapping[str, str]) -> tuple[str, str]:
-    """Return the key, and the variable or file that it comes from."""
+def _split_urls(text: str) -> tuple[str, ...]:
+    """Return the URLs in `text`, which commas separate: at least one, each once."""
+    urls = (url.strip().rstrip("/") for url in text.split(","))
+    return tuple(dict.fromkeys(url for url in urls if url)) or (text,)
+
+
+def _read_key(
+    variable: str, environment: Mapping[str, str], *, needed: bool = True
+) -> tuple[str, str]:
+    """Return the key, and the variable or file that it comes from; "" if none is `needed`."""
     if text := environment.get(variable):
         return _plain_key(text, variable, variable), variable
     path = key_file(variable, environment)
+    if path is None and not needed:
+        return "", ""
     if path is None:
         raise UsageError(
             tr(

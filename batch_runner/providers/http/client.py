@@ -225,10 +225,10 @@ class Http:
         except FileRejected as error:
             raise ApiError(str(error), failure=Failure.NO_RESPONSE) from None
 
-    async def download(self, url: str, receive: Receiver) -> Received:
+    async def download(self, url: str, receive: Receiver, *, with_key: bool = False) -> Received:
         """GET a file from any host, without the key, following a few checked redirects.
 
-        A `data:` URL is decoded.
+        A `data:` URL is decoded. `with_key`: requests to the service's own origin carry the key.
 
         Raises:
             ApiError: the download failed.
@@ -242,7 +242,8 @@ class Http:
             # asyncio's timeout would not wait for the threads that write the received bytes.
             with anyio.fail_after(self._timeouts.download):
                 for _ in range(MAX_REDIRECTS + 1):
-                    found = await self._download_or_redirect(url, target, receive)
+                    key = self._key.headers if with_key and self._is_own(target) else {}
+                    found = await self._download_or_redirect(url, target, receive, key)
                     if isinstance(found, Received):
                         return found
                     target = found
@@ -251,8 +252,11 @@ class Http:
             raise (refusal_of(error, target) or translate(error, what, proxy)) from None
         raise ApiError(f"GET {plain_url(target)}: too many redirects", failure=Failure.REDIRECTED)
 
+    def _is_own(self, url: str) -> bool:
+        return self._key.placement.is_for(url, self.base_url)
+
     async def _download_or_redirect(
-        self, url: str, target: str, receive: Receiver
+        self, url: str, target: str, receive: Receiver, headers: Mapping[str, str]
     ) -> str | Received:
         """Return where `target` redirects to, or pass on its bytes and return how they came."""
         address = self._guard.checked_url(target)
@@ -261,7 +265,9 @@ class Http:
             # The guard of the sockets sees only the proxy's address.
             await refuse_private_host(self._guard, target)
         session, through = self._sessions.get(Use.DOWNLOAD, proxy)
-        async with session.get(address, allow_redirects=False, proxy=through) as response:
+        async with session.get(
+            address, headers=headers, allow_redirects=False, proxy=through
+        ) as response:
             if response.status == PROXY_AUTHENTICATION and proxy is not None:
                 raise proxy_refusal(f"GET {plain_url(target)}", proxy, response.status)
             location = response.headers.get("Location")

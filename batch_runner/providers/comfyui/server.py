@@ -1,0 +1,333 @@
+"""One ComfyUI server: its calls, and what is known of it while a run lasts."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import anyio
+
+from batch_runner.errors import ApiError, Failure, FileRejected
+from batch_runner.media import check
+from batch_runner.models import Received
+from batch_runner.providers.base import Receiver
+from batch_runner.providers.comfyui.graph import Files, Graph, prefixes
+from batch_runner.providers.comfyui.responses import (
+    File,
+    Job,
+    content_of,
+    error_of,
+    finished_job,
+    job_of,
+    queued_job,
+    rejection,
+)
+from batch_runner.providers.http import Http, Response
+from batch_runner.util.text import json_text, printable
+
+#: Largest response of the API, in bytes: a task's may hold its graph, that of /queue all graphs.
+MAX_RESPONSE_BYTES = 64 << 20
+#: Seconds within which a server must answer whether it is there.
+QUICK_SECONDS = 5.0
+#: Seconds for which nothing is submitted to a server that could not be reached.
+DOWN_SECONDS = 10.0
+#: First version that takes the task's id from the submission.
+FIRST_VERSION = (0, 3, 45)
+#: First version that is sure to stop only the task whose id is sent to /interrupt.
+FIRST_SAFE_INTERRUPT = (0, 3, 60)
+#: What the names of an output node's first file end with: the nodes of ComfyUI, then others'.
+ENDINGS = (
+    *("_.png", "_.webp", "_.jpg", "_.jpeg", "_.gif", "_.mp4", "_.webm", "_.mkv", "_.mov"),
+    *("_.flac", "_.mp3", "_.opus", "_.wav", "_.glb", "_.svg", "_.txt", "_.safetensors"),
+    *(".mp4", ".webm", ".gif", ".webp"),
+)
+_UNREACHABLE = (Failure.UNSENT, Failure.NO_RESPONSE, Failure.AMBIGUOUS)
+_NO_SUCH_CALL = (404, 405)
+
+
+class WrongServer(Exception):
+    """What answers at the address is not a ComfyUI server that can be used."""
+
+
+class Server:
+    """The calls of one server. Each raises `ApiError` when it fails."""
+
+    def __init__(self, http: Http, not_accepted: tuple[int, ...] = ()) -> None:
+        self._http = http
+        self._not_accepted = not_accepted
+        self.url = http.base_url
+        self.sending = 0  # submissions whose response is awaited
+        self.names: dict[str, str] = {}  # value of an upload → what this server calls it
+        self._version: tuple[int, ...] | None = None  # None: not asked since it was down
+        self._has_jobs: bool | None = None  # whether it has /api/jobs; None: not known
+        self._classes: dict[str, Any] = {}
+        self._down_until = 0.0
+
+    # --- what it is ---
+
+    async def identify(self) -> None:
+        """Find out the server's version, once until it is unreachable.
+
+        Raises:
+            WrongServer: it is another program, or too old.
+            ApiError: that cannot be said now.
+        """
+        if self._version is not None:
+            return
+        response = await self._send("GET", "/system_stats")
+        if response.status in (401, 403, 429) or response.status >= 500:
+            raise error_of(f"GET {self.url}/system_stats", response)
+        content = content_of(response)
+        system = content.get("system") if isinstance(content, dict) else None
+        if response.status != 200 or not isinstance(system, dict):
+            raise WrongServer(f"{self.url} is not a ComfyUI server: it has no /system_stats")
+        text = str(system.get("comfyui_version") or "")
+        version = tuple(int(part) for part in re.findall(r"\d+", text)[:3])
+        if version < FIRST_VERSION and (version or not text):
+            needed = ".".join(map(str, FIRST_VERSION))
+            shown = printable(text, 40) or "of an unknown version"
+            raise WrongServer(f"the ComfyUI at {self.url} is {shown}; {needed} or later is needed")
+        self._version = version
+
+    async def classes(self, names: Iterable[str], *, anew: bool = False) -> dict[str, Any]:
+        """Return what the server says of those of the classes that it has.
+
+        `anew`: ask again about classes it was asked about before.
+        """
+        for name in names:
+            if anew or name not in self._classes:
+                content = await self._get(f"/object_info/{quote(name, safe='')}")
+                self._classes[name] = content.get(name) if isinstance(content, dict) else None
+        return {name: info for name, info in self._classes.items() if info is not None}
+
+    async def load(self) -> int:
+        """Return how many tasks wait or run there, those of others too."""
+        now = asyncio.get_running_loop().time()
+        if now < self._down_until:
+            raise ApiError(f"{self.url} cannot be reached", failure=Failure.UNSENT)
+        try:
+            with anyio.fail_after(QUICK_SECONDS):
+                content = await self._get("/prompt")
+        except TimeoutError:
+            self._unreachable()
+            raise ApiError(f"{self.url} does not answer", failure=Failure.UNSENT) from None
+        info = content.get("exec_info") if isinstance(content, dict) else None
+        remaining = info.get("queue_remaining") if isinstance(info, dict) else None
+        return self.sending + (remaining if isinstance(remaining, int) else 0)
+
+    def _unreachable(self) -> None:
+        """Note that the server may be restarted, with other nodes and files."""
+        self._down_until = asyncio.get_running_loop().time() + DOWN_SECONDS
+        self._version = self._has_jobs = None
+        self._classes.clear()
+        self.names.clear()
+
+    # --- tasks ---
+
+    async def submit(self, graph: Graph, task_id: str) -> str:
+        """Queue `graph` and return the id of its task."""
+        body = json_text({"prompt": graph, "prompt_id": task_id})
+        try:
+            response = await self._http.submit(
+                "/prompt", body.encode(), max_bytes=MAX_RESPONSE_BYTES
+            )
+        except ApiError as error:
+            self._note(error)
+            raise
+        content = self._content(response, "submit", self._not_accepted)
+        own_id = content.get("prompt_id") if isinstance(content, dict) else None
+        if not isinstance(own_id, str) or not own_id:
+            raise ApiError(
+                f"submit: the response of {self.url} names no prompt_id",
+                failure=Failure.NO_RESPONSE,
+                status=response.status,
+            )
+        if why := rejection({"node_errors": content.get("node_errors")}):
+            await self._withdraw(own_id)  # the rest of the graph was queued
+            raise ApiError(
+                f"submit: {why}", failure=Failure.REJECTED, status=response.status, code="nodes"
+            )
+        return own_id
+
+    async def _withdraw(self, task_id: str) -> None:
+        try:
+            await self.cancel(task_id)
+        except ApiError:
+            return  # it costs only time
+
+    async def job(self, task_id: str) -> Job | None:
+        """Return the task, None if the server does not know it."""
+        name = quote(task_id, safe="")
+        if await self._jobs_api():
+            response = await self._send("GET", f"/api/jobs/{name}")
+            if response.status == 404:
+                return None
+            job = job_of(self._content(response, "status"))
+            if job is None:
+                raise ApiError("status: the response cannot be read", failure=Failure.NO_RESPONSE)
+            return job
+        # In this order: a task that ends in between is in the history.
+        queued = queued_job(await self._get("/queue"), task_id)
+        return queued or finished_job(await self._get(f"/history/{name}"), task_id)
+
+    async def _jobs_api(self) -> bool:
+        if self._has_jobs is None:
+            response = await self._send("GET", "/api/jobs?limit=1")
+            if response.status >= 500 or response.status in (401, 403, 429):
+                raise error_of("GET /api/jobs", response)
+            content = content_of(response)
+            self._has_jobs = isinstance(content, dict) and "jobs" in content
+        return self._has_jobs
+
+    async def cancel(self, task_id: str) -> None:
+        """Cancel the task if the server has it, and no other one."""
+        response = await self._send("POST", f"/api/jobs/{quote(task_id, safe='')}/cancel", {})
+        if response.status not in _NO_SUCH_CALL:
+            self._content(response, "cancel")
+            return
+        if queued_job(await self._get("/queue"), task_id) is None:
+            return
+        response = await self._send("POST", "/queue", {"delete": [task_id]})
+        self._content(response, "cancel")
+        running = queued_job(await self._get("/queue"), task_id)
+        if running is None:
+            return
+        await self._identify_or_fail()
+        if self._version and self._version < FIRST_SAFE_INTERRUPT:
+            raise ApiError(
+                f"cancel: the ComfyUI at {self.url} is too old to stop one running task",
+                failure=Failure.REJECTED,
+            )
+        self._content(await self._send("POST", "/interrupt", {"prompt_id": task_id}), "cancel")
+
+    async def _identify_or_fail(self) -> None:
+        try:
+            await self.identify()
+        except WrongServer as error:
+            raise ApiError(str(error), failure=Failure.FORBIDDEN) from None
+
+    # --- files ---
+
+    def url_of(self, file: File) -> str:
+        """Return the URL of a file."""
+        return self.url + _view(file)
+
+    async def has(self, file: File) -> bool:
+        """Return whether the server has a file."""
+        response = await self._send("HEAD", _view(file))
+        if response.status in (200, 404):
+            return response.status == 200
+        self._content(response, f"HEAD {self.url}/view")
+        return False
+
+    async def saved_files(self, task_id: str) -> list[list[File]]:
+        """Return the files of each node, found by their names: [] if there is none."""
+        found = []
+        for prefix in prefixes(task_id):
+            files = await self._numbered(prefix)
+            if not files:
+                break
+            found.append(files)
+        return found
+
+    async def _numbered(self, prefix: str) -> list[File]:
+        files: list[File] = []
+        endings: tuple[str, ...] = ENDINGS
+        while True:
+            number = len(files) + 1
+            candidates = (File(f"{prefix}_{number:05}{ending}") for ending in endings)
+            for file in candidates:
+                if await self.has(file):
+                    files.append(file)
+                    endings = (file.filename[len(f"{prefix}_{number:05}") :],)
+                    break
+            else:
+                return files
+
+    async def all_saved(self, task_id: str, least: Files) -> list[File]:
+        """Return the files of a task that the server has forgotten, [] unless all are complete."""
+        found = await self.saved_files(task_id)
+        if len(found) < least.nodes or any(len(files) < least.each for files in found):
+            return []
+        for files in found:  # only the last one can have been cut off by the crash
+            if not await self._is_complete(files[-1]):
+                return []
+        return [file for files in found for file in files]
+
+    async def _is_complete(self, file: File) -> bool:
+        content = bytearray()
+        try:
+            received = await self.download(self.url_of(file), content.extend)
+            check(bytes(content), length_known=received.length_known, declared=received.types)
+        except FileRejected:
+            return False
+        return True
+
+    async def upload(self, name: str, content: bytes) -> str:
+        """Store an input file and return the value that stands for it in a graph."""
+        form = aiohttp.FormData()
+        form.add_field("image", content, filename=name, content_type="application/octet-stream")
+        form.add_field("overwrite", "true")  # by the same content: see `uploads`
+        try:
+            response = await self._http.upload("/upload/image", form)
+        except ApiError as error:
+            self._note(error)
+            raise
+        stored = self._content(response, "upload")
+        stored = stored if isinstance(stored, dict) else {}
+        returned, subfolder = stored.get("name"), stored.get("subfolder") or ""
+        if not isinstance(returned, str) or not returned or not isinstance(subfolder, str):
+            raise ApiError("upload: the response holds no name", failure=Failure.NO_RESPONSE)
+        return f"{subfolder}/{returned}" if subfolder else returned
+
+    async def read(self, file: File) -> bytes:
+        """Return the bytes of a file."""
+        content = bytearray()
+        try:
+            await self.download(self.url_of(file), content.extend)
+        except FileRejected as error:
+            raise ApiError(str(error), failure=Failure.REJECTED) from None
+        return bytes(content)
+
+    async def download(self, url: str, receive: Receiver) -> Received:
+        """Pass the bytes of a file of this server to `receive`."""
+        return await self._http.download(url, receive, with_key=True)
+
+    # --- requests ---
+
+    async def _get(self, path: str) -> Any:
+        return self._content(await self._send("GET", path), f"GET {self.url}{path.split('?')[0]}")
+
+    async def _send(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Response:
+        try:
+            response = await self._http.query(
+                path, method=method, body=body, max_bytes=MAX_RESPONSE_BYTES
+            )
+        except ApiError as error:
+            self._note(error)
+            raise
+        self._down_until = 0.0
+        return response
+
+    def _note(self, error: ApiError) -> None:
+        if error.failure in _UNREACHABLE:
+            self._unreachable()
+
+    def _content(self, response: Response, call: str, not_accepted: tuple[int, ...] = ()) -> Any:
+        """Return the JSON of a successful response, None if it is none."""
+        if 300 <= response.status < 400:
+            raise self._http.redirect_error(call, response, None)
+        if not 200 <= response.status < 300:
+            raise error_of(call, response, not_accepted)
+        return content_of(response)
+
+
+def _view(file: File) -> str:
+    query = {"filename": file.filename, "subfolder": file.subfolder, "type": file.type}
+    return f"/view?{urlencode(query, quote_via=quote)}"

@@ -57,7 +57,7 @@ async def submit(provider: Provider, params: dict[str, Any] | None = None) -> st
 
 
 async def finished(provider: Provider, task_id: str) -> TaskReport:
-    while not (report := await provider.status(task_id)).state.final:
+    while not (report := await provider.status(task_id)).state.final:  # noqa: ASYNC110
         await anyio.sleep(1)
     return report
 
@@ -177,23 +177,27 @@ async def test_workflow_of_previews_alone_is_refused_before_it_is_sent(
 
 @pytest.mark.parametrize("version", ["0.33.0", "0.6.0", OLD])
 async def test_cancel_ends_one_running_and_one_waiting_task(tmp_path: Path, version: str) -> None:
-    async with ComfyServer(tmp_path, version=version, seconds=60) as server:
-        async with opened(server) as provider:
-            tasks = [await submit(provider) for _ in range(3)]
-            await provider.cancel(tasks[0])
-            await provider.cancel(tasks[2])
-            await provider.cancel(tasks[2])
-            await anyio.sleep(1)
+    async with (
+        ComfyServer(tmp_path, version=version, seconds=60) as server,
+        opened(server) as provider,
+    ):
+        tasks = [await submit(provider) for _ in range(3)]
+        await provider.cancel(tasks[0])
+        await provider.cancel(tasks[2])
+        await provider.cancel(tasks[2])
+        await anyio.sleep(1)
 
-            assert (await provider.status(tasks[0])).state is TaskState.CANCELED
-            assert (await provider.status(tasks[1])).state is TaskState.RUNNING
-            assert server.pending == []
+        assert (await provider.status(tasks[0])).state is TaskState.CANCELED
+        assert (await provider.status(tasks[1])).state is TaskState.RUNNING
+        assert server.pending == []
 
 
 async def test_task_of_another_user_is_not_interrupted_by_an_old_server(tmp_path: Path) -> None:
-    async with ComfyServer(tmp_path, version=OLDEST, seconds=60) as server:
-        async with opened(server) as provider:
-            error = await failure_of(_cancel_running(provider))
+    async with (
+        ComfyServer(tmp_path, version=OLDEST, seconds=60) as server,
+        opened(server) as provider,
+    ):
+        error = await failure_of(_cancel_running(provider))
 
     assert "too old to stop one running task" in str(error)
     assert "/interrupt" not in [path for _, path, _ in server.requests]
@@ -351,24 +355,26 @@ async def test_slow_server_gets_less(tmp_path: Path) -> None:
 async def test_tasks_of_an_unreachable_server_are_kept_and_it_gets_no_new_ones(
     tmp_path: Path,
 ) -> None:
-    async with running(tmp_path, 2, seconds=60) as (first, second):
-        async with opened(first, second) as provider:
-            tasks = [await submit(provider) for _ in range(2)]
-            await anyio.sleep(1)
-            lost = first.executed[0]
-            await first.kill()
+    async with (
+        running(tmp_path, 2, seconds=60) as (first, second),
+        opened(first, second) as provider,
+    ):
+        tasks = [await submit(provider) for _ in range(2)]
+        await anyio.sleep(1)
+        lost = first.executed[0]
+        await first.kill()
 
-            assert set(tasks) == {lost, second.executed[0]}
-            assert (await failure_of(provider.status(lost))).failure is Failure.UNSENT
-            new = [await submit(provider) for _ in range(3)]
-            assert {one[0] for one in second.pending} == set(new)
+        assert set(tasks) == {lost, second.executed[0]}
+        assert (await failure_of(provider.status(lost))).failure is Failure.UNSENT
+        new = [await submit(provider) for _ in range(3)]
+        assert {one[0] for one in second.pending} == set(new)
 
-            await first.start()
-            assert (await provider.status(lost)).state is TaskState.LOST
-            await anyio.sleep(15)
-            back = await submit(provider)
-            await anyio.sleep(1)
-            assert first.executed[-1] == back
+        await first.start()
+        assert (await provider.status(lost)).state is TaskState.LOST
+        await anyio.sleep(15)
+        back = await submit(provider)
+        await anyio.sleep(1)
+        assert first.executed[-1] == back
 
 
 async def test_later_run_finds_out_which_server_has_a_task(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ def check_graph(
         where = f"{workflow}, node {node_id} ({name})"
         if name not in classes:
             raise _refusal(f"{where}: the server has no such node; install it there")
+        if _is_paid(classes[name]):
+            raise _refusal(f"{where}: it calls a paid service, for which no key is sent")
         inputs = _inputs_of(classes[name])
         mine = _fields(params, node_id)
         for field in mine:
@@ -82,6 +84,11 @@ def _inputs_of(info: Any) -> dict[str, Any]:
 def _is_known(field: str, inputs: Mapping[str, Any]) -> bool:
     """Return whether an input is declared; those of newer nodes have names such as images.one."""
     return field in inputs or field.partition(".")[0] in inputs
+
+
+def _is_paid(info: Any) -> bool:
+    """Return whether a node is billed to an account at comfy.org."""
+    return isinstance(info, dict) and info.get("api_node") is True
 
 
 def _is_custom(info: Any) -> bool:

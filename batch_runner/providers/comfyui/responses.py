@@ -86,7 +86,7 @@ def _node_errors(errors: Any) -> Iterator[str]:
     nodes = errors.items() if isinstance(errors, dict) else ()
     for node_id, node in sorted(nodes, key=lambda pair: node_order(pair[0])):
         node = node if isinstance(node, dict) else {}
-        for error in node.get("errors") or ():
+        for error in _list(node.get("errors")):
             if isinstance(error, dict):
                 parts = (_text(error.get(name)) for name in ("message", "details"))
                 class_type = _text(node.get("class_type"))
@@ -108,7 +108,7 @@ def job_of(content: Any) -> Job | None:
 def queued_job(content: Any, task_id: str) -> Job | None:
     """Return the task in a response of /queue, None if it is not there."""
     for name, word in (("queue_running", "in_progress"), ("queue_pending", "pending")):
-        for entry in _mapping(content).get(name) or ():
+        for entry in _list(_mapping(content).get(name)):
             if isinstance(entry, list) and len(entry) > 1 and entry[1] == task_id:
                 return Job(state=_STATES[word], word=word)
     return None
@@ -123,7 +123,7 @@ def finished_job(content: Any, task_id: str) -> Job | None:
     word, message = "completed", ""
     if status.get("status_str") == "error":
         word = "failed"
-        for event in status.get("messages") or ():
+        for event in _list(status.get("messages")):
             name, *data = event if isinstance(event, list) and event else [""]
             if name == "execution_interrupted":
                 word = "cancelled"
@@ -148,7 +148,7 @@ def output_files(outputs: Mapping[str, Any]) -> list[File]:
     found: dict[File, None] = {}
     for node_id in sorted(outputs, key=node_order):
         for entries in _mapping(outputs[node_id]).values():
-            for entry in entries if isinstance(entries, list) else ():
+            for entry in _list(entries):
                 if isinstance(entry, dict) and isinstance(entry.get("filename"), str):
                     names = (entry.get("subfolder") or "", entry.get("type") or "output")
                     found[File(entry["filename"], *map(str, names))] = None
@@ -157,6 +157,10 @@ def output_files(outputs: Mapping[str, Any]) -> list[File]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: Any) -> str:

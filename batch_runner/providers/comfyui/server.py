@@ -42,7 +42,7 @@ FIRST_SAFE_INTERRUPT = (0, 3, 60)
 #: What the names of an output node's first file end with: the nodes of ComfyUI, then others'.
 ENDINGS = (
     *("_.png", "_.webp", "_.jpg", "_.jpeg", "_.gif", "_.mp4", "_.webm", "_.mkv", "_.mov"),
-    *("_.flac", "_.mp3", "_.opus", "_.wav", "_.glb", "_.svg", "_.txt", "_.safetensors"),
+    *("_.flac", "_.mp3", "_.opus", "_.wav", "_.glb", "_.svg", "_.txt", "_.latent", "_.safetensors"),
     *(".mp4", ".webm", ".gif", ".webp"),
 )
 _UNREACHABLE = (Failure.UNSENT, Failure.NO_RESPONSE, Failure.AMBIGUOUS)

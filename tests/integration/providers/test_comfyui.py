@@ -352,9 +352,7 @@ async def test_slow_server_gets_less(tmp_path: Path) -> None:
     assert len(fast.executed) > 3 * len(slow.executed)
 
 
-async def test_tasks_of_an_unreachable_server_are_kept_and_it_gets_no_new_ones(
-    tmp_path: Path,
-) -> None:
+async def test_unreachable_server_keeps_its_tasks_and_gets_no_new(tmp_path: Path) -> None:
     async with (
         running(tmp_path, 2, seconds=60) as (first, second),
         opened(first, second) as provider,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
 from batch_runner.errors import UsageError
 from batch_runner.providers import PROVIDERS, ProviderInfo
-from batch_runner.providers.credentials import check_base_url, read_service
+from batch_runner.providers.credentials import base_urls_of, check_base_url, read_service
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import find_existing, utf8_text
 from batch_runner.util.text import error_reason, printable
@@ -21,31 +21,39 @@ _KEY = "key"
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
-def base_url_of(info: ProviderInfo, environment: Mapping[str, str]) -> str:
-    return environment.get(info.base_url_variable, "").strip() or info.base_url
-
-
-def check_address(provider: str, subject: Subject) -> Check:
-    """Check the URL of the service."""
+def check_address(provider: str, subject: Subject) -> Iterator[Check]:
+    """Check each URL of the service."""
     info = PROVIDERS[provider]
-    url = base_url_of(info, subject.environment)
-    try:
-        check_base_url(url, info.base_url_variable)
-    except UsageError as error:  # it may hold a secret, so it is not shown
-        return problem("address", str(error))
-    default = url == info.base_url
-    source = tr("default") if default else info.base_url_variable
-    seen = f"{printable(url)} ({source})"
-    parts = urlsplit(url)
-    if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
-        return warning("address", seen, tr("use https: http sends the key unencrypted"))
-    return ok("address", seen)
+    for url in base_urls_of(info, subject.environment):
+        try:
+            check_base_url(url, info.base_url_variable)
+        except UsageError as error:  # it may hold a secret, so it is not shown
+            yield problem("address", str(error))
+            continue
+        default = url == info.base_url
+        source = tr("default") if default else info.base_url_variable
+        seen = f"{printable(url)} ({source})"
+        parts = urlsplit(url)
+        insecure = parts.scheme == "http" and parts.hostname not in _LOOPBACK
+        if insecure and (info.needs_key or has_key(info, subject.environment)):
+            yield warning("address", seen, tr("use https: http sends the key unencrypted"))
+        else:
+            yield ok("address", seen)
+
+
+def has_key(info: ProviderInfo, environment: Mapping[str, str]) -> bool:
+    """Return whether a key is given, in whichever way."""
+    variable = info.key_variable
+    return bool(environment.get(variable)) or _key_path(variable, environment) is not None
 
 
 def check_key(provider: str, subject: Subject) -> Iterator[Check]:
     """Check where the key is, who can read it, and whether it is written as it should be."""
-    variable = PROVIDERS[provider].key_variable
-    environment = subject.environment
+    info = PROVIDERS[provider]
+    variable, environment = info.key_variable, subject.environment
+    if not info.needs_key and not has_key(info, environment):
+        yield ok(_KEY, tr("none, and none is needed"))
+        return
     if environment.get(variable):
         source, raw = variable, environment[variable].encode("utf-8", "surrogateescape")
         if environment.get(f"{variable}_FILE"):

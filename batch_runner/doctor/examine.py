@@ -39,7 +39,7 @@ def examine(subject: Subject) -> Iterator[Check]:
         if manifest is not None:
             provider = manifest.provider
             yield from _check_job(manifest, subject)
-    yield check_address(provider, subject)
+    yield from check_address(provider, subject)
     yield from check_key(provider, subject)
     network = _network(manifest, subject)
     yield check_proxy(subject, network)

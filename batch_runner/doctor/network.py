@@ -10,11 +10,15 @@ import anyio
 from pydantic import SecretStr, ValidationError
 
 from batch_runner.config.environment import NETWORK, limit_variable
-from batch_runner.doctor.account import base_url_of
 from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
 from batch_runner.errors import ApiError, Failure, UsageError
 from batch_runner.providers import PROVIDERS
-from batch_runner.providers.credentials import check_base_url, choose_proxies, read_service
+from batch_runner.providers.credentials import (
+    base_urls_of,
+    check_base_url,
+    choose_proxies,
+    read_service,
+)
 from batch_runner.providers.probe import probe_address, probe_key
 from batch_runner.settings import Network, Service, Settings
 from batch_runner.util.locale import tr
@@ -65,17 +69,21 @@ def check_service(provider: str, subject: Subject, network: Network) -> Iterator
     Nothing is submitted or uploaded.
     """
     info = PROVIDERS[provider]
-    url = base_url_of(info, subject.environment)
-    try:
-        check_base_url(url, info.base_url_variable)
-    except UsageError:
-        return  # said by the check of the address
     try:
         proxies = choose_proxies(network, subject.environment)
     except UsageError as error:
         yield problem("connection", printable(str(error)), tr("correct the address of the proxy"))
         return
-    keyless = Service(provider=provider, base_url=url, key=SecretStr(""), proxies=proxies)
+    for url in base_urls_of(info, subject.environment):
+        try:
+            check_base_url(url, info.base_url_variable)
+        except UsageError:
+            continue  # said by the check of the address
+        keyless = Service(provider=provider, base_url=url, key=SecretStr(""), proxies=proxies)
+        yield from _check_connection(keyless, subject, network)
+
+
+def _check_connection(keyless: Service, subject: Subject, network: Network) -> Iterator[Check]:
     started = time.monotonic()
     try:
         date = anyio.run(probe_address, keyless, Settings())
@@ -87,10 +95,11 @@ def check_service(provider: str, subject: Subject, network: Network) -> Iterator
     if date is not None:
         yield _check_clock(date)
     try:
-        service = read_service(provider, subject.environment, network)
+        service = read_service(keyless.provider, subject.environment, network)
+        only = {"base_url": keyless.base_url, "base_urls": ()}
+        yield _check_acceptance(service.model_copy(update=only))
     except UsageError:
         return  # said by the check of the key
-    yield _check_acceptance(service)
 
 
 def network_of(environment: Mapping[str, str], configured: Network | None = None) -> Network:
@@ -115,7 +124,12 @@ def _check_clock(date: float) -> Check:
 
 def _check_acceptance(service: Service) -> Check:
     name = "key accepted"
-    error = anyio.run(probe_key, service, Settings())
+    try:
+        error = anyio.run(probe_key, service, Settings())
+    except UsageError as wrong:
+        return problem("service", str(wrong), tr("check address and port"))
+    if error is None and not service.key.get_secret_value():
+        return ok("service", tr("it is the right one, and asks for no key"))
     if error is None:
         return ok(name, tr("yes, by a status request"))
     seen = printable(str(error))

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
-from batch_runner.providers.catalog import PROVIDERS
+from batch_runner.providers.catalog import PROVIDERS, ProviderInfo
 from batch_runner.settings import Network, Service
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import find_existing, utf8_text
@@ -34,8 +34,7 @@ def read_service(
             used names no proxy.
     """
     info = PROVIDERS[provider]
-    text = environment.get(info.base_url_variable, "").strip() or info.base_url
-    base_urls = _split_urls(text) if info.own_server else (text,)
+    base_urls = base_urls_of(info, environment)
     for base_url in base_urls:
         check_base_url(base_url, info.base_url_variable)
     key, source = _read_key(info.key_variable, environment, needed=info.needs_key)
@@ -47,6 +46,15 @@ def read_service(
         key_source=source,
         proxies=choose_proxies(network or Network(), environment),
     )
+
+
+def base_urls_of(info: ProviderInfo, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the URLs of a provider's service, not checked; own servers may be several."""
+    text = environment.get(info.base_url_variable, "").strip() or info.base_url
+    if not info.own_server:
+        return (text,)
+    urls = (url.strip().rstrip("/") for url in text.split(","))
+    return tuple(dict.fromkeys(url for url in urls if url)) or (text,)
 
 
 def complete_service(
@@ -95,7 +103,7 @@ def ignored_proxy_warning(
 ) -> str | None:
     """Return a warning about a proxy variable that is set and not used; None if there is none."""
     info = PROVIDERS[provider]
-    base_url = environment.get(info.base_url_variable, "").strip() or info.base_url
+    base_url = base_urls_of(info, environment)[0]
     name = proxy_variable(base_url.partition(":")[0].lower(), environment)
     if name is None or network.trust_env or network.proxy is not None:
         return None
@@ -161,12 +169,6 @@ def _is_host(name: str) -> bool:
     except UnicodeError:
         return False
     return all(_HOST_LABEL.fullmatch(label) for label in labels)
-
-
-def _split_urls(text: str) -> tuple[str, ...]:
-    """Return the URLs in `text`, which commas separate: at least one, each once."""
-    urls = (url.strip().rstrip("/") for url in text.split(","))
-    return tuple(dict.fromkeys(url for url in urls if url)) or (text,)
 
 
 def _read_key(

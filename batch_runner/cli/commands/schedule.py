@@ -37,7 +37,7 @@ from batch_runner.integrations.launchd import (
 from batch_runner.integrations.schedule import ScheduleEntry, home_of_user, parse_days, unit_name
 from batch_runner.integrations.systemd import install_units, systemd_units, unit_folder
 from batch_runner.providers import PROVIDERS, ProviderInfo
-from batch_runner.providers.credentials import check_base_url
+from batch_runner.providers.credentials import base_urls_of, check_base_url
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, native_path, utf8_environment, utf8_text
 from batch_runner.util.text import printable
@@ -109,6 +109,8 @@ def command(
     provider = PROVIDERS[loaded.provider]
     environment = _environment(provider)
     key = None if rehearse else _key_path(key_file, loaded.provider)
+    if key_file is None and key is not None and not provider.needs_key and not _holds_a_key(key):
+        key = None
     entry = ScheduleEntry(
         job=loaded.job,
         manifest=manifest.absolute(),
@@ -166,7 +168,8 @@ def _environment(provider: ProviderInfo) -> dict[str, str]:
         )
     name = provider.base_url_variable
     if address := given.get(name, "").strip():
-        check_base_url(address, name)  # refuses one that holds a secret
+        for url in base_urls_of(provider, given):
+            check_base_url(url, name)  # refuses one that holds a secret
         found[name] = address
     return found
 

@@ -90,7 +90,22 @@ def test_variable_is_used_before_the_file(key_file: Path) -> None:
     ],
 )
 def test_address_is_judged(url: str, level: Level) -> None:
-    found = check_address("baicai", Subject(environment={"BAICAI_BASE_URL": url}))
+    (found,) = check_address("baicai", Subject(environment={"BAICAI_BASE_URL": url}))
 
     assert found.level is level
     assert "sk-secret" not in found.seen + found.advice
+
+
+def test_own_servers_are_checked_one_by_one_without_a_key() -> None:
+    environment = {"COMFYUI_BASE_URL": "http://127.0.0.1:8188, http://gpu-2:8188, gpu-3"}
+    subject = Subject(environment=environment)
+
+    addresses = list(check_address("comfyui", subject))
+    assert [one.level for one in addresses] == [Level.OK, Level.OK, Level.PROBLEM]
+    assert [one.level for one in check_key("comfyui", subject)] == [Level.OK]
+    with_key = Subject(environment=environment | {"COMFYUI_API_KEY": "a-key"})
+    assert [one.level for one in check_address("comfyui", with_key)] == [
+        Level.OK,
+        Level.WARNING,
+        Level.PROBLEM,
+    ]

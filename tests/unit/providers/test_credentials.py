@@ -171,3 +171,23 @@ def test_invalid_proxy_variable_is_refused_only_if_it_is_used() -> None:
         read_service("baicai", environment, Network(trust_env=True))
 
     assert "pw-123" not in str(caught.value)
+
+
+def test_own_server_needs_no_key_and_may_be_several() -> None:
+    urls = " http://gpu-1:8188/, http://gpu-2:8188,http://gpu-1:8188, "
+    service = read_service("comfyui", {"COMFYUI_BASE_URL": urls})
+
+    assert service.base_urls == ("http://gpu-1:8188", "http://gpu-2:8188")
+    assert service.base_url == "http://gpu-1:8188"
+    assert service.key.get_secret_value() == ""
+    assert service.secrets == set()
+    assert read_service("comfyui", {}).base_urls == ("http://127.0.0.1:8188",)
+    assert read_service("comfyui", {"COMFYUI_API_KEY": KEY}).key.get_secret_value() == KEY
+
+
+@pytest.mark.parametrize(
+    "urls", ["http://gpu-1:8188,ftp://gpu-2", "http://gpu-1,gpu-2", "http://a,http://u:p@b"]
+)
+def test_each_url_of_own_servers_is_checked(urls: str) -> None:
+    with pytest.raises(UsageError, match="COMFYUI_BASE_URL"):
+        read_service("comfyui", {"COMFYUI_BASE_URL": urls})

@@ -85,6 +85,7 @@ class ComfyServer:
         self.requests: list[tuple[str, str, Any]] = []  # method, path and JSON
         self.executed: list[str] = []  # ids of tasks that were begun
         self.lose_answers = 0  # of submissions that are accepted
+        self.hidden = 0  # calls for which no task is known
         self.fail_text = "fail"  # a prompt with it fails
         self.drop_nodes: dict[str, Any] = {}  # node_errors of a 200
         self.runner: web.AppRunner | None = None
@@ -123,6 +124,9 @@ class ComfyServer:
             app.add_routes([web.get("/api/jobs", self._jobs), web.get("/api/jobs/{id}", self._job)])
         if self.has_cancel:
             app.add_routes([web.post("/api/jobs/{id}/cancel", self._cancel)])
+        pages = self.folder / "web"  # of the frontend: other calls get 404, or 405
+        pages.mkdir(parents=True, exist_ok=True)
+        app.add_routes([web.static("/", pages)])
         self.runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0)
         await self.runner.setup()
         site = web.TCPSite(self.runner, "127.0.0.1", self.port, reuse_address=True)
@@ -264,8 +268,12 @@ class ComfyServer:
             self._stop.set()
         return web.Response()
 
+    def _task_id(self, request: web.Request) -> str:
+        self.hidden -= 1
+        return request.match_info["id"] if self.hidden < 0 else "hidden"
+
     async def _history(self, request: web.Request) -> web.Response:
-        task_id = request.match_info["id"]
+        task_id = self._task_id(request)
         found = {task_id: self.history[task_id]} if task_id in self.history else {}
         return web.json_response(found)
 
@@ -273,7 +281,7 @@ class ComfyServer:
         return web.json_response({"jobs": [], "pagination": {"total": 0}})
 
     async def _job(self, request: web.Request) -> web.Response:
-        task_id = request.match_info["id"]
+        task_id = self._task_id(request)
         if (entry := self.history.get(task_id)) is not None:
             end, data = entry["status"]["messages"][-1]
             words = {"execution_success": "completed", "execution_interrupted": "cancelled"}

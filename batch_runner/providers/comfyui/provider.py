@@ -152,9 +152,9 @@ class ComfyUI:
 
     async def cancel(self, task_id: str) -> None:
         """Cancel the task at the server that has it."""
-        _, errors = await ask(self._candidates(task_id), lambda server: server.cancel(task_id))
-        if errors:
-            raise errors[0]
+        found = await self._find(task_id)
+        if found is not None:
+            await found[0].cancel(task_id)
 
     async def status(self, task_id: str) -> TaskReport:
         """Return the task's status; LOST only after several looks, and without its files."""

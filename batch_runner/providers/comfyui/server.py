@@ -27,6 +27,7 @@ from batch_runner.providers.comfyui.responses import (
     rejection,
 )
 from batch_runner.providers.http import Http, Response
+from batch_runner.util.locale import tr
 from batch_runner.util.text import json_text, printable
 
 #: Largest response of the API, in bytes: a task's may hold its graph, that of /queue all graphs.
@@ -81,16 +82,27 @@ class Server:
         response = await self._send("GET", "/system_stats")
         if response.status in (401, 403, 429) or response.status >= 500:
             raise error_of(f"GET {self.url}/system_stats", response)
+        if 300 <= response.status < 400:
+            raise self._http.redirect_error("GET /system_stats", response, None)
         content = content_of(response)
         system = content.get("system") if isinstance(content, dict) else None
         if response.status != 200 or not isinstance(system, dict):
-            raise WrongServer(f"{self.url} is not a ComfyUI server: it has no /system_stats")
+            raise WrongServer(
+                tr("{url} is not a ComfyUI server: it has no /system_stats", url=self.url)
+            )
         text = str(system.get("comfyui_version") or "")
         version = tuple(int(part) for part in re.findall(r"\d+", text)[:3])
         if version < FIRST_VERSION and (version or not text):
             needed = ".".join(map(str, FIRST_VERSION))
-            shown = printable(text, 40) or "of an unknown version"
-            raise WrongServer(f"the ComfyUI at {self.url} is {shown}; {needed} or later is needed")
+            shown = printable(text, 40) or tr("of an unknown version")
+            raise WrongServer(
+                tr(
+                    "the ComfyUI at {url} is {version}; {needed} or later is needed",
+                    url=self.url,
+                    version=shown,
+                    needed=needed,
+                )
+            )
         self._version = version
 
     async def classes(self, names: Iterable[str], *, anew: bool = False) -> dict[str, Any]:

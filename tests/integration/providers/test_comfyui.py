@@ -284,6 +284,18 @@ async def test_task_of_which_files_are_missing_is_lost(
         assert await provider.exists(task_id)
 
 
+async def test_task_that_is_unknown_for_a_moment_is_not_lost(server: ComfyServer) -> None:
+    async with opened(server) as provider:
+        task_id = await submit(provider)
+        await finished(provider, task_id)
+        (server.folder / "output" / f"{task_id}_00001_.png").unlink()
+        for hidden in (1, 2):
+            server.hidden = hidden
+            assert (await provider.status(task_id)).state is TaskState.COMPLETED
+            server.hidden = hidden
+            assert await provider.exists(task_id)
+
+
 async def test_unreachable_server_is_no_proof_that_a_task_is_not_there(
     server: ComfyServer,
 ) -> None:

@@ -121,7 +121,7 @@ class ComfyServer:
             ]
         )
         if self.has_jobs:
-            app.add_routes([web.get("/api/jobs", self._jobs), web.get("/api/jobs/{id}", self._job)])
+            app.add_routes([web.get("/api/jobs/{id}", self._job)])
         if self.has_cancel:
             app.add_routes([web.post("/api/jobs/{id}/cancel", self._cancel)])
         pages = self.folder / "web"  # of the frontend: other calls get 404, or 405
@@ -276,9 +276,6 @@ class ComfyServer:
         task_id = self._task_id(request)
         found = {task_id: self.history[task_id]} if task_id in self.history else {}
         return web.json_response(found)
-
-    async def _jobs(self, request: web.Request) -> web.Response:
-        return web.json_response({"jobs": [], "pagination": {"total": 0}})
 
     async def _job(self, request: web.Request) -> web.Response:
         task_id = self._task_id(request)

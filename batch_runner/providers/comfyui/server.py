@@ -64,7 +64,7 @@ class Server:
         self.sending = 0  # submissions whose response is awaited
         self.names: dict[str, str] = {}  # value of an upload → what this server calls it
         self._version: tuple[int, ...] | None = None  # None: not asked since it was down
-        self._has_jobs: bool | None = None  # whether it has /api/jobs; None: not known
+        self._has_jobs = True  # /api/jobs, until an older server lacks it
         self._classes: dict[str, Any] = {}
         self._down_until = 0.0
 
@@ -134,7 +134,7 @@ class Server:
     def _unreachable(self) -> None:
         """Note that the server may be restarted, with other nodes and files."""
         self._down_until = asyncio.get_running_loop().time() + DOWN_SECONDS
-        self._version = self._has_jobs = None
+        self._version, self._has_jobs = None, True
         self._classes.clear()
         self.names.clear()
 
@@ -174,26 +174,20 @@ class Server:
     async def job(self, task_id: str) -> Job | None:
         """Return the task, None if the server does not know it."""
         name = quote(task_id, safe="")
-        if await self._jobs_api():
+        if self._has_jobs:
             response = await self._send("GET", f"/api/jobs/{name}")
-            if response.status == 404:
-                return None
-            job = job_of(self._content(response, "status"))
-            if job is None:
+            content = content_of(response)
+            if response.status != 404:
+                self._content(response, "status")
+                if (job := job_of(content)) is not None:
+                    return job
                 raise ApiError("status: the response cannot be read", failure=Failure.NO_RESPONSE)
-            return job
+            if isinstance(content, dict) and "error" in content:
+                return None
+            self._has_jobs = False  # the server has no such call
         # In this order: a task that ends in between is in the history.
         queued = queued_job(await self._get("/queue"), task_id)
         return queued or finished_job(await self._get(f"/history/{name}"), task_id)
-
-    async def _jobs_api(self) -> bool:
-        if self._has_jobs is None:
-            response = await self._send("GET", "/api/jobs?limit=1")
-            if response.status >= 500 or response.status in (401, 403, 429):
-                raise error_of("GET /api/jobs", response)
-            content = content_of(response)
-            self._has_jobs = isinstance(content, dict) and "jobs" in content
-        return self._has_jobs
 
     async def cancel(self, task_id: str) -> None:
         """Cancel the task if the server has it, and no other one."""

@@ -85,6 +85,7 @@ class ComfyServer:
         self.requests: list[tuple[str, str, Any]] = []  # method, path and JSON
         self.executed: list[str] = []  # ids of tasks that were begun
         self.lose_answers = 0  # of submissions that are accepted
+        self.broken = ""  # beginning of the paths that answer 500
         self.hidden = 0  # calls for which no task is known
         self.fail_text = "fail"  # a prompt with it fails
         self.drop_nodes: dict[str, Any] = {}  # node_errors of a 200
@@ -220,6 +221,8 @@ class ComfyServer:
         self.requests.append((request.method, request.path, content))
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.Response(status=401)
+        if self.broken and request.path.startswith(self.broken):
+            return web.Response(status=500)
         response: web.StreamResponse = await handler(request)
         return response
 

@@ -190,6 +190,10 @@ async def test_cancel_ends_one_running_and_one_waiting_task(tmp_path: Path, vers
         assert (await provider.status(tasks[0])).state is TaskState.CANCELED
         assert (await provider.status(tasks[1])).state is TaskState.RUNNING
         assert server.pending == []
+    bodies = [content for _, path, content in server.requests if path == "/interrupt"]
+    assert bodies == ([] if version == "0.33.0" else [{"prompt_id": tasks[0]}])
+    bodies = [content for _, path, content in server.requests if path == "/interrupt"]
+    assert bodies == ([{"prompt_id": tasks[0]}] if version == OLD else [])
 
 
 async def test_task_of_another_user_is_not_interrupted_by_an_old_server(tmp_path: Path) -> None:
@@ -451,6 +455,18 @@ async def test_wrong_server_that_was_down_at_first_stops_submitting(tmp_path: Pa
 
     assert error.failure is Failure.FORBIDDEN
     assert "or later is needed" in str(error)
+
+
+@pytest.mark.parametrize("path", ["/object_info", "/system_stats"])
+async def test_check_that_fails_leaves_the_submission_unsent(tmp_path: Path, path: str) -> None:
+    async with ComfyServer(tmp_path) as server:
+        server.broken = path
+        async with opened(server) as provider:
+            assert (await failure_of(submit(provider))).failure is Failure.UNSENT
+            server.broken = ""
+            await submit(provider)
+
+    assert [request[:2] for request in server.requests].count(("POST", "/prompt")) == 1
 
 
 async def test_token_is_sent_with_each_request_to_the_server(tmp_path: Path) -> None:

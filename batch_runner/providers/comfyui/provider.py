@@ -29,6 +29,7 @@ from batch_runner.providers.comfyui.graph import (
 )
 from batch_runner.providers.comfyui.pool import Pool, ask, identify_all, nothing_sent
 from batch_runner.providers.comfyui.responses import File, Job, output_files
+from batch_runner.providers.comfyui.saved import all_saved, saved_files
 from batch_runner.providers.comfyui.server import Server, WrongServer
 from batch_runner.providers.comfyui.uploads import upload_name, uploads_in, with_names
 from batch_runner.providers.http import Http
@@ -145,7 +146,7 @@ class ComfyUI:
             if await self._find(task_id) is not None:
                 return True
             for server in self._candidates(task_id):
-                if await server.saved_files(task_id):
+                if await saved_files(server, task_id):
                     self._where[task_id] = server
                     return True
         return False
@@ -229,7 +230,7 @@ class ComfyUI:
         """Return the files of a task that no server knows any more, None unless all are there."""
         least = self._least.get(task_id, self._least_of_any)
         for server in self._candidates(task_id):
-            if files := await server.all_saved(task_id, least):
+            if files := await all_saved(server, task_id, least):
                 self._where[task_id] = server
                 return server, files
         return None

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import aiohttp
 import anyio
 
 from batch_runner.errors import ApiError, Failure, FileRejected
-from batch_runner.media import check
 from batch_runner.models import Received
 from batch_runner.providers.base import Receiver
-from batch_runner.providers.comfyui.graph import Files, Graph, prefixes
+from batch_runner.providers.comfyui.graph import Graph
 from batch_runner.providers.comfyui.responses import (
     File,
     Job,
@@ -40,12 +40,6 @@ DOWN_SECONDS = 10.0
 FIRST_VERSION = (0, 3, 45)
 #: First version that is sure to stop only the task whose id is sent to /interrupt.
 FIRST_SAFE_INTERRUPT = (0, 3, 60)
-#: What the names of an output node's first file end with: the nodes of ComfyUI, then others'.
-ENDINGS = (
-    *("_.png", "_.webp", "_.jpg", "_.jpeg", "_.gif", "_.mp4", "_.webm", "_.mkv", "_.mov"),
-    *("_.flac", "_.mp3", "_.opus", "_.wav", "_.glb", "_.svg", "_.txt", "_.latent", "_.safetensors"),
-    *(".mp4", ".webm", ".gif", ".webp"),
-)
 _UNREACHABLE = (Failure.UNSENT, Failure.NO_RESPONSE, Failure.AMBIGUOUS)
 _NO_SUCH_CALL = (404, 405)
 
@@ -230,49 +224,6 @@ class Server:
         self._content(response, f"HEAD {self.url}/view")
         return False
 
-    async def saved_files(self, task_id: str) -> list[list[File]]:
-        """Return the files of each node, found by their names: [] if there is none."""
-        found = []
-        for prefix in prefixes(task_id):
-            files = await self._numbered(prefix)
-            if not files:
-                break
-            found.append(files)
-        return found
-
-    async def _numbered(self, prefix: str) -> list[File]:
-        files: list[File] = []
-        endings: tuple[str, ...] = ENDINGS
-        while True:
-            number = len(files) + 1
-            candidates = (File(f"{prefix}_{number:05}{ending}") for ending in endings)
-            for file in candidates:
-                if await self.has(file):
-                    files.append(file)
-                    endings = (file.filename[len(f"{prefix}_{number:05}") :],)
-                    break
-            else:
-                return files
-
-    async def all_saved(self, task_id: str, least: Files) -> list[File]:
-        """Return the files of a task that the server has forgotten, [] unless all are complete."""
-        found = await self.saved_files(task_id)
-        if len(found) < least.nodes or any(len(files) < least.each for files in found):
-            return []
-        for files in found:  # only the last one can have been cut off by the crash
-            if not await self._is_complete(files[-1]):
-                return []
-        return [file for files in found for file in files]
-
-    async def _is_complete(self, file: File) -> bool:
-        content = bytearray()
-        try:
-            received = await self.download(self.url_of(file), content.extend)
-            check(bytes(content), length_known=received.length_known, declared=received.types)
-        except FileRejected:
-            return False
-        return True
-
     async def upload(self, name: str, content: bytes) -> str:
         """Store an input file and return the value that stands for it in a graph."""
         form = aiohttp.FormData()
@@ -301,7 +252,13 @@ class Server:
 
     async def download(self, url: str, receive: Receiver) -> Received:
         """Pass the bytes of a file of this server to `receive`."""
-        return await self._http.download(url, receive, with_key=True)
+        received = await self._http.download(url, receive, with_key=True)
+        # The path of the URL does not end with the file's name.
+        (name,) = parse_qs(urlsplit(url).query).get("filename", [""])[:1]
+        types = [one for one in received.types if one != ".view"]
+        if "." in name:
+            types.append(printable(f".{name.rpartition('.')[2].lower()}", 80))
+        return replace(received, types=tuple(types))
 
     # --- requests ---
 

@@ -125,6 +125,19 @@ async def test_outputs_of_several_nodes_come_in_node_order(server: ComfyServer) 
     ]
 
 
+async def test_file_is_known_by_the_name_that_the_server_gives_it(server: ComfyServer) -> None:
+    file = server.folder / "output" / "a b" / "cröss.glb"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"glTF" + bytes(100))
+    async with opened(server) as provider:
+        query = "filename=cr%C3%B6ss.glb&subfolder=a%20b&type=output"
+        content = bytearray()
+        received = await provider.download(f"{server.url}/view?{query}", content.extend)
+
+    assert bytes(content) == file.read_bytes()
+    assert received.types[-1] == ".glb"
+
+
 async def test_failed_task_names_the_node_and_its_message(server: ComfyServer) -> None:
     async with opened(server) as provider:
         task_id = await submit(provider, {"6": {"text": "fail"}})

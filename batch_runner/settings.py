@@ -333,14 +333,8 @@ class Service(Block):
     provider: str
     base_url: str
     key: SecretStr
-    base_urls: tuple[str, ...] = Field(
-        default=(),
-        description="URLs of all servers, if it is one's own; the first is base_url. Empty: one.",
-    )
-    workflows: Mapping[str, Any] = Field(
-        default={},
-        description="The graphs of a provider whose workflows are files, by the manifest's name.",
-    )
+    base_urls: tuple[str, ...] = ()  # of all of the user's own servers; the first is base_url
+    workflows: Mapping[str, Any] = {}  # graphs of workflow files, by the manifest's names
     allow_private: bool = Field(
         default=False, description="Allow downloads from loopback and private addresses."
     )

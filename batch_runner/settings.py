@@ -338,10 +338,7 @@ class Service(Block):
     allow_private: bool = Field(
         default=False, description="Allow downloads from loopback and private addresses."
     )
-    proxies: Proxies | None = Field(
-        default=None,
-        description="Proxies of the requests. None: those that the settings `network` name.",
-    )
+    proxies: Proxies | None = None  # of the requests; None: those that `network` names
     key_source: str = Field(default="", description="Where the key comes from, for messages.")
 
     @property

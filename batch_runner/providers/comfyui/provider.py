@@ -69,7 +69,6 @@ class ComfyUI:
         self._workflows = workflows
         self._where: dict[str, Server] = {}  # task id → the server that has it
         self._least: dict[str, Files] = {}  # task id → what its files must be at least
-        self._least_of_any = _least(files_of(graph) for graph in workflows.values())
 
     @property
     def capabilities(self) -> Capabilities:
@@ -228,7 +227,9 @@ class ComfyUI:
 
     async def _saved(self, task_id: str) -> tuple[Server, list[File]] | None:
         """Return the files of a task that no server knows any more, None unless all are there."""
-        least = self._least.get(task_id, self._least_of_any)
+        least = self._least.get(task_id)
+        if least is None:  # a task of an earlier run
+            least = _least(files_of(graph) for graph in self._workflows.values())
         for server in self._candidates(task_id):
             if files := await all_saved(server, task_id, least):
                 self._where[task_id] = server

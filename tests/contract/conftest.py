@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tests.contract.provider_rows import row
 from tests.integration.conftest import _virtual_time, anyio_backend
 
-__all__ = ["_virtual_time", "anyio_backend"]
+__all__ = ["_virtual_time", "anyio_backend", "row"]

@@ -1,137 +1,31 @@
-"""What every provider must do, each against the simulator acting as its service, over sockets.
-
-To add one, add a row to ROWS. A description that is not built in is a file of its name here.
-"""
+"""What every provider must do, each against the simulator acting as its service, over sockets."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemSpec, TaskReport, TaskState
+from batch_runner.models import TaskReport, TaskState
 from batch_runner.providers import open_provider
 from batch_runner.providers.base import Provider, RequestIds
-from batch_runner.settings import Service, Settings
-from batch_runner.simulator import Simulator, SimulatorSettings
-from tests.harness import KEY, files_with_the_key, run_job, statuses
+from batch_runner.settings import Settings
+from batch_runner.simulator import Simulator
+from tests.contract.provider_rows import Row, items_of, rows, service_of, simulated
+from tests.harness import files_with_the_key, run_job, statuses
 
 pytestmark = pytest.mark.anyio
 
-HERE = Path(__file__).parent
 PROMPT = 'a horse, 一匹马, "quoted" & <odd> \\ {{ not a template }}'
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """A provider, whom the simulator acts as, and what differs between services."""
-
-    provider: str
-    personality: str
-    workflow: str
-    params: Callable[[str], dict[str, Any]]
-    variants: tuple[str, ...] = ()
-    service: dict[str, Any] = field(default_factory=dict)  # more fields of `Service`
-    moderates_tasks: bool = False  # a task fails, instead of the submission being rejected
-    has_balance: bool = True
-    urls_expire: bool = True
-    request_ids: RequestIds = RequestIds.NONE
-    cancels: bool = False
-    uploads: bool = True
-
-
-def by_node(prompt: str) -> dict[str, Any]:
-    return {"6": {"text": prompt}}
-
-
-def by_input(prompt: str) -> dict[str, Any]:
-    return {"task_type": "t2i", "input": {"prompt": prompt}}
-
-
-def flat(prompt: str) -> dict[str, Any]:
-    return {"prompt": prompt}
-
-
-BFL = Row(
-    provider="bfl",
-    personality="bfl",
-    workflow="flux-2-pro",
-    params=flat,
-    moderates_tasks=True,
-    uploads=False,
-)
-ROWS = [
-    Row(provider="baicai", personality="baicai", workflow="cards", params=by_node),
-    Row(provider="baicai-images", personality="baicai", workflow="model", params=by_input),
-    Row(provider="baicai-videos", personality="baicai", workflow="model", params=by_input),
-    Row(
-        provider="runninghub",
-        personality="runninghub",
-        workflow="19041",
-        params=by_node,
-        cancels=True,
-    ),
-    BFL,
-    replace(BFL, variants=("other_host",)),
-    Row(
-        provider="idempotent",
-        personality="idempotent",
-        workflow="cards",
-        params=flat,
-        request_ids=RequestIds.IDEMPOTENCY_KEY,
-        cancels=True,
-    ),
-]
-
-
-def name_of(row: Row) -> str:
-    return "-".join((row.provider, *row.variants))
-
-
-def rows(condition: Callable[[Row], bool]) -> pytest.MarkDecorator:
-    """Run a test only for the rows that have a feature."""
-    chosen = [row for row in ROWS if condition(row)]
-    return pytest.mark.parametrize("row", chosen, ids=name_of, indirect=True)
-
-
-@pytest.fixture(params=ROWS, ids=name_of)
-def row(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Row:
-    """Return each row in turn; its description is the user's own if there is one here."""
-    found: Row = request.param
-    own = HERE / f"{found.provider}.yaml"
-    folder = tmp_path / "config" / "batch-runner" / "providers"
-    folder.mkdir(parents=True)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    if own.exists():
-        shutil.copy(own, folder)
-    return found
-
-
-@asynccontextmanager
-async def simulated(row: Row, *faults: str, **options: Any) -> AsyncIterator[Simulator]:
-    """Run the service of a row, whose tasks take ten seconds."""
-    settings = {"service_time": "10s", "image_bytes": 3000, "variants": row.variants, **options}
-    chosen = SimulatorSettings(personality=row.personality, faults=faults, **settings)
-    async with Simulator(chosen) as simulator:
-        yield simulator
-
-
-def service_of(row: Row, simulator: Simulator, key: str = KEY) -> Service:
-    return Service(
-        provider=row.provider, base_url=simulator.base_url, key=SecretStr(key), **row.service
-    )
 
 
 @asynccontextmanager
@@ -205,19 +99,7 @@ async def test_task_is_submitted_polled_and_downloaded(row: Row) -> None:
 
 
 async def test_job_is_done_in_one_run(row: Row, tmp_path: Path) -> None:
-    items = [
-        ItemSpec(
-            key=f"{number:032x}",
-            position=number,
-            id=f"item-{number}",
-            name=f"card-{number}",
-            prompt=f"horse {number}",
-            workflow=row.workflow,
-            params=row.params(f"horse {number}"),
-            attempts=1,
-        )
-        for number in range(4)
-    ]
+    items = items_of(row, 4)
     root = tmp_path / "out"
     async with simulated(row) as simulator:
         await run_job(root, simulator, items, service=service_of(row, simulator))

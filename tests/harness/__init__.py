@@ -145,7 +145,7 @@ def statuses(root: Path) -> Counter[ItemStatus]:
 
 def submissions_per_prompt(simulator: Simulator) -> Counter[str]:
     """Return the number of submissions that the service accepted, for each prompt."""
-    return Counter(task.params["6"]["text"] for task in simulator.ledger.submissions)
+    return Counter(task.prompt for task in simulator.ledger.submissions)
 
 
 def check_invariants(root: Path, simulator: Simulator, *, approved: int = 1) -> list[str]:
@@ -159,7 +159,7 @@ def check_invariants(root: Path, simulator: Simulator, *, approved: int = 1) -> 
             found.append(f"{prompt!r} was paid {count} times")
     known = {row.prompt: row for row in rows(root)}
     for task in simulator.ledger.submissions:
-        row = known[task.params["6"]["text"]]
+        row = known[task.prompt]
         if row.status is ItemStatus.REJECTED or row.status is ItemStatus.PENDING:
             found.append(f"{row.id} is {row.status}, but its task {task.id} was paid")
     for row in known.values():

@@ -91,6 +91,7 @@ _CODE = {
         title="ComfyUI, your own server or servers",
         source="https://docs.comfy.org/development/comfyui-server/comms_routes",
         tried=True,
+        can=("upload", "cancel", "resolve"),
     )
 }
 

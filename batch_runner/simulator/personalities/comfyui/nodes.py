@@ -67,7 +67,8 @@ def _shown(inputs: Inputs) -> dict[str, Any]:
     shown: dict[str, Any] = {}
     for name, kind in inputs.items():
         if isinstance(kind, Files):
-            shown[name] = [list(kind.names)]
+            # Not a list of choices, as a real server shows it, because other names are accepted.
+            shown[name] = ["STRING", {"default": kind.names[0]}]
         else:
             shown[name] = list(kind) if isinstance(kind, tuple) else [kind]
     return shown

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.errors import UsageError
+from batch_runner.providers import PROVIDERS
 from batch_runner.util.locale import tr
 
 if TYPE_CHECKING:
@@ -14,15 +15,6 @@ if TYPE_CHECKING:
     from batch_runner.manifest import Manifest
     from batch_runner.settings import Service, Settings
 
-#: Who the simulator acts as for each provider.
-PERSONALITIES = {
-    "baicai": "baicai",
-    "baicai-images": "baicai",
-    "baicai-videos": "baicai",
-    "bfl": "bfl",
-    "comfyui": "comfyui",
-    "runninghub": "runninghub",
-}
 #: Up to this many items a rehearsal draws a card for each; above, all get one plain picture of
 #: PLAIN_BYTES bytes, which needs no drawing.
 DRAWN_ITEMS = 1000
@@ -35,13 +27,15 @@ def check_rehearsal(manifest: Manifest) -> None:
     Raises:
         UsageError: the provider is such a one.
     """
-    if manifest.provider not in PERSONALITIES:
+    from batch_runner.simulator import PERSONALITIES
+
+    if PROVIDERS[manifest.provider].simulated_as not in PERSONALITIES:
         raise UsageError(
             tr(
                 "{provider} cannot be rehearsed, because the simulator does not know that "
-                "service; it knows {names}",
+                "service; a description can name one like it: simulated_as: {names}",
                 provider=manifest.provider,
-                names=", ".join(sorted(PERSONALITIES)),
+                names=tr(" or ").join(PERSONALITIES),
             )
         )
 
@@ -60,7 +54,7 @@ async def simulated_service(
     from batch_runner.simulator import Simulator, SimulatorSettings
 
     many = sum(job.journal.counts_now().values()) > DRAWN_ITEMS
-    personality = PERSONALITIES[manifest.provider]
+    personality = PROVIDERS[manifest.provider].simulated_as or ""
     workflows = getattr(manifest, "workflow_files", None) or {}
     urls = []
     async with AsyncExitStack() as stack:

@@ -52,6 +52,7 @@ class ProviderInfo:
     title: str = ""
     source: str = ""  # the documentation that it was written from
     tried: bool = False  # with the real service
+    simulated_as: str | None = None  # whom the simulator acts as; None: it cannot be rehearsed
     #: Settings that the service documents, as "block.name"; a manifest or the user overrides them.
     defaults: Mapping[str, Any] = field(default_factory=dict)
     can: tuple[str, ...] = ()  # of: upload, cancel, resolve (a submission without a response)
@@ -88,6 +89,7 @@ _CODE = {
         task_id_pattern=re.compile(r"[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}"),
         needs_key=False,
         own_server=True,
+        simulated_as="comfyui",
         title="ComfyUI, your own server or servers",
         source="https://docs.comfy.org/development/comfyui-server/comms_routes",
         tried=True,
@@ -228,6 +230,7 @@ def _info(name: str, raw: dict[str, Any], path: Path) -> ProviderInfo:
         title=raw["title"],
         source=raw["source"],
         tried=raw.get("tried", False),
+        simulated_as=raw.get("simulated_as"),
         defaults=_defaults(raw.get("limits", {})),
         can=tuple(name for name, can in _abilities(raw).items() if can),
         path=path,

@@ -282,6 +282,9 @@ class Description(Block):
     title: str
     source: str = Field(description="The documentation that this was written from.")
     tried: bool = Field(default=False, description="It was used with the real service.")
+    simulated_as: str | None = Field(
+        default=None, description="Service that the simulator acts as in rehearsals."
+    )
     base_url: Url
     docs_host: Host | None = Field(
         default=None, description="Host of the documentation, if users may mistake it."

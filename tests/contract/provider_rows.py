@@ -37,6 +37,8 @@ class Row:
     moderates_tasks: bool = False  # a task fails, instead of the submission being rejected
     has_balance: bool = True
     urls_expire: bool = True
+    says_words: bool = True  # states are words in the response, of which one may be unknown
+    is_sure_of_losses: bool = False  # a lost task has a state, which is for certain
     request_ids: RequestIds = RequestIds.NONE
     cancels: bool = False
     uploads: bool = True
@@ -62,6 +64,38 @@ BFL = Row(
     moderates_tasks=True,
     uploads=False,
 )
+#: A workflow file of ComfyUI.
+GRAPH: dict[str, Any] = {
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {
+            **{"model": ["4", 0], "positive": ["6", 0], "negative": ["7", 0]},
+            **{"latent_image": ["5", 0], "seed": 1, "steps": 20, "cfg": 8.0, "denoise": 1.0},
+            **{"sampler_name": "euler", "scheduler": "normal"},
+        },
+    },
+    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "model.safetensors"}},
+    "5": {
+        "class_type": "EmptyLatentImage",
+        "inputs": {"width": 512, "height": 512, "batch_size": 1},
+    },
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a card", "clip": ["4", 1]}},
+    "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "text, watermark", "clip": ["4", 1]}},
+    "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+    "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "card"}},
+}
+COMFYUI = Row(
+    provider="comfyui",
+    personality="comfyui",
+    workflow="cards_api.json",
+    params=by_node,
+    service={"workflows": {"cards_api.json": GRAPH}},
+    has_balance=False,
+    urls_expire=False,
+    is_sure_of_losses=True,
+    request_ids=RequestIds.TASK_ID,
+    cancels=True,
+)
 ROWS = [
     Row(provider="baicai", personality="baicai", workflow="cards", params=by_node),
     Row(provider="baicai-images", personality="baicai", workflow="model", params=by_input),
@@ -75,6 +109,9 @@ ROWS = [
     ),
     BFL,
     replace(BFL, variants=("other_host",)),
+    COMFYUI,
+    replace(COMFYUI, variants=("no_cancel",)),
+    replace(COMFYUI, variants=("no_jobs",), says_words=False),
     Row(
         provider="idempotent",
         personality="idempotent",

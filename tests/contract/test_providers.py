@@ -21,7 +21,7 @@ from batch_runner.providers.base import Provider, RequestIds
 from batch_runner.settings import Settings
 from batch_runner.simulator import Simulator
 from tests.contract.provider_rows import Row, items_of, rows, service_of, simulated
-from tests.harness import files_with_the_key, run_job, statuses
+from tests.harness import KEY, files_with_the_key, run_job, statuses
 
 pytestmark = pytest.mark.anyio
 
@@ -83,7 +83,7 @@ async def test_capabilities_are_those_of_the_row(row: Row) -> None:
 
 
 async def test_task_is_submitted_polled_and_downloaded(row: Row) -> None:
-    async with opened(row, outputs=1) as (provider, simulator):
+    async with opened(row, keys=(KEY,)) as (provider, simulator):
         task_id = await submit(row, provider)
         first = await provider.status(task_id)
         last = await end_of(provider, task_id)

@@ -99,7 +99,7 @@ class Personality(base.Personality[ComfyUIResponses]):
         checked = graphs.check(graph, self._classes, self._uploads.names())
         if checked.error is not None or not isinstance(graph, dict):
             return self.responses.invalid(checked)
-        earlier = self._cached(graph)
+        earlier = self._files.cached(graph)
         exchange.task = task = self.service.submit(
             exchange,
             task_id=task_id,
@@ -116,15 +116,6 @@ class Personality(base.Personality[ComfyUIResponses]):
         return Answer(
             body={"prompt_id": task.id, "number": task.n, "node_errors": checked.node_errors}
         )
-
-    def _cached(self, graph: dict[str, Any]) -> Task | None:
-        """Return the first task of the same workflow since the start, None if there is none."""
-        same = (
-            task
-            for task in self.service.ledger.submissions
-            if task.graph == graph and not task.lost and task.outcome == "COMPLETED"
-        )
-        return next(same, None)
 
     async def remaining(self, request: web.Request) -> web.StreamResponse:
         """Return the length of the queue."""
@@ -149,10 +140,10 @@ class Personality(base.Personality[ComfyUIResponses]):
         return await self._answer(request, work, ("status",))
 
     def _queued(self) -> tuple[list[Task], list[Task]]:
-        known = [task for task in self.service.ledger.submissions if not task.lost]
-        states = {task.n: self.service.state(task) for task in known}
-        running = [task for task in known if states[task.n] == "RUNNING"]
-        return running, [task for task in known if states[task.n] == "PENDING"]
+        """Return the tasks that run, and those that wait."""
+        states = [(task, self.service.state(task)) for task in self._files.open_tasks()]
+        running = [task for task, state in states if state == "RUNNING"]
+        return running, [task for task, state in states if state == "PENDING"]
 
     async def change_queue(self, request: web.Request) -> web.StreamResponse:
         """Remove waiting tasks from the queue."""

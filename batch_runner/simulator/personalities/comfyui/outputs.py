@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ class OutputFiles:
     _outputs: dict[int, Outputs] = field(default_factory=dict)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     _unfiled: list[Task] = field(default_factory=list)
+    _same: dict[str, list[Task]] = field(default_factory=dict)
     _seen: int = 0
 
     def of(self, task: Task) -> Outputs:
@@ -35,6 +37,17 @@ class OutputFiles:
         self.update()
         return self.files.get(place)
 
+    def open_tasks(self) -> list[Task]:
+        """Return the tasks that wait or run, in the order of submission."""
+        self.update()
+        return list(self._unfiled)
+
+    def cached(self, graph: dict[str, Any]) -> Task | None:
+        """Return the first task of the same workflow since the start, None if there is none."""
+        self.update()
+        known = self._same.get(_text(graph), [])
+        return next((t for t in known if not t.lost and t.outcome == "COMPLETED"), None)
+
     def update(self) -> None:
         """Add the files of all tasks that have ended."""
         submissions = self.service.ledger.submissions
@@ -44,7 +57,10 @@ class OutputFiles:
             self._outputs.clear()
             self._counts.clear()
             self._unfiled.clear()
-        self._unfiled += submissions[self._seen :]
+            self._same.clear()
+        for task in submissions[self._seen :]:
+            self._unfiled.append(task)
+            self._same.setdefault(_text(task.graph), []).append(task)
         self._seen = len(submissions)
         states = {task.n: self.service.state(task) for task in self._unfiled}
         ended = [task for task in self._unfiled if states[task.n] not in ("PENDING", "RUNNING")]
@@ -72,3 +88,8 @@ class OutputFiles:
                 images.append({"filename": filename, "subfolder": subfolder, "type": kind})
             outputs[node_id] = {"images": images}
         return outputs
+
+
+def _text(graph: dict[str, Any] | None) -> str:
+    """Return a text that is the same for the same workflow."""
+    return json.dumps(graph, sort_keys=True)

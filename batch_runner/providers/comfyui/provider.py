@@ -164,7 +164,7 @@ class ComfyUI:
             if (found := await self._find(task_id)) is not None:
                 job = found[1]
                 return TaskReport(state=job.state, word=job.word, message=job.message)
-            if await self._saved(task_id) is not None:
+            if await self._saved(task_id, self._least_of(task_id)) is not None:
                 return TaskReport(state=TaskState.COMPLETED, word="saved")
         return TaskReport(
             state=TaskState.LOST,
@@ -178,7 +178,7 @@ class ComfyUI:
         if found is not None:
             server, job = found
             return [server.url_of(file) for file in _result_files(job)]
-        saved = await self._saved(task_id)
+        saved = await self._saved(task_id, Files())  # it is finished: there are no more
         if saved is None:
             raise ApiError(
                 "result: the server knows neither the task nor files of it",
@@ -205,6 +205,12 @@ class ComfyUI:
                 return await server.download(url, receive)
         raise ApiError("the file is on none of the servers", failure=Failure.REJECTED)
 
+    def _least_of(self, task_id: str) -> Files:
+        """Return what the files of a finished task are at least; of an earlier run's, guess."""
+        if (known := self._least.get(task_id)) is not None:
+            return known
+        return _least(files_of(graph) for graph in self._workflows.values())
+
     def _candidates(self, task_id: str) -> list[Server]:
         """Return the servers that may have the task."""
         known = self._where.get(task_id)
@@ -225,11 +231,8 @@ class ComfyUI:
             raise errors[0]
         return None
 
-    async def _saved(self, task_id: str) -> tuple[Server, list[File]] | None:
+    async def _saved(self, task_id: str, least: Files) -> tuple[Server, list[File]] | None:
         """Return the files of a task that no server knows any more, None unless all are there."""
-        least = self._least.get(task_id)
-        if least is None:  # a task of an earlier run
-            least = _least(files_of(graph) for graph in self._workflows.values())
         for server in self._candidates(task_id):
             if files := await all_saved(server, task_id, least):
                 self._where[task_id] = server

@@ -52,13 +52,18 @@ def content_of(response: Response) -> Any:
         return None
 
 
-def error_of(call: str, response: Response, not_accepted: tuple[int, ...] = ()) -> ApiError:
+def error_of(
+    call: str, response: Response, not_accepted: tuple[int, ...] = (), *, key_source: str = ""
+) -> ApiError:
     """Return the error for a response whose HTTP status is not 2xx, other than a redirect."""
     failure = classify(response.status, None, not_accepted=not_accepted)
     assert failure is not None  # noqa: S101  else the response is no error
     detail = rejection(content_of(response))
+    detail = f": {detail}" if detail else ""
+    if response.status == 401:
+        detail += f"; the key is that of {key_source}" if key_source else "; it wants a key"
     return ApiError(
-        f"{call}: HTTP {response.status}{': ' if detail else ''}{detail}",
+        f"{call}: HTTP {response.status}{detail}",
         failure=failure,
         status=response.status,
         retry_after=response.retry_after,

@@ -75,7 +75,7 @@ class Server:
             return
         response = await self._send("GET", "/system_stats")
         if response.status in (401, 403, 429) or response.status >= 500:
-            raise error_of(f"GET {self.url}/system_stats", response)
+            self._content(response, f"GET {self.url}/system_stats")
         if 300 <= response.status < 400:
             raise self._http.redirect_error("GET /system_stats", response, None)
         content = content_of(response)
@@ -287,7 +287,7 @@ class Server:
         if 300 <= response.status < 400:
             raise self._http.redirect_error(call, response, None)
         if not 200 <= response.status < 300:
-            raise error_of(call, response, not_accepted)
+            raise error_of(call, response, not_accepted, key_source=self._http.key_source)
         return content_of(response)
 
 

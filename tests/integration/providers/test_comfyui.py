@@ -285,6 +285,17 @@ async def test_file_that_the_crash_cut_off_is_not_taken(server: ComfyServer) -> 
         assert (await provider.status(task_id)).state is TaskState.LOST
 
 
+async def test_files_of_a_finished_task_are_returned_however_few(server: ComfyServer) -> None:
+    async with opened(server, cards=a_graph(batch=3)) as provider:
+        task_id = await submit(provider)
+        await finished(provider, task_id)
+        await server.kill()
+        (server.folder / "output" / f"{task_id}_00003_.png").unlink()
+        await server.start()
+
+        assert len(await provider.result(task_id)) == 2
+
+
 @pytest.mark.parametrize(("batch", "savers"), [(3, 1), (1, 2)])
 async def test_task_of_which_files_are_missing_is_lost(
     server: ComfyServer, batch: int, savers: int
@@ -489,5 +500,8 @@ async def test_token_is_sent_with_each_request_to_the_server(tmp_path: Path) -> 
             assert await downloaded(provider, url)
         async with opened(server, key="another-token") as provider:
             error = await failure_of(submit(provider))
+        async with opened(server) as provider:
+            keyless = await failure_of(provider.status(task_id))
 
-    assert error.failure is Failure.FORBIDDEN
+    assert error.failure is keyless.failure is Failure.FORBIDDEN
+    assert str(error).endswith("/system_stats: HTTP 401; it wants a key")

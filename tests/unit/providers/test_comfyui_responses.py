@@ -149,8 +149,11 @@ def test_http_error_is_one_sentence_with_the_servers_own(status: int, failure: F
     error = error_of("submit", Response(status, body))
 
     assert error.failure is failure
-    assert str(error) == f"submit: HTTP {status}: No prompt provided"
-    assert str(error_of("submit", Response(status, b"<html>"))) == f"submit: HTTP {status}"
+    assert str(error).startswith(f"submit: HTTP {status}: No prompt provided")
+    assert str(error).endswith("it wants a key") is (status == 401)
+    html = error_of("submit", Response(status, b"<html>"), key_source="COMFYUI_API_KEY")
+    hint = "; the key is that of COMFYUI_API_KEY" if status == 401 else ""
+    assert str(html) == f"submit: HTTP {status}{hint}"
 
 
 def test_response_that_is_no_json_is_none() -> None:

@@ -85,6 +85,7 @@ class ComfyServer:
         self.requests: list[tuple[str, str, Any]] = []  # method, path and JSON
         self.executed: list[str] = []  # ids of tasks that were begun
         self.lose_answers = 0  # of submissions that are accepted
+        self.hangs = False  # as a process that is stopped: requests wait
         self.broken = ""  # beginning of the paths that answer 500
         self.hidden = 0  # calls for which no task is known
         self.fail_text = "fail"  # a prompt with it fails
@@ -219,6 +220,8 @@ class ComfyServer:
         if request.content_type == "application/json" and request.body_exists:
             content = await request.json()
         self.requests.append((request.method, request.path, content))
+        while self.hangs:  # noqa: ASYNC110
+            await asyncio.sleep(1)
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
             return web.Response(status=401)
         if self.broken and request.path.startswith(self.broken):

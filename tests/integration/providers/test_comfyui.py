@@ -441,6 +441,23 @@ async def test_server_that_goes_down_leaves_the_submission_to_another(tmp_path: 
     assert len(second.executed) + len(second.pending) == 1
 
 
+async def test_server_that_does_not_answer_gets_nothing_until_it_does(tmp_path: Path) -> None:
+    async with running(tmp_path, 2, seconds=60) as (first, second):
+        first.hangs = True
+        began = anyio.current_time()
+        async with opened(first, second) as provider:
+            on_second = [await submit(provider) for _ in range(2)]
+            waited = anyio.current_time() - began
+            first.hangs = False
+            await anyio.sleep(20)
+            on_first = await submit(provider)
+            await anyio.sleep(1)
+
+    assert waited < 15
+    assert first.executed == [on_first]
+    assert {*second.executed, *(one[0] for one in second.pending)} == set(on_second)
+
+
 # --- the wrong server ---
 
 

@@ -85,6 +85,8 @@ class ComfyServer:
         self.requests: list[tuple[str, str, Any]] = []  # method, path and JSON
         self.executed: list[str] = []  # ids of tasks that were begun
         self.lose_answers = 0  # of submissions that are accepted
+        self.keys: list[str | None] = []  # the Authorization of each request
+        self.moved_to = ""  # another server, to which downloads are redirected
         self.hangs = False  # as a process that is stopped: requests wait
         self.broken = ""  # beginning of the paths that answer 500
         self.hidden = 0  # calls for which no task is known
@@ -220,6 +222,7 @@ class ComfyServer:
         if request.content_type == "application/json" and request.body_exists:
             content = await request.json()
         self.requests.append((request.method, request.path, content))
+        self.keys.append(request.headers.get("Authorization"))
         while self.hangs:  # noqa: ASYNC110
             await asyncio.sleep(1)
         if self.token and request.headers.get("Authorization") != f"Bearer {self.token}":
@@ -313,6 +316,8 @@ class ComfyServer:
         return web.json_response({name: info} if name in self.nodes else {})
 
     async def _view(self, request: web.Request) -> web.StreamResponse:
+        if self.moved_to and request.method == "GET":
+            raise web.HTTPFound(self.moved_to + request.path_qs)
         query = request.query
         path = self.folder / query.get("type", "output") / query.get("subfolder", "")
         path /= query["filename"]

@@ -522,3 +522,19 @@ async def test_token_is_sent_with_each_request_to_the_server(tmp_path: Path) -> 
 
     assert error.failure is keyless.failure is Failure.FORBIDDEN
     assert str(error).endswith("/system_stats: HTTP 401; it wants a key")
+
+
+async def test_token_does_not_follow_a_download_to_another_server(tmp_path: Path) -> None:
+    async with (
+        ComfyServer(tmp_path, token="a-long-token") as server,
+        ComfyServer(tmp_path) as other,
+        opened(server, key="a-long-token") as provider,
+    ):
+        task_id = await submit(provider)
+        await finished(provider, task_id)
+        server.moved_to = other.url
+        (url,) = await provider.result(task_id)
+        assert await downloaded(provider, url)
+
+    assert set(server.keys) == {"Bearer a-long-token"}
+    assert other.keys == [None]

@@ -52,7 +52,7 @@ class AddressGuard:
         if len(own) > len(real):
             self._networks.append(FAKE_ADDRESSES)
         self._private = allow_private or bool(real)
-        self._loopback = allow_private or any(one.is_loopback for one in real)
+        self._loopback = allow_private or any(one.is_loopback or one.is_unspecified for one in real)
         self._link_local = any(one.is_link_local for one in real)
 
     def allows(self, address: str) -> bool:

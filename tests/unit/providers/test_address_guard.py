@@ -53,7 +53,12 @@ def test_private_service_has_private_files() -> None:
 
 
 @pytest.mark.parametrize(
-    "guard", [AddressGuard(["127.0.0.1"]), AddressGuard(CLOUD, allow_private=True)]
+    "guard",
+    [
+        AddressGuard(["127.0.0.1"]),
+        AddressGuard(["0.0.0.0"]),  # noqa: S104  as ComfyUI prints its own address
+        AddressGuard(CLOUD, allow_private=True),
+    ],
 )
 def test_service_of_this_machine_has_no_files_on_its_link(guard: AddressGuard) -> None:
     assert allowed(guard, PRIVATE + LOOPBACK) == PRIVATE + LOOPBACK

@@ -17,7 +17,8 @@ to the status that it has there (`done` with copies of its files), or is held.
 
 `submitting` is committed before the first byte of a submission leaves, and left only when its
 outcome is committed. A crash therefore leaves at most the submissions on the wire in `submitting`;
-each may have been paid, so recovery makes it `held`, and the user decides.
+each may have been paid, so recovery makes it `held`. Where the service knows the submission by its
+request id, the run settles what became of it (`engine.settling`); otherwise the user decides.
 """
 
 from __future__ import annotations
@@ -73,8 +74,13 @@ class Event(StrEnum):
     SUBMIT_REJECTED = "submit_rejected"  # submitting -> rejected
     SUBMIT_UNANSWERED = "submit_unanswered"  # submitting -> held
     SUBMIT_INTERRUPTED = "submit_interrupted"  # submitting -> held: found after a crash
+    # What became of a held submission, by its request id; `attached` is one of them.
+    SUBMIT_REPEATED = "submit_repeated"  # held -> submitting: the same request with the same id
+    NOT_SUBMITTED = "not_submitted"  # held -> pending: the service has never accepted it
+    NOT_SETTLED = "not_settled"  # held -> held: it stays unknown, for another reason than before
     TASK_COMPLETED = "task_completed"  # submitted -> downloading
     TASK_FAILED = "task_failed"  # submitted or downloading -> failed
+    TASK_LOST = "task_lost"  # submitted -> pending: the service has lost it, and it was free
     TASK_UNKNOWN = "task_unknown"  # submitted -> download_pending: unknown to the service
     DOWNLOAD_FAILED = "download_failed"  # downloading -> download_pending
     DOWNLOAD_INTERRUPTED = "download_interrupted"  # downloading -> submitted: found after a crash
@@ -114,6 +120,7 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
     _S.SUBMITTED: {
         _E.TASK_COMPLETED: _S.DOWNLOADING,
         _E.TASK_FAILED: _S.FAILED,
+        _E.TASK_LOST: _S.PENDING,
         _E.TASK_UNKNOWN: _S.DOWNLOAD_PENDING,
         _E.PAID_BEFORE: _S.HELD,
         _E.CORRECTED: _S.SUBMITTED,
@@ -134,6 +141,9 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
     _S.HELD: {
         _E.REUSED: _S.DONE,
         _E.ATTACHED: _S.SUBMITTED,
+        _E.SUBMIT_REPEATED: _S.SUBMITTING,
+        _E.NOT_SUBMITTED: _S.PENDING,
+        _E.NOT_SETTLED: _S.HELD,
         _E.RESUBMITTED: _S.PENDING,
         _E.DROPPED: _S.DROPPED,
     },
@@ -164,6 +174,8 @@ ASSUMED_PAID = frozenset(ItemStatus) - {_S.PENDING, _S.REJECTED}
 PAID_BEFORE, FAILED_BEFORE = "paid-before", "failed-before"
 UNFINISHED_ELSEWHERE = "unfinished-elsewhere"
 
+#: The reason of a held item whose task id belongs to another item: its request id settles nothing.
+DUPLICATE_TASK_ID = "duplicate-task-id"
 #: The reason of a download_pending item whose task is unknown to the service.
 TASK_UNKNOWN = "task-unknown"
 #: The reasons of a download_pending item that was done: a file is missing, or damaged.

@@ -90,6 +90,7 @@ class InFlight:
     since: float = 0.0
     inherited: bool = False  # paid for by an earlier run
     reused: bool = False  # paid for by another job
+    has_result: bool = False  # its files' URLs came with its id, and are in the journal
 
 
 class TaskState(StrEnum):
@@ -100,7 +101,7 @@ class TaskState(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELED = "canceled"
-    LOST = "lost"  #: the service does not know it any more, for certain
+    LOST = "lost"  #: the service had accepted the task and has, for certain, nothing of it any more
     UNKNOWN_WORD = "unknown_word"  #: not in the list of known statuses; assumed to be running
 
     @property

@@ -31,7 +31,7 @@ from batch_runner.jobdir.sidecars import Sidecars
 from batch_runner.journal.base import JobStore
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.polling.scheduler import PollScheduler
-from batch_runner.providers.base import Provider
+from batch_runner.providers.base import Capabilities, Provider
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.ratelimit.shared_rate import SharedRate
@@ -53,11 +53,12 @@ def build_run(
     on_event: OnEvent | None = None,
     shared_rate: SharedRate | None = None,
     selected: SelectedItems | None = None,
+    sender: str = "",
 ) -> Run:
     """Assemble a run, inside the running event loop; `deadline` is in seconds from now.
 
     `shared_rate`: of submissions, with the other runs that use the service and key. `selected` are
-    the items that it may submit, None: all.
+    the items that it may submit, None: all. `sender` identifies the service's address and key.
     """
     clock = Clock(
         monotonic=asyncio.get_running_loop().time,
@@ -65,6 +66,9 @@ def build_run(
         suspended=suspended,
         random=random.Random(seed),  # noqa: S311  jitter, not secrecy
     )
+    capabilities = provider.capabilities
+    free = capabilities.free and settings.limits.price is None
+    settings = within_capacity(settings, capabilities)
     state = _build_state(job.journal, settings, clock, selected)
     gate = PauseGate(clock.monotonic, shared_rate)
     limits = settings.limits
@@ -108,7 +112,9 @@ def build_run(
         clock=clock,
         offload=offload,
         deadline=None if deadline is None else Deadline(deadline, clock),
-        repeats_attempts=job.journal.most_attempts() > 1,
+        sender=sender,
+        free=free,
+        requeues=free or job.journal.most_attempts() > 1,
         selected=selected,
     )
     return Run(
@@ -129,6 +135,15 @@ def build_run(
             scheduler=context.scheduler,
         ),
     )
+
+
+def within_capacity(settings: Settings, capabilities: Capabilities) -> Settings:
+    """Return the settings with no more tasks in flight than make sense for the service."""
+    most = capabilities.max_in_flight
+    if most is None or most >= settings.limits.in_flight:
+        return settings
+    limits = settings.limits.model_copy(update={"in_flight": most})
+    return settings.model_copy(update={"limits": limits})
 
 
 def _build_state(

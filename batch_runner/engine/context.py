@@ -41,7 +41,9 @@ class RunContext:
     clock: Clock
     offload: Callable[..., Awaitable[Any]]  #: runs blocking work outside the event loop
     deadline: Deadline | None = None  #: None: there is none
-    repeats_attempts: bool = False  #: some item may be submitted again by policy
+    sender: str = ""  #: identifies the service's address and key in digests of requests
+    free: bool = False  #: a submission costs nothing, so it may be made again once it is lost
+    requeues: bool = False  #: some item may be submitted again by policy
     selected: SelectedItems | None = None  #: items that may be submitted; None: all
 
 

@@ -16,6 +16,7 @@ import anyio
 from anyio.streams.memory import MemoryObjectReceiveStream
 
 from batch_runner.engine.context import Run
+from batch_runner.engine.ended_tasks import EndedTasks
 from batch_runner.engine.result_files import (
     Problem,
     ResultFile,
@@ -27,7 +28,7 @@ from batch_runner.engine.retry_policy import Call, RetryDecision
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import ApiError, DiskFailed, Failure, FileRejected, JournalError
 from batch_runner.journal.base import Change
-from batch_runner.lifecycle import Event
+from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import InFlight, PlacedFile
 from batch_runner.storage.base import IncomingFile
 
@@ -40,7 +41,7 @@ _FOR_ALL = (Failure.LIMITED, Failure.LOCAL)
 class Downloader:
     """Downloads results; every coroutine of the pool runs `download_tasks` of one object."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, ended: EndedTasks) -> None:
         context, state = run.context, run.state
         self._retries = context.settings.retries
         self._longest_pauses = context.settings.timeouts.task
@@ -53,6 +54,9 @@ class Downloader:
         self._breaker = state.breaker
         self._recorder = run.recorder
         self._failures = run.failures
+        self._ended = ended
+        self._in_flight = state.in_flight_slots
+        self._journal = context.journal
         self._paused_since: float | None = None  # loop time; None: the last download worked
 
     async def download_tasks(self, completed: MemoryObjectReceiveStream[InFlight]) -> None:
@@ -63,12 +67,18 @@ class Downloader:
                     await self._download_with_retries(task)
                 except JournalError as error:
                     self._recorder.journal_failed(error)
+                finally:
+                    self._in_flight.finish()
 
     async def _download_with_retries(self, task: InFlight) -> None:
         results: list[ResultFile] = []
         try:
             problem = await self._download_until_settled(task, results)
             if problem is None:
+                return
+            if _says_failed(problem):
+                with anyio.CancelScope(shield=True):
+                    await self._task_failed(task, str(problem))
                 return
             with anyio.CancelScope(shield=True):  # what is stored is recorded
                 if await self._place_kept(task, results):
@@ -87,18 +97,21 @@ class Downloader:
 
         Returns the last problem; None if the task is recorded as done, or the run shuts down.
         """
-        urls: list[str] = []
+        urls: Sequence[str] = ()
         problem: Problem | None = None
+        known = task.has_result  # the next try uses the URLs that came with the task id
         tries = pauses = 0
         while tries < self._retries.max_tries:
             tries += 1
             try:
-                urls = urls or await self._result_urls(task)
+                if not urls:
+                    urls, known = await self._result_urls(task, known=known), False
                 if len(urls) != len(results):
                     results[:] = files_of(task.name, len(urls))
                 await self._download_missing(task, urls, results)
             except ApiError as error:
                 problem = error
+                known = task.has_result and _of_result(error)
             else:
                 problem = next_problem(results)
             if problem is None:
@@ -106,7 +119,7 @@ class Downloader:
             decision, delay = self._decide_retry(problem, tries + pauses)
             if decision is RetryDecision.STOP:  # the run shuts down, the next one downloads
                 return None
-            if decision is RetryDecision.FAIL_ITEM:
+            if decision in (RetryDecision.FAIL_ITEM, RetryDecision.TASK_FAILED):
                 break
             if decision is RetryDecision.PAUSE:  # does not count as a try
                 if self._paused_too_long():
@@ -114,12 +127,15 @@ class Downloader:
                 tries, pauses = tries - 1, pauses + 1
             # The same URL is used again only if a download was cut off or has to wait.
             same_url = decision in (RetryDecision.AGAIN, RetryDecision.PAUSE)
-            urls = urls if same_url else []
+            urls = urls if same_url else ()
             if tries < self._retries.max_tries:
                 await anyio.sleep(delay)
         return problem
 
-    async def _result_urls(self, task: InFlight) -> list[str]:
+    async def _result_urls(self, task: InFlight, *, known: bool) -> Sequence[str]:
+        """Return the URLs of the task's files; `known`: those that came with its id."""
+        if known and (urls := await self._journal.result_urls(task.key)):
+            return urls
         await self._gate.wait()
         try:
             urls = await self._provider.result(task.task_id)
@@ -203,13 +219,16 @@ class Downloader:
         if not task.inherited:
             self._breaker.downloaded()
 
+    async def _task_failed(self, task: InFlight, message: str) -> None:
+        await self._ended.failed(task, "service-failed", message, origin=ItemStatus.DOWNLOADING)
+
     def _decide_retry(self, error: Problem, tries: int) -> tuple[RetryDecision, float]:
         """Return what to do after a failed try, and after how many seconds."""
         if isinstance(error, FileRejected):
             log.info("%s", error)
             self._stats.last_problem = str(error)
             return RetryDecision.REFRESH_URL, self._failures.retry_delay(str(error), tries)
-        call = Call.QUERY if "result" in getattr(error, "__notes__", ()) else Call.DOWNLOAD
+        call = Call.QUERY if _of_result(error) else Call.DOWNLOAD
         decision, delay = self._failures.handle(error, call, tries)
         if decision is RetryDecision.STOP and error.failure is Failure.LOCAL:
             return RetryDecision.FAIL_ITEM, 0.0
@@ -238,3 +257,15 @@ class Downloader:
             files=tuple(one.placed for one in results if one.placed is not None),
         )
         await self._recorder.record(change)
+
+
+def _of_result(error: Problem) -> bool:
+    """Return whether an error is that of the request for the result's URLs."""
+    return "result" in getattr(error, "__notes__", ())
+
+
+def _says_failed(error: Problem) -> bool:
+    """Return whether the service says of a completed task that it has failed."""
+    return (
+        isinstance(error, ApiError) and error.failure is Failure.TASK_FAILED and _of_result(error)
+    )

@@ -1,9 +1,9 @@
 """Second stage: a pool of coroutines that poll the tasks in flight.
 
 The scheduler decides which task is polled next and when; a poller sends the request and reports the
-response. Only COMPLETED, FAILED and CANCELED are final. Nothing else is: not an unknown status, not
-one 404, not a missing response. A task that takes too long for this run is left to the next one and
-never given up, because it is paid.
+response. Only COMPLETED, FAILED and CANCELED are final, and LOST where a submission costs nothing.
+Nothing else is: not an unknown status, not one 404, not a missing response. A task that takes too
+long for this run is left to the next one and never given up, because it is paid.
 
 In the journal: a poll writes nothing, the end of a task is recorded. After a crash before that, the
 next run polls again.
@@ -17,8 +17,9 @@ from dataclasses import replace
 from anyio.streams.memory import MemoryObjectSendStream
 
 from batch_runner.engine.context import Run
+from batch_runner.engine.ended_tasks import EndedTasks
 from batch_runner.engine.retry_policy import Call, RetryDecision
-from batch_runner.errors import ApiError, DiskFailed, JournalError
+from batch_runner.errors import ApiError, DiskFailed, Failure
 from batch_runner.journal.base import Change
 from batch_runner.lifecycle import PAID_BEFORE, TASK_UNKNOWN, Event, ItemStatus
 from batch_runner.models import InFlight, TaskReport, TaskState
@@ -29,22 +30,19 @@ log = logging.getLogger(__name__)
 class Poller:
     """Polls tasks; every coroutine of the pool runs `poll_tasks` of one object."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, ended: EndedTasks) -> None:
         context, state = run.context, run.state
         self._timeouts = context.settings.timeouts
         self._shortest = context.settings.polling.shortest
-        self._journal = context.journal
         self._provider = context.provider
         self._scheduler = context.scheduler
         self._clock = context.clock
         self._files = context.files
         self._stats = state.stats
-        self._control = state.control
-        self._breaker = state.breaker
         self._in_flight = state.in_flight_slots
-        self._retry_queue = state.retry_queue
         self._recorder = run.recorder
         self._failures = run.failures
+        self._ended = ended
         self._unknown_since: dict[str, float] = {}  # task id → loop time of the first 404
         self._unknown_statuses_logged: set[str] = set()
 
@@ -52,12 +50,19 @@ class Poller:
         """Poll one due task after the other until none is left; pass on the completed ones."""
         async with completed:
             while (task := await self._scheduler.next()) is not None:
+                if task.has_result:
+                    self._result_known(task)
+                    await completed.send(task)
+                    continue
                 report = await self._poll_once(task)
                 if report is None:
                     continue
                 if report.state is TaskState.COMPLETED:
-                    self._task_completed(task)
+                    self._scheduler.report_completed(task)
+                    self._result_known(task)
                     await completed.send(task)
+                elif report.state is TaskState.LOST:
+                    await self._task_lost(task, report)
                 elif report.state.final:
                     await self._task_failed(task, report)
                 else:
@@ -72,12 +77,16 @@ class Poller:
             await self._poll_failed(task, error)
             return None
         self._failures.call_succeeded()
-        self._unknown_since.pop(task.task_id, None)
+        if report.state is not TaskState.LOST:
+            self._unknown_since.pop(task.task_id, None)
         return report
 
     async def _poll_failed(self, task: InFlight, error: ApiError) -> None:
         decision, delay = self._failures.handle(error, Call.QUERY, 1)
-        if decision is RetryDecision.RETRY_UNKNOWN and self._unknown_for_too_long(task):
+        if decision is RetryDecision.TASK_FAILED:
+            report = TaskReport(state=TaskState.FAILED, word="that it failed", message=str(error))
+            await self._task_failed(task, report)
+        elif decision is RetryDecision.RETRY_UNKNOWN and self._unknown_for_too_long(task):
             self._scheduler.forget(task)
             await self._task_unknown(task, error)
         elif self._takes_too_long(task):
@@ -130,35 +139,28 @@ class Poller:
             await self._files.clear_aside(task.task_id)
         return True
 
-    def _task_completed(self, task: InFlight) -> None:
-        self._scheduler.report_completed(task)
+    def _result_known(self, task: InFlight) -> None:
+        """Record that the task has completed; the download may still show that it has failed."""
         self._recorder.record_later(Change(key=task.key, event=Event.TASK_COMPLETED))
-        self._in_flight.release()
+        self._in_flight.release_and_linger()
 
     async def _task_failed(self, task: InFlight, report: TaskReport) -> None:
-        """Record the failure, and let the item be submitted again if its attempts allow it."""
         self._scheduler.report_completed(task)
         detail = f": {report.message}" if report.message else ""
         message = f"the service reported {report.word}{detail}"
         reason = f"service-{report.state.value}"
-        failed = Change(key=task.key, event=Event.TASK_FAILED, reason=reason, message=message)
-        if not task.inherited:  # an earlier run's task does not show how the service works now
-            self._breaker.task_failed()
-            self._failures.check_breaker(message)
-        if task.attempt < task.attempts:
-            # In one commit: after a crash between two, the further attempt would be forgotten.
-            retried = Change(key=task.key, event=Event.RETRIED)
-            if await self._recorder.try_record(failed, retried) and self._control.submitting:
-                await self._queue_retry(task)  # if not submitting, the next run does it
-        else:
-            await self._recorder.try_record(failed)
+        await self._ended.failed(task, reason, message, origin=ItemStatus.SUBMITTED)
         self._in_flight.release()
 
-    async def _queue_retry(self, task: InFlight) -> None:
-        try:
-            self._retry_queue.append(await self._journal.pending_item(task.key))
-        except JournalError as error:
-            self._recorder.journal_failed(error)
+    async def _task_lost(self, task: InFlight, report: TaskReport) -> None:
+        """Let the item be submitted again if that costs nothing; otherwise treat it as unknown."""
+        if await self._ended.lost(task):
+            self._scheduler.forget(task)
+            self._in_flight.release()
+            return
+        detail = f": {report.message}" if report.message else ""
+        message = f"the service has lost it{detail}"
+        await self._poll_failed(task, ApiError(message, failure=Failure.NOT_FOUND))
 
     def _still_running(self, task: InFlight, report: TaskReport) -> None:
         unknown = report.state is TaskState.UNKNOWN_WORD

@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import anyio
@@ -22,14 +23,17 @@ from anyio.abc import TaskGroup
 
 from batch_runner.engine.admission import LONGEST_WAIT, Admission, Ticket
 from batch_runner.engine.context import Run
+from batch_runner.engine.request_ids import Age, RequestId, new_request_id
 from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.engine.selection import is_selected
+from batch_runner.engine.settling import Settler, Unsettled
 from batch_runner.engine.uploads import Uploader
 from batch_runner.errors import ApiError, Failure, JournalError, RegistryError
 from batch_runner.journal.base import Change
-from batch_runner.journal.records import PendingItem
+from batch_runner.journal.records import PendingItem, UnsettledItem
 from batch_runner.lifecycle import Event
 from batch_runner.models import InFlight
+from batch_runner.providers.base import RequestIds, Submitted
 from batch_runner.util.locale import items_text
 
 log = logging.getLogger(__name__)
@@ -41,6 +45,23 @@ NOT_PAID = frozenset((Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED))
 #: Seconds of submissions that are claimed in the registry at a time, and the least number of items:
 #: after a crash, another job may submit none of them without a question.
 CLAIMED_AHEAD, CLAIMED_AT_LEAST = 5.0, 16
+
+
+@dataclass(slots=True)
+class _Attempt:
+    """One attempt at a submission. `request` None: the service takes no request ids."""
+
+    request: RequestId | None
+    age: Age
+    unsettled: Unsettled | None = None  # it got no response, and may be settled by its id
+
+    @property
+    def id(self) -> str | None:
+        return None if self.request is None else self.request.id
+
+    @property
+    def digest(self) -> str | None:
+        return None if self.request is None else self.request.digest
 
 
 class Producer:
@@ -59,7 +80,8 @@ class Producer:
         per_second = context.settings.limits.rate.per_second
         self._claimed_at_once = max(CLAIMED_AT_LEAST, math.ceil(per_second * CLAIMED_AHEAD))
         self._offload = context.offload
-        self._repeats_attempts = context.repeats_attempts
+        self._requeues = context.requeues
+        self._sender = context.sender
         self._selected = context.selected
         self._stats = state.stats
         self._control = state.control
@@ -70,12 +92,14 @@ class Producer:
         self._failures = run.failures
         self._admission = Admission(context, state)
         self._uploader = Uploader(run)
+        self._settler = Settler(run, self._uploader)
 
     async def submit_items(self) -> None:
         """Submit each pending item until none is left or submitting stops."""
         try:
             async with anyio.create_task_group() as submissions:
                 with self._control.cancel_on_stop():
+                    await self._settler.settle_earlier(submissions)
                     async for item in self._pending_items():
                         await self._start_submission(item, submissions)
         finally:
@@ -90,25 +114,24 @@ class Producer:
             params = await self._uploader.resolve_params(item)
             if params is not None:
                 await self._admission.wait_for_admission(item, ticket)
-                submissions.start_soon(self._submit_item, item, params, ticket.hand_over())
+                submissions.start_soon(
+                    self._submit_item, item, params, ticket.hand_over(), submissions
+                )
 
     async def _pending_items(self) -> AsyncIterator[PendingItem]:
-        """Yield the pending items in order, then those that get another attempt by policy."""
-        yielded: set[tuple[str, int]] = set()  # further attempts that the pages contain
+        """Yield the pending items in order, then those that became pending in this run."""
         async for page in self._pages():
             for start in range(0, len(page), self._claimed_at_once):
                 for item in await self._claim(page[start : start + self._claimed_at_once]):
-                    if item.attempt:
-                        yielded.add((item.key, item.attempt))
-                    yield item
+                    if item.key not in self._retry_queue:
+                        yield item
         if (count := self._claimed_by_others - self._stats.waiting) > 0:
             log.warning("another job has just claimed %s, which stay pending", items_text(count))
         while True:
-            while self._retry_queue:
-                item = self._retry_queue.popleft()
-                if (item.key, item.attempt) not in yielded and self._is_selected(item):
-                    yield item
-            if not (self._repeats_attempts and self._in_flight.in_use):
+            while (again := self._retry_queue.take()) is not None:
+                if again.listed and self._is_selected(again):
+                    yield again
+            if not (self._requeues and (self._in_flight.in_use or self._in_flight.lingering)):
                 return
             await self._in_flight.wait_for_release()
 
@@ -141,28 +164,40 @@ class Producer:
         self._claimed_by_others += len(others)
         return [item for item in items if item.key not in others]
 
-    async def _submit_item(self, item: PendingItem, params: dict[str, Any], ticket: Ticket) -> None:
+    async def _submit_item(
+        self, item: PendingItem, params: dict[str, Any], ticket: Ticket, submissions: TaskGroup
+    ) -> None:
         """Submit one item, again only while the service certainly did not accept it."""
         tries = 0
         async with ticket:
             while self._control.submitting:
                 tries += 1
+                attempt = _Attempt(self._new_request_id(item, params), Age(self._clock))
                 with anyio.CancelScope(shield=True):
-                    error = await self._attempt(item, params, ticket)
+                    error = await self._attempt(item, params, ticket, attempt)
+                if attempt.unsettled is not None:
+                    ticket.keep_in_flight()
+                    submissions.start_soon(self._settler.settle, attempt.unsettled)
                 if error is None or not await self._may_send_again(error, tries):
                     return
                 with self._control.cancel_on_stop():
                     await self._admission.wait_for_admission(item, ticket)
 
     async def _attempt(
-        self, item: PendingItem, params: dict[str, Any], ticket: Ticket
+        self, item: PendingItem, params: dict[str, Any], ticket: Ticket, attempt: _Attempt
     ) -> ApiError | None:
         """Commit the intent, send the request, commit its outcome; return the error, if any.
 
         Runs shielded: once begun, it ends by itself, within the timeouts of a submission.
         """
+        started = Change(
+            key=item.key,
+            event=Event.SUBMIT_STARTED,
+            request_id=attempt.id,
+            request_digest=attempt.digest,
+        )
         try:
-            await self._recorder.record(Change(key=item.key, event=Event.SUBMIT_STARTED))
+            await self._recorder.record(started)
         except JournalError as error:
             ticket.refund()
             self._recorder.journal_failed(error)
@@ -171,23 +206,29 @@ class Producer:
             ticket.release_reservation()
         await self._limiter.align(ticket.acquired_at)
         try:
-            submitted = await self._provider.submit(item.workflow, params)
+            submitted = await self._provider.submit(item.workflow, params, attempt.id)
         except ApiError as error:
             change = self._change_after(item, error)
-            await self._recorder.record_outcome(change)
+            recorded = await self._recorder.record_outcome(change)
+            if recorded and change.event is Event.SUBMIT_UNANSWERED:
+                attempt.unsettled = _unsettled(item, attempt, change.message)
             if change.event in NOT_PAID:
                 ticket.refund()
             self._record_failure(error, ticket.acquired_at)
             return error
-        task_id = submitted.task_id
-        confirmed = Change(key=item.key, event=Event.SUBMIT_CONFIRMED, task_id=task_id)
+        confirmed = Change(
+            key=item.key,
+            event=Event.SUBMIT_CONFIRMED,
+            task_id=submitted.task_id,
+            urls=submitted.urls,
+        )
         if not await self._recorder.record_outcome(confirmed):
             return ApiError("the journal did not take the task id", failure=Failure.NO_RESPONSE)
         self._limiter.accepted()
         self._breaker.accepted()
         self._failures.call_succeeded()
         ticket.keep_in_flight()
-        self._scheduler.add(self._task_of(item, task_id))
+        self._scheduler.add(self._task_of(item, submitted))
         return None
 
     def _change_after(self, item: PendingItem, error: ApiError) -> Change:
@@ -235,14 +276,35 @@ class Producer:
         again = decision in (RetryDecision.AGAIN, RetryDecision.PAUSE)
         return again and self._control.submitting
 
-    def _task_of(self, item: PendingItem, task_id: str) -> InFlight:
+    def _new_request_id(self, item: PendingItem, params: dict[str, Any]) -> RequestId | None:
+        """Return the id of a new attempt, None if the service takes none."""
+        capabilities = self._provider.capabilities
+        if capabilities.request_ids is RequestIds.NONE:
+            return None
+        return new_request_id(self._sender, capabilities.version, item.workflow, params)
+
+    def _task_of(self, item: PendingItem, submitted: Submitted) -> InFlight:
         return InFlight(
             key=item.key,
-            task_id=task_id,
+            task_id=submitted.task_id,
             workflow=item.workflow,
             name=item.name,
             attempt=item.attempt + 1,
             attempts=item.attempts,
             submitted_at=self._clock.wall(),
             since=self._clock.monotonic(),
+            has_result=bool(submitted.urls),
         )
+
+
+def _unsettled(item: PendingItem, attempt: _Attempt, message: str | None) -> Unsettled | None:
+    """Return what the settler needs of an attempt without a response, None if it has no id."""
+    if attempt.request is None:
+        return None
+    held = UnsettledItem(
+        item=replace(item, attempt=item.attempt + 1),
+        request_id=attempt.request.id,
+        request_digest=attempt.request.digest,
+        message=message,
+    )
+    return Unsettled(held=held, age=attempt.age, inherited=False)

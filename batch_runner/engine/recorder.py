@@ -129,7 +129,7 @@ class Recorder:
             )
             sys.stderr.flush()
         try:
-            self._fallback.append(entry)
+            self._fallback.append(entry | {"urls": list(change.urls)} if change.urls else entry)
         except OSError as problem:
             log.error("the fallback log cannot be written either: %s", problem)
         self.journal_failed(error)

@@ -34,6 +34,7 @@ class RetryDecision(StrEnum):
     STOP = "stop"  #: no more submissions in this run; the item stays as it is
     RETRY_UNKNOWN = "retry-unknown"  #: ask again for a while, and keep the task id in any case
     REFRESH_URL = "refresh-url"  #: ask for the result URLs again, then download again
+    TASK_FAILED = "task-failed"  #: the task has failed, and will not complete
     FAIL_ITEM = "fail-item"  #: this item cannot be submitted or downloaded
 
     @property
@@ -69,7 +70,7 @@ TABLE: dict[Failure, dict[Call, RetryDecision]] = {
         Failure.LIMITED: (_D.PAUSE, _D.PAUSE, _D.PAUSE, _D.PAUSE),
         Failure.REJECTED: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
         Failure.NOT_FOUND: (_D.REJECTED, _D.RETRY_UNKNOWN, _D.REFRESH_URL, _D.FAIL_ITEM),
-        Failure.TASK_FAILED: (_D.HELD, _D.FAIL_ITEM, _D.REFRESH_URL, _D.FAIL_ITEM),
+        Failure.TASK_FAILED: (_D.HELD, _D.TASK_FAILED, _D.REFRESH_URL, _D.FAIL_ITEM),
         Failure.FORBIDDEN: (_D.STOP, _D.STOP, _D.REFRESH_URL, _D.STOP),
         Failure.MOVED: (_D.STOP, _D.AGAIN, _D.REFRESH_URL, _D.STOP),
         Failure.REDIRECTED: (_D.HELD_AND_STOP, _D.AGAIN, _D.REFRESH_URL, _D.STOP),

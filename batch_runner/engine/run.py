@@ -4,7 +4,8 @@
                        │ rate limiter         │ poll scheduler  │ verify
                        └────────── every step is written to the journal ┘
 
-First, items that another job has submitted are taken over (`reuse`). Then three stages work at the
+First, items that another job has submitted are taken over (`reuse`). Submissions that got no
+response are settled where the service lets it (`settling`). Then three stages work at the
 same time. The **producer** submits each pending item and gives the new task to the poll scheduler.
 The **pollers** ask the service for the status of the task that is due next, and put completed tasks
 into a stream. The **downloaders** take them from it and store their files. A failure is handled
@@ -29,6 +30,7 @@ import anyio
 from batch_runner.engine.build import build_run
 from batch_runner.engine.context import Run
 from batch_runner.engine.downloader import Downloader
+from batch_runner.engine.ended_tasks import EndedTasks
 from batch_runner.engine.events import (
     OnEvent,
     Progress,
@@ -38,6 +40,7 @@ from batch_runner.engine.events import (
 )
 from batch_runner.engine.poller import Poller
 from batch_runner.engine.producer import Producer
+from batch_runner.engine.request_ids import sender_of
 from batch_runner.engine.reuse import ResultReuse
 from batch_runner.engine.selection import SelectedItems, count_selected
 from batch_runner.engine.summary import ExitCode, RunSummary, StopReason, exit_code
@@ -96,6 +99,7 @@ async def run_job(
                 on_event=on_event,
                 shared_rate=shared_rate,
                 selected=selected,
+                sender=sender_of(service.base_url, service.key.get_secret_value()),
             )
             return await _execute_and_report(run, background_tasks, closing_tasks, on_event)
 
@@ -161,7 +165,8 @@ async def execute(
 async def run_stages(run: Run) -> None:
     """Connect the producer, the pool of pollers and the downloaders, and wait for them."""
     settings = run.context.settings
-    producer, poller, downloader = Producer(run), Poller(run), Downloader(run)
+    ended = EndedTasks(run)
+    producer, poller, downloader = Producer(run), Poller(run, ended), Downloader(run, ended)
     send, receive = anyio.create_memory_object_stream[InFlight](settings.downloaders)
     async with anyio.create_task_group() as stages:
         await ResultReuse(run).take_over()

@@ -11,6 +11,7 @@ class Slots:
     def __init__(self, size: int) -> None:
         self.size = size
         self.in_use = 0
+        self.lingering = 0
         self._released: anyio.Event | None = None  # exists while somebody waits
 
     async def acquire(self) -> None:
@@ -26,12 +27,25 @@ class Slots:
     def release(self) -> None:
         """Free a slot and wake everybody who waits."""
         self.in_use -= 1
+        self._wake()
+
+    def release_and_linger(self) -> None:
+        """Free a slot, and count what had it as lingering until `finish`."""
+        self.lingering += 1
+        self.release()
+
+    def finish(self) -> None:
+        """Count one less as lingering, and wake everybody who waits."""
+        self.lingering -= 1
+        self._wake()
+
+    def _wake(self) -> None:
         if self._released is not None:
             self._released.set()
             self._released = None
 
     async def wait_for_release(self) -> None:
-        """Wait until the next slot is released."""
+        """Wait until the next slot is released, or something that lingered is finished."""
         if self._released is None:
             self._released = anyio.Event()
         await self._released.wait()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from batch_runner.engine.circuit_breaker import CircuitBreaker
 from batch_runner.engine.control import Control
 from batch_runner.engine.outage import OutageMonitor
 from batch_runner.engine.retry_policy import RetryBudget
+from batch_runner.engine.retry_queue import RetryQueue
 from batch_runner.engine.slots import Slots
 from batch_runner.engine.stats import RunStats
-from batch_runner.journal.records import PendingItem
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,5 +24,5 @@ class RunState:
     outage: OutageMonitor
     in_flight_slots: Slots  #: of tasks submitted and not finished
     submission_slots: Slots  #: of submissions being sent
-    #: Items that get another attempt by policy.
-    retry_queue: deque[PendingItem] = field(default_factory=deque)
+    #: Items that get another attempt by policy, or were not submitted after all.
+    retry_queue: RetryQueue = field(default_factory=RetryQueue)

@@ -48,6 +48,8 @@ class RunStats:
         elif event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED):
             self.spent -= 1
             self.paid -= 1
+        elif event in (Event.NOT_SUBMITTED, Event.TASK_LOST):  # of which run, the caller knows
+            self.spent -= 1
 
     @property
     def unconfirmed(self) -> int:

@@ -56,14 +56,24 @@ class Uploader:
             self._recorder.journal_failed(error)
             return None
 
+    async def known_params(self, item: PendingItem) -> dict[str, Any] | None:
+        """Return the params as they were sent, however long ago; None if an upload is not known."""
+        text = json.dumps(item.params, ensure_ascii=False)
+        for file in item.inputs:
+            value = await self._journal.upload_value(file.sha256, 0.0)
+            if value is None:
+                return None
+            text = _with_value(text, file, value)
+        params: dict[str, Any] = json.loads(text)
+        return params
+
     async def _with_uploads(self, item: PendingItem) -> dict[str, Any] | None:
         text = json.dumps(item.params, ensure_ascii=False)
         for file in item.inputs:
             value = await self._uploaded(item, file)
             if value is None:
                 return None
-            literal = json.dumps(value, ensure_ascii=False)[1:-1]
-            text = text.replace(UPLOAD_MARK + file.sha256, literal)
+            text = _with_value(text, file, value)
         params: dict[str, Any] = json.loads(text)
         return params
 
@@ -142,3 +152,9 @@ class Uploader:
         await self._recorder.record(
             Change(key=item.key, event=event, reason="upload", message=message)
         )
+
+
+def _with_value(text: str, file: InputFile, value: str) -> str:
+    """Return params as JSON with the value of an uploaded file in place of its mark."""
+    literal = json.dumps(value, ensure_ascii=False)[1:-1]
+    return text.replace(UPLOAD_MARK + file.sha256, literal)

@@ -69,7 +69,9 @@ def _replay(entry: dict[str, Any], key: str, status: ItemStatus | None, journal:
     elif status is not ItemStatus.SUBMITTING:
         return False
     reason, message = _text(entry, "reason"), _text(entry, "message")
-    change = Change(key=key, event=event, task_id=task_id, reason=reason, message=message)
+    change = Change(
+        key=key, event=event, task_id=task_id, reason=reason, message=message, urls=_urls(entry)
+    )
     try:
         journal.apply(change)
     except TaskIdTaken as error:
@@ -91,6 +93,11 @@ def _keep_second_task(journal: Journal, key: str, task_id: str, status: ItemStat
 def _text(entry: dict[str, Any], name: str) -> str | None:
     value = entry.get(name)
     return replace_lone_surrogates(value) if isinstance(value, str) else None
+
+
+def _urls(entry: dict[str, Any]) -> tuple[str, ...]:
+    urls = entry.get("urls")
+    return tuple(one for one in urls if isinstance(one, str)) if isinstance(urls, list) else ()
 
 
 def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:

@@ -18,8 +18,9 @@ from batch_runner.journal.records import (
     ListedItem,
     PendingItem,
     ReusableItem,
+    UnsettledItem,
 )
-from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.lifecycle import DUPLICATE_TASK_ID, Event, ItemStatus
 from batch_runner.models import InFlight, ItemSpec, JobFacts, PlacedFile, ReusedFrom
 
 
@@ -37,6 +38,9 @@ class Change:
     reason: str | None = None  # short word for grouping
     message: str | None = None  # one sentence for people
     not_before: float | None = None  # wall clock
+    request_id: str | None = None  # of the attempt, where the service takes one
+    request_digest: str | None = None  # of the request that is sent with it
+    urls: tuple[str, ...] = ()  # of the files that the response to the submission has
     files: tuple[PlacedFile, ...] = ()
     reused_from: ReusedFrom | None = None
     origin: ItemStatus | None = None  # the status that it leaves, if several allow the event
@@ -44,7 +48,7 @@ class Change:
 
 def held_instead(change: Change, error: TaskIdTaken) -> Change:
     """Return the change that holds an item whose task id belongs to another item."""
-    event, reason = Event.SUBMIT_UNANSWERED, "duplicate-task-id"
+    event, reason = Event.SUBMIT_UNANSWERED, DUPLICATE_TASK_ID
     return Change(key=change.key, event=event, reason=reason, message=str(error))
 
 
@@ -95,6 +99,21 @@ class RunJournal(Protocol):
 
     def in_flight(self, after: str, limit: int) -> asyncio.Future[list[InFlight]]:
         """Read up to `limit` submitted items with keys beyond `after`, in the order of keys."""
+        ...
+
+    def result_urls(self, key: str) -> asyncio.Future[tuple[str, ...]]:
+        """Read the URLs of files that the response to an item's submission had."""
+        ...
+
+    def unsettled_items(self, after: str, limit: int) -> asyncio.Future[list[UnsettledItem]]:
+        """Read up to `limit` held items with a request id and keys beyond `after`, by key.
+
+        Held because another job has paid, by a duplicate task id, or by the user: not among them.
+        """
+        ...
+
+    def latest_time(self) -> asyncio.Future[float]:
+        """Read the latest time of any event or run, wall clock; 0 if there is none."""
         ...
 
     def upload_value(self, sha256: str, since: float) -> asyncio.Future[str | None]:

@@ -133,6 +133,20 @@ class PendingItem:
     attempts: int
     not_before: float | None
     started_at: float | None  # when its latest submission started
+    listed: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnsettledItem:
+    """A held item of which the service may say, by its request id, what became of it.
+
+    `request_digest` is that of the request that was sent with it.
+    """
+
+    item: PendingItem
+    request_id: str
+    request_digest: str
+    message: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

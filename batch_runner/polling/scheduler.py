@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from batch_runner.models import InFlight, TaskReport
@@ -38,6 +39,7 @@ class PollScheduler:
         self._queue = PollQueue(
             polling, random=random, learned=learned or {}, queue_pressure=queue_pressure
         )
+        self._completed: deque[InFlight] = deque()  # returned without a poll
         self._closed = False
         self._lock = asyncio.Lock()  # held by the one poller that waits for the clock
         self._changed = asyncio.Event()
@@ -47,11 +49,15 @@ class PollScheduler:
         return len(self._queue)
 
     def add(self, task: InFlight, *, seen_before: bool = False) -> None:
-        """Poll a submitted task from now on.
+        """Poll a submitted task from now on; one that has its result already is not polled.
 
         `task.since` is the loop time of its submission. `seen_before` means that an earlier run
         submitted it: it may have completed long ago, so it is polled at once.
         """
+        if task.has_result:
+            self._completed.append(task)
+            self._changed.set()
+            return
         self._queue.add(task, self._clock(), seen_before=seen_before)
         self._wake()
 
@@ -64,10 +70,13 @@ class PollScheduler:
     async def next(self) -> InFlight | None:
         """Wait until a task is due and may be polled; None if there will be no more.
 
-        The caller must return the task with one `report_…` call, or with `forget`.
+        The caller must return the task with one `report_…` call or with `forget`, unless it had its
+        result already.
         """
         async with self._lock:
-            while len(self._queue) or not self._closed:
+            while self._completed or len(self._queue) or not self._closed:
+                if self._completed:
+                    return self._completed.popleft()
                 due = self._queue.due_at()
                 if due is None or due > self._clock():
                     await self._wait_until(due)

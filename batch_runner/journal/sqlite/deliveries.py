@@ -12,9 +12,9 @@ from batch_runner.lifecycle import FINAL, TRANSITIONS, ItemStatus
 _ENDS = FINAL - {ItemStatus.DROPPED}
 _STATUS_AFTER = {
     event.value: target.value
-    for moves in TRANSITIONS.values()
+    for origin, moves in TRANSITIONS.items()
     for event, target in moves.items()
-    if target in _ENDS
+    if target in _ENDS and target is not origin
 }
 _CASES = " ".join(f"WHEN '{event}' THEN '{status}'" for event, status in _STATUS_AFTER.items())
 # From the events to the items: the former are read from a number on, the latter found by key. An

@@ -68,6 +68,9 @@ STEPS: dict[int, tuple[str, ...]] = {
     2: (
         "ALTER TABLE items ADD COLUMN reused_from TEXT NOT NULL DEFAULT ''",
         "ALTER TABLE job ADD COLUMN today TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE items ADD COLUMN request_id TEXT",
+        "ALTER TABLE items ADD COLUMN request_digest TEXT",
+        "ALTER TABLE items ADD COLUMN result_urls TEXT NOT NULL DEFAULT '[]'",
         "UPDATE job SET today = date(created_at, 'unixepoch', 'localtime')",
         "CREATE TABLE redone (key TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (key, n)) "
         "STRICT, WITHOUT ROWID",

@@ -7,16 +7,17 @@ import sqlite3
 from typing import Any
 
 from batch_runner.errors import JournalUnreadable
-from batch_runner.journal.records import PendingItem, ReusableItem
+from batch_runner.journal.records import PendingItem, ReusableItem, UnsettledItem
 from batch_runner.journal.sqlite.rows import inputs_of
-from batch_runner.lifecycle import PAID_BEFORE, ItemStatus
+from batch_runner.lifecycle import DUPLICATE_TASK_ID, PAID_BEFORE, ItemStatus
 from batch_runner.models import InFlight, JobFacts
 from batch_runner.util.locale import tr
 
-_PENDING = """
-SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at
-FROM items WHERE
+_COLUMNS = """
+SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at,
+    import_number = (SELECT import_number FROM job) AS listed
 """
+_PENDING = f"{_COLUMNS} FROM items WHERE"
 _PAGE = f"""
 {_PENDING} status = 'pending' AND position > ?
     AND import_number = (SELECT import_number FROM job)
@@ -30,12 +31,17 @@ WHERE status IN ('pending', 'held') AND position > ? AND attempt = 0
 ORDER BY position LIMIT ?
 """  # noqa: S608  constants
 _ONE = f"{_PENDING} key = ?"
+_UNSETTLED = f"""
+{_COLUMNS}, request_id, request_digest, message FROM items
+WHERE status = 'held' AND request_id IS NOT NULL AND reason IS NOT '{DUPLICATE_TASK_ID}'
+    AND key > ? ORDER BY key LIMIT ?
+"""
 # An unlisted item gets no further attempt, nor does one that another job has submitted.
 _IN_FLIGHT = """
 SELECT key, task_id, workflow, name, attempt, submitted_at,
     CASE WHEN reused_from = '' AND import_number = (SELECT import_number FROM job)
         THEN attempts ELSE attempt END AS attempts,
-    reused_from <> '' AS reused
+    reused_from <> '' AS reused, result_urls <> '[]' AS has_result
 FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
 """
 _KEEP_FIGURES = """
@@ -63,7 +69,33 @@ def pending_item(connection: sqlite3.Connection, key: str) -> PendingItem:
 def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[InFlight]:
     """Return up to `limit` submitted items with keys beyond `after`."""
     rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
-    return [InFlight(**{**dict(row), "reused": bool(row["reused"])}) for row in rows]
+    flags = ("reused", "has_result")
+    return [InFlight(**dict(row) | {name: bool(row[name]) for name in flags}) for row in rows]
+
+
+def result_urls(connection: sqlite3.Connection, key: str) -> tuple[str, ...]:
+    """Return the URLs of files that the response to an item's submission had."""
+    row = connection.execute("SELECT result_urls FROM items WHERE key = ?", (key,)).fetchone()
+    return tuple(json.loads(row[0]))
+
+
+def unsettled_items(connection: sqlite3.Connection, after: str, limit: int) -> list[UnsettledItem]:
+    """Return up to `limit` held items with a request id and keys beyond `after`."""
+    found = []
+    for row in connection.execute(_UNSETTLED, (after, limit)).fetchall():
+        values = dict(row)
+        own = {name: values.pop(name) for name in ("request_id", "request_digest", "message")}
+        found.append(UnsettledItem(item=_pending_item(values), **own))
+    return found
+
+
+def latest_time(connection: sqlite3.Connection) -> float:
+    """Return the latest time of any event or run, 0 if there is none."""
+    query = (
+        "SELECT max(ifnull((SELECT max(at) FROM events), 0), "
+        "ifnull((SELECT max(max(started_at, ifnull(ended_at, 0))) FROM runs), 0))"
+    )
+    return float(connection.execute(query).fetchone()[0])
 
 
 def upload_value(
@@ -97,8 +129,9 @@ def keep_figures(connection: sqlite3.Connection, run: int, figures: dict[str, An
     connection.execute(_KEEP_FIGURES, values)
 
 
-def _pending_item(row: sqlite3.Row) -> PendingItem:
+def _pending_item(row: sqlite3.Row | dict[str, Any]) -> PendingItem:
     values = dict(row)
+    values["listed"] = bool(row["listed"])
     values["params"] = json.loads(row["params"])
     values["inputs"] = inputs_of(row["inputs"])
     return PendingItem(**values)

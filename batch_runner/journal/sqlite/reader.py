@@ -316,7 +316,7 @@ _RECENT_ERRORS = (
     "SELECT i.id, e.* FROM events e JOIN items i USING (key) "  # noqa: S608  constants
     f"WHERE e.{_RECENT} AND e.at >= ? AND e.event IN ('upload_failed', 'upload_rejected', "
     "'submit_unsent', 'submit_rejected', 'submit_unanswered', 'submit_interrupted', "
-    "'task_failed', 'task_unknown', 'download_failed') "
+    "'not_settled', 'task_failed', 'task_lost', 'task_unknown', 'download_failed') "
     "AND ifnull(e.reason, '') NOT LIKE '%-429%' ORDER BY e.seq DESC LIMIT ?"
 )
 _EVENT_COUNTS = (

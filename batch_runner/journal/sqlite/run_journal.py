@@ -11,7 +11,7 @@ from typing import Any
 from batch_runner.errors import JournalError
 from batch_runner.journal.base import Change
 from batch_runner.journal.delivery_log import EndedItem
-from batch_runner.journal.records import PendingItem, ReusableItem
+from batch_runner.journal.records import PendingItem, ReusableItem, UnsettledItem
 from batch_runner.journal.sqlite import deliveries, queries
 from batch_runner.journal.sqlite.connection import translated
 from batch_runner.journal.sqlite.group_commit import Committer, GroupCommit
@@ -79,6 +79,15 @@ class SqliteRunJournal:
 
     def in_flight(self, after: str, limit: int) -> asyncio.Future[list[InFlight]]:
         return self._queue(lambda connection: queries.in_flight(connection, after, limit))
+
+    def result_urls(self, key: str) -> asyncio.Future[tuple[str, ...]]:
+        return self._queue(lambda connection: queries.result_urls(connection, key))
+
+    def unsettled_items(self, after: str, limit: int) -> asyncio.Future[list[UnsettledItem]]:
+        return self._queue(lambda connection: queries.unsettled_items(connection, after, limit))
+
+    def latest_time(self) -> asyncio.Future[float]:
+        return self._queue(queries.latest_time)
 
     def upload_value(self, sha256: str, since: float) -> asyncio.Future[str | None]:
         now = self._wall_clock()

@@ -40,7 +40,10 @@ CREATE TABLE items (
     submitted_at REAL,                      -- its task id was received
     completed_at REAL,                      -- a poll found the task's end; or it was rejected, or dropped
     done_at     REAL,                       -- its files were under their final names
-    reused_from TEXT NOT NULL DEFAULT ''    -- JSON {"job", "folder"} of the job that submitted it
+    reused_from TEXT NOT NULL DEFAULT '',   -- JSON {"job", "folder"} of the job that submitted it
+    request_id  TEXT,                       -- that the latest attempt was sent with; NULL: without one
+    request_digest TEXT,                    -- SHA-256 of the request that was sent with it
+    result_urls TEXT NOT NULL DEFAULT '[]'  -- JSON array: files in the response to the submission
 ) STRICT;
 
 CREATE INDEX items_by_status ON items (status, position);

@@ -39,16 +39,20 @@ _SETS: dict[Event, str] = {
         "reason = :reason, message = :message, completed_at = :at, reused_from = :reused_from"
     ),
     Event.PAID_BEFORE: (
-        "reason = :reason, message = :message, "
+        "reason = :reason, message = :message, request_id = NULL, "
         "reused_from = CASE :reused_from WHEN '' THEN reused_from ELSE :reused_from END"
     ),
     Event.UNFINISHED_ELSEWHERE: "reason = :reason, message = :message",
     Event.SUBMIT_STARTED: (
         "attempt = attempt + 1, task_id = NULL, started_at = :at, submitted_at = NULL, "
-        "completed_at = NULL, not_before = NULL, reason = NULL, message = NULL"
+        "completed_at = NULL, not_before = NULL, reason = NULL, message = NULL, "
+        "request_id = :request_id, request_digest = :request_digest, result_urls = '[]'"
     ),
     # Only now: what was not sent or not accepted keeps the user's approval to pay again.
-    Event.SUBMIT_CONFIRMED: "task_id = :task_id, submitted_at = :at, reused_from = ''",
+    Event.SUBMIT_CONFIRMED: (
+        "task_id = :task_id, submitted_at = :at, reused_from = '', result_urls = :urls, "
+        "reason = NULL, message = NULL"
+    ),
     Event.SUBMIT_UNSENT: (
         "attempt = attempt - 1, not_before = :not_before, reason = :reason, message = :message"
     ),
@@ -57,6 +61,17 @@ _SETS: dict[Event, str] = {
     ),
     Event.SUBMIT_UNANSWERED: "reason = :reason, message = :message, reused_from = ''",
     Event.SUBMIT_INTERRUPTED: "reason = :reason, message = :message, reused_from = ''",
+    # `started_at` stays: the request id protects from paying again for a time from then on.
+    Event.SUBMIT_REPEATED: "reason = reason",
+    Event.NOT_SUBMITTED: (
+        "attempt = max(0, attempt - 1), request_id = NULL, not_before = NULL, "
+        "reason = :reason, message = :message"
+    ),
+    Event.NOT_SETTLED: "message = :message",
+    Event.TASK_LOST: (
+        "attempt = max(0, attempt - 1), task_id = NULL, submitted_at = NULL, request_id = NULL, "
+        "result_urls = '[]', not_before = NULL, reason = :reason, message = :message"
+    ),
     Event.TASK_COMPLETED: "completed_at = :at, reason = NULL, message = NULL",
     Event.TASK_FAILED: "completed_at = :at, reason = :reason, message = :message",
     Event.TASK_UNKNOWN: "reason = :reason, message = :message",
@@ -67,15 +82,26 @@ _SETS: dict[Event, str] = {
     ),
     Event.DOWNLOAD_INTERRUPTED: "reason = :reason, message = :message",
     Event.DOWNLOAD_RESUMED: "reason = reason",
-    Event.PLACED: "files = :files, done_at = :at, reason = :reason, message = :message",
+    # A file that the response itself held is too large to be kept beside the placed one.
+    Event.PLACED: (
+        "files = :files, done_at = :at, reason = :reason, message = :message, "
+        "result_urls = iif(length(result_urls) > 65536, '[]', result_urls)"
+    ),
     Event.FILE_MISSING: "reason = :reason, message = :message",
     Event.RETRIED: "not_before = NULL",
-    Event.ATTACHED: "task_id = :task_id, submitted_at = :at, reason = NULL, message = NULL",
-    Event.CORRECTED: "task_id = :task_id, submitted_at = :at, reason = NULL, message = NULL",
+    Event.ATTACHED: (
+        "task_id = :task_id, submitted_at = :at, reason = NULL, message = NULL, result_urls = :urls"
+    ),
+    Event.CORRECTED: (
+        "task_id = :task_id, submitted_at = :at, reason = NULL, message = NULL, result_urls = :urls"
+    ),
     Event.RESUBMITTED: "not_before = NULL",
     Event.DROPPED: "reason = :reason, message = :message, completed_at = :at",
     # Without its task id, which may belong to another item.
-    Event.REOPENED: "task_id = NULL, files = '[]', reason = :reason, message = :message",
+    Event.REOPENED: (
+        "task_id = NULL, files = '[]', reason = :reason, message = :message, request_id = NULL, "
+        "result_urls = '[]'"
+    ),
 }
 
 
@@ -106,7 +132,10 @@ _ROWS = """(
         json_extract(value, '$.message') AS new_message,
         json_extract(value, '$.not_before') AS new_not_before,
         json_extract(value, '$.files') AS new_files,
-        json_extract(value, '$.reused_from') AS new_reused_from
+        json_extract(value, '$.reused_from') AS new_reused_from,
+        json_extract(value, '$.request_id') AS new_request_id,
+        json_extract(value, '$.request_digest') AS new_request_digest,
+        json_extract(value, '$.urls') AS new_urls
     FROM json_each(:rows)
 )"""
 
@@ -232,6 +261,9 @@ def _values(change: Change, at: float) -> dict[str, Any]:
         "not_before": change.not_before,
         "files": _files(change.files),
         "reused_from": json_text(asdict(change.reused_from)) if change.reused_from else "",
+        "request_id": change.request_id,
+        "request_digest": change.request_digest,
+        "urls": json_text(list(change.urls)) if change.urls else "[]",
     }
 
 

@@ -17,8 +17,9 @@ to the status that it has there (`done` with copies of its files), or is held.
 
 `submitting` is committed before the first byte of a submission leaves, and left only when its
 outcome is committed. A crash therefore leaves at most the submissions on the wire in `submitting`;
-each may have been paid, so recovery makes it `held`. Where the service knows the submission by its
-request id, the run settles what became of it (`engine.settling`); otherwise the user decides.
+each may have been paid, so recovery makes it `held`. Where the
+service knows the submission by its request id, a run settles what became of it
+(`engine.settling`); otherwise the user decides.
 """
 
 from __future__ import annotations
@@ -152,6 +153,11 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
 #: The only events that lead to a new submission of what may have been paid.
 PAYS_AGAIN = frozenset({Event.RETRIED, Event.RESUBMITTED})
 
+#: The events that show that a submission has cost nothing after all.
+UNPAID = frozenset(
+    {Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED, Event.NOT_SUBMITTED, Event.TASK_LOST}
+)
+
 #: What the start of a run does to an item that an earlier run left in a status; None: nothing.
 RECOVERY: dict[ItemStatus, Event | None] = {
     _S.PENDING: None,
@@ -181,7 +187,7 @@ TASK_UNKNOWN = "task-unknown"
 #: The reasons of a download_pending item that was done: a file is missing, or damaged.
 FILE_MISSING, FILE_DAMAGED = "file-missing", "damaged"
 
-#: Statuses that no run leaves by itself.
+#: Statuses that no run leaves by itself, unless a held submission can be settled.
 FINAL = frozenset({_S.DONE, _S.FAILED, _S.REJECTED, _S.HELD, _S.DROPPED})
 
 

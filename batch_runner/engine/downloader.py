@@ -105,7 +105,8 @@ class Downloader:
             tries += 1
             try:
                 if not urls:
-                    urls, known = await self._result_urls(task, known=known), False
+                    urls = await self._result_urls(task, known=known)
+                    known = False
                 if len(urls) != len(results):
                     results[:] = files_of(task.name, len(urls))
                 await self._download_missing(task, urls, results)
@@ -134,8 +135,8 @@ class Downloader:
 
     async def _result_urls(self, task: InFlight, *, known: bool) -> Sequence[str]:
         """Return the URLs of the task's files; `known`: those that came with its id."""
-        if known and (urls := await self._journal.result_urls(task.key)):
-            return urls
+        if known and (stored := await self._journal.result_urls(task.key)):
+            return stored
         await self._gate.wait()
         try:
             urls = await self._provider.result(task.task_id)

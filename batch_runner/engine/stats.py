@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, sources
+from batch_runner.lifecycle import TRANSITIONS, UNPAID, Event, ItemStatus, sources
 
 #: Most rows of `samples`: two days, one per minute.
 MOST_SAMPLES = 2880
@@ -45,11 +45,10 @@ class RunStats:
             self.submissions += 1
             self.spent += 1
             self.paid += 1
-        elif event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED):
+        elif event in UNPAID:
             self.spent -= 1
-            self.paid -= 1
-        elif event in (Event.NOT_SUBMITTED, Event.TASK_LOST):  # of which run, the caller knows
-            self.spent -= 1
+            # A held or lost submission may be of an earlier run: its caller knows.
+            self.paid -= event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED)
 
     @property
     def unconfirmed(self) -> int:

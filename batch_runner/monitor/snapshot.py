@@ -16,7 +16,7 @@ from typing import NamedTuple
 from batch_runner.jobdir.lock import lock_owner
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import EventRow, ItemRow, JournalReader, RunRow, open_reader
-from batch_runner.lifecycle import UNDERWAY, Event, ItemStatus
+from batch_runner.lifecycle import UNDERWAY, UNPAID, Event, ItemStatus
 from batch_runner.polling.workflow_model import WorkflowModel
 from batch_runner.settings import Polling
 
@@ -26,8 +26,6 @@ RECENT, _COMPLETING = 60.0, 600.0
 OLDEST, HELD, ERRORS = 6, 4, 3
 #: Completions needed for a rate, and the number of latest tasks whose median time is taken.
 _FEW, _TASKS = 3, 100
-
-_UNPAID = (Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED)
 
 
 class Eta(NamedTuple):
@@ -132,7 +130,7 @@ class _Counted(NamedTuple):
 def _counted(reader: JournalReader, since: float) -> _Counted:
     happened = reader.event_counts(since)
     sent = sum(n for event, _, n, _ in happened if event == Event.SUBMIT_STARTED)
-    unpaid = sum(n for event, _, n, _ in happened if event in _UNPAID)
+    unpaid = sum(n for event, _, n, _ in happened if event in UNPAID)
     limited = sum(
         n for event, why, n, _ in happened if event == Event.SUBMIT_UNSENT and "-429" in why
     )

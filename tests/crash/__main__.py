@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.crash.service import Kind
 from tests.crash.shared_items import SharedItems
 from tests.crash.simulated_job import SimulatedJob, Trace
 
@@ -24,13 +25,16 @@ _MEMORY = Path("/dev/shm")  # noqa: S108  every job has a folder of its own in i
 SHARED_EVERY = 5
 
 
-def simulate(seed: int) -> Trace:
-    """Simulate one job, or two that share items, in a folder that is removed afterwards."""
+def simulate(seed: int, kind: Kind | None = None) -> Trace:
+    """Simulate one job, or two that share items, in a folder that is removed afterwards.
+
+    `kind` of service; None: as the seed decides.
+    """
     home = _MEMORY if _MEMORY.is_dir() else None
     with tempfile.TemporaryDirectory(prefix="simulated-job-", dir=home) as folder:
         if seed % SHARED_EVERY == SHARED_EVERY - 1:
-            return SharedItems(seed, Path(folder)).simulate()
-        return SimulatedJob(seed, Path(folder, "out")).simulate()
+            return SharedItems(seed, Path(folder), kind=kind).simulate()
+        return SimulatedJob(seed, Path(folder, "out"), kind=kind).simulate()
 
 
 def main() -> int:
@@ -40,13 +44,15 @@ def main() -> int:
     sums: Counter[str] = Counter()
     for seed in _seeds(arguments):
         with contextlib.redirect_stderr(io.StringIO()):  # a full disk is reported to standard error
-            trace = simulate(seed)
+            trace = simulate(seed, arguments.kind)
         sums.update(
             jobs=1,
             runs=trace.runs,
             crashes=trace.crashes,
             faults=trace.faults,
             submissions=trace.submissions,
+            settled=trace.settled,
+            held=trace.held,
             violations=len(trace.violations),
         )
         if trace.violations or arguments.trace:
@@ -54,6 +60,7 @@ def main() -> int:
     print(
         f"{sums['jobs']} jobs, {sums['runs']} runs, {sums['crashes']} crashes, "
         f"{sums['faults']} faults, {sums['submissions']} submissions audited, "
+        f"{sums['settled']} of held ones settled, {sums['held']} held at the end, "
         f"{sums['violations']} violations"
     )
     return 1 if sums["violations"] else 0
@@ -64,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=1000, help="how many jobs")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first seed")
     parser.add_argument("--seconds", type=float, help="as many jobs as fit in this time instead")
+    parser.add_argument("--kind", type=Kind, choices=list(Kind), help="of service; by default all")
     parser.add_argument("--trace", action="store_true", help="print the trace of every job")
     return parser.parse_args()
 

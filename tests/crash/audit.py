@@ -39,6 +39,7 @@ class AuditData:
     folder: JobFolder
     rows: list[ItemRow]
     events: dict[str, list[EventRow]]  # by item id
+    now: float  # as the service's clock has it
     paid: dict[str, list[PaidTask]]  # by item id
     paid_by_any: dict[str, list[PaidTask]]  # by item id, also by other jobs
     given_twice: frozenset[str]  # task ids
@@ -51,6 +52,7 @@ def read_audit_data(
     root: Path,
     service: SimulatedService,
     *,
+    now: float,
     approved: Counter[str],
     left_out: set[str],
     removed: set[str],
@@ -68,6 +70,7 @@ def read_audit_data(
         folder=folder,
         rows=rows,
         events={row.id: histories.get(row.key, []) for row in rows},
+        now=now,
         paid=paid,
         paid_by_any=paid_by_any,
         given_twice=frozenset(task_id for task_id, count in ids_given.items() if count > 1),
@@ -138,10 +141,12 @@ def violations_at_the_end(
 
 def _paid_twice(data: AuditData, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:
     policy = min(row.attempts - 1, sum(task.told_failed for task in paid))
-    allowed = 1 + policy + data.approved[row.id]
+    # What a free service has lost, or never had, may be submitted again.
+    lost = sum(task.is_lost(data.now) for task in paid)
+    allowed = 1 + policy + data.approved[row.id] + lost
     if len(paid) > allowed:
         yield f"{row.id} was paid for {len(paid)} times, {allowed} were allowed"
-    if len(paid) > row.attempt:
+    if len(paid) - lost > row.attempt:
         yield f"{row.id} was paid for {len(paid)} times, the journal counts {row.attempt}"
 
 
@@ -149,7 +154,7 @@ def _lost_ids(data: AuditData, row: ItemRow, paid: list[PaidTask]) -> Iterator[s
     """Compare each task id with the item's events: recorded, or its submission is unanswered."""
     events = data.events[row.id]
     known = {event.task_id for event in events}
-    lost = [task.id for task in paid if task.id not in known]
+    lost = [task.id for task in paid if task.id not in known and not task.is_lost(data.now)]
     unseen = sum(event.event in _UNSEEN for event in events)
     if len(lost) > unseen + (row.status is ItemStatus.SUBMITTING):
         yield f"{row.id} lost its paid tasks {', '.join(lost)}"

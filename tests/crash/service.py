@@ -8,18 +8,20 @@ change in the runner changes as little of a simulated job as possible.
 from __future__ import annotations
 
 import hashlib
+import json
 import math
 import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import anyio
 
 from batch_runner.errors import ApiError, Failure, FileRejected
 from batch_runner.models import Received, TaskReport, TaskState
-from batch_runner.providers.base import Capabilities, Receiver, Submitted
+from batch_runner.providers.base import Capabilities, Receiver, RequestIds, Submitted
 from tests.crash.clock import SharedTime
 from tests.crash.crash import CrashPoint
 from tests.crash.images import png_with_text
@@ -35,6 +37,7 @@ _STATUS = {
 #: How a submission can fail although it was accepted: the response was lost, or unclear.
 _AFTER_PAYMENT = (Failure.NO_RESPONSE, Failure.AMBIGUOUS)
 _STRANGE = (TaskState.UNKNOWN_WORD, TaskState.PENDING, TaskState.RUNNING)
+_FAILED = TaskState.FAILED
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,14 +50,43 @@ class PaidTask:
     finished_at: float
     end: TaskState
     files: tuple[bytes, ...]
+    request_id: str | None = None  # the idempotency key, or the id that the client chose
+    accepted_at: float = 0.0
+    lost_at: float = math.inf  # from then on the service has nothing of it
     answered: bool = False  # the client has read the task id in the current run
     promised: bool = False  # and that run was not killed: the task id must never be lost
     told_failed: bool = False  # the client has received that status
+
+    def is_lost(self, now: float) -> bool:
+        """Return whether the service has lost it."""
+        return now >= self.lost_at
 
     @property
     def hashes(self) -> set[str]:
         """Return the SHA-256 of each of its files."""
         return {hashlib.sha256(data).hexdigest() for data in self.files}
+
+
+class Kind(StrEnum):
+    """Whose ids a service's tasks have, and what the client's ids are for."""
+
+    THEIRS = "theirs"
+    OURS = "ours"  # the client chooses the task's id
+    OURS_FREE = "ours-free"  # and a submission costs nothing
+    KEY = "key"  # the client's id is an idempotency key
+
+
+_IDS = {
+    Kind.THEIRS: RequestIds.NONE,
+    Kind.OURS: RequestIds.TASK_ID,
+    Kind.OURS_FREE: RequestIds.TASK_ID,
+    Kind.KEY: RequestIds.IDEMPOTENCY_KEY,
+}
+
+
+def kind_of(seed: int | str) -> Kind:
+    """Return the kind of service that a seed has."""
+    return random.Random(f"{seed} kind").choice(list(Kind))
 
 
 class SimulatedService:
@@ -66,6 +98,7 @@ class SimulatedService:
         time: SharedTime,
         note: Callable[[str], None],
         *,
+        kind: Kind = Kind.THEIRS,
         tasks: list[PaidTask] | None = None,
     ) -> None:
         """`tasks` are those of all jobs that share the service; None: no other job does."""
@@ -78,6 +111,14 @@ class SimulatedService:
             for call in ("submit", "status", "result", "download", "upload")
         }
         self._failing = rates.choice((0.0, 0.1, 0.3))
+        self._losing = rates.choice((0.0, 0.1, 0.3)) if kind is Kind.OURS_FREE else 0.0
+        self._immediate = rates.random() < 0.25  # the response to a submission has the result
+        self._keeps_keys = rates.choice((200.0, 3600.0, 86400.0))
+        self._new_upload_names = rates.random() < 0.5
+        self.kind = kind
+        self._sending: set[str] = set()  # request ids of submissions that the client waits for
+        self._requests: dict[str, tuple[str, str]] = {}  # what each request id was sent with first
+        self.broken: list[str] = []  # rules of request ids that the client broke
         self._calls: Counter[tuple[str, str]] = Counter()
         self._expiry: dict[str, float] = {}
         self.faultless = False  # True: no call fails any more
@@ -89,7 +130,12 @@ class SimulatedService:
 
     @property
     def capabilities(self) -> Capabilities:
-        return Capabilities()
+        return Capabilities(
+            request_ids=_IDS[self.kind],
+            repeat_within=self._keeps_keys if self.kind is Kind.KEY else 0.0,
+            free=self.kind is Kind.OURS_FREE,
+            version="1",
+        )
 
     async def submit(
         self, workflow: str, params: dict[str, Any], request_id: str | None = None
@@ -98,10 +144,31 @@ class SimulatedService:
         item = params["6"]["text"]
         self.sent_at.append(self._time.now)
         dice = self._dice("submit", item)
+        self._check_request_id(request_id, workflow, params)
+        try:
+            return await self._answer(item, request_id, dice)
+        finally:
+            self._sending.discard(request_id or "")
+
+    def _check_request_id(
+        self, request_id: str | None, workflow: str, params: dict[str, Any]
+    ) -> None:
+        if (request_id is None) != (self.kind is Kind.THEIRS):
+            self.broken.append(f"a submission has the request id {request_id}")
+        if request_id is None:
+            return
+        if request_id in self._sending:
+            self.broken.append(f"two requests at a time have the id {request_id}")
+        self._sending.add(request_id)
+        request = (workflow, json.dumps(params, sort_keys=True))
+        if self._requests.setdefault(request_id, request) != request:
+            self.broken.append(f"another request has the id {request_id}")
+
+    async def _answer(self, item: str, request_id: str | None, dice: random.Random) -> Submitted:
         await self._travel("submission being sent", dice)
         fault = self._fault("submit", dice)
         paid = fault is None or (fault in _AFTER_PAYMENT and dice.random() < 0.5)
-        task = self._pay(item, dice) if paid else None
+        task = self._accept(item, request_id, dice) if paid else None
         await self._travel("response to a submission being sent", dice)
         if fault is not None:
             self._note(f"submit {item}: {fault}, {'paid' if paid else 'not paid'}")
@@ -110,10 +177,20 @@ class SimulatedService:
         assert task is not None
         task.answered = True
         self._note(f"submit {item}: {task.id}")
-        return Submitted(task_id=task.id)
+        return Submitted(
+            task_id=task.id, urls=tuple(self._urls(task, dice)) if self._immediate else ()
+        )
 
     async def exists(self, task_id: str) -> bool:
-        raise NotImplementedError(task_id)
+        """Return whether there is a task of this id."""
+        dice = self._dice("exists", task_id)
+        await self._travel("question for a task", dice)
+        self._raise_fault("status", dice)
+        now = self._time.now
+        exists = any(task.id == task_id and not task.is_lost(now) for task in self.tasks)
+        await self._travel("answer whether a task exists", dice)
+        self._note(f"exists {task_id}: {exists}")
+        return exists
 
     async def cancel(self, task_id: str) -> None:
         raise NotImplementedError(task_id)
@@ -126,6 +203,8 @@ class SimulatedService:
         self._raise_fault("status", dice)
         if self._time.now < task.known_at and not self.faultless:
             raise self._error("status", Failure.NOT_FOUND, dice)
+        if task.is_lost(self._time.now):
+            return TaskReport(state=TaskState.LOST)
         early = self._time.now < task.finished_at or self._fails("status", dice)
         state = dice.choice(_STRANGE) if early else task.end
         if state in (TaskState.FAILED, TaskState.CANCELED):
@@ -141,10 +220,17 @@ class SimulatedService:
         dice = self._dice("result", task_id)
         await self._travel("result", dice)
         task = self._task(task_id)
+        if self._fails("result", dice) and dice.random() < 0.1 and task.end is not _FAILED:
+            task.end, task.told_failed = _FAILED, True
+            self._note(f"result {task.item}: it has failed")
+            raise self._error("result", Failure.TASK_FAILED, dice)
         self._raise_fault("result", dice)
+        return self._urls(task, dice)
+
+    def _urls(self, task: PaidTask, dice: random.Random) -> list[str]:
         urls = []
         for index in range(len(task.files)):
-            url = f"{task_id}/{index}/{self._calls['result', task_id]}"
+            url = f"{task.id}/{index}/{len(self._expiry)}"
             expires = self._fails("result", dice)
             self._expiry[url] = self._time.now + dice.uniform(0, 2) if expires else math.inf
             urls.append(url)
@@ -178,6 +264,7 @@ class SimulatedService:
 
     def run_ended(self, *, killed: bool) -> None:
         """Record which task ids the client had time to store."""
+        self._sending.clear()
         for task in self.ledger:
             task.promised |= task.answered and not killed
             task.answered = False
@@ -188,16 +275,30 @@ class SimulatedService:
         await self._travel("upload", dice)
         self._raise_fault("upload", dice)
         await self._travel("response to an upload", dice)
-        return f"/uploads/{hashlib.sha256(content).hexdigest()}"
+        number = self._calls["upload", name] if self._new_upload_names else 0
+        return f"/uploads/{hashlib.sha256(content).hexdigest()}/{number}"
 
-    def _pay(self, item: str, dice: random.Random) -> PaidTask:
+    def _accept(self, item: str, request_id: str | None, dice: random.Random) -> PaidTask:
+        """Return the task of an idempotency key that is known, else of a new payment."""
+        if self.kind is Kind.KEY:
+            for task in self.tasks:
+                kept = self._time.now - task.accepted_at <= self._keeps_keys
+                if task.request_id == request_id and kept:
+                    return task
+        return self._pay(item, request_id, dice)
+
+    def _pay(self, item: str, request_id: str | None, dice: random.Random) -> PaidTask:
         task_id = f"{dice.getrandbits(128):032x}"
-        if self.ledger and not self.faultless and dice.random() < 0.01:
+        if self.kind in (Kind.OURS, Kind.OURS_FREE):
+            task_id = request_id or task_id
+        elif self.ledger and not self.faultless and dice.random() < 0.01:
             task_id = dice.choice(self.ledger).id  # the service gives one id to two tasks
         ends = TaskState.COMPLETED
-        if not self.faultless and dice.random() < self._failing:
+        if not (self.faultless or self._immediate) and dice.random() < self._failing:
             ends = dice.choice((TaskState.FAILED, TaskState.CANCELED))
-        now = self._time.now
+        now, lost_at = self._time.now, math.inf
+        if not self.faultless and dice.random() < self._losing:
+            lost_at = now + dice.choice((0.0, 20.0, 20000.0))
         task = PaidTask(
             id=task_id,
             item=item,
@@ -205,6 +306,9 @@ class SimulatedService:
             finished_at=now + dice.choice((0.0, 3.0, 20.0, 60.0, 60.0, 1000.0)) * dice.random(),
             end=ends,
             files=tuple(png_with_text(f"{task_id} {n}") for n in range(dice.choice((1, 1, 1, 2)))),
+            request_id=request_id,
+            accepted_at=now,
+            lost_at=lost_at,
         )
         self.ledger.append(task)
         self.tasks.append(task)
@@ -229,7 +333,7 @@ class SimulatedService:
         if not self._fails(call, dice):
             return None
         self.faults += 1
-        return dice.choice(list(Failure))
+        return dice.choice([one for one in Failure if one is not Failure.TASK_FAILED])
 
     def _raise_fault(self, call: str, dice: random.Random) -> None:
         if (fault := self._fault(call, dice)) is not None:

@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.crash.clock import SharedTime
-from tests.crash.service import PaidTask
+from tests.crash.service import Kind, PaidTask, kind_of
 from tests.crash.simulated_job import SimulatedJob, Trace
 
 
@@ -22,8 +22,8 @@ class SharedItems:
     Each job has a view of the service with a ledger of its own, so that it can be audited alone.
     """
 
-    def __init__(self, seed: int, folder: Path) -> None:
-        self._seed, self._folder = seed, folder
+    def __init__(self, seed: int, folder: Path, *, kind: Kind | None = None) -> None:
+        self._seed, self._folder, self._kind = seed, folder, kind or kind_of(seed)
         self._dice = random.Random(f"{seed} shared items")
         self._time = SharedTime()
         self._tasks: list[PaidTask] = []
@@ -57,6 +57,7 @@ class SharedItems:
             self._folder / name,
             time=self._time,
             state=self._folder / "state",
+            kind=self._kind,
             tasks=self._tasks,
         )
 
@@ -93,4 +94,6 @@ class SharedItems:
             crashes=sum(trace.crashes for trace in traces),
             faults=sum(trace.faults for trace in traces),
             submissions=sum(trace.submissions for trace in traces),
+            settled=sum(trace.settled for trace in traces),
+            held=sum(trace.held for trace in traces),
         )

@@ -32,13 +32,15 @@ from tests.crash.audit import (
 from tests.crash.clock import SharedTime, SimulationLoop, in_a_loop
 from tests.crash.crash import CrashPoint, Killed
 from tests.crash.inline import InlineCommitter, InlineOffload
-from tests.crash.service import PaidTask, SimulatedService
+from tests.crash.service import Kind, PaidTask, SimulatedService, kind_of
 from tests.harness import IDENTITY, an_item
 
 #: Wall-clock seconds since the epoch at the start.
 START = 1_700_000_000.0
 #: The input file of those items that have one.
 PHOTO = b"two people, smiling"
+#: Events of a held submission whose outcome a run has found out, or tried to.
+_SETTLED = (Event.ATTACHED, Event.NOT_SUBMITTED, Event.SUBMIT_REPEATED)
 #: Seconds from the last run with faults to the one without: no Retry-After lasts longer.
 UNTIL_LAST_RUN = 2 * 86400.0
 
@@ -54,6 +56,8 @@ class Trace:
     crashes: int
     faults: int
     submissions: int
+    settled: int  # submissions without a response of which a run found out what became of them
+    held: int  # items that are held at the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +80,13 @@ class SimulatedJob:
         *,
         time: SharedTime | None = None,
         state: Path | None = None,
+        kind: Kind | None = None,
         tasks: list[PaidTask] | None = None,
     ) -> None:
         """`state`: the state directory with the registry; None: there is none.
 
-        `tasks`: those of all jobs at the service; None: there is no other job.
+        `kind` of service; None: as the seed decides. `tasks`: those of all jobs at the service;
+        None: there is no other job.
         """
         self._seed = seed
         self._root = root
@@ -89,7 +95,9 @@ class SimulatedJob:
         self._dice = random.Random(seed)
         self._time = time or SharedTime()
         self._lines: list[str] = []
-        self._service = SimulatedService(seed, self._time, self._note, tasks=tasks)
+        self._service = SimulatedService(
+            seed, self._time, self._note, kind=kind or kind_of(seed), tasks=tasks
+        )
         self._items = self._draw_items()
         self._settings = self._draw_settings()
         self._approved: Counter[str] = Counter()
@@ -98,7 +106,7 @@ class SimulatedJob:
         self._left_out: set[str] = set()
         self._unlisted: ItemSpec | None = None  # the item that is not listed in this run
         self._violations: list[str] = []
-        self._runs = self._crashes = self._last_event = 0
+        self._runs = self._crashes = self._last_event = self._settled = self._held = 0
 
     def simulate(self) -> Trace:
         """Make all runs, or stop after the first that breaks a promise."""
@@ -128,6 +136,8 @@ class SimulatedJob:
             crashes=self._crashes,
             faults=self._service.faults,
             submissions=len(self._service.ledger),
+            settled=self._settled,
+            held=self._held,
         )
 
     # What is drawn.
@@ -202,7 +212,8 @@ class SimulatedJob:
         """Return how many submissions of each item are allowed beyond the first of all jobs."""
         told = Counter(task.item for task in self._service.ledger if task.told_failed)
         further = {one.id: min(one.attempts - 1, told[one.id]) for one in self._items}
-        return self._approved + Counter(further)
+        lost = Counter(t.item for t in self._service.ledger if t.is_lost(self._time.now))
+        return self._approved + Counter(further) + lost
 
     def _claimed_by_others(self) -> frozenset[str]:
         registry = None if self._state is None else read_registry(self._state)
@@ -233,7 +244,8 @@ class SimulatedJob:
         except Exception as error:  # noqa: BLE001  any exception is a violation
             self._violations.append(f"the run ended by {error!r}")
         limits, service = settings.limits, self._service
-        self._violations += beyond_limits(limits, len(service.ledger), service.sent_at)
+        paid = sum(not task.is_lost(self._time.now) for task in service.ledger)
+        self._violations += beyond_limits(limits, paid, service.sent_at)
         if self._unlisted is not None and self._paid_unlisted() > paid_before:
             self._violations.append(f"{self._unlisted.id} was paid for, and is not listed")
         self._audit()
@@ -305,6 +317,7 @@ class SimulatedJob:
                     data.folder.root.joinpath(row.files[0].name).unlink()
                 elif (change := self._decision(data, row, status)) is not None:
                     self._note(f"USER {change.event} {row.id}")
+                    self._settled -= change.event is Event.ATTACHED
                     self._approved[row.id] += change.event in PAYS_AGAIN
                     job.journal.apply(change)
 
@@ -329,9 +342,12 @@ class SimulatedJob:
                 self._violations.append("something was paid for before there was a journal")
             return
         self._violations += violations(data)
+        self._violations += self._service.broken
+        self._held = sum(row.status is ItemStatus.HELD for row in data.rows)
         recorded = [event for events in data.events.values() for event in events]
         for event in sorted(recorded, key=lambda event: event.seq):
             if event.seq > self._last_event:
+                self._settled += event.event in _SETTLED
                 moment = event.at - START
                 self._lines.append(
                     f"{moment:12.3f}    journal {event.seq} {event.key[-2:]} {event.event} "
@@ -343,6 +359,7 @@ class SimulatedJob:
         return read_audit_data(
             self._root,
             self._service,
+            now=self._time.now,
             approved=self._approved,
             left_out=self._left_out,
             removed=self._removed,

@@ -12,6 +12,7 @@ from batch_runner.lifecycle import (
     PAYS_AGAIN,
     RECOVERY,
     TRANSITIONS,
+    UNPAID,
     Event,
     ItemStatus,
     advance,
@@ -41,6 +42,10 @@ MOVES: dict[Event, list[tuple[ItemStatus, ItemStatus]]] = {
     Event.SUBMIT_REJECTED: [(ItemStatus.SUBMITTING, ItemStatus.REJECTED)],
     Event.SUBMIT_UNANSWERED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
     Event.SUBMIT_INTERRUPTED: [(ItemStatus.SUBMITTING, ItemStatus.HELD)],
+    Event.SUBMIT_REPEATED: [(ItemStatus.HELD, ItemStatus.SUBMITTING)],
+    Event.NOT_SUBMITTED: [(ItemStatus.HELD, ItemStatus.PENDING)],
+    Event.NOT_SETTLED: [(ItemStatus.HELD, ItemStatus.HELD)],
+    Event.TASK_LOST: [(ItemStatus.SUBMITTED, ItemStatus.PENDING)],
     Event.TASK_COMPLETED: [(ItemStatus.SUBMITTED, ItemStatus.DOWNLOADING)],
     Event.TASK_FAILED: [
         (ItemStatus.SUBMITTED, ItemStatus.FAILED),
@@ -110,7 +115,7 @@ def test_every_status_is_reachable_from_pending() -> None:
     assert reached == set(ItemStatus)
 
 
-def test_final_statuses_allow_only_user_reuse_or_file_missing() -> None:
+def test_final_statuses_allow_only_known_events() -> None:
     leaving = {event for status in FINAL for event in TRANSITIONS[status]}
 
     assert leaving == {
@@ -121,6 +126,7 @@ def test_final_statuses_allow_only_user_reuse_or_file_missing() -> None:
         Event.FILE_MISSING,
         Event.REOPENED,
         Event.REUSED,
+        *(Event.SUBMIT_REPEATED, Event.NOT_SUBMITTED, Event.NOT_SETTLED),
     }
 
 
@@ -130,7 +136,7 @@ def test_missing_file_never_leads_to_a_new_submission() -> None:
     assert TRANSITIONS[lost] == {Event.DOWNLOAD_RESUMED: ItemStatus.SUBMITTED}
 
 
-def test_only_pays_again_events_lead_from_paid_to_pending() -> None:
+def test_paid_item_is_pending_again_only_if_approved_or_unpaid() -> None:
     back = {
         event
         for status in ASSUMED_PAID | FINAL
@@ -138,7 +144,7 @@ def test_only_pays_again_events_lead_from_paid_to_pending() -> None:
         if target is ItemStatus.PENDING
     }
 
-    assert back - {Event.SUBMIT_UNSENT} == PAYS_AGAIN
+    assert back == PAYS_AGAIN | UNPAID - {Event.SUBMIT_REJECTED}
 
 
 def test_recovery_has_a_rule_for_every_status() -> None:

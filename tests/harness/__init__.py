@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import functools
 import hashlib
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from anyio.to_thread import current_default_thread_limiter
 from pydantic import SecretStr
@@ -28,7 +30,7 @@ from batch_runner.journal import ItemRow, Journal, open_reader
 from batch_runner.journal.sqlite.group_commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
-from batch_runner.providers import open_provider
+from batch_runner.providers import Provider, open_provider
 from batch_runner.settings import Limits, Service, Settings
 from batch_runner.simulator import Simulator, SimulatorSettings
 from batch_runner.storage.verify import find_damage
@@ -103,26 +105,43 @@ async def run_job(
     seconds the computer has slept.
     """
     settings = settings or some_settings()
-    with open_job(root, IDENTITY) as job:
+    async with open_provider(service or service_at(simulator), settings) as provider:
+        return await run_provider_job(
+            root,
+            provider,
+            items,
+            settings,
+            background_tasks=background_tasks,
+            deadline=deadline,
+            suspended=suspended,
+            selected=selected,
+        )
+
+
+async def run_provider_job(
+    root: Path,
+    provider: Provider,
+    items: Sequence[ItemSpec],
+    settings: Settings | None = None,
+    *,
+    background_tasks: Sequence[BackgroundTask] = (),
+    wall_clock: Callable[[], float] = time.time,
+    **options: Any,
+) -> RunSummary:
+    """Run a job of `items` with a provider once; `options` are those of `build_run`."""
+    with open_job(root, IDENTITY, wall_clock=wall_clock) as job:
         job.journal.import_items(items)
-        async with open_provider(service or service_at(simulator), settings) as provider:
-            run = build_run(
-                job,
-                settings,
-                provider,
-                deadline=deadline,
-                seed=1,
-                suspended=suspended,
-                selected=selected,
-            )
-            _stop_clock_while_busy(job.journal)
-            # The pause before a commit is real time, in which the virtual clock stands still.
-            without_pause = functools.partial(GroupCommit, pause=0.0)
-            return await execute(
-                run,
-                background_tasks=background_tasks,
-                start_journal=functools.partial(job.journal.start, without_pause),
-            )
+        run = build_run(
+            job, settings or some_settings(), provider, seed=1, wall_clock=wall_clock, **options
+        )
+        _stop_clock_while_busy(job.journal)
+        # The pause before a commit is real time, in which the virtual clock stands still.
+        without_pause = functools.partial(GroupCommit, pause=0.0)
+        return await execute(
+            run,
+            background_tasks=background_tasks,
+            start_journal=functools.partial(job.journal.start, without_pause),
+        )
 
 
 def _stop_clock_while_busy(journal: Journal) -> None:

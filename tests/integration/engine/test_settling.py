@@ -1,0 +1,349 @@
+"""What a run does about submissions without a response: once paid, never again by itself."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from batch_runner.errors import Failure
+from batch_runner.jobdir.open import open_job
+from batch_runner.journal import Change, ItemRow, open_reader
+from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.models import ItemSpec
+from batch_runner.providers.base import RequestIds
+from batch_runner.settings import Retries, Settings
+from tests.harness import (
+    IDENTITY,
+    an_item,
+    rows,
+    run_provider_job,
+    some_items,
+    some_settings,
+    statuses,
+    with_photo,
+)
+from tests.harness.fake_service import LOST, NEVER_ARRIVED, Answer, FakeService
+
+pytestmark = pytest.mark.anyio
+
+NOW = 1_780_000_000.0
+TASK_ID, KEY = RequestIds.TASK_ID, RequestIds.IDEMPOTENCY_KEY
+BOTH = pytest.mark.parametrize("ids", [TASK_ID, KEY])
+
+
+def at(time: float) -> Callable[[], float]:
+    return lambda: time
+
+
+async def run(
+    root: Path,
+    service: FakeService,
+    items: list[ItemSpec] | None = None,
+    settings: Settings | None = None,
+    *,
+    time: float = NOW,
+    sender: str = "me",
+    deadline: float | None = None,
+) -> None:
+    await run_provider_job(
+        root,
+        service,
+        some_items(1) if items is None else items,
+        settings,
+        wall_clock=at(time),
+        sender=sender,
+        deadline=deadline,
+    )
+
+
+def only(root: Path) -> ItemRow:
+    (row,) = rows(root)
+    return row
+
+
+def events(root: Path) -> list[str]:
+    with open_reader(root / ".batch" / "journal.sqlite") as reader:
+        return [event.event for event in reader.events(an_item().key)]
+
+
+def without_retries() -> Settings:
+    """Return settings with which a run tries to settle an item once."""
+    return some_settings().model_copy(update={"retries": Retries(max_tries=1)})
+
+
+async def held_by(root: Path, service: FakeService, answer: Answer = LOST) -> None:
+    """Make a run that leaves its item held: it stops before it can be settled."""
+    service.answers.append(answer)
+    await run_provider_job(
+        root,
+        service,
+        some_items(1),
+        wall_clock=at(NOW),
+        sender="me",
+        background_tasks=[_stop_when_sent(service)],
+    )
+    assert only(root).status is ItemStatus.HELD
+
+
+def _stop_when_sent(service: FakeService):  # type: ignore[no-untyped-def]
+    import anyio
+
+    from batch_runner.engine.context import Run
+    from batch_runner.engine.summary import ExitCode, StopReason
+
+    async def stop(run: Run) -> None:
+        while not service.sent:  # noqa: ASYNC110  there is nothing to wait for
+            await anyio.sleep(0.01)
+        run.state.control.shut_down(StopReason("signal", "stopped", ExitCode.STOPPED))
+
+    return stop
+
+
+# Within a run.
+
+
+@BOTH
+async def test_lost_answer_is_settled_within_the_run(ids: RequestIds, tmp_path: Path) -> None:
+    service = FakeService(ids)
+    service.answers.append(LOST)
+
+    await run(tmp_path, service)
+
+    assert only(tmp_path).status is ItemStatus.DONE
+    assert len(service.paid) == 1
+    assert len(set(service.sent)) == 1
+
+
+async def test_lost_answer_without_request_ids_is_held(tmp_path: Path) -> None:
+    service = FakeService()
+    service.answers.append(LOST)
+
+    await run(tmp_path, service)
+    await run(tmp_path, service)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert service.sent == [None]
+
+
+async def test_absent_free_task_is_submitted_with_a_new_id(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID, free=True)
+    service.answers.append(NEVER_ARRIVED)
+
+    await run(tmp_path, service)
+
+    assert only(tmp_path).status is ItemStatus.DONE
+    assert only(tmp_path).attempt == 1
+    assert len(set(service.sent)) == 2
+    assert len(service.paid) == 1
+
+
+@pytest.mark.parametrize(("free", "price"), [(False, None), (True, "0.12 CNY")])
+async def test_absent_task_that_may_cost_money_stays_held(
+    free: bool, price: str | None, tmp_path: Path
+) -> None:
+    service = FakeService(TASK_ID, free=free)
+    settings = some_settings(**({"price": price} if price else {}))
+    service.answers.append(NEVER_ARRIVED)
+
+    await run(tmp_path, service, settings=settings)
+    first = events(tmp_path)
+    await run(tmp_path, service, settings=settings)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert f"has no task {service.sent[0]}" in (only(tmp_path).message or "")
+    assert only(tmp_path).reason == "no-response"
+    assert len(service.sent) == 1
+    assert events(tmp_path) == first  # it is said once
+
+
+async def test_service_that_cannot_be_asked_leaves_item_held(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID, free=True)
+    service.answers.append(NEVER_ARRIVED)
+    service.questions.extend([Failure.UNSENT] * 6)
+
+    await run(tmp_path, service)
+    after_first = only(tmp_path).status
+    await run(tmp_path, service)
+
+    assert after_first is ItemStatus.HELD
+    assert only(tmp_path).status is ItemStatus.DONE
+    assert service.calls["exists"] == 7
+
+
+@pytest.mark.parametrize("failure", [Failure.NO_RESPONSE, Failure.AMBIGUOUS, Failure.UNSENT])
+async def test_repeat_is_tried_again_a_bounded_number_of_times(
+    failure: Failure, tmp_path: Path
+) -> None:
+    service = FakeService(KEY)
+    service.answers.extend([LOST, *[Answer(failure)] * 100])
+
+    await run(tmp_path, service)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert len(service.sent) == 7
+    assert len(set(service.sent)) == len(service.paid) == 1
+
+
+@pytest.mark.parametrize("failure", [Failure.REJECTED, Failure.NOT_FOUND, Failure.FORBIDDEN])
+async def test_error_of_a_repeat_proves_nothing(failure: Failure, tmp_path: Path) -> None:
+    service = FakeService(KEY)
+    service.answers.extend([LOST, Answer(failure, accepted=False)])
+
+    await run(tmp_path, service)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert only(tmp_path).attempt == 1
+    assert len(service.sent) == 2
+
+
+# At the start of the next run.
+
+
+@BOTH
+async def test_held_item_is_settled_by_the_next_run(ids: RequestIds, tmp_path: Path) -> None:
+    service = FakeService(ids)
+    await held_by(tmp_path, service)
+
+    await run(tmp_path, service, time=NOW + 60)
+
+    assert only(tmp_path).status is ItemStatus.DONE
+    assert len(service.paid) == len(set(service.sent)) == 1
+
+
+@BOTH
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize("repeated", [False, True])
+async def test_crash_during_submission_is_settled(
+    ids: RequestIds, *, sent: bool, repeated: bool, tmp_path: Path
+) -> None:
+    service = FakeService(ids, free=True)
+    answer = LOST if sent else NEVER_ARRIVED
+    await held_by(tmp_path, service, answer)
+    with open_job(tmp_path, IDENTITY, wall_clock=at(NOW + 1)) as job:
+        # Back to where the first or the repeated request was being sent.
+        job.journal.apply(Change(key=an_item().key, event=Event.SUBMIT_REPEATED))
+    if repeated:
+        with open_job(tmp_path, IDENTITY, wall_clock=at(NOW + 2)) as job:
+            job.journal.apply(Change(key=an_item().key, event=Event.SUBMIT_REPEATED))
+
+    await run(tmp_path, service, time=NOW + 60)
+
+    assert "submit_interrupted" in events(tmp_path)
+    assert only(tmp_path).status is ItemStatus.DONE
+    assert len(service.paid) == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "sender", "version", "why"),
+    [
+        (86400.0 - 30, "me", "1", "keeps an idempotency key for 24 h"),
+        (90000.0, "me", "1", "keeps an idempotency key for 24 h"),
+        (-1.0, "me", "1", "clock was set back"),
+        (60.0, "somebody else", "1", "API key"),
+        (60.0, "me", "2", "description"),
+    ],
+)
+async def test_doubtful_repeat_is_not_sent(
+    seconds: float, sender: str, version: str, why: str, tmp_path: Path
+) -> None:
+    service = FakeService(KEY)
+    await held_by(tmp_path, service)
+    service.capabilities = dataclasses.replace(service.capabilities, version=version)
+
+    await run(tmp_path, service, time=NOW + seconds, sender=sender)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert why in (only(tmp_path).message or "")
+    assert len(service.sent) == 1
+
+
+async def test_clock_set_back_after_another_run_holds(tmp_path: Path) -> None:
+    service = FakeService(KEY)
+    await held_by(tmp_path, service)
+    await run(tmp_path, service, time=NOW + 100_000)  # too late, which is recorded then
+
+    await run(tmp_path, service, time=NOW + 60)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert len(service.sent) == 1
+
+
+async def test_repeat_needs_the_upload_that_was_sent(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"two people")
+    items = with_photo(some_items(1), photo, b"two people")
+    service, root = FakeService(KEY), tmp_path / "out"
+    service.answers.append(NEVER_ARRIVED)
+    service.answers.append(Answer(Failure.REJECTED, accepted=False))
+    await run(root, service, items)
+    service.uploads = "v2"
+    photo.with_name("other").write_bytes(b"x")
+    with open_job(root, IDENTITY, wall_clock=at(NOW + 1)) as job:
+        job.journal.start()
+        await job.journal.remember_upload(items[0].files[0].sha256, "uploads/v2/photo.jpg")
+        job.journal.stop()
+
+    await run(root, service, items, time=NOW + 60)
+
+    assert only(root).status is ItemStatus.HELD
+    assert "an upload" in (only(root).message or "")
+    assert len(service.sent) == 2
+
+
+async def test_item_that_is_no_longer_listed_is_not_repeated(tmp_path: Path) -> None:
+    service = FakeService(KEY)
+    await held_by(tmp_path, service, NEVER_ARRIVED)
+
+    await run(tmp_path, service, [], time=NOW + 60)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert service.paid == []
+
+
+async def test_unlisted_absent_free_item_is_not_submitted(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID, free=True)
+    await held_by(tmp_path, service, NEVER_ARRIVED)
+
+    await run(tmp_path, service, [], time=NOW + 60)
+
+    assert only(tmp_path).status is ItemStatus.PENDING
+    assert service.paid == []
+
+
+async def test_item_reopened_by_the_user_is_not_settled(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID)
+    await run(tmp_path, service)
+    with open_job(tmp_path, IDENTITY, wall_clock=at(NOW + 1)) as job:
+        job.journal.apply(
+            Change(key=an_item().key, event=Event.REOPENED, reason="reopened", message="wrong")
+        )
+
+    await run(tmp_path, service, time=NOW + 60)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert service.calls["exists"] == 0
+
+
+async def test_resubmitted_item_gets_a_new_request_id(tmp_path: Path) -> None:
+    service = FakeService(KEY)
+    await held_by(tmp_path, service)
+    with open_job(tmp_path, IDENTITY, wall_clock=at(NOW + 1)) as job:
+        job.journal.apply(Change(key=an_item().key, event=Event.RESUBMITTED))
+
+    await run(tmp_path, service, time=NOW + 60)
+
+    assert only(tmp_path).status is ItemStatus.DONE
+    assert len(set(service.sent)) == len(service.paid) == 2
+
+
+async def test_many_held_items_are_settled_beside_new_ones(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID, free=True)
+    service.answers.extend([LOST, NEVER_ARRIVED] * 2)
+
+    await run(tmp_path, service, some_items(30), some_settings(in_flight=3))
+
+    assert statuses(tmp_path) == {ItemStatus.DONE: 30}
+    assert len(service.paid) == 30

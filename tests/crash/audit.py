@@ -133,10 +133,18 @@ def violations_at_the_end(
     unfinished = tuple(row.name for row in data.rows if row.status is not ItemStatus.DONE)
     # So may a copy from another job, if the user then decided to pay again.
     copies = {one for tasks in data.paid_by_any.values() for task in tasks for one in task.hashes}
+    # And so may one file of a task that the service lost, or failed, before it gave the other.
+    ended = [task for tasks in data.paid.values() for task in tasks if _ended(task, data.now)]
+    partial = {one for task in ended for one in task.hashes}
     for name in sorted(found - named):
-        copied = data.approved.total() and file_sha256(data.folder.root / name) in copies
-        if not name.startswith(unfinished) and not copied:
+        content = file_sha256(data.folder.root / name)
+        copied = data.approved.total() and content in copies
+        if not (name.startswith(unfinished) or copied or content in partial):
             yield f"{name} belongs to no item"
+
+
+def _ended(task: PaidTask, now: float) -> bool:
+    return task.is_lost(now) or task.told_failed
 
 
 def _paid_twice(data: AuditData, row: ItemRow, paid: list[PaidTask]) -> Iterator[str]:

@@ -6,10 +6,12 @@ import asyncio
 import gc
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from batch_runner import media
+from batch_runner.engine import request_ids, settling
 from batch_runner.engine import run as runs
 from batch_runner.engine.admission import Admission
 from batch_runner.engine.context import Run
@@ -17,9 +19,11 @@ from batch_runner.engine.downloader import Downloader
 from batch_runner.engine.producer import Producer
 from batch_runner.engine.recorder import Recorder
 from batch_runner.engine.retry_policy import TABLE, Call, RetryDecision
+from batch_runner.engine.settling import Settler
 from batch_runner.errors import Failure
 from batch_runner.journal import Change
 from batch_runner.models import InFlight, PlacedFile
+from batch_runner.providers.base import Submitted
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from tests.crash.__main__ import simulate
 from tests.crash.mistakes import (
@@ -29,6 +33,7 @@ from tests.crash.mistakes import (
     recovery_sends_submissions_again,
     unanswered_submissions_are_sent_again,
 )
+from tests.crash.service import Kind, SimulatedService
 from tests.crash.simulated_job import Trace
 from tests.harness.sweeps import some_of
 
@@ -51,6 +56,14 @@ def _collect_garbage() -> Iterator[None]:
 
 def report(trace: Trace) -> str:
     return "\n".join((*trace.lines, *trace.violations, f"seed {trace.seed}"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", list(Kind))
+def test_every_kind_of_request_id_breaks_no_promise(kind: Kind) -> None:
+    for seed in range(CHUNK):
+        trace = simulate(seed, kind)
+        assert not trace.violations, report(trace)
 
 
 @pytest.mark.slow
@@ -154,6 +167,50 @@ def the_rate_limit_is_ignored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(LocalRateLimiter, "acquire", broken)
 
 
+def expired_keys_are_used(patch: pytest.MonkeyPatch) -> None:
+    """A request is repeated although the service may have forgotten its idempotency key."""
+    patch.setattr(Settler, "_too_late", lambda settler, unsettled: None)
+
+
+def other_requests_are_sent_with_the_key(patch: pytest.MonkeyPatch) -> None:
+    """A request is repeated with uploads that have another name now."""
+    patch.setattr(settling, "request_digest", lambda *_: "same")
+    patch.setattr(request_ids, "request_digest", lambda *_: "same")
+
+
+def absent_tasks_are_submitted_again(patch: pytest.MonkeyPatch) -> None:
+    """A service that has forgotten a task is believed although it was paid."""
+
+    async def absent(service: SimulatedService, task_id: str) -> bool:
+        return False
+
+    patch.setattr(SimulatedService, "exists", absent)
+    patch.setattr(Settler, "__init__", _with_free(Settler.__init__))
+
+
+def _with_free(real: Callable[..., None]) -> Callable[..., None]:
+    def init(self: Any, *arguments: Any) -> None:
+        real(self, *arguments)
+        self._free = True
+
+    return init
+
+
+def repeats_get_a_new_key(patch: pytest.MonkeyPatch) -> None:
+    """A repeated request has a key of its own."""
+    real = SimulatedService.submit
+    seen: set[str | None] = set()
+
+    async def submit(
+        service: SimulatedService, workflow: str, params: dict[str, Any], request_id: str | None
+    ) -> Submitted:
+        again = request_id in seen and service.kind is Kind.KEY
+        seen.add(request_id)
+        return await real(service, workflow, params, "new" if again else request_id)
+
+    patch.setattr(SimulatedService, "submit", submit)
+
+
 MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     nothing_is_claimed,
     claims_are_released_too_early,
@@ -170,6 +227,10 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     further_attempts_have_a_commit_of_their_own,
     the_spend_cap_is_ignored,
     the_rate_limit_is_ignored,
+    expired_keys_are_used,
+    other_requests_are_sent_with_the_key,
+    absent_tasks_are_submitted_again,
+    repeats_get_a_new_key,
 ]
 
 

@@ -16,7 +16,7 @@ from batch_runner.engine.summary import ExitCode, RunSummary
 from batch_runner.jobdir.identity import service_host
 from batch_runner.jobdir.open import OpenJob, open_job
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import Change, ItemRow, open_reader
+from batch_runner.journal import Change, ItemRow, TaskIdTaken, open_reader
 from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.ratelimit.shared_rate import open_shared_rate, shared_rate_path
@@ -316,10 +316,17 @@ class SimulatedJob:
                     self._removed.add(row.files[0].name)
                     data.folder.root.joinpath(row.files[0].name).unlink()
                 elif (change := self._decision(data, row, status)) is not None:
-                    self._note(f"USER {change.event} {row.id}")
-                    self._settled -= change.event is Event.ATTACHED
-                    self._approved[row.id] += change.event in PAYS_AGAIN
-                    job.journal.apply(change)
+                    self._decide(job, change, row.id)
+
+    def _decide(self, job: OpenJob, change: Change, item_id: str) -> None:
+        self._note(f"USER {change.event} {item_id}")
+        self._approved[item_id] += change.event in PAYS_AGAIN
+        try:
+            job.journal.apply(change)
+        except TaskIdTaken as error:  # given twice by the service, and just found in a log
+            self._note(f"USER is told: {error}")
+        else:
+            self._settled -= change.event is Event.ATTACHED
 
     def _decision(self, data: AuditData, row: ItemRow, status: ItemStatus | None) -> Change | None:
         ended = (ItemStatus.FAILED, ItemStatus.REJECTED, ItemStatus.DROPPED)

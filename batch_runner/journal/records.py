@@ -39,6 +39,7 @@ class ItemRow:
     completed_at: float | None
     done_at: float | None
     reused_from: ReusedFrom | None = None  # the job that has submitted it
+    request_id: str | None = None  # that its latest attempt was sent with
 
 
 class ListedItem(NamedTuple):

@@ -248,4 +248,6 @@ def test_mistake_in_the_runner_is_found(
 ) -> None:
     mistake(monkeypatch)
     kind = KINDS.get(mistake)
-    assert any(simulate(seed, kind).violations for seed in itertools.islice(itertools.count(), SOON))
+    assert any(
+        simulate(seed, kind).violations for seed in itertools.islice(itertools.count(), SOON)
+    )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from batch_runner.cli.given_job import job_folder
+from batch_runner.cli.cancelling import ServiceCancel
+from batch_runner.cli.given_job import find_job
 from batch_runner.cli.item_names import SHOWN, ambiguous_text, items_named
 from batch_runner.cli.options import (
     JOURNAL_ERROR,
@@ -22,7 +24,7 @@ from batch_runner.cli.options import (
 from batch_runner.cli.output import print_json, print_line
 from batch_runner.errors import UsageError
 from batch_runner.journal import Change, JournalReader, open_reader
-from batch_runner.journal.base import TaskIdTaken
+from batch_runner.journal.base import JobStore, TaskIdTaken
 from batch_runner.lifecycle import (
     FILE_DAMAGED,
     FILE_MISSING,
@@ -40,7 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_runner.jobdir.paths import JobFolder
-    from batch_runner.journal import ItemRow
+    from batch_runner.journal import ItemRow, JobRow
 
 _DECISIONS = ("attach", "resubmit", "drop", "hold")
 
@@ -50,10 +52,11 @@ _DECISIONS = ("attach", "resubmit", "drop", "hold")
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 attach TASK_ID",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 resubmit",
     "batch-runner resolve jobs/year_of_the_horse.yaml all drop",
+    "batch-runner resolve jobs/year_of_the_horse.yaml card-7 drop --cancel",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 hold",
     exit_status={
         "0": "The decision was recorded, or no item needs one.",
-        "1": "The items shown need a decision.",
+        "1": "The items shown need a decision, or were not cancelled.",
         **USAGE_ERROR,
         **JOURNAL_ERROR,
         **LOCKED,
@@ -64,6 +67,7 @@ _DECISIONS = ("attach", "resubmit", "drop", "hold")
 @click.argument("item", required=False, metavar="[ITEM|all]")
 @click.argument("decision", required=False, type=click.Choice([*_DECISIONS]))
 @click.argument("task_id", required=False, metavar="[TASK_ID]")
+@click.option("--cancel", is_flag=True, help="With drop: cancel the task at the service first.")
 @job_output_option
 @rehearsal_option
 @json_option
@@ -74,6 +78,7 @@ def command(
     task_id: str | None,
     output: Path | None,
     *,
+    cancel: bool,
     rehearse: bool,
     as_json: bool,
 ) -> int:
@@ -82,7 +87,11 @@ def command(
     An item is held when it was submitted but no response arrived: it may have been paid for. Look
     for its task in the service's own console at the time shown. Then decide. `attach TASK_ID` uses
     the task found there; nothing is paid again. `resubmit` submits the item again; it may be paid
-    twice. `drop` gives the item up.
+    twice. `drop` gives the item up. With --cancel its task is cancelled at the service first, also
+    that of an item whose task is running; an item whose task cannot be cancelled is not dropped.
+
+    Where a service knows submissions by ids that the run chooses, the next run settles held items
+    by itself as far as it can; see `help troubleshooting`.
 
     An item whose files could not be obtained, or that has a wrong task id attached, can be decided
     about by its name, too. If the wrong task has completed, `hold` makes the item held again and
@@ -91,14 +100,23 @@ def command(
     ITEM is an id, a key, or the name of a file, with or without extension; before it, MANIFEST
     cannot be left out.
     """
-    folder = job_folder(manifest, output, rehearse=rehearse)
+    job = find_job(manifest, output, rehearse=rehearse)
+    folder = job.folder
+    if cancel and decision != "drop":
+        raise UsageError(tr("--cancel is for `drop`"))
     if item is None:
         return _show(folder, as_json=as_json)
     if decision is None:
         raise UsageError(tr("a decision is missing: attach TASK_ID, resubmit, drop or hold"))
-    changed = _decide(folder, item, decision, task_id)
-    print_line(_decided_text(decision, changed))
-    return 0
+    service = ServiceCancel(job.manifest, rehearse=rehearse) if cancel else None
+    decided = _decide(folder, item, decision, task_id, service)
+    print_line(_decided_text(decision, decided.changed))
+    return 1 if decided.left else 0
+
+
+class _Decided(NamedTuple):
+    changed: int
+    left: int = 0  # not cancelled, and so not dropped
 
 
 def _decided_text(decision: str, count: int) -> str:
@@ -191,7 +209,9 @@ def _window(reader: JournalReader, item: ItemRow) -> tuple[float | None, float |
     return item.started_at, seen[-1] if seen else item.submitted_at
 
 
-def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) -> int:
+def _decide(
+    folder: JobFolder, name: str, decision: str, task_id: str | None, service: ServiceCancel | None
+) -> _Decided:
     from batch_runner.jobdir.open import open_job
     from batch_runner.jobdir.removed import move_out
 
@@ -199,25 +219,20 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
         raise UsageError(tr("`attach` requires TASK_ID; the other decisions take none"))
     if decision == "hold" and name == "all":
         raise UsageError(tr("`hold` is for one item; name it instead of 'all'"))
-    with open_job(folder.root, None, state=state_folder()) as job:
+    identity = None if service is None else service.identity
+    with open_job(folder.root, identity, state=state_folder()) as job:
         with open_reader(folder.journal) as reader:
-            candidates = _candidates(reader, name, decision)
+            candidates = _candidates(reader, name, decision, running=service is not None)
             recorded = reader.job()
-            provider = recorded.provider
-        if recorded.manifest:
-            PROVIDERS.add_manifest(Utf8Path(recorded.manifest))
-        info = PROVIDERS.get(provider) if task_id is not None else None
-        if task_id is not None and info and not info.task_id_pattern.fullmatch(task_id):
-            raise UsageError(
-                tr(
-                    '"{task_id}" is not a task id of {provider}',
-                    task_id=printable(task_id, 60),
-                    provider=provider,
-                )
-            )
+        if task_id is not None:
+            _check_task_id(recorded, task_id)
         chosen = _chosen(candidates, name, decision)
         if task_id is not None and len(chosen) > 1:
             raise UsageError(tr("a task id belongs to one item; name the item instead of 'all'"))
+        if service is not None:
+            drop = functools.partial(_drop, job.journal)
+            dropped = service.cancel(chosen, drop)
+            return _Decided(dropped, len(chosen) - dropped)
         for item in chosen:
             for file in item.files if decision == "hold" else ():
                 move_out(folder, file.name, item.key, to="removed")
@@ -225,11 +240,30 @@ def _decide(folder: JobFolder, name: str, decision: str, task_id: str | None) ->
                 job.journal.apply(_change(item, decision, task_id))
             except TaskIdTaken as error:
                 raise UsageError(tr("{error}; nothing was changed", error=error)) from None
-    return len(chosen)
+    return _Decided(len(chosen))
 
 
-def _candidates(reader: JournalReader, name: str, decision: str) -> list[ItemRow]:
-    """Return the items that the decision may be about.
+def _check_task_id(job: JobRow, task_id: str) -> None:
+    """Refuse what is no task id of the job's provider, if its pattern is known."""
+    if job.manifest:
+        PROVIDERS.add_manifest(Utf8Path(job.manifest))
+    info = PROVIDERS.get(job.provider)
+    if info is not None and not info.task_id_pattern.fullmatch(task_id):
+        raise UsageError(
+            tr(
+                '"{task_id}" is not a task id of {provider}',
+                task_id=printable(task_id, 60),
+                provider=job.provider,
+            )
+        )
+
+
+def _drop(journal: JobStore, item: ItemRow) -> None:
+    journal.apply(_change(item, "drop", None))
+
+
+def _candidates(reader: JournalReader, name: str, decision: str, *, running: bool) -> list[ItemRow]:
+    """Return the items that the decision may be about; `running`: also those with a running task.
 
     Raises:
         UsageError: the item of this name is done, or dropped, failed or rejected.
@@ -239,7 +273,7 @@ def _candidates(reader: JournalReader, name: str, decision: str) -> list[ItemRow
     held = list(reader.items(ItemStatus.HELD))
     if name == "all":
         return held
-    found = items_named(reader, held + _correctable(reader, name), name)
+    found = items_named(reader, held + _correctable(reader, name, running=running), name)
     if not found and items_named(reader, reader.items(ItemStatus.DONE), name):
         raise UsageError(
             tr(
@@ -261,13 +295,14 @@ def _candidates(reader: JournalReader, name: str, decision: str) -> list[ItemRow
     return found
 
 
-def _correctable(reader: JournalReader, name: str) -> list[ItemRow]:
+def _correctable(reader: JournalReader, name: str, *, running: bool) -> list[ItemRow]:
     """Return the items of this name whose files were not obtained or whose task id was attached.
 
-    They are `submitted`: opening a job makes every `download_pending` item so.
+    They are `submitted`: opening a job makes every `download_pending` item so. `running`: also
+    those whose task may be running.
     """
     named = items_named(reader, reader.items(ItemStatus.SUBMITTED), name)
-    return [one for one in named if _was_not_obtained(one) or _was_attached(reader, one)]
+    return [one for one in named if running or _was_not_obtained(one) or _was_attached(reader, one)]
 
 
 def _was_not_obtained(item: ItemRow) -> bool:

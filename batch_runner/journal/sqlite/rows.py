@@ -13,7 +13,7 @@ from batch_runner.util.paths import Utf8Path
 ITEM_COLUMNS = (
     "rowid AS row, key, position, import_number, id, name, status, attempt, attempts, task_id, "
     "prompt, workflow, params, variables, inputs, source, not_before, reason, message, files, "
-    "started_at, submitted_at, completed_at, done_at, reused_from"
+    "started_at, submitted_at, completed_at, done_at, reused_from, request_id"
 )
 
 
@@ -45,6 +45,7 @@ def item_of(row: sqlite3.Row, current: int) -> ItemRow:
         completed_at=row["completed_at"],
         done_at=row["done_at"],
         reused_from=ReusedFrom(**json.loads(row["reused_from"])) if row["reused_from"] else None,
+        request_id=row["request_id"],
     )
 
 

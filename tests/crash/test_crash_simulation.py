@@ -234,7 +234,7 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
 ]
 
 #: The kind of service that shows a mistake; any, if it is not here.
-KINDS = {
+KINDS: dict[Callable[[pytest.MonkeyPatch], None], Kind] = {
     expired_keys_are_used: Kind.KEY,
     other_requests_are_sent_with_the_key: Kind.KEY,
     absent_tasks_are_submitted_again: Kind.OURS,

@@ -10,8 +10,8 @@ import pytest
 
 import batch_runner
 from batch_runner import ItemStatus, Manifest
-from batch_runner.api.rehearsal import PERSONALITIES
 from batch_runner.providers import PROVIDERS
+from batch_runner.simulator import PERSONALITIES
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
@@ -28,7 +28,10 @@ source: none
 base_url: https://mine.example
 task_id: "[0-9]+"
 submit: {request: POST /tasks, json: "{{ params }}", task_id: id}
-status: {request: "GET /tasks/{{ task_id }}", word: state, words: {completed: [done], failed: [broken]}}
+status:
+  request: GET /tasks/{{ task_id }}
+  word: state
+  words: {completed: [done], failed: [broken]}
 result: {urls: url}
 """
 
@@ -75,4 +78,4 @@ async def test_own_description_cannot_be_rehearsed(tmp_path: Path) -> None:
 
 
 def test_every_built_in_provider_can_be_rehearsed() -> None:
-    assert set(PROVIDERS) <= set(PERSONALITIES)
+    assert {info.simulated_as for info in PROVIDERS.built_in()} <= set(PERSONALITIES)

@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from batch_runner.api import steps
 from batch_runner.api.prior import refuse_unknown_submissions
+from batch_runner.api.services import service_of, with_workflows
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.lifecycle import ItemStatus
@@ -95,10 +96,7 @@ def load_service(manifest: Manifest, settings: Settings | None = None) -> Servic
     Raises:
         UsageError: there is no key, the URL is not one of a service, or a setting is invalid.
     """
-    from batch_runner.providers.credentials import read_service
-
-    network = (settings or load_settings(manifest)).network
-    return read_service(manifest.provider, utf8_environment(), network)
+    return service_of(manifest, (settings or load_settings(manifest)).network)
 
 
 def _service_of(
@@ -115,7 +113,9 @@ def _service_of(
         return None
     if service is None:
         return load_service(manifest, settings)
-    return complete_service(service, manifest.provider, utf8_environment(), settings.network)
+    network = settings.network
+    service = complete_service(service, manifest.provider, utf8_environment(), network)
+    return with_workflows(service, manifest)
 
 
 def plan_job(

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batch_runner.api import rehearsal
+from batch_runner.api.services import with_workflows
 from batch_runner.config.environment import check_environment
 from batch_runner.errors import JournalError, UsageError
 from batch_runner.jobdir.identity import JobIdentity
@@ -138,9 +139,14 @@ def manifest_of_job(manifest: Manifest, root: Path) -> Manifest:
 
 
 def identity_of(manifest: Manifest, service: Service | None) -> JobIdentity:
-    """Return the identity of the job; without a service, of its rehearsal."""
+    """Return the identity of the job; without a service, of its rehearsal.
+
+    The user's own servers are one service, whichever of them are used.
+    """
     origin = REHEARSAL
-    if service is not None:
+    if service is not None and PROVIDERS[manifest.provider].own_server:
+        origin = manifest.provider
+    elif service is not None:
         parts = urlsplit(service.base_url)
         origin = f"{parts.scheme}://{parts.netloc}"
     return JobIdentity(job=manifest.job, provider=manifest.provider, origin=origin)
@@ -304,7 +310,7 @@ async def _reachable(
         yield service
         return
     async with rehearsal.simulated_service(job, manifest, settings) as simulated:
-        yield simulated
+        yield with_workflows(simulated, manifest)
 
 
 def write_run_report(root: Path, summary: RunSummary) -> Path:

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from batch_runner.manifest import filenames
+from batch_runner.manifest.comfyui.reading import WorkflowRefusedError
 from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.duplicates import (
     DuplicateDetector,
@@ -28,6 +29,7 @@ from batch_runner.manifest.templates.request import (
     RequestTemplate,
     today_hint,
 )
+from batch_runner.manifest.workflow_files import WorkflowFiles
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec, JobFacts
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_text
@@ -46,6 +48,7 @@ class ExpansionContext:
     gives_today: bool  # whether the names of files can use `today`: it is no variable of theirs
     uses_random: bool  # whether any template calls seed() or pick()
     skip_duplicates: bool  # leave out what would send the same as an earlier item
+    workflow_files: WorkflowFiles | None = None  # None: workflows are ids at the service
 
 
 class Group(NamedTuple):
@@ -220,7 +223,10 @@ class Items:
         workflow = request.workflow.template.render(scope)
         params = fill(request.params, scope)
         prompt = _prompt(scope, params, files, entry)
-        content = _content([self._context.provider, workflow, params], entry)
+        identified = workflow
+        if (files_of := self._context.workflow_files) is not None:
+            identified = _digest(files_of, workflow, params, entry, request)
+        content = _content([self._context.provider, identified, params], entry)
         # The first repeat has the same key as an item without `repeat`, so that raising `repeat`
         # later pays only for the new items.
         plain_key = digest_of(content)
@@ -293,6 +299,16 @@ class Items:
             relative = tr("paths are relative to the folder of {path}", path=path.location.path)
             hint = error.hint or relative
             raise _ItemFailedError(str(error), path.location, hint) from None
+
+
+def _digest(
+    files: WorkflowFiles, workflow: str, params: Any, entry: Entry, request: RequestTemplate
+) -> str:
+    """Return the hash that stands for a workflow file; params are checked against the file."""
+    try:
+        return files.digest(workflow, params, request)
+    except WorkflowRefusedError as error:
+        raise _ItemFailedError(str(error), error.location or entry.location, error.hint) from None
 
 
 def _content(request: list[Any], entry: Entry) -> str:

@@ -57,7 +57,7 @@ class Inputs:
         except OSError as error:
             if isinstance(error, FileNotFoundError):
                 message = tr("the input file {name} does not exist", name=name)
-                raise InputRefusedError(message, self._hint(name)) from None
+                raise InputRefusedError(message, missing_hint(self._folder, name)) from None
             message = tr(
                 "the input file {name} cannot be read: {strerror}",
                 name=name,
@@ -67,20 +67,21 @@ class Inputs:
         self._known[key] = found
         return found
 
-    def _hint(self, name: str) -> str | None:
-        """Return what may be wrong with the path of a file that does not exist."""
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
-            return tr("download the file first: only local files are uploaded")
-        if name.startswith("~"):
-            return tr('use an absolute path: "~" depends on the user')
-        for typed in (name.strip(), ascii_form(name), name.replace("\\", "/")):
-            if typed != name and os.path.lexists(find_input(self._folder, typed)):
-                return tr("did you mean {found}?", found=typed)
-        if "\\" in name:
-            return tr("folders are separated by /, not by \\")
-        beside = _names_in(find_input(self._folder, name).parent)
-        found = closest(name.rpartition("/")[2], beside, cutoff=0.8)
-        return tr("did you mean {found}?", found=found) if found else None
+
+def missing_hint(folder: Path, name: str) -> str | None:
+    """Return what may be wrong with the path of a file that does not exist."""
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
+        return tr("download the file first: only local files are uploaded")
+    if name.startswith("~"):
+        return tr('use an absolute path: "~" depends on the user')
+    for typed in (name.strip(), ascii_form(name), name.replace("\\", "/")):
+        if typed != name and os.path.lexists(find_input(folder, typed)):
+            return tr("did you mean {found}?", found=typed)
+    if "\\" in name:
+        return tr("folders are separated by /, not by \\")
+    beside = _names_in(find_input(folder, name).parent)
+    found = closest(name.rpartition("/")[2], beside, cutoff=0.8)
+    return tr("did you mean {found}?", found=found) if found else None
 
 
 def find_input(folder: Path, name: str) -> Path:

@@ -7,16 +7,16 @@ user sees every error at once.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from batch_runner.manifest import filenames
-from batch_runner.manifest.diagnostics import Diagnostics, Location, did_you_mean, excerpt
+from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.expand import ExpansionContext, Items
 from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.input_files import Inputs
 from batch_runner.manifest.manifest import Manifest
+from batch_runner.manifest.provider_checks import ProviderChecks, find_traits
 from batch_runner.manifest.schema import Document
 from batch_runner.manifest.sources.all import Sources
 from batch_runner.manifest.templates.compiler import Compiler, Template
@@ -27,8 +27,10 @@ from batch_runner.manifest.templates.request import (
     RequestTemplate,
 )
 from batch_runner.manifest.templates.sandbox import MARKERS, StandIn
+from batch_runner.manifest.traits import Providers
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.variables import check_variable
+from batch_runner.manifest.workflow_files import WorkflowFiles
 from batch_runner.manifest.yaml.nodes import Mapping, Node, follow
 from batch_runner.manifest.yaml.reader import read_document
 from batch_runner.models import JobFacts
@@ -46,13 +48,13 @@ _PLACEHOLDERS: dict[str, Any] = {"workflow": "unknown", "params": {"unknown": {}
 def load(
     path: Path,
     *,
-    providers: Collection[str] | None = None,
+    providers: Providers = None,
     key_variable: str = "PROVIDER_API_KEY",
 ) -> Manifest:
     """Return the manifest in the file at `path`, validated except for its items.
 
-    `providers` are the names that `provider` may have; None accepts any. `key_variable` is the
-    environment variable of the API key, for hints.
+    `providers` are those that `provider` may name; None accepts any name, and takes it for a hosted
+    service with workflows. `key_variable` is the environment variable of the API key, for hints.
 
     Raises:
         ManifestError: the manifest is invalid; holds every problem that was found.
@@ -81,17 +83,22 @@ class _Loader:
         )
         self._sources = Sources(self._document, root, self._folder, self._label, diagnostics)
 
-    def load(self, providers: Collection[str] | None, read_as: str | None) -> Manifest:
+    def load(self, providers: Providers, read_as: str | None) -> Manifest:
         document, sources = self._document, self._sources
-        self._check_provider(providers)
+        at = self._location("provider")
+        traits = find_traits(document.provider, providers, at, self._diagnostics)
+        parts = (self._root, self._folder, self._label, self._diagnostics)
+        checks = ProviderChecks(traits, *parts)
+        checks.check(document)
         self._check_variables()
-        self._check_workflows()
         self._check_on_item()
         job = self._job()
         compiler = self._compiler()
         request = self._request(compiler)
         facts = JobFacts(today=time.strftime("%Y-%m-%d"))
-        items = self._items(job, request, compiler, facts)
+        items = self._items(job, request, compiler, facts, checks.files)
+        for own in (request, *sources.own_requests()) if checks.files is not None else ():
+            checks.check_request(own)
         if self._diagnostics:
             incomplete = compiler.unknown or compiler.refused or self._sources.invalid_variables
             self._check_items(items, allow_duplicates=bool(incomplete))
@@ -100,6 +107,7 @@ class _Loader:
             path=self._path,
             job=job,
             provider=document.provider,
+            base_urls=(*(document.base_urls or ()), *filter(None, [document.base_url])),
             settings=self._settings(),
             explicit=self._explicit(),
             output_folder=self._folder / (document.output.folder or f"out/{job}"),
@@ -107,10 +115,11 @@ class _Loader:
             on_item=document.on_item,
             notify=document.notify,
             workflows=self._workflows(),
+            workflow_files=checks.files,
             expansion=items,
             facts=facts,
             read_as=read_as,
-            data=sources.data,
+            data=self._data(checks.files),
             doubts=tuple(self._diagnostics.warnings()),
         )
 
@@ -133,7 +142,7 @@ class _Loader:
 
     def _request(self, compiler: LocatingCompiler) -> RequestTemplate:
         document = self._document
-        workflow = compiler.compile(document.workflow, self._location("workflow"))
+        workflow = compiler.compile(document.workflow or "", self._location("workflow"))
         written = self._root.items.get("params", Mapping(1, 1))
         params, uses = compiler.compile_tree(written)
         return RequestTemplate(
@@ -149,7 +158,12 @@ class _Loader:
         )
 
     def _items(
-        self, job: str, request: RequestTemplate, compiler: LocatingCompiler, facts: JobFacts
+        self,
+        job: str,
+        request: RequestTemplate,
+        compiler: LocatingCompiler,
+        facts: JobFacts,
+        workflow_files: WorkflowFiles | None,
     ) -> Items:
         document, sources = self._document, self._sources
         files = {
@@ -181,6 +195,7 @@ class _Loader:
             gives_today=TODAY not in (sources.variables() or ()),
             uses_random=bool(compiler.used & {"seed", "pick"}),
             skip_duplicates=document.on_duplicate == "skip",
+            workflow_files=workflow_files,
         )
         return Items(context, sources.entries, Inputs(self._folder), facts)
 
@@ -203,18 +218,6 @@ class _Loader:
             self._diagnostics.add(Location(self._label), message, hint=hint)
         return "job" if reason else stem
 
-    def _check_provider(self, providers: Collection[str] | None) -> None:
-        provider = self._document.provider
-        if providers is None or provider in providers:
-            return
-        self._diagnostics.add(
-            self._location("provider"),
-            tr("there is no provider {provider}", provider=excerpt(provider)),
-            hint=did_you_mean(
-                provider, providers, otherwise=tr("known: {names}", names=", ".join(providers))
-            ),
-        )
-
     def _check_variables(self) -> None:
         """Check the variables under `defaults` and `files`, and report names used twice."""
         document = self._document
@@ -231,20 +234,6 @@ class _Loader:
                     self._location("files", name), message, hint=tr("rename one of them")
                 )
         self._sources.check_names(self._diagnostics)
-
-    def _check_workflows(self) -> None:
-        """Report a prompt's own workflow that looks like a misspelling of the job's."""
-        job = self._document.workflow
-        for own in self._sources.own_workflows():
-            if own.value != job and _is_misspelt(own.value, job):
-                self._diagnostics.add(
-                    own.location(self._label),
-                    tr(
-                        "the workflow {value} looks like a misspelling of the job's",
-                        value=excerpt(own.value),
-                    ),
-                    hint=tr("did you mean {job}?", job=job),
-                )
 
     def _check_on_item(self) -> None:
         given = "on_item" in self._root.items and not self._wrong & {"on_item", "command"}
@@ -294,9 +283,21 @@ class _Loader:
             if self._diagnostics.full:
                 return
 
+    def _named_workflows(self) -> list[str]:
+        """Return the workflows as written: ids, or templates."""
+        own = (own.value for own in self._sources.own_workflows())
+        return [*filter(None, [self._document.workflow]), *own]
+
     def _workflows(self) -> frozenset[str]:
-        named = [self._document.workflow, *(own.value for own in self._sources.own_workflows())]
-        return frozenset(name for name in named if not MARKERS.search(name))
+        return frozenset(name for name in self._named_workflows() if not MARKERS.search(name))
+
+    def _data(self, files: WorkflowFiles | None) -> tuple[Path, ...] | None:
+        """Return the files other than the manifest that decide the items; None if items do."""
+        data = self._sources.data
+        if files is None or data is None:
+            return data
+        varies = any(map(MARKERS.search, self._named_workflows()))
+        return None if varies else (*data, *files.paths)
 
     def _explicit(self) -> dict[str, str]:
         """Return "file:line" of every setting that the manifest gives, by dotted name."""
@@ -313,23 +314,3 @@ class _Loader:
     def _location(self, *steps: str) -> Location:
         node: Node = follow(self._root, steps)
         return node.location(self._label)
-
-
-def _is_misspelt(name: str, meant: str) -> bool:
-    """Return whether two names differ by one swapped, doubled or missing letter in a long word.
-
-    Digits and short words do not count: card_v1 and card_v2 are two workflows.
-    """
-    words, wanted = name.split("_"), meant.split("_")
-    if len(words) != len(wanted):
-        return False
-    different = [pair for pair in zip(words, wanted, strict=True) if pair[0] != pair[1]]
-    if len(different) != 1:
-        return False
-    one, other = different[0]
-    if min(len(one), len(other)) < 4 or not (one + other).isalpha():
-        return False
-    if len(one) == len(other):
-        return sorted(one) == sorted(other)
-    longer, shorter = sorted(different[0], key=len, reverse=True)
-    return any(longer[:at] + longer[at + 1 :] == shorter for at in range(len(longer)))

@@ -11,6 +11,7 @@ from batch_runner.manifest.diagnostics import Diagnostics
 from batch_runner.manifest.expand import Items
 from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.schema import Notify, OnFinish, OnItem
+from batch_runner.manifest.workflow_files import WorkflowFiles
 from batch_runner.models import ItemSpec, JobFacts
 from batch_runner.settings import Settings
 from batch_runner.util.paths import utf8_text
@@ -23,7 +24,9 @@ class Manifest:
     `explicit` maps the dotted name of every setting that the manifest itself gives to "file:line".
     `output_folder` is absolute. A relative one starts at the manifest's folder, not the current
     folder: a job started by cron would otherwise find an empty folder and pay for everything again.
-    `workflows` are those known without expanding the items.
+    `base_urls` are those of the user's own servers; without any, the environment or the provider
+    says. `workflows` are those known without expanding the items. `workflow_files` are the graphs
+    if workflows are files: those read so far, and others when asked for.
     """
 
     path: Path
@@ -39,7 +42,9 @@ class Manifest:
     expansion: Items
     facts: JobFacts  # those of a new job, or the ones given to `of_job`
     read_as: str | None  # fingerprint of the file when it was read
-    data: tuple[Path, ...] | None  # other files that decide the items; None if input files do
+    data: tuple[Path, ...] | None  # other files that decide the items; None if items name some
+    base_urls: tuple[str, ...] = ()
+    workflow_files: WorkflowFiles | None = None
     doubts: tuple[Problem, ...] = ()  # what may be a mistake, but is not refused
 
     def of_job(self, facts: JobFacts) -> Manifest:
@@ -70,5 +75,7 @@ class Manifest:
     def fingerprint(self) -> str | None:
         """Return a hash that changes when the items may have changed; None if that is unknown."""
         if self.data is None or fingerprint(utf8_text(self.path), [self.path]) != self.read_as:
+            return None
+        if self.workflow_files is not None and not self.workflow_files.unchanged():
             return None
         return fingerprint(f"{utf8_text(self.path)} {self.facts}", [self.path, *self.data])

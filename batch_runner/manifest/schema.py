@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 from batch_runner import settings
 from batch_runner.manifest.schema_types import (
     NAME_PATTERN,
+    USUAL_SERVICE,
     Attempts,
     DataFile,
     Encoding,
@@ -25,6 +26,8 @@ from batch_runner.manifest.schema_types import (
     Params,
     Prose,
     Repeat,
+    ServerUrl,
+    ServerUrls,
     Text,
     Values,
     Variables,
@@ -207,7 +210,11 @@ class Document(Block):
 
     model_config = ConfigDict(
         **_GIVEN_ONLY,
-        json_schema_extra={"anyOf": [{"required": [source]} for source in SOURCES]},
+        json_schema_extra={
+            "anyOf": [{"required": [source]} for source in SOURCES],
+            "not": {"required": ["base_url", "base_urls"]},
+            **USUAL_SERVICE,
+        },
     )
 
     job: Given[JobName] = Field(
@@ -217,15 +224,30 @@ class Document(Block):
     )
     provider: Text = Field(
         default="baicai",
-        description="Service that generates the files. Default: baicai.",
-        examples=["baicai"],
+        description="Service that generates the files; `batch-runner providers` lists them. "
+        "Default: baicai.",
+        examples=["baicai", "comfyui"],
     )
-    workflow: Text = Field(
-        description="Id of the workflow at the service; may be a template.",
-        examples=["year_of_the_horse_greeting_card"],
+    base_url: Given[ServerUrl] = Field(
+        default=None,
+        description="URL of your own server. Default for comfyui: http://127.0.0.1:8188.",
+        examples=["http://127.0.0.1:8188"],
+    )
+    base_urls: Given[ServerUrls] = Field(
+        default=None,
+        description="URLs of several servers of your own, which share the work. Default: base_url.",
+        examples=[["http://gpu1:8188", "http://gpu2:8188"]],
+    )
+    workflow: Given[Text] = Field(
+        default=None,
+        description="Id of the workflow or model at the service; for the provider comfyui a "
+        "workflow file in API format, relative to this manifest. May be a template. Required "
+        "unless the service has no workflows.",
+        examples=["year_of_the_horse_greeting_card", "cards_workflow.json"],
     )
     params: Params = Field(
-        description="Values by node and field of the workflow; texts may be templates.",
+        description="Values by node and field of the workflow, or by field if the service has no "
+        "nodes; texts may be templates.",
         examples=[{"6": {"text": "{{ prompt }}"}}],
     )
     prompts: Given[SkipValidation[Entries]] = Field(

@@ -36,6 +36,7 @@ _DATA_FILE_PATTERN = (
     r"|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
 )
 _WEB_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[!-.0-9:-~]+(/[!-~]*)?$"
+_SERVER_PATTERN = r"^[Hh][Tt][Tt][Pp][Ss]?://[!\"$-.0-9:-?A-~]+(/[!\"$->A-~]*)?$"
 # Upper case and _ for - are accepted, too.
 _ENCODING_PATTERN = "^[A-Za-z0-9_-]+$"
 
@@ -139,6 +140,33 @@ def _web_address(url: str) -> str:
     return url
 
 
+def _server_url(url: str) -> str:
+    wanted = tr("wanted the URL of a server such as http://127.0.0.1:8188")
+    parts = None
+    try:
+        found = urlsplit(url)
+        if re.fullmatch(_WEB_PATTERN, url) and found.hostname and found.port != 0:
+            parts = found
+    except ValueError:  # the port
+        pass
+    if parts and (parts.username is not None or parts.query or parts.fragment):
+        raise ValueError(
+            tr(
+                "{wanted}, without user name, password, query and fragment; this is another",
+                wanted=wanted,
+            )
+        )
+    if not parts:
+        if "@" in url:  # it may be a password
+            raise ValueError(tr("{wanted}, this is none", wanted=wanted))
+        raise ValueError(wanted)
+    return url.rstrip("/")
+
+
+def _server_urls(urls: list[str]) -> list[str]:
+    return list(dict.fromkeys(urls))
+
+
 def _file_patterns(patterns: dict[str, str]) -> dict[str, str]:
     if len(patterns) != 1:
         raise ValueError(
@@ -229,11 +257,13 @@ Encoding = Annotated[
     WithJsonSchema({"type": "string", "pattern": _ENCODING_PATTERN, "examples": [*ENCODINGS]}),
 ]
 WebAddress = Annotated[Line, AfterValidator(_web_address), _pattern(_WEB_PATTERN)]
+ServerUrl = Annotated[Line, AfterValidator(_server_url), _pattern(_SERVER_PATTERN)]
+ServerUrls = Annotated[list[ServerUrl], Field(min_length=1), AfterValidator(_server_urls)]
 DataFile = Annotated[Line, AfterValidator(_data_file), _pattern(_DATA_FILE_PATTERN)]
 Repeat = Annotated[int, Field(strict=True, ge=1, le=MAX_REPEAT)]
 Attempts = Annotated[int, Field(strict=True, ge=1, le=MAX_ATTEMPTS)]
 
-Params = Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+Params = Annotated[dict[str, Any], Field(min_length=1)]
 MatrixValue = Annotated[Any, BeforeValidator(_matrix_value), WithJsonSchema(_MATRIX_VALUE_SCHEMA)]
 Values = Annotated[list[MatrixValue], Field(min_length=1)]
 _NAMED = {"propertyNames": {"pattern": NAME_PATTERN}}
@@ -244,3 +274,13 @@ FilePatterns = Annotated[
     Field(json_schema_extra={**_NAMED, "minProperties": 1, "maxProperties": 1}),
 ]
 FileVariables = Annotated[dict[str, Text], Field(json_schema_extra=_NAMED)]
+
+_BY_NODE = {"properties": {"params": {"additionalProperties": {"type": "object"}}}}
+#: JSON Schema of what the default provider needs: others may have no workflows, or flat params.
+USUAL_SERVICE: dict[str, Any] = {
+    "if": {"properties": {"provider": {"const": "baicai"}}},
+    "then": {
+        "required": ["workflow"],
+        "properties": {**_BY_NODE["properties"], "prompts": {"items": _BY_NODE}},
+    },
+}

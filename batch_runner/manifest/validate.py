@@ -90,21 +90,7 @@ def _add_error(
     if is_broken(found):
         return
     if error["type"] == "missing":
-        missing = str(steps[-1])
-        misspelt = _misspelt(missing, model, node)
-        if misspelt and model.model_config.get("extra") == "forbid":
-            return  # reported at the unknown key
-        hint = (
-            tr("write for example {examples}", examples=_EXAMPLES[missing])
-            if missing in _EXAMPLES
-            else None
-        )
-        if misspelt:
-            hint = tr("is {misspelt} a misspelling of it?", misspelt=excerpt(misspelt))
-        location = found.location(label)
-        diagnostics.add(
-            location, tr("the key {missing} is missing", missing=missing), item=item, hint=hint
-        )
+        add_missing(str(steps[-1]), model, node, label, diagnostics, item=item)
         return
     if error["type"] == "extra_forbidden" and isinstance(found, Mapping) and len(steps) == 1:
         renamed = [(*steps, name) for name in found.keys if _new_name((*steps, name))]
@@ -128,6 +114,28 @@ def _add_error(
         if not hint and ascii_form(error["input"]) not in message:
             hint = ascii_hint(error["input"])
     diagnostics.add(location, message, item=item, hint=hint)
+
+
+def add_missing(
+    missing: str,
+    model: type[BaseModel],
+    node: Mapping,
+    label: str,
+    diagnostics: Diagnostics,
+    *,
+    item: str | None = None,
+    example: str | None = None,
+) -> None:
+    """Report a missing key of `node`, unless it is misspelt there, which is reported there."""
+    misspelt = _misspelt(missing, model, node)
+    if misspelt and model.model_config.get("extra") == "forbid":
+        return
+    example = example or _EXAMPLES.get(missing)
+    hint = tr("write for example {examples}", examples=example) if example else None
+    if misspelt:
+        hint = tr("is {misspelt} a misspelling of it?", misspelt=excerpt(misspelt))
+    message = tr("the key {missing} is missing", missing=missing)
+    diagnostics.add(node.location(label), message, item=item, hint=hint)
 
 
 def _misspelt(missing: str, model: type[BaseModel], node: Mapping) -> str | None:

@@ -6,7 +6,7 @@ import codecs
 import ipaddress
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -25,32 +25,45 @@ _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 
 
 def read_service(
-    provider: str, environment: Mapping[str, str], network: Network | None = None
+    provider: str,
+    environment: Mapping[str, str],
+    network: Network | None = None,
+    *,
+    base_urls: Sequence[str] = (),
 ) -> Service:
     """Return the URL and the key of a provider's service, and how `network` reaches it.
+
+    `base_urls` are those that the manifest gives, if the environment gives none.
 
     Raises:
         UsageError: there is no key, the URL is not one of a service, or a variable that is to be
             used names no proxy.
     """
     info = PROVIDERS[provider]
-    base_urls = base_urls_of(info, environment)
-    for base_url in base_urls:
-        check_base_url(base_url, info.base_url_variable)
-    key, source = _read_key(info.key_variable, environment, needed=info.needs_key)
+    text = environment.get(info.base_url_variable, "").strip()
+    urls = base_urls_of(info, environment, base_urls)
+    for url in urls:
+        check_base_url(url, info.base_url_variable if text or not base_urls else "base_url")
+    key, key_source = _read_key(info.key_variable, environment, needed=info.needs_key)
     return Service(
         provider=provider,
-        base_url=base_urls[0],
-        base_urls=base_urls if info.own_server else (),
+        base_url=urls[0],
+        base_urls=urls if info.own_server else (),
         key=SecretStr(key),
-        key_source=source,
+        key_source=key_source,
         proxies=choose_proxies(network or Network(), environment),
     )
 
 
-def base_urls_of(info: ProviderInfo, environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the URLs of a provider's service, not checked; own servers may be several."""
-    text = environment.get(info.base_url_variable, "").strip() or info.base_url
+def base_urls_of(
+    info: ProviderInfo, environment: Mapping[str, str], of_manifest: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the URLs of a provider's service, not checked; own servers may be several.
+
+    Those of the manifest are used if the environment names none.
+    """
+    text = environment.get(info.base_url_variable, "").strip()
+    text = text or ",".join(of_manifest) or info.base_url
     if not info.own_server:
         return (text,)
     urls = (url.strip().rstrip("/") for url in text.split(","))

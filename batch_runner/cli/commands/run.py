@@ -14,6 +14,7 @@ import anyio
 import click
 
 from batch_runner.api import steps
+from batch_runner.api.services import service_of
 from batch_runner.cli.companions import Companions, item_commands
 from batch_runner.cli.confirm import (
     Approval,
@@ -45,7 +46,6 @@ from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
 from batch_runner.errors import JobLocked
 from batch_runner.integrations.heartbeat import Heartbeat, failure_pinged
-from batch_runner.providers.credentials import read_service
 from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import current_language, use_language
 from batch_runner.util.paths import utf8_environment
@@ -140,7 +140,7 @@ def command(
             return 0
         heartbeat.network, service = settings.network, None
         if not rehearse:
-            service = read_service(loaded.provider, utf8_environment(), settings.network)
+            service = service_of(loaded, settings.network)
             warn_about_service(loaded.provider, settings.network, quiet=quiet)
         folder = steps.output_folder(loaded, output, rehearse=rehearse)
         loaded = steps.manifest_of_job(loaded, folder)

@@ -135,6 +135,11 @@ class Sources:
             if isinstance(own, Scalar) and isinstance(own.value, str):
                 yield own
 
+    def own_requests(self) -> Iterator[RequestTemplate]:
+        """Yield the requests of prompts that replace parts of the job's."""
+        entries = self._prompts.entries(Diagnostics()) if self._prompts else ()
+        return (entry.request for entry in entries if entry.request)
+
     def has_prompts(self) -> bool:
         """Return whether there are entries that are nothing but a prompt."""
         return self._prompts is not None or (self._rows is not None and self._rows.are_prompts)

@@ -1,0 +1,1 @@
+"""Workflow files of ComfyUI: read one, check params against it, find what can be varied."""

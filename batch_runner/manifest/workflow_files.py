@@ -13,7 +13,7 @@ from batch_runner.manifest.comfyui.reading import (
     WorkflowRefusedError,
     read_workflow,
 )
-from batch_runner.manifest.diagnostics import excerpt
+from batch_runner.manifest.diagnostics import Location, excerpt
 from batch_runner.manifest.input_files import find_input, missing_hint
 from batch_runner.manifest.templates.request import RequestTemplate
 from batch_runner.manifest.templates.sandbox import MARKERS
@@ -86,11 +86,11 @@ class WorkflowFiles(Mapping[str, Graph]):
             raise WorkflowRefusedError(message, error.hint, location) from None
         for fault in faults_in(params, file.graph):
             written = (key_of if fault.at_key else follow)(request.written, fault.steps)
-            if not fault.at_key and isinstance(written, Scalar):
-                if MARKERS.search(str(written.value)):  # the item's value is wrong, not this
-                    raise WorkflowRefusedError(fault.message, fault.hint)
-            location = written.location(request.workflow.location.path)
-            raise WorkflowRefusedError(fault.message, fault.hint, location)
+            text = str(written.value) if isinstance(written, Scalar) else ""
+            at: Location | None = written.location(request.workflow.location.path)
+            if not fault.at_key and MARKERS.search(text):
+                at = None  # the item's value is wrong, not the template
+            raise WorkflowRefusedError(fault.message, fault.hint, at)
         return file.digest
 
     @property

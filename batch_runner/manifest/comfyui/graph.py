@@ -16,10 +16,10 @@ _STORE_NOTHING = frozenset(
         *("CLIPTextEncode", "CLIPSetLastLayer", "EmptyLatentImage", "EmptySD3LatentImage"),
         *("KSampler", "KSamplerAdvanced", "SamplerCustom", "SamplerCustomAdvanced"),
         *("VAEDecode", "VAEDecodeTiled", "VAEEncode", "LatentUpscale", "LatentUpscaleBy"),
-        *("ImageScale", "ImageScaleBy", "ImageUpscaleWithModel", "PreviewAny", "MaskPreview"),
-        "PreviewImage",
+        *("ImageScale", "ImageScaleBy", "ImageUpscaleWithModel", "MaskPreview"),
     }
 )
+_STORE_NOTHING_PREFIXES = ("Preview", "Primitive")
 #: An input of nodes that store files.
 FILE_PREFIX = "filename_prefix"
 
@@ -69,6 +69,10 @@ def stores_files(graph: Graph) -> bool:
     used = {source for _, _, source in links_of(graph)}
     return any(
         FILE_PREFIX in node["inputs"]
-        or (node_id not in used and node["class_type"] not in _STORE_NOTHING)
+        or not (
+            node_id in used
+            or node["class_type"] in _STORE_NOTHING
+            or node["class_type"].startswith(_STORE_NOTHING_PREFIXES)
+        )
         for node_id, node in graph.items()
     )

@@ -166,11 +166,14 @@ def merge_params(base: Node, above: Mapping) -> Mapping:
     merged = Mapping(above.line, above.column)
     if isinstance(base, Mapping):
         merged.items.update(base.items)
+        merged.keys.update(base.keys)
+    merged.keys.update(above.keys)
     for name, fields in above.items.items():
         below = merged.items.get(name)
         if isinstance(fields, Mapping) and isinstance(below, Mapping):
             both = Mapping(fields.line, fields.column)
             both.items.update({**below.items, **fields.items})
+            both.keys.update({**below.keys, **fields.keys})
             merged.items[name] = both
         else:
             merged.items[name] = fields

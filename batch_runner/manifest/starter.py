@@ -123,11 +123,11 @@ def starter(
         photo_node, photo_name = _yaml_field(known.photo)
         photo = _PHOTO.format(node=photo_node, field=photo_name, path=SAMPLE_PHOTO)
     return _TEXT.format(
-        workflow=_scalar(workflow),
+        workflow=yaml_scalar(workflow),
         node=node,
         field=name,
         photo=photo,
-        prompts="\n".join(f"  - {_scalar(_literal(one))}" for one in prompts if one.strip()),
+        prompts="\n".join(f"  - {yaml_scalar(as_literal(one))}" for one in prompts if one.strip()),
     )
 
 
@@ -153,13 +153,13 @@ def split_field(field: str) -> tuple[str, str]:
 def _yaml_field(field: str) -> tuple[str, str]:
     """Return node and name of NODE.FIELD as YAML."""
     node, name = split_field(field)
-    return json.dumps(node, ensure_ascii=False), _scalar(name)
+    return json.dumps(node, ensure_ascii=False), yaml_scalar(name)
 
 
 _UNQUOTED = re.compile(r"[^\W\d_](?:(?![:#]\s|\s#|:$|\s$)[^\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff])*")
 
 
-def _scalar(text: str) -> str:
+def yaml_scalar(text: str) -> str:
     """Return a text as YAML, with quotes only if needed."""
     if _UNQUOTED.fullmatch(text) and resolve_scalar(text) == text:
         return text
@@ -168,6 +168,6 @@ def _scalar(text: str) -> str:
     return "".join(sign if sign.isprintable() else f"\\U{ord(sign):08x}" for sign in quoted)
 
 
-def _literal(prompt: str) -> str:
+def as_literal(prompt: str) -> str:
     """Return a template that renders to the prompt."""
     return MARKERS.sub(lambda mark: "{{ '" + mark[0] + "' }}", prompt)

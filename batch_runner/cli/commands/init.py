@@ -13,6 +13,7 @@ from batch_runner.cli.confirm import is_interactive
 from batch_runner.cli.examples import EXAMPLES, example_file
 from batch_runner.cli.options import PathType, help_epilog
 from batch_runner.cli.output import print_line
+from batch_runner.cli.workflow_questions import is_workflow_file, manifest_of_workflow
 from batch_runner.errors import UsageError
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, utf8_text
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 @help_epilog(
     "batch-runner init cards.yaml",
     "batch-runner init cards.yaml --workflow year_of_the_horse_greeting_card --field 6.text",
+    "batch-runner init cards.yaml --workflow cards_workflow.json",
     "batch-runner init --example list",
     "batch-runner init --example csv",
     exit_status={
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
 @click.argument("manifest", type=PathType(dir_okay=False), metavar="[MANIFEST]", required=False)
 @click.option(
     "--workflow",
-    help="Id of the hosted workflow (default: ask on a terminal, else "
-    "year_of_the_horse_greeting_card).",
+    help="Id of the hosted workflow, or a workflow file of ComfyUI in API format, FILE.json, whose "
+    "inputs it lists (default: ask on a terminal, else year_of_the_horse_greeting_card).",
 )
 @click.option(
     "--field",
@@ -72,17 +74,28 @@ def command(
         if workflow or field:
             raise UsageError(tr("--example takes neither --workflow nor --field"))
         manifest = manifest or Utf8Path(f"{example}.yaml")
+    elif manifest is None and workflow and is_workflow_file(workflow):
+        manifest = Utf8Path(Utf8Path(workflow).name).with_suffix(".yaml")
     elif manifest is None:
         raise UsageError(tr("name the file to write, such as cards.yaml"))
     _refuse_existing([manifest])  # before any question
-    files = _example(manifest, example) if example else _first_manifest(manifest, workflow, field)
+    if example:
+        files = _example(manifest, example)
+    elif workflow and is_workflow_file(workflow):
+        files = manifest_of_workflow(manifest, Utf8Path(workflow), field, asks=_asks(yes=yes))
+    else:
+        files = _first_manifest(manifest, workflow, field)
     _refuse_existing(files)
-    if is_interactive() and not yes and not _is_approved(manifest, files):
+    if _asks(yes=yes) and not _is_approved(manifest, files):
         print_line(tr("nothing was written"), error=True)
         return 3
     _write(files)
     _report_written(manifest, files)
     return 0
+
+
+def _asks(*, yes: bool) -> bool:
+    return is_interactive() and not yes
 
 
 def _example(manifest: Path, name: str) -> dict[Path, bytes]:

@@ -28,6 +28,10 @@ EXAMPLES = {
         mark_tr("a photo that is uploaded and retouched, each prompt twice"),
         ("photos/bridal_couple.jpg",),
     ),
+    "comfyui_cards": Example(
+        mark_tr("the cards of year_of_the_horse on your own ComfyUI server"),
+        ("comfyui_cards_workflow.json",),
+    ),
 }
 
 

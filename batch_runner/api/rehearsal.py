@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -55,10 +55,10 @@ async def simulated_service(
 
     many = sum(job.journal.counts_now().values()) > DRAWN_ITEMS
     personality = PROVIDERS[manifest.provider].simulated_as or ""
-    workflows = getattr(manifest, "workflow_files", None) or {}
+    workflows: Mapping[str, Any] = manifest.workflow_files or {}
     urls = []
     async with AsyncExitStack() as stack:
-        for number in range(max(1, len(getattr(manifest, "base_urls", ())))):
+        for number in range(max(1, len(manifest.base_urls))):
             simulated = SimulatorSettings(
                 personality=personality,
                 # A server of one's own executes one task after the other.

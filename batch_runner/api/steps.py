@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batch_runner.api import rehearsal
-from batch_runner.api.services import with_workflows
 from batch_runner.config.environment import check_environment
 from batch_runner.errors import JournalError, UsageError
 from batch_runner.jobdir.identity import JobIdentity
@@ -310,7 +309,7 @@ async def _reachable(
         yield service
         return
     async with rehearsal.simulated_service(job, manifest, settings) as simulated:
-        yield with_workflows(simulated, manifest)
+        yield simulated
 
 
 def write_run_report(root: Path, summary: RunSummary) -> Path:

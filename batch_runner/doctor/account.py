@@ -24,7 +24,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 def check_address(provider: str, subject: Subject) -> Iterator[Check]:
     """Check each URL of the service."""
     info = PROVIDERS[provider]
-    for url in base_urls_of(info, subject.environment):
+    for url in base_urls_of(info, subject.environment, subject.base_urls):
         try:
             check_base_url(url, info.base_url_variable)
         except UsageError as error:  # it may hold a secret, so it is not shown
@@ -32,6 +32,8 @@ def check_address(provider: str, subject: Subject) -> Iterator[Check]:
             continue
         default = url == info.base_url
         source = tr("default") if default else info.base_url_variable
+        if url in subject.base_urls and not subject.environment.get(info.base_url_variable):
+            source = tr("manifest")
         seen = f"{printable(url)} ({source})"
         parts = urlsplit(url)
         insecure = parts.scheme == "http" and parts.hostname not in _LOOPBACK

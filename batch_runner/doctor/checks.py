@@ -34,6 +34,7 @@ class Subject:
     manifest: Path | None = None
     output: Path | None = None
     offline: bool = False
+    base_urls: tuple[str, ...] = ()  # of the manifest's own servers
 
 
 def ok(name: str, seen: str, advice: str = "") -> Check:

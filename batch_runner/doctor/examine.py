@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from batch_runner.api.steps import output_folder
 from batch_runner.config.environment import known_variables
@@ -38,6 +39,7 @@ def examine(subject: Subject) -> Iterator[Check]:
             yield _manifest_problem(error)
         if manifest is not None:
             provider = manifest.provider
+            subject = replace(subject, base_urls=manifest.base_urls)
             yield from _check_job(manifest, subject)
     yield from check_address(provider, subject)
     yield from check_key(provider, subject)

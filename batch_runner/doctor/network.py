@@ -74,7 +74,7 @@ def check_service(provider: str, subject: Subject, network: Network) -> Iterator
     except UsageError as error:
         yield problem("connection", printable(str(error)), tr("correct the address of the proxy"))
         return
-    for url in base_urls_of(info, subject.environment):
+    for url in base_urls_of(info, subject.environment, subject.base_urls):
         try:
             check_base_url(url, info.base_url_variable)
         except UsageError:

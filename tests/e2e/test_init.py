@@ -14,6 +14,7 @@ import pytest
 
 from batch_runner.cli.examples import EXAMPLES
 from batch_runner.manifest import load
+from batch_runner.providers import PROVIDERS
 from tests.e2e.conftest import wait_until
 
 COMMAND = [sys.executable, "-m", "batch_runner"]
@@ -156,6 +157,53 @@ def test_init_overwrites_nothing(kind: str, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
     assert kind != "file" or manifest.read_text() == "mine"
     assert not (tmp_path / "elsewhere").exists()
+
+
+def workflow_file(folder: Path) -> str:
+    content = (JOBS / "comfyui_cards_workflow.json").read_text()
+    (folder / "cards.json").write_text(content)
+    return str(folder / "cards.json")
+
+
+def test_workflow_file_without_a_terminal_gives_a_manifest(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    file = workflow_file(tmp_path)
+
+    written = run("init", "jobs/horse.yaml", "--workflow", file, folder=tmp_path)
+
+    assert (written.returncode, written.stderr) == (0, "")
+    manifest = load(tmp_path / "jobs/horse.yaml", providers=PROVIDERS)
+    items = list(manifest.items())
+    assert items[0].workflow == "../cards.json"
+    assert [sorted(item.params) for item in items] == [["3", "6"]] * 2
+    assert len({item.params["3"]["seed"] for item in items}) == 2
+    assert run("plan", "jobs/horse.yaml", folder=tmp_path).returncode == 0
+
+
+def test_init_asks_which_inputs_of_a_workflow_file_to_vary(tmp_path: Path) -> None:
+    manifest = tmp_path / "horse.yaml"
+    file = workflow_file(tmp_path)
+
+    words = ["init", str(manifest), "--workflow", file]
+    code, shown = on_a_terminal(words, "9", "3", "1, 4", "y")
+
+    assert code == 0
+    assert "1  positive prompt: text = A cheerful" in shown
+    assert "2  negative prompt: text = blurry" in shown
+    assert "Inputs to vary (their numbers) [1,3]: " in shown
+    assert "choose at least one text" in shown
+    item, _ = load(manifest, providers=PROVIDERS).items()
+    assert item.params == {"6": {"text": item.prompt}, "5": {"width": 1024}}
+
+
+def test_workflow_of_the_editor_is_told_how_to_export(tmp_path: Path) -> None:
+    (tmp_path / "cards.json").write_text('{"nodes": [], "links": [], "version": 0.4}')
+
+    done = run("init", "--workflow", "cards.json", folder=tmp_path)
+
+    assert done.returncode == 2
+    assert "choose Export (API) in the menu Workflow" in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["cards.json"]
 
 
 def test_every_job_of_the_repository_is_an_example() -> None:

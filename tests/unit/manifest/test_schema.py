@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load, python_schema
+from batch_runner.providers import PROVIDERS
 from tests.unit.manifest.helpers import HEAD, problems_of, write
 
 JOBS = sorted(Path(__file__).parents[3].glob("jobs/*.yaml"))
@@ -139,7 +140,7 @@ def test_json_schema_is_valid() -> None:
 @pytest.mark.parametrize("path", JOBS, ids=lambda path: path.stem)
 def test_example_jobs_are_valid(path: Path) -> None:
     assert complaints(path.read_text()) == []
-    assert problems_of(path) == []
+    assert len(list(load(path, providers=PROVIDERS).items())) > 1
 
 
 @pytest.mark.parametrize("name", RIGHT)

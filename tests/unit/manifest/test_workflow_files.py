@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from batch_runner.errors import ManifestError, Problem
+from batch_runner.errors import ManifestError, Problem, UsageError
 from batch_runner.manifest import Manifest, load
 from batch_runner.manifest.traits import UsualTraits
 from batch_runner.models import ItemSpec
@@ -294,3 +294,54 @@ def test_forgotten_provider_of_a_workflow_file_is_named(tmp_path: Path) -> None:
     assert "a workflow is an id" in file.message
     assert "provider: comfyui" in (file.hint or "")
     assert "provider: comfyui" in (server.hint or "")
+
+
+FLAT = {"bfl": UsualTraits(params_shape="flat"), "none": UsualTraits(needs_workflow=False)}
+
+
+def test_params_without_nodes_are_sent_as_they_are(tmp_path: Path) -> None:
+    job = (
+        'provider: bfl\nworkflow: flux\nparams: {prompt: "{{ prompt }}", size: {w: 1, h: 2}}\n'
+        "prompts: [a, {prompt: b, params: {seed: 7, size: {w: 3}}}]\n"
+    )
+
+    first, second = load(write(tmp_path, job), providers=FLAT).items()
+
+    assert first.params == {"prompt": "a", "size": {"w": 1, "h": 2}}
+    assert second.params == {"prompt": "b", "size": {"w": 3, "h": 2}, "seed": 7}
+
+
+@pytest.mark.parametrize("provider", ["bfl", "baicai"])
+def test_missing_workflow_is_refused_where_one_is_needed(provider: str, tmp_path: Path) -> None:
+    job = f"provider: {provider}\n{PARAMS}prompts: [a]\n"
+
+    with pytest.raises(ManifestError, match="the key workflow is missing"):
+        load(write(tmp_path, job), providers={**OWN, **FLAT})
+
+
+def test_service_without_workflows_takes_none(tmp_path: Path) -> None:
+    job = f"provider: none\n{PARAMS}prompts: [a]\n"
+
+    (item,) = load(write(tmp_path, job), providers=FLAT).items()
+
+    assert item.workflow == ""
+    with pytest.raises(ManifestError, match="the provider none has no workflows"):
+        load(write(tmp_path, f"{job}workflow: w\n"), providers=FLAT)
+
+
+def test_params_by_field_are_refused_where_nodes_are_needed(tmp_path: Path) -> None:
+    job = JOB.replace(PARAMS, 'params: {prompt: "{{ prompt }}"}\n').replace("comfyui", "baicai")
+
+    with pytest.raises(ManifestError, match=r"params\.prompt: wanted a mapping"):
+        load(write(tmp_path, job.replace("cards.json", "cards")), providers=OWN)
+
+
+def test_unusable_description_of_a_provider_is_a_mistake(tmp_path: Path) -> None:
+    class Descriptions(dict[str, UsualTraits]):
+        def __getitem__(self, name: str) -> UsualTraits:
+            raise UsageError("mine.yaml is not approved")
+
+    (tmp_path / "job.yaml").write_text(JOB)
+
+    with pytest.raises(ManifestError, match=r"job\.yaml:1:11: mine\.yaml is not approved"):
+        load(tmp_path / "job.yaml", providers=Descriptions(OWN))

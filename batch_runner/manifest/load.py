@@ -53,8 +53,8 @@ def load(
 ) -> Manifest:
     """Return the manifest in the file at `path`, validated except for its items.
 
-    `providers` are those that `provider` may name; None accepts any name, and takes it for a hosted
-    service with workflows. `key_variable` is the environment variable of the API key, for hints.
+    `providers` are those that `provider` may name; None accepts any name, takes it for a hosted
+    service with workflows, and does not check its servers. `key_variable` is the environment variable of the API key, for hints.
 
     Raises:
         ManifestError: the manifest is invalid; holds every problem that was found.
@@ -89,7 +89,7 @@ class _Loader:
         traits = find_traits(document.provider, providers, at, self._diagnostics)
         parts = (self._root, self._folder, self._label, self._diagnostics)
         checks = ProviderChecks(traits, *parts)
-        checks.check(document)
+        checks.check(document, servers=providers is not None)
         self._check_variables()
         self._check_on_item()
         job = self._job()

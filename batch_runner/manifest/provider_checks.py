@@ -73,13 +73,14 @@ class ProviderChecks:
         self._diagnostics = diagnostics
         self.files = WorkflowFiles(folder, label) if self._traits.own_server else None
 
-    def check(self, document: Document) -> None:
-        """Check servers, workflow and the shape of params, also those of prompts."""
+    def check(self, document: Document, *, servers: bool) -> None:
+        """Check workflow and the shape of params, also those of prompts, and with it `servers`."""
         for prompt in self._prompts():
             self._check_misspelt(prompt, document.workflow or "")
         if not self._is_known:
             return
-        self._check_servers()
+        if servers:
+            self._check_servers()
         if self._traits.needs_workflow and "workflow" not in self._root.keys:
             example = "workflow: cards_workflow.json" if self._traits.own_server else None
             add_missing(

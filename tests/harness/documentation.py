@@ -34,6 +34,7 @@ from markdown_it import MarkdownIt
 
 from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
+from batch_runner.providers import PROVIDERS
 from batch_runner.providers.declarative.reading import read_description
 from tests.harness.shell_session import ShellSession, steps
 
@@ -139,7 +140,8 @@ def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
         return _problem_of_description(path)
     path.write_text(_completed(block.text), encoding="utf-8")
     try:
-        for _ in load(path).items():
+        providers = PROVIDERS if "provider:" in block.text else None
+        for _ in load(path, providers=providers).items():
             pass
     except ManifestError as error:
         return error.problems[0].line - 1, str(error)

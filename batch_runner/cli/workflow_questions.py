@@ -26,7 +26,7 @@ _WIDTH = 50
 
 def is_workflow_file(workflow: str) -> bool:
     """Return whether `--workflow` names a file, not a workflow of a service."""
-    return workflow.lower().endswith(".json") or "/" in workflow
+    return workflow.lower().endswith(".json") or find_existing(workflow).is_file()
 
 
 def manifest_of_workflow(

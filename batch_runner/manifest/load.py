@@ -54,7 +54,8 @@ def load(
     """Return the manifest in the file at `path`, validated except for its items.
 
     `providers` are those that `provider` may name; None accepts any name, takes it for a hosted
-    service with workflows, and does not check its servers. `key_variable` is the environment variable of the API key, for hints.
+    service with workflows, and does not check its servers. `key_variable` is the environment
+    variable of the API key, for hints.
 
     Raises:
         ManifestError: the manifest is invalid; holds every problem that was found.

@@ -159,9 +159,10 @@ class ProviderChecks:
                 continue
             seen = plain(fields)
             shown = excerpt(seen) if isinstance(seen, str | int | float) else tr(kind(seen))
+            subject = f"{excerpt(f'params.{node_id}')}: "
             message = tr(
                 "{subject}wanted {wanted}, this is {seen}",
-                subject=f"{excerpt(f'params.{node_id}')}: ",
+                subject=subject,
                 wanted=tr("a mapping"),
                 seen=shown if shown.strip() and seen != [] else tr("empty"),
             )

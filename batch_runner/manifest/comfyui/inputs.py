@@ -7,17 +7,18 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from batch_runner.manifest.comfyui.graph import Graph, is_link, node_order
+from batch_runner.util.locale import mark_tr
 
 
 class Kind(StrEnum):
     """What an input is for."""
 
-    POSITIVE = "positive prompt"  #: a text that a sampler is to follow
-    NEGATIVE = "negative prompt"
-    TEXT = "text"
-    SEED = "seed"
-    SIZE = "size"
-    IMAGE = "image"
+    POSITIVE = mark_tr("positive prompt")  #: a text that a sampler is to follow
+    NEGATIVE = mark_tr("negative prompt")
+    TEXT = mark_tr("text")
+    SEED = mark_tr("seed")
+    SIZE = mark_tr("size")
+    IMAGE = mark_tr("image")
 
     @property
     def is_text(self) -> bool:

@@ -23,7 +23,7 @@ from batch_runner.journal import (
     TaskIdTaken,
     open_reader,
 )
-from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.lifecycle import DUPLICATE_TASK_ID, Event, ItemStatus
 from batch_runner.models import ItemSpec, PlacedFile
 from tests.harness import an_item, some_items
 
@@ -603,6 +603,149 @@ async def test_unlisted_item_is_not_submitted_again(journal: OpenJournal) -> Non
 
     assert await journal.pending_items(after=-1, limit=10) == []
     assert (task_in_flight.attempt, task_in_flight.attempts) == (1, 1)
+    journal.stop()
+
+
+def hold(journal: OpenJournal, number: int = 0, *, reason: str = "no-response") -> None:
+    """Hold an item whose submission had a request id."""
+    started = Change(
+        key=key(number),
+        event=Event.SUBMIT_STARTED,
+        request_id=f"id-{number}",
+        request_digest="digest",
+    )
+    journal.apply(started)
+    held = Change(
+        key=key(number), event=Event.SUBMIT_UNANSWERED, reason=reason, message="no answer"
+    )
+    journal.apply(held)
+
+
+async def unsettled(journal: OpenJournal) -> list[str]:
+    journal.start()
+    found = await journal.unsettled_items(after="", limit=100)
+    journal.stop()
+    return [one.request_id for one in found]
+
+
+async def test_held_items_are_unsettled_with_their_request(journal: OpenJournal) -> None:
+    journal.import_items(some_items(4))
+    for number in range(3):
+        hold(journal, number)
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, number=3)  # without an id
+    journal.start()
+
+    first = await journal.unsettled_items(after="", limit=2)
+    rest = await journal.unsettled_items(after=first[-1].item.key, limit=10)
+
+    assert [one.request_id for one in (*first, *rest)] == ["id-0", "id-1", "id-2"]
+    (one,) = rest
+    assert (one.request_digest, one.message, one.item.started_at) == ("digest", "no answer", NOW)
+    assert (one.item.params, one.item.attempt, one.item.listed) == (an_item(2).params, 1, True)
+    journal.stop()
+
+
+async def test_interrupted_repeat_keeps_its_request_id(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(some_items(1))
+    hold(journal)
+    apply(journal, Event.SUBMIT_REPEATED)
+    assert statuses(host) == [ItemStatus.SUBMITTING]
+
+    journal.recover()
+
+    assert statuses(host) == [ItemStatus.HELD]
+    assert await unsettled(journal) == ["id-0"]
+    assert items(host)[0].attempt == 1
+
+
+@pytest.mark.parametrize("event", [Event.NOT_SUBMITTED, Event.RESUBMITTED])
+async def test_new_attempt_has_no_request_id_of_the_last(
+    event: Event, host: Host, journal: OpenJournal
+) -> None:
+    journal.import_items(some_items(1))
+    hold(journal)
+    apply(journal, event, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED)
+
+    assert await unsettled(journal) == []
+    assert items(host)[0].attempt == (1 if event is Event.NOT_SUBMITTED else 2)
+
+
+async def test_item_held_for_another_reason_is_not_unsettled(journal: OpenJournal) -> None:
+    journal.import_items(some_items(3))
+    hold(journal, 0, reason=DUPLICATE_TASK_ID)
+    hold(journal, 1)
+    done = (Event.ATTACHED, Event.TASK_COMPLETED, Event.PLACED, Event.REOPENED)
+    apply(journal, *done, number=1)
+    hold(journal, 2)
+    apply(journal, Event.ATTACHED, number=2)
+    paid_before = Event.PAID_BEFORE
+    journal.apply(Change(key=key(2), event=paid_before, origin=ItemStatus.SUBMITTED))
+
+    assert await unsettled(journal) == []
+
+
+def test_unpaid_events_take_a_submission_back(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(some_items(2))
+    hold(journal, 0)
+    apply(journal, Event.NOT_SETTLED, Event.NOT_SUBMITTED)
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_LOST, number=1)
+
+    assert statuses(host) == [ItemStatus.PENDING, ItemStatus.PENDING]
+    assert [(row.attempt, row.task_id) for row in items(host)] == [(0, None), (0, None)]
+    assert (journal.spent_now(), journal.spent_by_workflow_now()) == (0, {})
+    with host.reader() as reader:
+        assert [outcome.paid for outcome in reader.outcomes(0)] == [False, False]
+        assert reader.paid_submissions() == []
+
+
+@pytest.mark.parametrize("together", [1, 5])
+async def test_urls_of_a_response_are_kept_with_its_task_id(
+    together: int, host: Host, journal: OpenJournal
+) -> None:
+    journal.import_items(some_items(together))
+    for number in range(together):
+        apply(journal, Event.SUBMIT_STARTED, number=number)
+    journal.start()
+    urls = ("http://files/a", "data:,b")
+    changes = [
+        Change(key=key(number), event=Event.SUBMIT_CONFIRMED, task_id=task(number), urls=urls)
+        for number in range(together)
+    ]
+
+    await asyncio.gather(*(journal.record(change) for change in changes))
+
+    assert [one.has_result for one in await journal.in_flight("", 10)] == [True] * together
+    assert await journal.result_urls(key(together - 1)) == urls
+    completed = Change(key=key(0), event=Event.TASK_COMPLETED)
+    await journal.record(completed, Change(key=key(0), event=Event.PLACED, files=(FILE,)))
+    assert await journal.result_urls(key(0)) == urls
+    journal.stop()
+
+
+async def test_large_result_is_not_kept_beside_its_file(journal: OpenJournal) -> None:
+    journal.import_items(some_items(1))
+    apply(journal, Event.SUBMIT_STARTED)
+    large = "data:," + "x" * 100_000
+    confirmed = Event.SUBMIT_CONFIRMED
+    journal.apply(Change(key=key(0), event=confirmed, task_id=task(0), urls=(large,)))
+    journal.start()
+    assert await journal.result_urls(key(0)) == (large,)
+
+    completed = Change(key=key(0), event=Event.TASK_COMPLETED)
+    await journal.record(completed, Change(key=key(0), event=Event.PLACED, files=(FILE,)))
+
+    assert await journal.result_urls(key(0)) == ()
+    journal.stop()
+
+
+async def test_latest_time_is_that_of_the_last_event_or_run(journal: OpenJournal) -> None:
+    journal.start()
+    assert await journal.latest_time() == 0
+    journal.stop()
+    journal.import_items(some_items(1))
+    journal.start()
+
+    assert await journal.latest_time() == NOW
     journal.stop()
 
 

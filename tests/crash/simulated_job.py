@@ -21,7 +21,15 @@ from batch_runner.lifecycle import PAYS_AGAIN, Event, ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.ratelimit.shared_rate import open_shared_rate, shared_rate_path
 from batch_runner.registry import read_registry
-from batch_runner.settings import Downloads, Limits, Polling, Retries, Settings, Timeouts
+from batch_runner.settings import (
+    Downloads,
+    Limits,
+    Polling,
+    Retries,
+    Settings,
+    Timeouts,
+    Uploads,
+)
 from tests.crash.audit import (
     AuditData,
     beyond_limits,
@@ -171,6 +179,7 @@ class SimulatedJob:
             polling=Polling(concurrency=draw((1, 4))),
             retries=Retries(max_tries=draw((1, 3, 6)), budget=draw((3, 20))),
             downloads=Downloads(concurrency=draw((1, 3)), free_bytes=1),
+            uploads=Uploads(reuse_for=draw((100.0, 86400.0))),
         )
         at_once = {"concurrent_submissions": draw((1, 2, 8))}
         return settings.model_copy(update={"limits": settings.limits.model_copy(update=at_once)})

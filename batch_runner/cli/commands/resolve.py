@@ -90,8 +90,8 @@ def command(
     twice. `drop` gives the item up. With --cancel its task is cancelled at the service first, also
     that of an item whose task is running; an item whose task cannot be cancelled is not dropped.
 
-    Where a service knows submissions by ids that the run chooses, the next run settles held items
-    by itself as far as it can; see `help troubleshooting`.
+    Where the service knows submissions by ids that a run chooses, the next run settles what it can
+    by itself (`help promise`).
 
     An item whose files could not be obtained, or that has a wrong task id attached, can be decided
     about by its name, too. If the wrong task has completed, `hold` makes the item held again and
@@ -110,7 +110,8 @@ def command(
         raise UsageError(tr("a decision is missing: attach TASK_ID, resubmit, drop or hold"))
     service = ServiceCancel(job.manifest, rehearse=rehearse) if cancel else None
     decided = _decide(folder, item, decision, task_id, service)
-    print_line(_decided_text(decision, decided.changed))
+    if decided.changed or not decided.left:
+        print_line(_decided_text(decision, decided.changed))
     return 1 if decided.left else 0
 
 

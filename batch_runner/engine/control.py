@@ -9,7 +9,7 @@ ends; what is in flight is left to the next run (signal, deadline).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import anyio
 
@@ -24,8 +24,14 @@ class Control:
         self.stop: StopReason | None = None  #: the first reason is kept
         self.shutting_down = False
         self._submitting_scopes: set[anyio.CancelScope] = set()
+        self._settling_scopes: set[anyio.CancelScope] = set()
         self._shutdown_scope: anyio.CancelScope | None = None
         self._submissions_finished = False
+
+    @property
+    def repeating(self) -> bool:
+        """Return whether a submission that counts as paid may be sent again with its key."""
+        return self.stop is None or (self.stop.reason == "cap" and not self.shutting_down)
 
     @property
     def submitting(self) -> bool:
@@ -53,6 +59,8 @@ class Control:
         """End the run as soon as the submissions that were sent are journaled."""
         self.stop_submitting(stop)
         self.shutting_down = True
+        for scope in self._settling_scopes:
+            scope.cancel()
         self._cancel_if_due()
 
     def submissions_finished(self) -> None:
@@ -64,17 +72,13 @@ class Control:
         if self.shutting_down and self._submissions_finished and self._shutdown_scope is not None:
             self._shutdown_scope.cancel()
 
-    @contextmanager
-    def cancel_on_stop(self) -> Iterator[None]:
+    def cancel_on_stop(self) -> AbstractContextManager[None]:
         """Cancel the block when submitting stops."""
-        with anyio.CancelScope() as scope:
-            self._submitting_scopes.add(scope)
-            if not self.submitting:
-                scope.cancel()
-            try:
-                yield
-            finally:
-                self._submitting_scopes.discard(scope)
+        return _cancelled_by(self._submitting_scopes, at_once=not self.submitting)
+
+    def cancel_settling(self) -> AbstractContextManager[None]:
+        """Cancel the block as soon as the run shuts down: held items are not settled any more."""
+        return _cancelled_by(self._settling_scopes, at_once=self.shutting_down)
 
     @contextmanager
     def cancel_on_shutdown(self) -> Iterator[None]:
@@ -83,3 +87,16 @@ class Control:
             self._shutdown_scope = scope
             self._cancel_if_due()
             yield
+
+
+@contextmanager
+def _cancelled_by(scopes: set[anyio.CancelScope], *, at_once: bool) -> Iterator[None]:
+    """Run the block in a cancel scope that is one of `scopes` meanwhile."""
+    with anyio.CancelScope() as scope:
+        scopes.add(scope)
+        if at_once:
+            scope.cancel()
+        try:
+            yield
+        finally:
+            scopes.discard(scope)

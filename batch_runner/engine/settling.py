@@ -10,8 +10,9 @@ after, or at the start of the next run:
   keeps keys. A task id makes the item submitted; any error proves nothing, and it is held again.
 
 Whatever is in doubt leaves the item held: another description, account or upload, a clock that was
-set back, a service that cannot be asked. So does a stop of the run. There is never more than one
-request with an id at a time.
+set back, a service that cannot be asked. So does a run that shuts down; one that submits nothing
+more still asks, and repeats only if the spending cap stopped it, since a held item counts as paid.
+There is never more than one request with an id at a time.
 
 In the journal: `held` while the service is asked; `submitting` from before the first byte of a
 repeated request until its outcome is committed. A crash in between makes it held again, with the
@@ -118,7 +119,7 @@ class Settler:
     async def settle(self, unsettled: Unsettled) -> None:
         """Settle an item if it can be settled in this run; its in-flight slot is ours."""
         try:
-            with self._control.cancel_on_stop():
+            with self._control.cancel_settling():
                 await self._try_until_settled(unsettled)
         except JournalError as error:
             self._recorder.journal_failed(error)
@@ -168,6 +169,8 @@ class Settler:
         except TaskIdTaken as error:
             await self._leave(unsettled, str(error))
         else:
+            if not unsettled.inherited:
+                self._breaker.accepted()
             self._poll(unsettled, Submitted(task_id=task_id))
 
     async def _submit_anew(self, unsettled: Unsettled) -> None:
@@ -204,7 +207,7 @@ class Settler:
             acquired_at = await self._limiter.acquire()
             if (why := self._too_late(unsettled)) is not None:
                 return await self._leave(unsettled, why)
-            if not self._control.submitting:
+            if not self._control.repeating:
                 return _Step.LEFT
             with anyio.CancelScope(shield=True):
                 error = await self._send(unsettled, params, acquired_at)

@@ -6,15 +6,19 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import pytest
 
+from batch_runner.engine.context import Run
+from batch_runner.engine.run import BackgroundTask
+from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import Failure
 from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change, ItemRow, open_reader
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.providers.base import RequestIds
-from batch_runner.settings import Retries, Settings
+from batch_runner.settings import Settings
 from tests.harness import (
     IDENTITY,
     an_item,
@@ -64,14 +68,13 @@ def only(root: Path) -> ItemRow:
     return row
 
 
+def only_held(root: Path) -> list[str]:
+    return [row.id for row in rows(root) if row.status is ItemStatus.HELD]
+
+
 def events(root: Path) -> list[str]:
     with open_reader(root / ".batch" / "journal.sqlite") as reader:
         return [event.event for event in reader.events(an_item().key)]
-
-
-def without_retries() -> Settings:
-    """Return settings with which a run tries to settle an item once."""
-    return some_settings().model_copy(update={"retries": Retries(max_tries=1)})
 
 
 async def held_by(root: Path, service: FakeService, answer: Answer = LOST) -> None:
@@ -88,12 +91,7 @@ async def held_by(root: Path, service: FakeService, answer: Answer = LOST) -> No
     assert only(root).status is ItemStatus.HELD
 
 
-def _stop_when_sent(service: FakeService):  # type: ignore[no-untyped-def]
-    import anyio
-
-    from batch_runner.engine.context import Run
-    from batch_runner.engine.summary import ExitCode, StopReason
-
+def _stop_when_sent(service: FakeService) -> BackgroundTask:
     async def stop(run: Run) -> None:
         while not service.sent:  # noqa: ASYNC110  there is nothing to wait for
             await anyio.sleep(0.01)
@@ -337,6 +335,44 @@ async def test_resubmitted_item_gets_a_new_request_id(tmp_path: Path) -> None:
 
     assert only(tmp_path).status is ItemStatus.DONE
     assert len(set(service.sent)) == len(service.paid) == 2
+
+
+@BOTH
+async def test_reached_cap_does_not_keep_items_held(ids: RequestIds, tmp_path: Path) -> None:
+    service = FakeService(ids)
+    await held_by(tmp_path, service)
+
+    capped = some_settings(max_submissions=1)
+    await run(tmp_path, service, some_items(3), capped, time=NOW + 60)
+
+    assert statuses(tmp_path) == {ItemStatus.DONE: 1, ItemStatus.PENDING: 2}
+    assert len(service.paid) == 1
+
+
+@BOTH
+async def test_run_that_shuts_down_leaves_items_held(ids: RequestIds, tmp_path: Path) -> None:
+    service = FakeService(ids)
+    await held_by(tmp_path, service)
+    service.answers.extend([Answer(Failure.NO_RESPONSE)] * 20)
+    service.questions.extend([Failure.NO_RESPONSE] * 20)
+
+    await run(tmp_path, service, time=NOW + 60, deadline=0.2)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert len(service.sent) <= 2
+    await run(tmp_path, service, time=NOW + 120)
+    assert len(set(service.sent)) == 1
+
+
+async def test_rejected_key_stops_repeats(tmp_path: Path) -> None:
+    service = FakeService(KEY)
+    await held_by(tmp_path, service)
+    service.answers.append(Answer(Failure.FORBIDDEN, accepted=False))
+
+    await run(tmp_path, service, some_items(2), time=NOW + 60)
+
+    assert only_held(tmp_path) == ["item-0"]
+    assert len(service.sent) <= 3
 
 
 async def test_many_held_items_are_settled_beside_new_ones(tmp_path: Path) -> None:

@@ -46,6 +46,11 @@ CELLS = [
     (Failure.NOT_FOUND, Call.QUERY, RetryDecision.RETRY_UNKNOWN),
     (Failure.NOT_FOUND, Call.DOWNLOAD, RetryDecision.REFRESH_URL),
     (Failure.NOT_FOUND, Call.UPLOAD, RetryDecision.FAIL_ITEM),
+    # a result says that its task has failed
+    (Failure.TASK_FAILED, Call.SUBMIT, RetryDecision.HELD),
+    (Failure.TASK_FAILED, Call.QUERY, RetryDecision.TASK_FAILED),
+    (Failure.TASK_FAILED, Call.DOWNLOAD, RetryDecision.REFRESH_URL),
+    (Failure.TASK_FAILED, Call.UPLOAD, RetryDecision.FAIL_ITEM),
     # 401, 403, empty account; a file host answers 403 for an expired URL
     (Failure.FORBIDDEN, Call.SUBMIT, RetryDecision.STOP),
     (Failure.FORBIDDEN, Call.QUERY, RetryDecision.STOP),

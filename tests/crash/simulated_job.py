@@ -144,7 +144,7 @@ class SimulatedJob:
             crashes=self._crashes,
             faults=self._service.faults,
             submissions=len(self._service.ledger),
-            settled=self._settled,
+            settled=max(0, self._settled),
             held=self._held,
         )
 

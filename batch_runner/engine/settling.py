@@ -106,8 +106,14 @@ class Settler:
         """Start to settle each item that an earlier run left held."""
         if self._provider.capabilities.request_ids is RequestIds.NONE:
             return
+        try:
+            await self._start_to_settle(tasks)
+        except JournalError as error:
+            self._recorder.journal_failed(error)
+
+    async def _start_to_settle(self, tasks: TaskGroup) -> None:
         after = ""
-        while page := await self._recorder.read(self._journal.unsettled_items(after, PAGE)):
+        while page := await self._journal.unsettled_items(after, PAGE):
             if not after:
                 self._clock_was_set_back = await self._journal.latest_time() > self._clock.wall()
             for held in page:

@@ -179,7 +179,7 @@ class SimulatedJob:
             polling=Polling(concurrency=draw((1, 4))),
             retries=Retries(max_tries=draw((1, 3, 6)), budget=draw((3, 20))),
             downloads=Downloads(concurrency=draw((1, 3)), free_bytes=1),
-            uploads=Uploads(reuse_for=draw((100.0, 86400.0))),
+            uploads=Uploads(reuse_for=draw((1.0, 86400.0))),
         )
         at_once = {"concurrent_submissions": draw((1, 2, 8))}
         return settings.model_copy(update={"limits": settings.limits.model_copy(update=at_once)})

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from batch_runner import media
-from batch_runner.engine import request_ids, settling
 from batch_runner.engine import run as runs
 from batch_runner.engine.admission import Admission
 from batch_runner.engine.context import Run
@@ -172,12 +171,6 @@ def expired_keys_are_used(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Settler, "_too_late", lambda settler, unsettled: None)
 
 
-def other_requests_are_sent_with_the_key(patch: pytest.MonkeyPatch) -> None:
-    """A request is repeated with uploads that have another name now."""
-    patch.setattr(settling, "request_digest", lambda *_: "same")
-    patch.setattr(request_ids, "request_digest", lambda *_: "same")
-
-
 def absent_tasks_are_submitted_again(patch: pytest.MonkeyPatch) -> None:
     """A service that has forgotten a task is believed although it was paid."""
 
@@ -228,7 +221,6 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     the_spend_cap_is_ignored,
     the_rate_limit_is_ignored,
     expired_keys_are_used,
-    other_requests_are_sent_with_the_key,
     absent_tasks_are_submitted_again,
     repeats_get_a_new_key,
 ]
@@ -236,7 +228,6 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
 #: The kind of service that shows a mistake; any, if it is not here.
 KINDS: dict[Callable[[pytest.MonkeyPatch], None], Kind] = {
     expired_keys_are_used: Kind.KEY,
-    other_requests_are_sent_with_the_key: Kind.KEY,
     absent_tasks_are_submitted_again: Kind.OURS,
     repeats_get_a_new_key: Kind.KEY,
 }

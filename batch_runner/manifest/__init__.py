@@ -3,7 +3,8 @@
 In the order of the data: `yaml` reads text into nodes with locations, `validate` checks them
 against `schema`, `sources` yields the entries (prompts, rows) and the combinations of the matrix,
 `templates` compiles what is sent, `expand` makes the items one by one, `duplicates` compares them.
-`diagnostics` collects the problems.
+`diagnostics` collects the problems. `provider_checks` checks what differs between providers, and
+`comfyui` knows their workflow files.
 """
 
 from batch_runner.manifest.json_schema import python_schema

@@ -39,6 +39,7 @@ class Row:
     urls_expire: bool = True
     says_words: bool = True  # states are words in the response, of which one may be unknown
     is_sure_of_losses: bool = False  # a lost task has a state, which is for certain
+    free: bool = False  # so a lost task is submitted again
     request_ids: RequestIds = RequestIds.NONE
     cancels: bool = False
     uploads: bool = True
@@ -93,6 +94,7 @@ COMFYUI = Row(
     has_balance=False,
     urls_expire=False,
     is_sure_of_losses=True,
+    free=True,
     request_ids=RequestIds.TASK_ID,
     cancels=True,
 )

@@ -72,10 +72,11 @@ async def test_capabilities_are_those_of_the_row(row: Row) -> None:
     async with opened(row) as (provider, _):
         found = provider.capabilities
 
-    assert (found.request_ids, found.cancel, found.upload) == (
+    assert (found.request_ids, found.cancel, found.upload, found.free) == (
         row.request_ids,
         row.cancels,
         row.uploads,
+        row.free,
     )
 
 

@@ -15,7 +15,7 @@ from batch_runner.providers.catalog import DEFAULT_TASK_ID
 from batch_runner.providers.declarative.expressions import compiled
 from batch_runner.setting_types import Count, Duration, RateField
 from batch_runner.settings import Block
-from batch_runner.util.locale import tr
+from batch_runner.util.locale import mark_tr, tr
 
 _REQUEST = re.compile(r"(GET|POST|PUT|DELETE) (/\S.*|\{\{ ?task_id ?\}\}|/)")
 _HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
@@ -53,10 +53,10 @@ def _expressions(value: Any) -> Any:
 Expression = Annotated[str, AfterValidator(_expression)]
 Expressions = Annotated[tuple[Expression, ...], BeforeValidator(_expressions)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
-Request = Annotated[str, _matching(_REQUEST, "a method and a path, such as GET /v1/tasks")]
-Host = Annotated[str, _matching(_HOST, "a host name, such as *.example.com")]
-Url = Annotated[str, _matching(_URL, "an address, such as https://api.example.com")]
-Prefix = Annotated[str, _matching(_ENVIRONMENT, "capital letters, such as EXAMPLE")]
+Request = Annotated[str, _matching(_REQUEST, mark_tr("a method and a path, such as GET /v1/tasks"))]
+Host = Annotated[str, _matching(_HOST, mark_tr("a host name, such as *.example.com"))]
+Url = Annotated[str, _matching(_URL, mark_tr("an address, such as https://api.example.com"))]
+Prefix = Annotated[str, _matching(_ENVIRONMENT, mark_tr("capital letters, such as EXAMPLE"))]
 Code = int | str
 Template = Any  # text, numbers, lists and mappings; texts may be templates
 

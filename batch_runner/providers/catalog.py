@@ -92,7 +92,6 @@ _CODE = {
         simulated_as="comfyui",
         title="ComfyUI, your own server or servers",
         source="https://docs.comfy.org/development/comfyui-server/comms_routes",
-        tried=True,
         can=("upload", "cancel", "resolve"),
     )
 }

@@ -45,6 +45,8 @@ def read_service(
     for url in urls:
         check_base_url(url, info.base_url_variable if text or not base_urls else "base_url")
     key, key_source = _read_key(info.key_variable, environment, needed=info.needs_key)
+    if key and not text:
+        _check_bound(info, base_urls)
     return Service(
         provider=provider,
         base_url=urls[0],
@@ -53,6 +55,32 @@ def read_service(
         key_source=key_source,
         proxies=choose_proxies(network or Network(), environment),
     )
+
+
+def _check_bound(info: ProviderInfo, of_manifest: Sequence[str]) -> None:
+    """Refuse to send a key to servers that only the manifest names, perhaps somebody else's.
+
+    A server on this machine or in a private network is none.
+
+    Raises:
+        UsageError: the manifest names another one.
+    """
+    for url in of_manifest:
+        host = urlsplit(url.strip()).hostname or ""
+        try:
+            own = ipaddress.ip_address(host).is_private
+        except ValueError:
+            own = host == "localhost"
+        if not own:
+            raise UsageError(
+                tr(
+                    "the manifest names the server {url}, which would get the key of {variable}; "
+                    "if it is yours, set {address_variable} to it",
+                    url=printable(url, 200),
+                    variable=info.key_variable,
+                    address_variable=info.base_url_variable,
+                )
+            )
 
 
 def base_urls_of(

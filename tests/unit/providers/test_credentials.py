@@ -191,3 +191,26 @@ def test_own_server_needs_no_key_and_may_be_several() -> None:
 def test_each_url_of_own_servers_is_checked(urls: str) -> None:
     with pytest.raises(UsageError, match="COMFYUI_BASE_URL"):
         read_service("comfyui", {"COMFYUI_BASE_URL": urls})
+
+
+@pytest.mark.parametrize(
+    ("url", "gets_it"),
+    [
+        ("http://127.0.0.1:8188", True),
+        ("http://localhost:8188", True),
+        ("http://192.168.1.20:8188", True),
+        ("https://comfy.example", False),
+        ("https://203.0.113.0.example", False),
+        ("http://8.8.8.8:8188", False),
+    ],
+)
+def test_key_goes_to_a_public_server_only_if_the_user_names_it(url: str, gets_it: bool) -> None:
+    with_key = {"COMFYUI_API_KEY": KEY}
+    if gets_it:
+        assert read_service("comfyui", with_key, base_urls=(url,)).base_url == url
+    else:
+        with pytest.raises(UsageError, match="if it is yours, set COMFYUI_BASE_URL to it"):
+            read_service("comfyui", with_key, base_urls=(url,))
+    named = read_service("comfyui", with_key | {"COMFYUI_BASE_URL": url}, base_urls=(url,))
+    assert named.key.get_secret_value() == KEY
+    assert read_service("comfyui", {}, base_urls=(url,)).base_url == url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,8 +63,16 @@ def manifest_of_workflow(
     files = {one.name: _ask_file(one, manifest) for one in images}
     folder = manifest.absolute().parent.resolve()
     target = workflow.absolute().parent.resolve() / workflow.name
-    reference = os.path.relpath(utf8_text(target), utf8_text(folder))
+    reference = _relative(target, folder)
     return {manifest: workflow_starter(reference, chosen, files).encode()}
+
+
+def _relative(target: Path, folder: Path) -> str:
+    """Return the path of `target` as seen from `folder`; both are absolute."""
+    up = 0
+    while not target.is_relative_to(folder):
+        folder, up = folder.parent, up + 1
+    return "../" * up + utf8_text(target.relative_to(folder))
 
 
 def _read(path: Path) -> Graph:

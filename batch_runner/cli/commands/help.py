@@ -22,7 +22,7 @@ TOPICS = {
     "recipes": "To copy: matrix, CSV, photos, cron, systemd, containers.",
     "outputs": "Which files are results: kinds, names, sizes, networks.",
     "network": "Proxies, TLS, redirects, rate limits and errors.",
-    "providers": "The services, and how to add one without code.",
+    "services": "The services, and how to add one without code.",
     "comfyui": "Your own ComfyUI server, or several.",
     "reuse": "One result for several jobs; deleted folders.",
     "notifications": "Commands for items and runs, heartbeat, staying awake.",

@@ -98,7 +98,7 @@ def _provider_object(name: str, info: ProviderInfo) -> dict[str, object]:
 def show(name: str) -> int:
     """Print the description of a provider: the YAML file, to read or to start a new one from.
 
-    What a description may contain: `batch-runner help providers`.
+    What a description may contain: `batch-runner help services`.
     """
     from batch_runner.manifest.diagnostics import did_you_mean
     from batch_runner.providers import PROVIDERS

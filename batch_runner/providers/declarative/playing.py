@@ -231,7 +231,7 @@ async def play(path: Path) -> list[Finding]:
         raise UsageError(
             tr(
                 "{path} has no examples; add responses of the service under examples: "
-                "(see `batch-runner help providers`)",
+                "(see `batch-runner help services`)",
                 path=utf8_text(path),
             )
         )

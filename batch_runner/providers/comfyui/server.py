@@ -15,6 +15,7 @@ import anyio
 from batch_runner.errors import ApiError, Failure, FileRejected
 from batch_runner.models import Received
 from batch_runner.providers.base import Receiver
+from batch_runner.providers.catalog import PROVIDERS
 from batch_runner.providers.comfyui.graph import Graph
 from batch_runner.providers.comfyui.responses import (
     File,
@@ -42,6 +43,7 @@ FIRST_VERSION = (0, 3, 45)
 FIRST_SAFE_INTERRUPT = (0, 3, 60)
 _UNREACHABLE = (Failure.UNSENT, Failure.NO_RESPONSE, Failure.AMBIGUOUS)
 _NO_SUCH_CALL = (404, 405)
+_TASK_ID = PROVIDERS["comfyui"].task_id_pattern
 
 
 class WrongServer(Exception):
@@ -146,9 +148,9 @@ class Server:
             raise
         content = self._content(response, "submit", self._not_accepted)
         own_id = content.get("prompt_id") if isinstance(content, dict) else None
-        if not isinstance(own_id, str) or not own_id:
+        if not isinstance(own_id, str) or not _TASK_ID.fullmatch(own_id):
             raise ApiError(
-                f"submit: the response of {self.url} names no prompt_id",
+                f"submit: the response of {self.url} names no valid prompt_id",
                 failure=Failure.NO_RESPONSE,
                 status=response.status,
             )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from contextlib import suppress
 
 from batch_runner.errors import FileNotAccepted, FileRejected
 from batch_runner.media.types import (
@@ -100,10 +101,10 @@ def kind_refusal(found: MediaType, accepted: Collection[Kind] | None) -> FileNot
 
 def identify(data: bytes | memoryview, declared: Collection[str] = ()) -> MediaType:
     """Return the type of `data`, complete or not."""
-    try:
-        return _find(bytes(data[:HEAD_BYTES]), declared).type
-    except FileRejected:
-        return _find(bytes(data[:HEAD_BYTES]), ()).type
+    for names in (declared, ()):
+        with suppress(FileRejected):
+            return _find(bytes(data[:HEAD_BYTES]), names).type
+    return BINARY_ROW.type  # too few bytes to tell
 
 
 def _find(head: bytes, declared: Collection[str]) -> Row:

@@ -223,3 +223,8 @@ def test_bytes_unlike_the_declared_type_are_rejected(declared: str, data: bytes)
 @pytest.mark.parametrize("data", [b"<!---->" * 600, b"<!--" * 1000, b"#\n" * 2000, b"\n" * 4096])
 def test_type_of_repeated_marks_is_found_at_once(data: bytes) -> None:
     assert identify(data).kind == "text"
+
+
+@pytest.mark.parametrize("declared", [(), (".png",)])
+def test_bytes_too_few_to_tell_a_type_are_other(declared: tuple[str, ...]) -> None:
+    assert identify(b"\x89PNG\r\n\x1a", declared).kind == "other"

@@ -21,6 +21,7 @@ from batch_runner.engine.events import OnEvent, change_listener
 from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.outage import OutageMonitor
 from batch_runner.engine.recorder import Recorder
+from batch_runner.engine.request_ids import new_id
 from batch_runner.engine.retry_policy import RetryBudget
 from batch_runner.engine.selection import SelectedItems, count_selected
 from batch_runner.engine.slots import Slots
@@ -54,6 +55,7 @@ def build_run(
     shared_rate: SharedRate | None = None,
     selected: SelectedItems | None = None,
     sender: str = "",
+    new_id: Callable[[], str] = new_id,
 ) -> Run:
     """Assemble a run, inside the running event loop; `deadline` is in seconds from now.
 
@@ -112,6 +114,7 @@ def build_run(
         clock=clock,
         offload=offload,
         deadline=None if deadline is None else Deadline(deadline, clock),
+        new_id=new_id,
         sender=sender,
         free=free,
         requeues=free or job.journal.most_attempts() > 1,

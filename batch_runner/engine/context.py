@@ -10,6 +10,7 @@ from batch_runner.engine.clock import Clock
 from batch_runner.engine.deadline import Deadline
 from batch_runner.engine.failures import FailureHandler
 from batch_runner.engine.recorder import Recorder
+from batch_runner.engine.request_ids import new_id
 from batch_runner.engine.selection import SelectedItems
 from batch_runner.engine.state import RunState
 from batch_runner.jobdir.paths import JobFolder
@@ -41,6 +42,7 @@ class RunContext:
     clock: Clock
     offload: Callable[..., Awaitable[Any]]  #: runs blocking work outside the event loop
     deadline: Deadline | None = None  #: None: there is none
+    new_id: Callable[[], str] = new_id  #: of an attempt
     sender: str = ""  #: identifies the service's address and key in digests of requests
     free: bool = False  #: a submission costs nothing, so it may be made again once it is lost
     requeues: bool = False  #: some item may be submitted again by policy

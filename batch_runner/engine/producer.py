@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup
 
 from batch_runner.engine.admission import LONGEST_WAIT, Admission, Ticket
 from batch_runner.engine.context import Run
-from batch_runner.engine.request_ids import Age, RequestId, new_request_id
+from batch_runner.engine.request_ids import Age, RequestId, request_digest
 from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.engine.selection import is_selected
 from batch_runner.engine.settling import Settler, Unsettled
@@ -82,6 +82,7 @@ class Producer:
         self._offload = context.offload
         self._requeues = context.requeues
         self._sender = context.sender
+        self._new_id = context.new_id
         self._selected = context.selected
         self._stats = state.stats
         self._control = state.control
@@ -281,7 +282,8 @@ class Producer:
         capabilities = self._provider.capabilities
         if capabilities.request_ids is RequestIds.NONE:
             return None
-        return new_request_id(self._sender, capabilities.version, item.workflow, params)
+        digest = request_digest(self._sender, capabilities.version, item.workflow, params)
+        return RequestId(self._new_id(), digest)
 
     def _task_of(self, item: PendingItem, submitted: Submitted) -> InFlight:
         return InFlight(

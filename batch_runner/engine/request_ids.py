@@ -19,9 +19,9 @@ class RequestId:
     digest: str
 
 
-def new_request_id(sender: str, version: str, workflow: str, params: dict[str, Any]) -> RequestId:
-    """Return a new id for one attempt with these params, as they are sent."""
-    return RequestId(str(uuid.uuid4()), request_digest(sender, version, workflow, params))
+def new_id() -> str:
+    """Return a new UUID, lower-case with hyphens."""
+    return str(uuid.uuid4())
 
 
 def request_digest(sender: str, version: str, workflow: str, params: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import random
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ class SimulatedJob:
         self._left_out: set[str] = set()
         self._unlisted: ItemSpec | None = None  # the item that is not listed in this run
         self._violations: list[str] = []
-        self._runs = self._crashes = self._last_event = self._settled = self._held = 0
+        self._runs = self._crashes = self._last_event = self._settled = self._held = self._ids = 0
 
     def simulate(self) -> Trace:
         """Make all runs, or stop after the first that breaks a promise."""
@@ -309,6 +310,7 @@ class SimulatedJob:
                 wall_clock=self._wall_time,
                 offload=InlineOffload(crash),
                 shared_rate=shared_rate,
+                new_id=self._new_id,
             )
             start = functools.partial(job.journal.start, committer)
             return await execute(run, start_journal=start)
@@ -380,6 +382,11 @@ class SimulatedJob:
             left_out=self._left_out,
             removed=self._removed,
         )
+
+    def _new_id(self) -> str:
+        self._ids += 1
+        random_bits = random.Random(f"{self._seed} id {self._ids}").getrandbits(128)
+        return str(uuid.UUID(int=random_bits, version=4))
 
     def _wall_time(self) -> float:
         return START + self._time.now

@@ -91,6 +91,7 @@ class InFlight:
     inherited: bool = False  # paid for by an earlier run
     reused: bool = False  # paid for by another job
     has_result: bool = False  # its files' URLs came with its id, and are in the journal
+    free: bool = False  # it cost nothing when it was submitted
 
 
 class TaskState(StrEnum):

@@ -48,7 +48,7 @@ class EndedTasks:
 
     async def lost(self, task: InFlight) -> bool:
         """Make the item of a lost task pending if it cost nothing; return whether it is."""
-        if not self._free or task.reused or self._losses[task.key] >= MOST_LOSSES:
+        if not (self._free and task.free) or task.reused or self._losses[task.key] >= MOST_LOSSES:
             return False
         self._losses[task.key] += 1
         message = f"the service has lost task {task.task_id}; it is submitted again"

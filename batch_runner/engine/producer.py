@@ -83,6 +83,7 @@ class Producer:
         self._requeues = context.requeues
         self._sender = context.sender
         self._new_id = context.new_id
+        self._free = context.free
         self._selected = context.selected
         self._stats = state.stats
         self._control = state.control
@@ -196,6 +197,7 @@ class Producer:
             event=Event.SUBMIT_STARTED,
             request_id=attempt.id,
             request_digest=attempt.digest,
+            free=self._free,
         )
         try:
             await self._recorder.record(started)
@@ -212,7 +214,7 @@ class Producer:
             change = self._change_after(item, error)
             recorded = await self._recorder.record_outcome(change)
             if recorded and change.event is Event.SUBMIT_UNANSWERED:
-                attempt.unsettled = _unsettled(item, attempt, change.message)
+                attempt.unsettled = self._unsettled(item, attempt, change.message)
             if change.event in NOT_PAID:
                 ticket.refund()
             self._record_failure(error, ticket.acquired_at)
@@ -296,17 +298,20 @@ class Producer:
             submitted_at=self._clock.wall(),
             since=self._clock.monotonic(),
             has_result=bool(submitted.urls),
+            free=self._free,
         )
 
-
-def _unsettled(item: PendingItem, attempt: _Attempt, message: str | None) -> Unsettled | None:
-    """Return what the settler needs of an attempt without a response, None if it has no id."""
-    if attempt.request is None:
-        return None
-    held = UnsettledItem(
-        item=replace(item, attempt=item.attempt + 1),
-        request_id=attempt.request.id,
-        request_digest=attempt.request.digest,
-        message=message,
-    )
-    return Unsettled(held=held, age=attempt.age, inherited=False)
+    def _unsettled(
+        self, item: PendingItem, attempt: _Attempt, message: str | None
+    ) -> Unsettled | None:
+        """Return what the settler needs of an attempt without a response, None if it has no id."""
+        if attempt.request is None:
+            return None
+        held = UnsettledItem(
+            item=replace(item, attempt=item.attempt + 1),
+            request_id=attempt.request.id,
+            request_digest=attempt.request.digest,
+            free=self._free,
+            message=message,
+        )
+        return Unsettled(held=held, age=attempt.age, inherited=False)

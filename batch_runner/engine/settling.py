@@ -5,7 +5,7 @@ item that is held because the response was lost, or because the run was killed, 
 after, or at the start of the next run:
 
 * The id is the task's id: ask the service for the task. If it has one, the item is submitted. If it
-  certainly has none, and a submission costs nothing, the item is pending again.
+  certainly has none, and it cost nothing then and costs nothing now, the item is pending again.
 * The id is an idempotency key: send the identical request with it again, as long as the service
   keeps keys. A task id makes the item submitted; any error proves nothing, and it is held again.
 
@@ -156,7 +156,7 @@ class Settler:
             decision, _ = self._failures.handle(error, Call.QUERY, tries)
             return _Step.AGAIN if decision.sends_again else _Step.LEFT
         self._failures.call_succeeded()
-        if not exists and not self._free:
+        if not exists and not (self._free and unsettled.held.free):
             task_id = unsettled.held.request_id
             return await self._leave(
                 unsettled,
@@ -301,5 +301,6 @@ class Settler:
             since=self._clock.monotonic(),
             inherited=unsettled.inherited,
             has_result=bool(submitted.urls),
+            free=unsettled.held.free,
         )
         self._scheduler.add(task, seen_before=unsettled.inherited)

@@ -40,6 +40,7 @@ class Change:
     not_before: float | None = None  # wall clock
     request_id: str | None = None  # of the attempt, where the service takes one
     request_digest: str | None = None  # of the request that is sent with it
+    free: bool = False  # the attempt costs nothing
     urls: tuple[str, ...] = ()  # of the files that the response to the submission has
     files: tuple[PlacedFile, ...] = ()
     reused_from: ReusedFrom | None = None

@@ -141,12 +141,13 @@ class PendingItem:
 class UnsettledItem:
     """A held item of which the service may say, by its request id, what became of it.
 
-    `request_digest` is that of the request that was sent with it.
+    `request_digest` is that of the request that was sent with it. `free`: it cost nothing then.
     """
 
     item: PendingItem
     request_id: str
     request_digest: str
+    free: bool
     message: str | None = None
 
 

@@ -71,6 +71,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE items ADD COLUMN request_id TEXT",
         "ALTER TABLE items ADD COLUMN request_digest TEXT",
         "ALTER TABLE items ADD COLUMN result_urls TEXT NOT NULL DEFAULT '[]'",
+        "ALTER TABLE items ADD COLUMN free INTEGER NOT NULL DEFAULT 0",
         "UPDATE job SET today = date(created_at, 'unixepoch', 'localtime')",
         "CREATE TABLE redone (key TEXT NOT NULL, n INTEGER NOT NULL, PRIMARY KEY (key, n)) "
         "STRICT, WITHOUT ROWID",

@@ -32,7 +32,7 @@ ORDER BY position LIMIT ?
 """  # noqa: S608  constants
 _ONE = f"{_PENDING} key = ?"
 _UNSETTLED = f"""
-{_COLUMNS}, request_id, request_digest, message FROM items
+{_COLUMNS}, request_id, request_digest, free, message FROM items
 WHERE status = 'held' AND request_id IS NOT NULL AND reason IS NOT '{DUPLICATE_TASK_ID}'
     AND key > ? ORDER BY key LIMIT ?
 """
@@ -41,7 +41,7 @@ _IN_FLIGHT = """
 SELECT key, task_id, workflow, name, attempt, submitted_at,
     CASE WHEN reused_from = '' AND import_number = (SELECT import_number FROM job)
         THEN attempts ELSE attempt END AS attempts,
-    reused_from <> '' AS reused, result_urls <> '[]' AS has_result
+    reused_from <> '' AS reused, result_urls <> '[]' AS has_result, free
 FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
 """
 _KEEP_FIGURES = """
@@ -69,7 +69,7 @@ def pending_item(connection: sqlite3.Connection, key: str) -> PendingItem:
 def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[InFlight]:
     """Return up to `limit` submitted items with keys beyond `after`."""
     rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
-    flags = ("reused", "has_result")
+    flags = ("reused", "has_result", "free")
     return [InFlight(**dict(row) | {name: bool(row[name]) for name in flags}) for row in rows]
 
 
@@ -85,7 +85,8 @@ def unsettled_items(connection: sqlite3.Connection, after: str, limit: int) -> l
     for row in connection.execute(_UNSETTLED, (after, limit)).fetchall():
         values = dict(row)
         own = {name: values.pop(name) for name in ("request_id", "request_digest", "message")}
-        found.append(UnsettledItem(item=_pending_item(values), **own))
+        free = bool(values.pop("free"))
+        found.append(UnsettledItem(item=_pending_item(values), free=free, **own))
     return found
 
 

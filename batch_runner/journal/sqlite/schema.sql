@@ -43,7 +43,8 @@ CREATE TABLE items (
     reused_from TEXT NOT NULL DEFAULT '',   -- JSON {"job", "folder"} of the job that submitted it
     request_id  TEXT,                       -- that the latest attempt was sent with; NULL: without one
     request_digest TEXT,                    -- SHA-256 of the request that was sent with it
-    result_urls TEXT NOT NULL DEFAULT '[]'  -- JSON array: files in the response to the submission
+    result_urls TEXT NOT NULL DEFAULT '[]', -- JSON array: files in the response to the submission
+    free        INTEGER NOT NULL DEFAULT 0  -- 1: the latest attempt cost nothing when it was sent
 ) STRICT;
 
 CREATE INDEX items_by_status ON items (status, position);

@@ -46,7 +46,8 @@ _SETS: dict[Event, str] = {
     Event.SUBMIT_STARTED: (
         "attempt = attempt + 1, task_id = NULL, started_at = :at, submitted_at = NULL, "
         "completed_at = NULL, not_before = NULL, reason = NULL, message = NULL, "
-        "request_id = :request_id, request_digest = :request_digest, result_urls = '[]'"
+        "request_id = :request_id, request_digest = :request_digest, result_urls = '[]', "
+        "free = :free"
     ),
     # Only now: what was not sent or not accepted keeps the user's approval to pay again.
     Event.SUBMIT_CONFIRMED: (
@@ -135,7 +136,8 @@ _ROWS = """(
         json_extract(value, '$.reused_from') AS new_reused_from,
         json_extract(value, '$.request_id') AS new_request_id,
         json_extract(value, '$.request_digest') AS new_request_digest,
-        json_extract(value, '$.urls') AS new_urls
+        json_extract(value, '$.urls') AS new_urls,
+        json_extract(value, '$.free') AS new_free
     FROM json_each(:rows)
 )"""
 
@@ -264,6 +266,7 @@ def _values(change: Change, at: float) -> dict[str, Any]:
         "request_id": change.request_id,
         "request_digest": change.request_digest,
         "urls": json_text(list(change.urls)) if change.urls else "[]",
+        "free": int(change.free),
     }
 
 

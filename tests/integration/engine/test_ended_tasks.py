@@ -76,6 +76,21 @@ async def test_lost_task_that_was_paid_is_not_submitted_again(
     assert len(service.sent) == 1
 
 
+async def test_lost_task_that_had_a_price_is_kept_without_it(tmp_path: Path) -> None:
+    service = FakeService(RequestIds.TASK_ID, free=True)
+    service.states.extend([TaskState.LOST] * 1000)
+    timeouts = {"timeouts": Timeouts(unknown=20.0)}
+    paid = some_settings(price="0.12 CNY").model_copy(update=timeouts)
+    await run_provider_job(tmp_path, service, some_items(1), paid)
+
+    unpriced = some_settings().model_copy(update=timeouts)
+    await run_provider_job(tmp_path, service, some_items(1), unpriced)
+
+    assert only(tmp_path).status is ItemStatus.DOWNLOAD_PENDING
+    assert only(tmp_path).task_id == service.sent[0]
+    assert len(service.sent) == 1
+
+
 # Tasks whose result says that they failed.
 
 

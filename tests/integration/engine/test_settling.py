@@ -157,6 +157,32 @@ async def test_absent_task_that_may_cost_money_stays_held(
     assert events(tmp_path) == first  # it is said once
 
 
+async def test_absent_task_that_had_a_price_stays_held_without_it(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID, free=True)
+    service.answers.append(NEVER_ARRIVED)
+
+    await run(tmp_path, service, settings=some_settings(price="0.12 CNY"))
+    await run(tmp_path, service)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert len(service.sent) == 1
+
+
+async def test_absent_task_of_a_service_that_was_not_free_stays_held(tmp_path: Path) -> None:
+    service = FakeService(KEY)
+    service.answers.extend([NEVER_ARRIVED] * 7)
+    await run(tmp_path, service)
+    sent = len(service.sent)
+    service.capabilities = dataclasses.replace(
+        service.capabilities, request_ids=TASK_ID, free=True, version="2"
+    )
+
+    await run(tmp_path, service)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert len(service.sent) == sent
+
+
 async def test_service_that_cannot_be_asked_leaves_item_held(tmp_path: Path) -> None:
     service = FakeService(TASK_ID, free=True)
     service.answers.append(NEVER_ARRIVED)

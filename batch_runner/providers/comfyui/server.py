@@ -168,7 +168,11 @@ class Server:
             return  # it costs only time
 
     async def job(self, task_id: str) -> Job | None:
-        """Return the task, None if the server does not know it."""
+        """Return the task, None if the server does not know it.
+
+        Another program at its address is no server that does not know it.
+        """
+        await self._identify_or_fail()
         name = quote(task_id, safe="")
         if self._has_jobs:
             response = await self._send("GET", f"/api/jobs/{name}")

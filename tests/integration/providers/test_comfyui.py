@@ -496,6 +496,27 @@ async def test_wrong_server_that_was_down_at_first_stops_submitting(tmp_path: Pa
     assert "or later is needed" in str(error)
 
 
+async def test_wrong_server_is_no_proof_that_a_task_is_not_there(tmp_path: Path) -> None:
+    async def nothing(request: web.Request) -> web.Response:
+        return web.json_response({"error": "not found"}, status=404)
+
+    async with ComfyServer(tmp_path) as server, opened(server) as provider:
+        task_id = await submit(provider)
+        await server.kill()
+        await failure_of(provider.status(task_id))
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", nothing)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", server.port, reuse_address=True).start()
+
+        for call in (provider.status(task_id), provider.exists(task_id)):
+            error = await failure_of(call)
+            assert error.failure is Failure.FORBIDDEN
+            assert "is not a ComfyUI server" in str(error)
+        await runner.cleanup()
+
+
 @pytest.mark.parametrize("path", ["/object_info", "/system_stats"])
 async def test_check_that_fails_leaves_the_submission_unsent(tmp_path: Path, path: str) -> None:
     async with ComfyServer(tmp_path) as server:

@@ -18,11 +18,13 @@ In the journal: `held` while the service is asked; `submitting` from before the 
 repeated request until its outcome is committed. A crash in between makes it held again, with the
 same request id.
 
-Until it is settled, an item has an in-flight slot, because it may have a task.
+Until it is settled, an item has an in-flight slot, because it may have a task. A service that cannot
+be asked keeps none of them for long: it is asked on as long as it may be down, without a slot.
 """
 
 from __future__ import annotations
 
+import itertools
 import logging
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -32,7 +34,7 @@ from anyio.abc import TaskGroup
 
 from batch_runner.engine.context import Run
 from batch_runner.engine.request_ids import Age, request_digest
-from batch_runner.engine.retry_policy import Call, backoff
+from batch_runner.engine.retry_policy import Call, RetryDecision, backoff
 from batch_runner.engine.selection import is_selected
 from batch_runner.engine.uploads import Uploader
 from batch_runner.errors import ApiError, Failure, JournalError
@@ -61,6 +63,7 @@ class Unsettled:
     age: Age
     inherited: bool
     in_flight: bool = field(default=False, init=False)  # a task has its in-flight slot now
+    lingering: bool = field(default=False, init=False)  # it has no in-flight slot any more
 
     @property
     def item(self) -> PendingItem:
@@ -130,20 +133,33 @@ class Settler:
         except JournalError as error:
             self._recorder.journal_failed(error)
         finally:
-            if not unsettled.in_flight:
+            if unsettled.lingering:
+                self._in_flight.finish()
+            elif not unsettled.in_flight:
                 self._in_flight.release()
 
     async def _try_until_settled(self, unsettled: Unsettled) -> None:
-        ids = self._provider.capabilities.request_ids
+        ids, retries = self._provider.capabilities.request_ids, self._settings.retries
         step = self._ask if ids is RequestIds.TASK_ID else self._repeat
-        for tries in range(self._settings.retries.max_tries):
-            if tries or not unsettled.inherited:  # give a request that was cut off time to arrive
-                retries = self._settings.retries
-                wait = backoff(tries + 1, retries, self._clock.random)
-                await anyio.sleep(max(retries.base, wait))
+        began = self._clock.monotonic()
+        for tries in itertools.count(1):
+            if tries > 1 or not unsettled.inherited:  # a request that was cut off may yet arrive
+                wait = backoff(tries, retries, self._clock.random)
+                await anyio.sleep(retries.cap if unsettled.lingering else max(retries.base, wait))
             async with self._at_once:
-                if await step(unsettled, tries + 1) is not _Step.AGAIN:
+                if await step(unsettled, tries) is not _Step.AGAIN:
                     return
+            if tries >= retries.max_tries:
+                waited = self._clock.monotonic() - began
+                if ids is not RequestIds.TASK_ID or not self._may_ask_on(waited):
+                    return
+                if not unsettled.lingering:
+                    unsettled.lingering = True
+                    self._in_flight.release_and_linger()
+
+    def _may_ask_on(self, waited: float) -> bool:
+        """Return whether a service that cannot be asked may be back while the run goes on."""
+        return self._control.submitting and waited < self._settings.timeouts.outage
 
     # The request id is the task's id.
 
@@ -154,6 +170,9 @@ class Settler:
             exists = await self._provider.exists(unsettled.held.request_id)
         except ApiError as error:
             decision, _ = self._failures.handle(error, Call.QUERY, tries)
+            refused = decision is RetryDecision.RETRY_UNKNOWN
+            if refused and tries >= self._settings.retries.max_tries:
+                return _Step.LEFT
             return _Step.AGAIN if decision.sends_again else _Step.LEFT
         self._failures.call_succeeded()
         if not exists and not (self._free and unsettled.held.free):
@@ -290,6 +309,8 @@ class Settler:
     def _poll(self, unsettled: Unsettled, submitted: Submitted) -> None:
         """Give the task, which is found, to the pollers."""
         item, unsettled.in_flight = unsettled.item, True
+        if unsettled.lingering:
+            self._in_flight.force_acquire()
         task = InFlight(
             key=item.key,
             task_id=submitted.task_id,

@@ -29,7 +29,7 @@ from tests.harness import (
     statuses,
     with_photo,
 )
-from tests.harness.fake_service import LOST, NEVER_ARRIVED, Answer, FakeService
+from tests.harness.fake_service import LOST, NEVER_ARRIVED, OK, Answer, FakeService
 
 pytestmark = pytest.mark.anyio
 
@@ -186,15 +186,49 @@ async def test_absent_task_of_a_service_that_was_not_free_stays_held(tmp_path: P
 async def test_service_that_cannot_be_asked_leaves_item_held(tmp_path: Path) -> None:
     service = FakeService(TASK_ID, free=True)
     service.answers.append(NEVER_ARRIVED)
-    service.questions.extend([Failure.UNSENT] * 6)
+    service.questions.extend([Failure.UNSENT] * 1000)
 
     await run(tmp_path, service)
     after_first = only(tmp_path).status
+    service.questions.clear()
     await run(tmp_path, service)
 
     assert after_first is ItemStatus.HELD
     assert only(tmp_path).status is ItemStatus.DONE
-    assert service.calls["exists"] == 7
+
+
+async def test_service_that_refuses_the_question_leaves_item_held(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID, free=True)
+    service.answers.extend([NEVER_ARRIVED, OK])
+    service.questions.extend([Failure.REJECTED] * 1000)
+
+    await run(tmp_path, service, some_items(2))
+
+    assert statuses(tmp_path) == {ItemStatus.HELD: 1, ItemStatus.DONE: 1}
+    assert service.calls["exists"] == 6
+
+
+async def test_service_that_comes_back_settles_items_in_the_run(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID, free=True)
+    service.answers.extend([NEVER_ARRIVED, LOST, OK])
+    service.questions.extend([Failure.UNSENT] * 40)
+
+    await run(tmp_path, service, some_items(3))
+
+    assert statuses(tmp_path) == {ItemStatus.DONE: 3}
+    assert len(service.paid) == 3
+    assert service.calls["exists"] == 42
+
+
+async def test_items_that_cannot_be_settled_leave_room_for_others(tmp_path: Path) -> None:
+    service = FakeService(TASK_ID, free=True, max_in_flight=1)
+    service.answers.append(LOST)
+    service.questions.extend([Failure.UNSENT] * 20)
+
+    await run(tmp_path, service, some_items(3))
+
+    assert statuses(tmp_path) == {ItemStatus.DONE: 3}
+    assert len(service.paid) == 3
 
 
 @pytest.mark.parametrize("failure", [Failure.NO_RESPONSE, Failure.AMBIGUOUS, Failure.UNSENT])

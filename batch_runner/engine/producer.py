@@ -23,7 +23,7 @@ from anyio.abc import TaskGroup
 
 from batch_runner.engine.admission import LONGEST_WAIT, Admission, Ticket
 from batch_runner.engine.context import Run
-from batch_runner.engine.request_ids import Age, RequestId, request_digest
+from batch_runner.engine.request_ids import Age, RequestId, request_digest, with_candidate
 from batch_runner.engine.retry_policy import Call, RetryDecision, decide
 from batch_runner.engine.selection import is_selected
 from batch_runner.engine.settling import Settler, Unsettled
@@ -239,8 +239,7 @@ class Producer:
         reason = error.reason
         decision = decide(error.failure, Call.SUBMIT)
         if decision.holds:
-            hint = f"; it may be task {error.candidate}" if error.candidate else ""
-            event, message = Event.SUBMIT_UNANSWERED, f"{error}{hint}"
+            event, message = Event.SUBMIT_UNANSWERED, with_candidate(str(error), error.candidate)
             return Change(key=item.key, event=event, reason=reason, message=message)
         if decision is RetryDecision.REJECTED:
             event = Event.SUBMIT_REJECTED

@@ -10,6 +10,8 @@ from typing import Any
 
 from batch_runner.engine.clock import Clock
 
+_MAY_BE = "; it may be task "
+
 
 @dataclass(frozen=True, slots=True)
 class RequestId:
@@ -33,6 +35,15 @@ def request_digest(sender: str, version: str, workflow: str, params: dict[str, A
 def sender_of(base_url: str, key: str) -> str:
     """Return a hash of a service's address and key: with another account it is another request."""
     return hashlib.sha256(json.dumps([base_url, key]).encode()).hexdigest()
+
+
+def with_candidate(message: str, candidate: str | None, before: str | None = None) -> str:
+    """Return why an item is held, with the task id that an error named: it may have been paid for.
+
+    `before` is the message so far, which may name one.
+    """
+    known = candidate or (before or "").partition(_MAY_BE)[2]
+    return f"{message}{_MAY_BE}{known}" if known else message
 
 
 class Age:

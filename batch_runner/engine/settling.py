@@ -26,14 +26,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 import anyio
 from anyio.abc import TaskGroup
 
 from batch_runner.engine.context import Run
-from batch_runner.engine.request_ids import Age, request_digest
+from batch_runner.engine.request_ids import Age, request_digest, with_candidate
 from batch_runner.engine.retry_policy import Call, RetryDecision, backoff
 from batch_runner.engine.selection import is_selected
 from batch_runner.engine.uploads import Uploader
@@ -258,6 +258,8 @@ class Settler:
             submitted = await self._provider.submit(workflow, params, unsettled.held.request_id)
         except ApiError as error:
             message = f"sent again with the same idempotency key, which proves nothing: {error}"
+            message = with_candidate(message, error.candidate, unsettled.held.message)
+            unsettled.held = replace(unsettled.held, message=message)
             await self._recorder.record_outcome(
                 Change(key=key, event=Event.SUBMIT_UNANSWERED, reason=error.reason, message=message)
             )
@@ -301,9 +303,10 @@ class Settler:
 
     async def _leave(self, unsettled: Unsettled, why: str) -> _Step:
         """Leave the item held, and say why it was not settled, once."""
-        if why != unsettled.held.message:
+        message = with_candidate(why, None, unsettled.held.message)
+        if message != unsettled.held.message:
             key = unsettled.item.key
-            await self._recorder.record(Change(key=key, event=Event.NOT_SETTLED, message=why))
+            await self._recorder.record(Change(key=key, event=Event.NOT_SETTLED, message=message))
         return _Step.LEFT
 
     def _poll(self, unsettled: Unsettled, submitted: Submitted) -> None:

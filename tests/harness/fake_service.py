@@ -19,6 +19,7 @@ class Answer:
     failure: Failure | None = None
     accepted: bool = True
     urls: tuple[str, ...] = ()
+    candidate: str | None = None  # a task id that the error names
 
 
 OK = Answer()
@@ -60,7 +61,8 @@ class FakeService:
         self.params.append(params)
         task_id = self._accept(request_id) if answer.accepted else ""
         if answer.failure is not None:
-            raise ApiError(f"submit: {answer.failure}", failure=answer.failure)
+            message = f"submit: {answer.failure}"
+            raise ApiError(message, failure=answer.failure, candidate=answer.candidate)
         return Submitted(task_id=task_id, urls=answer.urls)
 
     def _accept(self, request_id: str | None) -> str:

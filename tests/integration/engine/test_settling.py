@@ -257,6 +257,30 @@ async def test_error_of_a_repeat_proves_nothing(failure: Failure, tmp_path: Path
     assert len(service.sent) == 2
 
 
+async def test_task_that_the_error_of_a_repeat_names_is_kept(tmp_path: Path) -> None:
+    service = FakeService(KEY)
+    named = Answer(Failure.NO_RESPONSE, candidate="task-77")
+    service.answers.extend([LOST, named, Answer(Failure.REJECTED)])
+
+    await run(tmp_path, service)
+
+    assert only(tmp_path).status is ItemStatus.HELD
+    assert (only(tmp_path).message or "").endswith("; it may be task task-77")
+
+
+async def test_named_task_is_shown_when_the_item_stays_held(tmp_path: Path) -> None:
+    service = FakeService(KEY)
+    await held_by(tmp_path, service, Answer(Failure.NO_RESPONSE, candidate="task-77"))
+
+    await run(tmp_path, service, time=NOW + 86400)
+    first = events(tmp_path)
+    await run(tmp_path, service, time=NOW + 86400)
+
+    assert "for 24 h 00 min only" in (only(tmp_path).message or "")
+    assert (only(tmp_path).message or "").endswith("; it may be task task-77")
+    assert events(tmp_path) == first
+
+
 # At the start of the next run.
 
 

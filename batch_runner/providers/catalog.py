@@ -32,6 +32,8 @@ BUILTIN = Utf8Path(__file__).parent / "declarative" / "builtin"
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _ENDING = ".yaml"
+#: Bytes of a description that are read; a longer one is refused when it is parsed.
+_MOST_BYTES = 65_000_000
 
 Factory = Callable[[Service, Settings], AbstractAsyncContextManager[Provider]]
 
@@ -288,7 +290,10 @@ def _read_plain(path: Path) -> dict[str, Any]:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        if path.exists() and not path.is_file():
+            raise UsageError(tr("{path} is not a regular file", path=utf8_text(path)))
+        with path.open("rb") as file:
+            return file.read(_MOST_BYTES)
     except OSError as error:
         reason = error.strerror
         raise UsageError(

@@ -8,31 +8,29 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from batch_runner.providers.catalog import DEFAULT_TASK_ID
 from batch_runner.providers.declarative.expressions import compiled
+from batch_runner.providers.declarative.patterns import check_pattern
 from batch_runner.setting_types import Count, Duration, RateField
 from batch_runner.settings import Block
 from batch_runner.util.locale import mark_tr, tr
 
-_REQUEST = re.compile(r"(GET|POST|PUT|DELETE) (/\S.*|\{\{ ?task_id ?\}\}|/)")
+_REQUEST = re.compile(r"(GET|POST|PUT|DELETE) (/\S.*|\{\{ ?(task_id|file) ?\}\}(/\S*)?|/)")
 _HOST = re.compile(r"(\*\.)?[a-z0-9-]+(\.[a-z0-9-]+)+")
 _URL = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
+_HEADER = re.compile(
+    r"(?!(?i:host|content-length|transfer-encoding|connection)$)[\w!#$%&'*+.^`|~-]+", re.A
+)
+_PLAIN = re.compile(r"[^\x00-\x1f\x7f]*")
 _ENVIRONMENT = re.compile(r"[A-Z][A-Z0-9]*(_[A-Z0-9]+)*")
 
 
 def _expression(value: str) -> str:
     compiled(value)
-    return value
-
-
-def _pattern(value: str) -> str:
-    try:
-        re.compile(value)
-    except re.error as error:
-        raise ValueError(tr("not a regular expression: {reason}", reason=error)) from None
     return value
 
 
@@ -45,6 +43,18 @@ def _matching(pattern: re.Pattern[str], wanted: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _usable_url(value: str) -> str:
+    try:
+        valid = urlsplit(value).port != 0
+    except ValueError:  # of the address in brackets, or of the port
+        valid = False
+    if not valid:
+        raise ValueError(
+            tr("wanted {what}", what=tr("an address, such as https://api.example.com"))
+        )
+    return value
+
+
 def _expressions(value: Any) -> Any:
     """Return one expression as a list of one."""
     return [value] if isinstance(value, str) else value
@@ -52,10 +62,16 @@ def _expressions(value: Any) -> Any:
 
 Expression = Annotated[str, AfterValidator(_expression)]
 Expressions = Annotated[tuple[Expression, ...], BeforeValidator(_expressions)]
-Pattern = Annotated[str, AfterValidator(_pattern)]
+Pattern = Annotated[str, AfterValidator(check_pattern)]
 Request = Annotated[str, _matching(_REQUEST, mark_tr("a method and a path, such as GET /v1/tasks"))]
 Host = Annotated[str, _matching(_HOST, mark_tr("a host name, such as *.example.com"))]
-Url = Annotated[str, _matching(_URL, mark_tr("an address, such as https://api.example.com"))]
+Url = Annotated[
+    str,
+    _matching(_URL, mark_tr("an address, such as https://api.example.com")),
+    AfterValidator(_usable_url),
+]
+Header = Annotated[str, _matching(_HEADER, mark_tr("the name of a header, such as X-Api-Key"))]
+Plain = Annotated[str, _matching(_PLAIN, mark_tr("text without line breaks"))]
 Prefix = Annotated[str, _matching(_ENVIRONMENT, mark_tr("capital letters, such as EXAMPLE"))]
 Code = int | str
 Template = Any  # text, numbers, lists and mappings; texts may be templates
@@ -64,10 +80,10 @@ Template = Any  # text, numbers, lists and mappings; texts may be templates
 class KeySection(Block):
     """Where requests carry the key; exactly one of header, query and body is its name there."""
 
-    header: str | None = None
+    header: Header | None = None
     query: str | None = None
     body: str | None = None
-    before: str = Field(default="", description="Text before the key, such as 'Bearer '.")
+    before: Plain = Field(default="", description="Text before the key, such as 'Bearer '.")
 
 
 class ErrorClass(Block):
@@ -123,7 +139,7 @@ class Answers(Block):
 class Idempotency(Block):
     """A key by which the service knows a request that it has accepted before."""
 
-    header: str | None = Field(
+    header: Header | None = Field(
         default=None, description="Its header; without one, {{ request_id }} must be in the body."
     )
     valid_for: Duration = Field(description="How long the service is documented to know the key.")
@@ -135,7 +151,7 @@ class Submit(Block):
     request: Request
     json_body: Template = Field(default=None, alias="json")
     form: dict[str, Any] | None = None
-    headers: dict[str, str] = Field(default={})
+    headers: dict[Header, str] = Field(default={})
     task_id: Expressions = Field(default=(), description="The id that the service gives.")
     own_task_id: bool = Field(
         default=False, description="The task's id is {{ request_id }}, which the run chooses."
@@ -258,7 +274,7 @@ class Examples(Block):
         default=(), description="The responses to polls; the last one completes the task."
     )
     result: Any = Field(default=None, description="The response to the request for the result.")
-    further: Any = None
+    further: Any = Field(default=None, description="The response to the request for each file.")
     upload: Any = None
     cancel: Any = Field(default={})
     errors: tuple[ErrorExample, ...] = ()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jmespath
 from jmespath.exceptions import JMESPathError
+from jmespath.functions import Functions
 
 from batch_runner.util.locale import tr
 
@@ -16,6 +17,8 @@ from batch_runner.util.locale import tr
 Expressions = Sequence[str]
 #: Longest expression, in characters; a longer one is a mistake.
 _LONGEST = 500
+#: How many times an expression may repeat a part of the response, at most.
+_MOST_GROWTH = 1000
 
 
 #: An expression of names and indexes only, such as data[0].status.
@@ -36,6 +39,8 @@ def compiled(expression: str) -> Callable[[Any], Any]:
         if len(expression) > _LONGEST:
             raise ValueError(f"longer than {_LONGEST} characters")
         parsed = jmespath.compile(expression)
+        if _growth(parsed.parsed) > _MOST_GROWTH:
+            raise ValueError("it could make its result much larger than the response")
     except (JMESPathError, ValueError, RecursionError) as error:
         reason = str(error).splitlines()[0].partition(", for expression")[0]
         raise ValueError(tr("not a valid JMESPath expression: {reason}", reason=reason)) from None
@@ -43,6 +48,28 @@ def compiled(expression: str) -> Callable[[Any], Any]:
         steps = [int(index) if index else name for index, name in _STEP.findall(expression)]
         return functools.partial(_follow, steps)
     return functools.partial(_search, parsed.search)
+
+
+def _growth(node: Mapping[str, Any]) -> int:
+    """Return how many times a part of a response can be in the result of a parsed expression.
+
+    Raises:
+        ValueError: it calls a function that does not exist.
+    """
+    kind, children = node["type"], node["children"]
+    result = len(children) if kind.startswith("multi_select") else 1
+    if kind == "function_expression":
+        name = node["value"]
+        if name not in Functions.FUNCTION_TABLE:
+            raise ValueError(f"there is no function {name}")
+        if name == "to_string":
+            result = 2  # of a text that is JSON itself, twice the backslashes
+        if name == "join" and children and children[0]["type"] != "literal":
+            result = _MOST_GROWTH + 1
+    for child in children:
+        if isinstance(child, Mapping):
+            result *= _growth(child)
+    return result
 
 
 def _follow(steps: Sequence[int | str], value: Any) -> Any:

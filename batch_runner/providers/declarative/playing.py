@@ -57,14 +57,17 @@ class _ExampleServer:
 
     def __init__(self) -> None:
         self.status, self.body = 200, b""
+        self.next: list[Any] = []  # the responses to further requests, the last one to all
         self.requests: list[str] = []
         self.key_places: set[str] = set()
         self.url = ""
 
     def answer(self, content: Any, status: int = 200) -> None:
         """Set the response to all further requests."""
-        filled = json_text(content).replace("{{ base_url }}", self.url)
-        self.status, self.body = status, filled.encode()
+        self.status, self.body, self.next = status, self._filled(content), []
+
+    def _filled(self, content: Any) -> bytes:
+        return json_text(content).replace("{{ base_url }}", self.url).encode()
 
     async def handle(self, request: web.Request) -> web.Response:
         body = (await request.read()).decode(errors="replace")
@@ -78,7 +81,10 @@ class _ExampleServer:
         path = request.path_qs.replace(_KEY, "KEY")
         self.requests.append(f"{request.method} {path} {shown}".rstrip())
         headers = {"Location": "/elsewhere"} if 300 <= self.status < 400 else {}
-        return web.Response(status=self.status, body=self.body, headers=headers)
+        answered = self.body
+        if self.next:
+            self.body = self._filled(self.next.pop(0))
+        return web.Response(status=self.status, body=answered, headers=headers)
 
 
 class _Player:
@@ -146,6 +152,8 @@ class _Player:
             return
         if self._examples.result is not None:
             self._server.answer(self._examples.result)
+        if self._examples.further is not None:
+            self._server.next = [self._examples.further]
         try:
             urls = await self._provider.result(self._task_id)
         except ApiError as error:

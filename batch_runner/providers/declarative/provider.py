@@ -18,6 +18,7 @@ from batch_runner.models import Received, TaskReport, TaskState
 from batch_runner.providers.base import Capabilities, Receiver, RequestIds, Submitted
 from batch_runner.providers.declarative.description import Description
 from batch_runner.providers.declarative.expressions import Expressions, found
+from batch_runner.providers.declarative.patterns import MAX_TEXT
 from batch_runner.providers.declarative.requests import DescriptionCompiler, RequestTemplate
 from batch_runner.providers.declarative.responses import ResponseReader, fraction
 from batch_runner.providers.declarative.results import ResultReader, in_response
@@ -182,14 +183,19 @@ class DeclarativeProvider:
         return self._reader.read(response, call, may_be_empty=may_be_empty)
 
     def _task_id_in(self, expressions: Expressions, content: Any) -> str | None:
-        for value in _words(expressions, content):
-            return value if self._task_id.fullmatch(value) else None
-        return None
+        value = next(_words(expressions, content), "")
+        return value if self._is_task_id(value) else None
+
+    def _is_task_id(self, value: str) -> bool:
+        return len(value) <= MAX_TEXT and self._task_id.fullmatch(value) is not None
 
     def _find_candidate(self, body: bytes) -> str | None:
         """Return a task id found anywhere in a response, for the user to try."""
-        found = self._candidate.search(body) if self._candidate else None
-        return found[1].decode(errors="replace") if found else None
+        for match in self._candidate.finditer(body) if self._candidate else ():
+            value = match[1].decode(errors="replace")
+            if self._is_task_id(value):
+                return value
+        return None
 
     def _absolute(self, url: str) -> str:
         """Return `url` as absolute. An invalid one stays as it is; the download rejects it."""
@@ -248,9 +254,9 @@ def _last_name(expressions: Expressions) -> str:
 
 
 def _candidate_pattern(description: Description) -> re.Pattern[bytes] | None:
-    """Return a pattern of a task id with its name in JSON, also in an incomplete response."""
+    """Return a pattern of the id's name and a text in JSON, also in an incomplete response."""
     expressions = description.submit.task_id
     if not expressions:
         return None
-    name, task_id = _last_name(expressions), description.task_id
-    return re.compile(rf'"{re.escape(name)}"\s*:\s*"({task_id})"'.encode())
+    name = re.escape(_last_name(expressions))
+    return re.compile(rf'"{name}"\s*:\s*"([^"\\]{{1,{MAX_TEXT}}})"'.encode())

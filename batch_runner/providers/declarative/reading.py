@@ -16,12 +16,17 @@ from batch_runner.manifest.yaml.nodes import Mapping, follow
 from batch_runner.manifest.yaml.reader import parse
 from batch_runner.manifest.yaml.text_file import read_text
 from batch_runner.providers.declarative.description import Description, Submit
-from batch_runner.providers.declarative.requests import DescriptionCompiler, templates_in
+from batch_runner.providers.declarative.requests import (
+    DescriptionCompiler,
+    templates_in,
+    variables_in,
+)
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_text
 
 Steps = tuple[int | str, ...]
 
+_CALLS = ("cancel", "exists")
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _SUBMIT_NAMES = frozenset({"workflow", "params", "nodes", "request_id"})
 _TASK_NAMES = frozenset({"task_id"})
@@ -91,6 +96,19 @@ class _Checker:
             self._add(tr("key: wanted exactly one of header, query and body"), "key")
         if base.scheme == "http" and base.hostname not in _LOOPBACK:
             self._add(tr("wanted https: http would send the key unencrypted"), "base_url")
+        submit, result = self._description.submit, self._description.result
+        if key.header and key.header.lower() in map(str.lower, submit.headers):
+            self._add(tr("this header is that of the key"), "submit", "headers")
+        if key.body is None:
+            return
+        for steps, call in (
+            *(((name,), getattr(self._description, name)) for name in ("status", *_CALLS)),
+            (("result",), result if result.request else None),
+            (("result", "further"), result.further),
+        ):
+            if call is not None and call.json_body is None:
+                message = tr("the key is in the body, and this request has none")
+                self._add(message, *steps, hint=tr("add json: {}"))
 
     def _check_submit(self) -> None:
         submit = self._description.submit
@@ -153,6 +171,12 @@ class _Checker:
         ):
             hint = tr("urls, base64, or files with url")
             self._add(tr("result: nothing says where the files are"), "result", hint=hint)
+        upload = self._description.upload
+        if upload is not None and (
+            not upload.request.startswith("POST /") or "{{" in upload.request
+        ):
+            message = tr("upload: wanted POST and a path without variables")
+            self._add(message, "upload", "request")
         for name, errors in self._description.answers.errors:
             if errors.wait is not None and name != "busy":
                 message = tr("only busy can have a wait")
@@ -166,7 +190,8 @@ class _Checker:
             except TemplateRefusedError as error:
                 self._add(str(error), *steps, hint=error.hint)
                 continue
-            for name in sorted(template.uses - names):
+            written = set(variables_in(text))
+            for name in sorted((template.uses | written) - names):
                 self._add_unknown(name, steps, names)
 
     def _add_unknown(self, name: str, steps: Steps, names: frozenset[str]) -> None:

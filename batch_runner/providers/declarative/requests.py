@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from jinja2.exceptions import TemplateRuntimeError
+
 from batch_runner.errors import ApiError, Failure
 from batch_runner.manifest.templates.compiler import Compiler, RenderFailedError, Scope
 from batch_runner.manifest.templates.sandbox import MARKERS
@@ -25,7 +27,14 @@ class DescriptionCompiler(Compiler):
     def __init__(self) -> None:
         super().__init__()
         for sandbox in self._sandboxes.values():
-            sandbox.filters["jmespath"] = lambda value, expression: compiled(expression)(value)
+            sandbox.filters["jmespath"] = _pick
+
+
+def _pick(value: Any, expression: Any) -> Any:
+    try:
+        return compiled(str(expression))(value)
+    except ValueError as error:
+        raise TemplateRuntimeError(str(error)) from None
 
 
 class RequestTemplate:
@@ -33,21 +42,23 @@ class RequestTemplate:
 
     def __init__(self, request: str, body: Any, compiler: Compiler) -> None:
         self.method, path = request.split(" ", 1)
-        self._whole = _VARIABLE.fullmatch(path)
+        self._address = None
+        if address := _VARIABLE.match(path):  # a URL of the service, used as it is given
+            self._address, path = address[1], path[address.end() :]
         self._path = path_builder(path, compiler)
         self._body = None if body is None else value_builder(body, compiler)
 
     def path(self, scope: Scope) -> str:
-        """Return the path, with values as URLs need them; a path that is one value as it is given.
+        """Return the path, with values as URLs need them; a value at its start as it is given.
 
         Raises:
             ApiError: it cannot be built; nothing was sent.
         """
-        if self._whole is not None:
-            return str(scope[self._whole[1]])
         path: str = build(self._path, scope)
         if any(part in (".", "..") for part in path.split("?")[0].split("/")):
-            raise _cannot_build(f"{path!r} leaves its path")
+            raise cannot_build(f"{path!r} leaves its path")
+        if self._address is not None:
+            return f"{scope[self._address]}{path}"
         return path
 
     def body(self, scope: Scope) -> dict[str, Any] | None:
@@ -60,7 +71,7 @@ class RequestTemplate:
             return None
         body = build(self._body, scope)
         if not isinstance(body, dict):
-            raise _cannot_build("the body is no mapping")
+            raise cannot_build("the body is no mapping")
         return body
 
 
@@ -100,7 +111,7 @@ def build(builder: Build, scope: Scope) -> Any:
     try:
         return builder(scope)
     except RenderFailedError as error:
-        raise _cannot_build(str(error)) from None
+        raise cannot_build(str(error)) from None
 
 
 def node_fields(params: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -122,6 +133,11 @@ def quoted(value: Any) -> Any:
     if isinstance(value, list):
         return [quoted(part) for part in value]
     return value
+
+
+def variables_in(template: str) -> list[str]:
+    """Return the names that are whole expressions in a template, such as {{ task_id }}."""
+    return _VARIABLE.findall(template)
 
 
 def templates_in(value: Any) -> Iterator[tuple[tuple[int | str, ...], str]]:
@@ -149,5 +165,6 @@ def _mapping(fields: list[tuple[str, Build]], scope: Scope) -> dict[str, Any]:
     return result
 
 
-def _cannot_build(reason: str) -> ApiError:
+def cannot_build(reason: str) -> ApiError:
+    """Return the error of a request that was not sent."""
     return ApiError(f"the request cannot be built: {reason}", failure=Failure.REJECTED)

@@ -120,6 +120,8 @@ class ResponseReader:
         if success or (400 <= status < 500 and classify(status, None) is not Failure.AMBIGUOUS):
             for kind, errors in self._classes:
                 if code in errors.codes or errors.matches(message, sent, kind):
+                    if success and kind == "moderation" and call in ("status", "result"):
+                        return kind, Failure.TASK_FAILED  # such a response is about the task
                     return kind, FAILURES[kind]
         return None, Failure.REJECTED if success else classify(status, None)
 

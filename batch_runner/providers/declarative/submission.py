@@ -13,6 +13,7 @@ from batch_runner.providers.declarative.description import Submit
 from batch_runner.providers.declarative.requests import (
     RequestTemplate,
     build,
+    cannot_build,
     node_fields,
     value_builder,
 )
@@ -52,6 +53,9 @@ class SubmissionTemplate:
             "request_id": request_id or "",
         }
         headers = {name: str(text) for name, text in build(self._headers, scope).items()}
+        for name, text in headers.items():
+            if not text.isprintable():
+                raise cannot_build(f"the header {name} would hold a control character")
         if self._key_header is not None and request_id is not None:
             headers[self._key_header] = request_id
         sent: Any

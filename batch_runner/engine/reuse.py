@@ -55,6 +55,7 @@ class ResultReuse:
         self._claims = context.claims
         self._files = context.files
         self._offload = context.offload
+        self._asks = context.provider.capabilities.asks
         self._stats = run.state.stats
         self._control = run.state.control
         self._recorder = run.recorder
@@ -144,6 +145,9 @@ class ResultReuse:
             return
         if prior.task_id is None:
             await self._hold(item, prior, _why_held(prior))
+        elif not self._asks:
+            why = "its files are gone, and the service cannot be asked for them again"
+            await self._hold(item, prior, why)
         else:
             await self._record(item, prior, Event.TASK_REUSED)
 

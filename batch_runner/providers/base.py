@@ -26,9 +26,9 @@ class Capabilities:
 
     `repeat_within` is how many seconds after an attempt's first request its idempotency key is
     known to protect from paying again. `free`: a submission costs nothing unless the manifest says
-    a price, as on one's own server. `max_in_flight` is how many tasks make sense at a time, None
-    without a limit. `version` changes with whatever builds the requests: another version may build
-    another body of the same params.
+    a price, as on one's own server. `asks`: a task can be asked for later. `max_in_flight` is how
+    many tasks make sense at a time, None without a limit. `version` changes with whatever builds
+    the requests: another version may build another body of the same params.
     """
 
     request_ids: RequestIds = RequestIds.NONE
@@ -36,6 +36,7 @@ class Capabilities:
     free: bool = False
     cancel: bool = False
     upload: bool = True
+    asks: bool = True
     max_in_flight: int | None = None
     version: str = ""
 

@@ -70,6 +70,7 @@ class DeclarativeProvider:
             free=description.free,
             cancel=description.cancel is not None,
             upload=description.upload is not None,
+            asks=description.status is not None,
             version=version_of(description),
         )
 

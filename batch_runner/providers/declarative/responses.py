@@ -29,6 +29,10 @@ FAILURES = {
 }
 
 
+#: The calls whose errors may say that a task has failed.
+_OF_TASKS = ("status", "result")
+
+
 class ResponseReader:
     """Tells success from errors, as a description says."""
 
@@ -113,14 +117,15 @@ class ResponseReader:
             return None, None
         if call == "submit" and status in self._not_accepted:
             return "busy", Failure.LIMITED
-        for kind, errors in self._classes:
+        classes = [one for one in self._classes if call in _OF_TASKS or one[0] != "task_failed"]
+        for kind, errors in classes:
             if status in errors.statuses:
                 return kind, FAILURES[kind]
         # An error of the server or a gateway proves nothing, whatever its body says.
         if success or (400 <= status < 500 and classify(status, None) is not Failure.AMBIGUOUS):
-            for kind, errors in self._classes:
+            for kind, errors in classes:
                 if code in errors.codes or errors.matches(message, sent, kind):
-                    if success and kind == "moderation" and call in ("status", "result"):
+                    if success and kind == "moderation" and call in _OF_TASKS:
                         return kind, Failure.TASK_FAILED  # such a response is about the task
                     return kind, FAILURES[kind]
         return None, Failure.REJECTED if success else classify(status, None)

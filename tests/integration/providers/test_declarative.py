@@ -315,3 +315,55 @@ async def test_cancel_accepts_an_empty_response(server: Scripted, tmp_path: Path
         await provider.cancel("t1")
 
     assert [name for name, _, _ in server.requests] == ["DELETE /v1/tasks/t1"]
+
+
+async def test_url_in_a_response_is_asked_for_the_files(server: Scripted, tmp_path: Path) -> None:
+    server.answers["GET /q/7/status"] = {"status": "done", "response_url": f"{server.url}/q/7"}
+    server.answers["GET /q/7"] = {"files": [{"url": "https://cdn.example/1.png"}]}
+    status = SMALL["status"] | {"request": "GET {{ task_id }}/status"}
+    further = {"request": "GET {{ file }}", "urls": "files[].url"}
+    result = {"files": "response_url", "further": further}
+    task_id = "https?://[a-z0-9.:/]{1,99}"
+    async with opened(tmp_path, server, status=status, result=result, task_id=task_id) as provider:
+        assert await provider.result(f"{server.url}/q/7") == ["https://cdn.example/1.png"]
+
+    assert all(headers["Authorization"] for _, headers, _ in server.requests)
+
+
+@pytest.mark.parametrize(
+    ("call", "errors", "failure"),
+    [
+        ("submit", "moderation", Failure.REJECTED),
+        ("status", "moderation", Failure.TASK_FAILED),
+        ("status", "task_failed", Failure.TASK_FAILED),
+        ("submit", "task_failed", Failure.REJECTED),
+    ],
+)
+async def test_code_in_a_status_answer_is_about_the_task(
+    server: Scripted, tmp_path: Path, call: str, errors: str, failure: Failure
+) -> None:
+    name = "POST /v1/tasks" if call == "submit" else "GET /v1/tasks/t1"
+    server.answers[name] = {"code": 1027, "status": "Fail"}
+    answers = {"success": [0], "code": "code", "errors": {errors: {"codes": [1027]}}}
+    async with opened(tmp_path, server, answers=answers) as provider:
+        with pytest.raises(ApiError) as caught:
+            await (provider.submit("m", {}) if call == "submit" else provider.status("t1"))
+
+    assert caught.value.failure is failure
+
+
+async def test_header_with_a_line_break_is_not_sent(server: Scripted, tmp_path: Path) -> None:
+    changed = submit(headers={"X-Name": "{{ params.name }}"})
+    async with opened(tmp_path, server, **changed) as provider:
+        with pytest.raises(ApiError, match="the header X-Name would hold a control") as caught:
+            await provider.submit("m", {"name": "a\nb"})
+
+    assert caught.value.failure is Failure.REJECTED
+    assert server.requests == []
+
+
+async def test_invalid_expression_in_a_template_is_named(server: Scripted, tmp_path: Path) -> None:
+    changed = submit(json={"a": "{{ params | jmespath('a..b') }}"})
+    async with opened(tmp_path, server, **changed) as provider:
+        with pytest.raises(ApiError, match="not a valid JMESPath expression"):
+            await provider.submit("m", {})

@@ -87,9 +87,6 @@ def test_small_description_is_valid(tmp_path: Path) -> None:
     ],
 )
 def test_invalid_description_is_refused(tmp_path: Path, changed: Any, said: str) -> None:
-    if not said:  # an unknown function is found when the expression is used, and finds nothing
-        read_description(written(tmp_path, **changed))
-        return
     assert said in "\n".join(problems(tmp_path, **changed))
 
 
@@ -102,6 +99,9 @@ def test_invalid_description_is_refused(tmp_path: Path, changed: Any, said: str)
         ({"request": "POST https://evil.example/"}, "wanted a method and a path"),
         ({"form": {"a": "b"}}, "submit: wanted json or form, not both"),
         ({"json": {"k": "{{ key }}"}}, "no template has the key"),
+        ({"json": {"k": "{{ self }}"}}, "there is no variable self"),
+        ({"headers": {"Host": "evil.example"}}, "wanted the name of a header"),
+        ({"headers": {"authorization": "x"}}, "this header is that of the key"),
         ({"json": {"k": "{{ promt }}"}}, "there is no variable promt"),
         ({"json": {"k": "{{ workflow.__class__ }}"}}, ""),
         ({"json": {"k": "{% include 'x' %}"}}, "include is not allowed in templates"),

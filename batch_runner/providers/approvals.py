@@ -5,6 +5,7 @@ from __future__ import annotations
 from batch_runner.errors import UsageError
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_text
+from batch_runner.util.text import printable
 from batch_runner.util.xdg import state_folder
 
 _FILE = "approved-providers"
@@ -16,10 +17,10 @@ def is_approved(digest: str) -> bool:
     if folder is None:
         return False
     try:
-        lines = (folder / _FILE).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = (folder / _FILE).read_bytes().splitlines()
+    except OSError:
         return False
-    return any(line.split(" ", 1)[0] == digest for line in lines)
+    return any(line.split(b" ", 1)[0] == digest.encode() for line in lines)
 
 
 def approve(digest: str, name: str) -> None:
@@ -37,7 +38,8 @@ def approve(digest: str, name: str) -> None:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as file:
-            file.write(f"{digest} {name}\n")
+            # The first line break ends what a damaged file may end with.
+            file.write(f"\n{digest} {printable(name)}\n")
     except OSError as error:
         raise UsageError(
             tr("{path} cannot be written: {reason}", path=utf8_text(path), reason=error.strerror)

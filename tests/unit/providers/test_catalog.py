@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import SecretStr
 
 from batch_runner.errors import ManifestError, UsageError
 from batch_runner.providers import PROVIDERS, Provider, open_provider
-from batch_runner.providers.approvals import approve
+from batch_runner.providers.approvals import approve, is_approved
 from batch_runner.providers.catalog import BUILTIN, Catalog
 from batch_runner.providers.declarative.provider import DeclarativeProvider
 from batch_runner.providers.declarative.reading import read_description
@@ -87,6 +88,26 @@ def test_description_beside_a_manifest_needs_approval_once(home: Path) -> None:
     described(home / "job/providers", text=DESCRIPTION + "# changed\n")
     with pytest.raises(UsageError, match="approve it with"):
         catalog["mine"]
+
+
+def test_damaged_approvals_can_be_added_to(home: Path) -> None:
+    folder = home / ".local" / "state" / "batch-runner"
+    folder.mkdir(parents=True)
+    (folder / "approved-providers").write_bytes(b"\xff\xfe half a li")
+
+    approve("a" * 64, "x\n" + "b" * 64 + " y")
+
+    assert is_approved("a" * 64)
+    assert not is_approved("b" * 64)
+
+
+def test_description_that_is_no_file_is_refused(home: Path) -> None:
+    folder = home / ".config" / "batch-runner" / "providers"
+    folder.mkdir(parents=True)
+    os.mkfifo(folder / "mine.yaml")
+
+    with pytest.raises(UsageError, match="is not a regular file"):
+        Catalog()["mine"]
 
 
 def test_description_with_a_built_in_name_is_refused(home: Path) -> None:

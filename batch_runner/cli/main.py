@@ -37,7 +37,7 @@ COMMANDS = {
     "verify": "Check every file against what the journal recorded.",
     "jobs": "List your jobs and what they cost; forget, move or rescan them.",
     "export": "Copy chosen files with their prompts.",
-    "providers": "List the services; show, check or approve the description of one.",
+    "providers": "List the services; show, check or approve one.",
     "simulate": "Run the service simulator: try things out without paying.",
     "schedule": "Schedule runs with cron, systemd or launchd.",
     "doctor": "Check the installation, the key and a coming run.",

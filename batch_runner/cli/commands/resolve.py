@@ -50,7 +50,6 @@ _DECISIONS = ("attach", "resubmit", "drop", "hold")
     "batch-runner resolve jobs/year_of_the_horse.yaml",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 attach TASK_ID",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 resubmit",
-    "batch-runner resolve jobs/year_of_the_horse.yaml all drop",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 drop --cancel",
     "batch-runner resolve jobs/year_of_the_horse.yaml card-7 hold",
     exit_status={

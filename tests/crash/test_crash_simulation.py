@@ -231,6 +231,7 @@ KINDS: dict[Callable[[pytest.MonkeyPatch], None], Kind] = {
     expired_keys_are_used: Kind.KEY,
     absent_tasks_are_submitted_again: Kind.OURS,
     repeats_get_a_new_key: Kind.KEY,
+    further_attempts_have_a_commit_of_their_own: Kind.THEIRS,  # a rare one, seen soonest there
 }
 
 

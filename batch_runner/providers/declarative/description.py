@@ -117,7 +117,7 @@ class Errors(Block):
     )
 
 
-class Answers(Block):
+class Responses(Block):
     """How every response is read."""
 
     success: tuple[Code, ...] = Field(
@@ -318,7 +318,7 @@ class Description(Block):
     workflow: bool = Field(default=True, description="Submissions name a workflow or model.")
     free: bool = Field(default=False, description="Submissions cost nothing.")
     task_id: Pattern = Field(default=DEFAULT_TASK_ID, description="Pattern of valid task ids.")
-    answers: Answers = Answers()
+    responses: Responses = Responses()
     submit: Submit
     status: Status | None = Field(
         default=None, description="Only without it can every result be in the submission's answer."

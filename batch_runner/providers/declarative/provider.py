@@ -44,7 +44,7 @@ class DeclarativeProvider:
         self._http = http
         self._task_id = re.compile(description.task_id)
         self._reader = ResponseReader(
-            description.answers, http, not_accepted=frozenset(retries.not_accepted_statuses)
+            description.responses, http, not_accepted=frozenset(retries.not_accepted_statuses)
         )
         self._submission = SubmissionTemplate(description.submit, compiler)
         self._results = ResultReader(description, http, self._reader, compiler)

@@ -177,10 +177,10 @@ class _Checker:
         ):
             message = tr("upload: wanted POST and a path without variables")
             self._add(message, "upload", "request")
-        for name, errors in self._description.answers.errors:
+        for name, errors in self._description.responses.errors:
             if errors.wait is not None and name != "busy":
                 message = tr("only busy can have a wait")
-                self._add(message, "answers", "errors", name, "wait")
+                self._add(message, "responses", "errors", name, "wait")
 
     def _check_templates(self) -> None:
         compiler = DescriptionCompiler()

@@ -11,7 +11,7 @@ from typing import Any
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.providers.classify import classify
-from batch_runner.providers.declarative.description import Answers, Errors
+from batch_runner.providers.declarative.description import Errors, Responses
 from batch_runner.providers.declarative.expressions import Expressions, compiled, found, text
 from batch_runner.providers.http import Http, Response
 from batch_runner.util.text import json_text, printable, replace_lone_surrogates
@@ -36,13 +36,13 @@ _OF_TASKS = ("status", "result")
 class ResponseReader:
     """Tells success from errors, as a description says."""
 
-    def __init__(self, answers: Answers, http: Http, *, not_accepted: Collection[int]) -> None:
+    def __init__(self, responses: Responses, http: Http, *, not_accepted: Collection[int]) -> None:
         """`not_accepted` are HTTP statuses that, as the user has set, prove a rejection."""
-        self._answers = answers
+        self._responses = responses
         self._http = http
         self._not_accepted = not_accepted
-        self._success = frozenset(map(str, answers.success))
-        self._classes = _classes(answers.errors)
+        self._success = frozenset(map(str, responses.success))
+        self._classes = _classes(responses.errors)
 
     def read(
         self,
@@ -99,7 +99,7 @@ class ResponseReader:
     def _is_readable(self, content: Any) -> bool:
         if content is None:
             return False
-        return self._answers.data is None or compiled(self._answers.data)(content) is not None
+        return self._responses.data is None or compiled(self._responses.data)(content) is not None
 
     def _classify(
         self,
@@ -133,14 +133,14 @@ class ResponseReader:
     def _reports_error(self, content: Any, code: str | None) -> bool:
         if self._success and code is not None and code not in self._success:
             return True
-        when = self._answers.error_when
+        when = self._responses.error_when
         return when is not None and bool(compiled(when)(content))
 
     def _wait(self, kind: str | None) -> float | None:
-        return self._answers.errors.busy.wait if kind == "busy" else None
+        return self._responses.errors.busy.wait if kind == "busy" else None
 
     def _code(self, content: Any) -> str | None:
-        for code in found(self._answers.code, content):
+        for code in found(self._responses.code, content):
             if isinstance(code, float) and code.is_integer():
                 code = int(code)
             if not isinstance(code, bool) and isinstance(code, int | str):
@@ -148,7 +148,7 @@ class ResponseReader:
         return None
 
     def _message(self, content: Any) -> str:
-        return self.message_in(self._answers.message, content)
+        return self.message_in(self._responses.message, content)
 
 
 class _ErrorClass:

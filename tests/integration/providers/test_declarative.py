@@ -268,7 +268,7 @@ async def test_error_in_a_200_means_what_the_description_says(
         },
     }
     server.answers["POST /v1/tasks"] = body
-    async with opened(tmp_path, server, answers=answers) as provider:
+    async with opened(tmp_path, server, responses=answers) as provider:
         with pytest.raises(ApiError) as caught:
             await provider.submit("m", {})
 
@@ -281,7 +281,7 @@ async def test_gateway_error_proves_nothing_whatever_it_says(
 ) -> None:
     answers = {"code": "error", "errors": {"busy": {"codes": ["no"]}}}
     server.answers["POST /v1/tasks"] = 503
-    async with opened(tmp_path, server, answers=answers) as provider:
+    async with opened(tmp_path, server, responses=answers) as provider:
         with pytest.raises(ApiError) as caught:
             await provider.submit("m", {})
 
@@ -345,7 +345,7 @@ async def test_code_in_a_status_answer_is_about_the_task(
     name = "POST /v1/tasks" if call == "submit" else "GET /v1/tasks/t1"
     server.answers[name] = {"code": 1027, "status": "Fail"}
     answers = {"success": [0], "code": "code", "errors": {errors: {"codes": [1027]}}}
-    async with opened(tmp_path, server, answers=answers) as provider:
+    async with opened(tmp_path, server, responses=answers) as provider:
         with pytest.raises(ApiError) as caught:
             await (provider.submit("m", {}) if call == "submit" else provider.status("t1"))
 

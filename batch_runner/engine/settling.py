@@ -18,8 +18,9 @@ In the journal: `held` while the service is asked; `submitting` from before the 
 repeated request until its outcome is committed. A crash in between makes it held again, with the
 same request id.
 
-Until it is settled, an item has an in-flight slot, because it may have a task. A service that cannot
-be asked keeps none of them for long: it is asked on as long as it may be down, without a slot.
+Until it is settled, an item has an in-flight slot, because it may have a task. A service that
+cannot be asked keeps none of them for long: it is asked on as long as it may be down, without a
+slot.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
 import socket
 import subprocess
@@ -141,11 +142,25 @@ def _plan(block: Block, folder: Path) -> tuple[int, str] | None:
     path.write_text(_completed(block.text), encoding="utf-8")
     try:
         providers = PROVIDERS if "provider:" in block.text else None
-        for _ in load(path, providers=providers).items():
-            pass
+        with _at_home(folder):
+            for _ in load(path, providers=providers).items():
+                pass
     except ManifestError as error:
         return error.problems[0].line - 1, str(error)
     return None
+
+
+@contextmanager
+def _at_home(folder: Path) -> Iterator[None]:
+    """Use the config folder of the page's shell, which may hold descriptions of providers."""
+    before = dict(os.environ)
+    os.environ["HOME"] = str(folder)
+    os.environ.pop("XDG_CONFIG_HOME", None)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def _problem_of_description(path: Path) -> tuple[int, str] | None:

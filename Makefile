@@ -56,8 +56,8 @@ types: $(READY)  ## Check types (mypy --strict)
 	$(PYTHON) -m mypy
 
 .PHONY: test
-test: $(READY)  ## Run the tests, about 4 minutes on 2 cores; make test ARGS='-k poller'
-	@echo 'All tests take about 4 minutes on 2 cores that do nothing else.'
+test: $(READY)  ## Run the tests, about half an hour on 2 cores; make test ARGS='-k poller'
+	@echo 'All tests take about half an hour on 2 cores that do nothing else.'
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: cover

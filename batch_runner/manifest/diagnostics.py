@@ -199,6 +199,8 @@ def _read_lines(path: str, wanted: set[int]) -> dict[int, str]:
     if is_spreadsheet(path):
         return found
     try:
+        if not find_existing(path).is_file():  # opening a named pipe would wait for its writer
+            return found
         with find_existing(path).open(encoding="utf-8-sig", errors="replace") as file:
             number = 0
             while number < last and (line := file.readline(LINE_WIDTH * 10)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -246,6 +247,7 @@ def test_number_as_key_is_text(tmp_path: Path) -> None:
     [
         pytest.param(lambda path: None, "no such file", id="missing"),
         pytest.param(lambda path: path.mkdir(), "this is a folder", id="folder"),
+        pytest.param(os.mkfifo, "this is not a regular file", id="named-pipe"),
     ],
 )
 def test_path_without_regular_file_is_reported(tmp_path: Path, make: object, message: str) -> None:

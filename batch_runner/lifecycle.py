@@ -153,10 +153,11 @@ TRANSITIONS: dict[ItemStatus, dict[Event, ItemStatus]] = {
 #: The only events that lead to a new submission of what may have been paid.
 PAYS_AGAIN = frozenset({Event.RETRIED, Event.RESUBMITTED})
 
+#: The outcomes of a submission that are certainly not paid.
+NOT_ACCEPTED = frozenset({Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED})
+
 #: The events that show that a submission has cost nothing after all.
-UNPAID = frozenset(
-    {Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED, Event.NOT_SUBMITTED, Event.TASK_LOST}
-)
+UNPAID = NOT_ACCEPTED | {Event.NOT_SUBMITTED, Event.TASK_LOST}
 
 #: What the start of a run does to an item that an earlier run left in a status; None: nothing.
 RECOVERY: dict[ItemStatus, Event | None] = {

@@ -31,7 +31,7 @@ from batch_runner.engine.uploads import Uploader
 from batch_runner.errors import ApiError, Failure, JournalError, RegistryError
 from batch_runner.journal.base import Change
 from batch_runner.journal.records import PendingItem, UnsettledItem
-from batch_runner.lifecycle import Event
+from batch_runner.lifecycle import NOT_ACCEPTED, Event
 from batch_runner.models import InFlight
 from batch_runner.providers.base import RequestIds, Submitted
 from batch_runner.util.locale import items_text
@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 
 #: Pending items read from the journal at a time.
 PAGE = 200
-#: The outcomes of a submission that are certainly not paid.
-NOT_PAID = frozenset((Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED))
 #: Seconds of submissions that are claimed in the registry at a time, and the least number of items:
 #: after a crash, another job may submit none of them without a question.
 CLAIMED_AHEAD, CLAIMED_AT_LEAST = 5.0, 16
@@ -215,7 +213,7 @@ class Producer:
             recorded = await self._recorder.record_outcome(change)
             if recorded and change.event is Event.SUBMIT_UNANSWERED:
                 attempt.unsettled = self._unsettled(item, attempt, change.message)
-            if change.event in NOT_PAID:
+            if change.event in NOT_ACCEPTED:
                 ticket.refund()
             self._record_failure(error, ticket.acquired_at)
             return error

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from batch_runner.lifecycle import TRANSITIONS, UNPAID, Event, ItemStatus, sources
+from batch_runner.lifecycle import NOT_ACCEPTED, TRANSITIONS, UNPAID, Event, ItemStatus, sources
 
 #: Most rows of `samples`: two days, one per minute.
 MOST_SAMPLES = 2880
@@ -48,7 +48,7 @@ class RunStats:
         elif event in UNPAID:
             self.spent -= 1
             # A held or lost submission may be of an earlier run: its caller knows.
-            self.paid -= event in (Event.SUBMIT_UNSENT, Event.SUBMIT_REJECTED)
+            self.paid -= event in NOT_ACCEPTED
 
     @property
     def unconfirmed(self) -> int:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from batch_runner.errors import FolderRefused
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.util import urls
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import same_name
 from batch_runner.util.text import printable
@@ -65,9 +66,8 @@ def same_origin(first: str, second: str) -> bool:
 
 
 def _origin_parts(origin: str) -> tuple[str, str, int | None]:
-    parts = urlsplit(origin)
-    port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, _host(origin), port
+    scheme, _, port = urls.origin(origin)
+    return scheme, _host(origin), port
 
 
 _LOCAL = "localhost"

@@ -6,9 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-_PORTS = {"http": 80, "https": 443}
+from batch_runner.util.urls import origin
+
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -38,7 +39,7 @@ class KeyPlacement:
     def is_for(self, url: str, base_url: str) -> bool:
         """Return whether a request to `url` gets the key of the service at `base_url`."""
         target, own = urlsplit(url), urlsplit(base_url)
-        if _origin(target) == _origin(own):
+        if origin(url) == origin(base_url):
             return True
         if self.local and target.hostname in _LOOPBACK and own.hostname in _LOOPBACK:
             return True
@@ -71,7 +72,3 @@ class Key:
     @property
     def fields(self) -> Mapping[str, str]:
         return self._in(KeyPlace.BODY)
-
-
-def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
-    return url.scheme, url.hostname, url.port or _PORTS.get(url.scheme)

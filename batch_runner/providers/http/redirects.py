@@ -6,12 +6,12 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from batch_runner.errors import ApiError, Failure
 from batch_runner.util.text import printable
+from batch_runner.util.urls import origin
 
 #: Statuses that ask for the same request elsewhere: this one was not processed.
 _NOT_PROCESSED = (307, 308)
 #: Statuses that some servers use for the same, for example from http to https.
 _MOVED = (301, 302)
-_PORTS = {"http": 80, "https": 443}
 
 
 def redirect_error(
@@ -24,7 +24,7 @@ def redirect_error(
     """
     target = _target(url, location)
     same_path = target is not None and target.path == urlsplit(url).path
-    elsewhere = target is not None and _origin(target) != _origin(urlsplit(url))
+    elsewhere = target is not None and origin(target.geturl()) != origin(url)
     moved = status in _NOT_PROCESSED or (status in _MOVED and same_path and elsewhere)
     if target is not None:
         shown = _plain(target, target.path)
@@ -51,11 +51,7 @@ def _target(url: str, location: str | None) -> SplitResult | None:
         _ = target.port
     except ValueError:
         return None
-    return target if target.scheme in _PORTS and target.hostname else None
-
-
-def _origin(url: SplitResult) -> tuple[str, str | None, int]:
-    return url.scheme, url.hostname, url.port or _PORTS[url.scheme]
+    return target if target.scheme in ("http", "https") and target.hostname else None
 
 
 def _plain(url: SplitResult, path: str) -> str:

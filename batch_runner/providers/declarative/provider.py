@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import re
 import uuid
 from collections.abc import Iterator
@@ -28,8 +27,6 @@ from batch_runner.providers.http.key import KeyPlace, KeyPlacement
 from batch_runner.settings import Retries
 from batch_runner.util.text import printable
 
-log = logging.getLogger(__name__)
-
 #: Seconds between the two requests by which a task is found not to exist.
 _CONFIRMED_AFTER = 1.0
 _LAST_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\W*$")
@@ -40,6 +37,7 @@ class DeclarativeProvider:
 
     def __init__(self, description: Description, http: Http, retries: Retries) -> None:
         compiler = DescriptionCompiler()
+        self.capabilities = _capabilities(description)
         self._description = description
         self._http = http
         self._task_id = re.compile(description.task_id)
@@ -55,24 +53,6 @@ class DeclarativeProvider:
             for name in ("status", "cancel", "exists")
             if (part := getattr(description, name)) is not None
         }
-
-    @property
-    def capabilities(self) -> Capabilities:
-        description, submit = self._description, self._description.submit
-        kind, seconds = RequestIds.NONE, 0.0
-        if submit.own_task_id:
-            kind = RequestIds.TASK_ID
-        elif submit.idempotency is not None:
-            kind, seconds = RequestIds.IDEMPOTENCY_KEY, submit.idempotency.valid_for
-        return Capabilities(
-            request_ids=kind,
-            repeat_within=seconds,
-            free=description.free,
-            cancel=description.cancel is not None,
-            upload=description.upload is not None,
-            asks=description.status is not None,
-            version=version_of(description),
-        )
 
     async def submit(
         self, workflow: str, params: dict[str, Any], request_id: str | None = None
@@ -206,6 +186,24 @@ class DeclarativeProvider:
             return urljoin(self._http.base_url + "/", url)
         except ValueError:
             return url
+
+
+def _capabilities(description: Description) -> Capabilities:
+    submit = description.submit
+    kind, seconds = RequestIds.NONE, 0.0
+    if submit.own_task_id:
+        kind = RequestIds.TASK_ID
+    elif submit.idempotency is not None:
+        kind, seconds = RequestIds.IDEMPOTENCY_KEY, submit.idempotency.valid_for
+    return Capabilities(
+        request_ids=kind,
+        repeat_within=seconds,
+        free=description.free,
+        cancel=description.cancel is not None,
+        upload=description.upload is not None,
+        asks=description.status is not None,
+        version=version_of(description),
+    )
 
 
 def key_placement(description: Description) -> KeyPlacement:

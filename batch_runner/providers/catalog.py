@@ -7,14 +7,13 @@ manifest; those of a manifest are used only after the user has approved their co
 
 from __future__ import annotations
 
-import hashlib
+import os
 import re
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any, Literal
 
 from batch_runner.errors import UsageError
 from batch_runner.providers.approvals import is_approved
@@ -22,7 +21,11 @@ from batch_runner.providers.base import Provider
 from batch_runner.settings import Service, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, list_names, utf8_text
+from batch_runner.util.urls import origin
 from batch_runner.util.xdg import config_folder
+
+if TYPE_CHECKING:  # a slow import
+    from batch_runner.providers.declarative.description import Description
 
 #: The provider of a manifest that names none.
 DEFAULT_PROVIDER = "baicai"
@@ -32,8 +35,6 @@ BUILTIN = Utf8Path(__file__).parent / "declarative" / "builtin"
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _ENDING = ".yaml"
-#: Bytes of a description that are read; a longer one is refused when it is parsed.
-_MOST_BYTES = 65_000_000
 
 Factory = Callable[[Service, Settings], AbstractAsyncContextManager[Provider]]
 
@@ -103,10 +104,10 @@ class Catalog(MutableMapping[str, ProviderInfo]):
     """The providers by name. A description is read when its provider is asked for."""
 
     def __init__(self) -> None:
-        built_in = sorted(name for name in _names_in(BUILTIN) if name != DEFAULT_PROVIDER)
-        self._built_in = {name: BUILTIN / f"{name}{_ENDING}" for name in built_in}
-        self._names = [DEFAULT_PROVIDER, *sorted([*built_in, *_CODE])]
+        others = {*_names_in(BUILTIN), *_CODE} - {DEFAULT_PROVIDER}
+        self._names = [DEFAULT_PROVIDER, *sorted(others)]
         self._infos = dict(_CODE)
+        self._own_infos: dict[tuple[str, bytes], ProviderInfo] = {}  # by name and content
         self._manifest_folders: dict[str, Path] = {}
 
     def add_manifest(self, path: Path) -> None:
@@ -135,14 +136,14 @@ class Catalog(MutableMapping[str, ProviderInfo]):
             KeyError: there is none of that name.
             UsageError: its description is invalid, not approved, or one of two.
         """
-        own = self._own_files().get(name, [])
+        own = self._own_files(name)
         if name in self._names and own:
             raise UsageError(
                 tr("{path}: {name} is built in; rename the file", path=own[0][0], name=name)
             )
         if name not in self._infos and name in self._names:
             path = BUILTIN / f"{name}{_ENDING}"
-            self._infos[name] = _info(name, _read_plain(path), path)
+            self._infos[name] = _built_in_info(name, path)
         if name in self._infos:
             return self._infos[name]
         if not own:
@@ -156,47 +157,50 @@ class Catalog(MutableMapping[str, ProviderInfo]):
         del self._infos[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys([*self._names, *self._infos, *self._own_files()]))
+        own = (name for folder, _ in self._own_folders() for name in _names_in(folder))
+        return iter(dict.fromkeys([*self._names, *self._infos, *own]))
 
     def __len__(self) -> int:
         return len(list(iter(self)))
 
     def __contains__(self, name: object) -> bool:
-        return name in self._names or name in self._infos or name in self._own_files()
+        if name in self._names or name in self._infos:
+            return True
+        return isinstance(name, str) and bool(self._own_files(name))
 
-    def _own_files(self) -> dict[str, list[tuple[Path, bool]]]:
-        """Return the user's descriptions by name: path, and whether it must be approved."""
-        found: dict[str, list[tuple[Path, bool]]] = {}
+    def _own_folders(self) -> list[tuple[Path, bool]]:
+        """Return the folders of the user's descriptions, and whether those must be approved."""
         config = config_folder()
-        folders = [] if config is None else [(config / FOLDER, False)]
-        for folder, of_manifest in [
-            *folders,
-            *((folder, True) for folder in self._manifest_folders.values()),
-        ]:
-            for name in _names_in(folder):
-                found.setdefault(name, []).append((folder / f"{name}{_ENDING}", of_manifest))
-        return found
+        own = [] if config is None else [(config / FOLDER, False)]
+        return own + [(folder, True) for folder in self._manifest_folders.values()]
+
+    def _own_files(self, name: str) -> list[tuple[Path, bool]]:
+        """Return the user's descriptions of this name, and whether each must be approved."""
+        if not _NAME.fullmatch(name):
+            return []
+        paths = ((folder / f"{name}{_ENDING}", must) for folder, must in self._own_folders())
+        return [(path, must) for path, must in paths if os.path.lexists(path)]
 
     def _own_info(self, name: str, files: list[tuple[Path, bool]]) -> ProviderInfo:
-        from batch_runner.providers.declarative.reading import read_description
+        from batch_runner.providers.declarative.reading import content_of
 
-        contents = {path: _read_bytes(path) for path, _ in files}
+        contents = {path: content_of(path) for path, _ in files}
         if len(set(contents.values())) > 1:
             paths = tr(" and ").join(utf8_text(path) for path in contents)
             raise UsageError(tr("{paths} describe one provider differently", paths=paths))
         path, _ = files[0]
-        digest = hashlib.sha256(contents[path]).hexdigest()
-        description = read_description(path)
-        if all(of_manifest for _, of_manifest in files) and not is_approved(digest):
+        content = contents[path]
+        info = self._own_infos.get((name, content)) or _own_info(name, content, path)
+        self._own_infos[name, content] = info
+        if all(must for _, must in files) and not is_approved(content):
             raise UsageError(
                 tr(
                     "{path} describes a service at {url}, to which prompts and a key would be "
                     "sent; read it, then approve it with: batch-runner providers approve {path}",
                     path=utf8_text(path),
-                    url=description.base_url,
+                    url=info.base_url,
                 )
             )
-        info = _info(name, _read_plain(path), path)
         self._check_credential(info)
         return info
 
@@ -205,7 +209,7 @@ class Catalog(MutableMapping[str, ProviderInfo]):
         for known in self.built_in():
             if info.key_variable != known.key_variable:
                 continue
-            if _origin(info.base_url) != _origin(known.base_url):
+            if origin(info.base_url) != origin(known.base_url):
                 raise UsageError(
                     tr(
                         "{path}: {variable} is the key of {url}, and this is another service; "
@@ -217,10 +221,30 @@ class Catalog(MutableMapping[str, ProviderInfo]):
                 )
 
 
-def _info(name: str, raw: dict[str, Any], path: Path) -> ProviderInfo:
-    """Return the provider of a description, from its plain content."""
+def _built_in_info(name: str, path: Path) -> ProviderInfo:
+    """Return a built-in provider, whose description the tests have checked."""
+    from batch_runner.providers.declarative.reading import read_description
+
+    return _info(name, path.read_text(encoding="utf-8"), path, lambda: read_description(path))
+
+
+def _own_info(name: str, content: bytes, path: Path) -> ProviderInfo:
+    """Return the provider that `content` describes, which is what will be opened.
+
+    Raises:
+        ManifestError: the description is invalid.
+    """
+    from batch_runner.providers.declarative.reading import description_of
+
+    description = description_of(content, path)
+    return _info(name, content.decode("utf-8-sig"), path, lambda: description)
+
+
+def _info(name: str, text: str, path: Path, read: Callable[[], Description]) -> ProviderInfo:
+    """Return the provider of a valid description; `read` returns it for a run."""
+    raw = _plain(text)
     return ProviderInfo(
-        factory=lambda service, settings: _open_described(path, service, settings),
+        factory=lambda service, settings: _open_described(read(), service, settings),
         env_prefix=raw.get("environment") or _prefix(name),
         base_url=raw["base_url"],
         docs_host=raw.get("docs_host"),
@@ -266,39 +290,25 @@ DEFAULT_TASK_ID = r"[0-9A-Za-z][0-9A-Za-z_.:-]{0,127}"
 
 @asynccontextmanager
 async def _open_described(
-    path: Path, service: Service, settings: Settings
+    description: Description, service: Service, settings: Settings
 ) -> AsyncIterator[Provider]:
     from batch_runner.providers.declarative.provider import DeclarativeProvider, key_placement
-    from batch_runner.providers.declarative.reading import read_description
     from batch_runner.providers.http import Http
 
-    description = read_description(path)
     async with Http(service, settings, key=key_placement(description)) as http:
         yield DeclarativeProvider(description, http, settings.retries)
 
 
-def _read_plain(path: Path) -> dict[str, Any]:
+def _plain(text: str) -> dict[str, Any]:
+    """Return the content of a valid description, not validated again: that takes longer."""
     from batch_runner.manifest.diagnostics import Diagnostics
     from batch_runner.manifest.yaml.nodes import plain
     from batch_runner.manifest.yaml.reader import parse
 
-    root = parse(path.read_text(encoding="utf-8-sig"), path.name, Diagnostics())
+    root = parse(text, "", Diagnostics())
     content = {} if root is None else plain(root)
-    assert isinstance(content, dict)  # noqa: S101  it was validated, a built-in one by the tests
+    assert isinstance(content, dict)  # noqa: S101  it is valid
     return content
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        if path.exists() and not path.is_file():
-            raise UsageError(tr("{path} is not a regular file", path=utf8_text(path)))
-        with path.open("rb") as file:
-            return file.read(_MOST_BYTES)
-    except OSError as error:
-        reason = error.strerror
-        raise UsageError(
-            tr("{path} cannot be read: {reason}", path=utf8_text(path), reason=reason)
-        ) from None
 
 
 def _names_in(folder: Path) -> list[str]:
@@ -313,11 +323,6 @@ def _names_in(folder: Path) -> list[str]:
 
 def _prefix(name: str) -> str:
     return name.upper().replace("-", "_")
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
 
 
 PROVIDERS = Catalog()

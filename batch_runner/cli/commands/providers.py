@@ -165,14 +165,13 @@ def approve(file: Path) -> int:
     Its service gets your prompts, and the key that its variable holds. If the file is changed, it
     must be approved again.
     """
-    import hashlib
-
     from batch_runner.providers import approvals
-    from batch_runner.providers.declarative.reading import read_description
+    from batch_runner.providers.declarative.reading import content_of, description_of
 
     path = find_existing(file)
-    description = read_description(path)
-    approvals.approve(hashlib.sha256(path.read_bytes()).hexdigest(), path.name)
+    content = content_of(path)
+    description = description_of(content, path)
+    approvals.approve(content, path.name)
     print_line(
         tr("approved: {path}, a service at {url}", path=utf8_text(path), url=description.base_url)
     )

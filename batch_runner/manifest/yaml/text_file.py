@@ -23,6 +23,12 @@ _PLAIN = b"\t\n" + bytes(range(32, 127))
 
 def read_text(path: Path, label: str, diagnostics: Diagnostics) -> str | None:
     """Return the file's text, None if it cannot be read or is not valid text."""
+    data = read_content(path, label, diagnostics)
+    return None if data is None else decode(data, label, diagnostics)
+
+
+def read_content(path: Path, label: str, diagnostics: Diagnostics) -> bytes | None:
+    """Return the bytes of a regular file, None if it cannot be read or is too large."""
     try:
         if not path.is_file():
             what = tr("this is a folder") if path.is_dir() else tr("there is no such file")
@@ -44,7 +50,7 @@ def read_text(path: Path, label: str, diagnostics: Diagnostics) -> str | None:
             hint=tr("put long lists into a text or CSV file and name it under prompts_from"),
         )
         return None
-    return decode(data, label, diagnostics)
+    return data
 
 
 def decode(data: bytes, label: str, diagnostics: Diagnostics) -> str | None:

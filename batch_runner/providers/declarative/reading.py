@@ -14,7 +14,7 @@ from batch_runner.manifest.templates.sandbox import TemplateRefusedError
 from batch_runner.manifest.validate import check
 from batch_runner.manifest.yaml.nodes import Mapping, follow
 from batch_runner.manifest.yaml.reader import parse
-from batch_runner.manifest.yaml.text_file import read_text
+from batch_runner.manifest.yaml.text_file import decode, read_content
 from batch_runner.providers.declarative.description import Description, Submit
 from batch_runner.providers.declarative.requests import (
     DescriptionCompiler,
@@ -39,9 +39,31 @@ def read_description(path: Path) -> Description:
     Raises:
         ManifestError: it is invalid; holds every problem that was found.
     """
+    return description_of(content_of(path), path)
+
+
+def content_of(path: Path) -> bytes:
+    """Return the bytes of the file at `path`.
+
+    Raises:
+        ManifestError: it cannot be read, is too large, or is no regular file.
+    """
+    diagnostics = Diagnostics()
+    content = read_content(path, utf8_text(path), diagnostics)
+    diagnostics.raise_if_any()
+    assert content is not None  # noqa: S101  else there was a problem
+    return content
+
+
+def description_of(content: bytes, path: Path) -> Description:
+    """Return the description that `content` is, which was read from `path`.
+
+    Raises:
+        ManifestError: it is invalid; holds every problem that was found.
+    """
     diagnostics = Diagnostics()
     label = utf8_text(path)
-    root = _read_mapping(path, label, diagnostics)
+    root = _mapping_of(content, label, diagnostics)
     if root is None:
         diagnostics.raise_if_any()
         raise AssertionError("invalid description produced no diagnostics")
@@ -56,8 +78,8 @@ def read_description(path: Path) -> Description:
     return description
 
 
-def _read_mapping(path: Path, label: str, diagnostics: Diagnostics) -> Mapping | None:
-    text = read_text(path, label, diagnostics)
+def _mapping_of(content: bytes, label: str, diagnostics: Diagnostics) -> Mapping | None:
+    text = decode(content, label, diagnostics)
     root = None if text is None else parse(text, label, diagnostics)
     if isinstance(root, Mapping):
         return root

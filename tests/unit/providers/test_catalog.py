@@ -14,10 +14,10 @@ import pytest
 from pydantic import SecretStr
 
 from batch_runner.errors import ManifestError, UsageError
-from batch_runner.providers import PROVIDERS, Provider, open_provider
+from batch_runner.providers import PROVIDERS, Provider, ProviderInfo, open_provider
 from batch_runner.providers.approvals import approve, is_approved
 from batch_runner.providers.catalog import BUILTIN, Catalog
-from batch_runner.providers.declarative.provider import DeclarativeProvider
+from batch_runner.providers.declarative.provider import DeclarativeProvider, version_of
 from batch_runner.providers.declarative.reading import read_description
 from batch_runner.settings import Service, Settings
 
@@ -83,7 +83,7 @@ def test_description_beside_a_manifest_needs_approval_once(home: Path) -> None:
     assert "mine" in catalog
     with pytest.raises(UsageError, match=r"approve it with: batch-runner providers approve .*mine"):
         catalog["mine"]
-    approve(hashlib.sha256(path.read_bytes()).hexdigest(), path.name)
+    approve(path.read_bytes(), path.name)
     assert catalog["mine"].path == path
     described(home / "job/providers", text=DESCRIPTION + "# changed\n")
     with pytest.raises(UsageError, match="approve it with"):
@@ -95,10 +95,11 @@ def test_damaged_approvals_can_be_added_to(home: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "approved-providers").write_bytes(b"\xff\xfe half a li")
 
-    approve("a" * 64, "x\n" + "b" * 64 + " y")
+    other = hashlib.sha256(b"another description").hexdigest()
+    approve(b"a description", f"x\n{other} y")
 
-    assert is_approved("a" * 64)
-    assert not is_approved("b" * 64)
+    assert is_approved(b"a description")
+    assert not is_approved(b"another description")
 
 
 def test_description_that_is_no_file_is_refused(home: Path) -> None:
@@ -108,6 +109,35 @@ def test_description_that_is_no_file_is_refused(home: Path) -> None:
 
     with pytest.raises(UsageError, match="is not a regular file"):
         Catalog()["mine"]
+
+
+def test_provider_is_opened_as_it_was_approved(home: Path) -> None:
+    """A file that is changed later could send the key to other hosts."""
+    path = described(home / "job/providers")
+    catalog = Catalog()
+    catalog.add_manifest(home / "job/cards.yaml")
+    approve(path.read_bytes(), path.name)
+    info = catalog["mine"]
+    approved = version_of(read_description(path))
+
+    path.write_text(DESCRIPTION.replace("*.bfl.ml", "*.elsewhere.example"), encoding="utf-8")
+
+    assert asyncio.run(version_opened(info)) == approved
+    assert version_of(read_description(path)) != approved
+
+
+async def version_opened(info: ProviderInfo) -> str:
+    service = Service(provider="mine", base_url=info.base_url, key=SecretStr("sk-key"))
+    async with info.factory(service, Settings()) as provider:
+        return provider.capabilities.version
+
+
+@pytest.mark.parametrize("name", ["../mine", "Mine", "mine/", "", "."])
+def test_name_that_leads_to_another_folder_is_no_provider(home: Path, name: str) -> None:
+    described(home / ".config/batch-runner/providers")
+    described(home / ".config/batch-runner")
+
+    assert name not in Catalog()
 
 
 def test_description_with_a_built_in_name_is_refused(home: Path) -> None:

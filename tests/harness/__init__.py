@@ -126,10 +126,15 @@ async def run_provider_job(
     *,
     background_tasks: Sequence[BackgroundTask] = (),
     wall_clock: Callable[[], float] = time.time,
+    state: Path | None = None,
     **options: Any,
 ) -> RunSummary:
-    """Run a job of `items` with a provider once; `options` are those of `build_run`."""
-    with open_job(root, IDENTITY, wall_clock=wall_clock) as job:
+    """Run a job of `items` with a provider once; `options` are those of `build_run`.
+
+    `state` is the user's state folder, None: there is none.
+    """
+    key = None if state is None else KEY
+    with open_job(root, IDENTITY, state=state, key=key, wall_clock=wall_clock) as job:
         job.journal.import_items(items)
         run = build_run(
             job, settings or some_settings(), provider, seed=1, wall_clock=wall_clock, **options

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,22 @@ async def test_gone_immediate_url_is_asked_for_again(tmp_path: Path) -> None:
 
     assert only(tmp_path).status is ItemStatus.DONE
     assert (service.calls["status"], service.calls["result"]) == (0, 1)
+
+
+@pytest.mark.parametrize(("asks", "status"), [(False, ItemStatus.HELD), (True, ItemStatus.DONE)])
+async def test_deleted_files_of_another_job_are_asked_for_if_possible(
+    tmp_path: Path, asks: bool, status: ItemStatus
+) -> None:
+    service = FakeService(asks=asks)
+    service.answers.append(Answer(urls=(URL,)))
+    await run_provider_job(tmp_path / "one", service, some_items(1), state=tmp_path / "state")
+    shutil.rmtree(tmp_path / "one")
+
+    await run_provider_job(tmp_path / "two", service, some_items(1), state=tmp_path / "state")
+
+    assert only(tmp_path / "two").status is status
+    assert (service.calls["status"] > 0) is asks
+    assert len(service.sent) == 1
 
 
 async def test_immediate_result_outlives_a_killed_run(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
@@ -42,6 +43,11 @@ UNBOUND = (
 SAMPLE = 0.02  # seconds between two checks of a process
 LIMIT = 900.0  # seconds; the longest run of any process
 
+NAME, MEANS = 48, 100  # characters: the column of names, a line of explanation
+
+#: All lines printed so far, and whether each row met its goal (None: it has none).
+TABLE: list[str] = []
+VERDICTS: list[bool | None] = []
 #: Figures of the chart, by panel and bar.
 FIGURES: dict[str, dict[str, float]] = {}
 
@@ -206,16 +212,36 @@ def ratio(figures: Sequence[float], floor: Sequence[float]) -> float:
     return statistics.median(figure / least for figure, least in zip(figures, floor, strict=True))
 
 
-def print_head(title: str, *columns: str) -> None:
-    """Print the line above the rows."""
-    print(f"{title:46}" + "".join(f"{column:>10}" for column in columns), flush=True)
+def print_head(title: str, *columns: str, means: str = "") -> None:
+    """Print the line above the rows, and below it what they mean to a user."""
+    print_line()
+    print_line(_columns(title, columns))
+    if means:
+        print_line(textwrap.fill(means, MEANS, initial_indent="  ", subsequent_indent="  "))
 
 
 def print_row(name: str, *cells: str, goal: str = "", ok: bool | None = None) -> None:
     """Print one row; `ok` says whether its goal is met, None that there is none."""
+    VERDICTS.append(ok)
     verdict = {None: "", True: "ok", False: "MISSED"}[ok]
-    row = f"{name:46}" + "".join(f"{cell:>10}" for cell in cells)
-    print(f"{row}   {goal:14}  {verdict}".rstrip(), flush=True)
+    print_line(f"{_columns(name, cells)}   {goal:14}  {verdict}")
+
+
+def print_line(text: str = "") -> None:
+    """Print a line of the table, and keep it for the file."""
+    TABLE.append(text.rstrip())
+    print(TABLE[-1], flush=True)
+
+
+def print_summary() -> None:
+    """Print how many rows there were, and how many met or missed a goal."""
+    met, missed = VERDICTS.count(True), VERDICTS.count(False)
+    print_line()
+    print_line(f"{len(VERDICTS)} rows: {met} met their goal, {missed} missed it; others have none")
+
+
+def _columns(name: str, cells: Sequence[str]) -> str:
+    return f"{name:{NAME}}" + "".join(f"{cell:>10}" for cell in cells)
 
 
 def store_figure(panel: str, bar: str, figure: float) -> None:

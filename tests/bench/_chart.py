@@ -81,7 +81,7 @@ def draw(path: Path) -> None:
         for column, panel in enumerate(row):
             parts.append(_panel(panel, MARGIN + column * (PANEL + GAP), top))
         top += TOP + STEP * max(len(_rows.FIGURES[panel.row]) for panel in row) + GAP // 2
-    parts.append(_text(MARGIN, top + 4, f"Shorter is better. {_origin()}", "quiet"))
+    parts.append(_text(MARGIN, top + 4, f"Shorter is better. {origin()}", "quiet"))
     height = top + 24
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" '
@@ -137,7 +137,7 @@ def _description() -> str:
     return escape(". ".join(panels))
 
 
-def _origin() -> str:
+def origin() -> str:
     """Return the date, the machine and the Python version."""
     try:
         found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())

@@ -220,11 +220,14 @@ def print_head(title: str, *columns: str, means: str = "") -> None:
         print_line(textwrap.fill(means, MEANS, initial_indent="  ", subsequent_indent="  "))
 
 
-def print_row(name: str, *cells: str, goal: str = "", ok: bool | None = None) -> None:
-    """Print one row; `ok` says whether its goal is met, None that there is none."""
+def print_row(
+    name: str, *cells: str, goal: str = "", ok: bool | None = None, note: str = ""
+) -> None:
+    """Print one row; `ok` says whether its goal is met, None that there is none, but a note."""
     VERDICTS.append(ok)
-    verdict = {None: "", True: "ok", False: "MISSED"}[ok]
-    print_line(f"{_columns(name, cells)}   {goal:14}  {verdict}")
+    verdict = {None: note, True: "ok", False: "MISSED"}[ok]
+    goals = f"{goal:14}  " if goal or ok is not None else ""
+    print_line(f"{_columns(name, cells)}   {goals}{verdict}")
 
 
 def print_line(text: str = "") -> None:
@@ -233,11 +236,13 @@ def print_line(text: str = "") -> None:
     print(TABLE[-1], flush=True)
 
 
-def print_summary() -> None:
-    """Print how many rows there were, and how many met or missed a goal."""
+def print_summary(origin: str) -> None:
+    """Print how many rows there were, how many met or missed a goal, and where it was measured."""
     met, missed = VERDICTS.count(True), VERDICTS.count(False)
+    none = len(VERDICTS) - met - missed
     print_line()
-    print_line(f"{len(VERDICTS)} rows: {met} met their goal, {missed} missed it; others have none")
+    print_line(f"{len(VERDICTS)} rows: {met} met their goal, {missed} missed it, {none} have none")
+    print_line(origin)
 
 
 def _columns(name: str, cells: Sequence[str]) -> str:

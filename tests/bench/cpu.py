@@ -28,6 +28,10 @@ DRAWN = {
     "without": "batch-runner",
     "floor": "a bare aiohttp script, not crash-safe",
 }
+MEANS = (
+    "Processor time that an item costs, beside that of a bare script which keeps nothing safe (the "
+    "floor). Below the floor nothing is possible; a small multiple leaves the computer to others."
+)
 
 
 class Kind(NamedTuple):
@@ -115,7 +119,7 @@ def show_row(
 
 def main(words: list[str]) -> None:
     """Print every row whose name contains one of the words."""
-    _rows.print_head("CPU time, ms", "median", "spread", "× floor")
+    _rows.print_head("CPU time, ms", "median", "spread", "× floor", means=MEANS)
     for kind in KINDS:
         if not words or any(word in kind.name for word in words):
             show(kind)

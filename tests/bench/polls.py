@@ -33,6 +33,10 @@ from tests.harness.poll_model import (
 
 SEEDS = 5
 CHANGE_AT = 500.0  # seconds after the first submission
+MEANS = (
+    "Status requests per task, times the seconds until a poll finds its end. Less means that your "
+    "pictures are there sooner, for fewer requests to the service."
+)
 
 
 def quick(rng: random.Random, number: int) -> float:
@@ -88,10 +92,10 @@ CAPPED = replace(BACKLOG, name="backlog, at most 48 in flight", in_flight=48)
 def the_rows() -> dict[str, list[Row]]:
     """Return every row, by what the rows are about."""
     return {
-        "usual services, with every kind of progress report": usual_rows(),
-        "how long tasks take": duration_rows(),
-        "order of the queue, and poll limits": order_rows(),
-        "a service whose speed changes in a run or between runs": speed_rows(),
+        "usual services": usual_rows(),
+        "run times": duration_rows(),
+        "queues, limits": order_rows(),
+        "changing speed": speed_rows(),
     }
 
 
@@ -178,12 +182,13 @@ def measure(row: Row) -> tuple[PollCount, float, float, float]:
 
 def main(words: list[str]) -> None:
     """Print every row whose name contains one of the words."""
-    heads = ("median", "worst", "polls", "delay", "10 s", "×1.5", "goal")
-    print(f"{'polls × delay, in seconds':50}" + "".join(f"{head:>8}" for head in heads))
+    heads = ("median", "worst", "polls", "delay", "10 s", "×1.5")
+    means = MEANS
     for title, rows in the_rows().items():
         wanted = [row for row in rows if not words or any(word in row.name for word in words)]
         if wanted:
-            print(f"-- {title}")
+            _rows.print_head(f"polls × delay, s: {title}", *heads, means=means)
+            means = ""
         for row in wanted:
             show(row)
 
@@ -195,10 +200,9 @@ def show(row: Row) -> None:
     for bar, product in products.items():
         _rows.store_figure(row.name, bar, product)
     goal = row.share * min(interval, backoff) if row.goal is None else row.goal
-    figures = (count.product, worst, count.polls_each, count.delay, interval, backoff, goal)
-    verdict = "ok" if count.product <= goal else "MISSED"
-    cells = "".join(f"{figure:8.1f}" for figure in figures)
-    print(f"{row.name:50}{cells}  {verdict}", flush=True)
+    figures = (count.product, worst, count.polls_each, count.delay, interval, backoff)
+    cells = (f"{figure:.1f}" for figure in figures)
+    _rows.print_row(row.name, *cells, goal=f"≤ {goal:.1f}", ok=count.product <= goal)
 
 
 if __name__ == "__main__":

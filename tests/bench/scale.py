@@ -58,7 +58,11 @@ def run_client(client: Sequence[str], items: int) -> _rows.Usage:
 
 def show_items(sizes: Sequence[int], rounds: int) -> None:
     """Print the CPU time of one more item between sizes, and the peak memory at each."""
-    _rows.print_head("one more item", "ms", "floor", "× floor", "spread", "peak MB")
+    _rows.print_head(
+        "scale: CPU of one more item",
+        *("ms", "floor", "× floor", "spread", "peak MB"),
+        means="Whether a long job costs more for each item than a short one.",
+    )
     clients = {"ours": _rows.FAST, "floor": FLOOR}
     runs = {
         f"{name} {size}": functools.partial(run_client, client, size)
@@ -121,7 +125,11 @@ async def hold() -> None:
 
 def show_memory() -> None:
     """Print the bytes of a task in flight."""
-    _rows.print_head("memory of a task in flight", "bytes")
+    _rows.print_head(
+        "scale: memory of a task in flight",
+        "bytes",
+        means="How many tasks may wait at the service at once: 100,000 of 1 KB need 100 MB.",
+    )
     command = [sys.executable, "-m", "tests.bench.scale", "--hold"]
     held = float(
         subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=120).stdout
@@ -192,7 +200,12 @@ BOUNDS = (
 
 def show_wall() -> None:
     """Print the wall time of complete runs."""
-    _rows.print_head("wall time, s", "least", "run", "to first", "× least")
+    _rows.print_head(
+        "scale: wall time, s",
+        *("least", "run", "to first", "× least"),
+        means="Time of a complete run, beside the least that your limits and the service allow: "
+        "what is above 1 is lost by the program.",
+    )
     threads = []
     for number, bound in enumerate(BOUNDS):
         # Not all at once: only the start needs much CPU.

@@ -34,6 +34,10 @@ MAX_HELD = Settings(
 ).concurrent_submissions  # of `_rows.UNBOUND`
 BYTES = 1000  # of a file
 FLAT = 1.15
+MEANS = (
+    "Whether a very long job slows down or grows, and what is left after a kill in its middle: "
+    "nothing may be lost or paid for twice."
+)
 LIMIT = 3600.0  # seconds that one run may take
 
 
@@ -192,7 +196,7 @@ def main(arguments: list[str]) -> None:
         broken = broken or not ok
         _rows.print_row(what, ok=ok)
 
-    _rows.print_head(f"soak, {items:,} items", "ms/item", "loops", "MB")
+    _rows.print_head(f"soak, {items:,} items", "ms/item", "loops", "MB", means=MEANS)
     path = _rows.manifest(items)
     begun = time.monotonic()
     runs, code, seen = play(path, items)

@@ -40,6 +40,10 @@ SIDE = 16  # pixels of a picture
 PAGE = 500  # items per transaction step
 END_GOAL, PEAK_GOAL = 60.0, 150  # seconds and MB, with ITEMS
 DONE_GOAL = 0.03  # CPU milliseconds for each item that is done
+MEANS = (
+    "How long a command takes until it does something, beside an empty program, and what it costs "
+    "to start a job again that is nearly or wholly done."
+)
 
 EMPTY = "import click\n@click.group()\ndef main(): pass\nmain(prog_name='empty')"
 EVENTS = (
@@ -189,7 +193,7 @@ def main(arguments: list[str]) -> None:
     def wanted(name: str) -> bool:
         return not asked.words or name in asked.words
 
-    _rows.print_head("start", "time", "cpu", "peak", "× empty")
+    _rows.print_head("start", "time", "cpu", "peak", "× empty", means=MEANS)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if wanted("help"):

@@ -94,8 +94,8 @@ def show(rate: Rate) -> None:
     plain_bar = f"AsyncLimiter({rate.count:g}, {rate.seconds:g}), {plain_used:.1%} used"
     _rows.store_figure(f"rate {rate}", f"batch-runner, {used:.1%} used", worst)
     _rows.store_figure(f"rate {rate}", plain_bar, plain_worst)
-    cells = f"{used:12.3f}{worst:8d}{plain_used:12.3f}{plain_worst:8d}"
-    print(f"{rate!s:34}{cells}   {verdict(used, worst, rate.count)}", flush=True)
+    plain = (f"{plain_used:.3f}", f"{plain_worst}")
+    show_usage(f"{rate}, rate limiter", used, worst, rate.count, *plain)
 
 
 def usage(moments: list[float], rate: Rate) -> tuple[float, int]:
@@ -111,16 +111,14 @@ def show_command(count: int) -> None:
     with _rows.Server("--bytes", 1000) as server:
         _rows.run(_rows.FAST, _rows.manifest(items, settings), server)
     used = (items - 1) / server.seen["span"] / count
-    worst = int(server.seen["worst"])
-    name = f"{count}/s, complete command"
-    cells = f"{used:12.3f}{worst:8d}{'':20}"
-    print(f"{name:34}{cells}   {verdict(used, worst, count)}", flush=True)
+    show_usage(f"{count}/s, complete command", used, int(server.seen["worst"]), count)
 
 
-def verdict(used: float, worst: int, count: float) -> str:
-    """Return the goal for a limit of `count`, and whether it is met."""
-    met = used >= 0.99 and worst <= count + 1
-    return f"≥ 0.99, ≤ {count + 1:g}  {'ok' if met else 'MISSED'}"
+def show_usage(name: str, used: float, worst: int, count: float, *plain: str) -> None:
+    """Print a row for a limit of `count`."""
+    goal, ok = f"≥ 0.99, ≤ {count + 1:g}", used >= 0.99 and worst <= count + 1
+    cells = (f"{used:.3f}", f"{worst}", *(plain or ("", "")))
+    _rows.print_row(name, *cells, goal=goal, ok=ok)
 
 
 class StrictService:
@@ -176,21 +174,32 @@ def show_429(round_trip: float, limit: int, *, retry_after: bool) -> None:
     """Simulate a service that enforces its limit and print the row."""
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         further, used = runner.run(play(round_trip, limit, retry_after=retry_after))
-    verdict = "ok" if further <= 5 and used >= 0.9 else "MISSED"
-    name = f"429: {limit * 4}/s at a limit of {limit}/s, {1000 * round_trip:.0f} ms"
+    name = f"{limit * 4}/s at a limit of {limit}/s, {1000 * round_trip:.0f} ms"
     name += "" if retry_after else ", no Retry-After"
-    print(f"{name:54}{further:4d} further {used:8.3f} used   ≤ 5, ≥ 0.9  {verdict}", flush=True)
+    ok = further <= 5 and used >= 0.9
+    _rows.print_row(name, f"{further}", f"{used:.3f}", goal="≤ 5, ≥ 0.9", ok=ok)
 
 
 def main(words: list[str]) -> None:
     """Print every row whose name contains one of the words."""
-    print(f"{'rate':34}{'used':>12}{'worst':>8}{'plain':>12}{'worst':>8}")
+    _rows.print_head(
+        "rate: submissions",
+        *("used", "worst", "aiolimiter", "worst"),
+        means="Part of the allowed submissions that was used, and the most in any window of the "
+        "limit's period: less than 1 makes a run longer, more than the limit draws 429s.",
+    )
     for count in (1, 10, 100, 1000):
         if not words or any(word in f"{count}/s" for word in words):
             show(Rate(count, 1))
             if count > 1:
                 show_command(count)
     if not words or "429" in words:
+        _rows.print_head(
+            "rate: a limit that is four times too high",
+            *("429s", "used"),
+            means="Requests that the service rejects after the first ones, and part of its own "
+            "limit that is used a minute later: what a wrong guess of the limit costs.",
+        )
         for round_trip in ROUND_TRIPS:
             for retry_after in (True, False):
                 show_429(round_trip, 5, retry_after=retry_after)

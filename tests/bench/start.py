@@ -4,7 +4,7 @@
     python -m tests.bench.start --items 3000         fewer
     python -m tests.bench.start help resume          the rows whose name contains a word
 
-`help` and `run` are medians of interleaved pairs: the command, and an empty click program. The
+`help`, `plan` and `run` are medians of interleaved pairs: the command, and an empty click program. The
 other rows use a job in which all items but the last are done (`resume`), or all (`nothing left`).
 Its journal is filled by the statements that a run would use, and its small files are written. The
 first of these runs also makes thumbnails for the report.
@@ -143,6 +143,12 @@ def show_pairs(name: str, command: Sequence[str], goal: float | None, **environm
         _rows.print_row(f"{name}, {kind}", *cells, goal=f"≤ {goal}" if goal else "", ok=ok)
 
 
+def show_plan(folder: Path) -> None:
+    """Print the time of a plan of one item."""
+    command = [*_rows.FAST, "plan", str(manifest(folder, 1))]
+    show_pairs("plan, 1 item", command, None, XDG_STATE_HOME=str(folder / "state"))
+
+
 def show_run(folder: Path) -> None:
     """Print the time of a run of one item."""
     path = manifest(folder, 1)
@@ -182,7 +188,7 @@ def show_end(name: str, usage: _rows.Usage, seconds: float) -> None:
 def main(arguments: list[str]) -> None:
     """Print every row whose name contains one of the words."""
     parser = argparse.ArgumentParser(prog="tests.bench.start")
-    parser.add_argument("words", nargs="*", help="help, run, resume, nothing")
+    parser.add_argument("words", nargs="*", help="help, plan, run, resume, nothing")
     parser.add_argument("--items", type=int, default=ITEMS)
     parser.add_argument("--make", type=Path, help="only make the job in this folder, and keep it")
     asked = parser.parse_args(arguments)
@@ -198,6 +204,8 @@ def main(arguments: list[str]) -> None:
         folder = Path(name)
         if wanted("help"):
             show_pairs("--help", [*_rows.FAST, "--help"], 1.5)
+        if wanted("plan"):
+            show_plan(folder)
         if wanted("run"):
             show_run(folder)
         if not any(map(wanted, ("resume", "nothing"))):

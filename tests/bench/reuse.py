@@ -26,11 +26,11 @@ MEANS = (
 )
 
 
-def plan(path: Path, items: int, reused: int, environment: dict[str, str]) -> float:
+def plan(path: Path, items: int, reused: int, url: str, state: Path) -> float:
     """Return the CPU milliseconds of a plan for each item, after checking how many are reused."""
     output = path.with_name("plan.json")
-    command = [*_rows.FAST, "plan", str(path), "--json"]
-    usage = _rows.measure_process(command, output=str(output), **environment)
+    command = ["env", f"XDG_STATE_HOME={state}", *_rows.FAST, "plan", str(path), "--json"]
+    usage = _rows.measure_process(command, output=str(output), BAICAI_BASE_URL=url)
     planned = json.loads(output.read_text())
     found = sum(group["items"] for group in planned["reuse"])
     if usage.code or planned["items"] != items or found != reused:
@@ -56,13 +56,11 @@ def main(arguments: list[str]) -> None:
     items = parser.parse_args(arguments).items
     _rows.print_head("reuse: CPU, ms an item", "median", "spread", "× new", means=MEANS)
     with _rows.Server("--bytes", 1000) as server:
-        other = server.environment
-        nobody = other | {"XDG_STATE_HOME": str(_rows.new_folder())}
         new = [run(items, server)]
-        path = _rows.manifest(items)
+        path, state = _rows.manifest(items), Path(server.environment["XDG_STATE_HOME"])
         plans = {
-            "new": functools.partial(plan, path, items, 0, nobody),
-            "reused": functools.partial(plan, path, items, items, other),
+            "new": functools.partial(plan, path, items, 0, server.url, _rows.new_folder()),
+            "reused": functools.partial(plan, path, items, items, server.url, state),
         }
         costs = _rows.interleave(plans, ROUNDS)
         reused = [run(items, server)]

@@ -4,10 +4,10 @@
     python -m tests.bench.start --items 3000         fewer
     python -m tests.bench.start help resume          the rows whose name contains a word
 
-`help`, `plan` and `run` are medians of interleaved pairs: the command, and an empty click program. The
-other rows use a job in which all items but the last are done (`resume`), or all (`nothing left`).
-Its journal is filled by the statements that a run would use, and its small files are written. The
-first of these runs also makes thumbnails for the report.
+`help`, `plan` and `run` are medians of interleaved pairs: the command, and an empty click program.
+The other rows use a job in which all items but the last are done (`resume`), or all (`nothing
+left`). Its journal is filled by the statements that a run would use, and its small files are
+written. The first of these runs also makes thumbnails for the report.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The main figures as an SVG bar chart with four panels, for light and dark pages.
+"""The main figures as an SVG bar chart with six panels, for light and dark pages.
 
 A panel is drawn from the figures that its row stored (`_rows.store_figure`) in this run, so the
 chart is written only if all of them were measured.
@@ -18,6 +18,7 @@ from tests.bench import _rows
 
 WIDTH, MARGIN, GAP = 840, 24, 40  # pixels
 PANEL = (WIDTH - 2 * MARGIN - GAP) // 2
+CUT_OFF = 1.5  # × the second longest bar
 TOP, BAR, STEP = 64, 12, 42  # pixels: title to first bar, bar, bar to bar
 
 STYLE = """
@@ -51,13 +52,26 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("cpu 10 KB", "Processor for one more item", "a file of 10 KB; milliseconds", "{:.2f} ms"),
+    Panel("peers, cpu", "Processor for one more item", "a file of 10 KB", "{:.1f} ms"),
+    Panel(
+        "peers, killed",
+        "Paid twice after a kill",
+        "of 100 tasks; killed half-way and run again",
+        "{:.0f}",
+    ),
     Panel(
         "rate 100/s",
         "Most submissions in any second",
         "at a limit of 100 a second, the dashed line",
         "{:.0f}",
         limit=100,
+    ),
+    Panel(
+        "wall",
+        "Time of a whole run",
+        "the least possible is 1, the dashed line",
+        "{:.3f}",
+        limit=1,
     ),
     Panel(
         "no queue", "Polls × delay, no queue", "a task runs for half a minute; seconds", "{:.1f} s"
@@ -98,7 +112,10 @@ def draw(path: Path) -> None:
 
 def _panel(panel: Panel, left: float, top: float) -> str:
     bars = _rows.FIGURES[panel.row]
-    scale = PANEL / max(bars.values())
+    longest = max(bars.values())
+    # One bar that is far longer than the others is cut off, so that these can be seen.
+    shown = min(longest, CUT_OFF * sorted(bars.values())[-2] or longest)
+    scale = PANEL / shown
     parts = [
         _text(left, top + 14, panel.title, "title"),
         _text(left, top + 34, panel.subtitle, "quiet"),
@@ -109,9 +126,14 @@ def _panel(panel: Panel, left: float, top: float) -> str:
         parts += [
             _text(left, y, name),
             _text(left + PANEL, y, panel.form.format(figure), "value"),
-            f'<rect class="{kind}" x="{left}" y="{y + 7}" width="{max(2.0, figure * scale):.1f}" '
-            f'height="{BAR}" rx="2"/>\n',
+            f'<rect class="{kind}" x="{left}" y="{y + 7}" '
+            f'width="{max(2.0, min(figure, shown) * scale):.1f}" height="{BAR}" rx="2"/>\n',
         ]
+        if figure > shown:
+            at = left + PANEL - 28
+            parts.append(
+                f'<path class="page" d="M{at} {y + 21}l6 -16h6l-6 16zm12 0l6 -16h6l-6 16z"/>\n'
+            )
         if panel.limit is not None:
             x = f"{left + panel.limit * scale:.1f}"
             parts.append(

@@ -23,11 +23,6 @@ from tests.bench import _rows
 
 FLOOR = (sys.executable, "-m", "tests.bench._floor")
 CLIENTS = {"floor": FLOOR, "with [fast]": _rows.FAST, "without": _rows.PLAIN}
-DRAWN = {
-    "with [fast]": "batch-runner with uvloop",
-    "without": "batch-runner",
-    "floor": "a bare aiohttp script, not crash-safe",
-}
 MEANS = (
     "Processor time that an item costs, beside that of a bare script which keeps nothing safe (the "
     "floor). Below the floor nothing is possible; a small multiple leaves the computer to others."
@@ -46,7 +41,7 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind("10 KB", 10 * 2**10, 500, 3000, 5, 2.2),
+    Kind("10 KB", 10 * 2**10, 300, 1500, 5, 2.2),
     Kind("1 MB", 2**20, 40, 240, 3, 1.5),
 )
 
@@ -102,9 +97,6 @@ def show(kind: Kind) -> None:
         for name in CLIENTS:
             goal = kind.goal if part == "one more item" and name != "floor" else None
             show_row(f"{kind.name}, {part}, {name}", figures[name], figures["floor"], goal)
-        if part == "one more item":
-            for name, bar in DRAWN.items():
-                _rows.store_figure(f"cpu {kind.name}", bar, statistics.median(figures[name]))
 
 
 def show_row(

@@ -1,6 +1,6 @@
 """Manifest: CPU time of one item from its source to its `ItemSpec`, memory of a million rows.
 
-    python -m tests.bench.manifest                    200,000 items of each source
+    python -m tests.bench.manifest                    50,000 items of each source
     python -m tests.bench.manifest --items 1000000    as many as the goal names
     python -m tests.bench.manifest jsonl memory       the rows whose name contains a word
 
@@ -23,7 +23,7 @@ from pathlib import Path
 from batch_runner.manifest import load
 from tests.bench import _rows
 
-ITEMS = 200_000
+ITEMS = 50_000
 ROWS = 1_000_000  # of the memory row, independent of --items
 ROUNDS = 3
 GOAL = 60.0  # µs per item

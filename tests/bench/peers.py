@@ -48,14 +48,16 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "batch-runner": Peer(_rows.FAST, 300, 1500, lacks=""),
+    "batch-runner with [fast]": Peer(_rows.FAST, 300, 1500, lacks=""),
     "batch-runner without [fast]": Peer(_rows.PLAIN, 300, 1500, lacks=""),
-    "floor": Peer(FLOOR, 300, 1500, "one poll, no restart, " + BARE),
-    "asyncio.gather and aiohttp": Peer(GATHER, 300, 1500),
+    "the floor: aiohttp, 64": Peer(FLOOR, 300, 1500, "one poll, no restart, " + BARE),
+    "aiohttp, asyncio.gather": Peer(GATHER, 300, 1500),
     "httpx, 8": Peer(HTTPX, 100, 500, more=("8",)),
     "httpx, 64": Peer(HTTPX, 100, 500, more=("64",)),
-    "curl and xargs, 8": Peer(CURL, 10, 60),
+    "curl, xargs, 8": Peer(CURL, 10, 60),
 }
+
+FLOOR_NAME = next(name for name, peer in PEERS.items() if peer.command is FLOOR)
 
 
 def missing(peer: Peer) -> str:
@@ -111,7 +113,7 @@ def show_cpu(peers: dict[str, Peer]) -> None:
     costs = _rows.interleave(clients, ROUNDS)
     for name, peer in peers.items():
         median = statistics.median(costs[name])
-        times = _rows.ratio(costs[name], costs["floor"])
+        times = _rows.ratio(costs[name], costs[FLOOR_NAME])
         cells = (f"{median:.2f}", f"{_rows.spread(costs[name]):.0%}", f"{times:.2f}")
         _rows.print_row(name, *cells, note=peer.lacks)
         _rows.store_figure("peers, cpu", name, median)
@@ -163,7 +165,7 @@ def main(words: list[str]) -> None:
     if not words or "cpu" in words:
         show_cpu(peers)
     if not words or "killed" in words:
-        show_killed({name: peer for name, peer in peers.items() if name != "floor"})
+        show_killed({name: peer for name, peer in peers.items() if name != FLOOR_NAME})
     for name, peer in PEERS.items():
         if lacking := missing(peer):
             _rows.print_row(name, note=f"not measured: {lacking} is not installed")

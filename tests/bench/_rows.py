@@ -40,6 +40,8 @@ UNBOUND = (
     "limits: {rate: 100000/s, in_flight: 1000, poll_rate: 100000/s}\n"
     "polling: {first: 0.1s, shortest: 0.1s}\n"
 )
+#: The authority whose certificate the minimal service shows with `--tls`.
+AUTHORITY = Path(__file__).parents[1] / "fixtures" / "authority.pem"
 SAMPLE = 0.02  # seconds between two checks of a process
 LIMIT = 900.0  # seconds; the longest run of any process
 
@@ -121,7 +123,7 @@ class Server:
     """The minimal service (`_server`) as a context manager; `seen` is what it counted."""
 
     def __init__(self, *options: object) -> None:
-        self._options = map(str, options)
+        self._options = [str(option) for option in options]
 
     def __enter__(self) -> Server:
         self._process = subprocess.Popen(
@@ -131,12 +133,15 @@ class Server:
             text=True,
         )
         assert self._process.stdout
-        self.url = f"http://127.0.0.1:{int(self._process.stdout.readline())}"
+        scheme = "https" if "--tls" in self._options else "http"
+        self.url = f"{scheme}://127.0.0.1:{int(self._process.stdout.readline())}"
         self.environment = {
             "BAICAI_BASE_URL": self.url,
             "BAICAI_API_KEY": "sk-bench",
             "XDG_STATE_HOME": str(scratch() / "state"),
         }
+        if scheme == "https":
+            self.environment["SSL_CERT_FILE"] = str(AUTHORITY)
         return self
 
     def submissions(self) -> int:

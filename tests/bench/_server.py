@@ -1,11 +1,11 @@
 """A minimal service in its own process, which costs its clients as little CPU as possible.
 
-    python -m tests.bench._server [--bytes 10240] [--seconds 0] [--slots 1000000]
+    python -m tests.bench._server [--bytes 10240] [--seconds 0] [--slots 1000000] [--tls]
 
 Prints its port and answers until its standard input closes; then prints its counts as one JSON
 line, which `/seen` also returns at any time. Plain protocol callbacks on keep-alive connections, no
 framework. A task takes `--seconds`, and at most `--slots` tasks are worked on at once, in the order
-of submission.
+of submission. With `--tls` it speaks HTTPS with the certificate `tests/fixtures/server.pem`.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ import heapq
 import io
 import json
 import random
+import ssl
 import sys
 import time
+from pathlib import Path
 
 from PIL import Image
 
 from tests.bench._windows import most_in
+
+CERTIFICATES = Path(__file__).parents[1] / "fixtures"
 
 
 def picture(size: int) -> bytes:
@@ -117,7 +121,8 @@ class Connection(asyncio.Protocol):
         if what == "status":
             return _json({"status": "COMPLETED" if self._tasks.done(task) else "RUNNING"})
         port = self._transport.get_extra_info("sockname")[1]
-        return _json({"urls": [f"http://127.0.0.1:{port}/file/{task}.png"]})
+        scheme = "http" if self._transport.get_extra_info("sslcontext") is None else "https"
+        return _json({"urls": [f"{scheme}://127.0.0.1:{port}/file/{task}.png"]})
 
 
 def _json(data: object) -> bytes:
@@ -131,10 +136,17 @@ def _response(body: bytes, kind: str) -> bytes:
     return head.encode() + body
 
 
-async def serve(tasks: Tasks, file: bytes) -> None:
+def tls_context() -> ssl.SSLContext:
+    """Return the server's side of TLS: an ECDSA P-256 certificate, signed by an authority."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(CERTIFICATES / "server.pem", CERTIFICATES / "server-key.pem")
+    return context
+
+
+async def serve(tasks: Tasks, file: bytes, tls: ssl.SSLContext | None) -> None:
     """Answer on a free port until standard input closes."""
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(tasks, file), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: Connection(tasks, file), "127.0.0.1", 0, ssl=tls)
     print(server.sockets[0].getsockname()[1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     seen = tasks.seen() | {"worst": most_in(tasks.submitted, 1.0)}
@@ -147,8 +159,10 @@ def main() -> None:
     parser.add_argument("--bytes", type=int, default=10240)
     parser.add_argument("--seconds", type=float, default=0.0)
     parser.add_argument("--slots", type=int, default=1_000_000)
+    parser.add_argument("--tls", action="store_true")
     options = parser.parse_args()
-    asyncio.run(serve(Tasks(options.seconds, options.slots), picture(options.bytes)))
+    tls = tls_context() if options.tls else None
+    asyncio.run(serve(Tasks(options.seconds, options.slots), picture(options.bytes), tls))
 
 
 if __name__ == "__main__":

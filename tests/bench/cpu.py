@@ -30,7 +30,10 @@ MEANS = (
 
 
 class Kind(NamedTuple):
-    """Files of one size, the numbers of items, and the goal as a multiple of the floor."""
+    """Files of one size, the numbers of items, the goal as a multiple of the floor.
+
+    `server` are more options of the service.
+    """
 
     name: str
     size: int
@@ -38,6 +41,7 @@ class Kind(NamedTuple):
     many: int
     rounds: int
     goal: float
+    server: tuple[str, ...] = ()
 
 
 KINDS = (
@@ -65,12 +69,12 @@ class Cost(NamedTuple):
         return self.many / kind.many
 
 
-def cpu_time(client: Sequence[str], size: int, items: int) -> float:
-    """Return the CPU milliseconds of a client for that many items of `size` bytes."""
-    with _rows.Server("--bytes", size) as server:
+def cpu_time(client: Sequence[str], kind: Kind, items: int) -> float:
+    """Return the CPU milliseconds of a client for that many items."""
+    with _rows.Server("--bytes", kind.size, *kind.server) as server:
         if client is FLOOR:
             command = [*client, server.url, str(items), str(_rows.new_folder())]
-            usage = _rows.measure_process(command, limit=300)
+            usage = _rows.measure_process(command, limit=300, **server.environment)
         else:
             usage = _rows.run(client, _rows.manifest(items), server, limit=300)
     if usage.code or server.seen["submissions"] != items:
@@ -80,7 +84,7 @@ def cpu_time(client: Sequence[str], size: int, items: int) -> float:
 
 def cost(client: Sequence[str], kind: Kind) -> Cost:
     """Measure a client with few and with many items."""
-    return Cost(cpu_time(client, kind.size, kind.few), cpu_time(client, kind.size, kind.many))
+    return Cost(cpu_time(client, kind, kind.few), cpu_time(client, kind, kind.many))
 
 
 def show(kind: Kind) -> None:

@@ -49,7 +49,9 @@ class HazardModel:
         self._pooled = pooled
         self._completed = [0.0] * len(self._edges)  # of each bin
         self._at_risk = [0.0] * len(self._edges)
-        self._covering = [0.0] * len(self._edges)  # differences between bins; see `_add_covering`
+        # Differences between bins, see `_add_covering`: the weight of tasks that were running all
+        # the time; of completions that may lie in them, and times the survival at their ends.
+        self._covering, self._passing, self._passing_end = self._no_differences()
         self._weight = 1.0  # of the next observation; it grows, which makes old ones fade
         self.completions = 0  #: number observed
         self._unused = 1  # observations since the tables were built
@@ -99,13 +101,23 @@ class HazardModel:
             self._add_exposure(first, start, likely, self._edges[likely])
             first, start, survival = likely, self._edges[likely], self._survival[likely]
         weight = self._weight / (survival - at_end)
-        stops = [*self._edges[first + 1 : last + 1], end]
-        survivals = [*self._survival[first + 1 : last + 1], at_end]
-        for index, (stop, remaining) in enumerate(zip(stops, survivals, strict=True), first):
-            part = (stop - start) / self._widths[index]
-            self._completed[index] += weight * (survival - remaining)
-            self._at_risk[index] += weight * part * ((survival + remaining) / 2 - at_end)
-            start, survival = stop, remaining
+        if first < last:
+            edge = self._survival[first + 1]
+            self._share(first, self._edges[first + 1] - start, survival, edge, weight, at_end)
+            start, survival = self._edges[last], self._survival[last]
+            # The bins in between are passed completely; `_add_covering` adds them later.
+            for totals, change in ((self._passing, weight), (self._passing_end, weight * at_end)):
+                totals[first + 1] += change
+                totals[last] -= change
+        self._share(last, end - start, survival, at_end, weight, at_end)
+
+    def _share(
+        self, index: int, seconds: float, before: float, after: float, weight: float, at_end: float
+    ) -> None:
+        """Give a bin its share of a completion, with the survival before and after its part."""
+        part = seconds / self._widths[index]
+        self._completed[index] += weight * (before - after)
+        self._at_risk[index] += weight * part * ((before + after) / 2 - at_end)
 
     def next_poll(self, at: float, cost: float, *, shortest: float = 0.0) -> float:
         """Return when to poll a task again that was running at `at`.
@@ -271,10 +283,21 @@ class HazardModel:
         self._at_risk = [value * share for value in self._at_risk]
         self._unused, self._rebuild_at = 1, 1.0
 
+    def _no_differences(self) -> tuple[list[float], ...]:
+        return tuple([0.0] * len(self._edges) for _ in range(3))
+
     def _add_covering(self) -> None:
+        """Add what covers whole bins; the tables must still be those it was observed with."""
+        if any(self._passing):
+            survivals = pairwise([*self._survival, 0.0])
+            totals = zip(accumulate(self._passing), accumulate(self._passing_end), survivals)
+            for index, (weight, at_end, (before, after)) in enumerate(totals):
+                if weight > 0:
+                    self._completed[index] += weight * (before - after)
+                    self._at_risk[index] += weight * (before + after) / 2 - at_end
         at_risk = zip(self._at_risk, accumulate(self._covering), strict=True)
         self._at_risk = [sum(both) for both in at_risk]
-        self._covering = [0.0] * len(self._edges)
+        self._covering, self._passing, self._passing_end = self._no_differences()
 
     def _rescale(self) -> None:
         self._add_covering()

@@ -90,6 +90,8 @@ class Proxies:
 
     def for_url(self, url: str) -> ProxyUrl | None:
         """Return the proxy for a request to `url`; None: a direct connection."""
+        if self.http is None and self.https is None:
+            return None
         parts = urlsplit(url)
         proxy = self.https if parts.scheme == "https" else self.http
         if proxy is None or not self.no_proxy:

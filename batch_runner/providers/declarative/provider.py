@@ -114,12 +114,13 @@ class DeclarativeProvider:
         if state is None:
             message = f"status: the service does not know task {printable(task_id)} ({shown})"
             raise ApiError(message, failure=Failure.NOT_FOUND)
+        failed = state.final and state is not TaskState.COMPLETED
         progress = (fraction(one, status.progress_of) for one in found(status.progress, content))
         return TaskReport(
             state=state,
             progress=next(progress, None),
             word=shown,
-            message=self._reader.message_in(status.message, content) if state.final else "",
+            message=self._reader.message_in(status.message, content) if failed else "",
         )
 
     async def result(self, task_id: str) -> list[str]:

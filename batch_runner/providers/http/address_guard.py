@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import ipaddress
 import re
 import socket
@@ -145,6 +146,7 @@ def _refusal(url: str, address: str) -> FileNotAccepted:
     return FileNotAccepted(where, reason="private-address", certain=True)
 
 
+@functools.lru_cache(maxsize=256)
 def _is_literal(host: str) -> bool:
     try:
         ipaddress.ip_address(host)
@@ -153,6 +155,7 @@ def _is_literal(host: str) -> bool:
     return True
 
 
+@functools.lru_cache(maxsize=256)
 def _parse(address: str) -> Address:
     """Return an address; of an IPv6 one that stands for an IPv4 one, the latter."""
     ip = ipaddress.ip_address(address.split("%")[0])

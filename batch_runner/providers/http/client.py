@@ -69,14 +69,14 @@ _SHORTEST_KEY = 8
 class Response:
     """A response: HTTP status, body, and Retry-After in seconds (None without a usable one).
 
-    `date` is the server's clock in Unix seconds, None if the response shows none.
+    `date` is the Date header, None if the response has none.
     `url` is what was requested, `location` the header of a redirect (None: there was none).
     """
 
     status: int
     body: bytes
     retry_after: float | None = None
-    date: float | None = None
+    date: str | None = None
     url: str = ""
     location: str | None = None
 
@@ -158,7 +158,7 @@ class Http:
         None if the response shows none.
         """
         response = await self._request(Use.QUERY, "GET", "/", self._timeouts.status, keyless=True)
-        return response.date
+        return server_date(response.date)
 
     async def upload(self, path: str, form: aiohttp.FormData) -> Response:
         """POST a multipart form."""
@@ -177,9 +177,8 @@ class Http:
         keyless: bool = False,
     ) -> Response:
         url = path if _is_absolute(path) else self.base_url + path
-        what = f"{method} {plain_url(path)}"
         key = Key("") if keyless else self._key
-        if not key.placement.is_for(url, self.base_url):
+        if not (path.startswith("/") or key.placement.is_for(url, self.base_url)):
             key = Key("")
             await self._refuse_private(url)
         data, sent_headers = encoded_body(body, key.fields)
@@ -208,20 +207,20 @@ class Http:
             ):
                 content = self._without_key(await read_body(response, max_bytes))
                 if response.status == PROXY_AUTHENTICATION and proxy is not None:
-                    raise proxy_refusal(what, proxy, response.status)
+                    raise proxy_refusal(f"{method} {plain_url(path)}", proxy, response.status)
                 location = response.headers.get("Location")
                 return Response(
                     response.status,
                     content,
                     retry_after=retry_after(response.headers),
-                    date=server_date(response.headers),
+                    date=response.headers.get("Date"),
                     url=url,
                     location=location and self._text_without_key(location),
                 )
         except self._caught as error:
             if resuming is not None:
                 resuming.forget()
-            raise translate(error, what, proxy) from None
+            raise translate(error, f"{method} {plain_url(path)}", proxy) from None
         finally:
             alarm.cancel()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
 import aiohttp
@@ -115,9 +114,9 @@ def plain_url(url: str) -> str:
     return printable(_USER.sub("//", url.split("?", 1)[0]), 200)
 
 
-def server_date(headers: Mapping[str, str]) -> float | None:
-    """Return the server's clock in Unix seconds, None without a usable Date header."""
+def server_date(date: str | None) -> float | None:
+    """Return the server's clock in Unix seconds from a Date header, None without a usable one."""
     try:
-        return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+        return parsedate_to_datetime(date or "").timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

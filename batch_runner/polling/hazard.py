@@ -290,7 +290,9 @@ class HazardModel:
         """Add what covers whole bins; the tables must still be those it was observed with."""
         if any(self._passing):
             survivals = pairwise([*self._survival, 0.0])
-            totals = zip(accumulate(self._passing), accumulate(self._passing_end), survivals)
+            totals = zip(
+                accumulate(self._passing), accumulate(self._passing_end), survivals, strict=True
+            )
             for index, (weight, at_end, (before, after)) in enumerate(totals):
                 if weight > 0:
                     self._completed[index] += weight * (before - after)

@@ -313,7 +313,7 @@ async def _reachable(
 
 
 def write_run_report(root: Path, summary: RunSummary) -> Path:
-    """Write the report at the end of a run and return the path of its page.
+    """Write the report at the end of a run if anything has changed; return the path of its page.
 
     The time for new thumbnails depends on the duration of the run.
 
@@ -324,4 +324,4 @@ def write_run_report(root: Path, summary: RunSummary) -> Path:
     from batch_runner.report import write_report
 
     seconds = max(THUMBNAIL_MIN, THUMBNAIL_FRACTION * summary.seconds)
-    return write_report(root, seconds=min(seconds, THUMBNAIL_MAX))
+    return write_report(root, seconds=min(seconds, THUMBNAIL_MAX), if_changed=True)

@@ -147,6 +147,14 @@ class JournalReader(Protocol):
     def history(self, limit: int) -> EventHistory:
         """Return the newest `limit` events, to be found by item."""
 
+    def items_mark(self) -> str:
+        """Return a text that changes when anything of any item has changed."""
+        ...
+
+    def result_folders(self) -> list[str]:
+        """Return the folders in the names of all result files, each once; "" is the output folder."""
+        ...
+
     def outcomes(self, after: int) -> Iterator[ItemOutcome]:
         """Yield what the registry stores of each item that has an event beyond `after`."""
 

@@ -16,8 +16,17 @@ def did_something(run: RunRow) -> bool:
 
 
 def total_seconds(runs: Iterable[RunRow], now: float) -> float:
-    """Return the seconds that all runs took which did something; `now` is wall clock."""
-    spans = ((run.ended_at or now) - run.started_at for run in filter(did_something, runs))
+    """Return the seconds that all runs took which did something; `now` is wall clock.
+
+    A run that was killed counts until the next one began at most.
+    """
+    runs = list(runs)
+    limits = [*(run.started_at for run in runs[1:]), now]
+    spans = (
+        (run.ended_at or limit) - run.started_at
+        for run, limit in zip(runs, limits, strict=False)
+        if did_something(run)
+    )
     return sum(max(0.0, span) for span in spans)
 
 

@@ -65,7 +65,9 @@ class PageData:
         self._spent = sum(spent.values())
         prices = self.job.prices
         self._cost = prices.cost(spent) if prices else None
-        self._runs: list[RunRow] = list(filter(did_something, reader.runs()))
+        runs = reader.runs()
+        self._seconds = total_seconds(runs, now)
+        self._runs: list[RunRow] = list(filter(did_something, runs))
         self._previous_end = end_of_previous_run(self._runs)
         self._counts: Counter[ItemStatus] = Counter()
         self._changed: Counter[tuple[ItemStatus | None, ItemStatus]] = Counter()
@@ -137,7 +139,7 @@ class PageData:
                 self._counts,
                 submissions=self._spent,
                 cost=self._cost.rounded if self._cost else None,
-                seconds=total_seconds(self._runs, self._now),
+                seconds=self._seconds,
                 stopped=self._runs[-1].message if self._runs else None,
             )
 

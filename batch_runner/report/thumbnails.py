@@ -66,6 +66,7 @@ class Thumbnails:
             own.mkdir(exist_ok=True, mode=0o700)
         self._folder, self._thumbnails = folder, thumbnails
         self._left = seconds
+        self.finished = True  # False: there was not time or space for all
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails")
 
     def __enter__(self) -> Self:
@@ -88,6 +89,7 @@ class Thumbnails:
         make = partial(self._make, end=began + self._left)
         found.update(zip(wanted, self._pool.map(make, wanted.values()), strict=True))
         self._left -= time.monotonic() - began
+        self.finished &= _LATER not in found.values()
         return found
 
     def _known(self, file: PlacedFile) -> Thumbnail | None:

@@ -2,7 +2,8 @@
 
 Order: thumbnails and data first, then the page, by renaming. The names of data files contain a hash
 of their content, so the old page finds its own data until it is replaced, and an open page goes on
-working. Only then are the data files of older pages removed.
+working. Only then are the data files of older pages removed. A report that would show what the last
+one shows need not be written (`last_written`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from batch_runner.jobdir.reuse import taken_back
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.report.files import write_script
 from batch_runner.report.items import detail_data, item_data
+from batch_runner.report.last_written import LastWritten
 from batch_runner.report.page import page_html
 from batch_runner.report.page_data import PageData
 from batch_runner.report.thumbnails import Thumbnails
@@ -43,29 +45,31 @@ def write_report(
     language: str | None = None,
     now: float | None = None,
     seconds: float = math.inf,
+    if_changed: bool = False,
 ) -> Path:
     """Write the report of the job in `folder` and return the path of its page.
 
     Only reads the journal and the images; safe during a run. `language` is a tag such as "zh-CN",
     None lets the browser choose; `now` is wall clock, None the present. New thumbnails are made for
-    `seconds`; the next report makes the others.
+    `seconds`; the next report makes the others. With `if_changed`, the last report stays if it is
+    complete and nothing that it shows has changed.
 
     Raises:
         JournalUnreadable: there is no journal in `folder`, or it cannot be read.
         OSError: the report could not be written; an older one stays complete.
     """
     folder = Utf8Path(folder)
-    report = folder / REPORT
-    with (
-        open_reader(folder / JOURNAL) as reader,  # first: without a journal nothing is written
-        Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails,
-    ):
-        data = PageData(
-            reader,
-            now=time.time() if now is None else now,
-            taken_back={item.key for item in taken_back(reader, state_folder())},
-        )
-        shards = _write_items(reader, data, thumbnails, report)
+    report, page = folder / REPORT, _page_path(folder)
+    now = time.time() if now is None else now
+    with open_reader(folder / JOURNAL) as reader:  # first: without a journal nothing is written
+        taken = {item.key for item in taken_back(reader, state_folder())}
+        last = LastWritten(folder, report, page=page, language=language, now=now)
+        if if_changed and last.is_current(reader, taken):
+            return page
+        made_from = last.made_from(reader, taken)
+        with Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails:
+            data = PageData(reader, now=now, taken_back=taken)
+            shards = _write_items(reader, data, thumbnails, report)
     head = data.head(folder) | {"folder": REPORT, "detailsPerShard": DETAILS_PER_SHARD, **shards}
     head_script = write_script(report, "head", head)
     html = page_html(
@@ -74,10 +78,11 @@ def write_report(
         data_script=f"{REPORT}/{head_script}",
         language=language,
     )
-    page = _page_path(folder)
     with replace_file(page, through=report) as out:
         out.write(html.encode("utf-8", "replace"))
-    _remove_older_data(report, keep={head_script, *chain.from_iterable(shards.values())})
+    names = [head_script, *chain.from_iterable(shards.values())]
+    _remove_older_data(report, keep=set(names))
+    last.keep(made_from if thumbnails.finished else None, names)
     return page
 
 

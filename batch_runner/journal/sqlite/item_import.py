@@ -6,6 +6,7 @@ from import to import, and is raised (for every listed item) only when an item i
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Iterable
 
@@ -30,6 +31,24 @@ def remember(connection: sqlite3.Connection, fingerprint: str | None) -> None:
     if fingerprint is not None:
         query = "INSERT INTO last_import SELECT ?, import_number FROM job"
         connection.execute(query, (fingerprint,))
+
+
+def items_mark(connection: sqlite3.Connection) -> str:
+    """Return a text that changes when anything of any item has changed.
+
+    Every change of a status has an event. Imports have none for what a manifest changes in a known
+    item: the fingerprint of the last one stands for it, and without one the rows themselves.
+    """
+    row = connection.execute(
+        "SELECT (SELECT max(seq) FROM events), import_number, "
+        "(SELECT fingerprint FROM last_import) FROM job"
+    ).fetchone()
+    if (mark := row[2]) is None:
+        digest = hashlib.sha256()
+        for item in connection.execute(_MARKED):
+            digest.update(repr(tuple(item)).encode("utf-8", "surrogatepass"))
+        mark = digest.hexdigest()
+    return f"{row[0]} {row[1]} {mark}"
 
 
 def listed_and_other(connection: sqlite3.Connection) -> tuple[int, int]:
@@ -96,6 +115,10 @@ _IMPORT = (
     "INSERT OR IGNORE INTO temp.seen "
     "SELECT items.rowid FROM temp.new AS new CROSS JOIN items ON items.key = new.key",
     "DELETE FROM temp.new",
+)
+_MARKED = (
+    f"SELECT import_number, name, {', '.join(_CHANGING)} "  # noqa: S608  names of ours
+    "FROM items ORDER BY rowid"
 )
 _COUNT_SEEN = "SELECT count(*) FROM temp.seen"
 _RELIST = (

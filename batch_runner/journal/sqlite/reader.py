@@ -16,7 +16,7 @@ from batch_runner.journal.records import EventRow, ItemRow, JobRow, PaidSubmissi
 from batch_runner.journal.sqlite import queries
 from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
 from batch_runner.journal.sqlite.event_history import SqliteEventHistory
-from batch_runner.journal.sqlite.item_import import unchanged
+from batch_runner.journal.sqlite.item_import import items_mark, unchanged
 from batch_runner.journal.sqlite.manifest_diff import SqliteManifestDiff
 from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version
 from batch_runner.journal.sqlite.migrations import STATUSES_1_TO_2 as _STATUSES
@@ -169,6 +169,13 @@ class SqliteReader:
     def last_event(self) -> int:
         return int(self._all("SELECT ifnull(max(seq), 0) AS n FROM events")[0]["n"])
 
+    def items_mark(self) -> str:
+        with self._translated():
+            return items_mark(self._connection)
+
+    def result_folders(self) -> list[str]:
+        return [row["folder"] for row in self._all(_RESULT_FOLDERS)]
+
     def outcomes(self, after: int) -> Iterator[ItemOutcome]:
         last, end = after, self.last_event
         while last < end:
@@ -276,6 +283,10 @@ def open_reader(path: Path, *, oldest: int = SCHEMA_VERSION) -> JournalReader:
 
 
 _POSITIONS = "SELECT rowid AS row, position FROM items WHERE rowid > ? ORDER BY rowid LIMIT ?"
+_RESULT_FOLDERS = (
+    "SELECT DISTINCT rtrim(rtrim(name, replace(name, '/', '')), '/') AS folder FROM "
+    "(SELECT json_extract(one.value, '$.name') AS name FROM items, json_each(items.files) AS one)"
+)
 _OUTCOMES = (
     "SELECT key, status, attempt, task_id, files FROM items "
     "WHERE key IN (SELECT key FROM events WHERE seq > ? AND seq <= ?)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from typing import Any
 
 from batch_runner.jobdir.fallback_log import FallbackLog
@@ -106,31 +107,35 @@ def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:
     One listing of each folder instead of one `stat` per file; only names that are not in it, such
     as another Unicode form of an accent, are looked up one by one.
     """
-    listed: dict[str, set[str]] = {}
-    incomplete = []
-    for key, names in journal.placed():
-        unseen = [name for name in names if not _is_listed(folder, name, listed)]
-        if unseen:
-            missing = [name for name in unseen if not _is_there(folder, name)]
-            if missing:
-                incomplete.append((key, missing))
-    for key, missing in incomplete:
-        message = f"missing on disk: {', '.join(missing)}; downloaded again, not paid again"
+    listing = _Listing(folder)
+    missing: dict[str, list[str]] = {}
+    for key, name in journal.placed():
+        if name not in listing.names and not listing.has(name) and not _is_there(folder, name):
+            missing.setdefault(key, []).append(name)
+    for key, names in missing.items():
+        message = f"missing on disk: {', '.join(names)}; downloaded again, not paid again"
         event = Event.FILE_MISSING
         journal.apply(Change(key=key, event=event, reason=FILE_MISSING, message=message))
         journal.apply(Change(key=key, event=Event.DOWNLOAD_RESUMED))
-    return len(incomplete)
+    return len(missing)
 
 
-def _is_listed(folder: JobFolder, name: str, listed: dict[str, set[str]]) -> bool:
-    """Return whether a file's folder lists it; `listed` are the names in each folder so far."""
-    parent, _, last = name.rpartition("/")
-    if parent not in listed:
-        try:
-            listed[parent] = set(list_names(folder.root / parent))
-        except OSError:
-            listed[parent] = set()
-    return last in listed[parent]
+class _Listing:
+    """The names in the folders of results, read when a file of a folder is first looked up."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._root = folder.root
+        self._folders: set[str] = set()
+        self.names: set[str] = set()  # of the folders so far, relative to the output folder
+
+    def has(self, name: str) -> bool:
+        parent, slash, _ = name.rpartition("/")
+        if parent not in self._folders:
+            self._folders.add(parent)
+            with suppress(OSError):
+                found = list_names(self._root / parent)
+                self.names.update(f"{parent}{slash}{one}" for one in found)
+        return name in self.names
 
 
 def _is_there(folder: JobFolder, name: str) -> bool:

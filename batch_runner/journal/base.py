@@ -214,8 +214,8 @@ class JobStore(Protocol):
         """Return an item's status, None if there is no such item."""
         ...
 
-    def placed(self) -> Iterator[tuple[str, list[str]]]:
-        """Yield key and file names of each done item."""
+    def placed(self) -> Iterator[tuple[str, str]]:
+        """Yield key and file name of each file of each done item."""
         ...
 
     def most_attempts(self) -> int:

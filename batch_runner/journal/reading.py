@@ -152,7 +152,7 @@ class JournalReader(Protocol):
         ...
 
     def result_folders(self) -> list[str]:
-        """Return the folders in the names of all result files, each once; "" is the output folder."""
+        """Return the folders in the names of result files, each once; "" is the outermost."""
         ...
 
     def outcomes(self, after: int) -> Iterator[ItemOutcome]:

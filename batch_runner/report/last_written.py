@@ -22,7 +22,7 @@ from batch_runner.models import REHEARSAL
 from batch_runner.report.item_history import did_something, total_seconds
 from batch_runner.report.page import page_html
 from batch_runner.util.fs import replace_file
-from batch_runner.util.paths import child_bytes, utf8_text
+from batch_runner.util.paths import child_bytes, encode_path, utf8_text
 
 NAME = "written.json"
 
@@ -89,12 +89,16 @@ class LastWritten:
             sorted(taken_back),
             reader.items_mark(),
         ]
-        return _hash(parts)
+        return sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
 
     def _files(self, folders: Iterable[str]) -> str:
         """Return a hash of the names, sizes and times of the files in these result folders."""
         own = self._page.name.encode()
-        return _hash([[name, _listing(child_bytes(self._folder, name), own)] for name in folders])
+        digest = sha256()
+        for name in folders:
+            digest.update(b"/%b\n" % encode_path(name))
+            digest.update(b"\n".join(_listing(child_bytes(self._folder, name), own)))
+        return digest.hexdigest()
 
     def _states(self, names: Iterable[str]) -> dict[str, list[int]]:
         paths = {name: self._report / name for name in names}
@@ -103,10 +107,11 @@ class LastWritten:
         return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
 
     def _thumbnails(self) -> str:
-        return _hash(sorted(os.listdir(os.fsencode(self._report / "thumbnails"))))  # noqa: PTH208
+        names = os.listdir(os.fsencode(self._report / "thumbnails"))  # noqa: PTH208
+        return sha256(b"\n".join(sorted(names))).hexdigest()
 
 
-def _listing(folder: bytes, own: bytes) -> list[tuple[bytes, int, int]]:
+def _listing(folder: bytes, own: bytes) -> list[bytes]:
     """Return name, size and time of each file in a folder, without hidden ones and the page."""
     found = []
     try:
@@ -114,11 +119,8 @@ def _listing(folder: bytes, own: bytes) -> list[tuple[bytes, int, int]]:
             for entry in entries:
                 if entry.is_file() and entry.name != own and not entry.name.startswith(b"."):
                     state = entry.stat()
-                    found.append((entry.name, state.st_size, state.st_mtime_ns))
+                    line = b"%b/%d/%d" % (entry.name, state.st_size, state.st_mtime_ns)
+                    found.append(line)
     except OSError:
         return []
     return sorted(found)
-
-
-def _hash(value: Any) -> str:
-    return sha256(repr(value).encode("utf-8", "surrogateescape")).hexdigest()

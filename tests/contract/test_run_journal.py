@@ -297,7 +297,7 @@ def test_events_lead_an_item_to_done(host: Host, journal: OpenJournal) -> None:
         ("task_completed", 1, task(0)),
         ("placed", 1, task(0)),
     ]
-    assert list(journal.placed()) == [(key(0), [FILE.name])]
+    assert [tuple(row) for row in journal.placed()] == [(key(0), FILE.name)]
 
 
 @pytest.mark.parametrize(

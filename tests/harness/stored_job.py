@@ -64,7 +64,10 @@ class StoredJob:
         path = self.folder / f"{spec.name}.png"
         path.write_bytes(png_bytes(spec.position) if content is None else content)
         placed = PlacedFile(
-            name=path.name, size=path.stat().st_size, sha256=spec.key * 2, media_type="image/png"
+            name=f"{spec.name}.png",
+            size=path.stat().st_size,
+            sha256=spec.key * 2,
+            media_type="image/png",
         )
         self.submitted(spec)
         self.record(spec, Event.TASK_COMPLETED)

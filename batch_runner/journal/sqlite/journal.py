@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
 import uuid
@@ -228,9 +227,9 @@ class Journal(SqliteRunJournal):
             row = self._connection.execute("SELECT id FROM items WHERE key = ?", (key,)).fetchone()
         return str(row[0])
 
-    def placed(self) -> Iterator[tuple[str, list[str]]]:
-        rows = self._connection.execute("SELECT key, files FROM items WHERE status = 'done'")
-        return ((row[0], [one["name"] for one in json.loads(row[1])]) for row in rows)
+    def placed(self) -> Iterator[tuple[str, str]]:
+        with translated():
+            yield from self._connection.execute(_PLACED)
 
     def pending_folders(self) -> list[str]:
         """Return the folders in the names of the pending items, each once."""
@@ -284,6 +283,10 @@ class Journal(SqliteRunJournal):
         return Transaction(self._connection)
 
 
+_PLACED = (
+    "SELECT items.key, json_extract(one.value, '$.name') "
+    "FROM items, json_each(items.files) AS one WHERE status = 'done'"
+)
 _LISTED = (
     "SELECT position, key, id, name, status FROM items "
     "WHERE import_number = (SELECT import_number FROM job)"

@@ -113,6 +113,18 @@ class JournalReader(Protocol):
         """Yield the items in the manifest's order: all, or those that have one of `statuses`."""
         ...
 
+    def reported_items(self, most: int) -> Iterator[ItemRow]:
+        """Yield the items for the report in the manifest's order, `most` of them.
+
+        Left out are those that are no longer listed and were never submitted. If there are more
+        than `most`, those that are not done come first, and the first ones of the manifest.
+        """
+        ...
+
+    def reported_counts(self) -> dict[tuple[ItemStatus, str | None], int]:
+        """Return how many items of each status and reason there are for the report."""
+        ...
+
     def item(self, key: str) -> ItemRow | None:
         """Return one item, None if there is no such item."""
         ...

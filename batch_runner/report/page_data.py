@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class PageData:
         self._runs: list[RunRow] = list(filter(did_something, runs))
         self._previous_end = end_of_previous_run(self._runs)
         self._counts: Counter[ItemStatus] = Counter()
+        self._added = 0
         self._changed: Counter[tuple[ItemStatus | None, ItemStatus]] = Counter()
         self._problems = ProblemGroups()
         # The values of each variable in the order of the manifest; None: too many for an axis.
@@ -83,6 +84,7 @@ class PageData:
     def add(self, item: ItemRow, events: Iterable[EventRow]) -> ItemStatus | None:
         """Add an item; return its status before the last run, None if there was none."""
         self._counts[item.status] += 1
+        self._added += 1
         self._problems.add(item, taken_back=item.key in self._taken_back)
         for name, value in item.variables.items():
             values = self._values.setdefault(name, {})
@@ -96,6 +98,13 @@ class PageData:
         if was is not item.status:
             self._changed[was, item.status] += 1
         return was
+
+    def set_counts(self, counts: Mapping[tuple[ItemStatus, str | None], int]) -> None:
+        """Set the number of all items by status and reason; only some of them were added."""
+        self._counts.clear()
+        for (status, _), count in counts.items():
+            self._counts[status] += count
+        self._problems.set_counts(counts)
 
     def head(self, folder: Path) -> dict[str, Any]:
         """Return the head of the page, and the layout of the contact sheet.
@@ -118,6 +127,7 @@ class PageData:
             "summary": {language: self.summary(language) for language in LANGUAGES},
             "counts": {status.value: counts[status] for status in SHOWN_ORDER if counts[status]},
             "total": counts.total(),
+            "shown": self._added,
             "redo": command_line("redo", target),
             "export": _export_command(folder, target),
             "commands": next_commands(counts, problems, target),

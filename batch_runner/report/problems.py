@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -101,12 +101,22 @@ class ProblemGroups:
         status, reason = item.status, TAKEN_BACK if taken_back else item.reason
         if status not in PROBLEM_STATUSES or (status is ItemStatus.DONE and not taken_back):
             return
-        if (group := self._groups.get((status, reason))) is None:
-            group = ProblemGroup(status=status, reason=reason, owner=owner_of(status, reason))
-            self._groups[status, reason] = group
+        group = self._group(status, reason)
         group.count += 1
         if len(group.members) < MAX_MEMBERS:
             group.members.append(item)
+
+    def _group(self, status: ItemStatus, reason: str | None) -> ProblemGroup:
+        if (group := self._groups.get((status, reason))) is None:
+            group = ProblemGroup(status=status, reason=reason, owner=owner_of(status, reason))
+            self._groups[status, reason] = group
+        return group
+
+    def set_counts(self, counts: Mapping[tuple[ItemStatus, str | None], int]) -> None:
+        """Set the number of items of each status and reason, of which only some were added."""
+        for (status, reason), count in counts.items():
+            if status in PROBLEM_STATUSES and status is not ItemStatus.DONE:
+                self._group(status, reason).count = count
 
     def groups(self) -> list[ProblemGroup]:
         """Return the groups, the most urgent first."""

@@ -89,6 +89,10 @@ WORDS = {
     "changed": mark_tr("changed since the previous run"),
     "reset": mark_tr("Show all"),
     "found": mark_tr("{0} of {1} shown"),
+    "left_out": mark_tr(
+        "This page has {0} items: all that are not done, then the first of the manifest; "
+        "`status --json` lists all."
+    ),
     "nothing": mark_tr("Nothing matches these filters."),
     "loading": mark_tr("Loading …"),
     "no_item": mark_tr("no item"),

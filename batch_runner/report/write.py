@@ -30,6 +30,8 @@ from batch_runner.util.xdg import state_folder
 DETAILS_PER_SHARD = 500
 #: Items in one data file, a multiple of it: the first file is shown while the others load.
 ITEMS_PER_SHARD = 2000
+#: No browser shows more; those that are not done come first.
+MAX_ITEMS = 100_000
 #: The newest events are loaded; the older ones of a huge job are not shown.
 MAX_EVENTS = 400_000
 
@@ -109,8 +111,7 @@ def _write_items(
 ) -> dict[str, list[str]]:
     """Write the data of the items, adding them to `data`; return the names of the files."""
     histories = reader.history(MAX_EVENTS)
-    # Leave out what was removed from the manifest before it was ever submitted.
-    shown = (item for item in reader.items() if item.listed or item.attempt or item.files)
+    shown, written = reader.reported_items(MAX_ITEMS), 0
     sheet, details = Shards(report, "items"), Shards(report, "details")
     while chunk := list(islice(shown, DETAILS_PER_SHARD)):
         events = histories.of([item.key for item in chunk])
@@ -121,9 +122,12 @@ def _write_items(
             sheet.rows.append(item_data(item, data.variables, pictures, was))
             details.rows.append(detail_data(item, history))
         details.write()
+        written += len(chunk)
         if len(sheet.rows) >= ITEMS_PER_SHARD:
             sheet.write()
     sheet.write()
+    if written == MAX_ITEMS:
+        data.set_counts(reader.reported_counts())
     return {"shards": sheet.names, "details": details.names}
 
 

@@ -81,8 +81,9 @@ def fill(path: Path, items: int) -> None:
 
 def show(name: str, items: int, *arguments: str, seconds: float, peak: float) -> None:
     """Print what a command takes; the seconds of CPU time are the goal at ITEMS."""
-    environment = {"BAICAI_API_KEY": "sk-bench", "XDG_STATE_HOME": str(_rows.scratch() / "state")}
-    usage = _rows.measure_process([*_rows.FAST, *arguments], **environment)
+    state = str(_rows.scratch() / "state")
+    command = [*_rows.FAST, *arguments]
+    usage = _rows.measure_process(command, BAICAI_API_KEY="sk-bench", XDG_STATE_HOME=state)
     if usage.code not in (0, 1, 3):
         raise SystemExit(f"{name}: exit status {usage.code}: {usage.stderr}")
     cells = (f"{usage.wall:.1f} s", f"{usage.cpu:.1f} s", f"{usage.peak:.0f} MB")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from urllib.parse import quote
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.reading import JournalReader
 from batch_runner.journal.records import EventRow, ItemRow, JobRow, PaidSubmissions, RunRow
-from batch_runner.journal.sqlite import queries
+from batch_runner.journal.sqlite import item_order, queries
 from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
 from batch_runner.journal.sqlite.event_history import SqliteEventHistory
 from batch_runner.journal.sqlite.item_import import items_mark, unchanged
@@ -94,8 +93,16 @@ class SqliteReader:
 
     def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
         current = self._import_number()
-        rows = self._items_with(statuses) if statuses else self._all_items()
+        rows = self._items_with(statuses) if statuses else item_order.all_items(self._all)
         return (item_of(row, current) for row in rows)
+
+    def reported_items(self, most: int) -> Iterator[ItemRow]:
+        current = self._import_number()
+        return (item_of(row, current) for row in item_order.reported_items(self._all, most))
+
+    def reported_counts(self) -> dict[tuple[ItemStatus, str | None], int]:
+        rows = item_order.reported_counts(self._all)
+        return {(ItemStatus(row["status"]), row["reason"]): row["n"] for row in rows}
 
     def _import_number(self) -> int:
         return int(self._all("SELECT import_number FROM job")[0]["import_number"])
@@ -110,26 +117,6 @@ class SqliteReader:
         while rows := self._all(query, (*statuses, position, key, PAGE)):
             yield from rows
             position, key = rows[-1]["position"], rows[-1]["key"]
-
-    def _all_items(self) -> Iterator[sqlite3.Row]:
-        """Yield all rows by position; no index has that order, and a sort for each page is slow."""
-        # Position and row in one number take a third of the memory of pairs.
-        order = sorted(array("Q", (position << 32 | row for position, row in self._positions())))
-        for start in range(0, len(order), PAGE):
-            page = [pair & 0xFFFF_FFFF for pair in order[start : start + PAGE]]
-            query = (
-                f"SELECT {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
-                f"WHERE rowid IN ({', '.join('?' * len(page))})"
-            )
-            rows = {row["row"]: row for row in self._all(query, tuple(page))}
-            yield from (rows[number] for number in page)
-
-    def _positions(self) -> Iterator[tuple[int, int]]:
-        """Yield the position of each item and the number of its row."""
-        row = 0
-        while rows := self._all(_POSITIONS, (row, POSITIONS)):
-            yield from ((one["position"], one["row"]) for one in rows)
-            row = rows[-1]["row"]
 
     def item(self, key: str) -> ItemRow | None:
         rows = self._all(
@@ -282,7 +269,6 @@ def open_reader(path: Path, *, oldest: int = SCHEMA_VERSION) -> JournalReader:
     return SqliteReader(path, oldest=oldest)
 
 
-_POSITIONS = "SELECT rowid AS row, position FROM items WHERE rowid > ? ORDER BY rowid LIMIT ?"
 _RESULT_FOLDERS = (
     "SELECT DISTINCT rtrim(rtrim(name, replace(name, '/', '')), '/') AS folder FROM "
     "(SELECT json_extract(one.value, '$.name') AS name FROM items, json_each(items.files) AS one)"

@@ -102,7 +102,8 @@ function showSheet() {
   $('reset').hidden = !isFiltered() && filter.reason === undefined;
   const count = (number) => number.toLocaleString(language);
   $('found').textContent = shown.length ? say('found', count(shown.length), count(report.total)) : say('nothing');
-  if (items.length < report.total) $('found').append(' ', say('loading'));
+  if (items.length < report.shown) $('found').append(' ', say('loading'));
+  else if (report.shown < report.total) $('found').append(' ', say('left_out', count(report.shown)));
   if (filter.rows >= 0 || filter.columns >= 0) showTable();
   else showGrid();
 }

@@ -17,7 +17,7 @@ from batch_runner.errors import JournalUnreadable
 from batch_runner.journal import Journal
 from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec, PlacedFile
-from batch_runner.report import write_report
+from batch_runner.report import write, write_report
 from tests.harness import run_job, simulated_service, some_items, some_settings
 from tests.harness.stored_job import FIGURES, HOSTILE, START, StoredJob, an_item, png_bytes
 
@@ -438,6 +438,46 @@ def test_many_items_are_split_into_shards(job: StoredJob) -> None:
     assert len(data_of(job.folder, "items-1")) == 1
     assert len(data_of(job.folder, "details-4")) == 1
     assert data_of(job.folder, "head")["total"] == 2001
+
+
+def test_huge_job_shows_what_is_not_done_and_the_first_others(
+    job: StoredJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "MAX_ITEMS", 3)
+    items = [an_item(n) for n in range(7)]
+    job.list(*items)
+    for item in items[:4]:
+        job.done(item)
+    job.failed(items[4])
+    job.failed(items[5])
+    job.list(*items[:6])  # the last one is removed before it was submitted
+
+    page = job.report()
+
+    assert [item["id"] for item in data_of(job.folder, "items-0")] == ["item-0", "item-4", "item-5"]
+    head = data_of(job.folder, "head")
+    assert (head["total"], head["shown"]) == (6, 3)
+    assert head["counts"] == {"done": 4, "failed": 2}
+    assert "2 of 6 items failed" in page.read_text("utf-8")
+
+
+def test_problems_of_a_huge_job_are_counted_in_full(
+    job: StoredJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(write, "MAX_ITEMS", 2)
+    items = [an_item(n) for n in range(5)]
+    job.list(*items)
+    for item in items[:4]:
+        job.failed(item)
+    job.held(items[4])
+
+    job.report()
+
+    problems = data_of(job.folder, "head")["problems"]
+    assert [(one["status"], one["count"], len(one["members"])) for one in problems] == [
+        ("held", 1, 0),
+        ("failed", 4, 2),
+    ]
 
 
 def test_equal_images_share_a_thumbnail(job: StoredJob) -> None:

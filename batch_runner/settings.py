@@ -36,6 +36,8 @@ from batch_runner.util.proxies import Proxies
 
 #: Default concurrency: as many requests as start in this many seconds, up to a maximum.
 _CONCURRENT_SECONDS, _MAX_CONCURRENT = 0.5, 64
+#: The same for downloads, of which one host gets half.
+_DOWNLOAD_SECONDS, _MAX_DOWNLOADS = 1.0, 128
 
 
 class Block(BaseModel):
@@ -219,8 +221,9 @@ class Downloads(Block):
 
     concurrency: Count | None = Field(
         default=None,
-        description="Downloads at the same time, at most. Default: half of limits.rate (per "
-        "second), from 16 to 64.",
+        description="Downloads at the same time, at most. A host gets another one while it has "
+        "fewer than are free: alone at most half of all, so a slow one leaves room for others. "
+        "Default: limits.rate (per second), from 32 to 128.",
         examples=[32],
     )
     max_bytes: SizeField = Field(
@@ -314,7 +317,8 @@ class Settings(Block):
     @property
     def downloaders(self) -> int:
         """Return how many files may be downloaded at the same time."""
-        return self.downloads.concurrency or _concurrency(self.limits.rate, least=16)
+        rate = self.limits.rate.per_second * _DOWNLOAD_SECONDS
+        return self.downloads.concurrency or max(32, math.ceil(min(_MAX_DOWNLOADS, rate)))
 
     @property
     def concurrent_submissions(self) -> int:

@@ -171,7 +171,9 @@ def _build_state(
         breaker=CircuitBreaker(limits.in_flight),
         budget=RetryBudget(settings.retries.budget),
         outage=OutageMonitor(now, first_contact=timeouts.first_contact, outage=timeouts.outage),
-        in_flight_slots=Slots(limits.in_flight),
+        in_flight_slots=Slots(
+            limits.in_flight, downloads=max(limits.in_flight, settings.downloaders)
+        ),
         submission_slots=Slots(settings.concurrent_submissions),
     )
 

@@ -13,9 +13,9 @@ import logging
 from collections.abc import Sequence
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream
 
 from batch_runner.engine.context import Run
+from batch_runner.engine.download_slots import DownloadSlots, host_of
 from batch_runner.engine.ended_tasks import EndedTasks
 from batch_runner.engine.result_files import (
     Problem,
@@ -34,12 +34,17 @@ from batch_runner.storage.base import IncomingFile
 
 log = logging.getLogger(__name__)
 
-#: Failures after which the other files of the task are not tried at once: they would fail, too.
+#: Failures after which no other file of the task is begun: it would fail, too.
 _FOR_ALL = (Failure.LIMITED, Failure.LOCAL)
+#: The host that slots for something other than a download count for.
+_SERVICE = ""
 
 
 class Downloader:
-    """Downloads results; every coroutine of the pool runs `download_tasks` of one object."""
+    """Downloads results; each completed task runs `download` of one object.
+
+    A task that waits, for a slot or for its next try, keeps no other from being downloaded.
+    """
 
     def __init__(self, run: Run, ended: EndedTasks) -> None:
         context, state = run.context, run.state
@@ -56,19 +61,18 @@ class Downloader:
         self._failures = run.failures
         self._ended = ended
         self._in_flight = state.in_flight_slots
+        self._slots = DownloadSlots(context.settings.downloaders)
         self._journal = context.journal
         self._paused_since: float | None = None  # loop time; None: the last download worked
 
-    async def download_tasks(self, completed: MemoryObjectReceiveStream[InFlight]) -> None:
-        """Download one completed task after the other until no more will come."""
-        async with completed:
-            async for task in completed:
-                try:
-                    await self._download_with_retries(task)
-                except JournalError as error:
-                    self._recorder.journal_failed(error)
-                finally:
-                    self._in_flight.finish()
+    async def download(self, task: InFlight) -> None:
+        """Download and store the files of a completed task, and record what became of them."""
+        try:
+            await self._download_with_retries(task)
+        except JournalError as error:
+            self._recorder.journal_failed(error)
+        finally:
+            self._in_flight.downloaded()
 
     async def _download_with_retries(self, task: InFlight) -> None:
         results: list[ResultFile] = []
@@ -80,9 +84,8 @@ class Downloader:
                 with anyio.CancelScope(shield=True):
                     await self._task_failed(task, str(problem))
                 return
-            with anyio.CancelScope(shield=True):  # what is stored is recorded
-                if await self._place_kept(task, results):
-                    return
+            if await self._place_kept(task, results):
+                return
         except DiskFailed as error:
             self._control.stop_submitting(StopReason("disk", str(error), ExitCode.STOPPED))
             await self._record_failure(task, "disk", str(error), results)
@@ -138,11 +141,14 @@ class Downloader:
         if known and (stored := await self._journal.result_urls(task.key)):
             return stored
         await self._gate.wait()
+        await self._slots.acquire(_SERVICE)
         try:
             urls = await self._provider.result(task.task_id)
         except ApiError as error:
             error.add_note("result")
             raise
+        finally:
+            self._slots.release(_SERVICE)
         self._failures.call_succeeded()
         return urls
 
@@ -150,24 +156,62 @@ class Downloader:
         self, task: InFlight, urls: Sequence[str], results: Sequence[ResultFile]
     ) -> None:
         """Download and store the files that are missing; record a task that has them all."""
-        files: list[tuple[IncomingFile, ResultFile]] = []
+        missing = [
+            (url, result)
+            for url, result in zip(urls, results, strict=True)
+            if not result.settled and not await self._was_refused(task, result)
+        ]
+        stopped: dict[str, ApiError] = {}
         try:
-            for url, result in zip(urls, results, strict=True):
-                if result.settled or await self._was_refused(task, result):
-                    continue
-                file = self._files.new_file()
-                files.append((file, result))
-                await self._receive(url, file, result)
-                if isinstance(result.problem, ApiError) and result.problem.failure in _FOR_ALL:
-                    break
-            with anyio.CancelScope(shield=True):  # what is stored is recorded
-                for file, result in files:
-                    if result.problem is None:
-                        await self._place(task, file, result)
-                await self._record_if_done(task, results)
+            if len(missing) == 1:
+                await self._download_file(task, *missing[0], stopped)
+            else:
+                await self._download_files(task, missing, stopped)
         finally:
-            for file, _ in files:
-                file.discard()
+            with anyio.CancelScope(shield=True):  # what is stored is recorded
+                await self._record_if_done(task, results)
+        for host, error in stopped.items():
+            if error.failure is Failure.LIMITED:
+                wanted = error.retry_after or self._retries.base
+                self._slots.pause(host, min(wanted, self._retries.longest_pause))
+
+    async def _download_files(
+        self,
+        task: InFlight,
+        files: Sequence[tuple[str, ResultFile]],
+        stopped: dict[str, ApiError],
+    ) -> None:
+        """Download several files at the same time."""
+        try:
+            async with anyio.create_task_group() as group:
+                for url, result in files:
+                    group.start_soon(self._download_file, task, url, result, stopped)
+        except ExceptionGroup as failed:
+            disk_failed = failed.subgroup(DiskFailed)
+            raise (disk_failed or failed).exceptions[0] from None
+
+    async def _download_file(
+        self, task: InFlight, url: str, result: ResultFile, stopped: dict[str, ApiError]
+    ) -> None:
+        """Download and store one file, unless the other ones of the task have been `stopped`.
+
+        `stopped` has the error for which no other file is begun, by host.
+        """
+        host = host_of(url)
+        await self._slots.acquire(host)
+        file = self._files.new_file()
+        try:
+            if stopped:
+                return
+            await self._receive(url, file, result)
+            if result.problem is None:
+                with anyio.CancelScope(shield=True):
+                    await self._place(task, file, result)
+            elif isinstance(result.problem, ApiError) and result.problem.failure in _FOR_ALL:
+                stopped[host] = result.problem
+        finally:
+            file.discard()
+            self._slots.release(host)
 
     async def _was_refused(self, task: InFlight, result: ResultFile) -> bool:
         """Return whether an earlier run got the file, and its kind is not accepted even now."""
@@ -201,10 +245,16 @@ class Downloader:
 
         They are the result, for example, if the settings accept more kinds than then.
         """
-        for result in results:
-            if result.placed is None:
-                result.placed = await self._files.place_kept(task.task_id, result.name)
-        return await self._record_if_done(task, results)
+        await self._slots.acquire(_SERVICE)
+        try:
+            with anyio.CancelScope(shield=True):  # what is stored is recorded
+                for result in results:
+                    if result.placed is None:
+                        result.placed = await self._files.place_kept(task.task_id, result.name)
+                done = await self._record_if_done(task, results)
+        finally:
+            self._slots.release(_SERVICE)
+        return done
 
     async def _record_if_done(self, task: InFlight, results: Sequence[ResultFile]) -> bool:
         """Record a task whose files are all stored as done; return whether it is."""

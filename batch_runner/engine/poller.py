@@ -12,9 +12,8 @@ next run polls again.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
-
-from anyio.streams.memory import MemoryObjectSendStream
 
 from batch_runner.engine.context import Run
 from batch_runner.engine.ended_tasks import EndedTasks
@@ -46,27 +45,30 @@ class Poller:
         self._unknown_since: dict[str, float] = {}  # task id → loop time of the first 404
         self._unknown_statuses_logged: set[str] = set()
 
-    async def poll_tasks(self, completed: MemoryObjectSendStream[InFlight]) -> None:
-        """Poll one due task after the other until none is left; pass on the completed ones."""
-        async with completed:
-            while (task := await self._scheduler.next()) is not None:
-                if task.has_result:
-                    self._result_known(task)
-                    await completed.send(task)
-                    continue
-                report = await self._poll_once(task)
-                if report is None:
-                    continue
-                if report.state is TaskState.COMPLETED:
-                    self._scheduler.report_completed(task)
-                    self._result_known(task)
-                    await completed.send(task)
-                elif report.state is TaskState.LOST:
-                    await self._task_lost(task, report)
-                elif report.state.final:
-                    await self._task_failed(task, report)
-                else:
-                    self._still_running(task, report)
+    async def poll_tasks(self, download: Callable[[InFlight], None]) -> None:
+        """Poll one due task after the other until none is left; `download` gets the completed."""
+        while (task := await self._next_task()) is not None:
+            if task.has_result:
+                self._result_known(task)
+                download(task)
+                continue
+            report = await self._poll_once(task)
+            if report is None:
+                continue
+            if report.state is TaskState.COMPLETED:
+                self._scheduler.report_completed(task)
+                self._result_known(task)
+                download(task)
+            elif report.state is TaskState.LOST:
+                await self._task_lost(task, report)
+            elif report.state.final:
+                await self._task_failed(task, report)
+            else:
+                self._still_running(task, report)
+
+    async def _next_task(self) -> InFlight | None:
+        await self._in_flight.wait_for_downloads()
+        return await self._scheduler.next()
 
     async def _poll_once(self, task: InFlight) -> TaskReport | None:
         """Return the report, None if the poll failed; then the task is scheduled again."""
@@ -142,7 +144,7 @@ class Poller:
     def _result_known(self, task: InFlight) -> None:
         """Record that the task has completed; the download may still show that it has failed."""
         self._recorder.record_later(Change(key=task.key, event=Event.TASK_COMPLETED))
-        self._in_flight.release_and_linger()
+        self._in_flight.release_to_download()
 
     async def _task_failed(self, task: InFlight, report: TaskReport) -> None:
         self._scheduler.report_completed(task)

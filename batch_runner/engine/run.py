@@ -1,15 +1,15 @@
 """One run, from the first submission to the summary; read it from top to bottom.
 
-    pending items → Producer → [service] → Poller × N → Downloader × M → files
+    pending items → Producer → [service] → Poller × N → Downloader → files
                        │ rate limiter         │ poll scheduler  │ verify
                        └────────── every step is written to the journal ┘
 
 First, items that another job has submitted are taken over (`reuse`). Submissions that got no
 response are settled where the service lets it (`settling`). Then three stages work at the
 same time. The **producer** submits each pending item and gives the new task to the poll scheduler.
-The **pollers** ask the service for the status of the task that is due next, and put completed tasks
-into a stream. The **downloaders** take them from it and store their files. A failure is handled
-where it happens; whatever must end the run goes through `Control`.
+The **pollers** ask the service for the status of the task that is due next. For each completed task
+the **downloader** has a coroutine of its own, which stores the files. A failure is handled where it
+happens; whatever must end the run goes through `Control`.
 
 The run takes values, prints nothing, and returns a summary.
 """
@@ -163,22 +163,21 @@ async def execute(
 
 
 async def run_stages(run: Run) -> None:
-    """Connect the producer, the pool of pollers and the downloaders, and wait for them."""
-    settings = run.context.settings
+    """Connect the producer, the pool of pollers and the downloads, and wait for them."""
     ended = EndedTasks(run)
     producer, poller, downloader = Producer(run), Poller(run, ended), Downloader(run, ended)
-    send, receive = anyio.create_memory_object_stream[InFlight](settings.downloaders)
     async with anyio.create_task_group() as stages:
         await ResultReuse(run).take_over()
         await resume_in_flight(run)
         stages.start_soon(producer.submit_items)
         with run.state.control.cancel_on_shutdown():
-            async with anyio.create_task_group() as pool, send, receive:
-                for _ in range(settings.pollers):
-                    pool.start_soon(poller.poll_tasks, send.clone())
-                for _ in range(settings.downloaders):
-                    pool.start_soon(downloader.download_tasks, receive.clone())
-                send.close()  # the last poller to end closes the stream
+            async with anyio.create_task_group() as pool:
+
+                def download(task: InFlight) -> None:
+                    pool.start_soon(downloader.download, task)
+
+                for _ in range(run.context.settings.pollers):
+                    pool.start_soon(poller.poll_tasks, download)
 
 
 async def resume_in_flight(run: Run) -> None:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import anyio
 
 
 class Slots:
     """A number of slots; tasks of earlier runs may exceed it."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, downloads: float = math.inf) -> None:
+        """No slot is given while `downloads` completed tasks or more lack their files."""
         self.size = size
+        self.downloads = downloads
         self.in_use = 0
         self.lingering = 0
+        self.downloading = 0  # of those lingering
         self._released: anyio.Event | None = None  # exists while somebody waits
 
     async def acquire(self) -> None:
         """Wait for a free slot and take it."""
-        while self.in_use >= self.size:
+        while self.in_use >= self.size or self.downloading >= self.downloads:
             await self.wait_for_release()
         self.in_use += 1
 
@@ -33,6 +38,21 @@ class Slots:
         """Free a slot, and count what had it as lingering until `finish`."""
         self.lingering += 1
         self.release()
+
+    def release_to_download(self) -> None:
+        """Free the slot of a completed task, which lingers until `downloaded`."""
+        self.downloading += 1
+        self.release_and_linger()
+
+    def downloaded(self) -> None:
+        """Count one completed task less, whatever became of its files."""
+        self.downloading -= 1
+        self.finish()
+
+    async def wait_for_downloads(self) -> None:
+        """Wait while more tasks lack their files than submissions of one run can cause."""
+        while self.downloading >= self.downloads + self.size:
+            await self.wait_for_release()
 
     def finish(self) -> None:
         """Count one less as lingering, and wake everybody who waits."""

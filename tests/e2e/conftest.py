@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -127,12 +128,13 @@ def kill(process: subprocess.Popen[str]) -> None:
     process.communicate(timeout=PATIENCE)
 
 
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[Service]:
+@contextmanager
+def simulator(*options: str) -> Iterator[Service]:
+    """Run a simulator with these options in a process of its own."""
     process = subprocess.Popen(
         [
             *(sys.executable, "-m", "batch_runner", "simulate", "--port", "0"),
-            *("--service-time", "uniform:0.1,0.4", "--image-bytes", "3000"),
+            *("--service-time", "uniform:0.1,0.4", "--image-bytes", "3000", *options),
         ],
         stdout=subprocess.PIPE,
         text=True,
@@ -143,6 +145,12 @@ def service(tmp_path: Path) -> Iterator[Service]:
     yield Service(process, match[0])
     process.terminate()
     process.communicate(timeout=PATIENCE)
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    with simulator() as running:
+        yield running
 
 
 @pytest.fixture

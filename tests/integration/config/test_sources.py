@@ -55,7 +55,7 @@ def test_concurrency_follows_the_rate_limits_unless_set(
     assert modest["limits.concurrent_submissions"] == "16  (default, from limits.rate)"
     assert modest["polling.concurrency"] == "8  (default, from limits.poll_rate)"
     assert hasty["limits.concurrent_submissions"] == "50  (default, from limits.rate)"
-    assert hasty["downloads.concurrency"] == "50  (default, from limits.rate)"
+    assert hasty["downloads.concurrency"] == "100  (default, from limits.rate)"
     assert hasty["polling.concurrency"] == "64  (default, from limits.poll_rate)"
     assert chosen["limits.concurrent_submissions"] == f"3  ({manifest}:3)"
 

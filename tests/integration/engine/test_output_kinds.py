@@ -224,7 +224,7 @@ async def test_missing_file_does_not_hold_up_the_others(tmp_path: Path) -> None:
         assert downloads_of(simulator) == 3
 
 
-async def test_crash_between_two_files_leaves_none_twice(
+async def test_crash_while_files_are_placed_leaves_none_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, count = FolderFile.place, itertools.count()
@@ -239,7 +239,7 @@ async def test_crash_between_two_files_leaves_none_twice(
             patch.setattr(FolderFile, "place", crash_at_the_second)
             with pytest.raises(ExceptionGroup):
                 await run_job(tmp_path, simulator, some_items(1))
-        assert files_in(tmp_path) == ["card-0-1.mp3"]
+        assert 1 <= len(files_in(tmp_path)) <= 2  # those that were being placed
 
         await run_job(tmp_path, simulator, some_items(1))
         assert files_in(tmp_path) == ["card-0-1.mp3", "card-0-2.mp3", "card-0-3.mp3"]

@@ -33,7 +33,7 @@ def test_limit_is_raised_no_further_than_needed(limits: list[tuple[int, int]]) -
 
     assert make_room(FAST) == FAST
     soft, hard = limits[-1]
-    assert 64 * 5 < soft < 500
+    assert 64 * 2 + 128 * 3 < soft < 600
     assert hard == 4096
 
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -18,9 +15,16 @@ from typing import Any
 
 import pytest
 
+from tests.harness.commands import (
+    PATIENCE,
+    CommandProcess,
+    bare_environment,
+    run_command,
+    simulator_process,
+    start_command,
+)
+
 KEY = "sk-a-key-that-must-not-leak"
-#: Seconds after which a test has failed, however slow the machine.
-PATIENCE = 250.0
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As a shell sets it for what it starts in the background: commands would ignore SIGINT, too.
@@ -31,7 +35,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 class Service:
     """A simulator in a process of its own."""
 
-    process: subprocess.Popen[str]
+    process: CommandProcess
     url: str
 
     def ledger(self) -> dict[str, Any]:
@@ -80,25 +84,15 @@ class Command:
         """Return the output folder."""
         return self.folder / "out"
 
-    def start(self, name: str, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, name: str, *arguments: str) -> CommandProcess:
         """Start a command."""
-        return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "batch_runner", name, str(self.manifest)),
-                *(*arguments, "--output", str(self.out)),
-            ],
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            stdin=subprocess.DEVNULL,
-            text=True,
-        )
+        words = (name, str(self.manifest), *arguments, "--output", str(self.out))
+        return start_command(*words, environment=self.environment)
 
     def __call__(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
-        process = self.start(name, *arguments)
-        out, err = process.communicate(timeout=PATIENCE)
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+        words = (name, str(self.manifest), *arguments, "--output", str(self.out))
+        return run_command(*words, environment=self.environment)
 
     def statuses(self) -> dict[str, str]:
         """Return the status of each item, by id."""
@@ -122,7 +116,7 @@ def write_manifest(path: Path, count: int, *, more: str = "") -> None:
     )
 
 
-def kill(process: subprocess.Popen[str]) -> None:
+def kill(process: CommandProcess) -> None:
     """End a process as a power cut would."""
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=PATIENCE)
@@ -131,20 +125,9 @@ def kill(process: subprocess.Popen[str]) -> None:
 @contextmanager
 def simulator(*options: str) -> Iterator[Service]:
     """Run a simulator with these options in a process of its own."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "batch_runner", "simulate", "--port", "0"),
-            *("--service-time", "uniform:0.1,0.4", "--image-bytes", "3000", *options),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    match = re.search(r"http://\S+", process.stdout.readline())
-    assert match is not None
-    yield Service(process, match[0])
-    process.terminate()
-    process.communicate(timeout=PATIENCE)
+    usual = ("--service-time", "uniform:0.1,0.4", "--image-bytes", "3000")
+    with simulator_process(*usual, *options) as (process, url):
+        yield Service(process, url)
 
 
 @pytest.fixture
@@ -157,12 +140,7 @@ def service() -> Iterator[Service]:
 def command(tmp_path: Path, service: Service) -> Command:
     manifest = tmp_path / "cards.yaml"
     write_manifest(manifest, 8)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "XDG_STATE_HOME": str(tmp_path / "state"),
-        "BAICAI_BASE_URL": service.url,
-        "BAICAI_API_KEY": KEY,
-    }
-    kept = ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH")
-    environment |= {name: os.environ[name] for name in kept if name in os.environ}
+    environment = bare_environment(
+        XDG_STATE_HOME=str(tmp_path / "state"), BAICAI_BASE_URL=service.url, BAICAI_API_KEY=KEY
+    )
     return Command(tmp_path, manifest, environment)

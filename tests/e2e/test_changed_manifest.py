@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from tests.e2e.conftest import Command, Service, write_manifest
+from tests.harness.commands import run_command
 
 pytestmark = pytest.mark.slow
 
@@ -104,17 +104,8 @@ def test_unchanged_list_by_another_path_is_the_same(command: Command, service: S
     command("run")
 
     for name in ("verify", "status"):
-        done = subprocess.run(
-            [
-                *(sys.executable, "-m", "batch_runner", name, command.manifest.name),
-                "--output",
-                "out",
-            ],
-            cwd=command.folder,
-            env=command.environment,
-            capture_output=True,
-            text=True,
-        )
+        words = (name, command.manifest.name, "--output", "out")
+        done = run_command(*words, environment=command.environment, folder=command.folder)
         assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -125,8 +116,7 @@ def test_invalid_manifest_is_reported_as_plan_reports_it(
 
     def call(name: str) -> subprocess.CompletedProcess[str]:
         """Run a command without --output, which would do without the manifest."""
-        words = [sys.executable, "-m", "batch_runner", name, str(command.manifest)]
-        return subprocess.run(words, env=command.environment, capture_output=True, text=True)
+        return run_command(name, command.manifest, environment=command.environment)
 
     def all_three() -> list[subprocess.CompletedProcess[str]]:
         return [call(name) for name in ("plan", "verify", "status")]

@@ -10,7 +10,8 @@ import sys
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, Command, Service, wait_until
+from tests.e2e.conftest import Command, Service, wait_until
+from tests.harness.commands import PATIENCE
 
 pytestmark = pytest.mark.slow
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-COMMAND = [sys.executable, "-m", "batch_runner"]
+from tests.harness.commands import run_command
+
 #: Defines `complete LINE`, which prints what a TAB at the end of the line would offer.
 BASH = r"""
 eval "$(batch-runner completion bash)"
@@ -73,7 +74,7 @@ def test_path_that_needs_quotes_is_left_to_bash(folder: Path) -> None:
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_prints_a_script(shell: str) -> None:
-    done = subprocess.run([*COMMAND, "completion", shell], capture_output=True, text=True)
+    done = run_command("completion", shell)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert f"_BATCH_RUNNER_COMPLETE={shell}_complete" in done.stdout

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from batch_runner.doctor.checks import Level
-from tests.e2e.conftest import KEY, PATIENCE, Command, Service, write_manifest
+from tests.e2e.conftest import KEY, Command, Service, write_manifest
 from tests.e2e.test_systems import OTHER_SYSTEM
+from tests.harness.commands import PATIENCE, run_command
 
 #: A service that nobody runs, on a port that nobody may use.
 NOBODY = "http://127.0.0.1:1"
@@ -32,8 +33,12 @@ class Doctor:
         self.checks: dict[str, dict[str, str]] = {}
 
     def run(
-        self, *arguments: str, program: tuple[str, ...] = ("-m", "batch_runner")
+        self, *arguments: str, program: tuple[str, ...] = ()
     ) -> subprocess.CompletedProcess[str]:
+        """Run the command, or the arguments of an interpreter that are given as `program`."""
+        if not program:
+            words = ("doctor", *arguments)
+            return run_command(*words, environment=self.environment, folder=self.folder)
         return subprocess.run(
             [sys.executable, *program, "doctor", *arguments],
             env=self.environment,

@@ -6,7 +6,6 @@ import json
 import os
 import resource
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.util.fs import file_sha256
 from tests.e2e.conftest import write_manifest
+from tests.harness.commands import PATIENCE, PROGRAM, run_command
 from tests.harness.stored_job import StoredJob, an_item, png_bytes
 
 
@@ -54,14 +54,15 @@ class Choice:
         """Export; `largest_file` is the size in bytes at which the disk is full."""
         words = ["export", str(self.manifest), "--output", str(self.job.folder)]
         words += ["--picks", str(self.picks), "--to", str(self.to)]
+        if largest_file is None:
+            return run_command(*words)
+        limits = (largest_file, largest_file)
         return subprocess.run(
-            [sys.executable, "-m", "batch_runner", *words],
+            [*PROGRAM, *words],
             capture_output=True,
             text=True,
-            timeout=250,
-            preexec_fn=None
-            if largest_file is None
-            else lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file)),
+            timeout=PATIENCE,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limits),
         )
 
     def prompts(self) -> list[dict[str, Any]]:

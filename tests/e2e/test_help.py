@@ -11,6 +11,7 @@ import click
 import pytest
 
 from batch_runner.cli.main import COMMANDS, CommandGroup, commands
+from tests.harness.commands import run_command
 
 NAMES = list(COMMANDS)
 
@@ -23,9 +24,7 @@ def command_named(name: str) -> click.Command:
 
 
 def help_of(*words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "batch_runner", *words, "--help"], capture_output=True, text=True
-    )
+    done = run_command(*words, "--help")
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -107,9 +106,7 @@ def test_version_is_printed() -> None:
     ],
 )
 def test_renamed_flag_is_refused_with_its_new_name(words: str, new: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "batch_runner", *words.split()], capture_output=True, text=True
-    )
+    done = run_command(*words.split())
 
     assert done.returncode == 2
     assert f" was renamed to {new}\n" in done.stderr
@@ -119,9 +116,7 @@ def test_renamed_flag_is_refused_with_its_new_name(words: str, new: str) -> None
     ("word", "hint"), [("sttaus", "Did you mean status?"), ("xyzzy", "No such command 'xyzzy'.\n")]
 )
 def test_unknown_command_gets_a_suggestion(word: str, hint: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "batch_runner", word], capture_output=True, text=True
-    )
+    done = run_command(word)
 
     assert done.returncode == 2
     assert hint in done.stderr

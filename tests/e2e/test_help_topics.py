@@ -13,7 +13,7 @@ import pytest
 import batch_runner
 from batch_runner.cli.commands.help import TOPICS
 from batch_runner.cli.main import COMMANDS
-from tests.e2e.conftest import PATIENCE
+from tests.harness.commands import PATIENCE, run_command
 
 pytestmark = pytest.mark.slow
 
@@ -21,12 +21,7 @@ DOCS = Path(batch_runner.__file__).parent / "docs"
 
 
 def show(*words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "batch_runner", *words],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **variables},
-    )
+    return run_command(*words, environment={**os.environ, **variables})
 
 
 def on_a_terminal(*words: str, **variables: str) -> str:

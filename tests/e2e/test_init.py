@@ -6,7 +6,6 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,27 +15,20 @@ from batch_runner.cli.examples import EXAMPLES
 from batch_runner.manifest import load
 from batch_runner.providers import PROVIDERS
 from tests.e2e.conftest import wait_until
+from tests.harness.commands import PROGRAM, run_command
 
-COMMAND = [sys.executable, "-m", "batch_runner"]
 JOBS = Path(__file__).parents[2] / "jobs"
 INTERRUPT = "interrupt"
 
 
 def run(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *words],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=250,
-    )
+    return run_command(*words, folder=folder)
 
 
 def on_a_terminal(words: Sequence[str], *answers: str) -> tuple[int, str]:
     """Type an answer at each question; return the exit status and what the terminal showed."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen([*COMMAND, *words], stdin=theirs, stdout=theirs, stderr=theirs)
+    process = subprocess.Popen([*PROGRAM, *words], stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     left, shown, seen = iter(answers), b"", 0
     try:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, Command, Service, write_manifest
+from tests.e2e.conftest import Command, Service, write_manifest
+from tests.harness.commands import run_command
 
 
 @pytest.fixture
@@ -22,15 +22,7 @@ def command(command: Command) -> Command:
 
 
 def jobs(command: Command, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "batch_runner", "jobs", *map(str, arguments)],
-        env=command.environment,
-        cwd=command.folder,
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=PATIENCE,
-    )
+    return run_command("jobs", *arguments, environment=command.environment, folder=command.folder)
 
 
 def test_jobs_and_costs_before_and_after_a_run(command: Command) -> None:
@@ -74,13 +66,8 @@ def test_moved_job_continues_in_its_new_folder(command: Command, service: Servic
     shutil.move(command.folder / "archive", command.folder / "again")
     recorded = jobs(command, "move", "archive", "again")
     gone = jobs(command, "move", "archive", "again")
-    again = subprocess.run(
-        [sys.executable, "-m", "batch_runner", "run", command.manifest, "--output", "again"],
-        env=command.environment,
-        cwd=command.folder,
-        capture_output=True,
-        text=True,
-    )
+    words = ("run", command.manifest, "--output", "again")
+    again = run_command(*words, environment=command.environment, folder=command.folder)
 
     assert [one.returncode for one in (moved, recorded, gone, again)] == [0, 0, 2, 0]
     assert sum(service.paid().values()) == 3

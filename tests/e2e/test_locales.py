@@ -16,7 +16,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.e2e.conftest import KEY, PATIENCE, Service
+from tests.e2e.conftest import KEY, Service
+from tests.harness.commands import PATIENCE
 from tests.harness.sweeps import some_of
 
 Name = str | bytes

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import KEY, PATIENCE, Command, Service, kill, write_manifest
+from tests.e2e.conftest import KEY, Command, Service, kill, write_manifest
+from tests.harness.commands import PATIENCE
 
 pytestmark = pytest.mark.slow
 

@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.e2e.conftest import write_manifest
+from tests.harness.commands import bare_environment, run_command
 
 COMMANDS = ["plan", "run", "status", "retry --all", "resolve", "verify", "report"]
 
 
 def run(words: str, manifest: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "batch_runner",
-            words.split()[0],
-            manifest,
-            *words.split()[1:],
-            *more,
-        ],
-        env={"PATH": os.environ["PATH"], "BAICAI_API_KEY": "sk-any", "LANG": "C.UTF-8"},
-        capture_output=True,
-        text=True,
-    )
+    name, *options = words.split()
+    environment = bare_environment(BAICAI_API_KEY="sk-any")
+    return run_command(name, manifest, *options, *more, environment=environment)
 
 
 @pytest.mark.parametrize("words", COMMANDS)

@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, wait_until, write_manifest
+from tests.e2e.conftest import wait_until, write_manifest
+from tests.harness.commands import PATIENCE, run_command, start_command
 from tests.harness.stored_job import StoredJob, an_item, png_bytes
 
 
@@ -29,18 +29,12 @@ class Reporter:
 
     def words(self, *more: str) -> list[str]:
         target = [str(self.manifest), "--output", str(self.job.folder)]
-        return [sys.executable, "-m", "batch_runner", "report", *target, *more]
+        return ["report", *target, *more]
 
     def __call__(self, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
         hidden = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
         kept = {name: text for name, text in os.environ.items() if name not in hidden}
-        return subprocess.run(
-            self.words(*more),
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            env=kept | environment,
-        )
+        return run_command(*self.words(*more), environment=kept | environment)
 
 
 @pytest.fixture
@@ -111,9 +105,7 @@ def test_impossible_options_are_refused(
 @contextmanager
 def served(report: Reporter) -> Iterator[int]:
     """Serve the report on a free port; at the end send Ctrl-C and assert exit status 0."""
-    process = subprocess.Popen(
-        report.words("--serve", "0"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    process = start_command(*report.words("--serve", "0"))
     assert process.stdout is not None
     url = process.stdout.readline()
     port = int(url.removeprefix("http://127.0.0.1:").partition("/")[0])

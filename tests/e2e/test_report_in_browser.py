@@ -20,7 +20,7 @@ from batch_runner.manifest import load
 from batch_runner.models import PlacedFile
 from batch_runner.report.share import write_shared_page
 from batch_runner.units import Price, Prices
-from tests.e2e.conftest import PATIENCE
+from tests.harness.commands import PATIENCE
 from tests.harness.stored_job import HOSTILE, StoredJob, an_item
 
 CHROMIUM = shutil.which("chromium")

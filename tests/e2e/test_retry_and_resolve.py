@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import Command, Service, write_manifest
+from tests.harness.commands import run_command
 
 pytestmark = pytest.mark.slow
 
@@ -387,12 +387,8 @@ def test_output_folder_alone_names_the_job(
     first = [] if manifest == "left out" else [str(command.manifest)]
 
     def run(name: str, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "batch_runner", name, *words, "--output", str(command.out)],
-            env=command.environment,
-            capture_output=True,
-            text=True,
-        )
+        given = (name, *words, "--output", str(command.out))
+        return run_command(*given, environment=command.environment)
 
     status, verify = run("status", *first), run("verify", *first)
     resolve, report = run("resolve", *first), run("report", *first)
@@ -413,9 +409,7 @@ def test_output_folder_alone_names_the_job(
 
 def test_neither_manifest_nor_folder_is_refused(command: Command, tmp_path: Path) -> None:
     for name in ("status", "verify", "resolve", "report"):
-        done = subprocess.run(
-            [sys.executable, "-m", "batch_runner", name], capture_output=True, text=True
-        )
+        done = run_command(name)
         assert done.returncode == 2
         assert "name the manifest, or the output folder" in done.stderr
     command.manifest.unlink()

@@ -11,7 +11,8 @@ from itertools import count
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, Command, Service, write_manifest
+from tests.e2e.conftest import Command, Service, write_manifest
+from tests.harness.commands import PATIENCE
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,8 @@ from batch_runner.errors import UsageError
 from batch_runner.integrations.crontab import crontab_line
 from batch_runner.integrations.schedule import ScheduleEntry, parse_days, unit_name
 from batch_runner.integrations.systemd import systemd_units
-from tests.e2e.conftest import KEY, PATIENCE, Service, write_manifest
+from tests.e2e.conftest import KEY, Service, write_manifest
+from tests.harness.commands import PATIENCE, PROGRAM, run_command
 
 HOSTILE = 'it\'s 100% "new" $HOME; 马年'
 #: A crontab program that stores the crontab in a file; without one it prints cron's message.
@@ -71,23 +72,16 @@ class Machine:
 
     def arguments(self, *more: str) -> list[str]:
         known = ["schedule", str(self.manifest), "--at", "01:30", "--key-file", str(self.key)]
-        return [sys.executable, "-m", "batch_runner", *known, *more]
+        return [*known, *more]
 
     def schedule(self, *more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.arguments(*more),
-            env=self.environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-        )
+        return run_command(*self.arguments(*more), environment=self.environment)
 
     def on_a_terminal(self, answer: str, *more: str) -> str:
         """Install on a terminal and return what it showed."""
         ours, theirs = pty.openpty()
         process = subprocess.Popen(
-            self.arguments("--install", *more),
+            [*PROGRAM, *self.arguments("--install", *more)],
             env=self.environment,
             stdin=theirs,
             stdout=theirs,

@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 from jsonschema import Draft202012Validator
 
-COMMAND = [sys.executable, "-m", "batch_runner"]
+from tests.harness.commands import run_command
+
 JOBS = sorted(Path(__file__).parents[2].glob("jobs/*.yaml"))
 RIGHT = 'workflow: w\nparams: {"6": {text: "{{ prompt }}"}}\nprompts: [a horse]\n'
 WRONG = {
@@ -27,9 +28,7 @@ WRONG = {
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *words], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=250
-    )
+    return run_command(*words)
 
 
 def test_schema_agrees_with_the_program(tmp_path: Path) -> None:

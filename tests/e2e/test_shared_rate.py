@@ -7,7 +7,8 @@ import dataclasses
 import pytest
 
 from tests.bench._windows import most_in
-from tests.e2e.conftest import PATIENCE, Command, Service, write_manifest
+from tests.e2e.conftest import Command, Service, write_manifest
+from tests.harness.commands import PATIENCE
 
 
 @pytest.fixture

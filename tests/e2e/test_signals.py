@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, Command, Service, write_manifest
+from tests.e2e.conftest import Command, Service, write_manifest
+from tests.harness.commands import PATIENCE
 from tests.harness.sweeps import some_of
 
 pytestmark = pytest.mark.slow

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, Command, Service, wait_until
+from tests.e2e.conftest import Command, Service, wait_until
+from tests.harness.commands import PATIENCE, CommandProcess
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -82,7 +83,7 @@ def watch(command: Command, *, columns: int = 100, **environment: str) -> Watch:
 
 
 @pytest.fixture
-def run_at_work(command: Command, service: Service) -> subprocess.Popen[str]:
+def run_at_work(command: Command, service: Service) -> CommandProcess:
     """Start a run with one item held, one rejected, and the others in flight until it ends."""
     service.set_faults(
         "lose_answer:submit:times=1", "moderation:submit:after=1:times=1", "hang:status"
@@ -100,7 +101,7 @@ def journal_of(command: Command) -> str:
 
 
 def test_watch_shows_the_run_and_changes_nothing(
-    command: Command, run_at_work: subprocess.Popen[str]
+    command: Command, run_at_work: CommandProcess
 ) -> None:
     before = journal_of(command)
     names = {status: name for name, status in command.statuses().items()}
@@ -124,7 +125,7 @@ def test_watch_shows_the_run_and_changes_nothing(
 
 
 def test_watch_in_chinese_and_without_colours(
-    command: Command, run_at_work: subprocess.Popen[str]
+    command: Command, run_at_work: CommandProcess
 ) -> None:
     watching = watch(command, LANG="zh_CN.UTF-8", PYTHONUTF8="1", NO_COLOR="1")
     wait_until(lambda: "进行中 6" in watching.text)
@@ -138,9 +139,7 @@ def test_watch_in_chinese_and_without_colours(
     run_at_work.communicate(timeout=PATIENCE)
 
 
-def test_watch_ends_after_the_run_is_killed(
-    command: Command, run_at_work: subprocess.Popen[str]
-) -> None:
+def test_watch_ends_after_the_run_is_killed(command: Command, run_at_work: CommandProcess) -> None:
     run_at_work.kill()
     run_at_work.communicate(timeout=PATIENCE)
 
@@ -152,7 +151,7 @@ def test_watch_ends_after_the_run_is_killed(
 
 @pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"])
 def test_watch_of_a_killed_run_ends_though_its_pid_is_reused(
-    command: Command, run_at_work: subprocess.Popen[str], host: str
+    command: Command, run_at_work: CommandProcess, host: str
 ) -> None:
     run_at_work.kill()
     run_at_work.communicate(timeout=PATIENCE)
@@ -169,7 +168,7 @@ def test_watch_of_a_killed_run_ends_though_its_pid_is_reused(
 
 
 def test_watch_without_a_terminal_prints_lines(
-    command: Command, run_at_work: subprocess.Popen[str]
+    command: Command, run_at_work: CommandProcess
 ) -> None:
     process = command.start("status", "--watch")
     assert process.stdout is not None

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import PATIENCE, Command, Service, kill, wait_until
+from tests.e2e.conftest import Command, Service, kill, wait_until
+from tests.harness.commands import PATIENCE
 
 OTHER_SYSTEM = Path(__file__).parents[1] / "harness/other_system.py"
 #: Python code that makes this process look like one on Windows.

@@ -22,8 +22,6 @@ import json
 import os
 import re
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -37,6 +35,7 @@ from batch_runner.errors import ManifestError
 from batch_runner.manifest import load
 from batch_runner.providers import PROVIDERS
 from batch_runner.providers.declarative.reading import read_description
+from tests.harness.commands import simulator_process
 from tests.harness.shell_session import ShellSession, steps
 
 #: The port that the pages give the simulator; another one is used in tests.
@@ -215,19 +214,6 @@ def _free_port() -> int:
 @contextmanager
 def _simulator() -> Iterator[dict[str, str]]:
     """Run a simulator whose tasks are quick; yield the variables that lead a run to it."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "batch_runner", "simulate", "--port", "0"),
-            *("--service-time", "uniform:0.1,0.4", "--image-bytes", "3000"),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
-        assert found is not None
-        yield {"BAICAI_BASE_URL": found[0], "BAICAI_API_KEY": "sk-documentation"}
-    finally:
-        process.terminate()
-        process.communicate()
+    options = ("--service-time", "uniform:0.1,0.4", "--image-bytes", "3000")
+    with simulator_process(*options) as (_, url):
+        yield {"BAICAI_BASE_URL": url, "BAICAI_API_KEY": "sk-documentation"}

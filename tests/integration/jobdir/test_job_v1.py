@@ -15,8 +15,6 @@ import resource
 import shutil
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -36,8 +34,9 @@ from batch_runner.journal.sqlite.migrations import STEPS, migrate
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import JobFacts
 from batch_runner.registry import read_registry
-from tests.e2e.conftest import KEY, PATIENCE, Command, Service
+from tests.e2e.conftest import KEY, Command, Service
 from tests.harness import IDENTITY, rows
+from tests.harness.commands import bare_environment, simulator_process
 
 STORED = Path(tests.__file__).parent / "fixtures" / "job-v1"
 #: The words in the stored journal: never to be changed.
@@ -88,34 +87,21 @@ def out(job: Path) -> Path:
 @pytest.fixture
 def service(job: Path) -> Iterator[Service]:
     """Run a simulator that knows the tasks of the stored job."""
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "batch_runner", "simulate", "--port", "0"),
-            *("--image-bytes", "600", "--state", str(job / "simulator.jsonl")),
-            *("--service-time", "0.2s"),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    match = re.search(r"http://\S+", process.stdout.readline())
-    assert match is not None
-    yield Service(process, match[0])
-    process.terminate()
-    process.communicate(timeout=PATIENCE)
+    state = str(job / "simulator.jsonl")
+    options = ("--image-bytes", "600", "--state", state, "--service-time", "0.2s")
+    with simulator_process(*options) as (process, url):
+        yield Service(process, url)
 
 
 @pytest.fixture
 def command(job: Path, service: Service) -> Command:
     """Return the command line of the copied job."""
-    environment = {
-        "XDG_STATE_HOME": str(job / "state"),
-        "XDG_CONFIG_HOME": str(job / "config"),
-        "BAICAI_BASE_URL": service.url,
-        "BAICAI_API_KEY": KEY,
-    }
-    kept = ("PATH", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH")
-    environment |= {name: os.environ[name] for name in kept if name in os.environ}
+    environment = bare_environment(
+        XDG_STATE_HOME=str(job / "state"),
+        XDG_CONFIG_HOME=str(job / "config"),
+        BAICAI_BASE_URL=service.url,
+        BAICAI_API_KEY=KEY,
+    )
     return Command(job, job / "horse.yaml", environment)
 
 

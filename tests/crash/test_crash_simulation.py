@@ -217,8 +217,8 @@ MISTAKES: list[Callable[[pytest.MonkeyPatch], None]] = [
     files_are_not_verified,
     placed_files_are_not_recorded,
     tasks_in_flight_are_not_resumed,
+    further_attempts_have_a_commit_of_their_own,  # it takes 300 seeds: not one of each third
     every_failed_submission_is_sent_again,
-    further_attempts_have_a_commit_of_their_own,
     the_spend_cap_is_ignored,
     the_rate_limit_is_ignored,
     expired_keys_are_used,

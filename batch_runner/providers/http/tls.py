@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import ssl
+from contextlib import suppress
 from typing import Any
 
 #: Sessions in a row that a server does not resume, after which it is not asked again.
@@ -36,6 +37,7 @@ class ResumingContext(ssl.SSLContext):
         return super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
 
     def __init__(self) -> None:
+        self._checking = default_context()
         self._session: ssl.SSLSession | None = None
         self._host: str | None = None  # for which the session was made
         self._refusals = 0
@@ -51,7 +53,7 @@ class ResumingContext(ssl.SSLContext):
         """Return a connection, which an event loop asks for, with the saved session."""
         if session is None and server_hostname == self._host:
             session = self._session
-        connection = default_context().wrap_bio(
+        connection = self._checking.wrap_bio(
             incoming, outgoing, server_side, server_hostname, session
         )
         if isinstance(connection, _Connection):
@@ -73,8 +75,10 @@ class ResumingContext(ssl.SSLContext):
         if connection.offered is not self._session:
             return  # another connection has already replaced it
         self._refusals += connection.offered is not None
-        self._session = connection.session if self._refusals < MAX_REFUSALS else None
-        self._host = connection.server_hostname
+        self._session, self._host = None, connection.server_hostname
+        if self._refusals < MAX_REFUSALS:
+            with suppress(ValueError):  # a request has been sent: nothing may end the connection
+                self._session = connection.session
 
 
 class _Connection(ssl.SSLObject):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -224,6 +225,29 @@ async def test_other_host_or_port_must_show_its_certificate() -> None:
 
     assert server.requests == 2
     assert other.requests == 0
+
+
+@pytest.mark.parametrize("anyio_backend", [("asyncio", {})], ids=["asyncio"])
+async def test_submissions_share_one_lookup_of_the_host_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked_up: list[tuple[Any, ...]] = []
+    resolve = socket.getaddrinfo
+
+    def counting(*wanted: Any, **options: Any) -> Any:
+        looked_up.append(wanted[:2])
+        return resolve(*wanted, **options)
+
+    async with (
+        serving(server_context()) as server,
+        client(f"https://localhost:{server.port}") as http,
+    ):
+        await submit(http)
+        monkeypatch.setattr(socket, "getaddrinfo", counting)
+        await submit(http, 3)
+
+    assert server.requests == 4
+    assert looked_up == []
 
 
 def test_session_is_offered_to_no_other_host_name() -> None:

@@ -50,7 +50,6 @@ from batch_runner.providers.http.key import Key, KeyPlacement
 from batch_runner.providers.http.redirects import redirect_error
 from batch_runner.providers.http.retry_after import retry_after
 from batch_runner.providers.http.sessions import Sessions, Use, socks_errors
-from batch_runner.providers.http.tls import ResumingContext
 from batch_runner.settings import Service, Settings
 from batch_runner.util.proxies import Proxies
 
@@ -104,7 +103,6 @@ class Http:
         if socks:
             self._caught += socks_errors()
         self._sessions: Sessions
-        self._resuming: ResumingContext | None = None
 
     @property
     def key_source(self) -> str:
@@ -113,9 +111,7 @@ class Http:
 
     async def __aenter__(self) -> Self:
         self._guard = await guard_for(self._service, self._file_limits.allow_networks)
-        self._sessions = Sessions(self._timeouts, self._guard.open_socket)
-        if self.base_url.startswith("https://"):
-            self._resuming = ResumingContext()
+        self._sessions = Sessions(self._timeouts, self._guard.open_socket, self.base_url)
         return self
 
     async def __aexit__(self, *exception: object) -> None:
@@ -188,7 +184,7 @@ class Http:
             target = target.update_query(key.query)
         proxy = self._proxies.for_url(url)
         session, through = self._sessions.get(use, proxy)
-        resuming = self._resuming if self._may_resume(use, url, through) else None
+        resuming = self._sessions.resuming(use, url, through)
         loop = asyncio.get_running_loop()
         limit = asyncio.timeout(None)
         alarm = loop.call_later(seconds, _expire, loop, limit)
@@ -223,14 +219,6 @@ class Http:
             raise translate(error, f"{method} {plain_url(path)}", proxy) from None
         finally:
             alarm.cancel()
-
-    def _may_resume(self, use: Use, url: str, through: URL | None) -> bool:
-        """Return whether a new connection for this request may resume a TLS session.
-
-        Only one to the service itself. A proxy with TLS of its own would be another server.
-        """
-        to_service = use is Use.SUBMISSION and url.startswith(f"{self.base_url}/")
-        return to_service and (through is None or through.scheme != "https")
 
     async def _refuse_private(self, url: str) -> None:
         """Refuse a URL at another origin that this machine must not be made to request."""

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from batch_runner.providers.http.tls import ResumingContext
 from batch_runner.settings import Timeouts
 from batch_runner.util.proxies import ProxyUrl
 
@@ -28,14 +29,20 @@ class Sessions:
     """The sessions of one client.
 
     `guard` opens the sockets of direct downloads and refuses private addresses. What a proxy
-    connects to is checked before the request.
+    connects to is checked before the request. `base_url` is that of the service; "" if there are
+    no submissions.
     """
 
     def __init__(
-        self, timeouts: Timeouts, guard: Callable[[tuple[Any, ...]], socket.socket]
+        self,
+        timeouts: Timeouts,
+        guard: Callable[[tuple[Any, ...]], socket.socket],
+        base_url: str = "",
     ) -> None:
         self._timeouts = timeouts
         self._guard = guard
+        self._base_url = base_url
+        self._resuming = ResumingContext() if base_url.startswith("https://") else None
         self._open: dict[tuple[Use, str | None], aiohttp.ClientSession] = {}
 
     def get(self, use: Use, proxy: ProxyUrl | None) -> tuple[aiohttp.ClientSession, URL | None]:
@@ -45,6 +52,15 @@ class Sessions:
             self._open[key] = self._session(use, proxy)
         through = None if proxy is None or proxy.is_socks else URL(proxy.url)
         return self._open[key], through
+
+    def resuming(self, use: Use, url: str, through: URL | None) -> ResumingContext | None:
+        """Return the TLS context of a submission to the service; None for other requests.
+
+        Also None through a proxy with TLS of its own, which is another server.
+        """
+        if use is not Use.SUBMISSION or not url.startswith(f"{self._base_url}/"):
+            return None
+        return self._resuming if through is None or through.scheme != "https" else None
 
     async def close(self) -> None:
         for session in self._open.values():

@@ -204,7 +204,8 @@ class HazardModel:
         }
 
     def _sparse(self, values: list[float]) -> dict[str, float]:
-        return {str(i): round(v / self._weight, 4) for i, v in enumerate(values) if v}
+        rounded = (round(value / self._weight, 4) for value in values)
+        return {str(index): value for index, value in enumerate(rounded) if value}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take over what an earlier run learned, counted as at most 100 completions.

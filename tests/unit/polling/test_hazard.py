@@ -127,6 +127,21 @@ def test_state_survives_json() -> None:
     assert again.quantile(0.5) == pytest.approx(hazard.quantile(0.5), rel=0.05)
 
 
+def test_completion_over_many_bins_counts_once_whenever_it_is_added() -> None:
+    at_once, later = HazardModel(), HazardModel()
+    for number in range(200):
+        start, end = number % 5, 10.0 + number % 7
+        for hazard in (at_once, later):
+            hazard.observe_completed(start, end)
+        at_once.state()  # adds what is kept for later
+
+    first, second = at_once.state(), later.state()
+    for name in ("completed", "at_risk"):
+        assert first[name] == pytest.approx(second[name], abs=0.001)
+    weights = sum(math.exp(-number / 400) for number in range(1, 201))
+    assert sum(second["completed"].values()) == pytest.approx(weights, rel=0.01)  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize(
     "garbage",
     [

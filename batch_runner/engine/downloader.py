@@ -155,21 +155,17 @@ class Downloader:
     async def _download_missing(
         self, task: InFlight, urls: Sequence[str], results: Sequence[ResultFile]
     ) -> None:
-        """Download and store the files that are missing; record a task that has them all."""
+        """Download and store the files that are missing; the last one records the task."""
         missing = [
             (url, result)
             for url, result in zip(urls, results, strict=True)
             if not result.settled and not await self._was_refused(task, result)
         ]
         stopped: dict[str, ApiError] = {}
-        try:
-            if len(missing) == 1:
-                await self._download_file(task, *missing[0], stopped)
-            else:
-                await self._download_files(task, missing, stopped)
-        finally:
-            with anyio.CancelScope(shield=True):  # what is stored is recorded
-                await self._record_if_done(task, results)
+        if len(missing) == 1:
+            await self._download_file(task, *missing[0], results, stopped)
+        else:
+            await self._download_files(task, missing, results, stopped)
         for host, error in stopped.items():
             if error.failure is Failure.LIMITED:
                 wanted = error.retry_after or self._retries.base
@@ -178,24 +174,30 @@ class Downloader:
     async def _download_files(
         self,
         task: InFlight,
-        files: Sequence[tuple[str, ResultFile]],
+        missing: Sequence[tuple[str, ResultFile]],
+        results: Sequence[ResultFile],
         stopped: dict[str, ApiError],
     ) -> None:
         """Download several files at the same time."""
         try:
             async with anyio.create_task_group() as group:
-                for url, result in files:
-                    group.start_soon(self._download_file, task, url, result, stopped)
+                for url, result in missing:
+                    group.start_soon(self._download_file, task, url, result, results, stopped)
         except ExceptionGroup as failed:
             disk_failed = failed.subgroup(DiskFailed)
             raise (disk_failed or failed).exceptions[0] from None
 
     async def _download_file(
-        self, task: InFlight, url: str, result: ResultFile, stopped: dict[str, ApiError]
+        self,
+        task: InFlight,
+        url: str,
+        result: ResultFile,
+        results: Sequence[ResultFile],
+        stopped: dict[str, ApiError],
     ) -> None:
-        """Download and store one file, unless the other ones of the task have been `stopped`.
+        """Download and store one file; record the task if it was the last one.
 
-        `stopped` has the error for which no other file is begun, by host.
+        `stopped` gets the error for which no other file of the task is begun, by host.
         """
         host = host_of(url)
         await self._slots.acquire(host)
@@ -205,8 +207,9 @@ class Downloader:
                 return
             await self._receive(url, file, result)
             if result.problem is None:
-                with anyio.CancelScope(shield=True):
+                with anyio.CancelScope(shield=True):  # what is stored is recorded
                     await self._place(task, file, result)
+                    await self._record_if_done(task, results)
             elif isinstance(result.problem, ApiError) and result.problem.failure in _FOR_ALL:
                 stopped[host] = result.problem
         finally:

@@ -120,20 +120,23 @@ def memory(pid: int | str, field: str = "VmRSS") -> float:
 
 
 class Server:
-    """The minimal service (`_server`) as a context manager; `seen` is what it counted."""
+    """The minimal service (`_server`) or a variant of it, as a context manager.
 
-    def __init__(self, *options: object) -> None:
-        self._options = [str(option) for option in options]
+    `seen` is what it counted.
+    """
+
+    def __init__(self, *options: object, module: str = "_server") -> None:
+        self._command = [sys.executable, "-m", f"tests.bench.{module}", *map(str, options)]
 
     def __enter__(self) -> Server:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.bench._server", *self._options],
+            self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
         assert self._process.stdout
-        scheme = "https" if "--tls" in self._options else "http"
+        scheme = "https" if "--tls" in self._command else "http"
         self.url = f"{scheme}://127.0.0.1:{int(self._process.stdout.readline())}"
         self.environment = {
             "BAICAI_BASE_URL": self.url,

@@ -253,6 +253,7 @@ class Settler:
         """Commit that the request is repeated, send it, and commit its outcome."""
         key, workflow = unsettled.item.key, unsettled.item.workflow
         await self._recorder.record(Change(key=key, event=Event.SUBMIT_REPEATED))
+        await self._limiter.align(acquired_at)
         try:
             if (why := self._too_late(unsettled)) is not None:  # the commit took long
                 raise ApiError(why, failure=Failure.REJECTED, word=Failure.NO_RESPONSE.value)

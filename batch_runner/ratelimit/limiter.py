@@ -16,7 +16,10 @@ one, in the order they were asked for, when these allow it:
 
 A submission may not leave before its intent is committed, and commits are shared: all that waited
 for one commit would leave together. So at a rate where that matters each request leaves the same
-time after its token (`align`), which restores the distances that the tokens had.
+time after its token (`align`), which restores the distances that the tokens had. After a commit
+that takes longer, requests would leave together with those of later tokens, more than the limit
+allows. So requests have a window of their own. It is shorter than that of the tokens; otherwise the
+wait after one late request would stay for all that follow.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ from aiolimiter import AsyncLimiter
 from batch_runner.ratelimit.adaptive_rate import AdaptiveRate
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.ratelimit.shared_rate import SharedRate
-from batch_runner.ratelimit.window import Window
+from batch_runner.ratelimit.window import STRETCH, Window
 from batch_runner.units import Rate
 
 log = logging.getLogger(__name__)
@@ -77,6 +80,8 @@ class LocalRateLimiter:
         self._shared = shared
         self._adaptive = AdaptiveRate(rate.per_second)
         self._window = Window(rate)
+        slow = rate.per_second <= _ALIGNED_FROM  # at a slow rate nothing waits for one that is late
+        self._sent = Window(rate, stretch=STRETCH / 2, extra=1 if slow else 0)
         self._bucket: AsyncLimiter | None = None  # belongs to the event loop that first asks
         self._turn = asyncio.Lock()  # first come, first served
         self._paid = 0.0  # units charged in advance; survives a cancelled caller
@@ -113,6 +118,9 @@ class LocalRateLimiter:
         fast = self._adaptive.rate > _ALIGNED_FROM
         if wait > 0 and fast and self._window.is_used(now, _ALIGNED_USE):
             await asyncio.sleep(wait)
+        while wait := self._sent.full_for(self._clock()):  # noqa: ASYNC110  others may take it
+            await asyncio.sleep(wait)
+        self._sent.add(self._clock())
 
     def limited(self, retry_after: float | None, *, acquired_at: float | None = None) -> None:
         """Record a 429: close the gate for all requests, once per incident; adapt the rate."""

@@ -7,24 +7,25 @@ from collections import deque
 
 from batch_runner.units import Rate
 
-# Part of the period, and most seconds, by which the window is longer than the period: a commit and
-# a handshake shift a request by that much. It reduces the rate by the same part.
-_STRETCH, _LONGEST_STRETCH = 0.006, 0.02
+# Part of the period, and most seconds, by which a window of tokens is longer than the period: a
+# commit and a handshake shift a request by that much. It reduces the rate by the same part.
+STRETCH, _LONGEST_STRETCH = 0.006, 0.02
 
 # The window remembers one time per token; longer windows are split into shorter ones of this count.
 _MOST_TIMES = 10_000
 
 
 class Window:
-    """The times of the last tokens: at most `count` of them in any `seconds`."""
+    """The times of the last tokens or requests: at most `count` of them in any `seconds`."""
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: Rate, *, stretch: float = STRETCH, extra: int = 0) -> None:
+        """`stretch` is a part of the period, `extra` are more than the rate's count."""
         # 2.5/s is kept as 3 in 1.2 s: the same mean with a whole number.
         full_count = max(1, math.ceil(rate.count - 1e-9))
         parts = math.ceil(full_count / _MOST_TIMES)
-        count = full_count // parts
+        count = full_count // parts + extra
         period = rate.seconds * full_count / rate.count / parts
-        self.stretch = min(period * _STRETCH, _LONGEST_STRETCH)
+        self.stretch = min(period * stretch, _LONGEST_STRETCH * stretch / STRETCH)
         self.seconds = period + self.stretch
         self._times: deque[float] = deque(maxlen=count)
 

@@ -96,6 +96,31 @@ async def test_align_waits_for_nothing_at_a_low_or_unused_rate(
     assert min(await lags_after_a_shared_commit(make_limiter(rate), rate, pause)) < 0.0099
 
 
+@pytest.mark.parametrize("text", ["10/s", "100/s", "1000/s"])
+async def test_requests_behind_slow_commits_do_not_exceed_the_limit(
+    make_limiter: MakeLimiter, text: str
+) -> None:
+    limiter, rate = make_limiter(text), parse_rate(text)
+    loop, rng = asyncio.get_running_loop(), random.Random(3)
+    sent: list[float] = []
+    lags: list[float] = []
+
+    async def send(acquired_at: float, commit: float) -> None:
+        await asyncio.sleep(commit)
+        await limiter.align(acquired_at)
+        sent.append(loop.time())
+        lags.append(loop.time() - acquired_at)
+
+    async with asyncio.TaskGroup() as requests:
+        for _ in range(int(rate.count * 12)):
+            commit = 0.25 if rng.random() < 0.1 else 0.005
+            requests.create_task(send(await limiter.acquire(), commit))
+
+    assert most_in(sent, rate.seconds) <= rate.count + (1 if rate.count <= 10 else 0)
+    assert (len(sent) - 1) / (sent[-1] - sent[0]) / rate.per_second > 0.95
+    assert max(lags) < 0.5
+
+
 async def test_first_tokens_do_not_come_in_a_burst(make_limiter: MakeLimiter) -> None:
     limiter = make_limiter("10/s")
 

@@ -29,7 +29,7 @@ def main() -> None:
     _rows.print_summary(_chart.origin())
     if not asked:
         (here / "rows.txt").write_text("\n".join(_rows.TABLE).lstrip() + "\n")
-    _chart.draw(here / "rows.svg")
+        _chart.draw(here / "rows.svg")
     if failed:
         sys.exit(1)
 

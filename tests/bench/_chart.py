@@ -18,7 +18,7 @@ from tests.bench import _rows
 
 WIDTH, MARGIN, GAP = 840, 24, 40  # pixels
 PANEL = (WIDTH - 2 * MARGIN - GAP) // 2
-CUT_OFF = 1.5  # × the second longest bar
+FAR, CUT_OFF = 3.0, 1.25  # × the second longest bar: a longer one is cut off, and where
 TOP, BAR, STEP = 64, 12, 42  # pixels: title to first bar, bar, bar to bar
 
 STYLE = """
@@ -112,9 +112,9 @@ def draw(path: Path) -> None:
 
 def _panel(panel: Panel, left: float, top: float) -> str:
     bars = _rows.FIGURES[panel.row]
-    longest = max(bars.values())
-    # One bar that is far longer than the others is cut off, so that these can be seen.
-    shown = min(longest, CUT_OFF * sorted(bars.values())[-2] or longest)
+    second, shown = sorted(bars.values())[-2:]
+    if second and shown > FAR * second:
+        shown = second * CUT_OFF  # so that the others can be seen
     scale = PANEL / shown
     parts = [
         _text(left, top + 14, panel.title, "title"),

@@ -24,6 +24,10 @@ from tests.bench import _rows
 ITEMS = 1_000_000
 PLAN_GOAL, PLAN_PEAK = 60.0, 300  # microseconds of CPU for an item, MB
 SHOW_GOAL, SHOW_PEAK = 10.0, 300  # CPU seconds with ITEMS, MB
+MEANS = (
+    "How long a user waits for an answer about a huge job, and how much memory that takes: neither "
+    "may grow beyond a small machine."
+)
 EVENTS = ("submit_started", "submit_confirmed", "task_completed", "placed")
 
 
@@ -104,7 +108,7 @@ def main(arguments: list[str]) -> None:
         return
     folder = asked.job or _rows.new_folder()
     path = folder / "cards.yaml"
-    _rows.print_head(f"{asked.items:,} items", "time", "cpu", "peak")
+    _rows.print_head(f"{asked.items:,} items", "time", "cpu", "peak", means=MEANS)
     if asked.job is None:
         manifest(folder, asked.items)
         limit = PLAN_GOAL * ITEMS / 1e6

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 
 from batch_runner.journal.sqlite.rows import ITEM_COLUMNS
+from batch_runner.lifecycle import ItemStatus
 
 Read = Callable[..., list[sqlite3.Row]]
 
@@ -17,9 +20,20 @@ Read = Callable[..., list[sqlite3.Row]]
 PAGE, POSITIONS = 500, 20_000
 
 
-def all_items(read: Read) -> Iterator[sqlite3.Row]:
-    """Yield all rows by position."""
-    return _in_order(read, array("Q", (place for place, _ in _places(read, _ALL))))
+def items(read: Read, statuses: tuple[ItemStatus, ...]) -> Iterator[sqlite3.Row]:
+    """Yield by position all rows, or those that have one of `statuses`."""
+    if not statuses:
+        return _in_order(read, array("Q", (place for place, _ in _places(read, _ALL))))
+    # One by one: only within a status has an index this order.
+    each = (_of_status(read, status) for status in statuses)
+    return heapq.merge(*each, key=itemgetter("position", "key"))
+
+
+def _of_status(read: Read, status: ItemStatus) -> Iterator[sqlite3.Row]:
+    position, key = -1, ""
+    while rows := read(_OF_STATUS, (status.value, position, key, PAGE)):
+        yield from rows
+        position, key = rows[-1]["position"], rows[-1]["key"]
 
 
 def reported_items(read: Read, most: int) -> Iterator[sqlite3.Row]:
@@ -55,6 +69,9 @@ def _in_order(read: Read, places: Iterable[int]) -> Iterator[sqlite3.Row]:
 
 
 _ITEMS = f"SELECT {ITEM_COLUMNS} FROM items"  # noqa: S608  constants
+_OF_STATUS = (
+    f"{_ITEMS} WHERE status = ? AND (position, key) > (?, ?) ORDER BY position, key LIMIT ?"
+)
 _PLACES = "SELECT rowid AS row, position, status = 'done' AS done FROM items WHERE rowid > ?"
 # Not what was removed from the manifest before it was ever submitted.
 _IS_REPORTED = "(import_number = (SELECT import_number FROM job) OR attempt > 0 OR files <> '[]')"

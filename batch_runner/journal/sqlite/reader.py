@@ -93,8 +93,7 @@ class SqliteReader:
 
     def items(self, *statuses: ItemStatus) -> Iterator[ItemRow]:
         current = self._import_number()
-        rows = self._items_with(statuses) if statuses else item_order.all_items(self._all)
-        return (item_of(row, current) for row in rows)
+        return (item_of(row, current) for row in item_order.items(self._all, statuses))
 
     def reported_items(self, most: int) -> Iterator[ItemRow]:
         current = self._import_number()
@@ -106,17 +105,6 @@ class SqliteReader:
 
     def _import_number(self) -> int:
         return int(self._all("SELECT import_number FROM job")[0]["import_number"])
-
-    def _items_with(self, statuses: tuple[ItemStatus, ...]) -> Iterator[sqlite3.Row]:
-        marks = ", ".join("?" * len(statuses))
-        query = (
-            f"SELECT {ITEM_COLUMNS} FROM items WHERE status IN ({marks}) "  # noqa: S608  constants
-            "AND (position, key) > (?, ?) ORDER BY position, key LIMIT ?"
-        )
-        position, key = -1, ""
-        while rows := self._all(query, (*statuses, position, key, PAGE)):
-            yield from rows
-            position, key = rows[-1]["position"], rows[-1]["key"]
 
     def item(self, key: str) -> ItemRow | None:
         rows = self._all(

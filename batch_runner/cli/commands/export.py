@@ -159,9 +159,10 @@ def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: P
         UsageError: another file has one of the names.
         OSError: `to` cannot be written.
     """
-    files = [file for item in chosen for file in item.files if _is_there(folder, file)]
+    found = (file for item in chosen for file in item.files if _is_there(folder, file))
+    files = dict.fromkeys(found)
     to.mkdir(parents=True, exist_ok=True)
-    wanted = [file for file in files if not os.path.lexists(to / file.name)]
+    wanted = dict.fromkeys(file for file in files if not os.path.lexists(to / file.name))
     for file in files:
         if file not in wanted and find_damage(JobFolder(to), file) is not None:
             raise UsageError(

@@ -33,6 +33,10 @@ MAX_HELD = Settings(
     limits=Limits(rate=Rate(100_000, 1))
 ).concurrent_submissions  # of `_rows.UNBOUND`
 BYTES = 1000  # of a file
+MEANS = (
+    "A long job costs at its end what it cost at its beginning, and a power cut in the middle loses "
+    "no file and pays for nothing twice."
+)
 FLAT = 1.15
 MEANS = (
     "Whether a very long job slows down or grows, and what is left after a kill in its middle: "

@@ -32,6 +32,23 @@ def test_run_makes_every_picture_and_rerun_pays_nothing(command: Command, servic
     assert command("verify").returncode == 0
 
 
+def test_run_with_nothing_to_do_leaves_the_report(command: Command) -> None:
+    command("run")
+    command("report")  # makes the thumbnails for which the run had no time
+    page = command.out / "index.html"
+    before = page.stat().st_ino
+
+    idle = command("run")
+
+    assert page.stat().st_ino == before
+    assert "All 8 items are done" in idle.stdout
+    assert str(page) in idle.stdout
+    command.pictures()[0].unlink()
+    command("run")
+    assert page.stat().st_ino != before
+    assert len(command.pictures()) == 8
+
+
 def test_submission_is_sent_as_documented(command: Command, service: Service) -> None:
     write_manifest(command.manifest, 1)
 

@@ -34,8 +34,8 @@ MAX_HELD = Settings(
 ).concurrent_submissions  # of `_rows.UNBOUND`
 BYTES = 1000  # of a file
 MEANS = (
-    "A long job costs at its end what it cost at its beginning, and a power cut in the middle loses "
-    "no file and pays for nothing twice."
+    "A long job costs at its end what it cost at its beginning, and a power cut in the middle "
+    "loses no file and pays for nothing twice."
 )
 FLAT = 1.15
 MEANS = (

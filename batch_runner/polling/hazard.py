@@ -16,6 +16,7 @@ _REBUILD_AFTER = 0.15  # part of the observations after which the tables are reb
 _NEGLIGIBLE = 0.0001  # of the hazard between two polls: bins with less get no share
 _MAX_CUMULATIVE = 15.0  # cumulative hazard beyond which almost nothing is still running
 _FEW_LEFT = 0.05  # part still running below which a second poll does not matter
+_CHEAPER_BINS = 8  # bins before the due time in which a poll may cost less
 _PEAK_STEPS = 8  # intervals tried for a poll after a narrow peak
 _MAX_RESTORED = 100  # weight of all earlier runs together, in completions
 
@@ -119,18 +120,24 @@ class HazardModel:
         self._completed[index] += weight * (before - after)
         self._at_risk[index] += weight * part * ((before + after) / 2 - at_end)
 
-    def next_poll(self, at: float, cost: float, *, shortest: float = 0.0) -> float:
+    def next_poll(
+        self, at: float, cost: float, *, shortest: float = 0.0, sooner: bool = False
+    ) -> float:
         """Return when to poll a task again that was running at `at`.
 
-        That is when the expected delay since `at` reaches `cost` seconds. If most tasks complete
-        within `shortest` seconds, the least interval between two polls, it is later: when a single
-        poll most probably finds the task completed.
+        That is when the expected delay since `at` reaches `cost` seconds. With
+        `sooner`, and most tasks completing before, it is when polls and delay cost least. With
+        `shortest`, the least interval between two polls, and most tasks completing within it, it
+        is later: when a single poll most probably finds the task completed.
         """
         self._refresh()
         index, cumulative = self._cumulated(at)
         if cumulative > _MAX_CUMULATIVE:  # the survival is too small to compute with
             return at + math.sqrt(2 * cost / self._hazard[index])
-        due = max(self._delay_reaches(cost, at, index), at + shortest)
+        due = self._delay_reaches(cost, at, index)
+        if sooner:
+            due = self._cheapest_until(due, at, index, cost)
+        due = max(due, at + shortest)
         return self._after_peak(at, due, cost, shortest) if shortest else due
 
     def _delay_reaches(self, cost: float, at: float, index: int) -> float:
@@ -154,6 +161,29 @@ class HazardModel:
         # The delay grows by completed · t + rate · t² ÷ 2. This form of the root allows rate 0.
         rate = (1 - completed) * self._hazard[edge]
         return at + 2 * cost / (completed + math.sqrt(completed * completed + 2 * rate * cost))
+
+    def _cheapest_until(self, due: float, at: float, index: int, cost: float) -> float:
+        """Return when the cost per completion found is least, if most complete until `due`.
+
+        A poll at t costs `cost` plus the expected delay, and finds a completion with the
+        probability 1 − S(t) ÷ S(at). If few complete until `due`, the least is about there.
+        """
+        at_due, until_due = self._survival_until(due)
+        survival, so_far = self._survival_until(at)
+        if at_due > survival / 2:
+            return due
+        least, best, last = math.inf, due, self._cumulated(due)[0]
+        polls = [(due, at_due, until_due)]
+        polls += [
+            (self._edges[edge], self._survival[edge], self._survival_integral[edge])
+            for edge in range(last, max(index, last - _CHEAPER_BINS), -1)
+        ]
+        for poll, running, integral in polls:
+            delay = poll - at - (integral - so_far) / survival
+            found = max(1e-9, 1 - running / survival)
+            if (each := (cost + delay) / found) < least:
+                least, best = each, poll
+        return best
 
     def _after_peak(self, at: float, due: float, cost: float, shortest: float) -> float:
         """Return the time from `due` on at which a poll costs least, a second poll included.

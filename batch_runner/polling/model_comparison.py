@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-_REQUIRED_GAIN = 3.0  # nats by which the alternative must have predicted better
+REQUIRED_GAIN = 3.0  #: nats by which the alternative must have predicted better
 _MAX_GAIN = 20.0  # nats; also the largest loss
 _MAX_GAIN_PER_POLL = 3.0  # nats; also the largest loss
 
@@ -35,7 +35,7 @@ class ModelComparison:
     @property
     def is_better(self) -> bool:
         """Return whether the alternative should be used."""
-        return self._gain >= _REQUIRED_GAIN
+        return self._gain >= REQUIRED_GAIN
 
     def update(self, alternative: float, default: float, *, completed: bool) -> None:
         """Compare what both predicted for a poll: the hazard accumulated since the last one."""

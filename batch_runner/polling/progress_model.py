@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from batch_runner.polling.hazard import HazardModel
-from batch_runner.polling.model_comparison import ModelComparison
+from batch_runner.polling.model_comparison import REQUIRED_GAIN, ModelComparison
 
 _MIN_PROGRESS = 1e-4  # less implies no remaining time
 _MIN_REMAINING = 0.2  # seconds; progress is rarely more precise
+# What is assumed of two reports before anything is observed: this many completions, each between
+# these multiples of the implied remaining time.
+_PRIOR_COMPLETIONS, _PRIOR_FROM, _PRIOR_TO = 3, 0.8, 1.15
 
 
 class ProgressReading(NamedTuple):
@@ -23,9 +27,18 @@ class ProgressReading(NamedTuple):
 
 
 def read_progress(
-    previous: ProgressReading | None, progress: float | None, *, age: float, now: float
+    previous: ProgressReading | None,
+    progress: float | None,
+    *,
+    age: float,
+    now: float,
+    usual: float = math.inf,
 ) -> ProgressReading | None:
-    """Return what `progress` implies for a task started `age` seconds ago; None: nothing."""
+    """Return what `progress` implies for a task started `age` seconds ago; None: nothing.
+
+    `usual` is the duration in seconds that few tasks exceed. The age may include time in a queue,
+    so one report alone never implies a longer one.
+    """
     if progress is None or not _MIN_PROGRESS <= progress <= 1:
         return None
     if previous is not None and progress > previous.first and progress >= previous.last:
@@ -34,7 +47,7 @@ def read_progress(
         return ProgressReading(
             previous.first_at, previous.first, progress, remaining, from_slope=True
         )
-    remaining = max(_MIN_REMAINING, age * (1 - progress) / progress)
+    remaining = max(_MIN_REMAINING, (1 - progress) * min(usual, age / progress))
     return ProgressReading(now, progress, progress, remaining, from_slope=False)
 
 
@@ -47,14 +60,26 @@ class ProgressModel:
 
     def __init__(self) -> None:
         self._hazards = [HazardModel(shortest=0.02, longest=1000.0) for _ in range(2)]
-        self._comparisons = [ModelComparison(), ModelComparison()]  # default: the task's age
+        # The default is the task's age; two reports are believed until they have predicted worse.
+        self._comparisons = [ModelComparison(), ModelComparison(REQUIRED_GAIN)]
+        for _ in range(_PRIOR_COMPLETIONS):
+            self._hazards[True].observe_running(0.0, _PRIOR_FROM)
+            self._hazards[True].observe_completed(_PRIOR_FROM, _PRIOR_TO)
+
+    def shows_waiting(self, progress: float | None) -> bool:
+        """Return whether `progress` shows that the service has not started on the task.
+
+        That is a progress of 0, once reports of two polls have predicted better than age.
+        """
+        proven = self._comparisons[True].log_likelihood_gain > REQUIRED_GAIN
+        return proven and progress is not None and 0 <= progress < _MIN_PROGRESS
 
     def next_poll(self, reading: ProgressReading | None, cost: float) -> float | None:
         """Return the seconds from a reading to the next poll; None if age predicts better."""
         if reading is None or not self._comparisons[reading.from_slope].is_better:
             return None
         hazard = self._hazards[reading.from_slope]
-        return reading.remaining * hazard.next_poll(0.0, cost / reading.remaining)
+        return reading.remaining * hazard.next_poll(0.0, cost / reading.remaining, sooner=True)
 
     def observe(
         self, reading: ProgressReading, passed: float, by_age: float, *, completed: bool

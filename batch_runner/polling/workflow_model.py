@@ -13,6 +13,7 @@ While the progress that the service reports predicts better, it is used instead 
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 
 from batch_runner.models import InFlight
@@ -27,6 +28,7 @@ from batch_runner.settings import Polling
 _VERSION = 3  # of the stored state; others are ignored
 _WAITING_FACTOR = 60.0  # times `longest`: longest interval between polls of a waiting task
 _MIN_COMPLETIONS = 10  # before the learned hazard replaces `polling.first`
+_USUAL_SHARE = 0.9  # of the tasks, whose service time counts as usual
 _MAX_DURATIONS = 200  # remembered
 # Lowest cost of a poll, as a multiple of shortest² ÷ median. With a lower one, polls would be due
 # sooner than `shortest` at the ages where most tasks complete, and only those at other ages added.
@@ -160,9 +162,17 @@ class WorkflowModel:
         if polled.service_start is None:
             self._unexpected = max(0, self._unexpected - 1)
         else:
-            age = now - polled.service_start
-            polled.reading = read_progress(polled.reading, progress, age=age, now=now)
+            if self._progress.shows_waiting(progress):
+                polled.service_start = now
+            age, usual = now - polled.service_start, self._usual_service_time()
+            polled.reading = read_progress(polled.reading, progress, age=age, now=now, usual=usual)
         return reset
+
+    def _usual_service_time(self) -> float:
+        """Return the service time in seconds that few tasks exceed; infinite if not learned."""
+        if self._service_time.completions < _MIN_COMPLETIONS:
+            return math.inf
+        return self._service_time.quantile(_USUAL_SHARE)
 
     def report_completed(self, polled: PolledTask, now: float) -> None:
         """Learn that a poll found the task completed, and remove it."""

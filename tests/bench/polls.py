@@ -6,7 +6,8 @@
 The delay is the time from the end of a task at the service to the poll that found it. The product
 of both does not depend on how one is traded for the other, so it compares policies. Each row is a
 kind of service, measured from the second hundred tasks on; a row about two runs counts every task
-of the second. Beside the product: a poll every 10 s, and a back-off of ×1.5 up to 30 s.
+of the second, and a row about a first night each of its 300 tasks. Beside the product: a poll every
+10 s, and a back-off of ×1.5 up to 30 s.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from tests.harness.poll_model import (
 )
 
 SEEDS = 5
+FIRST_NIGHT = 300  # tasks
 CHANGE_AT = 500.0  # seconds after the first submission
 MEANS = (
     "Status requests per task, times the seconds until a poll finds its end. Less means that your "
@@ -92,10 +94,11 @@ CAPPED = replace(BACKLOG, name="backlog, at most 48 in flight", in_flight=48)
 def the_rows() -> dict[str, list[Row]]:
     """Return every row, by what the rows are about."""
     return {
-        "usual services": usual_rows(),
-        "run times": duration_rows(),
-        "queues, limits": order_rows(),
-        "changing speed": speed_rows(),
+        "usual services, with every kind of progress report": usual_rows(),
+        "first night of 300 tasks with honest progress, nothing learned before": night_rows(),
+        "how long tasks take": duration_rows(),
+        "order of the queue, and poll limits": order_rows(),
+        "a service whose speed changes in a run or between runs": speed_rows(),
     }
 
 
@@ -105,6 +108,25 @@ def usual_rows() -> list[Row]:
         replace(kind, name=kind.name + name, goal=goal, progress=progress)
         for name, progress, goal in PROGRESS
         for kind in (NO_QUEUE, BUSY, BACKLOG, CAPPED)
+    ]
+
+
+def night_rows() -> list[Row]:
+    """Return rows about a first run: how soon its tasks gain from an honest progress."""
+    kinds = [
+        *(NO_QUEUE, BUSY, BACKLOG, CAPPED),
+        Row("two peaks, no queue", 5.0, draw=two_peaks),
+    ]
+    return [
+        replace(
+            kind,
+            name=f"first night, {kind.name}",
+            goal=kind.goal or 2.5,
+            progress=honest,
+            warm_up=0,
+            items=FIRST_NIGHT,
+        )
+        for kind in kinds
     ]
 
 

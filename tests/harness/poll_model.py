@@ -58,6 +58,7 @@ class Row:
     slowdown: float = 1.0
     limit: float = 1000.0  # polls per second
     warm_up: int = 100  # tasks at the start that are not counted
+    items: int = ITEMS
     earlier_run: Row | None = None  # whose learned state this run begins with
 
 
@@ -162,8 +163,9 @@ class PollCount:
         return statistics.fmean(self.delays)
 
 
-def play(row: Row, policy: PollPolicy, seed: int, *, items: int = ITEMS) -> PollCount:
-    """Run `items` tasks through the service and count the polls."""
+def play(row: Row, policy: PollPolicy, seed: int, *, items: int | None = None) -> PollCount:
+    """Run `items` tasks (default: those of the row) through the service and count the polls."""
+    items = row.items if items is None else items
     rng = random.Random(seed)
     service, count = ModelService(row, rng), PollCount()
     submitted = finished = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import statistics
 from typing import Any
 
 import pytest
@@ -26,6 +27,14 @@ def test_tasks_far_back_in_a_queue_are_rarely_polled() -> None:
 
 def test_honest_progress_is_used() -> None:
     assert play(Row("honest", progress=honest), a_queue(), 1, items=600).product < 5
+
+
+@pytest.mark.parametrize("slots", [None, 16])
+def test_honest_progress_is_used_from_the_first_tasks(slots: int | None) -> None:
+    row = Row("first night", slots=slots, progress=honest, warm_up=0)
+    products = [play(row, a_queue(seed), seed, items=300).product for seed in range(5)]
+
+    assert statistics.median(products) < 2.5
 
 
 @pytest.mark.parametrize("progress", [noise, stuck])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from tests.bench import _rows, cpu
 
-KIND = cpu.Kind("10 KB over TLS", 10 * 2**10, 300, 1500, 5, 2.5, ("--tls",))
+KIND = cpu.Kind("10 KB over TLS", 10 * 2**10, 200, 1200, 3, 2.5, ("--tls",))
 MEANS = (
     "Processor time that an item of 10 KB costs from an https service. A script that keeps its "
     "connections is the floor. We use a new one for each submission, because a kept one loses some."

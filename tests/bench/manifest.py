@@ -1,8 +1,8 @@
-"""Manifest: CPU time of one item from its source to its `ItemSpec`, memory of a million rows.
+"""Manifest: CPU time of one item from its source to its `ItemSpec`.
 
     python -m tests.bench.manifest                    50,000 items of each source
     python -m tests.bench.manifest --items 1000000    as many as the goal names
-    python -m tests.bench.manifest jsonl memory       the rows whose name contains a word
+    python -m tests.bench.manifest csv jsonl          the rows whose name contains a word
 
 CPU time of a process of its own, the best of three, also as a multiple of `json.loads` of each line
 of the same JSONL file, timed just before. Memory is the peak of a new process, interpreter and
@@ -24,13 +24,11 @@ from batch_runner.manifest import load
 from tests.bench import _rows
 
 ITEMS = 50_000
-ROWS = 1_000_000  # of the memory row, independent of --items
 ROUNDS = 3
 GOAL = 60.0  # µs per item
-MEMORY = 300.0  # MB
 MEANS = (
     "Processor time to read and check one item, and memory of the process: how long `plan` and the "
-    "start of a run take with a long list, and whether it may have a million items."
+    "start of a run take with a long list."
 )
 
 HEAD = "workflow: cards\nlimits: {rate: 100/s}\n"
@@ -122,26 +120,11 @@ def show(name: str, folder: Path, items: int, lines: Path) -> None:
     _rows.print_row(f"{name}, {items:,} items", *cells, peak, goal=goal, ok=ok)
 
 
-def show_memory(folder: Path, rows: int) -> None:
-    """Print the peak memory of `batch-runner plan` for a long JSONL file."""
-    path, output = jsonl(folder, rows), folder / "plan.json"
-    command = [sys.executable, "-m", "batch_runner", "plan", str(path), "--json"]
-    usage = _rows.measure_process(command, output=str(output))
-    planned = json.loads(output.read_text())["items"]
-    if planned != rows:
-        raise SystemExit(f"{planned} of {rows} rows were planned: {usage.stderr}")
-    cost = 1e6 * usage.cpu / rows
-    cells = (f"{cost:.1f}", "", "", f"{usage.peak:.0f}")
-    goal, ok = f"≤ {MEMORY:g} MB", usage.peak <= MEMORY
-    _rows.print_row(f"plan, jsonl, {rows:,} items", *cells, goal=goal, ok=ok)
-
-
 def main(arguments: list[str]) -> None:
     """Print every row whose name contains one of the words."""
     parser = argparse.ArgumentParser(prog="tests.bench.manifest")
-    parser.add_argument("words", nargs="*", help=", ".join([*SOURCES, "memory"]))
+    parser.add_argument("words", nargs="*", help=", ".join(SOURCES))
     parser.add_argument("--items", type=int, default=ITEMS)
-    parser.add_argument("--rows", type=int, default=ROWS, help="of the memory row")
     parser.add_argument("--pass", dest="what", choices=["parse", "items"], help=argparse.SUPPRESS)
     asked = parser.parse_args(arguments)
     if asked.what:
@@ -154,8 +137,6 @@ def main(arguments: list[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _rows.print_head("manifest", "µs/item", "× json", "spread", "peak MB", means=MEANS)
-        if wanted("memory"):
-            show_memory(folder, asked.rows)
         lines = jsonl(folder, asked.items).with_name("rows.jsonl")
         for source in filter(wanted, SOURCES):
             show(source, folder, asked.items, lines)

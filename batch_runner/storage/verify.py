@@ -12,6 +12,7 @@ from batch_runner.errors import FileRejected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import PlacedFile
 from batch_runner.util.fs import file_sha256, mapped
+from batch_runner.util.paths import child_bytes
 
 
 def find_damage(folder: JobFolder, file: PlacedFile, *, deep: bool = False) -> str | None:
@@ -56,4 +57,9 @@ def _decoding_error(path: Path) -> str | None:
 
 def missing_files(folder: JobFolder, files: Iterable[PlacedFile]) -> list[str]:
     """Return the names of placed files that do not exist any more; one `stat` each."""
-    return [file.name for file in files if not os.path.lexists(folder.result(file))]
+    return [
+        file.name
+        for file in files
+        if not os.path.lexists(child_bytes(folder.root, file.name))
+        and not os.path.lexists(folder.result(file))
+    ]

@@ -168,8 +168,8 @@ def audit(
     path: Path, items: int, code: int, seen: dict[str, float], claim: Callable[..., None]
 ) -> None:
     """Compare the journal with the server's counts and the files on disk."""
-    folder = JobFolder(path.parent / "out" / "cards")
-    with open_reader(folder.journal) as reader:
+    out = path.parent / "out" / "cards"
+    with open_reader(JobFolder(out).journal) as reader:
         counts = reader.counts()
     done, held = counts.get(ItemStatus.DONE, 0), counts.get(ItemStatus.HELD, 0)
     verify = [*_rows.FAST, "verify", str(path)]
@@ -180,7 +180,7 @@ def audit(
         f"held: {held}, at most {MAX_HELD} were being sent",
         ok=held <= MAX_HELD,
     )
-    claim(f"{files(folder.root):,} files", ok=files(folder.root) == done)
+    claim(f"{files(out):,} files", ok=files(out) == done)
     claim(f"verify exited with {verified}", ok=verified in (0, code))
     claim(
         f"{seen['submissions']:,.0f} submissions, {seen['repeats']:.0f} of them twice",

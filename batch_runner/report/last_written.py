@@ -8,7 +8,6 @@ report that is not final: a run is working, or thumbnails are still to be made.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from hashlib import sha256
@@ -22,7 +21,7 @@ from batch_runner.models import REHEARSAL
 from batch_runner.report.item_history import did_something, total_seconds
 from batch_runner.report.page import page_html
 from batch_runner.util.fs import replace_file
-from batch_runner.util.paths import child_bytes, encode_path, utf8_text
+from batch_runner.util.paths import list_files, list_names, utf8_text
 
 NAME = "written.json"
 
@@ -89,16 +88,11 @@ class LastWritten:
             sorted(taken_back),
             reader.items_mark(),
         ]
-        return sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()
+        return _hash(parts)
 
     def _files(self, folders: Iterable[str]) -> str:
         """Return a hash of the names, sizes and times of the files in these result folders."""
-        own = self._page.name.encode()
-        digest = sha256()
-        for name in folders:
-            digest.update(b"/%b\n" % encode_path(name))
-            digest.update(b"\n".join(_listing(child_bytes(self._folder, name), own)))
-        return digest.hexdigest()
+        return _hash((name, _listing(self._folder / name, self._page.name)) for name in folders)
 
     def _states(self, names: Iterable[str]) -> dict[str, list[int]]:
         paths = {name: self._report / name for name in names}
@@ -107,20 +101,23 @@ class LastWritten:
         return {name: [state.st_size, state.st_mtime_ns] for name, state in states.items()}
 
     def _thumbnails(self) -> str:
-        names = os.listdir(os.fsencode(self._report / "thumbnails"))  # noqa: PTH208
-        return sha256(b"\n".join(sorted(names))).hexdigest()
+        return _hash(sorted(list_names(self._report / "thumbnails")))
 
 
-def _listing(folder: bytes, own: bytes) -> list[bytes]:
+def _listing(folder: Path, page: str) -> list[str]:
     """Return name, size and time of each file in a folder, without hidden ones and the page."""
-    found = []
     try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_file() and entry.name != own and not entry.name.startswith(b"."):
-                    state = entry.stat()
-                    line = b"%b/%d/%d" % (entry.name, state.st_size, state.st_mtime_ns)
-                    found.append(line)
+        return sorted(
+            f"{name}/{state.st_size}/{state.st_mtime_ns}"
+            for name, state in list_files(folder)
+            if name != page and not name.startswith(".")
+        )
     except OSError:
         return []
-    return sorted(found)
+
+
+def _hash(values: Iterable[object]) -> str:
+    digest = sha256()
+    for value in values:
+        digest.update(f"{value!r}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()

@@ -85,6 +85,14 @@ def list_names(folder: Path) -> Iterator[str]:
     yield from map(decode_path, os.listdir(os.fsencode(folder)))  # noqa: PTH208  bytes
 
 
+def list_files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Yield the name and the state of each file in a folder; of a symbolic link, its target's."""
+    with os.scandir(os.fsencode(folder)) as entries:
+        for entry in entries:
+            if entry.is_file():
+                yield decode_path(entry.name), entry.stat()
+
+
 def child_bytes(folder: Path, name: str) -> bytes:
     """Return the bytes of a path in `folder`; faster than a path object, for many files."""
     return os.fsencode(folder) + b"/" + encode_path(name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import write_manifest
-from tests.harness.commands import PATIENCE, PROGRAM, ForkedCommand, run_command, start_command
+from tests.harness.commands import PATIENCE, PROGRAM, run_command, start_command
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_signal_ends_a_forked_command(
     tmp_path: Path, environment: dict[str, str], number: signal.Signals, status: int
 ) -> None:
     process = start_command("simulate", "--port", "0", environment=environment, folder=tmp_path)
-    assert isinstance(process, ForkedCommand)
+    assert process.stdout is not None
     assert "http://" in process.stdout.readline()
     assert process.poll() is None
     with pytest.raises(subprocess.TimeoutExpired):

@@ -2,7 +2,7 @@
 
     python -m tests.harness.command_server NUMBER      of the socket with the requests
 
-A request is JSON (arguments, environment and folder) with the descriptors of standard input,
+A request is JSON (arguments, environment, folder and umask) with the descriptors of standard input,
 output and error, and of a socket that gets the process id and, at the end, the exit status.
 """
 
@@ -88,6 +88,7 @@ def _prepare(request: dict[str, Any], descriptors: list[int]) -> list[str]:
     os.environ.clear()
     os.environ.update(coerced | request["environment"])
     time.tzset()
+    os.umask(request["umask"])
     os.chdir(request["folder"])
     arguments: list[str] = request["arguments"]
     return arguments

@@ -26,8 +26,8 @@ from typing import TextIO, TypeAlias
 PROGRAM = (sys.executable, "-m", "batch_runner")
 #: Seconds after which a test has failed, however slow the machine.
 PATIENCE = 250.0
-#: The variables that an interpreter reads when it starts, and those of `make cover`.
-_READ_AT_START = re.compile(r"(PYTHON|LC_|LANG|COVERAGE_).*")
+#: The variables that are read when an interpreter starts or the program is imported.
+_READ_AT_START = re.compile(r"(PYTHON|LC_|LANG|SSL_CERT_|COVERAGE_).*")
 _CAN_FORK = hasattr(os, "pidfd_open")
 
 
@@ -49,6 +49,7 @@ class ForkedCommand:
             "arguments": arguments,
             "environment": dict(environment),
             "folder": str(folder),
+            "umask": _umask(),
         }
         at_start = {one for one in environment.items() if _READ_AT_START.fullmatch(one[0])}
         socket.send_fds(
@@ -181,6 +182,12 @@ def bare_environment(**more: str) -> dict[str, str]:
     """Return `more` and the variables without which a command does not work or is not measured."""
     kept = ("PATH", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG", "PYTHONPATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | more
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _pipe() -> tuple[TextIO, int]:

@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON := $(VENV)/bin/python
 COMMAND := $(VENV)/bin/batch-runner
 READY := $(VENV)/.ready
-WORKERS ?= 3
+WORKERS ?= 4
 SECONDS ?= 600
 JOB ?= jobs/year_of_the_horse.yaml
 
@@ -56,8 +56,8 @@ types: $(READY)  ## Check types (mypy --strict)
 	$(PYTHON) -m mypy
 
 .PHONY: test
-test: $(READY)  ## Run the tests, about half an hour on 2 cores; make test ARGS='-k poller'
-	@echo 'All tests take about half an hour on 2 cores that do nothing else.'
+test: $(READY)  ## Run the tests, about ten minutes on 2 cores; make test ARGS='-k poller'
+	@echo 'All tests take about ten minutes on 2 cores that do nothing else.'
 	$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 .PHONY: cover

@@ -36,8 +36,6 @@ from batch_runner.util.proxies import Proxies
 
 #: Default concurrency: as many requests as start in this many seconds, up to a maximum.
 _CONCURRENT_SECONDS, _MAX_CONCURRENT = 0.5, 64
-#: The same for downloads, of which one host gets half.
-_DOWNLOAD_SECONDS, _MAX_DOWNLOADS = 1.0, 128
 
 
 class Block(BaseModel):
@@ -317,8 +315,8 @@ class Settings(Block):
     @property
     def downloaders(self) -> int:
         """Return how many files may be downloaded at the same time."""
-        rate = self.limits.rate.per_second * _DOWNLOAD_SECONDS
-        return self.downloads.concurrency or max(32, math.ceil(min(_MAX_DOWNLOADS, rate)))
+        # Twice, because one host alone gets half of them.
+        return self.downloads.concurrency or 2 * _concurrency(self.limits.rate, least=16)
 
     @property
     def concurrent_submissions(self) -> int:

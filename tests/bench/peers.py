@@ -34,7 +34,7 @@ LIMIT = 300.0  # seconds; the longest run
 HTTPX = (sys.executable, "-m", "tests.bench._peer_httpx")
 GATHER = (sys.executable, "-m", "tests.bench._peer_gather")
 CURL = ("sh", str(Path(__file__).with_name("_peer_curl.sh")))
-BARE = "no journal, rate limit, retry or check of files"
+BARE = "no journal, rate limit, retry, check"
 
 
 class Peer(NamedTuple):
@@ -48,13 +48,13 @@ class Peer(NamedTuple):
 
 
 PEERS = {
-    "batch-runner with [fast]": Peer(_rows.FAST, 300, 1500, lacks=""),
-    "batch-runner without [fast]": Peer(_rows.PLAIN, 300, 1500, lacks=""),
-    "the floor: aiohttp, 64": Peer(FLOOR, 300, 1500, "one poll, no restart, " + BARE),
-    "aiohttp, asyncio.gather": Peer(GATHER, 300, 1500),
-    "httpx, 8": Peer(HTTPX, 100, 500, more=("8",)),
-    "httpx, 64": Peer(HTTPX, 100, 500, more=("64",)),
-    "curl, xargs, 8": Peer(CURL, 10, 60),
+    "batch-runner with [fast]": Peer(_rows.FAST, 200, 1000, lacks=""),
+    "batch-runner without [fast]": Peer(_rows.PLAIN, 200, 1000, lacks=""),
+    "the floor: aiohttp, 64": Peer(FLOOR, 200, 1000, "no restart, " + BARE),
+    "aiohttp, asyncio.gather": Peer(GATHER, 200, 1000),
+    "httpx, 8": Peer(HTTPX, 50, 250, more=("8",)),
+    "httpx, 64": Peer(HTTPX, 50, 250, more=("64",)),
+    "curl, xargs, 8": Peer(CURL, 8, 40),
 }
 
 FLOOR_NAME = next(name for name, peer in PEERS.items() if peer.command is FLOOR)

@@ -30,7 +30,10 @@ def plan(path: Path, items: int, reused: int, url: str, state: Path) -> float:
     """Return the CPU milliseconds of a plan for each item, after checking how many are reused."""
     output = path.with_name("plan.json")
     command = ["env", f"XDG_STATE_HOME={state}", *_rows.FAST, "plan", str(path), "--json"]
-    usage = _rows.measure_process(command, output=str(output), BAICAI_BASE_URL=url)
+    key = "sk-bench"
+    usage = _rows.measure_process(
+        command, output=str(output), BAICAI_BASE_URL=url, BAICAI_API_KEY=key
+    )
     planned = json.loads(output.read_text())
     found = sum(group["items"] for group in planned["reuse"])
     if usage.code or planned["items"] != items or found != reused:

@@ -159,7 +159,8 @@ def plan_job(
         attended=attended,
         selected=select_items(select, manifest.items, in_order=True),
     )
-    plan = plan_run(manifest.items(), folder, settings, circumstances)
+    specs = steps.items_to_plan(manifest, folder.root)
+    plan = plan_run(specs, folder, settings, circumstances)
     plan.blockers = unusable + plan.blockers
     plan.warnings += manifest_warnings(manifest.warnings())
     return plan

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # slow imports, which commands that only print help do not ne
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
+    from batch_runner.models import ItemSpec
     from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.selection import Selection
     from batch_runner.settings import Limits, Service, Settings
@@ -137,6 +138,26 @@ def manifest_of_job(manifest: Manifest, root: Path) -> Manifest:
     return manifest
 
 
+def items_to_plan(manifest: Manifest, root: Path) -> Iterable[ItemSpec] | None:
+    """Return the items of the manifest; None: they are those that the job in `root` imported last.
+
+    In that case they are not expanded; the manifest takes its duplicates from the journal.
+    """
+    from batch_runner.journal import journal_exists, open_reader
+
+    journal = JobFolder(root).journal
+    try:
+        if journal_exists(journal):
+            with open_reader(journal) as reader:
+                duplicates = reader.last_duplicates(manifest.fingerprint())
+            if duplicates is not None:
+                manifest.take_duplicates(duplicates)
+                return None
+    except JournalError as error:
+        log.info("%s", error)  # whoever needs the journal says so
+    return manifest.items()
+
+
 def identity_of(manifest: Manifest, service: Service | None) -> JobIdentity:
     """Return the identity of the job; without a service, of its rehearsal.
 
@@ -223,6 +244,7 @@ def import_items(
         manifest=utf8_text(manifest.path.absolute()),
         price=str(limits.price) if limits.price else None,
         fingerprint=manifest.fingerprint,
+        duplicates=manifest.duplicates,
     )
     for blocker in result_folder_blockers(job.folder.root, job.journal.pending_folders()):
         raise UsageError(tr("{text}. Nothing was sent.", text=blocker.message))

@@ -69,8 +69,9 @@ def print_warnings(options: RunOptions) -> None:
         return  # it is in the summary
     from batch_runner.cli.plan_text import warning_lines
 
-    equal = options.manifest.expansion.equal_requests
-    quiet = [equal.problem()] if equal is not None else []
+    duplicates = options.manifest.expansion.duplicates
+    equal = None if duplicates is None else duplicates.equal_requests
+    quiet = [] if equal is None else [equal.problem()]
     for line in warning_lines(quiet if options.quiet else options.manifest.warnings()):
         print_line(line, error=True)
 

@@ -183,13 +183,15 @@ class JobStore(Protocol):
         manifest: str = "",
         price: str | None = None,
         fingerprint: Callable[[], str | None] = lambda: None,
+        duplicates: Callable[[], str | None] = lambda: None,
     ) -> Imported:
         """Insert new items and keep known ones, in one transaction.
 
         `fingerprint` returns that of the manifest, None if it is unknown. If it is that of the last
         import, the items are not read. It is called again at the end, so that a manifest that was
-        changed meanwhile is read again by the next import. An exception from `items` leaves the
-        journal unchanged.
+        changed meanwhile is read again by the next import. `duplicates` is called after the last
+        item, for `JournalReader.last_duplicates`. An exception from `items` leaves the journal
+        unchanged.
         """
         ...
 

@@ -15,7 +15,7 @@ from batch_runner.journal.records import (
     RunRow,
 )
 from batch_runner.lifecycle import ItemStatus
-from batch_runner.models import ItemOutcome, ItemSpec, JobFacts
+from batch_runner.models import ItemOutcome, ItemSpec, JobFacts, PlacedFile
 
 
 class EventHistory(Protocol):
@@ -35,6 +35,9 @@ class ManifestDiff(Protocol):
     def differences(self, specs: Iterable[ItemSpec]) -> Iterator[Difference]:
         """Yield the comparison of each of `specs`."""
         ...
+
+    def add_last_import(self) -> None:
+        """Take the items of the last import for the specs: compare those with themselves."""
 
     def lists(self, row: int) -> bool:
         """Return whether one of the compared specs, or an import since, has this item."""
@@ -198,6 +201,18 @@ class JournalReader(Protocol):
 
     def diff(self) -> ManifestDiff:
         """Return an empty comparison with this journal."""
+        ...
+
+    def last_duplicates(self, fingerprint: str | None) -> str | None:
+        """Return the `duplicates` of the last import; None: unknown, or of another fingerprint."""
+        ...
+
+    def listed_counts(self) -> dict[ItemStatus, int]:
+        """Return the number of items of the last import by status, without those that have none."""
+        ...
+
+    def listed_files(self) -> Iterator[tuple[int, tuple[PlacedFile, ...]]]:
+        """Yield row and files of the done items of the last import, in the manifest's order."""
         ...
 
     def compared(self, specs: Iterable[ItemSpec], fingerprint: str | None) -> ManifestDiff | None:

@@ -9,6 +9,7 @@ expanded again, to name the two and to rule out a collision.
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections.abc import Iterable
 from itertools import pairwise
@@ -137,6 +138,26 @@ class SkippedDuplicates(NamedTuple):
                 self.items,
                 id=excerpt(self.id),
             ),
+        )
+
+
+class Duplicates(NamedTuple):
+    """What the items of a manifest have in common, as far as it is no error; None: nothing."""
+
+    skipped: SkippedDuplicates | None = None
+    equal_requests: EqualRequests | None = None
+
+    def to_text(self) -> str:
+        """Return it as JSON, for a journal."""
+        return json.dumps(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Duplicates:
+        """Return it from the JSON in a journal."""
+        skipped, equal = json.loads(text)
+        return cls(
+            skipped and SkippedDuplicates(skipped[0], Location(*skipped[1]), skipped[2]),
+            equal and EqualRequests(equal[0], equal[1], equal[2], Location(*equal[3])),
         )
 
 

@@ -12,7 +12,7 @@ from batch_runner.manifest.comfyui.reading import WorkflowRefusedError
 from batch_runner.manifest.diagnostics import Diagnostics, Location, excerpt
 from batch_runner.manifest.duplicates import (
     DuplicateDetector,
-    EqualRequests,
+    Duplicates,
     SkippedDuplicates,
 )
 from batch_runner.manifest.input_files import InputRefusedError, Inputs
@@ -92,10 +92,8 @@ class Items:
         self._entries = entries
         self._inputs = inputs
         self._uses_random = context.uses_random
-        #: Items with equal requests; None if there are none, or not all items were expanded.
-        self.equal_requests: EqualRequests | None = None
-        #: Items that were left out as duplicates; None if there are none, or as above.
-        self.skipped: SkippedDuplicates | None = None
+        #: None: unknown, because not all items were expanded.
+        self.duplicates: Duplicates | None = None
         self._files_use_id = any("id" in one.template.uses for one in context.files.values())
 
     def of_job(self, facts: JobFacts) -> Items:
@@ -115,11 +113,13 @@ class Items:
         for _, spec, key in self._located(diagnostics, limit, skipped):
             duplicates.add(spec, key)
             yield spec
-        self.skipped = SkippedDuplicates(len(skipped), *skipped[0]) if skipped else None
         again = ((location, spec) for location, spec, _ in self._located(Diagnostics(), limit))
         duplicates.report_repeated(again, diagnostics)
         again_with_keys = self._located(Diagnostics(), limit)
-        self.equal_requests = duplicates.find_equal_requests(again_with_keys)
+        self.duplicates = Duplicates(
+            SkippedDuplicates(len(skipped), *skipped[0]) if skipped else None,
+            duplicates.find_equal_requests(again_with_keys),
+        )
 
     def _located(
         self,

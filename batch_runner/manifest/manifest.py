@@ -8,6 +8,7 @@ from pathlib import Path
 
 from batch_runner.errors import Problem
 from batch_runner.manifest.diagnostics import Diagnostics
+from batch_runner.manifest.duplicates import Duplicates
 from batch_runner.manifest.expand import Items
 from batch_runner.manifest.fingerprint import fingerprint
 from batch_runner.manifest.schema import Notify, OnFinish, OnItem
@@ -67,10 +68,19 @@ class Manifest:
         """Return what should be looked at before money is spent.
 
         Equal requests, and duplicates that were skipped, are among it as soon as `items` has
-        yielded all items.
+        yielded all items, or after `take_duplicates`.
         """
-        found = (self.expansion.skipped, self.expansion.equal_requests)
+        found = self.expansion.duplicates or ()
         return [*self.doubts, *(one.problem() for one in found if one is not None)]
+
+    def duplicates(self) -> str | None:
+        """Return as JSON which duplicates there are; None: not all items were expanded."""
+        found = self.expansion.duplicates
+        return None if found is None else found.to_text()
+
+    def take_duplicates(self, text: str) -> None:
+        """Take the duplicates from a journal that has imported the same items."""
+        self.expansion.duplicates = Duplicates.from_text(text)
 
     def fingerprint(self) -> str | None:
         """Return a hash that changes when the items may have changed; None if that is unknown."""

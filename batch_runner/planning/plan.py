@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 from batch_runner.engine.selection import SelectedItems, is_selected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import (
     Imported,
+    ItemRow,
     ItemSummary,
     Journal,
+    JournalReader,
     ManifestDiff,
     journal_exists,
     open_reader,
@@ -124,7 +127,7 @@ def make_preview(
 
 
 def make_plan(
-    specs: Iterable[ItemSpec],
+    specs: Iterable[ItemSpec] | None,
     folder: JobFolder,
     settings: Settings,
     prior: PriorSubmissions | None = None,
@@ -132,8 +135,8 @@ def make_plan(
 ) -> Plan:
     """Compare `specs` with the journal in `folder`, if there is one. Sends and writes nothing.
 
-    `prior` finds the items that another job has submitted. `selected` are the items that may be
-    submitted, None: all.
+    `specs` None stands for the items that the journal imported last. `prior` finds the items that
+    another job has submitted. `selected` are the items that may be submitted, None: all.
 
     Raises:
         JournalUnreadable: the journal is damaged or of another version.
@@ -141,14 +144,17 @@ def make_plan(
     prior, limits = prior or nothing_submitted(), settings.limits
     if not journal_exists(folder.journal):
         builder = PlanBuilder({}, CappedCount(limits, {}), prior, selected)
-        for spec in specs:
+        for spec in specs or ():
             builder.add_new(spec, None)
         builder.finish_submissions()
     else:
         with open_reader(folder.journal) as reader:
             counted = CappedCount(limits, reader.spent_by_workflow())
             builder = PlanBuilder(task_seconds(reader.learned()), counted, prior, selected)
-            _compare(builder, specs, reader.diff(), folder)
+            if specs is None:
+                _add_last_import(builder, reader, folder)
+            else:
+                _compare(builder, specs, reader.diff(), folder)
     plan = builder.plan
     plan.reuse = prior.groups
     plan.estimate = make_estimate(builder.counted, task=builder.mean_task())
@@ -172,6 +178,39 @@ def _compare(
         if files and status is ItemStatus.DONE and missing_files(folder, files):
             builder.add_missing(row)
     builder.finish(comparison)
+
+
+def _add_last_import(builder: PlanBuilder, reader: JournalReader, folder: JobFolder) -> None:
+    builder.add_counts(reader.listed_counts())
+    for status in filter(builder.plan.statuses.get, _NAMED_STATUSES):
+        listed = (item.row for item in reader.items(status) if item.listed)
+        for row in islice(listed, NAMED):
+            builder.name(status.value, row)
+    for item in reader.items(ItemStatus.PENDING):
+        if item.listed:
+            builder.add_submission(_spec_of(item))
+    for row, files in reader.listed_files():
+        if files and missing_files(folder, files):
+            builder.add_missing(row)
+    comparison = reader.diff()
+    comparison.add_last_import()
+    builder.finish(comparison)
+
+
+def _spec_of(item: ItemRow) -> ItemSpec:
+    return ItemSpec(
+        key=item.key,
+        position=item.position,
+        id=item.id,
+        name=item.name,
+        prompt=item.prompt,
+        workflow=item.workflow,
+        params=item.params,
+        variables=item.variables,
+        files=item.inputs,
+        attempts=item.attempts,
+        source=item.source,
+    )
 
 
 class PlanBuilder:
@@ -202,21 +241,26 @@ class PlanBuilder:
         self.plan.new += 1
         if row is not None and len(self._candidates) < _CANDIDATES:
             self._candidates.append((spec, row))
-        self._add_submission(spec)
+        self.add_submission(spec)
 
     def add_known(self, spec: ItemSpec, status: ItemStatus, row: int) -> None:
         """Add an item that is in the journal."""
         self.plan.items += 1
         self.plan.statuses[status] += 1
         if status in _NAMED_STATUSES:
-            self._name(status.value, row)
+            self.name(status.value, row)
         elif status is ItemStatus.PENDING:
-            self._add_submission(spec)
+            self.add_submission(spec)
+
+    def add_counts(self, counts: Mapping[ItemStatus, int]) -> None:
+        """Add items that are in the journal, by status; `name` and `add_submission` do the rest."""
+        self.plan.items += sum(counts.values())
+        self.plan.statuses.update(counts)
 
     def add_missing(self, row: int) -> None:
         """Note that a file of a done item is missing."""
         self.plan.missing += 1
-        self._name("missing", row)
+        self.name("missing", row)
 
     def finish(self, comparison: ManifestDiff) -> None:
         """Fill in what is only known after the last item."""
@@ -226,10 +270,10 @@ class PlanBuilder:
         plan.new -= plan.changed
         plan.unlisted = comparison.unlisted
         for _, row in zip(range(NAMED), comparison.unlisted_rows(), strict=False):
-            self._name("unlisted", row)
+            self.name("unlisted", row)
         plan.named = {
             kind: [comparison.summary(row) for row in rows]
-            for kind, rows in self._named_rows.items()
+            for kind, rows in sorted(self._named_rows.items())
         }
         replacing = [each for each in self._candidates if comparison.replaced(each[1])]
         plan.replacing = [(spec, comparison.summary(row)) for spec, row in replacing[:NAMED]]
@@ -238,7 +282,8 @@ class PlanBuilder:
         """Return the mean seconds of the tasks to be submitted, None if not known."""
         return self._timed_seconds / self._timed if self._timed else mean(self._seconds.values())
 
-    def _add_submission(self, spec: ItemSpec) -> None:
+    def add_submission(self, spec: ItemSpec) -> None:
+        """Add an item that is to be submitted, if it is selected."""
         self.folders.add(spec.name.rpartition("/")[0])
         if not is_selected(spec.position, self._selected):
             return
@@ -263,7 +308,8 @@ class PlanBuilder:
             self._timed += 1
             self._timed_seconds += seconds
 
-    def _name(self, kind: str, row: int) -> None:
+    def name(self, kind: str, row: int) -> None:
+        """Note an item of a kind; the first few are named."""
         rows = self._named_rows.setdefault(kind, [])
         if len(rows) < NAMED:
             rows.append(row)

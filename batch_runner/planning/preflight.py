@@ -40,9 +40,14 @@ class Circumstances:
 
 
 def plan_run(
-    specs: Iterable[ItemSpec], folder: JobFolder, settings: Settings, circumstances: Circumstances
+    specs: Iterable[ItemSpec] | None,
+    folder: JobFolder,
+    settings: Settings,
+    circumstances: Circumstances,
 ) -> Plan:
     """Return the plan of a run with all its blockers and warnings. Sends and writes nothing.
+
+    `specs` as in `make_plan`.
 
     Raises:
         JournalUnreadable: the journal is damaged or of another version.
@@ -66,7 +71,7 @@ def origin_warnings(origin: str, identity: JobIdentity) -> list[Blocker]:
 
 
 def _with_prior_submissions(
-    specs: Iterable[ItemSpec],
+    specs: Iterable[ItemSpec] | None,
     folder: JobFolder,
     settings: Settings,
     circumstances: Circumstances,

@@ -53,7 +53,12 @@ def fill(path: Path) -> None:
     identity = JobIdentity(job=loaded.job, provider=loaded.provider, origin="http://127.0.0.1")
     with open_job(loaded.output_folder, identity) as job:
         listing = ItemImport(loaded.items)
-        job.journal.import_items(listing, manifest=str(path), fingerprint=loaded.fingerprint)
+        job.journal.import_items(
+            listing,
+            manifest=str(path),
+            fingerprint=loaded.fingerprint,
+            duplicates=loaded.duplicates,
+        )
     connection = sqlite3.connect(job.folder.journal, isolation_level=None)
     items = connection.execute("SELECT count(*) FROM items").fetchone()[0]
     at = time.time() - items

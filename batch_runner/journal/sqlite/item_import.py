@@ -25,12 +25,26 @@ def unchanged(connection: sqlite3.Connection, fingerprint: str | None) -> bool:
     return connection.execute(query, (fingerprint,)).fetchone() is not None
 
 
-def remember(connection: sqlite3.Connection, fingerprint: str | None) -> None:
+def last_duplicates(connection: sqlite3.Connection, fingerprint: str | None) -> str | None:
+    """Return the duplicates in the manifest of this fingerprint; None: unknown."""
+    query = (
+        "SELECT duplicates FROM last_import JOIN job USING (import_number) WHERE fingerprint = ?"
+    )
+    row = connection.execute(query, (fingerprint,)).fetchone()
+    return None if row is None else row[0]
+
+
+def remember(
+    connection: sqlite3.Connection, fingerprint: str | None, duplicates: str | None
+) -> None:
     """Store the fingerprint of the imported manifest, inside the caller's transaction."""
     connection.execute("DELETE FROM last_import")
     if fingerprint is not None:
-        query = "INSERT INTO last_import SELECT ?, import_number FROM job"
-        connection.execute(query, (fingerprint,))
+        query = (
+            "INSERT INTO last_import (fingerprint, import_number, duplicates) "
+            "SELECT ?, import_number, ? FROM job"
+        )
+        connection.execute(query, (fingerprint, duplicates))
 
 
 def items_mark(connection: sqlite3.Connection) -> str:

@@ -36,6 +36,14 @@ def _of_status(read: Read, status: ItemStatus) -> Iterator[sqlite3.Row]:
         position, key = rows[-1]["position"], rows[-1]["key"]
 
 
+def listed_files(read: Read) -> Iterator[sqlite3.Row]:
+    """See `JournalReader.listed_files`."""
+    position, key = -1, ""
+    while rows := read(_LISTED_FILES, (position, key, PAGE)):
+        yield from rows
+        position, key = rows[-1]["position"], rows[-1]["key"]
+
+
 def reported_items(read: Read, most: int) -> Iterator[sqlite3.Row]:
     """See `JournalReader.reported_items`."""
     done, others = array("Q"), array("Q")
@@ -71,6 +79,11 @@ def _in_order(read: Read, places: Iterable[int]) -> Iterator[sqlite3.Row]:
 _ITEMS = f"SELECT {ITEM_COLUMNS} FROM items"  # noqa: S608  constants
 _OF_STATUS = (
     f"{_ITEMS} WHERE status = ? AND (position, key) > (?, ?) ORDER BY position, key LIMIT ?"
+)
+_LISTED_FILES = (
+    "SELECT rowid AS row, position, key, files FROM items WHERE status = 'done' "
+    "AND import_number = (SELECT import_number FROM job) "
+    "AND (position, key) > (?, ?) ORDER BY position, key LIMIT ?"
 )
 _PLACES = "SELECT rowid AS row, position, status = 'done' AS done FROM items WHERE rowid > ?"
 # Not what was removed from the manifest before it was ever submitted.

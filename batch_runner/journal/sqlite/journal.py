@@ -166,6 +166,7 @@ class Journal(SqliteRunJournal):
         manifest: str = "",
         price: str | None = None,
         fingerprint: Callable[[], str | None] = lambda: None,
+        duplicates: Callable[[], str | None] = lambda: None,
     ) -> Imported:
         mark = fingerprint()
         pages = items.pages(mark) if isinstance(items, ItemImport) else pages_of(items)
@@ -175,7 +176,8 @@ class Journal(SqliteRunJournal):
             before = self._count_items()
             if not unchanged(self._connection, mark):
                 import_pages(self._connection, pages, self._wall_clock())
-                remember(self._connection, mark if fingerprint() == mark else None)
+                same = fingerprint() == mark
+                remember(self._connection, mark if same else None, duplicates())
             listed, other = listed_and_other(self._connection)
         new = listed + other - before
         return Imported(new=new, known=listed - new, unlisted=other)

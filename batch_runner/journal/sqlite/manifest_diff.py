@@ -45,6 +45,12 @@ class SqliteManifestDiff:
             for spec in page:
                 yield self._known(spec, row) if (row := rows.get(spec.key)) else self._new(spec)
 
+    def add_last_import(self) -> None:
+        row = 0
+        while rows := self._read(_LISTED_ROWS, (row, NAMES)):
+            for one in rows:
+                _set_bit(self._listed, row := int(one["row"]))
+
     def lists(self, row: int) -> bool:
         return row > self._last or _bit(self._listed, row)
 
@@ -138,6 +144,10 @@ def _number(bits: bytearray) -> int:
 _LISTED = "import_number = (SELECT import_number FROM job)"
 _TOTALS = f"SELECT count(*) AS n, ifnull(sum({_LISTED}), 0) AS listed FROM items"  # noqa: S608
 _KNOWN = f"SELECT rowid AS row, key, status, files, {_LISTED} AS listed FROM items"  # noqa: S608
+_LISTED_ROWS = (
+    f"SELECT rowid AS row FROM items WHERE rowid > ? AND {_LISTED} "  # noqa: S608  constants
+    "ORDER BY rowid LIMIT ?"
+)
 _SUMMARY = "SELECT id, name, status, reason, message, files FROM items WHERE rowid = ?"
 _COPY_NAMES = (
     "INSERT INTO temp.named SELECT rowid, import_number, id, name FROM items "

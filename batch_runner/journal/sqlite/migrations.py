@@ -78,6 +78,7 @@ STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE job ADD COLUMN deliver_after INTEGER",
         "CREATE TABLE deliveries "
         "(event INTEGER PRIMARY KEY, at REAL NOT NULL, exit_status INTEGER) STRICT",
+        "ALTER TABLE last_import ADD COLUMN duplicates TEXT",
     ),
 }
 

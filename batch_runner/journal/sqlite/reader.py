@@ -15,7 +15,7 @@ from batch_runner.journal.records import EventRow, ItemRow, JobRow, PaidSubmissi
 from batch_runner.journal.sqlite import item_order, queries
 from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
 from batch_runner.journal.sqlite.event_history import SqliteEventHistory
-from batch_runner.journal.sqlite.item_import import items_mark, unchanged
+from batch_runner.journal.sqlite.item_import import items_mark, last_duplicates, unchanged
 from batch_runner.journal.sqlite.manifest_diff import SqliteManifestDiff
 from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version
 from batch_runner.journal.sqlite.migrations import STATUSES_1_TO_2 as _STATUSES
@@ -28,7 +28,7 @@ from batch_runner.journal.sqlite.rows import (
 )
 from batch_runner.journal.sqlite.spending import paid_submissions, spent_by_workflow
 from batch_runner.lifecycle import UNFINISHED_ELSEWHERE, ItemStatus
-from batch_runner.models import ItemOutcome, ItemSpec, JobFacts
+from batch_runner.models import ItemOutcome, ItemSpec, JobFacts, PlacedFile, placed_files
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, encode_path
 
@@ -189,6 +189,17 @@ class SqliteReader:
     def diff(self) -> SqliteManifestDiff:
         return SqliteManifestDiff(self._all)
 
+    def last_duplicates(self, fingerprint: str | None) -> str | None:
+        with self._translated():
+            return last_duplicates(self._connection, fingerprint)
+
+    def listed_counts(self) -> dict[ItemStatus, int]:
+        return {ItemStatus(row["status"]): row["n"] for row in self._all(_LISTED_COUNTS)}
+
+    def listed_files(self) -> Iterator[tuple[int, tuple[PlacedFile, ...]]]:
+        rows = item_order.listed_files(self._all)
+        return ((row["row"], placed_files(row["files"])) for row in rows)
+
     def compared(
         self, specs: Iterable[ItemSpec], fingerprint: str | None
     ) -> SqliteManifestDiff | None:
@@ -257,6 +268,10 @@ def open_reader(path: Path, *, oldest: int = SCHEMA_VERSION) -> JournalReader:
     return SqliteReader(path, oldest=oldest)
 
 
+_LISTED_COUNTS = (
+    "SELECT status, count(*) AS n FROM items "
+    "WHERE import_number = (SELECT import_number FROM job) GROUP BY status"
+)
 _RESULT_FOLDERS = (
     "SELECT DISTINCT rtrim(rtrim(name, replace(name, '/', '')), '/') AS folder FROM "
     "(SELECT json_extract(one.value, '$.name') AS name FROM items, json_each(items.files) AS one)"

@@ -97,7 +97,8 @@ CREATE TABLE learned (
 -- of its manifest.
 CREATE TABLE last_import (
     fingerprint   TEXT NOT NULL,
-    import_number INTEGER NOT NULL
+    import_number INTEGER NOT NULL,
+    duplicates    TEXT                      -- JSON, written and read by `manifest`; NULL: unknown
 ) STRICT;
 
 -- Events for which the command of `on_item` has ended.

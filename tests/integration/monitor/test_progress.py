@@ -182,7 +182,7 @@ async def test_dashboard_shows_what_is_retried_while_it_is(
     handler = logging.StreamHandler(terminal)
     logging.getLogger().addHandler(handler)
     request.addfinalizer(lambda: logging.getLogger().removeHandler(handler))
-    async with simulated_service("http:status:times=3", service_time="30s") as simulator:
+    async with simulated_service("http:status:times=3", service_time="120s") as simulator:
         await run_job(tmp_path, simulator, some_items(5), background_tasks=[watching, warn])
 
     shown = terminal.getvalue()

@@ -141,7 +141,8 @@ class Server:
         self.environment = {
             "BAICAI_BASE_URL": self.url,
             "BAICAI_API_KEY": "sk-bench",
-            "XDG_STATE_HOME": str(scratch() / "state"),
+            # Of its own: a later server may have the same port, and another job has its task ids.
+            "XDG_STATE_HOME": str(new_folder()),
         }
         if scheme == "https":
             self.environment["SSL_CERT_FILE"] = str(AUTHORITY)

@@ -118,9 +118,11 @@ class LocalRateLimiter:
         fast = self._adaptive.rate > _ALIGNED_FROM
         if wait > 0 and fast and self._window.is_used(now, _ALIGNED_USE):
             await asyncio.sleep(wait)
-        while wait := self._sent.full_for(self._clock()):  # noqa: ASYNC110  others may take it
+        now = self._clock()
+        wait = self._sent.full_for(now)
+        self._sent.add(now + wait)  # at once, so that those that wait do not all wake for one place
+        if wait > 0:
             await asyncio.sleep(wait)
-        self._sent.add(self._clock())
 
     def limited(self, retry_after: float | None, *, acquired_at: float | None = None) -> None:
         """Record a 429: close the gate for all requests, once per incident; adapt the rate."""

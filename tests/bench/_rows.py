@@ -148,10 +148,11 @@ class Server:
             self.environment["SSL_CERT_FILE"] = str(AUTHORITY)
         return self
 
-    def submissions(self) -> int:
-        """Return the number of submissions so far."""
+    def counts(self) -> dict[str, float]:
+        """Return what it has counted so far."""
         with urllib.request.urlopen(f"{self.url}/seen", timeout=60) as response:  # noqa: S310
-            return int(json.load(response)["data"]["submissions"])
+            counts: dict[str, float] = json.load(response)["data"]
+        return counts
 
     def __exit__(self, *exception: object) -> None:
         figures, _ = self._process.communicate("", timeout=60)

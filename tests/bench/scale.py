@@ -156,7 +156,7 @@ def in_flight_bytes() -> float:
 def _size_at(count: int, run: subprocess.Popen[bytes], server: _rows.Server) -> float:
     """Return the MB of a run as soon as it has submitted `count` tasks."""
     end = time.monotonic() + 300
-    while server.submissions() < count:
+    while server.counts()["submissions"] < count:
         if run.poll() is not None or time.monotonic() > end:
             raise SystemExit(f"the run did not submit {count} tasks in 300 s")
         time.sleep(0.1)

@@ -44,6 +44,7 @@ MEANS = (
     "How long a command takes until it does something, beside an empty program, and what it costs "
     "to start a job again that is nearly or wholly done, as cron does."
 )
+KEY = "BAICAI_API_KEY"
 EMPTY = "import click\n@click.group()\ndef main(): pass\nmain(prog_name='empty')"
 EVENTS = (
     Event.SUBMIT_STARTED,
@@ -80,12 +81,21 @@ def picture(number: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
 
 
-def make_job(path: Path, *, leave: int) -> Path:
-    """Make a job in which all items but the last `leave` are done; return its folder."""
+def make_job(path: Path, server: _rows.Server | None = None, *, leave: int) -> Path:
+    """Make a job in which all items but the last `leave` are done; return its folder.
+
+    With a server, the registry of its runs knows the job, as after a run that was interrupted.
+    """
     loaded = load(path)
-    identity = JobIdentity(job=loaded.job, provider=loaded.provider, origin="http://127.0.0.1")
+    origin = "http://127.0.0.1" if server is None else server.url
+    identity = JobIdentity(job=loaded.job, provider=loaded.provider, origin=origin)
     with open_job(loaded.output_folder, identity) as job:
-        job.journal.import_items(loaded.items(), manifest=str(path), fingerprint=loaded.fingerprint)
+        job.journal.import_items(
+            loaded.items(),
+            manifest=str(path),
+            fingerprint=loaded.fingerprint,
+            duplicates=loaded.duplicates,
+        )
     journal = sqlite3.connect(job.folder.journal, isolation_level=None)
     journal.row_factory = sqlite3.Row
     rows = journal.execute("SELECT key, name, position FROM items ORDER BY position").fetchall()
@@ -99,6 +109,10 @@ def make_job(path: Path, *, leave: int) -> Path:
             assert not any(apply_all(journal, moves))
     journal.execute("COMMIT")
     journal.close()
+    if server is not None:
+        state = Path(server.environment["XDG_STATE_HOME"]) / "batch-runner"
+        with open_job(job.folder.root, identity, state=state, key=server.environment[KEY]):
+            pass  # copies the outcomes to the registry
     return job.folder.root
 
 
@@ -154,22 +168,20 @@ def show_run(folder: Path) -> None:
         show_pairs("run, 1 item", [*command, str(folder / "one")], None, **server.environment)
 
 
-def show_resume(path: Path, items: int) -> None:
+def show_resume(path: Path, items: int, server: _rows.Server) -> None:
     """Print the time to the first submission when one item is left, and from there to the end."""
-    with _rows.Server("--bytes", 1000) as server:
-        begun = time.monotonic()
-        usage = _rows.run(_rows.FAST, path, server)
-    first = server.seen["first"] - begun
+    begun = time.monotonic()
+    usage = _rows.run(_rows.FAST, path, server)
+    first = server.counts()["first"] - begun
     cells = (f"{first:.2f} s", "", "", "")
     _rows.print_row(f"resume to first submission, {items:,}", *cells, goal="≤ 3 s", ok=first <= 3)
     show_end(f"from there to the end, {items:,}", usage, usage.wall - first)
 
 
-def show_nothing_left(path: Path, items: int) -> None:
+def show_nothing_left(path: Path, items: int, server: _rows.Server) -> None:
     """Print the time of a run in which every item is done, and the report stays as it is."""
-    with _rows.Server("--bytes", 1000) as server:
-        _rows.run(_rows.FAST, path, server)  # writes the report
-        usages = [_rows.run(_rows.FAST, path, server) for _ in range(DONE_ROUNDS)]
+    _rows.run(_rows.FAST, path, server)  # writes the report
+    usages = [_rows.run(_rows.FAST, path, server) for _ in range(DONE_ROUNDS)]
     usage = sorted(usages, key=lambda usage: usage.cpu)[DONE_ROUNDS // 2]
     show_end(f"run, nothing left, {items:,}", usage, usage.wall)
     cost = 1000 * usage.cpu / items
@@ -210,11 +222,12 @@ def main(arguments: list[str]) -> None:
         if not any(map(wanted, ("resume", "nothing"))):
             return
         path = manifest(folder, asked.items + 1)
-        make_job(path, leave=1)
-        if wanted("resume"):
-            show_resume(path, asked.items)
-        if wanted("nothing"):
-            show_nothing_left(path, asked.items)
+        with _rows.Server("--bytes", 1000) as server:
+            make_job(path, server, leave=1)
+            if wanted("resume"):
+                show_resume(path, asked.items, server)
+            if wanted("nothing"):
+                show_nothing_left(path, asked.items, server)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from batch_runner.errors import JournalError
-from batch_runner.journal.sqlite.group_commit import DEFER_SECONDS, PendingOperation, commit_batch
+from batch_runner.journal.sql.group_commit import DEFER_SECONDS, PendingOperation, commit_batch
 from tests.crash.crash import CrashPoint
 
 T = TypeVar("T")

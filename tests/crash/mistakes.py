@@ -31,7 +31,7 @@ from batch_runner.jobdir.claims import JobClaims
 from batch_runner.jobdir.lock import Lock
 from batch_runner.jobdir.registration import usable_registry
 from batch_runner.journal import Change
-from batch_runner.journal.sqlite import journal
+from batch_runner.journal.sql import journal
 from batch_runner.lifecycle import Event
 from batch_runner.registry import JobLock, Registry
 

@@ -27,7 +27,7 @@ from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import ItemRow, Journal, open_reader
-from batch_runner.journal.sqlite.group_commit import GroupCommit
+from batch_runner.journal.sql.group_commit import GroupCommit
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.providers import Provider, open_provider

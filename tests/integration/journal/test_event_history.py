@@ -26,7 +26,7 @@ def journal_of(job: StoredJob) -> JournalReader:
 def test_newest_events_are_copied_page_by_page(
     job: StoredJob, page: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batch_runner.journal.sqlite.event_history.PAGE", page)
+    monkeypatch.setattr("batch_runner.journal.sql.event_history.PAGE", page)
     items = [an_item(n) for n in range(3)]
     job.list(*items)
     job.held(items[0])

@@ -10,8 +10,8 @@ from contextlib import closing
 
 import pytest
 
-from batch_runner.journal.sqlite import group_commit
-from batch_runner.journal.sqlite.group_commit import GroupCommit
+from batch_runner.journal.sql import group_commit
+from batch_runner.journal.sql.group_commit import GroupCommit
 
 #: Seconds after which something hangs, however slow the machine.
 HANGS = 250.0

@@ -13,8 +13,8 @@ import pytest
 
 from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal import Change, ItemRow, Journal, open_reader
+from batch_runner.journal.sql.group_commit import LARGEST_BATCH, PendingOperation, commit_batch
 from batch_runner.journal.sqlite.connection import connect
-from batch_runner.journal.sqlite.group_commit import LARGEST_BATCH, PendingOperation, commit_batch
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import PlacedFile, ReusedFrom
 from tests.harness import some_items

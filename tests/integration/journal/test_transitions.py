@@ -13,8 +13,8 @@ import pytest
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import TaskIdTaken
+from batch_runner.journal.sql.transitions import Move, Moves, apply_all
 from batch_runner.journal.sqlite.connection import connect
-from batch_runner.journal.sqlite.transitions import Move, Moves, apply_all
 from batch_runner.lifecycle import TRANSITIONS, Event
 from batch_runner.models import PlacedFile
 from tests.harness import an_item, some_items

@@ -12,10 +12,10 @@ from batch_runner.errors import JournalError
 from batch_runner.journal.base import Change
 from batch_runner.journal.delivery_log import EndedItem
 from batch_runner.journal.records import PendingItem, ReusableItem, UnsettledItem
-from batch_runner.journal.sqlite import deliveries, queries
+from batch_runner.journal.sql import deliveries, queries
+from batch_runner.journal.sql.group_commit import Committer, GroupCommit
+from batch_runner.journal.sql.transitions import Move, Moves
 from batch_runner.journal.sqlite.connection import translated
-from batch_runner.journal.sqlite.group_commit import Committer, GroupCommit
-from batch_runner.journal.sqlite.transitions import Move, Moves
 from batch_runner.models import InFlight
 
 

@@ -12,21 +12,21 @@ from urllib.parse import quote
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.reading import JournalReader
 from batch_runner.journal.records import EventRow, ItemRow, JobRow, PaidSubmissions, RunRow
-from batch_runner.journal.sqlite import item_order, queries
-from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
-from batch_runner.journal.sqlite.event_history import SqliteEventHistory
-from batch_runner.journal.sqlite.item_import import items_mark, last_duplicates, unchanged
-from batch_runner.journal.sqlite.manifest_diff import SqliteManifestDiff
-from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version
-from batch_runner.journal.sqlite.migrations import STATUSES_1_TO_2 as _STATUSES
-from batch_runner.journal.sqlite.rows import (
+from batch_runner.journal.sql import item_order, queries
+from batch_runner.journal.sql.event_history import SqliteEventHistory
+from batch_runner.journal.sql.item_import import items_mark, last_duplicates, unchanged
+from batch_runner.journal.sql.manifest_diff import SqliteManifestDiff
+from batch_runner.journal.sql.rows import (
     ITEM_COLUMNS,
     count_by_status,
     event_of,
     item_of,
     run_of,
 )
-from batch_runner.journal.sqlite.spending import paid_submissions, spent_by_workflow
+from batch_runner.journal.sql.spending import paid_submissions, spent_by_workflow
+from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
+from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version
+from batch_runner.journal.sqlite.migrations import STATUSES_1_TO_2 as _STATUSES
 from batch_runner.lifecycle import UNFINISHED_ELSEWHERE, ItemStatus
 from batch_runner.models import ItemOutcome, ItemSpec, JobFacts, PlacedFile, placed_files
 from batch_runner.util.locale import tr

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 
 from batch_runner.journal.records import EventRow
-from batch_runner.journal.sqlite.rows import event_of
+from batch_runner.journal.sql.rows import event_of
 
 #: Events copied in one short read transaction.
 PAGE = 20_000

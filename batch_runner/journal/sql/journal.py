@@ -14,7 +14,17 @@ from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal.base import Change, Imported
 from batch_runner.journal.item_import import ItemImport, pages_of
 from batch_runner.journal.records import ListedItem
-from batch_runner.journal.sqlite import queries
+from batch_runner.journal.sql import queries
+from batch_runner.journal.sql.item_import import (
+    import_pages,
+    listed_and_other,
+    remember,
+    unchanged,
+)
+from batch_runner.journal.sql.rows import count_by_status
+from batch_runner.journal.sql.run_journal import SqliteRunJournal
+from batch_runner.journal.sql.spending import pending_workflows, spent_by_workflow
+from batch_runner.journal.sql.transitions import apply
 from batch_runner.journal.sqlite.connection import (
     Transaction,
     check,
@@ -23,17 +33,7 @@ from batch_runner.journal.sqlite.connection import (
     location_of,
     translated,
 )
-from batch_runner.journal.sqlite.item_import import (
-    import_pages,
-    listed_and_other,
-    remember,
-    unchanged,
-)
 from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version, migrate
-from batch_runner.journal.sqlite.rows import count_by_status
-from batch_runner.journal.sqlite.run_journal import SqliteRunJournal
-from batch_runner.journal.sqlite.spending import pending_workflows, spent_by_workflow
-from batch_runner.journal.sqlite.transitions import apply
 from batch_runner.lifecycle import RECOVERY, Event, ItemStatus
 from batch_runner.models import ItemSpec, JobFacts
 from batch_runner.util.locale import tr
@@ -70,7 +70,11 @@ class Journal(SqliteRunJournal):
             connection = connect(path)
             now = wall_clock()
             today = time.strftime("%Y-%m-%d", time.localtime(now))
-            schema = package_files(__package__).joinpath("schema.sql").read_text("utf-8")
+            schema = (
+                package_files("batch_runner.journal.sqlite")
+                .joinpath("schema.sql")
+                .read_text("utf-8")
+            )
             with closed_on_error(connection):
                 connection.executescript(f"BEGIN; {schema} PRAGMA user_version = {SCHEMA_VERSION};")
                 connection.execute(

@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 
-from batch_runner.journal.sqlite.rows import ITEM_COLUMNS
+from batch_runner.journal.sql.rows import ITEM_COLUMNS
 from batch_runner.lifecycle import ItemStatus
 
 Read = Callable[..., list[sqlite3.Row]]

@@ -17,8 +17,8 @@ from itertools import groupby
 from typing import Any, Protocol, TypeVar, cast
 
 from batch_runner.errors import IllegalTransition, JournalError
+from batch_runner.journal.sql.transitions import Move, apply_all
 from batch_runner.journal.sqlite.connection import write_failed
-from batch_runner.journal.sqlite.transitions import Move, apply_all
 from batch_runner.util.text import error_reason
 
 Operation = Callable[[sqlite3.Connection], Any]

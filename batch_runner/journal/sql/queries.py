@@ -8,7 +8,7 @@ from typing import Any
 
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.records import PendingItem, ReusableItem, UnsettledItem
-from batch_runner.journal.sqlite.rows import inputs_of
+from batch_runner.journal.sql.rows import inputs_of
 from batch_runner.lifecycle import DUPLICATE_TASK_ID, PAID_BEFORE, ItemStatus
 from batch_runner.models import InFlight, JobFacts
 from batch_runner.util.locale import tr

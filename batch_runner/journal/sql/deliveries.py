@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from batch_runner.journal.delivery_log import EndedItem
-from batch_runner.journal.sqlite.rows import ITEM_COLUMNS, item_of
+from batch_runner.journal.sql.rows import ITEM_COLUMNS, item_of
 from batch_runner.lifecycle import FINAL, TRANSITIONS, ItemStatus
 
 #: A dropped item was given up by the user, who need not be told.

@@ -1,0 +1,1 @@
+"""The journal in SQL: what SQLite and PostgreSQL share."""

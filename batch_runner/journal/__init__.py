@@ -33,9 +33,9 @@ from batch_runner.journal.records import (
     PendingItem,
     RunRow,
 )
-from batch_runner.journal.sql.journal import Journal
-from batch_runner.journal.sql.reader import journal_exists, open_reader
+from batch_runner.journal.sqlite.journal import Journal
 from batch_runner.journal.sqlite.migrations import current_words
+from batch_runner.journal.sqlite.reader import journal_exists, open_reader
 
 __all__ = [
     "Change",

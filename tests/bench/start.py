@@ -28,7 +28,8 @@ from pathlib import Path
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.open import open_job
 from batch_runner.journal import Change
-from batch_runner.journal.sql.transitions import Move, apply_all
+from batch_runner.journal.sql.transitions import Move
+from batch_runner.journal.sqlite.commit import apply_all
 from batch_runner.lifecycle import Event
 from batch_runner.manifest import load
 from batch_runner.models import PlacedFile

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 from batch_runner.errors import JournalError
-from batch_runner.journal.sql.group_commit import DEFER_SECONDS, PendingOperation, commit_batch
+from batch_runner.journal.sql.connection import Connection
+from batch_runner.journal.sql.group_commit import DEFER_SECONDS, PendingOperation
 from tests.crash.crash import CrashPoint
 
 T = TypeVar("T")
@@ -25,13 +25,13 @@ class InlineCommitter:
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        commit: Callable[[list[PendingOperation]], None],
         after_commit: Callable[[], None],
         *,
         crash: CrashPoint,
         full_from: int | None,
     ) -> None:
-        self._connection = connection
+        self._commit_batch = commit
         self._after_commit = after_commit
         self._crash = crash
         self._full_from = full_from
@@ -45,7 +45,7 @@ class InlineCommitter:
         return bool(self._queue) or self._committing
 
     def submit(
-        self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
+        self, operation: Callable[[Connection], T], *, deferrable: bool = False
     ) -> asyncio.Future[T]:
         """Queue `operation` for the next batch, which a deferrable one alone begins later."""
         loop = asyncio.get_running_loop()
@@ -77,7 +77,7 @@ class InlineCommitter:
             for waiting in batch:
                 waiting.error = JournalError("the journal cannot be written: disk is full")
         else:
-            commit_batch(self._connection, batch)
+            self._commit_batch(batch)
             self._crash.step(f"after commit {self._batches}, the marker not raised")
             self._after_commit()
             self._crash.step(f"after commit {self._batches}, waiters not notified")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 from batch_runner.journal.delivery_log import EndedItem
+from batch_runner.journal.sql.connection import Connection
 from batch_runner.journal.sql.rows import ITEM_COLUMNS, item_of
 from batch_runner.lifecycle import FINAL, TRANSITIONS, ItemStatus
 
@@ -26,8 +25,8 @@ FROM (
     FROM events
     WHERE seq > :after AND event IN ({", ".join(f"'{event}'" for event in _STATUS_AFTER)})
         AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event = seq)
-) CROSS JOIN items ON key = end_key
-WHERE status = end_status AND attempt = end_attempt
+) AS ends CROSS JOIN items
+WHERE key = end_key AND status = end_status AND attempt = end_attempt
 """  # noqa: S608  enum values
 _PAGE = f"""
 SELECT end_event, end_at, {ITEM_COLUMNS.replace("rowid", "items.rowid")},
@@ -36,19 +35,23 @@ SELECT end_event, end_at, {ITEM_COLUMNS.replace("rowid", "items.rowid")},
 """  # noqa: S608  constants
 _COUNT = f"SELECT status, count(*) {_UNDELIVERED} GROUP BY status"
 _START = """
-UPDATE job SET deliver_after = ifnull(deliver_after, (SELECT ifnull(max(seq), 0) FROM events))
+UPDATE job SET deliver_after =
+    coalesce(deliver_after, (SELECT coalesce(max(seq), 0) FROM events))
 RETURNING deliver_after
 """
-_RECORD = "INSERT OR REPLACE INTO deliveries (event, at, exit_status) VALUES (?, ?, ?)"
+_RECORD = """
+INSERT INTO deliveries (event, at, exit_status) VALUES (?, ?, ?)
+ON CONFLICT (event) DO UPDATE SET at = excluded.at, exit_status = excluded.exit_status
+"""
 _ADVANCE = "UPDATE job SET deliver_after = ? WHERE deliver_after < ?"
 
 
-def start_deliveries(connection: sqlite3.Connection) -> int:
+def start_deliveries(connection: Connection) -> int:
     """Return the number of the event after which ended items are to be delivered."""
     return int(connection.execute(_START).fetchone()[0])
 
 
-def ended_items(connection: sqlite3.Connection, after: int, limit: int) -> list[EndedItem]:
+def ended_items(connection: Connection, after: int, limit: int) -> list[EndedItem]:
     """Return up to `limit` undelivered items that an event beyond `after` ended."""
     rows = connection.execute(_PAGE, {"after": after, "limit": limit}).fetchall()
     return [
@@ -57,13 +60,13 @@ def ended_items(connection: sqlite3.Connection, after: int, limit: int) -> list[
     ]
 
 
-def undelivered(connection: sqlite3.Connection, after: int) -> dict[str, int]:
+def undelivered(connection: Connection, after: int) -> dict[str, int]:
     """Return the number of undelivered items that an event beyond `after` ended, by status."""
     return {row[0]: row[1] for row in connection.execute(_COUNT, {"after": after}).fetchall()}
 
 
 def record_delivery(
-    connection: sqlite3.Connection, event: int, at: float, exit_status: int | None, up_to: int
+    connection: Connection, event: int, at: float, exit_status: int | None, up_to: int
 ) -> None:
     """Record one delivery, and that none is missing up to event number `up_to`."""
     connection.execute(_RECORD, (event, at, exit_status))

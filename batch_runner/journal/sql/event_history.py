@@ -6,28 +6,28 @@ down.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Sequence
 
 from batch_runner.journal.records import EventRow
+from batch_runner.journal.sql.connection import Row
 from batch_runner.journal.sql.rows import event_of
 
 #: Events copied in one short read transaction.
 PAGE = 20_000
 
 
-class SqliteEventHistory:
+class SqlEventHistory:
     """The newest `limit` events when it was made; see `base.EventHistory`."""
 
-    def __init__(self, read: Callable[..., list[sqlite3.Row]], limit: int) -> None:
+    def __init__(self, read: Callable[..., list[Row]], limit: int) -> None:
         """`read(query, values)` returns the rows of one statement."""
         self._read = read
-        read("DROP TABLE IF EXISTS temp.history")
-        read("CREATE TEMP TABLE history (key, seq)")
-        last = int(read("SELECT ifnull(max(seq), 0) AS last FROM events")[0]["last"])
+        read("DROP TABLE IF EXISTS history")
+        read("CREATE TEMP TABLE history (key TEXT, seq BIGINT)")
+        last = int(read("SELECT coalesce(max(seq), 0) AS last FROM events")[0]["last"])
         for seq in range(max(0, last - limit), last, PAGE):
             read(_COPY, (seq, min(seq + PAGE, last)))
-        read("CREATE INDEX temp.history_by_key ON history (key, seq)")
+        read("CREATE INDEX history_by_key ON history (key, seq)")
 
     def of(self, keys: Sequence[str]) -> dict[str, list[EventRow]]:
         query = f"{_OF} ({', '.join('?' * len(keys))}) ORDER BY e.seq"
@@ -37,8 +37,8 @@ class SqliteEventHistory:
         return found
 
 
-_COPY = "INSERT INTO temp.history SELECT key, seq FROM events WHERE seq > ? AND seq <= ?"
+_COPY = "INSERT INTO history SELECT key, seq FROM events WHERE seq > ? AND seq <= ?"
 _OF = (
     "SELECT e.seq, e.at, e.key, e.event, e.attempt, e.task_id, e.reason, e.message "
-    "FROM temp.history c CROSS JOIN events e ON e.seq = c.seq WHERE c.key IN"
+    "FROM history c CROSS JOIN events e WHERE e.seq = c.seq AND c.key IN"
 )

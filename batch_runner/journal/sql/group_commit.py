@@ -9,19 +9,16 @@ operation: it shares the commit of the next other one, or is committed after a m
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import groupby
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar
 
 from batch_runner.errors import IllegalTransition, JournalError
-from batch_runner.journal.sql.transitions import Move, apply_all
-from batch_runner.journal.sqlite.connection import write_failed
+from batch_runner.journal.sql.connection import Connection
 from batch_runner.util.text import error_reason
 
-Operation = Callable[[sqlite3.Connection], Any]
+Operation = Callable[[Connection], Any]
 
 T = TypeVar("T")
 
@@ -38,7 +35,7 @@ class Committer(Protocol):
     """Executes operations in durable transactions, in the order they were submitted."""
 
     def submit(
-        self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
+        self, operation: Callable[[Connection], T], *, deferrable: bool = False
     ) -> asyncio.Future[T]:
         """Queue `operation`; the future is done when its transaction is on the disk.
 
@@ -77,37 +74,8 @@ class PendingOperation:
             self.future.set_result(self.result)
 
 
-def commit_batch(connection: sqlite3.Connection, batch: list[PendingOperation]) -> None:
-    """Execute every operation of `batch` in one transaction and store each outcome in it.
-
-    An operation that raises `IllegalTransition` or `JournalError` has changed nothing, and the
-    others are kept. An error of SQLite fails the whole batch: nothing of it is kept.
-    """
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        for moves, group in groupby(batch, lambda one: isinstance(one.operation, Move)):
-            if moves:
-                _apply_moves(connection, list(group))
-            else:
-                _execute(connection, group)
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        _roll_back(connection)
-        for pending in batch:
-            pending.error = write_failed(error)
-    except BaseException as error:
-        _roll_back(connection)
-        _fail_all(batch, error)
-        raise
-
-
-def _apply_moves(connection: sqlite3.Connection, group: list[PendingOperation]) -> None:
-    errors = apply_all(connection, [cast("Move", pending.operation) for pending in group])
-    for pending, error in zip(group, errors, strict=True):
-        pending.error = error
-
-
-def _execute(connection: sqlite3.Connection, group: Iterable[PendingOperation]) -> None:
+def execute_each(connection: Connection, group: Iterable[PendingOperation]) -> None:
+    """Execute the operations and store each outcome; the others are not affected by an error."""
     for pending in group:
         try:
             pending.result = pending.operation(connection)
@@ -115,34 +83,28 @@ def _execute(connection: sqlite3.Connection, group: Iterable[PendingOperation]) 
             pending.error = error
 
 
-def _fail_all(batch: list[PendingOperation], error: BaseException) -> None:
+def fail_all(batch: list[PendingOperation], error: BaseException) -> None:
+    """Store in each operation that the journal has stopped because of `error`."""
     for pending in batch:
         pending.error = JournalError(f"the journal stopped: {error_reason(error)}")
-
-
-def _roll_back(connection: sqlite3.Connection) -> None:
-    try:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-    except sqlite3.Error:
-        pass  # the next opening rolls the file back
 
 
 class GroupCommit:
     """The committer with a thread, which owns the connection during a run.
 
-    Create it inside the running event loop. `after_commit` is called in the thread after each
-    transaction, before its futures are completed. `pause` is in seconds.
+    Create it inside the running event loop. `commit` executes a batch and stores each outcome in
+    it; `after_commit` is called after each batch, before its futures are completed; both in the
+    thread. `pause` is in seconds.
     """
 
     def __init__(
         self,
-        connection: sqlite3.Connection,
+        commit: Callable[[list[PendingOperation]], None],
         after_commit: Callable[[], None] = lambda: None,
         *,
         pause: float = PAUSE,
     ) -> None:
-        self._connection = connection
+        self._commit = commit
         self._after_commit = after_commit
         self._pause = pause
         self._loop = asyncio.get_running_loop()
@@ -163,14 +125,14 @@ class GroupCommit:
         return self._uncommitted > 0
 
     def submit(
-        self, operation: Callable[[sqlite3.Connection], T], *, deferrable: bool = False
+        self, operation: Callable[[Connection], T], *, deferrable: bool = False
     ) -> asyncio.Future[T]:
         """Queue `operation`; the future is done when its transaction is on the disk.
 
         A `deferrable` one is committed with the next other one, or after `DEFER_SECONDS`.
 
         Raises (through the future):
-            JournalError: SQLite could not commit; nothing of the batch was kept.
+            JournalError: the batch could not be committed.
             IllegalTransition: the operation asked for an illegal move; it changed nothing.
         """
         future: asyncio.Future[T] = self._loop.create_future()
@@ -222,10 +184,10 @@ class GroupCommit:
         batch = [self._queue.popleft() for _ in range(size)]
         try:
             if self._broken is None:
-                commit_batch(self._connection, batch)
+                self._commit(batch)
                 self._after_commit()
             else:
-                _fail_all(batch, self._broken)
+                fail_all(batch, self._broken)
         except Exception as error:  # noqa: BLE001  the thread goes on, to fail later operations
             self._broken = error
         finally:

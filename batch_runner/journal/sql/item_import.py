@@ -7,10 +7,10 @@ from import to import, and is raised (for every listed item) only when an item i
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from collections.abc import Iterable
 
 from batch_runner.journal.item_import import COLUMNS, Row
+from batch_runner.journal.sql.connection import Connection
 from batch_runner.lifecycle import Event
 
 #: Columns that may change while the key stays the same.
@@ -19,13 +19,13 @@ _CHANGING = ("position", "id", "attempts", "variables", "inputs", "source", "pro
 _NAME = "CASE WHEN status IN ('done', 'download_pending') THEN items.name ELSE new.name END"
 
 
-def unchanged(connection: sqlite3.Connection, fingerprint: str | None) -> bool:
+def unchanged(connection: Connection, fingerprint: str | None) -> bool:
     """Return whether the manifest of this fingerprint is the one imported last; None: unknown."""
     query = "SELECT 1 FROM last_import JOIN job USING (import_number) WHERE fingerprint = ?"
     return connection.execute(query, (fingerprint,)).fetchone() is not None
 
 
-def last_duplicates(connection: sqlite3.Connection, fingerprint: str | None) -> str | None:
+def last_duplicates(connection: Connection, fingerprint: str | None) -> str | None:
     """Return the duplicates in the manifest of this fingerprint; None: unknown."""
     query = (
         "SELECT duplicates FROM last_import JOIN job USING (import_number) WHERE fingerprint = ?"
@@ -34,9 +34,7 @@ def last_duplicates(connection: sqlite3.Connection, fingerprint: str | None) -> 
     return None if row is None else row[0]
 
 
-def remember(
-    connection: sqlite3.Connection, fingerprint: str | None, duplicates: str | None
-) -> None:
+def remember(connection: Connection, fingerprint: str | None, duplicates: str | None) -> None:
     """Store the fingerprint of the imported manifest, inside the caller's transaction."""
     connection.execute("DELETE FROM last_import")
     if fingerprint is not None:
@@ -47,7 +45,7 @@ def remember(
         connection.execute(query, (fingerprint, duplicates))
 
 
-def items_mark(connection: sqlite3.Connection) -> str:
+def items_mark(connection: Connection) -> str:
     """Return a text that changes when anything of any item has changed.
 
     Every change of a status has an event. Imports have none for what a manifest changes in a known
@@ -65,19 +63,22 @@ def items_mark(connection: sqlite3.Connection) -> str:
     return f"{row[0]} {row[1]} {mark}"
 
 
-def listed_and_other(connection: sqlite3.Connection) -> tuple[int, int]:
+def listed_and_other(connection: Connection) -> tuple[int, int]:
     """Return how many items are listed, and how many are not any more."""
     query = (
-        "SELECT ifnull(sum(import_number = (SELECT import_number FROM job)), 0), "
+        "SELECT count(CASE WHEN import_number = (SELECT import_number FROM job) THEN 1 END), "
         "count(*) FROM items"
     )
     listed, known = connection.execute(query).fetchone()
     return listed, known - listed
 
 
-def import_pages(connection: sqlite3.Connection, pages: Iterable[list[Row]], at: float) -> None:
+def import_pages(
+    connection: Connection, pages: Iterable[list[Row]], at: float, *, empty: str
+) -> None:
     """Import the items of `pages` inside the caller's transaction.
 
+    `empty` followed by a table's name is the fast statement that removes all its rows.
     New ones are inserted, each with an event; in known ones the manifest's columns are updated.
     """
     current = _import_number(connection)
@@ -88,53 +89,54 @@ def import_pages(connection: sqlite3.Connection, pages: Iterable[list[Row]], at:
     values = {"import_number": current, "at": at, "event": Event.LISTED.value}
     for page in pages:
         # A key may come twice in a page; the manifest raises an error for that at its end.
-        connection.executemany(_INSERT_NEW, {row[0]: row for row in page}.values())
+        distinct = {row[0]: row for row in page}.values()
+        connection.executemany(_INSERT_NEW, [(n, *row) for n, row in enumerate(distinct)])
         for statement in _IMPORT:
             connection.execute(statement, values)
+        connection.execute(f"{empty} new")
     if _listed(connection, current) > connection.execute(_COUNT_SEEN).fetchone()[0]:
         current += 1
         connection.execute(_RELIST, {"import_number": current})
-    connection.execute("DELETE FROM temp.seen")
+    connection.execute(f"{empty} seen")
     connection.execute("UPDATE job SET import_number = ?", (current,))
 
 
-def _import_number(connection: sqlite3.Connection) -> int:
+def _import_number(connection: Connection) -> int:
     return int(connection.execute("SELECT import_number FROM job").fetchone()[0])
 
 
-def _listed(connection: sqlite3.Connection, import_number: int) -> int:
+def _listed(connection: Connection, import_number: int) -> int:
     query = "SELECT count(*) FROM items WHERE import_number = ?"
     return int(connection.execute(query, (import_number,)).fetchone()[0])
 
 
+_NUMBERS = ("position", "attempts")
+_TYPED = ", ".join(f"{name} {'INTEGER' if name in _NUMBERS else 'TEXT'}" for name in COLUMNS)
 _PREPARE = (
-    f"CREATE TEMP TABLE IF NOT EXISTS new (row INTEGER PRIMARY KEY, {', '.join(COLUMNS)})",
+    f"CREATE TEMP TABLE IF NOT EXISTS new (row INTEGER PRIMARY KEY, {_TYPED})",
     "CREATE TEMP TABLE IF NOT EXISTS seen (row INTEGER PRIMARY KEY)",  # of items
 )
 _INSERT_NEW = (
-    f"INSERT INTO temp.new ({', '.join(COLUMNS)}) "  # noqa: S608  names of ours
-    f"VALUES ({', '.join('?' * len(COLUMNS))})"
+    f"INSERT INTO new (row, {', '.join(COLUMNS)}) "  # noqa: S608  names of ours
+    f"VALUES (?, {', '.join('?' * len(COLUMNS))})"
 )
 _IMPORT = (
     "UPDATE items SET import_number = :import_number, "  # noqa: S608  names of ours
     f"name = {_NAME}, {', '.join(f'{name} = new.{name}' for name in _CHANGING)} "
-    "FROM temp.new AS new WHERE items.key = new.key AND (items.import_number <> :import_number "
+    "FROM new WHERE items.key = new.key AND (items.import_number <> :import_number "
     f"OR items.name <> {_NAME} OR "
     f"{' OR '.join(f'items.{name} <> new.{name}' for name in _CHANGING)})",
-    "INSERT INTO events (at, key, event, attempt) SELECT :at, key, :event, 0 FROM temp.new AS new "
+    "INSERT INTO events (at, key, event, attempt) SELECT :at, key, :event, 0 FROM new "
     "WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.key = new.key) ORDER BY row",
     f"INSERT INTO items (import_number, status, {', '.join(COLUMNS)}) "  # noqa: S608  names of ours
-    f"SELECT :import_number, 'pending', {', '.join(COLUMNS)} FROM temp.new AS new "
+    f"SELECT :import_number, 'pending', {', '.join(COLUMNS)} FROM new "
     "WHERE NOT EXISTS (SELECT 1 FROM items WHERE items.key = new.key) ORDER BY row",
-    "INSERT OR IGNORE INTO temp.seen "
-    "SELECT items.rowid FROM temp.new AS new CROSS JOIN items ON items.key = new.key",
-    "DELETE FROM temp.new",
+    "INSERT INTO seen SELECT items.rowid FROM new CROSS JOIN items WHERE items.key = new.key "
+    "ON CONFLICT DO NOTHING",
 )
 _MARKED = (
     f"SELECT import_number, name, {', '.join(_CHANGING)} "  # noqa: S608  names of ours
     "FROM items ORDER BY rowid"
 )
-_COUNT_SEEN = "SELECT count(*) FROM temp.seen"
-_RELIST = (
-    "UPDATE items SET import_number = :import_number WHERE rowid IN (SELECT row FROM temp.seen)"
-)
+_COUNT_SEEN = "SELECT count(*) FROM seen"
+_RELIST = "UPDATE items SET import_number = :import_number WHERE rowid IN (SELECT row FROM seen)"

@@ -6,21 +6,21 @@
 from __future__ import annotations
 
 import heapq
-import sqlite3
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from operator import itemgetter
 
+from batch_runner.journal.sql.connection import Row
 from batch_runner.journal.sql.rows import ITEM_COLUMNS
 from batch_runner.lifecycle import ItemStatus
 
-Read = Callable[..., list[sqlite3.Row]]
+Read = Callable[..., list[Row]]
 
 #: Rows, and positions, read in one short transaction.
 PAGE, POSITIONS = 500, 20_000
 
 
-def items(read: Read, statuses: tuple[ItemStatus, ...]) -> Iterator[sqlite3.Row]:
+def items(read: Read, statuses: tuple[ItemStatus, ...]) -> Iterator[Row]:
     """Yield by position all rows, or those that have one of `statuses`."""
     if not statuses:
         return _in_order(read, array("Q", (place for place, _ in _places(read, _ALL))))
@@ -29,14 +29,14 @@ def items(read: Read, statuses: tuple[ItemStatus, ...]) -> Iterator[sqlite3.Row]
     return heapq.merge(*each, key=itemgetter("position", "key"))
 
 
-def _of_status(read: Read, status: ItemStatus) -> Iterator[sqlite3.Row]:
+def _of_status(read: Read, status: ItemStatus) -> Iterator[Row]:
     position, key = -1, ""
     while rows := read(_OF_STATUS, (status.value, position, key, PAGE)):
         yield from rows
         position, key = rows[-1]["position"], rows[-1]["key"]
 
 
-def listed_files(read: Read) -> Iterator[sqlite3.Row]:
+def listed_files(read: Read) -> Iterator[Row]:
     """See `JournalReader.listed_files`."""
     position, key = -1, ""
     while rows := read(_LISTED_FILES, (position, key, PAGE)):
@@ -44,7 +44,7 @@ def listed_files(read: Read) -> Iterator[sqlite3.Row]:
         position, key = rows[-1]["position"], rows[-1]["key"]
 
 
-def reported_items(read: Read, most: int) -> Iterator[sqlite3.Row]:
+def reported_items(read: Read, most: int) -> Iterator[Row]:
     """See `JournalReader.reported_items`."""
     done, others = array("Q"), array("Q")
     for place, is_done in _places(read, _REPORTED):
@@ -53,7 +53,7 @@ def reported_items(read: Read, most: int) -> Iterator[sqlite3.Row]:
     return _in_order(read, kept + sorted(done)[: most - len(kept)])
 
 
-def reported_counts(read: Read) -> list[sqlite3.Row]:
+def reported_counts(read: Read) -> list[Row]:
     """See `JournalReader.reported_counts`."""
     return read(_COUNTS)
 
@@ -67,7 +67,7 @@ def _places(read: Read, query: str) -> Iterator[tuple[int, bool]]:
         row = rows[-1]["row"]
 
 
-def _in_order(read: Read, places: Iterable[int]) -> Iterator[sqlite3.Row]:
+def _in_order(read: Read, places: Iterable[int]) -> Iterator[Row]:
     order = sorted(places)
     for start in range(0, len(order), PAGE):
         page = [place & 0xFFFF_FFFF for place in order[start : start + PAGE]]

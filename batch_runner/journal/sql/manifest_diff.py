@@ -7,12 +7,12 @@ slow every run down.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from batch_runner.journal.records import Difference, ItemSummary
+from batch_runner.journal.sql.connection import Row
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import ItemSpec, placed_files
 
@@ -20,13 +20,13 @@ from batch_runner.models import ItemSpec, placed_files
 PAGE, NAMES = 500, 20_000
 
 
-class SqliteManifestDiff:
+class SqlManifestDiff:
     """See `base.ManifestDiff`."""
 
-    def __init__(self, read: Callable[..., list[sqlite3.Row]]) -> None:
+    def __init__(self, read: Callable[..., list[Row]]) -> None:
         """`read(query, values)` returns the rows of one statement."""
         self._read = read
-        self._last = int(read("SELECT ifnull(max(rowid), 0) AS n FROM items")[0]["n"])
+        self._last = int(read("SELECT coalesce(max(rowid), 0) AS n FROM items")[0]["n"])
         totals = read(_TOTALS)[0]
         self._total, self._listed_before = int(totals["n"]), int(totals["listed"])
         self._listed = bytearray(self._last // 8 + 1)  # one bit per row
@@ -96,12 +96,12 @@ class SqliteManifestDiff:
             files=placed_files(found["files"]),
         )
 
-    def _rows(self, page: list[ItemSpec]) -> list[sqlite3.Row]:
+    def _rows(self, page: list[ItemSpec]) -> list[Row]:
         marks = ", ".join("?" * len(page))
         query = f"{_KNOWN} WHERE key IN ({marks})"
         return self._read(query, tuple(spec.key for spec in page))
 
-    def _known(self, spec: ItemSpec, found: sqlite3.Row) -> Difference:
+    def _known(self, spec: ItemSpec, found: Row) -> Difference:
         row = int(found["row"])
         _set_bit(self._listed, row)
         self._listed_again |= not found["listed"]
@@ -120,12 +120,15 @@ class SqliteManifestDiff:
         if self._named:
             return
         self._named = True
-        self._read("DROP TABLE IF EXISTS temp.named")  # of an earlier comparison
-        self._read("CREATE TEMP TABLE named (row INTEGER PRIMARY KEY, import_number, id, name)")
+        self._read("DROP TABLE IF EXISTS named")  # of an earlier comparison
+        self._read(
+            "CREATE TEMP TABLE named "
+            "(row INTEGER PRIMARY KEY, import_number INTEGER, id TEXT, name TEXT)"
+        )
         for row in range(0, self._last, NAMES):
             self._read(_COPY_NAMES, (row, min(row + NAMES, self._last)))
         for column in ("id", "name"):
-            self._read(f"CREATE INDEX temp.named_by_{column} ON named ({column})")
+            self._read(f"CREATE INDEX named_by_{column} ON named ({column})")
 
 
 def _set_bit(bits: bytearray, row: int) -> None:
@@ -142,7 +145,10 @@ def _number(bits: bytearray) -> int:
 
 
 _LISTED = "import_number = (SELECT import_number FROM job)"
-_TOTALS = f"SELECT count(*) AS n, ifnull(sum({_LISTED}), 0) AS listed FROM items"  # noqa: S608
+_TOTALS = (
+    f"SELECT count(*) AS n, count(CASE WHEN {_LISTED} THEN 1 END) AS listed "  # noqa: S608
+    "FROM items"
+)
 _KNOWN = f"SELECT rowid AS row, key, status, files, {_LISTED} AS listed FROM items"  # noqa: S608
 _LISTED_ROWS = (
     f"SELECT rowid AS row FROM items WHERE rowid > ? AND {_LISTED} "  # noqa: S608  constants
@@ -150,10 +156,9 @@ _LISTED_ROWS = (
 )
 _SUMMARY = "SELECT id, name, status, reason, message, files FROM items WHERE rowid = ?"
 _COPY_NAMES = (
-    "INSERT INTO temp.named SELECT rowid, import_number, id, name FROM items "
+    "INSERT INTO named SELECT rowid, import_number, id, name FROM items "
     "WHERE rowid > ? AND rowid <= ?"
 )
 _NAMESAKE = (
-    "SELECT row FROM temp.named WHERE id = ? OR name = ? "
-    "ORDER BY import_number DESC, row DESC LIMIT 1"
+    "SELECT row FROM named WHERE id = ? OR name = ? ORDER BY import_number DESC, row DESC LIMIT 1"
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from typing import Any
 
 from batch_runner.errors import JournalUnreadable
 from batch_runner.journal.records import PendingItem, ReusableItem, UnsettledItem
+from batch_runner.journal.sql.connection import Connection, Row
 from batch_runner.journal.sql.rows import inputs_of
 from batch_runner.lifecycle import DUPLICATE_TASK_ID, PAID_BEFORE, ItemStatus
 from batch_runner.models import InFlight, JobFacts
@@ -33,7 +33,7 @@ ORDER BY position LIMIT ?
 _ONE = f"{_PENDING} key = ?"
 _UNSETTLED = f"""
 {_COLUMNS}, request_id, request_digest, free, message FROM items
-WHERE status = 'held' AND request_id IS NOT NULL AND reason IS NOT '{DUPLICATE_TASK_ID}'
+WHERE status = 'held' AND request_id IS NOT NULL AND coalesce(reason, '') <> '{DUPLICATE_TASK_ID}'
     AND key > ? ORDER BY key LIMIT ?
 """
 # An unlisted item gets no further attempt, nor does one that another job has submitted.
@@ -48,38 +48,48 @@ _KEEP_FIGURES = """
 UPDATE runs SET submissions = :submissions, polls = :polls, limited = :limited, retries = :retries,
     samples = :samples WHERE run = :run
 """
-_REMEMBER_UPLOAD = "INSERT OR REPLACE INTO uploads (sha256, value, at) VALUES (?, ?, ?)"
+_LATEST_TIME = """
+SELECT max(at) FROM (
+    SELECT max(at) AS at FROM events
+    UNION ALL SELECT max(started_at) FROM runs
+    UNION ALL SELECT max(ended_at) FROM runs
+) AS times
+"""
+_REMEMBER_UPLOAD = """
+INSERT INTO uploads (sha256, value, at) VALUES (?, ?, ?)
+ON CONFLICT (sha256) DO UPDATE SET value = excluded.value, at = excluded.at
+"""
 
 
-def pending_items(connection: sqlite3.Connection, after: int, limit: int) -> list[PendingItem]:
+def pending_items(connection: Connection, after: int, limit: int) -> list[PendingItem]:
     """Return up to `limit` listed pending items at positions beyond `after`."""
     return [_pending_item(row) for row in connection.execute(_PAGE, (after, limit)).fetchall()]
 
 
-def reusable_items(connection: sqlite3.Connection, after: int, limit: int) -> list[ReusableItem]:
+def reusable_items(connection: Connection, after: int, limit: int) -> list[ReusableItem]:
     """Return up to `limit` listed items that another job may have submitted, beyond `after`."""
     rows = connection.execute(_REUSABLE, (after, limit)).fetchall()
     return [ReusableItem(**{**dict(row), "status": ItemStatus(row["status"])}) for row in rows]
 
 
-def pending_item(connection: sqlite3.Connection, key: str) -> PendingItem:
+def pending_item(connection: Connection, key: str) -> PendingItem:
     return _pending_item(connection.execute(_ONE, (key,)).fetchone())
 
 
-def in_flight(connection: sqlite3.Connection, after: str, limit: int) -> list[InFlight]:
+def in_flight(connection: Connection, after: str, limit: int) -> list[InFlight]:
     """Return up to `limit` submitted items with keys beyond `after`."""
     rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
     flags = ("reused", "has_result", "free")
     return [InFlight(**dict(row) | {name: bool(row[name]) for name in flags}) for row in rows]
 
 
-def result_urls(connection: sqlite3.Connection, key: str) -> tuple[str, ...]:
+def result_urls(connection: Connection, key: str) -> tuple[str, ...]:
     """Return the URLs of files that the response to an item's submission had."""
     row = connection.execute("SELECT result_urls FROM items WHERE key = ?", (key,)).fetchone()
     return tuple(json.loads(row[0]))
 
 
-def unsettled_items(connection: sqlite3.Connection, after: str, limit: int) -> list[UnsettledItem]:
+def unsettled_items(connection: Connection, after: str, limit: int) -> list[UnsettledItem]:
     """Return up to `limit` held items with a request id and keys beyond `after`."""
     found = []
     for row in connection.execute(_UNSETTLED, (after, limit)).fetchall():
@@ -90,18 +100,12 @@ def unsettled_items(connection: sqlite3.Connection, after: str, limit: int) -> l
     return found
 
 
-def latest_time(connection: sqlite3.Connection) -> float:
+def latest_time(connection: Connection) -> float:
     """Return the latest time of any event or run, 0 if there is none."""
-    query = (
-        "SELECT max(ifnull((SELECT max(at) FROM events), 0), "
-        "ifnull((SELECT max(max(started_at, ifnull(ended_at, 0))) FROM runs), 0))"
-    )
-    return float(connection.execute(query).fetchone()[0])
+    return float(connection.execute(_LATEST_TIME).fetchone()[0] or 0)
 
 
-def upload_value(
-    connection: sqlite3.Connection, sha256: str, since: float, now: float
-) -> str | None:
+def upload_value(connection: Connection, sha256: str, since: float, now: float) -> str | None:
     """Return the upload result for a file of this content; None: missing or older than `since`.
 
     A result from after `now` was stored when the clock was ahead, and counts as missing.
@@ -111,11 +115,11 @@ def upload_value(
     return None if row is None else str(row[0])
 
 
-def remember_upload(connection: sqlite3.Connection, sha256: str, value: str, at: float) -> None:
+def remember_upload(connection: Connection, sha256: str, value: str, at: float) -> None:
     connection.execute(_REMEMBER_UPLOAD, (sha256, value, at))
 
 
-def facts(connection: sqlite3.Connection) -> JobFacts:
+def facts(connection: Connection) -> JobFacts:
     job = connection.execute("SELECT today FROM job").fetchone()
     if job is None:
         raise JournalUnreadable(tr("the journal names no job"))
@@ -125,12 +129,12 @@ def facts(connection: sqlite3.Connection) -> JobFacts:
     return JobFacts(today=job["today"], redone=redone)
 
 
-def keep_figures(connection: sqlite3.Connection, run: int, figures: dict[str, Any]) -> None:
+def keep_figures(connection: Connection, run: int, figures: dict[str, Any]) -> None:
     values = {**figures, "samples": json.dumps(figures["samples"]), "run": run}
     connection.execute(_KEEP_FIGURES, values)
 
 
-def _pending_item(row: sqlite3.Row | dict[str, Any]) -> PendingItem:
+def _pending_item(row: Row | dict[str, Any]) -> PendingItem:
     values = dict(row)
     values["listed"] = bool(row["listed"])
     values["params"] = json.loads(row["params"])

@@ -1,21 +1,20 @@
-"""Read the journal beside a run: read-only, in short transactions that hardly delay a writer."""
+"""Read the journal beside a run, in short transactions that hardly delay a writer."""
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from typing import Self
-from urllib.parse import quote
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import ClassVar, Self
 
 from batch_runner.errors import JournalUnreadable
-from batch_runner.journal.reading import JournalReader
 from batch_runner.journal.records import EventRow, ItemRow, JobRow, PaidSubmissions, RunRow
 from batch_runner.journal.sql import item_order, queries
-from batch_runner.journal.sql.event_history import SqliteEventHistory
+from batch_runner.journal.sql.connection import Connection, Row
+from batch_runner.journal.sql.event_history import SqlEventHistory
 from batch_runner.journal.sql.item_import import items_mark, last_duplicates, unchanged
-from batch_runner.journal.sql.manifest_diff import SqliteManifestDiff
+from batch_runner.journal.sql.manifest_diff import SqlManifestDiff
 from batch_runner.journal.sql.rows import (
     ITEM_COLUMNS,
     count_by_status,
@@ -24,13 +23,9 @@ from batch_runner.journal.sql.rows import (
     run_of,
 )
 from batch_runner.journal.sql.spending import paid_submissions, spent_by_workflow
-from batch_runner.journal.sqlite.connection import BUSY_SECONDS, check_locks, closed_on_error
-from batch_runner.journal.sqlite.migrations import SCHEMA_VERSION, check_version
-from batch_runner.journal.sqlite.migrations import STATUSES_1_TO_2 as _STATUSES
 from batch_runner.lifecycle import UNFINISHED_ELSEWHERE, ItemStatus
 from batch_runner.models import ItemOutcome, ItemSpec, JobFacts, PlacedFile, placed_files
 from batch_runner.util.locale import tr
-from batch_runner.util.paths import Utf8Path, encode_path
 
 #: Rows read in one short transaction.
 PAGE = 500
@@ -38,23 +33,24 @@ PAGE = 500
 POSITIONS, EVENTS = 20_000, 2000
 
 
-class SqliteReader:
+class SqlReader:
     """See `base.JournalReader`.
 
     Every call is a short read transaction of its own (long lists are read in pages), so that a
     writer waits for milliseconds at most.
     """
 
-    def __init__(self, path: Path, *, oldest: int) -> None:
-        self._path = path = Utf8Path(path)
-        if not path.is_file():
-            raise JournalUnreadable(tr("there is no journal at {path}", path=path))
-        check_locks(path)
-        with self._translated():
-            self._connection = _open(path)
-        with closed_on_error(self._connection), self._translated():
-            self._connection.execute("SELECT count(*) FROM job").fetchone()
-            check_version(self._connection, path, oldest=oldest)
+    _connection: Connection
+    #: Of the journal, for messages.
+    _place: object
+    #: Today's words for statuses of an older version.
+    _STATUSES: ClassVar[Mapping[str, str]] = {}
+    #: A query for key and status of each item, and the name of each of its files.
+    _FILE_NAMES: str
+
+    def _translated(self) -> AbstractContextManager[None]:
+        """Return a context that raises JournalUnreadable for the errors of the database."""
+        raise NotImplementedError
 
     def close(self) -> None:
         self._connection.close()
@@ -68,7 +64,7 @@ class SqliteReader:
     def job(self) -> JobRow:
         rows = self._all("SELECT * FROM job")
         if not rows:
-            raise JournalUnreadable(tr("the journal {path} names no job", path=self._path))
+            raise JournalUnreadable(tr("the journal {path} names no job", path=self._place))
         row = rows[0]
         return JobRow(**{name: row[name] for name in JobRow.__dataclass_fields__})
 
@@ -81,7 +77,7 @@ class SqliteReader:
             return count_by_status(self._connection)
 
     def spent(self) -> int:
-        return int(self._all("SELECT ifnull(sum(attempt), 0) AS n FROM items")[0]["n"])
+        return int(self._all("SELECT coalesce(sum(attempt), 0) AS n FROM items")[0]["n"])
 
     def spent_by_workflow(self) -> dict[str, int]:
         with self._translated():
@@ -137,19 +133,20 @@ class SqliteReader:
     def learned(self) -> dict[str, str]:
         return {row["workflow"]: row["state"] for row in self._all("SELECT * FROM learned")}
 
-    def history(self, limit: int) -> SqliteEventHistory:
-        return SqliteEventHistory(self._all, limit)
+    def history(self, limit: int) -> SqlEventHistory:
+        return SqlEventHistory(self._all, limit)
 
     @property
     def last_event(self) -> int:
-        return int(self._all("SELECT ifnull(max(seq), 0) AS n FROM events")[0]["n"])
+        return int(self._all("SELECT coalesce(max(seq), 0) AS n FROM events")[0]["n"])
 
     def items_mark(self) -> str:
         with self._translated():
             return items_mark(self._connection)
 
     def result_folders(self) -> list[str]:
-        return [row["folder"] for row in self._all(_RESULT_FOLDERS)]
+        query = f"{_FOLDERS} FROM ({self._FILE_NAMES}) AS one"
+        return [row["folder"] for row in self._all(query)]
 
     def outcomes(self, after: int) -> Iterator[ItemOutcome]:
         last, end = after, self.last_event
@@ -158,7 +155,7 @@ class SqliteReader:
             for row in self._all(_OUTCOMES, (first, last)):
                 yield ItemOutcome(
                     key=row["key"],
-                    status=_STATUSES.get(row["status"], row["status"]),
+                    status=self._STATUSES.get(row["status"], row["status"]),
                     paid=row["attempt"] > 0 or row["task_id"] is not None,
                     reused=row["attempt"] == 0,
                     task_id=row["task_id"],
@@ -178,7 +175,10 @@ class SqliteReader:
             row = rows[-1]["row"]
 
     def reuse_counts(self) -> list[tuple[str, int]]:
-        return [(row["folder"], row["n"]) for row in self._all(_REUSE_COUNTS)]
+        counts: Counter[str] = Counter()
+        for row in self._all(_REUSE_COUNTS):
+            counts[json.loads(row["reused_from"])["folder"]] += row["n"]
+        return counts.most_common()
 
     def waiting_counts(self) -> list[tuple[str, int]]:
         return [(row["message"], row["n"]) for row in self._all(_WAITING_COUNTS)]
@@ -186,8 +186,8 @@ class SqliteReader:
     def keys_to_pay_again(self) -> list[str]:
         return [row["key"] for row in self._all(_KEYS_TO_PAY_AGAIN)]
 
-    def diff(self) -> SqliteManifestDiff:
-        return SqliteManifestDiff(self._all)
+    def diff(self) -> SqlManifestDiff:
+        return SqlManifestDiff(self._all)
 
     def last_duplicates(self, fingerprint: str | None) -> str | None:
         with self._translated():
@@ -202,7 +202,7 @@ class SqliteReader:
 
     def compared(
         self, specs: Iterable[ItemSpec], fingerprint: str | None
-    ) -> SqliteManifestDiff | None:
+    ) -> SqlManifestDiff | None:
         with self._translated():
             if unchanged(self._connection, fingerprint):
                 return None
@@ -210,72 +210,16 @@ class SqliteReader:
         diff.compare(specs)
         return diff
 
-    def _all(self, query: str, values: tuple[object, ...] = ()) -> list[sqlite3.Row]:
+    def _all(self, query: str, values: tuple[object, ...] = ()) -> list[Row]:
         with self._translated():
             return self._connection.execute(query, values).fetchall()
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as error:
-            raise JournalUnreadable(
-                tr("the journal {path} cannot be read: {error}", path=self._path, error=error)
-            ) from error
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    try:
-        return _connect(path, "ro")
-    except sqlite3.OperationalError:
-        # A killed run left a rollback journal, which only a writer can roll back.
-        return _connect(path, "rw")
-
-
-def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    uri = f"file:{quote(encode_path(str(path.absolute())))}?mode={mode}"
-    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
-    connection.row_factory = sqlite3.Row
-    with closed_on_error(connection):
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-    return connection
-
-
-def journal_exists(path: Path) -> bool:
-    """Return whether there is a journal; a first commit that was killed leaves an empty file.
-
-    A damaged journal exists.
-    """
-    if not path.is_file() or path.stat().st_size == 0:
-        return False
-    try:
-        with closing(_open(Utf8Path(path))) as connection:
-            return bool(connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0])
-    except sqlite3.Error:
-        return True
-
-
-def open_reader(path: Path, *, oldest: int = SCHEMA_VERSION) -> JournalReader:
-    """Open the journal at `path` for reading.
-
-    Of a journal from version `oldest` on that is not migrated yet, only `job` and `outcomes` may be
-    read.
-
-    Raises:
-        JournalUnreadable: it is missing or damaged.
-        JournalVersionMismatch: it is older than `oldest`, or newer than this program.
-    """
-    return SqliteReader(path, oldest=oldest)
 
 
 _LISTED_COUNTS = (
     "SELECT status, count(*) AS n FROM items "
     "WHERE import_number = (SELECT import_number FROM job) GROUP BY status"
 )
-_RESULT_FOLDERS = (
-    "SELECT DISTINCT rtrim(rtrim(name, replace(name, '/', '')), '/') AS folder FROM "
-    "(SELECT json_extract(one.value, '$.name') AS name FROM items, json_each(items.files) AS one)"
-)
+_FOLDERS = "SELECT DISTINCT rtrim(rtrim(name, replace(name, '/', '')), '/') AS folder"
 _OUTCOMES = (
     "SELECT key, status, attempt, task_id, files FROM items "
     "WHERE key IN (SELECT key FROM events WHERE seq > ? AND seq <= ?)"
@@ -292,8 +236,8 @@ _REUSED_ITEMS = (
     "ORDER BY rowid LIMIT ?"
 )
 _REUSE_COUNTS = (
-    "SELECT json_extract(reused_from, '$.folder') AS folder, count(*) AS n "  # noqa: S608  constants
-    f"FROM items WHERE {_REUSED} GROUP BY folder ORDER BY n DESC"
+    "SELECT reused_from, count(*) AS n FROM items "  # noqa: S608  constants
+    f"WHERE {_REUSED} GROUP BY reused_from"
 )
 _WAITING_COUNTS = (
     "SELECT message, count(*) AS n FROM items WHERE status = 'pending' "  # noqa: S608  a constant
@@ -306,7 +250,7 @@ _EVENTS_OF = (
 )
 #: The latest events that are searched: `status --watch` reads them every second.
 _SEARCHED = 20_000
-_RECENT = "seq > (SELECT ifnull(max(seq), 0) FROM events) - ?"
+_RECENT = "seq > (SELECT coalesce(max(seq), 0) FROM events) - ?"
 _OLDEST_IN_FLIGHT = (
     f"SELECT {ITEM_COLUMNS} FROM items "  # noqa: S608  constants
     "WHERE status IN ('submitting', 'submitted', 'downloading') "
@@ -317,7 +261,7 @@ _RECENT_ERRORS = (
     f"WHERE e.{_RECENT} AND e.at >= ? AND e.event IN ('upload_failed', 'upload_rejected', "
     "'submit_unsent', 'submit_rejected', 'submit_unanswered', 'submit_interrupted', "
     "'not_settled', 'task_failed', 'task_lost', 'task_unknown', 'download_failed') "
-    "AND ifnull(e.reason, '') NOT LIKE '%-429%' ORDER BY e.seq DESC LIMIT ?"
+    "AND coalesce(e.reason, '') NOT LIKE '%-429%' ORDER BY e.seq DESC LIMIT ?"
 )
 _EVENT_COUNTS = (
     "SELECT event, reason, count(*) AS n, min(at) AS first FROM events "  # noqa: S608  constants

@@ -1,11 +1,11 @@
-"""Rows of SQLite as records."""
+"""Rows of the database as records."""
 
 from __future__ import annotations
 
 import json
-import sqlite3
 
 from batch_runner.journal.records import EventRow, ItemRow, RunRow
+from batch_runner.journal.sql.connection import Connection, Row
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import InputFile, ReusedFrom, placed_files
 from batch_runner.util.paths import Utf8Path
@@ -17,7 +17,7 @@ ITEM_COLUMNS = (
 )
 
 
-def item_of(row: sqlite3.Row, current: int) -> ItemRow:
+def item_of(row: Row, current: int) -> ItemRow:
     """Return a row as an item; `current` is the import number of the listed items."""
     return ItemRow(
         row=row["row"],
@@ -57,11 +57,11 @@ def inputs_of(text: str) -> tuple[InputFile, ...]:
     )
 
 
-def event_of(row: sqlite3.Row) -> EventRow:
+def event_of(row: Row) -> EventRow:
     return EventRow(**{name: row[name] for name in EventRow.__dataclass_fields__})
 
 
-def run_of(row: sqlite3.Row) -> RunRow:
+def run_of(row: Row) -> RunRow:
     values = {name: row[name] for name in RunRow.__dataclass_fields__}
     values["samples"] = json.loads(values["samples"])
     return RunRow(**values)
@@ -75,7 +75,7 @@ GROUP BY status
 """
 
 
-def count_by_status(connection: sqlite3.Connection) -> dict[ItemStatus, int]:
+def count_by_status(connection: Connection) -> dict[ItemStatus, int]:
     """Return the number of items by status; unlisted ones count while they may cost money."""
     counts = dict.fromkeys(ItemStatus, 0)
     counts.update((ItemStatus(row[0]), row[1]) for row in connection.execute(_COUNTS))

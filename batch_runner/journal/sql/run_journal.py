@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from batch_runner.errors import JournalError
@@ -13,17 +13,27 @@ from batch_runner.journal.base import Change
 from batch_runner.journal.delivery_log import EndedItem
 from batch_runner.journal.records import PendingItem, ReusableItem, UnsettledItem
 from batch_runner.journal.sql import deliveries, queries
-from batch_runner.journal.sql.group_commit import Committer, GroupCommit
+from batch_runner.journal.sql.connection import Connection
+from batch_runner.journal.sql.group_commit import Committer, GroupCommit, PendingOperation
 from batch_runner.journal.sql.transitions import Move, Moves
-from batch_runner.journal.sqlite.connection import translated
 from batch_runner.models import InFlight
 
 
-class SqliteRunJournal:
+class SqlRunJournal:
     """See `RunJournal` and `DeliveryLog`; `start` and `stop` are begin and end of a run."""
 
+    _connection: Connection
+
+    def _commit(self, batch: list[PendingOperation]) -> None:
+        """Execute every operation of `batch` durably and store each outcome in it."""
+        raise NotImplementedError
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """Return a context that raises JournalError for the errors of the database."""
+        return nullcontext()
+
     def __init__(
-        self, connection: sqlite3.Connection, *, wall_clock: Callable[[], float] = time.time
+        self, connection: Connection, *, wall_clock: Callable[[], float] = time.time
     ) -> None:
         self._connection = connection
         self._wall_clock = wall_clock
@@ -32,7 +42,7 @@ class SqliteRunJournal:
         self._reported = 0
 
     def start(self, committer: Callable[..., Committer] = GroupCommit) -> None:
-        self._committer = committer(self._connection, self.report_last_event)
+        self._committer = committer(self._commit, self.report_last_event)
 
     def stop(self) -> None:
         if self._committer is not None:
@@ -56,8 +66,8 @@ class SqliteRunJournal:
 
     @property
     def last_event(self) -> int:
-        with translated():
-            row = self._connection.execute("SELECT ifnull(max(seq), 0) FROM events").fetchone()
+        with self._reading():
+            row = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
         return int(row[0])
 
     def record(
@@ -124,7 +134,7 @@ class SqliteRunJournal:
         )
 
     def _queue(
-        self, operation: Callable[[sqlite3.Connection], Any], *, deferrable: bool = False
+        self, operation: Callable[[Connection], Any], *, deferrable: bool = False
     ) -> asyncio.Future[Any]:
         if self._committer is None:
             raise JournalError("the journal has not been started")

@@ -1,27 +1,25 @@
 """Events as SQL: the item's new status, the columns that the event sets, and its row in `events`.
 
-One at a time, each event costs several statements, and each statement hands over the interpreter
-lock. So several events of one kind are written by one statement, with their values as JSON; if one
-of them is illegal, it is undone and they are written one by one, each with its own outcome.
+Here they are written one by one. During a run the committer of each database also writes several
+events of one kind by one statement.
 """
 
 from __future__ import annotations
 
 import re
-import sqlite3
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Any, NoReturn
 
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal.base import Change, TaskIdTaken
+from batch_runner.journal.sql.connection import Connection
 from batch_runner.lifecycle import TRANSITIONS, Event, ItemStatus, advance, sources
 from batch_runner.models import PlacedFile
 from batch_runner.util.text import json_text
 
 _FILE_FIELDS = tuple(field.name for field in fields(PlacedFile))
 
+_ONE_LESS = "CASE WHEN attempt > 0 THEN attempt - 1 ELSE 0 END"
 
 #: What each event sets besides the status; `attempt` counts submissions that may cost money.
 _SETS: dict[Event, str] = {
@@ -65,12 +63,12 @@ _SETS: dict[Event, str] = {
     # `started_at` stays: the request id protects from paying again for a time from then on.
     Event.SUBMIT_REPEATED: "reason = reason",
     Event.NOT_SUBMITTED: (
-        "attempt = max(0, attempt - 1), request_id = NULL, not_before = NULL, "
+        f"attempt = {_ONE_LESS}, request_id = NULL, not_before = NULL, "
         "reason = :reason, message = :message"
     ),
     Event.NOT_SETTLED: "message = :message",
     Event.TASK_LOST: (
-        "attempt = max(0, attempt - 1), task_id = NULL, submitted_at = NULL, request_id = NULL, "
+        f"attempt = {_ONE_LESS}, task_id = NULL, submitted_at = NULL, request_id = NULL, "
         "result_urls = '[]', not_before = NULL, reason = :reason, message = :message"
     ),
     Event.TASK_COMPLETED: "completed_at = :at, reason = NULL, message = NULL",
@@ -86,7 +84,7 @@ _SETS: dict[Event, str] = {
     # A file that the response itself held is too large to be kept beside the placed one.
     Event.PLACED: (
         "files = :files, done_at = :at, reason = :reason, message = :message, "
-        "result_urls = iif(length(result_urls) > 65536, '[]', result_urls)"
+        "result_urls = CASE WHEN length(result_urls) > 65536 THEN '[]' ELSE result_urls END"
     ),
     Event.FILE_MISSING: "reason = :reason, message = :message",
     Event.RETRIED: "not_before = NULL",
@@ -117,46 +115,38 @@ def _statement(event: Event) -> str:
 
 
 _UPDATES: dict[Event, str] = {event: _statement(event) for event in _SETS}
+#: The events that move an item.
+MOVING = tuple(_UPDATES)
 
 _INSERT_EVENT = (
     "INSERT INTO events (at, key, event, attempt, task_id, reason, message) "
     "SELECT :at, key, :event, attempt, task_id, :reason, :message FROM items WHERE key = :key"
 )
 
-
-_ROWS = """(
-    SELECT
-        json_extract(value, '$.key') AS new_key,
-        json_extract(value, '$.at') AS new_at,
-        json_extract(value, '$.task_id') AS new_task_id,
-        json_extract(value, '$.reason') AS new_reason,
-        json_extract(value, '$.message') AS new_message,
-        json_extract(value, '$.not_before') AS new_not_before,
-        json_extract(value, '$.files') AS new_files,
-        json_extract(value, '$.reused_from') AS new_reused_from,
-        json_extract(value, '$.request_id') AS new_request_id,
-        json_extract(value, '$.request_digest') AS new_request_digest,
-        json_extract(value, '$.urls') AS new_urls,
-        json_extract(value, '$.free') AS new_free
-    FROM json_each(:rows)
-)"""
+#: The values of a move that statements use, and their types.
+VALUES = {
+    "key": "TEXT",
+    "at": "DOUBLE PRECISION",
+    "task_id": "TEXT",
+    "reason": "TEXT",
+    "message": "TEXT",
+    "not_before": "DOUBLE PRECISION",
+    "files": "TEXT",
+    "reused_from": "TEXT",
+    "request_id": "TEXT",
+    "request_digest": "TEXT",
+    "urls": "TEXT",
+    "free": "INTEGER",
+}
 
 
-def _group_statement(event: Event) -> str:
-    # The plus keeps SQLite from scanning all items of a status instead of looking up keys.
-    alone = _statement(event).replace("AND status", "AND +status")
-    changes, condition = re.sub(r":(\w+)", r"new_\1", alone).split(" WHERE ")
-    return f"{changes} FROM {_ROWS} WHERE {condition}"
+def group_update(event: Event) -> tuple[str, str]:
+    """Return the update for several moves of one kind: what precedes FROM, and the condition.
 
-
-_GROUP_UPDATES: dict[Event, str] = {event: _group_statement(event) for event in _SETS}
-_GROUP_INSERT = f"""
-INSERT INTO events (at, key, event, attempt, task_id, reason, message)
-SELECT new_at, key, :event, attempt, task_id, new_reason, new_message
-FROM {_ROWS} CROSS JOIN items ON key = new_key
-"""  # noqa: S608  names of ours
-#: Fewer moves of a kind than this are written one by one.
-_FEW = 3
+    The values of the moves are columns: `new_key`, `new_at`, …
+    """
+    changes, condition = re.sub(r":(\w+)", r"new_\1", _UPDATES[event]).split(" WHERE ")
+    return changes, condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +156,7 @@ class Move:
     change: Change
     at: float
 
-    def __call__(self, connection: sqlite3.Connection) -> None:
+    def __call__(self, connection: Connection) -> None:
         apply(connection, self.change, self.at)
 
 
@@ -176,7 +166,7 @@ class Moves:
 
     moves: tuple[Move, ...]
 
-    def __call__(self, connection: sqlite3.Connection) -> None:
+    def __call__(self, connection: Connection) -> None:
         connection.execute("SAVEPOINT together")
         try:
             for move in self.moves:
@@ -188,56 +178,7 @@ class Moves:
             connection.execute("RELEASE together")
 
 
-def apply_all(connection: sqlite3.Connection, moves: Sequence[Move]) -> list[Exception | None]:
-    """Make many moves inside the caller's transaction; return the error of each, None if legal.
-
-    The moves of one item are made in their order. An illegal one changes nothing.
-    """
-    errors: list[Exception | None] = [None] * len(moves)
-    for event, numbers in _kinds(moves):
-        if len(numbers) < _FEW or not _apply_group(connection, event, [moves[n] for n in numbers]):
-            for number in numbers:
-                errors[number] = _error_of(connection, moves[number])
-    return errors
-
-
-def _kinds(moves: Sequence[Move]) -> Iterable[tuple[Event, list[int]]]:
-    """Return the indices of the moves by event; an item's later moves are in later groups."""
-    earlier: Counter[str] = Counter()
-    groups: dict[tuple[int, Event], list[int]] = {}
-    for number, move in enumerate(moves):
-        key = move.change.key
-        groups.setdefault((earlier[key], move.change.event), []).append(number)
-        earlier[key] += 1
-    return ((event, groups[stage, event]) for stage, event in sorted(groups))
-
-
-def _apply_group(connection: sqlite3.Connection, event: Event, moves: list[Move]) -> bool:
-    """Make moves of one kind at once; return False, and change nothing, if one is illegal."""
-    rows = json_text([_values(move.change, move.at) for move in moves])
-    values = {"rows": rows, "event": event.value}
-    connection.execute("SAVEPOINT kind")
-    try:
-        complete = connection.execute(_GROUP_UPDATES[event], values).rowcount == len(moves)
-        if complete:
-            connection.execute(_GROUP_INSERT, values)
-    except sqlite3.IntegrityError:  # a task id that belongs to another item
-        complete = False
-    if not complete:
-        connection.execute("ROLLBACK TO kind")
-    connection.execute("RELEASE kind")
-    return complete
-
-
-def _error_of(connection: sqlite3.Connection, move: Move) -> Exception | None:
-    try:
-        move(connection)
-    except (IllegalTransition, JournalError) as error:
-        return error
-    return None
-
-
-def apply(connection: sqlite3.Connection, change: Change, at: float) -> None:
+def apply(connection: Connection, change: Change, at: float) -> None:
     """Move one item and append its event, inside the caller's transaction.
 
     Raises:
@@ -245,15 +186,14 @@ def apply(connection: sqlite3.Connection, change: Change, at: float) -> None:
         TaskIdTaken: the task id belongs to another item.
         JournalError: there is no such item.
     """
-    values = {"event": change.event.value, **_values(change, at)}
-    if change.task_id is not None:
-        _refuse_second_owner(connection, change.key, change.task_id)
+    values = {"event": change.event.value, **values_of(change, at)}
+    refuse_second_owner(connection, change)
     if connection.execute(_UPDATES[change.event], values).rowcount != 1:
-        _explain(connection, change)
+        explain(connection, change)
     connection.execute(_INSERT_EVENT, values)
 
 
-def _values(change: Change, at: float) -> dict[str, Any]:
+def values_of(change: Change, at: float) -> dict[str, Any]:
     return {
         "key": change.key,
         "at": at,
@@ -276,17 +216,25 @@ def _files(files: tuple[PlacedFile, ...]) -> str:
     return json_text([{name: getattr(file, name) for name in _FILE_FIELDS} for file in files])
 
 
-def _refuse_second_owner(connection: sqlite3.Connection, key: str, task_id: str) -> None:
-    row = connection.execute(
-        "SELECT id FROM items WHERE task_id = ? AND key <> ?", (task_id, key)
-    ).fetchone()
+def refuse_second_owner(connection: Connection, change: Change) -> None:
+    """Raise TaskIdTaken if the task id of a change belongs to another item."""
+    if change.task_id is None:
+        return
+    query = "SELECT id FROM items WHERE task_id = ? AND key <> ?"
+    row = connection.execute(query, (change.task_id, change.key)).fetchone()
     if row is not None:
-        raise TaskIdTaken(f"task id {task_id} already belongs to item {row[0]}")
+        raise TaskIdTaken(f"task id {change.task_id} already belongs to item {row[0]}")
 
 
-def _explain(connection: sqlite3.Connection, change: Change) -> None:
-    row = connection.execute("SELECT status FROM items WHERE key = ?", (change.key,)).fetchone()
-    if row is None:
-        raise JournalError(f"the journal has no item {change.key}")
-    advance(ItemStatus(row[0]), change.event)
+def explain(connection: Connection, *changes: Change) -> NoReturn:
+    """Raise the error of changes, one after the other, of which one is illegal."""
+    statuses: dict[str, ItemStatus] = {}
+    for change in changes:
+        key = change.key
+        if key not in statuses:
+            row = connection.execute("SELECT status FROM items WHERE key = ?", (key,)).fetchone()
+            if row is None:
+                raise JournalError(f"the journal has no item {key}")
+            statuses[key] = ItemStatus(row[0])
+        statuses[key] = advance(statuses[key], change.event)
     raise IllegalTransition(f"{change.event.value} changed nothing for item {change.key}")

@@ -15,6 +15,12 @@ from batch_runner.util.paths import Utf8Path, utf8_text
 #: Seconds to wait for a reader (`status --watch`) that holds the file.
 BUSY_SECONDS = 60.0
 
+#: See `SqlReader._FILE_NAMES`.
+FILE_NAMES = (
+    "SELECT items.key AS key, status, json_extract(one.value, '$.name') AS name "
+    "FROM items, json_each(items.files) AS one"
+)
+
 
 def write_failed(error: sqlite3.Error) -> JournalError:
     """Return the JournalError for an error of SQLite while it writes."""

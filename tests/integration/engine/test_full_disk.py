@@ -7,7 +7,7 @@ import io
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import anyio
 import pytest
@@ -50,7 +50,7 @@ def standard_error(kind: str) -> Iterator[IO[str]]:
         yield stream
 
 
-async def execute_in_journal(run: Run, operation: Callable[[sqlite3.Connection], None]) -> None:
+async def execute_in_journal(run: Run, operation: Callable[[Any], None]) -> None:
     assert isinstance(run.context.journal, Journal)
     await run.context.journal._queue(operation)
 

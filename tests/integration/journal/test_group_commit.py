@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from typing import Any
 
 import pytest
 
 from batch_runner.journal.sql import group_commit
+from batch_runner.journal.sql.connection import Connection
 from batch_runner.journal.sql.group_commit import GroupCommit
+from batch_runner.journal.sqlite.commit import commit_batch
 
 #: Seconds after which something hangs, however slow the machine.
 HANGS = 250.0
@@ -26,7 +30,11 @@ def _restless_threads() -> Iterator[None]:
     sys.setswitchinterval(usual)
 
 
-def _read(connection: sqlite3.Connection) -> int:
+def committer(connection: sqlite3.Connection, *arguments: Any, **more: Any) -> GroupCommit:
+    return GroupCommit(functools.partial(commit_batch, connection), *arguments, **more)
+
+
+def _read(connection: Connection) -> int:
     return int(connection.execute("SELECT 1").fetchone()[0])
 
 
@@ -36,7 +44,7 @@ def test_operation_queued_as_the_thread_goes_idle_is_run() -> None:
         with closing(
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         ) as connection:
-            commits = GroupCommit(connection)
+            commits = committer(connection)
             try:
                 async with asyncio.timeout(HANGS), asyncio.TaskGroup() as group:
                     tasks = [group.create_task(submit(commits, n)) for n in range(30)]
@@ -61,7 +69,11 @@ def test_close_flushes_operations_batched_after_a_commit() -> None:
         with closing(
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         ) as connection:
-            journal = GroupCommit(connection, lambda: commits.append(None), pause=HANGS * 100)
+            journal = committer(
+                connection,
+                lambda: commits.append(None),
+                pause=HANGS * 100,
+            )
             await journal.submit(_read)
             later = []
             for _ in range(10):
@@ -79,7 +91,7 @@ def test_deferred_operation_joins_the_next_or_runs_alone(monkeypatch: pytest.Mon
         with closing(
             sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
         ) as connection:
-            journal = GroupCommit(connection, lambda: commits.append(0), pause=0.0)
+            journal = committer(connection, lambda: commits.append(0), pause=0.0)
             monkeypatch.setattr(group_commit, "DEFER_SECONDS", HANGS)
             together = journal.submit(_read, deferrable=True)
             await asyncio.sleep(0.01)

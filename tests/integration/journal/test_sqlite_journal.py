@@ -13,7 +13,8 @@ import pytest
 
 from batch_runner.errors import JournalError, JournalUnreadable
 from batch_runner.journal import Change, ItemRow, Journal, open_reader
-from batch_runner.journal.sql.group_commit import LARGEST_BATCH, PendingOperation, commit_batch
+from batch_runner.journal.sql.connection import Connection
+from batch_runner.journal.sql.group_commit import LARGEST_BATCH, PendingOperation
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.models import PlacedFile, ReusedFrom
@@ -36,8 +37,10 @@ def task(number: int) -> str:
 class BatchEachTurn:
     """A committer without a thread: what one iteration of the loop submits shares a commit."""
 
-    def __init__(self, connection: sqlite3.Connection, after_commit: Callable[[], None]) -> None:
-        self._connection = connection
+    def __init__(
+        self, commit: Callable[[list[PendingOperation]], None], after_commit: Callable[[], None]
+    ) -> None:
+        self._commit_batch = commit
         self._after_commit = after_commit
         self._batch: list[PendingOperation] = []
 
@@ -46,7 +49,7 @@ class BatchEachTurn:
         return bool(self._batch)
 
     def submit(
-        self, operation: Callable[[sqlite3.Connection], Any], *, deferrable: bool = False
+        self, operation: Callable[[Connection], Any], *, deferrable: bool = False
     ) -> asyncio.Future[Any]:
         assert not deferrable
         loop = asyncio.get_running_loop()
@@ -58,7 +61,7 @@ class BatchEachTurn:
 
     def _commit(self) -> None:
         batch, self._batch = self._batch, []
-        commit_batch(self._connection, batch)
+        self._commit_batch(batch)
         self._after_commit()
         for waiting in batch:
             waiting.complete()

@@ -13,7 +13,8 @@ import pytest
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import TaskIdTaken
-from batch_runner.journal.sql.transitions import Move, Moves, apply_all
+from batch_runner.journal.sql.transitions import Move, Moves
+from batch_runner.journal.sqlite.commit import apply_all
 from batch_runner.journal.sqlite.connection import connect
 from batch_runner.lifecycle import TRANSITIONS, Event
 from batch_runner.models import PlacedFile

@@ -1,4 +1,4 @@
-"""The journal: the record of one job, in one SQLite file.
+"""The journal: the record of one job, in one SQLite file or in PostgreSQL.
 
 One connection, owned by one thread (`group_commit`). Changes that wait together are committed
 together, with `synchronous=FULL`: when `record` has been awaited, the change survives a power cut.

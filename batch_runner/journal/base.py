@@ -28,6 +28,15 @@ class TaskIdTaken(JournalError):
     """The service gave one task id to two items."""
 
 
+class ConnectionLost(JournalError):
+    """The connection to the journal's database was lost during a commit.
+
+    The changes may have been made, or not. Assume the worse: a submission whose intent ended so
+    must not be sent; an outcome that ended so goes to the fallback log, from which a change that
+    has been made already is not made again.
+    """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """An event of one item. Only the fields that belong to the event are written."""
@@ -66,7 +75,7 @@ class RunJournal(Protocol):
     """The calls of one run. Each is queued when it returns: a cancelled waiter loses nothing.
 
     Every future raises JournalError when the journal cannot be read or written; then nothing was
-    changed.
+    changed, unless it is `ConnectionLost`.
     """
 
     def record(

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from batch_runner.journal import Change, Journal, OpenJournal
+from batch_runner.journal.postgres.journal import PostgresJournal
 from batch_runner.lifecycle import Event
 from batch_runner.models import PlacedFile
 from tests.harness import some_items
+from tests.harness.postgres import new_schema, postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -22,23 +25,32 @@ def key(number: int) -> str:
     return f"{number:032x}"
 
 
-@contextmanager
-def started(path: Path) -> Iterator[OpenJournal]:
-    """Open the journal of a job of four items, as a run does."""
-    path.parent.mkdir(exist_ok=True)
-    if path.exists():
-        journal = Journal.open(path)
+Start = Callable[[], AbstractContextManager[OpenJournal]]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def started(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
+    """Return a function that opens the journal of a job of four items, as a run does."""
+    made: OpenJournal
+    reopen: Callable[[], OpenJournal]
+    if request.param == "sqlite":
+        path = tmp_path / "journal"
+        made = Journal.create(path, job="cards", provider="baicai", origin="http://service")
+        reopen = partial(Journal.open, path)
     else:
-        journal = Journal.create(path, job="cards", provider="baicai", origin="http://service")
-        journal.import_items(some_items(4))
-    journal.start()
-    yield journal
-    journal.close()
+        place = postgres().dsn, new_schema()
+        made = PostgresJournal.create(*place, job="cards", provider="baicai", origin="http://x")
+        reopen = partial(PostgresJournal.open, *place)
+    made.import_items(some_items(4))
+    made.close()
 
+    @contextmanager
+    def start() -> Iterator[OpenJournal]:
+        with closing(reopen()) as journal:
+            journal.start()
+            yield journal
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / ".batch" / "journal.sqlite"
+    return start
 
 
 async def finish(journal: OpenJournal, number: int, event: Event) -> None:
@@ -61,8 +73,8 @@ async def ends(journal: OpenJournal, after: int, limit: int = 9) -> list[tuple[s
     return [(ended.item.id, ended.item.status.value) for ended in found]
 
 
-async def test_each_kind_of_end_is_listed_in_its_order(path: Path) -> None:
-    with started(path) as journal:
+async def test_each_kind_of_end_is_listed_in_its_order(started: Start) -> None:
+    with started() as journal:
         after = await journal.start_deliveries()
         await finish(journal, 2, Event.TASK_FAILED)
         await finish(journal, 0, Event.PLACED)
@@ -78,8 +90,8 @@ async def test_each_kind_of_end_is_listed_in_its_order(path: Path) -> None:
         )
 
 
-async def test_what_ended_before_the_first_start_is_not_listed(path: Path) -> None:
-    with started(path) as journal:
+async def test_what_ended_before_the_first_start_is_not_listed(started: Start) -> None:
+    with started() as journal:
         await finish(journal, 0, Event.PLACED)
         after = await journal.start_deliveries()
         await finish(journal, 1, Event.PLACED)
@@ -88,8 +100,8 @@ async def test_what_ended_before_the_first_start_is_not_listed(path: Path) -> No
         assert await ends(journal, after) == [("item-1", "done")]
 
 
-async def test_recorded_delivery_is_not_listed_by_next_run(path: Path) -> None:
-    with started(path) as journal:
+async def test_recorded_delivery_is_not_listed_by_next_run(started: Start) -> None:
+    with started() as journal:
         after = await journal.start_deliveries()
         for number in range(3):
             await finish(journal, number, Event.PLACED)
@@ -97,15 +109,15 @@ async def test_recorded_delivery_is_not_listed_by_next_run(path: Path) -> None:
         await journal.record_delivery(last.event, 1, up_to=after)
         await journal.record_delivery(first.event, None, up_to=first.event)
 
-    with started(path) as journal:
+    with started() as journal:
         assert await journal.start_deliveries() == first.event
         assert await ends(journal, first.event) == [("item-1", "done")]
         await journal.record_delivery(last.event, 1, up_to=after)  # it does not go back
         assert await journal.start_deliveries() == first.event
 
 
-async def test_item_that_ends_again_is_listed_again(path: Path) -> None:
-    with started(path) as journal:
+async def test_item_that_ends_again_is_listed_again(started: Start) -> None:
+    with started() as journal:
         after = await journal.start_deliveries()
         await finish(journal, 0, Event.TASK_FAILED)
         (failed,) = await journal.ended_items(after, 9)

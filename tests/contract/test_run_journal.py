@@ -23,9 +23,12 @@ from batch_runner.journal import (
     TaskIdTaken,
     open_reader,
 )
+from batch_runner.journal.postgres.journal import PostgresJournal
+from batch_runner.journal.postgres.reader import open_reader as postgres_reader
 from batch_runner.lifecycle import DUPLICATE_TASK_ID, Event, ItemStatus
 from batch_runner.models import ItemSpec, PlacedFile
 from tests.harness import an_item, some_items
+from tests.harness.postgres import new_schema, postgres
 
 pytestmark = pytest.mark.anyio
 
@@ -73,7 +76,28 @@ class SqliteHost:
         return open_reader(self._path)
 
 
-@pytest.fixture(params=[SqliteHost])
+class PostgresHost:
+    def __init__(self, root: Path) -> None:
+        self._dsn, self._schema = postgres().dsn, new_schema()
+
+    def create(self) -> OpenJournal:
+        return PostgresJournal.create(
+            self._dsn,
+            self._schema,
+            job="cards",
+            provider="baicai",
+            origin="http://service",
+            wall_clock=lambda: NOW,
+        )
+
+    def open(self) -> OpenJournal:
+        return PostgresJournal.open(self._dsn, self._schema, wall_clock=lambda: NOW)
+
+    def reader(self) -> JournalReader:
+        return postgres_reader(self._dsn, self._schema)
+
+
+@pytest.fixture(params=[SqliteHost, PostgresHost])
 def host(request: pytest.FixtureRequest, tmp_path: Path) -> Host:
     made: Host = request.param(tmp_path)
     return made

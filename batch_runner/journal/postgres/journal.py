@@ -1,0 +1,143 @@
+"""Create and open a journal in a database."""
+
+from __future__ import annotations
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import closing, suppress
+from importlib.resources import files as package_files
+from typing import Self
+
+from batch_runner.errors import JournalError, JournalUnreadable, JournalVersionMismatch
+from batch_runner.journal.postgres.commit import commit_batch
+from batch_runner.journal.postgres.connection import FILE_NAMES, PostgresConnection, Transaction
+from batch_runner.journal.sql.group_commit import PendingOperation
+from batch_runner.journal.sql.journal import SqlJournal
+from batch_runner.util.locale import tr
+
+SCHEMA_VERSION = 1
+_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+
+
+class PostgresJournal(SqlJournal):
+    """The journal of one job in one schema of a database, open for writing.
+
+    Several hosts may have it open.
+    """
+
+    _connection: PostgresConnection
+    _FILE_NAMES = FILE_NAMES
+    _EMPTY = "TRUNCATE"  # deleted rows would stay in a temporary table until the session ends
+
+    @classmethod
+    def create(
+        cls,
+        dsn: str,
+        schema: str,
+        *,
+        job: str,
+        provider: str,
+        origin: str,
+        folder: str = "",
+        wall_clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """Create a journal, all of it or nothing.
+
+        Args:
+            dsn: connection string or URL of the database
+            schema: name of the schema, which must not exist yet
+            job: name of the job
+            provider: name of the provider
+            origin: scheme://host[:port] of the service
+            folder: output folder
+            wall_clock: returns the time in seconds since the epoch
+
+        Raises:
+            JournalError: it cannot be created.
+        """
+        connection = PostgresConnection(dsn, checked_name(schema))
+        now = wall_clock()
+        today = time.strftime("%Y-%m-%d", time.localtime(now))
+        tables = package_files(__package__).joinpath("schema.sql").read_text("utf-8")
+        try:
+            with Transaction(connection):
+                connection.execute_script(f'CREATE SCHEMA "{schema}"; {tables}')
+                connection.execute(
+                    "INSERT INTO job "
+                    "(id, name, provider, origin, folder, version, created_at, today) "
+                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (uuid.uuid4().hex, job, provider, origin, folder, SCHEMA_VERSION, now, today),
+                )
+        except BaseException:
+            connection.close()
+            raise
+        return cls(connection, wall_clock=wall_clock)
+
+    @classmethod
+    def open(cls, dsn: str, schema: str, *, wall_clock: Callable[[], float] = time.time) -> Self:
+        """Open an existing journal.
+
+        Raises:
+            JournalUnreadable: there is none.
+            JournalVersionMismatch: another version of this program made it.
+            JournalError: there is no connection, or commits are not durable.
+        """
+        return cls(open_checked(dsn, schema), wall_clock=wall_clock)
+
+    def report_last_event(self) -> None:
+        # Without a connection, it is reported after the next commit.
+        if self._connection.connected:
+            with suppress(JournalError):
+                super().report_last_event()
+
+    def _commit(self, batch: list[PendingOperation]) -> None:
+        commit_batch(self._connection, batch)
+
+    def _transaction(self) -> Transaction:
+        return Transaction(self._connection)
+
+
+def journal_exists(dsn: str, schema: str) -> bool:
+    """Return whether the database has a journal in this schema."""
+    with closing(PostgresConnection(dsn, checked_name(schema))) as connection:
+        return _has_journal(connection)
+
+
+def open_checked(dsn: str, schema: str) -> PostgresConnection:
+    """Connect to an existing journal; raises as `PostgresJournal.open`."""
+    connection = PostgresConnection(dsn, checked_name(schema))
+    try:
+        if not _has_journal(connection):
+            raise JournalUnreadable(tr("the database has no job {schema}", schema=schema))
+        row = connection.execute("SELECT max(version) FROM job").fetchone()
+        if row[0] is None:
+            raise JournalUnreadable(tr("the journal {path} names no job", path=schema))
+        if row[0] != SCHEMA_VERSION:
+            raise JournalVersionMismatch(
+                tr(
+                    "the job {schema} in the database has version {version}; this batch-runner "
+                    "reads version {schema_version}",
+                    schema=schema,
+                    version=row[0],
+                    schema_version=SCHEMA_VERSION,
+                )
+            )
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _has_journal(connection: PostgresConnection) -> bool:
+    return bool(connection.execute("SELECT to_regclass('job') IS NOT NULL").fetchone()[0])
+
+
+def checked_name(schema: str) -> str:
+    """Return the name of a schema; raise JournalError if it is not one of plain words."""
+    if not _NAME.fullmatch(schema):
+        raise JournalError(
+            tr("{schema} cannot be the name of a schema: use a-z, 0-9 and _", schema=schema)
+        )
+    return schema

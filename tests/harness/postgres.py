@@ -1,0 +1,178 @@
+"""A PostgreSQL server of the tests' own: in a temporary folder, reached by a Unix socket.
+
+Every pytest process starts one when a test first needs it and stops it at the end; the server also
+ends if that process is killed. Its settings are the durable ones that a journal requires; where
+there is a file system in memory, its files are there, so that this costs nothing.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import itertools
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+#: Where Debian has the server of each version.
+_DEBIAN = Path("/usr/lib/postgresql")
+_MEMORY = Path("/dev/shm")  # noqa: S108  a folder with an unused name is made there
+_STARTS_WITHIN = 120.0
+_SETTINGS = {
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "32MB",
+    "autovacuum_naptime": "10s",
+    "log_min_messages": "fatal",
+}
+_numbers = itertools.count(1)
+
+
+class PostgresServer:
+    """One running server."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.dsn = f"host={folder} user=tests dbname=postgres"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the server and wait until it accepts connections."""
+        options = [part for pair in _SETTINGS.items() for part in ("-c", "=".join(pair))]
+        data, log = self.folder / "data", (self.folder / "log").open("ab")
+        self._process = subprocess.Popen(
+            [
+                *_unprivileged(),
+                str(_programs() / "postgres"),
+                *("-D", str(data), "-k", str(self.folder), *options),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=self.folder,
+        )
+        log.close()
+        deadline = time.monotonic() + _STARTS_WITHIN
+        while not self._accepts():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError((self.folder / "log").read_text("utf-8", "replace"))
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Stop the server at once, as a crash does; what was committed stays."""
+        if self._process is not None:
+            subprocess.run(
+                [
+                    *(*_unprivileged(), str(_programs() / "pg_ctl"), "stop", "--silent"),
+                    *("-m", "immediate", "-D", str(self.folder / "data")),
+                ],
+                cwd=self.folder,
+                check=False,
+                capture_output=True,
+            )
+            self._process.wait()
+            self._process = None
+
+    def _accepts(self) -> bool:
+        try:
+            psycopg.connect(self.dsn).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def set(self, name: str, value: str) -> None:
+        """Set a setting of the whole server and wait until it is in force."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(f"ALTER SYSTEM SET {name} = '{value}'".encode())
+            connection.execute("SELECT pg_reload_conf()")
+        while self.get(name) != value:
+            time.sleep(0.01)
+
+    def get(self, name: str) -> str:
+        """Return a setting, as a new session has it."""
+        with psycopg.connect(self.dsn) as connection:
+            row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+            return str(row[0]) if row else ""
+
+
+def new_schema() -> str:
+    """Return the name of a schema that no other test has."""
+    return f"job_{next(_numbers)}"
+
+
+def postgres() -> PostgresServer:
+    """Return this process's server; skip the test where PostgreSQL is not installed.
+
+    In CI it must be installed: there the test fails.
+    """
+    if _programs_or_none() is None:
+        message = "PostgreSQL is not installed (Debian: postgresql)"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    return _server()
+
+
+@functools.cache
+def _server() -> PostgresServer:
+    parent = _MEMORY if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else None
+    folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=parent))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    if os.geteuid() == 0:
+        shutil.chown(folder, _account())
+    subprocess.run(
+        [
+            *(*_unprivileged(), str(_programs() / "initdb"), "--no-sync", "--username=tests"),
+            *("--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"),
+            *("-D", str(folder / "data")),
+        ],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    server = PostgresServer(folder)
+    server.start()
+    atexit.register(server.stop)
+    return server
+
+
+def _unprivileged() -> list[str]:
+    """Return the beginning of a command that ends with this process, and is not root's."""
+    command = ["setpriv", "--pdeathsig", "INT"]
+    if os.geteuid() == 0:
+        name = _account()
+        group = str(pwd.getpwnam(name).pw_gid)
+        command += ["--reuid", name, "--regid", group, "--clear-groups"]
+    return [*command, "--"]
+
+
+def _account() -> str:
+    """Return the user that the server runs as: PostgreSQL refuses to run as root."""
+    for name in ("postgres", "nobody"):
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return name
+    raise RuntimeError("there is no user that PostgreSQL could run as")
+
+
+def _programs() -> Path:
+    found = _programs_or_none()
+    assert found is not None
+    return found
+
+
+@functools.cache
+def _programs_or_none() -> Path | None:
+    if path := shutil.which("initdb"):
+        return Path(path).resolve().parent
+    versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda one: int(one.parts[-3]))
+    return versions[-1].parent if versions else None

@@ -1,0 +1,337 @@
+"""What only the journal in PostgreSQL has: several hosts, and a connection that can be lost."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from batch_runner.errors import IllegalTransition, JournalError, JournalUnreadable
+from batch_runner.journal import Change, Journal
+from batch_runner.journal.base import ConnectionLost
+from batch_runner.journal.postgres.commit import apply_all
+from batch_runner.journal.postgres.connection import PostgresConnection
+from batch_runner.journal.postgres.journal import PostgresJournal, journal_exists
+from batch_runner.journal.postgres.reader import open_reader
+from batch_runner.journal.sql.connection import Connection
+from batch_runner.journal.sql.transitions import Move
+from batch_runner.journal.sqlite.connection import connect as connect_sqlite
+from batch_runner.lifecycle import Event, ItemStatus
+from tests.harness import an_item, some_items
+from tests.harness.postgres import PostgresServer, new_schema, postgres
+from tests.integration.journal.test_transitions import ITEMS, a_change
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def server() -> PostgresServer:
+    return postgres()
+
+
+@pytest.fixture
+def schema() -> str:
+    return new_schema()
+
+
+@pytest.fixture
+def journal(server: PostgresServer, schema: str) -> Iterator[PostgresJournal]:
+    """Return the journal of a job with three items."""
+    with closing(create(server, schema)) as journal:
+        journal.import_items(some_items(3))
+        yield journal
+
+
+def create(server: PostgresServer, schema: str) -> PostgresJournal:
+    return PostgresJournal.create(server.dsn, schema, job="cards", provider="baicai", origin="x")
+
+
+def key(number: int) -> str:
+    return an_item(number).key
+
+
+def started(number: int, **more: Any) -> Change:
+    return Change(key=key(number), event=Event.SUBMIT_STARTED, **more)
+
+
+def end_sessions(server: PostgresServer) -> None:
+    """Disconnect all clients of the server."""
+    with psycopg.connect(server.dsn, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+            "WHERE application_name = 'batch-runner'"
+        )
+
+
+# Durability.
+
+
+def test_database_that_may_forget_commits_is_refused(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    server.set("fsync", "off")
+    try:
+        with pytest.raises(JournalError, match="fsync = off"):
+            PostgresJournal.open(server.dsn, schema)
+    finally:
+        server.set("fsync", "on")
+
+
+@pytest.mark.parametrize(("configured", "used"), [("off", "on"), ("remote_apply", "remote_apply")])
+def test_commits_wait_for_the_disk_whatever_is_configured(
+    server: PostgresServer, journal: PostgresJournal, schema: str, configured: str, used: str
+) -> None:
+    server.set("synchronous_commit", configured)
+    try:
+        with closing(PostgresConnection(server.dsn, schema)) as connection:
+            found = connection.execute("SHOW synchronous_commit").fetchone()[0]
+    finally:
+        server.set("synchronous_commit", "on")
+
+    assert found == used
+
+
+def test_sessions_give_up_locks_of_stopped_clients(server: PostgresServer, schema: str) -> None:
+    with closing(PostgresConnection(server.dsn, schema)) as connection:
+        found = {
+            name: connection.execute(f"SHOW {name}").fetchone()[0]
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
+        }
+
+    assert found == {
+        "idle_in_transaction_session_timeout": "1min",
+        "lock_timeout": "30s",
+        "statement_timeout": "5min",
+    }
+
+
+# Opening.
+
+
+@pytest.mark.parametrize(
+    ("dsn", "message"),
+    [
+        ("host=/nowhere-at-all password=hidden", "cannot be reached"),
+        ("postgresql://user:hidden@[", "not valid"),
+        ("hidden", "not valid"),
+    ],
+)
+def test_wrong_connection_string_is_not_shown(dsn: str, message: str) -> None:
+    with pytest.raises(JournalError, match=message) as caught:
+        PostgresJournal.open(dsn, "cards")
+
+    assert "hidden" not in str(caught.value)
+
+
+def test_schema_without_a_journal_is_refused(server: PostgresServer, schema: str) -> None:
+    with pytest.raises(JournalUnreadable, match=f"no job {schema}"):
+        PostgresJournal.open(server.dsn, schema)
+    with pytest.raises(JournalUnreadable, match=f"no job {schema}"):
+        open_reader(server.dsn, schema)
+    with pytest.raises(JournalError, match="cannot be the name of a schema"):
+        create(server, 'a"; DROP TABLE b; --')
+    assert not journal_exists(server.dsn, schema)
+
+
+def test_second_journal_in_a_schema_is_refused(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    with pytest.raises(JournalError, match="already exists"):
+        create(server, schema)
+
+    assert journal.most_attempts() == 1
+
+
+def test_jobs_in_one_database_are_separate(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    other = new_schema()
+    with closing(create(server, other)) as second:
+        second.import_items(some_items(1))
+        second.apply(started(0))
+
+    with open_reader(server.dsn, schema) as reader:
+        assert [row.status for row in reader.items()] == [ItemStatus.PENDING] * 3
+    with open_reader(server.dsn, other) as reader:
+        assert [row.status for row in reader.items()] == [ItemStatus.SUBMITTING]
+
+
+def test_new_items_are_assigned_to_shards_of_500(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    journal.import_items(some_items(1100))
+
+    with closing(PostgresConnection(server.dsn, schema)) as connection:
+        query = "SELECT shard, count(*), min(position) FROM items GROUP BY shard ORDER BY shard"
+        found = [tuple(row) for row in connection.execute(query)]
+
+    assert found == [(0, 500, 0), (1, 500, 500), (2, 100, 1000)]
+
+
+# Several hosts.
+
+
+async def test_only_one_of_two_hosts_gets_an_item(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    with closing(PostgresJournal.open(server.dsn, schema)) as other:
+        journal.start()
+        other.start()
+
+        outcomes = await asyncio.gather(
+            *(host.record(started(number)) for number in range(3) for host in (journal, other)),
+            return_exceptions=True,
+        )
+
+    assert sorted(map(type, outcomes), key=str) == [type(None)] * 3 + [IllegalTransition] * 3
+    with open_reader(server.dsn, schema) as reader:
+        assert [row.attempt for row in reader.items()] == [1, 1, 1]
+        assert len(reader.events(key(0))) == 2
+
+
+# A connection that is lost.
+
+
+async def test_changes_after_a_lost_connection_are_recorded(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    journal.start()
+    await journal.record(started(0))
+    end_sessions(server)
+
+    with pytest.raises(ConnectionLost):
+        await journal.record(started(1))
+    await journal.record(started(2))
+
+    with open_reader(server.dsn, schema) as reader:
+        assert [row.status for row in reader.items(ItemStatus.PENDING)] == [ItemStatus.PENDING]
+
+
+async def test_recorded_changes_survive_a_crash_of_the_database(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    journal.start()
+    await journal.record(started(0))
+    server.stop()
+    try:
+        outcomes = await asyncio.gather(
+            journal.record(started(1)),
+            journal.pending_items(-1, 10),
+            journal.record(started(2)),
+            return_exceptions=True,
+        )
+    finally:
+        server.start()
+
+    assert all(isinstance(outcome, JournalError) for outcome in outcomes)
+    assert [item.id for item in await journal.pending_items(-1, 10)] == ["item-1", "item-2"]
+
+
+def test_import_that_loses_its_connection_changes_nothing(
+    server: PostgresServer, journal: PostgresJournal
+) -> None:
+    def specs() -> Iterator[Any]:
+        yield from some_items(600)
+        end_sessions(server)
+        yield from some_items(1200)[600:]
+
+    with pytest.raises(ConnectionLost):
+        journal.import_items(specs())
+
+    assert journal.counts_now()[ItemStatus.PENDING] == 3
+    assert journal.import_items(some_items(1200)).new == 1197
+
+
+# Moves and values.
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_grouped_moves_equal_those_in_sqlite_one_by_one(
+    server: PostgresServer, schema: str, tmp_path: Path, seed: int
+) -> None:
+    dice = random.Random(seed)
+    with closing(create(server, schema)) as journal:
+        journal.import_items(some_items(ITEMS))
+    path = tmp_path / "journal"
+    with closing(Journal.create(path, job="j", provider="p", origin="o")) as alone:
+        alone.import_items(some_items(ITEMS))
+
+    with (
+        closing(connect_sqlite(path)) as sqlite,
+        closing(PostgresConnection(server.dsn, schema)) as database,
+    ):
+        for round_ in range(12):
+            changes = [a_change(dice, round_ * 100 + n) for n in range(40)]
+            moves = [Move(change, 10.0 + n) for n, change in enumerate(changes)]
+            moves = [*(Move(started(n), 5.0) for n in range(8)), *moves]
+            wanted = [_error_of(sqlite, move) for move in moves]
+            errors = apply_all(database, [(move,) for move in moves])
+
+            assert sorted(map(str, map(type, errors))) == sorted(map(str, wanted))
+            assert _contents(database) == _contents(sqlite)
+
+
+def _error_of(connection: Connection, move: Move) -> type[Exception | None]:
+    try:
+        move(connection)
+    except (IllegalTransition, JournalError) as error:
+        return type(error)
+    return type(None)
+
+
+def _contents(connection: Connection) -> list[Any]:
+    items = connection.execute(
+        "SELECT key, status, attempt, task_id, reason, message, not_before, files, started_at, "
+        "submitted_at, completed_at, done_at, reused_from, free FROM items ORDER BY key"
+    ).fetchall()
+    events = connection.execute(
+        "SELECT key, event, attempt, task_id, reason, message FROM events "
+        "WHERE event <> 'listed' ORDER BY key, seq"
+    ).fetchall()
+    return [tuple(row) for row in (*items, *events)]
+
+
+async def test_operations_of_one_batch_keep_their_order(journal: PostgresJournal) -> None:
+    """Together or alone, with several changes or one, and with reads between them."""
+    rejected = Change(key=key(0), event=Event.SUBMIT_REJECTED, reason="r")
+    journal.start()
+
+    first = journal.record(started(0), rejected)
+    retried = journal.record(Change(key=key(0), event=Event.RETRIED))
+    pending = journal.pending_items(-1, 10)
+    again = journal.record(started(0))
+    illegal = journal.record(started(1), Change(key=key(1), event=Event.PLACED))
+    left = journal.pending_items(-1, 10)
+    await asyncio.gather(first, retried, again)
+
+    assert [item.id for item in await pending] == ["item-0", "item-1", "item-2"]
+    assert [item.id for item in await left] == ["item-1", "item-2"]
+    with pytest.raises(IllegalTransition, match="from submitting by placed"):
+        await illegal
+
+
+@pytest.mark.parametrize("together", [1, 3])
+async def test_text_that_postgresql_cannot_store_is_kept(
+    journal: PostgresJournal, server: PostgresServer, schema: str, together: int
+) -> None:
+    message = "\x00 a \x1a0 \x1a1 \x1a \\u0000 \\ 马 %s ?"
+    failed = [
+        Change(key=key(n), event=Event.UPLOAD_FAILED, reason=message, message=message)
+        for n in range(together)
+    ]
+    journal.apply(failed[0])
+    journal.start()
+
+    await asyncio.gather(*map(journal.record, failed))
+
+    with open_reader(server.dsn, schema) as reader:
+        (*_, event) = reader.events(key(together - 1))
+        row = reader.item(key(0))
+    assert row is not None
+    assert (row.message, row.reason, event.message) == (message, message, message)

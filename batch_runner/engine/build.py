@@ -33,9 +33,9 @@ from batch_runner.journal.base import JobStore
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers.base import Capabilities, Provider
+from batch_runner.ratelimit.base import SharedTokens
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
-from batch_runner.ratelimit.shared_rate import SharedRate
 from batch_runner.settings import Settings
 from batch_runner.storage.folder_store import FolderStore
 from batch_runner.util.system import suspended_seconds
@@ -52,7 +52,7 @@ def build_run(
     suspended: Callable[[], float] = suspended_seconds,
     offload: Callable[..., Awaitable[Any]] = anyio.to_thread.run_sync,
     on_event: OnEvent | None = None,
-    shared_rate: SharedRate | None = None,
+    shared_rate: SharedTokens | None = None,
     selected: SelectedItems | None = None,
     sender: str = "",
     new_id: Callable[[], str] = new_id,

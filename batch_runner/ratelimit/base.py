@@ -5,6 +5,26 @@ from __future__ import annotations
 from typing import Protocol
 
 
+class SharedTokens(Protocol):
+    """One process's part in a rate that several processes share. No call waits."""
+
+    @property
+    def rate_now(self) -> float:
+        """Return the requests per second that this process may send beside the others; inf: all."""
+        ...
+
+    def take(self, now: float) -> float:
+        """Take a token and return 0, or return the seconds after which to call this again."""
+        ...
+
+    def pause(self, now: float, seconds: float) -> None:
+        """Pause all processes for `seconds`, because this one was answered 429."""
+
+    def paused_for(self, now: float) -> float:
+        """Return the seconds until the pause ends, 0 if there is none."""
+        ...
+
+
 class RateLimiter(Protocol):
     """Hands out tokens, each the right to send one request, at no more than a rate."""
 

@@ -33,8 +33,8 @@ from collections.abc import Callable
 from aiolimiter import AsyncLimiter
 
 from batch_runner.ratelimit.adaptive_rate import AdaptiveRate
+from batch_runner.ratelimit.base import SharedTokens
 from batch_runner.ratelimit.pause_gate import PauseGate
-from batch_runner.ratelimit.shared_rate import SharedRate
 from batch_runner.ratelimit.window import STRETCH, Window
 from batch_runner.units import Rate
 
@@ -70,7 +70,7 @@ class LocalRateLimiter:
         clock: Callable[[], float],
         random: random.Random,
         what: str = "requests",
-        shared: SharedRate | None = None,
+        shared: SharedTokens | None = None,
     ) -> None:
         """`what` is limited, for the log; `shared` with other runs, None: not at all."""
         self._what = what

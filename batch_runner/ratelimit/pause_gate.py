@@ -6,13 +6,13 @@ import asyncio
 import math
 from collections.abc import Callable
 
-from batch_runner.ratelimit.shared_rate import SharedRate
+from batch_runner.ratelimit.base import SharedTokens
 
 
 class PauseGate:
     """One "not before" time, shared by all requests to one service."""
 
-    def __init__(self, clock: Callable[[], float], shared: SharedRate | None = None) -> None:
+    def __init__(self, clock: Callable[[], float], shared: SharedTokens | None = None) -> None:
         """`shared`: with the other runs that use the same service and key; None: with none."""
         self._clock = clock
         self._shared = shared

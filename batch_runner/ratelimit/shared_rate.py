@@ -26,11 +26,10 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from hashlib import pbkdf2_hmac
 from pathlib import Path
 from typing import NamedTuple
 
-from batch_runner.ratelimit.window import Window
+from batch_runner.ratelimit.lease import LONGEST_PAUSE, Lease, interval_of, rate_name, tolerance_of
 from batch_runner.units import Rate
 from batch_runner.util.fs import try_to_lock
 from batch_runner.util.system import clock_id
@@ -42,18 +41,10 @@ FOLDER = "rates"
 _SIZE = 320
 #: Seconds after which the live runs are looked for again, and most seconds to wait in one piece.
 _CHECK_EVERY = 1.0
-#: Longest pause of another run that is believed: the file may be damaged.
-LONGEST_PAUSE = 3600.0
 #: Seconds of slots that are taken at once, so that not each of 1,000 per second locks the file.
 _TAKEN_AT_ONCE = 0.004
-#: Above this rate so many seconds of slots that were missed by a late timer are made up for.
-_FAST, _CATCH_UP = 100.0, 0.02
-#: Part of the interval, and most seconds, by which a slot may be used late.
-_LATE, _LATEST = 0.5, 0.05
 #: Seconds until the lock is tried again, and after which sharing is given up.
 _BUSY_WAIT, _BUSY_LIMIT = 0.002, 5.0
-#: Iterations that hide a weak key from whoever reads the file's name.
-_HASH_ITERATIONS = 20_000
 
 
 class _State(NamedTuple):
@@ -76,17 +67,16 @@ class SharedRate:
 
     def __init__(self, path: Path, rate: Rate) -> None:
         """`path` is that of the file, the same for all runs that share the rate."""
-        window = Window(rate)
         self._path = path
-        self._interval = window.interval
-        self._tolerance = window.stretch if rate.per_second <= _FAST else _CATCH_UP
+        self._interval = interval_of(rate)
+        self._tolerance = tolerance_of(rate)
         self._clock = clock_id()
         self._file: int | None = None  # None: not open, or given up
         self._own: int | None = None  # descriptor of the file that shows that this run lives
         self._own_path = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
         self._read = b""  # what was read last, and what it means
         self._state = _State()
-        self._slot, self._tokens, self._slot_interval = 0.0, 0, 0.0
+        self._lease = Lease()
         self._busy_since: float | None = None
 
     def open(self) -> None:
@@ -158,22 +148,17 @@ class SharedRate:
 
     def _has_slot(self, now: float) -> bool:
         """Return whether this run has a slot that it can still use."""
-        if not self._tokens:
+        if not self._lease.tokens:
             return False
-        if now < self._slot and _is_unchecked(self._decoded(), now):
+        if now < self._lease.slot and _is_unchecked(self._decoded(), now):
             with self._locked() as locked:
                 if locked:
                     self._checked(now)
-        late = max(self._tolerance, min(self._slot_interval * _LATE, _LATEST))
-        late += self._slot_interval * (self._tokens - 1)
-        return now <= self._slot + late and self._decoded().interval == self._slot_interval
+        return self._lease.usable(now) and self._decoded().interval == self._lease.interval
 
     def _use_slot(self, now: float) -> float:
         """Use a token of the slot and return 0, or return the seconds until it may be used."""
-        if (wait := self._slot - now) > 0 and self._file is not None:
-            return min(wait, _CHECK_EVERY)
-        self._tokens = max(0, self._tokens - 1)
-        return 0.0
+        return 0.0 if self._file is None else min(self._lease.use(now), _CHECK_EVERY)
 
     def _take_slot(self, now: float) -> bool:
         """Take the next free slot; return False if another process has the lock."""
@@ -186,8 +171,7 @@ class SharedRate:
                 free = state.next if state.next <= furthest else now + step
                 slot = max(free, now - self._tolerance)
                 _write(self._file, _encoded(state._replace(next=slot + step)))
-                self._slot, self._tokens = slot, tokens
-                self._slot_interval = state.interval
+                self._lease = Lease(slot, tokens, state.interval, self._tolerance)
         return locked
 
     def _checked(self, now: float) -> _State:
@@ -274,8 +258,7 @@ class SharedRate:
 
 def shared_rate_path(state: Path, host: str, key: str) -> Path:
     """Return the file of a service's host and an API key, which cannot be found from its name."""
-    name = pbkdf2_hmac("sha256", key.encode(), host.encode(), _HASH_ITERATIONS).hex()
-    return state / FOLDER / name[:32]
+    return state / FOLDER / rate_name(host, key)
 
 
 @contextmanager

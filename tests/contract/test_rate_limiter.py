@@ -11,29 +11,51 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.ratelimit.base import RateLimiter
+from batch_runner.ratelimit.base import RateLimiter, SharedTokens
 from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
+from batch_runner.ratelimit.postgres import PostgresRate, create_rates, open_postgres_rate
 from batch_runner.ratelimit.shared_rate import open_shared_rate
-from batch_runner.units import parse_rate
+from batch_runner.units import Rate, parse_rate
 from tests.bench._windows import most_in
+from tests.clock import VirtualTimeLoop
+from tests.harness.postgres import postgres
 
 pytestmark = pytest.mark.anyio
 
 MakeLimiter = Callable[..., RateLimiter]
 
 
-@pytest.fixture(params=["local", "shared"])
+@pytest.fixture(params=["local", "file", "postgres"])
 def make_limiter(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeLimiter]:
     """Return a function that makes limiters; those with one gate pause together."""
     with ExitStack() as stack:
         numbers = itertools.count()
+        databases: list[PostgresRate] = []
+        if request.param == "postgres":
+            create_rates(postgres().dsn)
+
+        def in_database(rate: Rate, clock: Callable[[], float]) -> PostgresRate:
+            """Return a part in a rate in the database, on the clock of the test."""
+            name = f"{tmp_path} {next(numbers)}"
+            opened = open_postgres_rate(
+                postgres().dsn, name, rate, clock=clock, database_clock=clock
+            )
+            databases.append(stack.enter_context(opened))
+            loop = asyncio.get_running_loop()
+            assert isinstance(loop, VirtualTimeLoop)
+            loop.never_jump_while(lambda: any(one.busy for one in databases))
+            return databases[-1]
 
         def make(rate: str, gate: PauseGate | None = None) -> RateLimiter:
             clock = asyncio.get_running_loop().time
             parsed, gate = parse_rate(rate), gate or PauseGate(clock)
-            path = tmp_path / str(next(numbers)) if request.param == "shared" else None
-            shared = stack.enter_context(open_shared_rate(path, parsed))
+            shared: SharedTokens | None
+            if request.param == "postgres":
+                shared = in_database(parsed, clock)
+            else:
+                path = tmp_path / str(next(numbers)) if request.param == "file" else None
+                shared = stack.enter_context(open_shared_rate(path, parsed))
             return LocalRateLimiter(
                 parsed, gate=gate, clock=clock, random=random.Random(7), shared=shared
             )

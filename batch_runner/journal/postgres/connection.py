@@ -11,39 +11,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 from psycopg import pq
-from psycopg.conninfo import conninfo_to_dict
 
 from batch_runner.errors import JournalError
 from batch_runner.journal.base import ConnectionLost
 from batch_runner.journal.sql.connection import Cursor
 from batch_runner.util.locale import tr
+from batch_runner.util.postgres import connect as open_connection
+from batch_runner.util.postgres import reason_of
 
-#: Seconds until an attempt to connect fails.
-CONNECT_SECONDS = 10
-#: A server that does not answer any more, or a client of which it hears nothing, is given up after
-#: less than half a minute.
-_NETWORK = {
-    "connect_timeout": CONNECT_SECONDS,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 25_000,
-}
-#: Settings of each session, times in milliseconds.
-_SESSION = {
-    "client_encoding": "UTF8",
-    "idle_in_transaction_session_timeout": "60000",
-    "lock_timeout": "30000",
-    "statement_timeout": "300000",
-    "tcp_keepalives_idle": "10",
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "25000",
-}
 #: Values of `synchronous_commit` with which a commit is on the disk.
 _DURABLE = ("on", "remote_apply")
 _TOKEN = re.compile(r"'(?:[^']|'')*'|::|:(\w+)|\?|%")
@@ -199,29 +178,19 @@ def connect(dsn: str, schema: str) -> psycopg.Connection[Row]:
     Raises:
         JournalError: there is no connection, or commits are not durable.
     """
+    options = {"row_factory": _row_factory, "cursor_factory": _Cursor}
     try:
-        given = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError:  # its text may contain the password
-        raise JournalError(tr("the connection string of the database is not valid")) from None
-    network = {name: value for name, value in _NETWORK.items() if name not in given}
-    try:
-        connection = cast(
-            "psycopg.Connection[Row]",
-            psycopg.connect(
-                dsn,
-                autocommit=True,
-                row_factory=_row_factory,
-                cursor_factory=_Cursor,
-                application_name="batch-runner",
-                **cast("dict[str, Any]", network),
-            ),
+        connection: psycopg.Connection[Row] = open_connection(
+            dsn, {"search_path": f'"{schema}"'}, **options
         )
+    except ValueError:
+        raise JournalError(tr("the connection string of the database is not valid")) from None
     except psycopg.Error as error:
         raise JournalError(
             tr("the journal's database cannot be reached: {error}", error=reason_of(error))
         ) from error
     try:
-        _prepare(connection, schema)
+        _check(connection)
     except psycopg.Error as error:
         connection.close()
         raise JournalError(
@@ -233,25 +202,19 @@ def connect(dsn: str, schema: str) -> psycopg.Connection[Row]:
     return connection
 
 
-def _prepare(connection: psycopg.Connection[Row], schema: str) -> None:
-    """Set what a session needs, and check what it cannot set."""
-    wanted = {**_SESSION, "search_path": f'"{schema}"'}
-    found = _settings(connection, "synchronous_commit", "fsync")
-    if found["synchronous_commit"] not in _DURABLE:
-        wanted["synchronous_commit"] = "on"
-    calls = ", ".join(["set_config(%s, %s, false)"] * len(wanted))
-    values = [part for pair in wanted.items() for part in pair]
-    connection.execute(f"SELECT {calls}", values)
-    if found["fsync"] != "on":
+def _check(connection: psycopg.Connection[Row]) -> None:
+    """Make commits wait for the disk, and refuse a server whose disk does not."""
+    if _setting(connection, "synchronous_commit") not in _DURABLE:
+        connection.execute("SET synchronous_commit = on")
+    if (value := _setting(connection, "fsync")) != "on":
         raise JournalError(
             tr(
                 "the database has fsync = {value}: after a power cut it could forget tasks that "
                 "are paid; set fsync = on in postgresql.conf",
-                value=found["fsync"],
+                value=value,
             )
         )
-    value = _settings(connection, "synchronous_commit")["synchronous_commit"]
-    if value not in _DURABLE:
+    if (value := _setting(connection, "synchronous_commit")) not in _DURABLE:
         raise JournalError(
             tr(
                 "the database keeps synchronous_commit = {value}: after a crash it could forget "
@@ -261,11 +224,9 @@ def _prepare(connection: psycopg.Connection[Row], schema: str) -> None:
         )
 
 
-def _settings(connection: psycopg.Connection[Row], *names: str) -> dict[str, str]:
-    columns = ", ".join(f"current_setting('{name}')" for name in names)
-    row = connection.execute(f"SELECT {columns}").fetchone()
-    assert row is not None  # noqa: S101  one row, for the type checker
-    return dict(zip(names, row, strict=True))
+def _setting(connection: psycopg.Connection[Row], name: str) -> str:
+    row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
+    return "" if row is None else str(row[0])
 
 
 @lru_cache(maxsize=1000)
@@ -288,10 +249,3 @@ def _storable_values(values: Any) -> Any:
             name: storable(one) if isinstance(one, str) else one for name, one in values.items()
         }
     return [storable(one) if isinstance(one, str) else one for one in values]
-
-
-def reason_of(error: psycopg.Error) -> str:
-    """Return the reason of an error as one line, without values of a connection string."""
-    if error.diag.message_primary:
-        return error.diag.message_primary
-    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,107 @@
+"""A host that is stopped at any moment keeps no lock in the database."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import psycopg
+import pytest
+
+import tests
+from batch_runner.journal.postgres.journal import PostgresJournal
+from tests.harness import some_items
+from tests.harness.postgres import new_schema, postgres
+
+pytestmark = pytest.mark.slow
+
+#: Seconds after which something hangs, however slow the machine.
+HANGS = 250.0
+ITEMS = 40
+STOPS = 25
+#: Records changes of all kinds, one batch after the other, until it is killed.
+HOST = """
+import asyncio, itertools, sys
+from batch_runner.journal import Change
+from batch_runner.journal.postgres.journal import PostgresJournal
+from batch_runner.lifecycle import Event
+from tests.harness import an_item
+
+LIFE = (Event.SUBMIT_STARTED, Event.SUBMIT_CONFIRMED, Event.TASK_FAILED, Event.RETRIED)
+
+async def work():
+    journal = PostgresJournal.open(*sys.argv[1:3])
+    journal.start()
+    for attempt in itertools.count():
+        for event in LIFE:
+            await record(journal, attempt, event)
+
+async def record(journal, attempt, event):
+    changes = [
+        Change(
+            key=an_item(number).key,
+            event=event,
+            task_id=f"{attempt}-{number}" if event is Event.SUBMIT_CONFIRMED else None,
+        )
+        for number in range(int(sys.argv[3]))
+    ]
+    await asyncio.gather(*map(journal.record, changes), journal.remember_upload("a", "b"))
+    print(event, flush=True)
+
+asyncio.run(work())
+"""
+
+
+@contextmanager
+def working_host(dsn: str, schema: str) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOST, dsn, schema, str(ITEMS)],
+        cwd=Path(tests.__file__).parents[1],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def state_of_session(watcher: psycopg.Connection[tuple[str]]) -> str:
+    """Return the state of the host's session once it executes nothing any more."""
+    until = time.monotonic() + HANGS
+    while time.monotonic() < until:
+        row = watcher.execute(
+            "SELECT state FROM pg_stat_activity WHERE application_name = 'batch-runner'"
+        ).fetchone()
+        if row and row[0] != "active":
+            return row[0]
+    raise AssertionError("the session is still active")
+
+
+def test_stopped_host_is_in_no_transaction() -> None:
+    server, schema, dice = postgres(), new_schema(), random.Random(1)
+    created = PostgresJournal.create(server.dsn, schema, job="j", provider="p", origin="o")
+    with closing(created) as journal:
+        journal.import_items(some_items(ITEMS))
+    states = []
+
+    with (
+        psycopg.connect(server.dsn, autocommit=True) as watcher,
+        working_host(server.dsn, schema) as host,
+    ):
+        assert host.stdout is not None
+        for _ in range(STOPS):
+            assert host.stdout.readline()
+            time.sleep(dice.uniform(0, 0.01))
+            host.send_signal(signal.SIGSTOP)
+            states.append(state_of_session(watcher))
+            host.send_signal(signal.SIGCONT)
+
+    assert states == ["idle"] * STOPS

@@ -9,8 +9,9 @@ from typing import Any
 
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import Change, Journal
+from batch_runner.journal import Change
 from batch_runner.journal.base import TaskIdTaken, held_instead
+from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.lifecycle import FILE_MISSING, Event, ItemStatus
 from batch_runner.util.paths import find_existing, list_names
 from batch_runner.util.text import printable, replace_lone_surrogates
@@ -21,7 +22,7 @@ log = logging.getLogger(__name__)
 _PAID_OUTCOMES = (Event.SUBMIT_CONFIRMED, Event.SUBMIT_UNANSWERED)
 
 
-def recover(folder: JobFolder, journal: Journal, fallback_log: FallbackLog) -> int:
+def recover(folder: JobFolder, journal: SqlJournal, fallback_log: FallbackLog) -> int:
     """Put every item where this run can continue; return how many done items lack a file."""
     folder.clear_parts()
     replay_fallback_log(fallback_log, journal)
@@ -31,7 +32,7 @@ def recover(folder: JobFolder, journal: Journal, fallback_log: FallbackLog) -> i
     return requeued
 
 
-def replay_fallback_log(fallback_log: FallbackLog, journal: Journal) -> None:
+def replay_fallback_log(fallback_log: FallbackLog, journal: SqlJournal) -> None:
     """Move the outcomes that an earlier run could not journal into the journal.
 
     A task id that was paid for is never dropped: if its item has moved on, it becomes an event of
@@ -54,7 +55,9 @@ def replay_fallback_log(fallback_log: FallbackLog, journal: Journal) -> None:
     fallback_log.keep_only(kept)
 
 
-def _replay(entry: dict[str, Any], key: str, status: ItemStatus | None, journal: Journal) -> bool:
+def _replay(
+    entry: dict[str, Any], key: str, status: ItemStatus | None, journal: SqlJournal
+) -> bool:
     """Apply an entry; return whether it applies to an item of this status."""
     try:
         event = Event(str(entry.get("event")))
@@ -81,7 +84,7 @@ def _replay(entry: dict[str, Any], key: str, status: ItemStatus | None, journal:
     return True
 
 
-def _keep_second_task(journal: Journal, key: str, task_id: str, status: ItemStatus) -> None:
+def _keep_second_task(journal: SqlJournal, key: str, task_id: str, status: ItemStatus) -> None:
     item_id = journal.note_task(key, task_id)
     log.warning(
         "%s: the service has also accepted task %s, which may be paid; the item is now %s. "
@@ -101,7 +104,7 @@ def _urls(entry: dict[str, Any]) -> tuple[str, ...]:
     return tuple(one for one in urls if isinstance(one, str)) if isinstance(urls, list) else ()
 
 
-def requeue_missing_files(folder: JobFolder, journal: Journal) -> int:
+def requeue_missing_files(folder: JobFolder, journal: SqlJournal) -> int:
     """Have the missing files of done items downloaded again, which is free; return how many items.
 
     One listing of each folder instead of one `stat` per file; only names that are not in it, such

@@ -101,6 +101,14 @@ class PostgresServer:
             row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
             return str(row[0]) if row else ""
 
+    def end_sessions(self) -> None:
+        """Disconnect the sessions of the program."""
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
+                "WHERE application_name = 'batch-runner'"
+            )
+
 
 def new_schema() -> str:
     """Return the name of a schema that no other test has."""

@@ -9,7 +9,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from batch_runner.errors import IllegalTransition, JournalError, JournalUnreadable
@@ -58,15 +57,6 @@ def key(number: int) -> str:
 
 def started(number: int, **more: Any) -> Change:
     return Change(key=key(number), event=Event.SUBMIT_STARTED, **more)
-
-
-def end_sessions(server: PostgresServer) -> None:
-    """Disconnect all clients of the server."""
-    with psycopg.connect(server.dsn, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity "
-            "WHERE application_name = 'batch-runner'"
-        )
 
 
 # Durability.
@@ -203,7 +193,7 @@ async def test_changes_after_a_lost_connection_are_recorded(
 ) -> None:
     journal.start()
     await journal.record(started(0))
-    end_sessions(server)
+    server.end_sessions()
 
     with pytest.raises(ConnectionLost):
         await journal.record(started(1))
@@ -238,7 +228,7 @@ def test_import_that_loses_its_connection_changes_nothing(
 ) -> None:
     def specs() -> Iterator[Any]:
         yield from some_items(600)
-        end_sessions(server)
+        server.end_sessions()
         yield from some_items(1200)[600:]
 
     with pytest.raises(ConnectionLost):

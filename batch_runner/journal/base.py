@@ -146,7 +146,8 @@ class JobStore(Protocol):
     """The synchronous calls of commands, outside of a run; each is durable when it returns.
 
     Raises:
-        JournalError: from any call: the journal cannot be read or written; nothing was changed.
+        JournalError: from any call: the journal cannot be read or written; nothing was changed,
+            unless it is `ConnectionLost`.
     """
 
     def start(self) -> None:

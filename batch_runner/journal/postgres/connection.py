@@ -102,6 +102,7 @@ class PostgresConnection:
         self._dsn = dsn
         self._schema = schema
         self._open: psycopg.Connection[Row] | None = None
+        self.stays = False  # in a transaction, which another connection would not continue
 
     @property
     def connected(self) -> bool:
@@ -145,6 +146,8 @@ class PostgresConnection:
 
     def _connection(self) -> psycopg.Connection[Row]:
         if self._open is None:
+            if self.stays:
+                raise ConnectionLost("the connection to the journal's database was lost")
             self._open = connect(self._dsn, self._schema)
         return self._open
 
@@ -164,12 +167,16 @@ class Transaction:
 
     def __enter__(self) -> None:
         self._connection.execute("BEGIN")
+        self._connection.stays = True
 
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: object) -> None:
-        if kind is None:
-            self._connection.execute("COMMIT")
-        elif self._connection.in_transaction:  # else it was lost with the connection
-            self._connection.execute("ROLLBACK")
+        try:
+            if kind is None:
+                self._connection.execute("COMMIT")
+            elif self._connection.in_transaction:  # else it was lost with the connection
+                self._connection.execute("ROLLBACK")
+        finally:
+            self._connection.stays = False
 
 
 def connect(dsn: str, schema: str) -> psycopg.Connection[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from batch_runner.errors import IllegalTransition, JournalError, JournalUnreadab
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import ConnectionLost
 from batch_runner.journal.postgres.commit import apply_all
-from batch_runner.journal.postgres.connection import PostgresConnection
+from batch_runner.journal.postgres.connection import PostgresConnection, Transaction
 from batch_runner.journal.postgres.journal import PostgresJournal, journal_exists
 from batch_runner.journal.postgres.reader import open_reader
 from batch_runner.journal.sql.connection import Connection
@@ -236,6 +236,29 @@ def test_import_that_loses_its_connection_changes_nothing(
 
     assert journal.counts_now()[ItemStatus.PENDING] == 3
     assert journal.import_items(some_items(1200)).new == 1197
+
+
+def test_transaction_does_not_continue_on_another_connection(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    with closing(PostgresConnection(server.dsn, schema)) as connection:
+
+        def hold(number: int) -> None:
+            connection.execute("UPDATE items SET status = 'held' WHERE key = ?", (key(number),))
+
+        def work() -> None:
+            with Transaction(connection):
+                hold(0)
+                server.end_sessions()
+                for number in (1, 2):
+                    with suppress(ConnectionLost):
+                        hold(number)
+
+        with pytest.raises(ConnectionLost):
+            work()
+        held = connection.execute("SELECT count(*) FROM items WHERE status = 'held'").fetchone()[0]
+
+    assert held == 0
 
 
 # Moves and values.

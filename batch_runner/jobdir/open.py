@@ -19,6 +19,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.recovery import recover
 from batch_runner.jobdir.registration import check_mounted, usable_registry, usable_state
 from batch_runner.journal import Journal, journal_exists
+from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.models import REHEARSAL
 from batch_runner.registry import Registry
 from batch_runner.util.locale import tr
@@ -29,7 +30,7 @@ class OpenJob:
     """A job that this process has locked."""
 
     folder: JobFolder
-    journal: Journal
+    journal: SqlJournal
     fallback_log: FallbackLog
     claims: JobClaims
     state: Path | None  # the user's state folder; None: not used

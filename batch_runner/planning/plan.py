@@ -16,12 +16,12 @@ from batch_runner.journal import (
     Imported,
     ItemRow,
     ItemSummary,
-    Journal,
     JournalReader,
     ManifestDiff,
     journal_exists,
     open_reader,
 )
+from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.lifecycle import UNDERWAY, ItemStatus
 from batch_runner.models import ItemSpec
 from batch_runner.planning.blockers import (
@@ -90,7 +90,7 @@ class RunPreview:
 
 
 def make_preview(
-    journal: Journal,
+    journal: SqlJournal,
     imported: Imported,
     workflows: Collection[str],
     limits: Limits,

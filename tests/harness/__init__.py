@@ -26,8 +26,9 @@ from batch_runner.engine.summary import RunSummary
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal import ItemRow, Journal, open_reader
+from batch_runner.journal import ItemRow, open_reader
 from batch_runner.journal.sql.group_commit import GroupCommit
+from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import UPLOAD_MARK, InputFile, ItemSpec
 from batch_runner.providers import Provider, open_provider
@@ -139,7 +140,7 @@ async def run_provider_job(
         run = build_run(
             job, settings or some_settings(), provider, seed=1, wall_clock=wall_clock, **options
         )
-        _stop_clock_while_busy(job.journal)
+        stop_clock_while_busy(job.journal)
         # The pause before a commit is real time, in which the virtual clock stands still.
         without_pause = functools.partial(GroupCommit, pause=0.0)
         return await execute(
@@ -149,7 +150,8 @@ async def run_provider_job(
         )
 
 
-def _stop_clock_while_busy(journal: Journal) -> None:
+def stop_clock_while_busy(journal: SqlJournal) -> None:
+    """Stop the clock of a virtual loop also while the journal is written."""
     loop = asyncio.get_running_loop()
     if isinstance(loop, VirtualTimeLoop):
         threads = current_default_thread_limiter()

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from batch_runner.errors import IllegalTransition, JournalError, JournalUnreadable
+from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal import Change, Journal
 from batch_runner.journal.base import ConnectionLost
 from batch_runner.journal.postgres.commit import apply_all
 from batch_runner.journal.postgres.connection import PostgresConnection, Transaction
-from batch_runner.journal.postgres.journal import PostgresJournal, journal_exists
+from batch_runner.journal.postgres.journal import PostgresJournal
 from batch_runner.journal.postgres.reader import open_reader
 from batch_runner.journal.sql.connection import Connection
 from batch_runner.journal.sql.transitions import Move
@@ -59,83 +59,7 @@ def started(number: int, **more: Any) -> Change:
     return Change(key=key(number), event=Event.SUBMIT_STARTED, **more)
 
 
-# Durability.
-
-
-def test_database_that_may_forget_commits_is_refused(
-    server: PostgresServer, journal: PostgresJournal, schema: str
-) -> None:
-    server.set("fsync", "off")
-    try:
-        with pytest.raises(JournalError, match="fsync = off"):
-            PostgresJournal.open(server.dsn, schema)
-    finally:
-        server.set("fsync", "on")
-
-
-@pytest.mark.parametrize(("configured", "used"), [("off", "on"), ("remote_apply", "remote_apply")])
-def test_commits_wait_for_the_disk_whatever_is_configured(
-    server: PostgresServer, journal: PostgresJournal, schema: str, configured: str, used: str
-) -> None:
-    server.set("synchronous_commit", configured)
-    try:
-        with closing(PostgresConnection(server.dsn, schema)) as connection:
-            found = connection.execute("SHOW synchronous_commit").fetchone()[0]
-    finally:
-        server.set("synchronous_commit", "on")
-
-    assert found == used
-
-
-def test_sessions_give_up_locks_of_stopped_clients(server: PostgresServer, schema: str) -> None:
-    with closing(PostgresConnection(server.dsn, schema)) as connection:
-        found = {
-            name: connection.execute(f"SHOW {name}").fetchone()[0]
-            for name in ("idle_in_transaction_session_timeout", "lock_timeout", "statement_timeout")
-        }
-
-    assert found == {
-        "idle_in_transaction_session_timeout": "1min",
-        "lock_timeout": "30s",
-        "statement_timeout": "5min",
-    }
-
-
-# Opening.
-
-
-@pytest.mark.parametrize(
-    ("dsn", "message"),
-    [
-        ("host=/nowhere-at-all password=hidden", "cannot be reached"),
-        ("postgresql://user:hidden@[", "not valid"),
-        ("hidden", "not valid"),
-    ],
-)
-def test_wrong_connection_string_is_not_shown(dsn: str, message: str) -> None:
-    with pytest.raises(JournalError, match=message) as caught:
-        PostgresJournal.open(dsn, "cards")
-
-    assert "hidden" not in str(caught.value)
-
-
-def test_schema_without_a_journal_is_refused(server: PostgresServer, schema: str) -> None:
-    with pytest.raises(JournalUnreadable, match=f"no job {schema}"):
-        PostgresJournal.open(server.dsn, schema)
-    with pytest.raises(JournalUnreadable, match=f"no job {schema}"):
-        open_reader(server.dsn, schema)
-    with pytest.raises(JournalError, match="cannot be the name of a schema"):
-        create(server, 'a"; DROP TABLE b; --')
-    assert not journal_exists(server.dsn, schema)
-
-
-def test_second_journal_in_a_schema_is_refused(
-    server: PostgresServer, journal: PostgresJournal, schema: str
-) -> None:
-    with pytest.raises(JournalError, match="already exists"):
-        create(server, schema)
-
-    assert journal.most_attempts() == 1
+# Several jobs and hosts.
 
 
 def test_jobs_in_one_database_are_separate(
@@ -162,9 +86,6 @@ def test_new_items_are_assigned_to_shards_of_500(
         found = [tuple(row) for row in connection.execute(query)]
 
     assert found == [(0, 500, 0), (1, 500, 500), (2, 100, 1000)]
-
-
-# Several hosts.
 
 
 async def test_only_one_of_two_hosts_gets_an_item(

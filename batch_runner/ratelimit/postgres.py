@@ -47,6 +47,7 @@ _CHECK_EVERY = 1.0
 _ADVISORY_LOCK = 0x62617463685F7274
 
 _TAKE = "SELECT * FROM batch_runner.take_slots(%s, %s, %s, %s, %s)"
+_INSERT = "INSERT INTO batch_runner.rates (name) VALUES (%s) ON CONFLICT DO NOTHING"
 _PAUSE = "SELECT batch_runner.pause_rate(%s, %s, %s)"
 
 
@@ -89,15 +90,13 @@ class PostgresRate:
         self._thread = threading.Thread(target=self._work, name="rate", daemon=True)
 
     def open(self) -> None:
-        """Create the row where it is missing, and begin to share the rate.
+        """Begin to share the rate.
 
         Raises:
             ValueError: the connection string is not one.
             psycopg.Error: there is no connection.
         """
-        self._connection = _connect(self._dsn)
-        insert = "INSERT INTO batch_runner.rates (name) VALUES (%s) ON CONFLICT DO NOTHING"
-        self._connection.execute(insert, (self._name,))
+        self._connection = _connect(self._dsn, self._name)
         self._thread.start()
 
     def close(self) -> None:
@@ -174,7 +173,7 @@ class PostgresRate:
     def _talk(self) -> None:
         """Write what pauses there are, take what slots are wanted, and read the pause."""
         if self._connection is None:
-            self._connection = _connect(self._dsn)
+            self._connection = _connect(self._dsn, self._name)
         while self._pauses:
             self._connection.execute(_PAUSE, (self._name, self._pauses[0], self._database_time()))
             with self._lock:
@@ -189,7 +188,9 @@ class PostgresRate:
         with self._lock:
             taken, starts_in, self._seconds, paused_for = row or (0, 0.0, self._seconds, 0.0)
             if taken:
-                self._leases.append(Lease(now + starts_in, taken, self._seconds, self._tolerance))
+                # From now on, if its time has come: else it might be lost before anybody sees it.
+                slot = now + max(0.0, starts_in)
+                self._leases.append(Lease(slot, taken, self._seconds, self._tolerance))
             if paused_for:
                 self._paused_until = max(self._paused_until, now + min(paused_for, LONGEST_PAUSE))
             if wanted:  # else a caller may have asked meanwhile
@@ -211,8 +212,15 @@ class PostgresRate:
             connection.close()
 
 
-def _connect(dsn: str) -> psycopg.Connection[Any]:
-    return connect(dsn, {"synchronous_commit": "off"}, prepare_threshold=1)
+def _connect(dsn: str, name: str) -> psycopg.Connection[Any]:
+    """Connect, and create the row of a rate where it is missing, also after a crash."""
+    connection = connect(dsn, {"synchronous_commit": "off"}, prepare_threshold=1)
+    try:
+        connection.execute(_INSERT, (name,))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def create_rates(dsn: str) -> None:

@@ -84,8 +84,8 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
         yield Fleet(postgres(), str(tmp_path), stack)
 
 
-@pytest.mark.parametrize("rate", ["5/s", "50/s", "100/s", "300/min", "1000/s"])
-@pytest.mark.parametrize("count", [2, 3])
+@pytest.mark.parametrize("rate", ["5/s", "50/s", "100/s", "300/min", "1000/s", "5000/s"])
+@pytest.mark.parametrize("count", [1, 3])
 async def test_hosts_share_one_limit_and_use_it(fleet: Fleet, rate: str, count: int) -> None:
     hosts, limit = [fleet.add(rate) for _ in range(count)], parse_rate(rate)
 

@@ -905,3 +905,157 @@ def test_diff_finds_new_changed_and_unlisted_items(host: Host, journal: OpenJour
     assert diff.replaced(found[1].row)
     assert found[0].row is not None
     assert diff.lists(found[0].row)
+
+
+# What plan and report read.
+
+
+def place(journal: OpenJournal, number: int, *names: str) -> tuple[PlacedFile, ...]:
+    """Lead an item to done, with files of these names."""
+    files = tuple(replace(FILE, name=name) for name in names)
+    apply(
+        journal,
+        Event.SUBMIT_STARTED,
+        Event.SUBMIT_CONFIRMED,
+        Event.TASK_COMPLETED,
+        number=number,
+    )
+    journal.apply(Change(key=key(number), event=Event.PLACED, files=files))
+    return files
+
+
+def test_reported_items_are_listed_or_were_submitted(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(some_items(6))
+    place(journal, 0, "a.png")
+    place(journal, 2, "b.png")
+    apply(journal, Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, number=4)
+    journal.import_items(some_items(4))
+
+    with host.reader() as reader:
+        shown = [[row.id for row in reader.reported_items(most)] for most in (9, 4, 3, 0)]
+        counts = reader.reported_counts()
+
+    assert shown == [
+        ["item-0", "item-1", "item-2", "item-3", "item-4"],
+        ["item-0", "item-1", "item-3", "item-4"],
+        ["item-1", "item-3", "item-4"],
+        [],
+    ]
+    assert counts == {
+        (ItemStatus.DONE, None): 2,
+        (ItemStatus.PENDING, None): 2,
+        (ItemStatus.HELD, "because"): 1,
+    }
+
+
+def test_reported_items_come_in_manifest_order(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(reversed(some_items(MANY)))
+
+    with host.reader() as reader:
+        rows = list(reader.reported_items(MANY - 1))
+
+    assert [row.position for row in rows] == list(range(MANY - 1))
+
+
+def test_listed_items_are_counted_without_the_others(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(some_items(5))
+    place(journal, 1, "a.png")
+    place(journal, 4, "b.png")
+    journal.import_items(some_items(4))
+
+    with host.reader() as reader:
+        counts = reader.listed_counts()
+
+    assert counts == {ItemStatus.PENDING: 3, ItemStatus.DONE: 1}
+
+
+def test_listed_files_come_in_manifest_order(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(reversed(some_items(5)))
+    files = {number: place(journal, number, f"{number}.png", "b/马.png") for number in (3, 0, 4)}
+    journal.import_items(some_items(4))
+
+    with host.reader() as reader:
+        found = [(reader.diff().summary(row).id, of) for row, of in reader.listed_files()]
+
+    assert found == [("item-0", files[0]), ("item-3", files[3])]
+
+
+def test_last_import_is_compared_with_itself(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(some_items(MANY))
+    journal.import_items(some_items(MANY - 2))
+
+    with host.reader() as reader:
+        rows = {row.id: row.row for row in reader.items()}
+        diff = reader.diff()
+        diff.add_last_import()
+
+    assert (diff.unlisted, diff.changed, diff.other) == (2, 0, False)
+    assert list(diff.unlisted_rows()) == [rows[f"item-{MANY - 2}"], rows[f"item-{MANY - 1}"]]
+    assert diff.lists(rows["item-0"])
+    assert not diff.lists(rows[f"item-{MANY - 1}"])
+
+
+@pytest.mark.parametrize("duplicates", ['{"ids": ["马 \x00"]}', None])
+def test_duplicates_are_those_of_the_last_import(
+    duplicates: str | None, host: Host, journal: OpenJournal
+) -> None:
+    def import_items(mark: str | None) -> None:
+        journal.import_items(some_items(2), fingerprint=lambda: mark, duplicates=lambda: duplicates)
+
+    def known(mark: str | None) -> str | None:
+        with host.reader() as reader:
+            return reader.last_duplicates(mark)
+
+    assert known("a") is None
+
+    import_items("a")
+    assert (known("a"), known("b"), known(None)) == (duplicates, None, None)
+
+    import_items("b")
+    assert (known("a"), known("b")) == (None, duplicates)
+
+    import_items(None)
+    assert (known("b"), known(None)) == (None, None)
+
+
+def test_mark_changes_with_each_event_and_fingerprint(host: Host, journal: OpenJournal) -> None:
+    def mark() -> str:
+        with host.reader() as reader:
+            return reader.items_mark()
+
+    marks = [mark()]
+    for fingerprint in "ab":
+        journal.import_items(some_items(2), fingerprint=repeat(fingerprint).__next__)
+        marks.append(mark())
+    apply(journal, Event.SUBMIT_STARTED)
+    marks.append(mark())
+
+    journal.import_items(unread(), fingerprint=lambda: "b")
+    assert mark() == marks[-1]
+    assert len(set(marks)) == 4
+
+
+def test_mark_without_a_fingerprint_is_that_of_the_items(host: Host, journal: OpenJournal) -> None:
+    marks = []
+    for specs in (some_items(2), some_items(2), [an_item(0), replace(an_item(1), source="b:2")]):
+        journal.import_items(specs)
+        with host.reader() as reader:
+            marks.append(reader.items_mark())
+
+    assert marks[0] == marks[1] != marks[2]
+
+
+def test_result_folders_are_read_each_once(host: Host, journal: OpenJournal) -> None:
+    journal.import_items(some_items(4))
+    place(journal, 0, "a.png", "ink/a.png")
+    place(journal, 1, "ink/b.png", "ink/马年/a b/c.png")
+    place(journal, 2)
+
+    with host.reader() as reader:
+        assert sorted(reader.result_folders()) == ["", "ink", "ink/马年/a b"]
+    assert sorted(tuple(row) for row in journal.placed()) == [
+        (key(0), "a.png"),
+        (key(0), "ink/a.png"),
+        (key(1), "ink/b.png"),
+        (key(1), "ink/马年/a b/c.png"),
+    ]

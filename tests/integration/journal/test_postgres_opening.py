@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from batch_runner.errors import JournalError, JournalUnreadable
+from batch_runner.journal import Journal
 from batch_runner.journal.postgres.connection import PostgresConnection
 from batch_runner.journal.postgres.journal import PostgresJournal, journal_exists
 from batch_runner.journal.postgres.reader import open_reader
+from batch_runner.journal.sqlite.connection import connect
 from tests.harness.postgres import PostgresServer, new_schema, postgres
 
 
@@ -105,3 +108,27 @@ def test_second_journal_in_a_schema_is_refused(
         create(server, schema)
 
     assert journal.most_attempts() == 1
+
+
+#: Table and column that only one database has.
+ONLY_SQLITE = {("job", "inode")}
+ONLY_POSTGRESQL = {("job", "version"), ("items", "rowid"), ("items", "shard")}
+
+
+def test_tables_have_the_columns_of_those_in_sqlite(
+    server: PostgresServer, journal: PostgresJournal, schema: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "journal.sqlite"
+    Journal.create(path, job="cards", provider="baicai", origin="x").close()
+    query = (
+        "SELECT tables.name, columns.name FROM sqlite_schema AS tables, "
+        "pragma_table_info(tables.name) AS columns WHERE tables.type = 'table'"
+    )
+    with closing(connect(path)) as sqlite:
+        expected = {tuple(row) for row in sqlite.execute(query)}
+    query = "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = ?"
+    with closing(PostgresConnection(server.dsn, schema)) as connection:
+        found = {tuple(row) for row in connection.execute(query, (schema,))}
+
+    assert expected - found == ONLY_SQLITE
+    assert found - expected == ONLY_POSTGRESQL

@@ -18,7 +18,7 @@ from batch_runner.journal.sqlite.connection import Transaction
 from batch_runner.lifecycle import Event, ItemStatus
 from batch_runner.util.locale import tr
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 STATUSES_1_TO_2 = {
     "fetching": "downloading",
@@ -78,8 +78,8 @@ STEPS: dict[int, tuple[str, ...]] = {
         "ALTER TABLE job ADD COLUMN deliver_after INTEGER",
         "CREATE TABLE deliveries "
         "(event INTEGER PRIMARY KEY, at REAL NOT NULL, exit_status INTEGER) STRICT",
-        "ALTER TABLE last_import ADD COLUMN duplicates TEXT",
     ),
+    3: ("ALTER TABLE last_import ADD COLUMN duplicates TEXT",),
 }
 
 

@@ -21,6 +21,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from batch_runner.journal.postgres.journal import PostgresJournal
+
 #: Where Debian has the server of each version.
 _DEBIAN = Path("/usr/lib/postgresql")
 _MEMORY = Path("/dev/shm")  # noqa: S108  a folder with an unused name is made there
@@ -113,6 +115,11 @@ class PostgresServer:
 def new_schema() -> str:
     """Return the name of a schema that no other test has."""
     return f"job_{next(_numbers)}"
+
+
+def create_journal(server: PostgresServer, schema: str) -> PostgresJournal:
+    """Return the journal of a new job."""
+    return PostgresJournal.create(server.dsn, schema, job="cards", provider="baicai", origin="x")
 
 
 def postgres() -> PostgresServer:

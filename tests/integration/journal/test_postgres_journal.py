@@ -23,32 +23,18 @@ from batch_runner.journal.sql.transitions import Move
 from batch_runner.journal.sqlite.connection import connect as connect_sqlite
 from batch_runner.lifecycle import Event, ItemStatus
 from tests.harness import an_item, some_items
-from tests.harness.postgres import PostgresServer, new_schema, postgres
+from tests.harness.postgres import PostgresServer, create_journal, new_schema
 from tests.integration.journal.test_transitions import ITEMS, a_change
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
-def server() -> PostgresServer:
-    return postgres()
-
-
-@pytest.fixture
-def schema() -> str:
-    return new_schema()
-
-
-@pytest.fixture
 def journal(server: PostgresServer, schema: str) -> Iterator[PostgresJournal]:
     """Return the journal of a job with three items."""
-    with closing(create(server, schema)) as journal:
+    with closing(create_journal(server, schema)) as journal:
         journal.import_items(some_items(3))
         yield journal
-
-
-def create(server: PostgresServer, schema: str) -> PostgresJournal:
-    return PostgresJournal.create(server.dsn, schema, job="cards", provider="baicai", origin="x")
 
 
 def key(number: int) -> str:
@@ -66,7 +52,7 @@ def test_jobs_in_one_database_are_separate(
     server: PostgresServer, journal: PostgresJournal, schema: str
 ) -> None:
     other = new_schema()
-    with closing(create(server, other)) as second:
+    with closing(create_journal(server, other)) as second:
         second.import_items(some_items(1))
         second.apply(started(0))
 
@@ -190,7 +176,7 @@ def test_grouped_moves_equal_those_in_sqlite_one_by_one(
     server: PostgresServer, schema: str, tmp_path: Path, seed: int
 ) -> None:
     dice = random.Random(seed)
-    with closing(create(server, schema)) as journal:
+    with closing(create_journal(server, schema)) as journal:
         journal.import_items(some_items(ITEMS))
     path = tmp_path / "journal"
     with closing(Journal.create(path, job="j", provider="p", origin="o")) as alone:

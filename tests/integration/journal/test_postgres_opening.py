@@ -14,27 +14,13 @@ from batch_runner.journal.postgres.connection import PostgresConnection
 from batch_runner.journal.postgres.journal import PostgresJournal, journal_exists
 from batch_runner.journal.postgres.reader import open_reader
 from batch_runner.journal.sqlite.connection import connect
-from tests.harness.postgres import PostgresServer, new_schema, postgres
-
-
-@pytest.fixture
-def server() -> PostgresServer:
-    return postgres()
-
-
-@pytest.fixture
-def schema() -> str:
-    return new_schema()
+from tests.harness.postgres import PostgresServer, create_journal
 
 
 @pytest.fixture
 def journal(server: PostgresServer, schema: str) -> Iterator[PostgresJournal]:
-    with closing(create(server, schema)) as journal:
+    with closing(create_journal(server, schema)) as journal:
         yield journal
-
-
-def create(server: PostgresServer, schema: str) -> PostgresJournal:
-    return PostgresJournal.create(server.dsn, schema, job="cards", provider="baicai", origin="x")
 
 
 def test_database_that_may_forget_commits_is_refused(
@@ -97,7 +83,7 @@ def test_schema_without_a_journal_is_refused(server: PostgresServer, schema: str
     with pytest.raises(JournalUnreadable, match=f"no job {schema}"):
         open_reader(server.dsn, schema)
     with pytest.raises(JournalError, match="cannot be the name of a schema"):
-        create(server, 'a"; DROP TABLE b; --')
+        create_journal(server, 'a"; DROP TABLE b; --')
     assert not journal_exists(server.dsn, schema)
 
 
@@ -105,7 +91,7 @@ def test_second_journal_in_a_schema_is_refused(
     server: PostgresServer, journal: PostgresJournal, schema: str
 ) -> None:
     with pytest.raises(JournalError, match="already exists"):
-        create(server, schema)
+        create_journal(server, schema)
 
     assert journal.most_attempts() == 1
 

@@ -491,9 +491,12 @@ def test_last_lines_tell_this_run_from_the_whole_job(command: Command, service: 
 def test_reason_of_a_stopped_run_is_in_plain_words(command: Command, service: Service) -> None:
     service.set_faults("word:status")
     for number, text in ((signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "a signal (SIGTERM)")):
+        polls = service.ledger()["totals"]["polls"]
         process = command.start("run")
         service.wait_for(lambda ledger: len(ledger["submissions"]) == 8)
         wait_until(lambda: command.statuses().get("card-7") == "submitted")
+        # The second run finds all of that done: it is at work when it polls.
+        service.wait_for(lambda ledger, polls=polls: ledger["totals"]["polls"] > polls)  # type: ignore[misc]
         process.send_signal(number)
         out, _ = process.communicate()
 

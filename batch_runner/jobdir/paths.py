@@ -6,6 +6,7 @@
     OUT/index.html              the report
     OUT/.batch-job.json         the marker: the job's id, and the last event of its journal
     OUT/.batch/journal.sqlite   the journal
+    OUT/.batch/cluster.json     instead of it, of a cluster job: which schema of the database has it
     OUT/.batch/lock             locked by the run that has the job, which it names
     OUT/.batch/fallback.jsonl   outcomes of submissions that the journal could not store
     OUT/.batch/logs/            one log per run
@@ -17,7 +18,6 @@ from __future__ import annotations
 
 import functools
 import os
-import secrets
 import shutil
 import stat
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from pathlib import Path
 
 from batch_runner.errors import FolderRefused
 from batch_runner.models import PlacedFile
-from batch_runner.util.fs import lock_records, sync_folder
+from batch_runner.util.fs import is_abandoned, lock_records, sync_folder, temporary_name
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, find_existing, path_variants
 
@@ -47,6 +47,11 @@ class JobFolder:
     @functools.cached_property
     def journal(self) -> Path:
         return self.batch / "journal.sqlite"
+
+    @functools.cached_property
+    def cluster(self) -> Path:
+        """Return the file of a cluster job that names the schema of its journal."""
+        return self.batch / "cluster.json"
 
     @functools.cached_property
     def lock(self) -> Path:
@@ -82,7 +87,7 @@ class JobFolder:
         return find_existing(self.root / file.name, self.root)
 
     def has_job(self) -> bool:
-        return self.journal.exists() or self.marker.exists()
+        return any(path.exists() for path in (self.journal, self.cluster, self.marker))
 
     def prepare(self) -> None:
         """Create the folders, and check that they are writable.
@@ -98,7 +103,7 @@ class JobFolder:
                 folder.mkdir(exist_ok=True, mode=0o700)
                 if not stat.S_ISDIR(folder.lstat().st_mode):
                     raise FolderRefused(tr("{folder} is a symbolic link; remove it", folder=folder))
-            probe = self.parts / f"probe-{secrets.token_hex(4)}"
+            probe = self.parts / temporary_name(".probe")
             try:
                 self._check_locks(probe)
             finally:
@@ -142,9 +147,15 @@ class JobFolder:
         )
 
     def clear_parts(self) -> None:
-        """Remove the incomplete downloads of a killed run."""
+        """Remove the incomplete downloads of killed runs.
+
+        Other hosts and processes may be working on a cluster job: of theirs, only those of
+        processes of this host that have ended are removed.
+        """
+        shared = self.cluster.exists()
         for part in self.parts.iterdir():
-            part.unlink(missing_ok=True)
+            if not shared or is_abandoned(part.name):
+                part.unlink(missing_ok=True)
 
     def free_bytes(self) -> int:
         return shutil.disk_usage(self.batch).free
@@ -158,6 +169,6 @@ def find_job(path: Path, within: Path) -> Path:
 
     def has_job(root: Path) -> bool:
         folder = JobFolder(root)
-        return os.path.lexists(folder.marker) or os.path.lexists(folder.journal)
+        return any(map(os.path.lexists, (folder.marker, folder.journal, folder.cluster)))
 
     return next((one for one in path_variants(path, within) if has_job(one)), Utf8Path(path))

@@ -4,7 +4,7 @@ A small file is kept in memory until it is complete, a large one is written to d
 disk the file has no name until it gets its final one: a process that dies leaves
 nothing behind, and the file system adds one entry instead of adding two and removing one,
 which is a third of the cost of a small file. Where unnamed files are not supported, the file is in
-`.batch/parts` under a random name.
+`.batch/parts` under a temporary name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-import secrets
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,6 +27,7 @@ from batch_runner.util.fs import (
     link_new,
     mapped,
     sync_file,
+    temporary_name,
     truncate_file_name,
     write_all,
 )
@@ -241,7 +241,7 @@ class PartialFile:
         parts = self.folder.parts
         if supports_unnamed_files(parts) and (descriptor := open_unnamed(parts)) is not None:
             return descriptor
-        self._path = parts / f"{secrets.token_hex(8)}.part"
+        self._path = parts / temporary_name(".part")
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return os.open(self._path, flags, 0o666)  # results have the mode that the umask allows
 
@@ -266,7 +266,7 @@ def supports_unnamed_files(folder: Path) -> bool:
         return False
     if descriptor is None:  # not this operating system
         return False
-    probe = folder / f"probe-{secrets.token_hex(4)}"
+    probe = folder / temporary_name(".probe")
     try:
         link_unnamed(descriptor, child_bytes(folder, probe.name))
         probe.unlink()

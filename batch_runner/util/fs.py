@@ -9,11 +9,13 @@ import logging
 import mmap
 import os
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from urllib.parse import quote
 
 #: Longest file name in bytes, on nearly every file system.
 MAX_FILE_NAME = 255
@@ -164,7 +166,10 @@ def replace_file(
     Raises:
         OSError: the file could not be written; `path` is unchanged.
     """
-    temporary = (through or path.parent) / f".{path.name}.{secrets.token_hex(6)}.tmp"
+    if through is None:
+        temporary = path.parent / f".{path.name}.{secrets.token_hex(6)}.tmp"
+    else:
+        temporary = through / temporary_name(".tmp")
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         with os.fdopen(os.open(temporary, flags, mode), "wb") as out:
@@ -175,6 +180,37 @@ def replace_file(
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_name(ending: str) -> str:
+    """Return a new file name that says which process of which host writes the file."""
+    return f"{_host()}-{os.getpid()}-{secrets.token_hex(8)}{ending}"
+
+
+def is_abandoned(name: str) -> bool:
+    """Return whether `name` is a `temporary_name` of a process of this host that has ended.
+
+    One with the number of this process is of an earlier process, so call this before the first.
+    """
+    host, *numbers = name.rsplit("-", 2)
+    if host != _host() or len(numbers) != 2 or not numbers[0].isdigit():
+        return False
+    pid = int(numbers[0])
+    return pid == os.getpid() or not _is_alive(pid)
+
+
+def _host() -> str:
+    return quote(socket.gethostname(), safe="")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # of another user
+        return True
+    return True
 
 
 @contextmanager

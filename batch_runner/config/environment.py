@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from batch_runner.errors import UsageError
+from batch_runner.journal.cluster_dsn import FILE_VARIABLE, VARIABLE
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.diagnostics import closest, excerpt
 from batch_runner.manifest.renamed import RENAMED_SETTINGS
@@ -48,7 +49,10 @@ def limit_variable(name: str) -> str:
 CAP_VARIABLES = (limit_variable("max_submissions"), limit_variable("max_cost"))
 PROXY_VARIABLE = limit_variable("proxy")
 
-#: The variables that a user may set.
+#: Where the database of a cluster is; not settings of a job, and one of them is a secret.
+CLUSTER_VARIABLES = (VARIABLE, FILE_VARIABLE)
+
+#: The settings that a user may set.
 VARIABLES = (*map(limit_variable, BLOCKS), OUTPUT_VARIABLE)
 
 _RENAMED = {
@@ -74,7 +78,7 @@ def check_environment(environment: Mapping[str, str]) -> None:
 
 def known_variables(environment: Mapping[str, str]) -> dict[str, str]:
     """Return the variables without the unknown ones that begin with BATCH_RUNNER_."""
-    known = {*VARIABLES, *ON_FINISH_VARIABLES}
+    known = {*VARIABLES, *CLUSTER_VARIABLES, *ON_FINISH_VARIABLES}
     return {
         name: text
         for name, text in environment.items()
@@ -85,8 +89,9 @@ def known_variables(environment: Mapping[str, str]) -> dict[str, str]:
 def _hint(name: str) -> str:
     if name in _RENAMED:
         return tr("was renamed to {renamed}", renamed=_RENAMED[name])
-    known = {variable.removeprefix(PREFIX): variable for variable in VARIABLES}
+    names = (*VARIABLES, *CLUSTER_VARIABLES)
+    known = {variable.removeprefix(PREFIX): variable for variable in names}
     found = closest(name.removeprefix(PREFIX), known)  # the common prefix would make all similar
     if found:
         return tr("is not a setting; did you mean {known}?", known=known[found])
-    return tr("is not a setting; the variables are {variables}", variables=", ".join(VARIABLES))
+    return tr("is not a setting; the variables are {variables}", variables=", ".join(names))

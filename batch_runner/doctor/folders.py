@@ -94,7 +94,7 @@ def _check_space(existing: Path, free_bytes: int) -> Check:
 
 def _check_job(folder: JobFolder) -> Iterator[Check]:
     name = "job"
-    if folder.marker.exists() and not folder.journal.exists():
+    if folder.marker.exists() and not (folder.journal.exists() or folder.cluster.exists()):
         advice = tr("restore the newest backup of the folder; a run will not start")
         yield problem(name, tr("the journal {path} is missing", path=folder.journal), advice)
     elif (owner := lock_owner(folder)) is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from batch_runner.config.environment import PROXY_VARIABLE
+from batch_runner.journal.cluster_dsn import VARIABLE
 from batch_runner.providers import PROVIDERS
 from batch_runner.util.paths import encode_path, utf8_environment
 from batch_runner.util.proxies import PROXY_VARIABLES
@@ -15,11 +16,11 @@ _PROXIES = {PROXY_VARIABLE, *PROXY_VARIABLES}
 def child_environment(secrets: Collection[str] = ()) -> dict[bytes, bytes]:
     """Return the environment variables of a child process.
 
-    What a provider declares as secret is left out, and every variable that contains one of the
-    `secrets` of the run. Addresses of proxies lose user name and password. The path of a key file
-    is no secret and stays.
+    What a provider declares as secret is left out, the connection string of the cluster, and every
+    variable that contains one of the `secrets` of the run. Addresses of proxies lose user name and
+    password. The path of a key file is no secret and stays.
     """
-    declared = PROVIDERS.key_variables()
+    declared = {*PROVIDERS.key_variables(), VARIABLE}
     secrets = [secret for secret in secrets if secret]
     found = {}
     for name, text in utf8_environment().items():

@@ -10,6 +10,8 @@ from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.marker import MarkerRecord
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Journal
+from batch_runner.journal import open_journal as open_existing
+from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.util.fs import sync_folder
 from batch_runner.util.locale import mark_tr, tr
 from batch_runner.util.paths import same_name, utf8_text
@@ -21,22 +23,31 @@ _WAYS_OUT = mark_tr(
 )
 
 
+_CLUSTER_WAYS_OUT = mark_tr(
+    "Nothing was sent, because items that were paid for would be paid for again. Ways out: restore "
+    "the newest backup of the database; or use another output folder; or, if you accept that "
+    "everything in it may be paid for again, remove {files}"
+)
+
+
 def open_journal(
     folder: JobFolder,
     identity: JobIdentity | None,
     marker: MarkerRecord | None,
     wall_clock: Callable[[], float],
-) -> Journal:
+) -> SqlJournal:
     """Open the folder's journal; create it if `identity` is given and there has never been one.
 
     Raises:
-        JournalUnreadable: it is missing, empty or damaged.
+        JournalUnreadable: it is missing, empty or damaged, or its database cannot be used.
     """
     try:
-        return Journal.open(folder.journal, wall_clock=wall_clock)
+        return open_existing(folder.journal, wall_clock=wall_clock)
     except JournalVersionMismatch:
         raise
     except JournalUnreadable as error:
+        if folder.cluster.exists():
+            raise
         # Asked after opening: a file from a first commit that was killed is empty only then,
         # because SQLite has rolled it back.
         empty = _is_empty(folder.journal)
@@ -68,7 +79,7 @@ def _create_journal(
     return journal
 
 
-def check_location(journal: Journal, folder: JobFolder, *, known: bool) -> None:
+def check_location(journal: SqlJournal, folder: JobFolder, *, known: bool) -> None:
     """Check that the journal is no copy; `known`: this host has seen it there before.
 
     Raises:
@@ -88,7 +99,7 @@ def check_location(journal: Journal, folder: JobFolder, *, known: bool) -> None:
         )
 
 
-def _original_location(journal: Journal, folder: JobFolder) -> str:
+def _original_location(journal: SqlJournal, folder: JobFolder) -> str:
     recorded = str(journal.job()["folder"])
     if same_name(recorded, str(folder.root.resolve())):
         return tr("this folder on another host, or from before a backup was restored")
@@ -96,7 +107,7 @@ def _original_location(journal: Journal, folder: JobFolder) -> str:
 
 
 def check_last_event(
-    journal: Journal, folder: JobFolder, marker: MarkerRecord, known_last_event: int
+    journal: SqlJournal, folder: JobFolder, marker: MarkerRecord, known_last_event: int
 ) -> None:
     """Check that the journal has every event that the marker and the registry know of.
 
@@ -110,7 +121,7 @@ def check_last_event(
             tr(
                 "{journal} is not this folder's journal: {name} has the id of "
                 "another job. {ways_out}",
-                journal=folder.journal,
+                journal=_journal_text(folder),
                 name=folder.marker.name,
                 ways_out=_ways_out(folder),
             )
@@ -120,7 +131,7 @@ def check_last_event(
             tr(
                 "{journal} is an older copy: its last event is {last_event}, but "
                 "this folder has reached event {marker_last_event}. {ways_out}",
-                journal=folder.journal,
+                journal=_journal_text(folder),
                 last_event=journal.last_event,
                 marker_last_event=marker.last_event,
                 ways_out=_ways_out(folder),
@@ -141,4 +152,11 @@ def check_last_event(
 
 
 def _ways_out(folder: JobFolder, *damaged: Path) -> str:
-    return tr(_WAYS_OUT, files=tr(" and ").join(map(utf8_text, (folder.marker, *damaged))))
+    ways = _CLUSTER_WAYS_OUT if folder.cluster.exists() else _WAYS_OUT
+    return tr(ways, files=tr(" and ").join(map(utf8_text, (folder.marker, *damaged))))
+
+
+def _journal_text(folder: JobFolder) -> str:
+    if folder.cluster.exists():
+        return tr("the journal in the database that {path} names", path=folder.cluster)
+    return utf8_text(folder.journal)

@@ -116,7 +116,7 @@ def examine(registry: Registry, record: JobRecord) -> KnownJob:
 
 def _problem(record: JobRecord, folder: JobFolder) -> str:
     """Return why the job's journal cannot be there, "" if it is."""
-    if folder.journal.is_file():
+    if folder.journal.is_file() or folder.cluster.is_file():
         return ""
     if record.machine != socket.gethostname():
         return tr("it is on the machine {machine}", machine=record.machine)

@@ -13,7 +13,7 @@ from batch_runner.jobdir.marker import Marker
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.registration import find_unmounted
-from batch_runner.journal import Journal, journal_exists
+from batch_runner.journal import journal_exists, open_journal
 from batch_runner.models import REHEARSAL
 from batch_runner.registry import JobLock, Registry
 from batch_runner.util.fs import sync_folder
@@ -101,7 +101,7 @@ def _record(registry: Registry, state: Path, source: JobFolder, target: JobFolde
     with (
         Lock(target),
         closing(Marker(target)) as marker,
-        closing(Journal.open(target.journal)) as journal,
+        closing(open_journal(target.journal)) as journal,
     ):
         job, recorded = journal.job(), marker.read()
         known = registry.job(str(job["id"]))

@@ -18,7 +18,7 @@ from batch_runner.jobdir.marker import Marker, MarkerRecord
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.recovery import recover
 from batch_runner.jobdir.registration import check_mounted, usable_registry, usable_state
-from batch_runner.journal import Journal, journal_exists
+from batch_runner.journal import journal_exists
 from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.models import REHEARSAL
 from batch_runner.registry import Registry
@@ -137,7 +137,7 @@ def _prepare_folder(
 
 
 def _check_journal(
-    journal: Journal,
+    journal: SqlJournal,
     folder: JobFolder,
     recorded: MarkerRecord | None,
     claims: JobClaims,
@@ -159,7 +159,9 @@ def _check_journal(
         check_owner(job, folder, identity)
 
 
-def _follow_journal(journal: Journal, folder: JobFolder, marker: Marker, claims: JobClaims) -> None:
+def _follow_journal(
+    journal: SqlJournal, folder: JobFolder, marker: Marker, claims: JobClaims
+) -> None:
     """Record where the journal is, and from now on its last event after each commit."""
     job = journal.job()
     journal.record_location(folder.journal)

@@ -22,6 +22,7 @@ from batch_runner.journal.base import (
     held_instead,
 )
 from batch_runner.journal.item_import import ItemImport
+from batch_runner.journal.places import journal_exists, open_journal, open_reader
 from batch_runner.journal.reading import EventHistory, JournalReader, ManifestDiff
 from batch_runner.journal.records import (
     EventRow,
@@ -35,7 +36,6 @@ from batch_runner.journal.records import (
 )
 from batch_runner.journal.sqlite.journal import Journal
 from batch_runner.journal.sqlite.migrations import current_words
-from batch_runner.journal.sqlite.reader import journal_exists, open_reader
 
 __all__ = [
     "Change",
@@ -60,5 +60,6 @@ __all__ = [
     "current_words",
     "held_instead",
     "journal_exists",
+    "open_journal",
     "open_reader",
 ]

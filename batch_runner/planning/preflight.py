@@ -17,7 +17,8 @@ from batch_runner.jobdir.integrity import check_last_event, check_location
 from batch_runner.jobdir.marker import Marker
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.registration import check_mounted
-from batch_runner.journal import Journal, journal_exists
+from batch_runner.journal import journal_exists, open_journal
+from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.models import REHEARSAL, ItemSpec
 from batch_runner.planning.blockers import Blocker
 from batch_runner.planning.plan import Plan, make_plan
@@ -139,7 +140,7 @@ def _check_folder(
         if state is not None and not folder.marker.exists():
             check_mounted(state, folder.root)
         if journal_exists(folder.journal):
-            with closing(Journal.open(folder.journal)) as journal:
+            with closing(open_journal(folder.journal)) as journal:
                 plan.blockers += _copy_blockers(journal, folder, state)
                 if identity is not None:
                     check_owner(journal.job(), folder, identity)
@@ -150,7 +151,7 @@ def _check_folder(
         plan.blockers.append(Blocker("journal", {"message": str(error)}))
 
 
-def _copy_blockers(journal: Journal, folder: JobFolder, state: Path | None) -> Iterator[Blocker]:
+def _copy_blockers(journal: SqlJournal, folder: JobFolder, state: Path | None) -> Iterator[Blocker]:
     """Yield a blocker if a run has a copy of the job.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import ipaddress
 import re
 import shlex
@@ -17,8 +16,14 @@ from batch_runner.errors import UsageError
 from batch_runner.providers.catalog import PROVIDERS, ProviderInfo
 from batch_runner.settings import Network, Service
 from batch_runner.util.locale import tr
-from batch_runner.util.paths import find_existing, utf8_text
+from batch_runner.util.paths import utf8_text
 from batch_runner.util.proxies import Proxies, ProxyUrl, environment_proxies, proxy_variable
+from batch_runner.util.secret_files import (
+    is_readable_by_others,
+    read_text,
+    secret_file,
+    without_assignment,
+)
 from batch_runner.util.text import error_reason, printable
 
 _HOST_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
@@ -218,7 +223,7 @@ def _read_key(
     """Return the key, and the variable or file that it comes from; "" if none is `needed`."""
     if text := environment.get(variable):
         return _plain_key(text, variable, variable), variable
-    path = key_file(variable, environment)
+    path = secret_file(variable, environment)
     if path is None and not needed:
         return "", ""
     if path is None:
@@ -233,38 +238,18 @@ def _read_key(
     return _plain_key(_read_text(path), shown, variable), shown
 
 
-def key_file(variable: str, environment: Mapping[str, str]) -> Path | None:
-    """Return the key file, or the systemd credential if there is one; None without either."""
-    if environment.get(variable):
-        return None
-    if path := environment.get(f"{variable}_FILE"):
-        return find_existing(path)
-    if folder := environment.get("CREDENTIALS_DIRECTORY"):
-        credential = find_existing(folder) / variable
-        return credential if credential.exists() else None
-    return None
-
-
 def key_file_warning(provider: str, environment: Mapping[str, str]) -> str | None:
     """Return a warning about a key file that other users may read; None if there is none."""
-    path = key_file(PROVIDERS[provider].key_variable, environment)
-    try:
-        mode = path.stat().st_mode if path is not None else 0
-    except OSError:
+    path = secret_file(PROVIDERS[provider].key_variable, environment)
+    if path is None or environment.get("CREDENTIALS_DIRECTORY") or not is_readable_by_others(path):
         return None
-    if not mode & 0o044 or environment.get("CREDENTIALS_DIRECTORY"):
-        return None
-    quoted = shlex.quote(utf8_text(path or ""))
+    quoted = shlex.quote(utf8_text(path))
     return tr("other users may read the key file; protect it with chmod 600 {path}", path=quoted)
 
 
 def _read_text(path: Path) -> str:
-    """Return the text of a key file, also as some editors and shells of Windows write it."""
     try:
-        content = path.read_bytes()
-        if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            return content.decode("utf-16")
-        return content.decode("utf-8-sig")
+        return read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(
             tr("cannot read the key from {path}: {error}", path=path, error=error_reason(error))
@@ -277,10 +262,7 @@ def _plain_key(text: str, source: str, variable: str) -> str:
     Raises:
         UsageError: what is left is no key. The message shows nothing of it.
     """
-    key = text.strip().removeprefix("export ").strip()
-    key = key.removeprefix(f"{variable}=").strip()
-    if len(key) >= 2 and key[0] == key[-1] and key[0] in "\"'":
-        key = key[1:-1].strip()
+    key = without_assignment(text, variable)
     if not key:
         raise UsageError(tr("{source} holds no key: it is empty", source=source))
     if len(key.splitlines()) > 1:

@@ -45,7 +45,9 @@ def connect(dsn: str, settings: Mapping[str, str], **options: Any) -> psycopg.Co
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError:
-        raise ValueError("not a connection string") from None
+        given = {}
+    if not given or _is_misread(given):
+        raise ValueError("not a connection string")
     options |= {name: value for name, value in _NETWORK.items() if name not in given}
     connection: psycopg.Connection[Any] = psycopg.connect(
         dsn, autocommit=True, application_name="batch-runner", **options
@@ -59,6 +61,15 @@ def connect(dsn: str, settings: Mapping[str, str], **options: Any) -> psycopg.Co
         connection.close()
         raise
     return connection
+
+
+def _is_misread(given: Mapping[str, Any]) -> bool:
+    """Return whether a part of the password is in another place, and would be shown in errors.
+
+    In a URL, the characters @ and / of a password must be percent-encoded.
+    """
+    ports = str(given.get("port") or "0").split(",")
+    return "@" in str(given.get("host") or "") or not all(port.isdigit() for port in ports)
 
 
 def reason_of(error: psycopg.Error) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from batch_runner.journal import Change, Journal
+from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.lifecycle import Event
 from batch_runner.models import ItemSpec, PlacedFile
 from batch_runner.report import write_report
@@ -36,11 +37,14 @@ class StoredJob:
     folder: Path
     at: float = START
     origin: str = "https://service.example"
-    journal: Journal = field(init=False)
+    journal: SqlJournal = field(init=False)
 
     def __post_init__(self) -> None:
         (self.folder / ".batch").mkdir(parents=True)
-        self.journal = Journal.create(
+        self.journal = self._create()
+
+    def _create(self) -> SqlJournal:
+        return Journal.create(
             self.folder / ".batch/journal.sqlite",
             job="horse-cards",
             provider="baicai",

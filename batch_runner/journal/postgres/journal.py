@@ -8,14 +8,17 @@ import uuid
 from collections.abc import Callable
 from contextlib import closing, suppress
 from importlib.resources import files as package_files
+from pathlib import Path
 from typing import Self
 
 from batch_runner.errors import JournalError, JournalUnreadable, JournalVersionMismatch
+from batch_runner.journal.cluster_dsn import VARIABLE
 from batch_runner.journal.postgres.commit import commit_batch
 from batch_runner.journal.postgres.connection import FILE_NAMES, PostgresConnection, Transaction
 from batch_runner.journal.sql.group_commit import PendingOperation
 from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path, utf8_text
 
 SCHEMA_VERSION = 1
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -86,6 +89,17 @@ class PostgresJournal(SqlJournal):
         """
         return cls(open_checked(dsn, schema), wall_clock=wall_clock)
 
+    def migrate(self, path: Path) -> None:
+        """Do nothing: `open` refuses a journal of another version."""
+
+    def record_location(self, path: Path) -> None:
+        folder = utf8_text(Utf8Path(path.parent.parent).resolve())
+        self._connection.execute("UPDATE job SET folder = ?", (folder,))
+
+    def is_original_location(self, path: Path, *, known: bool) -> bool:
+        """Return True: the journal is in the database, so a copied folder means the same one."""
+        return True
+
     def report_last_event(self) -> None:
         # Without a connection, it is reported after the next commit.
         if self._connection.connected:
@@ -110,7 +124,14 @@ def open_checked(dsn: str, schema: str) -> PostgresConnection:
     connection = PostgresConnection(dsn, checked_name(schema))
     try:
         if not _has_journal(connection):
-            raise JournalUnreadable(tr("the database has no job {schema}", schema=schema))
+            raise JournalUnreadable(
+                tr(
+                    "the database has no job {schema}; check that {variable} names the right "
+                    "database",
+                    schema=schema,
+                    variable=VARIABLE,
+                )
+            )
         row = connection.execute("SELECT max(version) FROM job").fetchone()
         if row[0] is None:
             raise JournalUnreadable(tr("the journal {path} names no job", path=schema))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 from batch_runner.journal.base import Change, Imported
@@ -40,6 +41,25 @@ class SqlJournal(SqlRunJournal):
         """Return a context in which the statements are one durable transaction.
 
         It raises JournalError for the errors of the database.
+        """
+        raise NotImplementedError
+
+    def migrate(self, path: Path) -> None:
+        """Migrate a journal of an older version; `path` is where it is or would be in the folder.
+
+        Raises:
+            JournalUnreadable: it cannot be migrated; it is unchanged.
+        """
+        raise NotImplementedError
+
+    def record_location(self, path: Path) -> None:
+        """Record where the journal is, or the folder of its job; `path` as in `migrate`."""
+        raise NotImplementedError
+
+    def is_original_location(self, path: Path, *, known: bool) -> bool:
+        """Return whether the journal is the recorded one, there or moved; False: it is a copy.
+
+        `known`: this host has seen the job before. `path` as in `migrate`.
         """
         raise NotImplementedError
 

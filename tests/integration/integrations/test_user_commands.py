@@ -131,9 +131,11 @@ def test_environment_of_children_holds_no_credential(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("all_proxy", "me:p@ss@proxy:3128")
     monkeypatch.setenv("BATCH_RUNNER_PROXY", "socks5h://me:hush@proxy:1080")
     monkeypatch.setenv("DATABASE_URL", "postgres://me:mine@db/own")
+    monkeypatch.setenv("BATCH_RUNNER_CLUSTER", "host=db password=mine")
 
     found = child_environment(secrets={"sk-one", ""})
 
+    assert b"BATCH_RUNNER_CLUSTER" not in found
     assert b"BAICAI_API_KEY" not in found
     assert b"A_COPY" not in found
     assert found[b"BAICAI_API_KEY_FILE"] == b"/run/key"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from batch_runner.config.environment import VARIABLES, check_environment
+from batch_runner.config.environment import CLUSTER_VARIABLES, VARIABLES, check_environment
 from batch_runner.errors import UsageError
 
 
@@ -17,7 +17,8 @@ from batch_runner.errors import UsageError
         ("BATCH_RUNNER_MAX_SUBMISSION", "did you mean BATCH_RUNNER_MAX_SUBMISSIONS?"),
         ("BATCH_RUNNER_max_submissions", "did you mean BATCH_RUNNER_MAX_SUBMISSIONS?"),
         ("BATCH_RUNNER_INFLIGHT", "did you mean BATCH_RUNNER_IN_FLIGHT?"),
-        ("BATCH_RUNNER_COLOUR", f"the variables are {', '.join(VARIABLES)}"),
+        ("BATCH_RUNNER_CLUSTERS", "did you mean BATCH_RUNNER_CLUSTER?"),
+        ("BATCH_RUNNER_COLOUR", f"the variables are {', '.join((*VARIABLES, *CLUSTER_VARIABLES))}"),
         ("BATCH_RUNNER_", "the variables are"),
     ],
 )
@@ -75,3 +76,7 @@ def test_variable_that_kubernetes_sets_is_accepted(name: str) -> None:
 
 def test_variables_of_other_programs_are_ignored() -> None:
     check_environment({"PATH": "/bin", "MY_BATCH_RUNNER_TASKS": "1", "_BATCH_RUNNER_COMPLETE": "x"})
+
+
+def test_variables_of_the_cluster_are_known() -> None:
+    check_environment({"BATCH_RUNNER_CLUSTER": "x", "BATCH_RUNNER_CLUSTER_FILE": "y"})

@@ -1,0 +1,1 @@
+"""Jobs whose journal is in PostgreSQL, so that several hosts can work on them."""

@@ -179,9 +179,9 @@ def test_commands_without_the_database_say_so(command: ClusterCommand) -> None:
         server.start()
 
     assert {(one.returncode, one.stdout) for one in done} == {(2, "")}
-    assert all("the journal's database cannot be reached" in one.stderr for one in done)
+    assert all("the database of the cluster cannot be reached" in one.stderr for one in done)
     assert jobs.returncode == 0
-    assert "not readable: the journal's database cannot be reached" in jobs.stdout
+    assert "not readable: the database of the cluster cannot be reached" in jobs.stdout
     assert command.statuses()["card-1"] == "pending"
 
 

@@ -103,6 +103,19 @@ class PostgresServer:
             row = connection.execute("SELECT current_setting(%s)", (name,)).fetchone()
             return str(row[0]) if row else ""
 
+    def create_database(self, options: str = "") -> str:
+        """Create a database that nobody has rights on but its owner; return its name."""
+        name = f"database_{next(_numbers)}"
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE template0 {options}".encode())
+            connection.execute(f"REVOKE ALL ON DATABASE {name} FROM PUBLIC".encode())
+        return name
+
+    def dsn_of(self, database: str, *, user: str = "tests", password: str = "") -> str:
+        """Return the connection string of a user for a database; the password is not checked."""
+        secret = f" password={password}" if password else ""
+        return f"host={self.folder} user={user} dbname={database}{secret}"
+
     def end_sessions(self) -> None:
         """Disconnect the sessions of the program."""
         with psycopg.connect(self.dsn, autocommit=True) as connection:

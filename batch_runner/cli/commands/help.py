@@ -25,6 +25,7 @@ TOPICS = {
     "services": "The services, and how to add one without code.",
     "comfyui": "Your own ComfyUI server, or several.",
     "reuse": "One result for several jobs; deleted folders.",
+    "many-hosts": "One job on several hosts: PostgreSQL and `cluster`.",
     "notifications": "Commands for items and runs, heartbeat, staying awake.",
     "promise": "What is promised about money and files; held items.",
     "systems": "Linux, macOS, Windows, file systems; what `doctor` checks.",

@@ -194,14 +194,14 @@ def connect(dsn: str, schema: str) -> psycopg.Connection[Row]:
         raise JournalError(tr("the connection string of the database is not valid")) from None
     except psycopg.Error as error:
         raise JournalError(
-            tr("the journal's database cannot be reached: {error}", error=reason_of(error))
+            tr("the database of the cluster cannot be reached: {error}", error=reason_of(error))
         ) from error
     try:
         _check(connection)
     except psycopg.Error as error:
         connection.close()
         raise JournalError(
-            tr("the journal's database cannot be used: {error}", error=reason_of(error))
+            tr("the database of the cluster cannot be used: {error}", error=reason_of(error))
         ) from error
     except BaseException:
         connection.close()

@@ -236,6 +236,7 @@ def run_without_psycopg(
     return subprocess.run(
         [*PROGRAM, *words],
         env=environment,
+        cwd=folder,
         check=False,
         capture_output=True,
         text=True,
@@ -243,8 +244,10 @@ def run_without_psycopg(
     )
 
 
-def test_command_without_the_extra_names_it(command: ClusterCommand) -> None:
-    words = ("status", "--output", command.out)
+@pytest.mark.parametrize("words", [("status", "--output", "out"), ("cluster", "init")])
+def test_command_without_the_extra_names_it(
+    command: ClusterCommand, words: tuple[str, ...]
+) -> None:
     done = run_without_psycopg(command.folder, command.environment, *words)
 
     assert done.returncode == 2

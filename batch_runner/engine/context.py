@@ -43,6 +43,7 @@ class RunContext:
     offload: Callable[..., Awaitable[Any]]  #: runs blocking work outside the event loop
     deadline: Deadline | None = None  #: None: there is none
     new_id: Callable[[], str] = new_id  #: of an attempt
+    may_send: Callable[[], bool] = lambda: True  #: asked before each submission is sent
     sender: str = ""  #: identifies the service's address and key in digests of requests
     free: bool = False  #: a submission costs nothing, so it may be made again once it is lost
     requeues: bool = False  #: some item may be submitted again by policy

@@ -8,7 +8,7 @@ ends; what is in flight is left to the next run (signal, deadline).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import anyio
@@ -27,6 +27,7 @@ class Control:
         self._settling_scopes: set[anyio.CancelScope] = set()
         self._shutdown_scope: anyio.CancelScope | None = None
         self._submissions_finished = False
+        self.on_submitted: Callable[[], None] = lambda: None  #: every item was submitted once
 
     @property
     def repeating(self) -> bool:

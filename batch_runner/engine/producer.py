@@ -44,6 +44,8 @@ PAGE = 200
 #: after a crash, another job may submit none of them without a question.
 CLAIMED_AHEAD, CLAIMED_AT_LEAST = 5.0, 16
 
+_LEASE_EXPIRED = "this worker was stopped for too long: another may submit the item now"
+
 
 @dataclass(slots=True)
 class _Attempt:
@@ -81,6 +83,7 @@ class Producer:
         self._requeues = context.requeues
         self._sender = context.sender
         self._new_id = context.new_id
+        self._may_send = context.may_send
         self._free = context.free
         self._selected = context.selected
         self._stats = state.stats
@@ -125,6 +128,7 @@ class Producer:
                 for item in await self._claim(page[start : start + self._claimed_at_once]):
                     if item.key not in self._retry_queue:
                         yield item
+        self._control.on_submitted()
         if (count := self._claimed_by_others - self._stats.waiting) > 0:
             log.warning("another job has just claimed %s, which stay pending", items_text(count))
         while True:
@@ -207,6 +211,8 @@ class Producer:
             ticket.release_reservation()
         await self._limiter.align(ticket.acquired_at)
         try:
+            if not self._may_send():
+                raise ApiError(_LEASE_EXPIRED, failure=Failure.LOCAL)
             submitted = await self._provider.submit(item.workflow, params, attempt.id)
         except ApiError as error:
             change = self._change_after(item, error)

@@ -60,6 +60,8 @@ log = logging.getLogger(__name__)
 
 #: A coroutine that runs until the run ends: signals, a display, metrics.
 BackgroundTask = Callable[[Run], Coroutine[Any, Any, None]]
+#: The work of a run, given its number in the journal.
+Stages = Callable[[Run, int], Coroutine[Any, Any, None]]
 
 #: Seconds between two writes of a run's figures to the journal.
 SAVE_EVERY = 60.0
@@ -136,10 +138,11 @@ async def execute(
     background_tasks: Sequence[BackgroundTask] = (),
     closing_tasks: Sequence[BackgroundTask] = (),
     start_journal: Callable[[], None] | None = None,
+    stages: Stages | None = None,
 ) -> RunSummary:
     """Run the stages, then the closing tasks, and beside them the background tasks.
 
-    `start_journal` replaces the journal's own `start`.
+    `start_journal` replaces the journal's own `start`, `stages` replaces `run_stages`.
     """
     journal = run.context.journal
     number = journal.begin_run(pid=os.getpid(), host=socket.gethostname())
@@ -151,7 +154,7 @@ async def execute(
             task_group.start_soon(save_figures, run, number)
             task_group.start_soon(sync_registry, run)
             task_group.start_soon(write_sidecars, run)
-            await run_stages(run)
+            await (stages or _run_stages)(run, number)
             for task in closing_tasks:
                 await task(run)
             task_group.cancel_scope.cancel()
@@ -160,6 +163,10 @@ async def execute(
     if run.context.sidecars is not None:
         run.context.sidecars.sync()
     return finish(run, number)
+
+
+async def _run_stages(run: Run, number: int) -> None:
+    await run_stages(run)
 
 
 async def run_stages(run: Run) -> None:

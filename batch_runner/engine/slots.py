@@ -10,8 +10,14 @@ import anyio
 class Slots:
     """A number of slots; tasks of earlier runs may exceed it."""
 
-    def __init__(self, size: int, *, downloads: float = math.inf) -> None:
-        """No slot is given while `downloads` completed tasks or more lack their files."""
+    def __init__(
+        self, size: int, *, downloads: float = math.inf, within: Slots | None = None
+    ) -> None:
+        """No slot is given while `downloads` completed tasks or more lack their files.
+
+        Every slot is also one of `within`, which several runs share; None: nothing is shared.
+        """
+        self._within = within
         self.size = size
         self.downloads = downloads
         self.in_use = 0
@@ -23,14 +29,25 @@ class Slots:
         """Wait for a free slot and take it."""
         while self.in_use >= self.size or self.downloading >= self.downloads:
             await self.wait_for_release()
+        if self._within is not None:
+            await self._within.acquire()
         self.in_use += 1
 
     def force_acquire(self) -> None:
         """Take a slot even if none is free."""
+        if self._within is not None:
+            self._within.force_acquire()
         self.in_use += 1
+
+    def resize(self, size: int) -> None:
+        """Change the number of slots; those that are in use stay so."""
+        self.size = size
+        self._wake()
 
     def release(self) -> None:
         """Free a slot and wake everybody who waits."""
+        if self._within is not None:
+            self._within.release()
         self.in_use -= 1
         self._wake()
 
@@ -41,18 +58,24 @@ class Slots:
 
     def release_to_download(self) -> None:
         """Free the slot of a completed task, which lingers until `downloaded`."""
+        if self._within is not None:
+            self._within.downloading += 1
         self.downloading += 1
         self.release_and_linger()
 
     def downloaded(self) -> None:
         """Count one completed task less, whatever became of its files."""
+        if self._within is not None:
+            self._within.downloading -= 1
+            self._within._wake()
         self.downloading -= 1
         self.finish()
 
     async def wait_for_downloads(self) -> None:
         """Wait while more tasks lack their files than submissions of one run can cause."""
-        while self.downloading >= self.downloads + self.size:
-            await self.wait_for_release()
+        slots = self._within or self
+        while slots.downloading >= slots.downloads + slots.size:
+            await slots.wait_for_release()
 
     def finish(self) -> None:
         """Count one less as lingering, and wake everybody who waits."""

@@ -10,9 +10,8 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import current_words
 from batch_runner.util.fs import replace_file, sync_file, write_all
 
@@ -20,12 +19,21 @@ from batch_runner.util.fs import replace_file, sync_file, write_all
 RESERVED_BYTES = 65536
 
 
-class FallbackLog:
-    """The fallback log of a job folder."""
+class LogPaths(Protocol):
+    """Where a fallback log is; `JobFolder` is one."""
 
-    def __init__(self, folder: JobFolder) -> None:
-        self._path = folder.fallback_log
-        self._old_path = folder.old_fallback_log
+    @property
+    def fallback_log(self) -> Path: ...
+    @property
+    def old_fallback_log(self) -> Path: ...
+
+
+class FallbackLog:
+    """The fallback log of a job folder, or of a worker."""
+
+    def __init__(self, paths: LogPaths) -> None:
+        self._path = paths.fallback_log
+        self._old_path = paths.old_fallback_log
         self._descriptor: int | None = None
 
     def reserve(self) -> None:

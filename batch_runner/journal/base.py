@@ -37,6 +37,10 @@ class ConnectionLost(JournalError):
     """
 
 
+class LeaseLost(JournalError):
+    """Another worker has taken the shard of an item: this one may not submit it."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """An event of one item. Only the fields that belong to the event are written."""

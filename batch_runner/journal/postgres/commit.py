@@ -14,6 +14,7 @@ from itertools import groupby
 from typing import Any, cast
 
 from batch_runner.errors import IllegalTransition, JournalError
+from batch_runner.journal.base import LeaseLost
 from batch_runner.journal.postgres.connection import PostgresConnection, storable
 from batch_runner.journal.sql.group_commit import PendingOperation, execute_each, fail_all
 from batch_runner.journal.sql.transitions import (
@@ -29,13 +30,32 @@ from batch_runner.journal.sql.transitions import (
 from batch_runner.lifecycle import Event
 from batch_runner.util.text import json_text
 
-_COLUMNS = ", ".join(f"{name} AS new_{name}" for name in VALUES)
-_TYPES = ", ".join(f"{name} {kind}" for name, kind in VALUES.items())
+_VALUES = {**VALUES, "lease": "BIGINT"}
+_COLUMNS = ", ".join(f"{name} AS new_{name}" for name in _VALUES)
+_TYPES = ", ".join(f"{name} {kind}" for name, kind in _VALUES.items())
 _ROWS = f"(SELECT {_COLUMNS} FROM json_to_recordset($1) AS row ({_TYPES})) AS new"  # noqa: S608
+#: Events that only the holder of the lease of the item's shard may write: the next holder may be
+#: submitting the item. What may have been paid is recorded whoever holds it.
+_LEASED = frozenset(
+    {
+        Event.SUBMIT_STARTED,
+        Event.SUBMIT_UNSENT,
+        Event.SUBMIT_REJECTED,
+        Event.SUBMIT_INTERRUPTED,
+        Event.SUBMIT_REPEATED,
+        Event.NOT_SUBMITTED,
+    }
+)
+_HOLDS_LEASE = (
+    "(new_lease IS NULL OR EXISTS (SELECT 1 FROM shards "
+    "WHERE shards.shard = items.shard AND shards.lease = new_lease))"
+)
 
 
 def _statement(event: Event) -> str:
     changes, condition = group_update(event)
+    if event in _LEASED:
+        condition = f"{condition} AND {_HOLDS_LEASE}"
     return f"""
         WITH moved AS (
             {changes} FROM {_ROWS} WHERE {condition}
@@ -153,7 +173,7 @@ def _call(
 
 
 def _rows(moves: Iterable[Move]) -> str:
-    rows = [values_of(move.change, move.at) for move in moves]
+    rows = [{**values_of(move.change, move.at), "lease": move.lease} for move in moves]
     text = json_text(rows)
     return json_text([_storable(row) for row in rows]) if _UNSTORABLE.search(text) else text
 
@@ -167,6 +187,16 @@ def _error_of(connection: PostgresConnection, moves: tuple[Move, ...]) -> Except
     try:
         for change in changes:
             refuse_second_owner(connection, change)
+        if (lease := moves[0].lease) is not None and not _is_held(
+            connection, moves[0].change.key, lease
+        ):
+            return LeaseLost("another worker has taken this shard of the job")
         explain(connection, *changes)
     except (IllegalTransition, JournalError) as error:
         return error
+
+
+def _is_held(connection: PostgresConnection, key: str, lease: int) -> bool:
+    query = "SELECT lease FROM shards JOIN items USING (shard) WHERE key = ?"
+    row = connection.execute(query, (key,)).fetchone()
+    return row is not None and row[0] == lease

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 import uuid
@@ -9,16 +10,21 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 from batch_runner.errors import JournalError, JournalUnreadable, JournalVersionMismatch
+from batch_runner.journal.base import Change
 from batch_runner.journal.cluster_dsn import VARIABLE
 from batch_runner.journal.postgres.commit import commit_batch
 from batch_runner.journal.postgres.connection import FILE_NAMES, PostgresConnection, Transaction
+from batch_runner.journal.sql.connection import Connection
 from batch_runner.journal.sql.group_commit import PendingOperation
 from batch_runner.journal.sql.journal import SqlJournal
+from batch_runner.journal.sql.transitions import Move
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, utf8_text
+
+T = TypeVar("T")
 
 SCHEMA_VERSION = 1
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
@@ -63,7 +69,8 @@ class PostgresJournal(SqlJournal):
         connection = PostgresConnection(dsn, checked_name(schema))
         now = wall_clock()
         today = time.strftime("%Y-%m-%d", time.localtime(now))
-        tables = package_files(__package__).joinpath("schema.sql").read_text("utf-8")
+        scripts = (package_files(__package__) / name for name in ("schema.sql", "shards.sql"))
+        tables = "\n".join(script.read_text("utf-8") for script in scripts)
         try:
             with Transaction(connection):
                 connection.execute_script(f'CREATE SCHEMA "{schema}"; {tables}')
@@ -99,6 +106,14 @@ class PostgresJournal(SqlJournal):
     def is_original_location(self, path: Path, *, known: bool) -> bool:
         """Return True: the journal is in the database, so a copied folder means the same one."""
         return True
+
+    def call(self, operation: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Let the committer execute statements that are each committed by themselves."""
+        return self._queue(operation)
+
+    def record_under(self, lease: int, change: Change) -> asyncio.Future[None]:
+        """Record a change that only the holder of a lease may make; raises as `record`."""
+        return self._queue(Move(change, self._wall_clock(), lease))
 
     def report_last_event(self) -> None:
         # Without a connection, it is reported after the next commit.

@@ -20,7 +20,7 @@ SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not
 _PENDING = f"{_COLUMNS} FROM items WHERE"
 _PAGE = f"""
 {_PENDING} status = 'pending' AND position > ?
-    AND import_number = (SELECT import_number FROM job)
+    AND import_number = (SELECT import_number FROM job) {{of_shard}}
 ORDER BY position LIMIT ?
 """  # noqa: S608  constants
 _REUSABLE = f"""
@@ -34,7 +34,7 @@ _ONE = f"{_PENDING} key = ?"
 _UNSETTLED = f"""
 {_COLUMNS}, request_id, request_digest, free, message FROM items
 WHERE status = 'held' AND request_id IS NOT NULL AND coalesce(reason, '') <> '{DUPLICATE_TASK_ID}'
-    AND key > ? ORDER BY key LIMIT ?
+    AND key > ? {{of_shard}} ORDER BY key LIMIT ?
 """
 # An unlisted item gets no further attempt, nor does one that another job has submitted.
 _IN_FLIGHT = """
@@ -42,7 +42,7 @@ SELECT key, task_id, workflow, name, attempt, submitted_at,
     CASE WHEN reused_from = '' AND import_number = (SELECT import_number FROM job)
         THEN attempts ELSE attempt END AS attempts,
     reused_from <> '' AS reused, result_urls <> '[]' AS has_result, free
-FROM items WHERE status = 'submitted' AND key > ? ORDER BY key LIMIT ?
+FROM items WHERE status = 'submitted' AND key > ? {of_shard} ORDER BY key LIMIT ?
 """
 _KEEP_FIGURES = """
 UPDATE runs SET submissions = :submissions, polls = :polls, limited = :limited, retries = :retries,
@@ -61,9 +61,23 @@ ON CONFLICT (sha256) DO UPDATE SET value = excluded.value, at = excluded.at
 """
 
 
-def pending_items(connection: Connection, after: int, limit: int) -> list[PendingItem]:
-    """Return up to `limit` listed pending items at positions beyond `after`."""
-    return [_pending_item(row) for row in connection.execute(_PAGE, (after, limit)).fetchall()]
+def pending_items(
+    connection: Connection, after: int, limit: int, shard: int | None = None
+) -> list[PendingItem]:
+    """Return up to `limit` listed pending items at positions beyond `after`.
+
+    `shard`: only of this one; None: of all.
+    """
+    return [_pending_item(row) for row in _page(connection, _PAGE, after, limit, shard)]
+
+
+def _page(
+    connection: Connection, statement: str, after: int | str, limit: int, shard: int | None
+) -> list[Row]:
+    if shard is None:
+        return connection.execute(statement.format(of_shard=""), (after, limit)).fetchall()
+    of_shard = statement.format(of_shard="AND shard = ?")
+    return connection.execute(of_shard, (after, shard, limit)).fetchall()
 
 
 def reusable_items(connection: Connection, after: int, limit: int) -> list[ReusableItem]:
@@ -76,9 +90,14 @@ def pending_item(connection: Connection, key: str) -> PendingItem:
     return _pending_item(connection.execute(_ONE, (key,)).fetchone())
 
 
-def in_flight(connection: Connection, after: str, limit: int) -> list[InFlight]:
-    """Return up to `limit` submitted items with keys beyond `after`."""
-    rows = connection.execute(_IN_FLIGHT, (after, limit)).fetchall()
+def in_flight(
+    connection: Connection, after: str, limit: int, shard: int | None = None
+) -> list[InFlight]:
+    """Return up to `limit` submitted items with keys beyond `after`.
+
+    `shard`: only of this one; None: of all.
+    """
+    rows = _page(connection, _IN_FLIGHT, after, limit, shard)
     flags = ("reused", "has_result", "free")
     return [InFlight(**dict(row) | {name: bool(row[name]) for name in flags}) for row in rows]
 
@@ -89,10 +108,12 @@ def result_urls(connection: Connection, key: str) -> tuple[str, ...]:
     return tuple(json.loads(row[0]))
 
 
-def unsettled_items(connection: Connection, after: str, limit: int) -> list[UnsettledItem]:
-    """Return up to `limit` held items with a request id and keys beyond `after`."""
+def unsettled_items(
+    connection: Connection, after: str, limit: int, shard: int | None = None
+) -> list[UnsettledItem]:
+    """Return up to `limit` held items with a request id and keys beyond `after`, as `in_flight`."""
     found = []
-    for row in connection.execute(_UNSETTLED, (after, limit)).fetchall():
+    for row in _page(connection, _UNSETTLED, after, limit, shard):
         values = dict(row)
         own = {name: values.pop(name) for name in ("request_id", "request_digest", "message")}
         free = bool(values.pop("free"))

@@ -23,6 +23,7 @@ class SqlRunJournal:
     """See `RunJournal` and `DeliveryLog`; `start` and `stop` are begin and end of a run."""
 
     _connection: Connection
+    _lease: int | None = None  # under which a worker makes moves
 
     def _commit(self, batch: list[PendingOperation]) -> None:
         """Execute every operation of `batch` durably and store each outcome in it."""
@@ -73,9 +74,9 @@ class SqlRunJournal:
     def record(
         self, change: Change, *further: Change, deferrable: bool = False
     ) -> asyncio.Future[None]:
-        at = self._wall_clock()
-        first = Move(change, at)
-        together = Moves((first, *(Move(one, at) for one in further))) if further else first
+        at, lease = self._wall_clock(), self._lease
+        first = Move(change, at, lease)
+        together = Moves((first, *(Move(one, at, lease) for one in further))) if further else first
         return self._queue(together, deferrable=deferrable)
 
     def pending_items(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:

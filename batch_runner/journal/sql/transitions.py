@@ -151,10 +151,14 @@ def group_update(event: Event) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A change and its time (wall clock), as an operation of the committer."""
+    """A change and its time (wall clock), as an operation of the committer.
+
+    `lease` is the number of the lease under which a worker makes it; None: no worker does.
+    """
 
     change: Change
     at: float
+    lease: int | None = None
 
     def __call__(self, connection: Connection) -> None:
         apply(connection, self.change, self.at)

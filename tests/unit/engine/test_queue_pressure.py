@@ -35,23 +35,23 @@ def state() -> RunState:
 
 
 def test_full_slots_share_all_pending_items(state: RunState) -> None:
-    assert queue_pressure(state, None) == 5.0
+    assert queue_pressure(state, state.in_flight_slots, None) == 5.0
 
 
 def test_free_slot_means_no_pressure(state: RunState) -> None:
     state.in_flight_slots.release()
 
-    assert queue_pressure(state, None) == 0.0
+    assert queue_pressure(state, state.in_flight_slots, None) == 0.0
 
 
 @pytest.mark.parametrize(("cap", "pressure"), [(30, 0.0), (40, 1.0), (1000, 5.0), (20, 0.0)])
 def test_items_beyond_the_spend_cap_do_not_count(
     state: RunState, cap: int, pressure: float
 ) -> None:
-    assert queue_pressure(state, cap) == pressure
+    assert queue_pressure(state, state.in_flight_slots, cap) == pressure
 
 
 def test_stopped_submitting_means_no_pressure(state: RunState) -> None:
     state.control.stop_submitting(StopReason("cap", "enough", ExitCode.STOPPED))
 
-    assert queue_pressure(state, None) == 0.0
+    assert queue_pressure(state, state.in_flight_slots, None) == 0.0

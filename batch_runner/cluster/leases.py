@@ -1,0 +1,122 @@
+"""Renew what a worker holds of a job, and learn what it must know: its slots, a stop of the run.
+
+A lease expires `SPAN` seconds after it was last renewed, on the clock of the database. The worker
+itself believes in its leases for half of that, on a clock that goes on while the computer sleeps,
+counted from before the renewal was sent: it has stopped submitting before another worker can begin.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import secrets
+import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import anyio
+
+from batch_runner.engine.slots import Slots
+from batch_runner.errors import JournalError
+from batch_runner.journal.postgres import shards
+from batch_runner.journal.postgres.journal import PostgresJournal
+from batch_runner.journal.postgres.shards import RunOrder
+from batch_runner.journal.sql.connection import Connection
+from batch_runner.util.system import suspended_seconds
+
+log = logging.getLogger(__name__)
+
+#: Seconds until a lease expires that is not renewed, and between two renewals.
+SPAN, RENEW_EVERY = 30.0, 1.0
+#: Seconds of submissions for which slots are wanted beyond those that are in use.
+AHEAD = 2.0
+
+
+def worker_name() -> str:
+    """Return a name that no other worker has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+
+
+def steady_time() -> float:
+    """Return the seconds of a clock that nobody sets and that goes on in sleep."""
+    return time.monotonic() + suspended_seconds()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renewal:
+    """What the database says when leases are renewed."""
+
+    slots: int  # tasks that the worker may have in flight
+    leases: dict[int, int]  # numbers of the leases it holds, by shard
+    order: RunOrder
+    last_event: int
+
+
+@dataclass(slots=True)
+class Leases:
+    """The leases of one worker for one job."""
+
+    journal: PostgresJournal
+    worker: str
+    slots: Slots
+    order: RunOrder
+    most_in_flight: int
+    per_second: float  # limit of submissions
+    span: float = SPAN
+    clock: Callable[[], float] = steady_time
+    held: dict[int, int] = field(default_factory=dict)  # number by shard, at the last renewal
+    last_event: int = 0
+    _confirmed_at: float = -math.inf
+
+    @property
+    def valid(self) -> bool:
+        """Return whether no other worker can have taken a shard of this one."""
+        return self.clock() - self._confirmed_at < self.span / 2
+
+    async def renew(self) -> None:
+        """Renew all leases once.
+
+        Raises:
+            JournalError: the database cannot be used.
+        """
+        started, in_use = self.clock(), self.slots.in_use
+        wanted = in_use + max(1, math.ceil(self.per_second * AHEAD))
+
+        def renew(connection: Connection) -> Renewal:
+            slots = shards.renew_leases(
+                connection,
+                self.worker,
+                self.span,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                in_use=in_use,
+                wanted=wanted,
+                most=self.most_in_flight,
+            )
+            last = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
+            return Renewal(
+                slots=slots,
+                leases=shards.held_leases(connection, self.worker),
+                order=shards.order_of(connection, self.order.run),
+                last_event=last,
+            )
+
+        renewal = await self.journal.call(renew)
+        self._confirmed_at = started
+        self.held, self.order, self.last_event = renewal.leases, renewal.order, renewal.last_event
+        self.slots.resize(renewal.slots)
+
+    async def keep(self, renewed: Callable[[], Awaitable[None]]) -> None:
+        """Renew the leases again and again, and call `renewed` each time, until cancelled.
+
+        A renewal that fails is tried again: what depends on the leases sees that they expire.
+        """
+        while True:
+            try:
+                await self.renew()
+                await renewed()
+            except JournalError as error:
+                log.warning("the leases were not renewed: %s", error)
+            await anyio.sleep(RENEW_EVERY)

@@ -1,0 +1,242 @@
+"""Process the shards of one job, for one of its runs, until none is left to take."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import psycopg
+from anyio.abc import TaskGroup
+from anyio.to_thread import run_sync
+
+from batch_runner.cluster.leases import SPAN, Leases, worker_name
+from batch_runner.cluster.local_state import LocalState
+from batch_runner.cluster.shard_run import ShardRun, WorkerParts
+from batch_runner.engine.build import build_clock, build_parts, within_capacity
+from batch_runner.engine.request_ids import sender_of
+from batch_runner.errors import JournalError
+from batch_runner.jobdir.claims import JobClaims
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.recovery import replay_fallback_log
+from batch_runner.journal.postgres import shards
+from batch_runner.journal.postgres.journal import PostgresJournal
+from batch_runner.journal.postgres.shards import Figures, Lease, RunOrder
+from batch_runner.providers import open_provider
+from batch_runner.ratelimit.base import SharedTokens
+from batch_runner.ratelimit.postgres import PostgresRate
+from batch_runner.settings import Service, Settings
+from batch_runner.units import Rate
+from batch_runner.util.locale import tr
+from batch_runner.util.postgres import reason_of
+
+log = logging.getLogger(__name__)
+
+#: Shards of one worker that submit at the same time: while one is at its end, the next begins.
+SUBMITTING = 2
+#: Seconds after which a worker that has room for a shard looks for one again.
+LOOK_EVERY = 1.0
+
+
+class DatabaseRestored(JournalError):
+    """The database is older than what this host knows of it: a backup was restored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServedJob:
+    """A job of the cluster, one of its runs, and what a worker of this host needs to process it."""
+
+    dsn: str
+    schema: str
+    account: str  # name of the rate of the service and key
+    folder: JobFolder
+    service: Service
+    settings: Settings
+    order: RunOrder
+    state: Path  # the user's state folder
+    approvals: int = 0  # how often a person has accepted an older database
+    span: float = SPAN  # seconds until a lease expires
+
+
+class Serving:
+    """The shards that this worker processes of a job."""
+
+    def __init__(self, job: ServedJob, parts: WorkerParts, local: LocalState) -> None:
+        self._job = job
+        self._parts = parts
+        self._local = local
+        self._leases = parts.leases
+        self._running: dict[int, ShardRun] = {}
+        self._ended = Figures()  # of shards that have ended
+        self._changed = asyncio.Event()
+        self._stopping = False
+        self._failure: Exception | None = None
+
+    def stop(self) -> None:
+        """Submit nothing more, and leave the tasks in flight to other workers."""
+        self._stopping = True
+        self._changed.set()
+
+    async def process_shards(self) -> None:
+        """Process shards until there is none to take, or `stop`.
+
+        Raises:
+            JournalError: the database cannot be used.
+            OSError: the state folder cannot be used.
+        """
+        await self._leases.renew()
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._leases.keep, self._renewed)
+            async with anyio.create_task_group() as processed:
+                await self._take_shards(processed)
+                if self._running:
+                    log.info("this worker ends; others take over its tasks in flight")
+                for shard in self._running.values():
+                    shard.shut_down("worker", "the worker ends")
+            beside.cancel_scope.cancel()
+        if self._failure is not None:
+            raise self._failure
+        await self._renewed()
+
+    async def _take_shards(self, processed: TaskGroup) -> None:
+        """Take shards as there is room for them, until none is left or the worker ends."""
+        while not self._stopping and self._failure is None:
+            lease = None
+            if sum(not one.submitted for one in self._running.values()) < SUBMITTING:
+                lease = await self._take()
+            if lease is not None:
+                processed.start_soon(self._process, lease)
+            elif not self._running:
+                return
+            else:
+                with anyio.move_on_after(LOOK_EVERY):
+                    await self._changed.wait()
+                self._changed.clear()
+
+    async def _take(self) -> Lease | None:
+        worker, run, span = self._leases.worker, self._job.order.run, self._job.span
+        try:
+            lease = await self._parts.journal.call(
+                lambda connection: shards.take_shard(connection, worker, run, span)
+            )
+        except JournalError as error:
+            self._failure = error
+            return None
+        if lease is not None:
+            self._leases.held[lease.shard] = lease.number
+            self._running[lease.shard] = ShardRun(self._parts, lease, self._changed.set)
+        return lease
+
+    async def _process(self, lease: Lease) -> None:
+        shard = self._running[lease.shard]
+        try:
+            with self._local.new_log() as fallback_log:
+                await shard.process(fallback_log)
+        except (JournalError, OSError) as error:
+            self._failure = self._failure or error
+        finally:
+            del self._running[lease.shard]
+            self._ended += shard.figures
+            self._changed.set()
+
+    async def _renewed(self) -> None:
+        figures = sum((shard.figures for shard in self._running.values()), self._ended)
+        worker, run = self._leases.worker, self._job.order.run
+        await self._parts.journal.call(
+            lambda connection: shards.keep_figures(connection, worker, run, figures)
+        )
+        await run_sync(self._local.write_mark, self._leases.last_event, self._job.approvals)
+
+
+@asynccontextmanager
+async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
+    """Open what a worker needs to process shards of `job`.
+
+    Outcomes that an earlier worker of this host could not store are stored first.
+
+    Raises:
+        DatabaseRestored: the database is older than what this host knows of it.
+        JournalError: the database cannot be used.
+        OSError: the state folder cannot be used.
+    """
+    async with AsyncExitStack() as stack:
+        local = LocalState(job.state, job.schema)
+        await run_sync(local.prepare)
+        journal = await run_sync(lambda: _open_journal(job, local))
+        stack.callback(journal.close)
+        journal.start()
+        worker = worker_name()
+        stack.push_async_callback(_give_back, journal, worker)
+        provider = await stack.enter_async_context(open_provider(job.service, job.settings))
+        settings, clock = within_capacity(job.settings, provider.capabilities), build_clock()
+        limits = settings.limits
+        parts = build_parts(
+            settings,
+            clock,
+            shared_rate=await _open_rate(stack, job, job.account, limits.rate),
+            shared_poll_rate=await _open_rate(stack, job, f"{job.account} polls", limits.poll_rate),
+        )
+        leases = Leases(
+            journal=journal,
+            worker=worker,
+            slots=parts.in_flight_slots,
+            order=job.order,
+            most_in_flight=limits.in_flight,
+            per_second=limits.rate.per_second,
+            span=job.span,
+        )
+        opened = WorkerParts(
+            folder=job.folder,
+            journal=journal,
+            provider=provider,
+            settings=settings,
+            parts=parts,
+            leases=leases,
+            sender=sender_of(job.service.base_url, job.service.key.get_secret_value()),
+            claims=JobClaims(job.folder, None, None),  # `run` keeps those of the user
+        )
+        yield Serving(job, opened, local)
+
+
+def _open_journal(job: ServedJob, local: LocalState) -> PostgresJournal:
+    journal = PostgresJournal.open(job.dsn, job.schema)
+    try:
+        known, approvals = local.read_mark()
+        if approvals == job.approvals and (last := journal.last_event) < known:
+            raise DatabaseRestored(
+                tr(
+                    "the database is older than it was: its last event of this job is {last}, but "
+                    "this host has seen event {known}. What was submitted since then would be paid "
+                    "for again",
+                    last=last,
+                    known=known,
+                )
+            )
+        for fallback_log in local.abandoned_logs():
+            replay_fallback_log(fallback_log, journal)
+    except BaseException:
+        journal.close()
+        raise
+    return journal
+
+
+async def _give_back(journal: PostgresJournal, worker: str) -> None:
+    """Let other workers take the shards of this one at once, not only when its leases expire."""
+    with suppress(JournalError):
+        await journal.call(lambda connection: shards.give_back(connection, worker))
+
+
+async def _open_rate(stack: AsyncExitStack, job: ServedJob, name: str, rate: Rate) -> SharedTokens:
+    shared = PostgresRate(job.dsn, name, rate)
+    try:
+        await run_sync(shared.open)
+    except psycopg.Error as error:
+        raise JournalError(
+            tr("the journal's database cannot be reached: {error}", error=reason_of(error))
+        ) from error
+    stack.push_async_callback(run_sync, shared.close)
+    return shared

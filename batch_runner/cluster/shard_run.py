@@ -1,0 +1,261 @@
+"""Process one shard with the stages of a run.
+
+A shard may have been processed before, by this worker or by one that was killed: what is done is
+skipped, a task whose id is known is polled, an intent without an outcome is held, and the rest is
+submitted.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+import anyio
+
+from batch_runner.cluster.leases import Leases
+from batch_runner.engine.build import SharedParts, build_run
+from batch_runner.engine.context import Run
+from batch_runner.engine.run import run_stages
+from batch_runner.engine.selection import SelectedItems
+from batch_runner.engine.summary import ExitCode, StopReason
+from batch_runner.errors import IllegalTransition, JournalError
+from batch_runner.jobdir.claims import JobClaims
+from batch_runner.jobdir.fallback_log import FallbackLog
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal.base import Change, LeaseLost
+from batch_runner.journal.postgres import shards
+from batch_runner.journal.postgres.journal import PostgresJournal
+from batch_runner.journal.postgres.shard_journal import (
+    ShardJournal,
+    ShardStart,
+    interrupted_items,
+    read_start,
+)
+from batch_runner.journal.postgres.shards import Figures, Lease, Stop
+from batch_runner.lifecycle import Event
+from batch_runner.providers.base import Provider
+from batch_runner.settings import Settings
+from batch_runner.units import Price, Prices
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the leases, and while other shards may give back what they reserved.
+LOOK_EVERY, WAIT_FOR_ALLOWANCE = 0.5, 1.0
+#: Reasons to stop for which another worker, or this one later, processes the shard.
+_UNFINISHED = frozenset({"lease", "worker"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerParts:
+    """What a worker has open of a job, for all of its shards."""
+
+    folder: JobFolder
+    journal: PostgresJournal
+    provider: Provider
+    settings: Settings
+    parts: SharedParts
+    leases: Leases
+    sender: str
+    claims: JobClaims
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardJob:
+    """A shard as the job of a run; see `engine.build.RunnableJob`."""
+
+    folder: JobFolder
+    journal: ShardJournal
+    fallback_log: FallbackLog
+    claims: JobClaims
+
+
+class ShardRun:
+    """The processing of one shard."""
+
+    def __init__(self, worker: WorkerParts, lease: Lease, on_submitted: Callable[[], None]) -> None:
+        """`on_submitted` is called when every item of the shard has been submitted once."""
+        self._worker = worker
+        self._lease = lease
+        self._on_submitted = on_submitted
+        self._run: Run | None = None
+        self._stop: StopReason | None = None  # before the run has begun
+        self.submitted = False  #: every item of the shard was submitted once
+
+    @property
+    def shard(self) -> int:
+        return self._lease.shard
+
+    @property
+    def figures(self) -> Figures:
+        """Return what the run has done so far."""
+        if self._run is None:
+            return Figures()
+        stats = self._run.state.stats
+        return Figures(
+            submissions=stats.paid,
+            polls=stats.polls,
+            limited=stats.limited,
+            retries=stats.retries,
+        )
+
+    def shut_down(self, reason: str, message: str) -> None:
+        """End as soon as the submissions that were sent are journaled."""
+        self._stop = StopReason(reason, message, ExitCode.STOPPED)
+        if self._run is not None:
+            self._run.state.control.shut_down(self._stop)
+
+    async def process(self, fallback_log: FallbackLog) -> None:
+        """Process the shard as far as this run can, and record that it is finished.
+
+        It is not if its lease is lost or the worker ends: another worker processes the rest.
+
+        Raises:
+            JournalError: the database cannot be used.
+        """
+        while True:
+            await self._settle_interrupted()
+            start = await self._worker.journal.call(lambda one: read_start(one, self.shard))
+            settings = await self._within_caps(start)
+            stop = await self._run_once(start, settings, fallback_log)
+            if stop is not None and stop.reason == "journal":
+                raise JournalError(stop.message)
+            if stop is not None and stop.reason in _UNFINISHED:
+                return
+            if not await self._may_get_more(stop, settings):
+                break
+        await self._settle_interrupted()
+        end = await self._worker.journal.call(lambda one: read_start(one, self.shard))
+        lease, cost = self._lease, _cost(self._worker.settings.limits.price, end.spent)
+        ended = None if stop is None else _stop_of(stop)
+        await self._worker.journal.call(
+            lambda connection: shards.finish_shard(connection, lease, cost, ended)
+        )
+
+    async def _settle_interrupted(self) -> None:
+        """Move what was interrupted to where a run can continue, as the start of a run does."""
+        journal = self._worker.journal
+        for key, event in await journal.call(lambda one: interrupted_items(one, self.shard)):
+            change = Change(key=key, event=event)
+            if event is Event.SUBMIT_INTERRUPTED:
+                change = Change(
+                    key=key,
+                    event=event,
+                    reason="interrupted",
+                    message="the worker ended during the submission; it may have been paid",
+                )
+            try:
+                await journal.record_under(self._lease.number, change)
+            except (IllegalTransition, LeaseLost) as error:
+                log.info("shard %d: %s", self.shard, error)
+
+    async def _within_caps(self, start: ShardStart) -> Settings:
+        """Return the settings with what this shard may spend as its caps."""
+        settings, limits = self._worker.settings, self._worker.settings.limits
+        if limits.max_submissions is None and limits.max_cost is None:
+            return settings
+        wanted = {name: count * start.most_attempts for name, count in start.pending.items()}
+        wanted_cost = _cost(limits.price, wanted)
+        paid, most_cost = _cost(limits.price, start.spent), limits.max_cost
+        granted, cost = await self._worker.journal.call(
+            lambda connection: shards.reserve(
+                connection,
+                self._lease,
+                paid_cost=paid,
+                wanted=sum(wanted.values()),
+                wanted_cost=wanted_cost,
+                most=limits.max_submissions,
+                most_cost=None if most_cost is None else most_cost.amount,
+            )
+        )
+        own = limits.model_copy(
+            update={
+                "max_submissions": sum(start.spent.values()) + granted,
+                "max_cost": most_cost and Price(paid + cost, most_cost.currency),
+            }
+        )
+        return settings.model_copy(update={"limits": own})
+
+    async def _may_get_more(self, stop: StopReason | None, settings: Settings) -> bool:
+        """Return whether the caps may leave more for this shard, after some time.
+
+        It is so while other shards hold what they may not need.
+        """
+        if stop is None or stop.reason != "cap" or settings is self._worker.settings:
+            return False
+        others = await self._worker.journal.call(
+            lambda connection: shards.others_hold_allowances(connection, self.shard)
+        )
+        if others:
+            await anyio.sleep(WAIT_FOR_ALLOWANCE)
+        return others
+
+    async def _run_once(
+        self, start: ShardStart, settings: Settings, fallback_log: FallbackLog
+    ) -> StopReason | None:
+        worker, order = self._worker, self._worker.leases.order
+        job = ShardJob(
+            folder=worker.folder,
+            journal=ShardJournal(worker.journal, self._lease, start),
+            fallback_log=fallback_log,
+            claims=worker.claims,
+        )
+        run = build_run(
+            job,
+            settings,
+            worker.provider,
+            parts=worker.parts,
+            may_send=self._may_send,
+            deadline=None if order.deadline is None else order.deadline - time.time(),
+            selected=None if order.selected is None else SelectedItems(order.selected),
+            sender=worker.sender,
+        )
+        self._run = run
+        run.state.control.on_submitted = self._submitted_once
+        if self._stop is not None:
+            run.state.control.shut_down(self._stop)
+        async with anyio.create_task_group() as beside:
+            beside.start_soon(self._watch, run)
+            await run_stages(run)
+            beside.cancel_scope.cancel()
+        if (stop := run.state.control.stop) is not None and stop.reason == "journal":
+            return stop
+        learned = run.context.scheduler.learned()
+        await worker.journal.call(lambda connection: shards.keep_learned(connection, learned))
+        return stop
+
+    def _submitted_once(self) -> None:
+        self.submitted = True
+        self._on_submitted()
+
+    def _may_send(self) -> bool:
+        leases = self._worker.leases
+        return leases.valid and leases.held.get(self.shard) == self._lease.number
+
+    async def _watch(self, run: Run) -> None:
+        """Stop the run when its lease is lost, or as the order of the run says."""
+        control, leases = run.state.control, self._worker.leases
+        deadline = run.context.deadline
+        while True:
+            stop = leases.order.stop
+            if not self._may_send():
+                self.shut_down("lease", "the lease of the shard was not renewed in time")
+            elif stop is not None:
+                control.stop_submitting(
+                    StopReason(stop.reason, stop.message, ExitCode(stop.exit_code))
+                )
+            elif deadline is not None and deadline.left <= 0:
+                self.shut_down("deadline", "the deadline is reached")
+            await anyio.sleep(LOOK_EVERY)
+
+
+def _stop_of(stop: StopReason) -> Stop:
+    return Stop(reason=stop.reason, message=stop.message, exit_code=int(stop.exit_code))
+
+
+def _cost(prices: Prices | None, submissions: Mapping[str, int]) -> Decimal:
+    """Return the cost of submissions, 0 if a price is not known: then there is no cap on it."""
+    cost = None if prices is None else prices.cost(submissions)
+    return Decimal(0) if cost is None else cost.amount

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
 from batch_runner.media import Kind
 from batch_runner.units import (
@@ -51,9 +51,16 @@ Duration = Annotated[
         }
     ),
 ]
+
+
+def _price_text(value: Price | int) -> str | int:
+    return value if isinstance(value, int) else str(value)
+
+
 RateField = Annotated[
     Rate,
     BeforeValidator(parse_rate),
+    PlainSerializer(lambda rate: rate.exact_text, when_used="json"),
     WithJsonSchema(
         {
             "anyOf": [
@@ -65,10 +72,16 @@ RateField = Annotated[
     ),
 ]
 _PRICE_SCHEMA = {"type": "string", "pattern": PRICE_PATTERN, "examples": ["0.12 CNY"]}
-PriceField = Annotated[Price, BeforeValidator(parse_price), WithJsonSchema(_PRICE_SCHEMA)]
+PriceField = Annotated[
+    Price,
+    BeforeValidator(parse_price),
+    PlainSerializer(str, when_used="json"),
+    WithJsonSchema(_PRICE_SCHEMA),
+]
 PricesField = Annotated[
     Prices,
     BeforeValidator(parse_prices),
+    PlainSerializer(str, when_used="json"),
     WithJsonSchema(
         {
             "anyOf": [
@@ -81,6 +94,7 @@ PricesField = Annotated[
 ThresholdField = Annotated[
     Price | int,
     BeforeValidator(parse_threshold),
+    PlainSerializer(_price_text, when_used="json"),
     WithJsonSchema(
         {
             "anyOf": [

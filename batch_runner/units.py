@@ -110,6 +110,12 @@ class Rate:
         unit = {1.0: "s", 60.0: "min", 3600.0: "h", 86400.0: "d"}.get(self.seconds)
         return f"{self.count:g}/{unit or f'{self.seconds:g}s'}"
 
+    @property
+    def exact_text(self) -> str:
+        """Return text from which `parse_rate` makes the same rate."""
+        count, seconds = (format(Decimal(repr(one)), "f") for one in (self.count, self.seconds))
+        return f"{count}/{seconds}s"
+
 
 def parse_rate(value: Any) -> Rate:
     """Return the rate for "5/s", "300/min", "1/2s" or a plain number per second.

@@ -12,7 +12,7 @@ from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.errors import UsageError
 from batch_runner.manifest import Manifest
 from batch_runner.providers import PROVIDERS
-from batch_runner.settings import Block, Settings
+from batch_runner.settings import Block, Network, Settings
 from batch_runner.units import with_one_currency
 from batch_runner.util.fullwidth import ascii_form
 from batch_runner.util.locale import tr
@@ -81,6 +81,23 @@ def resolve_settings(
         if origins[dotted][0] is None:
             origins[dotted] = (getattr(settings, derived), f"default, from {limit}")
     return settings, origins
+
+
+def network_of(environment: Mapping[str, str]) -> Network:
+    """Return the network settings of this host, which no manifest gives.
+
+    Raises:
+        UsageError: a variable or the user config has an invalid value.
+    """
+    check_environment(environment)
+    network = read_user_config(user_config_path(environment)).settings.network
+    for name, text, written, _ in _given({}, environment):
+        if BLOCKS[name] == "network":
+            try:
+                network = _with_value(network, name, text)
+            except ValueError as error:
+                raise UsageError(f"{written}: {error}") from None
+    return network
 
 
 def _documented(provider: str, explicit: Collection[str]) -> dict[str, Any]:

@@ -30,13 +30,20 @@ _CLUSTER_WAYS_OUT = mark_tr(
 )
 
 
+#: Creates the journal of a new job, given its folder, its identity and the wall clock.
+NewJournal = Callable[[JobFolder, JobIdentity, Callable[[], float]], SqlJournal]
+
+
 def open_journal(
     folder: JobFolder,
     identity: JobIdentity | None,
     marker: MarkerRecord | None,
     wall_clock: Callable[[], float],
+    new_journal: NewJournal | None = None,
 ) -> SqlJournal:
     """Open the folder's journal; create it if `identity` is given and there has never been one.
+
+    `new_journal` creates it; None: in the folder.
 
     Raises:
         JournalUnreadable: it is missing, empty or damaged, or its database cannot be used.
@@ -55,7 +62,7 @@ def open_journal(
             # A damaged journal would be refused again after the marker was removed.
             damaged = () if empty else (folder.journal,)
             raise JournalUnreadable(f"{error}. {_ways_out(folder, *damaged)}") from error
-    return _create_journal(folder, identity, wall_clock)
+    return (new_journal or _create_journal)(folder, identity, wall_clock)
 
 
 def _is_empty(journal: Path) -> bool:

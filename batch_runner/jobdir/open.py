@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -12,7 +13,12 @@ from batch_runner.errors import FolderRefused
 from batch_runner.jobdir.claims import JobClaims
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.identity import JobIdentity, check_owner
-from batch_runner.jobdir.integrity import check_last_event, check_location, open_journal
+from batch_runner.jobdir.integrity import (
+    NewJournal,
+    check_last_event,
+    check_location,
+    open_journal,
+)
 from batch_runner.jobdir.lock import Lock
 from batch_runner.jobdir.marker import Marker, MarkerRecord
 from batch_runner.jobdir.paths import JobFolder
@@ -46,12 +52,14 @@ def open_job(
     key: str | None = None,
     require_registry: bool = False,
     wall_clock: Callable[[], float] = time.time,
+    new_journal: NewJournal | None = None,
 ) -> Iterator[OpenJob]:
     """Open the job in the folder `root`; it is locked until the context ends.
 
     Without `identity` only a job that exists is opened. `state` is the user's state folder,
     where the registry is; None: there is no registry. With `require_registry`, a new job is refused
     where the registry cannot be used. `key` is the API key; None: nothing will be submitted.
+    `new_journal` creates the journal of a new job; None: in its folder.
 
     Raises:
         FolderRefused: the folder cannot be used, or belongs to another job or service.
@@ -64,7 +72,10 @@ def open_job(
             rehearsal = identity is not None and identity.origin == REHEARSAL
             state = None if rehearsal else usable_state(state)
             registration = _Registration(state, key, require_registry)
-            job = _open(stack, folder, identity, registration, wall_clock)
+            opening = functools.partial(
+                open_journal, wall_clock=wall_clock, new_journal=new_journal
+            )
+            job = _open(stack, folder, identity, registration, opening)
         except OSError as error:
             raise folder.output_folder_error(error) from error
         yield job
@@ -82,7 +93,7 @@ def _open(
     folder: JobFolder,
     identity: JobIdentity | None,
     registration: _Registration,
-    wall_clock: Callable[[], float],
+    opening: Callable[..., SqlJournal],
 ) -> OpenJob:
     """Open a job in seven steps, each of which relies on those before it."""
     # 1. The folder exists, can be written, and is not the empty mount point of its disk.
@@ -96,7 +107,8 @@ def _open(
 
     # 3. Its journal is readable, or it never had one and gets one now.
     recorded = marker.read()
-    journal = stack.enter_context(closing(open_journal(folder, identity, recorded, wall_clock)))
+    journal = stack.enter_context(closing(opening(folder, identity, recorded)))
+    journal.lock()
 
     # 4. It is the right journal: no copy, no older backup, of this job and this service.
     _check_journal(journal, folder, recorded, claims, identity)

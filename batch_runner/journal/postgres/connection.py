@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Self
 
 import psycopg
 from psycopg import pq
@@ -143,6 +143,12 @@ class PostgresConnection:
         if self._open is not None:
             self._open.close()
             self._open = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def _connection(self) -> psycopg.Connection[Row]:
         if self._open is None:

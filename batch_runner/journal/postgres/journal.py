@@ -12,7 +12,7 @@ from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Self, TypeVar
 
-from batch_runner.errors import JournalError, JournalUnreadable, JournalVersionMismatch
+from batch_runner.errors import JobLocked, JournalError, JournalUnreadable, JournalVersionMismatch
 from batch_runner.journal.base import Change
 from batch_runner.journal.cluster_dsn import VARIABLE
 from batch_runner.journal.postgres.commit import commit_batch
@@ -38,6 +38,10 @@ class PostgresJournal(SqlJournal):
 
     _connection: PostgresConnection
     _FILE_NAMES = FILE_NAMES
+    _UNATTENDED = (
+        "AND NOT EXISTS (SELECT 1 FROM shards WHERE shards.shard = items.shard "
+        "AND worker IS NOT NULL AND expires_at > seconds_now())"
+    )
     _EMPTY = "TRUNCATE"  # deleted rows would stay in a temporary table until the session ends
 
     @classmethod
@@ -114,6 +118,16 @@ class PostgresJournal(SqlJournal):
     def record_under(self, lease: int, change: Change) -> asyncio.Future[None]:
         """Record a change that only the holder of a lease may make; raises as `record`."""
         return self._queue(Move(change, self._wall_clock(), lease))
+
+    def lock(self) -> None:
+        """Keep other hosts from opening the job for a run or a change, until `close`.
+
+        Raises:
+            JobLocked: another host has it.
+        """
+        query = "SELECT pg_try_advisory_lock(hashtextextended(current_schema(), 0))"
+        if not self._connection.execute(query).fetchone()[0]:
+            raise JobLocked(tr("another host runs this job, or changes it"))
 
     def report_last_event(self) -> None:
         # Without a connection, it is reported after the next commit.

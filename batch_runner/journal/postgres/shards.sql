@@ -66,6 +66,12 @@ CREATE FUNCTION seconds_now() RETURNS DOUBLE PRECISION LANGUAGE sql VOLATILE AS 
     SELECT extract(epoch FROM clock_timestamp())::DOUBLE PRECISION
 $$;
 
+-- Let one worker after the other take its share of what is limited. Not by a lock of the row in
+-- `job`, which an import holds for as long as it takes.
+CREATE FUNCTION lock_shares() RETURNS VOID LANGUAGE sql AS $$
+    SELECT pg_advisory_xact_lock(hashtextextended(current_schema(), 1))
+$$;
+
 -- Record that a worker is there, renew its leases for `span` seconds, and return how many tasks it
 -- may have in flight: those it has, and of the `wanted` ones what `most` leaves beside the others.
 CREATE FUNCTION renew_leases(
@@ -76,7 +82,7 @@ DECLARE
     taken INTEGER;
     granted INTEGER;
 BEGIN
-    PERFORM 1 FROM job FOR UPDATE;
+    PERFORM lock_shares();
     UPDATE shards SET expires_at = seconds_now() + span
         WHERE worker = name AND finished_run < wanted_run;
     DELETE FROM workers WHERE worker <> name AND expires_at < seconds_now()
@@ -103,7 +109,7 @@ DECLARE
     used INTEGER;
     used_cost NUMERIC;
 BEGIN
-    PERFORM 1 FROM job FOR UPDATE;
+    PERFORM lock_shares();
     UPDATE shards SET
         spent = (SELECT coalesce(sum(attempt), 0) FROM items WHERE items.shard = number),
         spent_cost = paid_cost, allowance = 0, allowance_cost = 0

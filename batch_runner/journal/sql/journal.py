@@ -34,6 +34,8 @@ class SqlJournal(SqlRunJournal):
 
     #: The beginning of a fast statement that removes all rows of a table.
     _EMPTY = "DELETE FROM"
+    #: A condition for items that no other process is working on.
+    _UNATTENDED = ""
     #: A query for key and status of each item, and the name of each of its files.
     _FILE_NAMES: str
 
@@ -63,6 +65,13 @@ class SqlJournal(SqlRunJournal):
         """
         raise NotImplementedError
 
+    def lock(self) -> None:
+        """Keep other hosts from opening the job, until `close`; a file has its folder's lock.
+
+        Raises:
+            JobLocked: another host has it.
+        """
+
     def close(self) -> None:
         if self._committer is not None:
             self.stop()
@@ -87,7 +96,9 @@ class SqlJournal(SqlRunJournal):
             for status, event in RECOVERY.items():
                 if event is not None:
                     keys = self._connection.execute(
-                        "SELECT key FROM items WHERE status = ? ORDER BY position", (status.value,)
+                        f"SELECT key FROM items WHERE status = ? {self._UNATTENDED} "  # noqa: S608
+                        "ORDER BY position",
+                        (status.value,),
                     ).fetchall()
                     for row in keys:
                         self._apply(_interrupted(row[0], event))

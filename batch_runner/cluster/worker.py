@@ -1,0 +1,178 @@
+"""A worker: process the shards of every active job of the cluster whose key this host has."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import anyio
+import psycopg
+from anyio.abc import TaskGroup
+from anyio.to_thread import run_sync
+
+from batch_runner.cluster import jobs
+from batch_runner.cluster.jobs import ClusterJob, account_of
+from batch_runner.cluster.leases import SPAN
+from batch_runner.cluster.orders import Order
+from batch_runner.cluster.serving import DatabaseRestored, ServedJob, Serving, open_serving
+from batch_runner.errors import BatchRunnerError, JournalError
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal.postgres import shards
+from batch_runner.journal.postgres.connection import PostgresConnection
+from batch_runner.journal.postgres.shards import RunOrder, Stop
+from batch_runner.util.locale import tr
+from batch_runner.util.paths import Utf8Path
+
+log = logging.getLogger(__name__)
+
+#: Seconds between two looks for jobs, and until a job that failed is tried again.
+LOOK_EVERY, TRY_AGAIN = 2.0, 5.0
+RESTORED = "restored"
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """One worker process.
+
+    `environment` has the keys of this host. `state` is the user's state folder. `span` is after how
+    many seconds another worker takes the shards of one that was killed.
+    """
+
+    dsn: str
+    environment: Mapping[str, str]
+    state: Path
+    span: float = SPAN
+    _serving: dict[str, Serving | None] = field(default_factory=dict)  # by schema; None: opening
+    _refused: dict[str, str] = field(default_factory=dict)  # why, by schema
+    _stopping: anyio.Event = field(default_factory=anyio.Event)
+    _unreachable: bool = False
+
+    def stop(self) -> None:
+        """Submit nothing more, journal what was sent, and end."""
+        self._stopping.set()
+        for serving in self._serving.values():
+            if serving is not None:
+                serving.stop()
+
+    async def work(self) -> None:
+        """Process shards until `stop`."""
+        async with anyio.create_task_group() as tasks:
+            while not self._stopping.is_set():
+                await self._look(tasks)
+                with anyio.move_on_after(LOOK_EVERY):
+                    await self._stopping.wait()
+
+    async def _look(self, tasks: TaskGroup) -> None:
+        """Begin with the jobs that have something to do and that this worker does not serve yet."""
+        try:
+            found = await run_sync(self._served_jobs, frozenset(self._serving))
+        except JournalError as error:
+            if not self._unreachable:
+                log.warning("%s; this worker tries again and again", error)
+            self._unreachable = True
+            return
+        if self._unreachable:
+            log.info("the database can be reached again")
+            self._unreachable = False
+        for job in found:
+            self._serving[job.schema] = None
+            tasks.start_soon(self._serve, job)
+
+    def _served_jobs(self, known: frozenset[str]) -> list[ServedJob]:
+        found = []
+        with jobs.connected(self.dsn) as connection:
+            for job in jobs.all_jobs(connection):
+                if job.active and job.paused is None and job.schema not in known:
+                    run = jobs.takeable_run(connection, job.schema)
+                    if run is None:
+                        jobs.deactivate_if_done(connection, job.schema)
+                    elif served := self._served_job(job, run):
+                        found.append(served)
+        return found
+
+    def _served_job(self, job: ClusterJob, run: int) -> ServedJob | None:
+        """Return a job with what this host needs to process it; None: it cannot."""
+        try:
+            return self._prepared(job, run)
+        except (BatchRunnerError, OSError) as error:
+            if self._refused.get(job.schema) != str(error):
+                self._refused[job.schema] = str(error)
+                log.warning('this worker does not process the job "%s": %s', job.name, error)
+            return None
+
+    def _prepared(self, job: ClusterJob, run: int) -> ServedJob:
+        folder = JobFolder(Utf8Path(job.folder))
+        with PostgresConnection(self.dsn, job.schema) as connection:
+            row = shards.order_of(connection, run)
+        order = Order.from_json(row.settings, self.environment)
+        service = order.service(self.environment)
+        if account_of(service) != job.account:
+            raise JournalError(
+                tr(
+                    "it uses another key of {origin} than this host has, or another address",
+                    origin=job.origin,
+                )
+            )
+        _check_folder(folder, job)
+        return ServedJob(
+            dsn=self.dsn,
+            schema=job.schema,
+            account=job.account,
+            folder=folder,
+            service=service,
+            settings=order.settings,
+            order=row,
+            state=self.state,
+            approvals=job.approvals,
+            span=self.span,
+        )
+
+    async def _serve(self, job: ServedJob) -> None:
+        """Process shards of one job; after a failure, begin again a little later."""
+        try:
+            async with open_serving(job) as serving:
+                self._serving[job.schema] = serving
+                if self._stopping.is_set():
+                    return
+                log.info("processing the job in %s", job.folder.root)
+                await serving.process_shards()
+        except DatabaseRestored as error:
+            log.error("%s", error)
+            await run_sync(self._pause, job.schema, job.order, str(error))
+        except (JournalError, OSError, psycopg.Error) as error:
+            log.warning("the job in %s is left for a moment: %s", job.folder.root, error)
+            with anyio.move_on_after(TRY_AGAIN):
+                await self._stopping.wait()
+        finally:
+            del self._serving[job.schema]
+
+    def _pause(self, schema: str, order: RunOrder, why: str) -> None:
+        """Let no worker submit anything of a job until a person approves."""
+        stop = Stop(reason=RESTORED, message=why, exit_code=3)
+        with jobs.connected(self.dsn) as connection:
+            jobs.pause(connection, schema, why)
+        with PostgresConnection(self.dsn, schema) as connection:
+            shards.stop_run(connection, order.run, stop)
+
+
+def _check_folder(folder: JobFolder, job: ClusterJob) -> None:
+    """Check that the job's output folder is the same on this host.
+
+    Raises:
+        JournalError: it is not.
+    """
+    try:
+        marker = json.loads(folder.marker.read_bytes())
+        if marker["job"] == job.id:
+            return
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    raise JournalError(
+        tr(
+            "its output folder {folder} is not on this host; mount it at the same path",
+            folder=folder.root,
+        )
+    )

@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch_runner.api import steps
-from batch_runner.api.prior import refuse_unknown_submissions
+from batch_runner.api.prior import origin_warnings, refuse_unknown_submissions
 from batch_runner.api.services import service_of, with_workflows
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
@@ -285,7 +285,7 @@ def _start_job(
     for warning in manifest.warnings():
         log.warning("%s", warning)
     refuse_unknown_submissions(job, settings)
-    for other in steps.origin_warnings(job, manifest, service):
+    for other in origin_warnings(job, manifest, service):
         log.warning("%s", other.message)
     return job, selected
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # slow imports, which commands that only print help do not ne
     from batch_runner.engine.selection import SelectedItems
     from batch_runner.jobdir.open import OpenJob
     from batch_runner.manifest import Manifest
+    from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.reuse import PriorSubmissions
     from batch_runner.settings import Service, Settings
 
@@ -38,6 +39,13 @@ def find_prior_submissions(
     except RegistryError as error:
         job.claims.give_up(error)
         return nothing_submitted()
+
+
+def origin_warnings(job: OpenJob, manifest: Manifest, service: Service | None) -> list[Blocker]:
+    """Return a warning if the open job has used the service at another port or scheme."""
+    from batch_runner.planning.preflight import origin_warnings
+
+    return origin_warnings(str(job.journal.job()["origin"]), identity_of(manifest, service))
 
 
 def prior_submissions_unknown(job: OpenJob, settings: Settings) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from batch_runner.api import rehearsal
+from batch_runner.api import clusters, rehearsal
 from batch_runner.config.environment import check_environment
 from batch_runner.errors import JournalError, UsageError
 from batch_runner.jobdir.identity import JobIdentity
@@ -36,7 +36,6 @@ if TYPE_CHECKING:  # slow imports, which commands that only print help do not ne
     from batch_runner.journal import Imported, ItemImport
     from batch_runner.manifest import Manifest
     from batch_runner.models import ItemSpec
-    from batch_runner.planning.blockers import Blocker
     from batch_runner.planning.selection import Selection
     from batch_runner.settings import Limits, Service, Settings
 
@@ -194,9 +193,16 @@ def list_items(manifest: Manifest, root: Path, selection: Selection | None = Non
 
 
 def open_job(
-    manifest: Manifest, root: Path, service: Service | None, *, require_registry: bool = False
+    manifest: Manifest,
+    root: Path,
+    service: Service | None,
+    *,
+    require_registry: bool = False,
+    cluster: bool = False,
 ) -> AbstractContextManager[OpenJob]:
     """Return a context manager that opens and locks the job, as `jobdir.open.open_job`.
+
+    `cluster`: it is a job for the workers of the user's cluster.
 
     Raises:
         UsageError: too few files may be open for a run.
@@ -216,6 +222,7 @@ def open_job(
         state=state_folder(),
         key=None if service is None else service.key.get_secret_value(),
         require_registry=require_registry,
+        new_journal=clusters.new_journal(JobFolder(root), cluster=cluster),
     )
 
 
@@ -279,13 +286,6 @@ def selected_items(job: OpenJob, selection: Selection | None) -> SelectedItems |
     return select_items(selection, job.journal.listed)
 
 
-def origin_warnings(job: OpenJob, manifest: Manifest, service: Service | None) -> list[Blocker]:
-    """Return a warning if the open job has used the service at another port or scheme."""
-    from batch_runner.planning.preflight import origin_warnings
-
-    return origin_warnings(str(job.journal.job()["origin"]), identity_of(manifest, service))
-
-
 async def process_job(
     job: OpenJob,
     manifest: Manifest,
@@ -299,8 +299,9 @@ async def process_job(
 ) -> RunSummary:
     """Process the imported items as far as one run can, and return how it ended.
 
-    `background_tasks` run beside it until it ends, `closing_tasks` after the last item. `selected`
-    are the items that may be submitted, None: all.
+    Those of a cluster job are processed by its workers. `background_tasks` run beside it until it
+    ends, `closing_tasks` after the last item. `selected` are the items that may be submitted, None:
+    all.
     """
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room
@@ -309,16 +310,19 @@ async def process_job(
 
     if settings.output.keep is not None:
         remove_old(job.folder, keep=settings.output.keep, now=time.time())
+    deadline = seconds_left(settings.limits)
     async with _reachable(job, manifest, settings, service) as reachable:
+        stages = clusters.stages(job, manifest, settings, reachable, deadline)
         return await run_job(
             job,
             make_room(settings, both_ends=service is None),
             reachable,
-            deadline=seconds_left(settings.limits),
+            deadline=deadline if stages is None else None,  # else the workers keep it
             background_tasks=background_tasks,
             closing_tasks=closing_tasks,
             on_event=on_event,
             selected=selected,
+            stages=stages,
         )
 
 

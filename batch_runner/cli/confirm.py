@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from batch_runner.api.prior import (
     find_prior_submissions,
+    origin_warnings,
     prior_submissions_unknown,
     refuse_unknown_submissions,
 )
-from batch_runner.api.steps import origin_warnings
 from batch_runner.cli.output import print_line
 from batch_runner.setting_types import Reuse
 from batch_runner.util.locale import tr

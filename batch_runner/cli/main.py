@@ -37,6 +37,7 @@ COMMANDS = {
     "verify": "Check every file against what the journal recorded.",
     "jobs": "List your jobs and what they cost; forget, move or rescan them.",
     "cluster": "Set up the database by which several hosts share jobs.",
+    "worker": "Process items of the cluster's jobs on this host.",
     "export": "Copy chosen files with their prompts.",
     "providers": "List the services; show, check or approve one.",
     "simulate": "Run the service simulator: try things out without paying.",

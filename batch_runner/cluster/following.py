@@ -15,17 +15,20 @@ import anyio
 from anyio.to_thread import run_sync
 
 from batch_runner.cluster import jobs
+from batch_runner.cluster.orders import Order
 from batch_runner.engine.context import Run
 from batch_runner.engine.reuse import ResultReuse
 from batch_runner.engine.selection import is_selected
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import JournalError, RegistryError
+from batch_runner.jobdir.open import OpenJob
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.journal import PostgresJournal
 from batch_runner.journal.postgres.shards import Figures, RunOrder, Stop, Worker
 from batch_runner.journal.sql.connection import Connection
 from batch_runner.journal.sql.rows import count_by_status
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.settings import Service
 from batch_runner.util.locale import items_text
 
 log = logging.getLogger(__name__)
@@ -145,6 +148,22 @@ class Following:
     def _deactivate(self) -> None:
         with jobs.connected(self.dsn) as connection:
             jobs.deactivate_if_done(connection, self.schema)
+
+
+def follow(
+    dsn: str, job: OpenJob, order: Order, service: Service, seconds_left: float | None
+) -> Following:
+    """Return the stages of a run of a cluster job."""
+    if not isinstance(job.journal, PostgresJournal):
+        raise TypeError("no cluster job")
+    return Following(
+        dsn=dsn,
+        schema=job.journal.schema,
+        journal=job.journal,
+        account=jobs.account_of(service),
+        order=order.to_json(),
+        seconds_left=seconds_left,
+    )
 
 
 def _pending_positions(connection: Connection) -> list[int]:

@@ -84,6 +84,12 @@ def check_cluster(connection: psycopg.Connection[Any]) -> None:
         )
 
 
+def check_database(dsn: str) -> None:
+    """Check that the user's database is set up for a cluster; raises as `check_cluster`."""
+    with _connected(dsn) as connection:
+        check_cluster(connection)
+
+
 @contextmanager
 def _connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """Yield a connection whose commits are durable; raise UsageError for its errors."""

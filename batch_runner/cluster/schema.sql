@@ -11,7 +11,9 @@ CREATE TABLE IF NOT EXISTS batch_runner.jobs (
     account     TEXT NOT NULL,              -- hash of the API key
     created_at  DOUBLE PRECISION NOT NULL,
     version     INTEGER NOT NULL,           -- of the tables of its journal
-    active      BOOLEAN NOT NULL            -- workers work on it
+    active      BOOLEAN NOT NULL,           -- workers have something to do
+    paused      TEXT,                       -- why nothing is submitted; NULL: it is
+    approvals   INTEGER NOT NULL DEFAULT 0  -- how often a person has ended a pause
 );
 
 -- One row: the version of what is made here.

@@ -45,6 +45,7 @@ class Worker:
     environment: Mapping[str, str]
     state: Path
     span: float = SPAN
+    until_idle: bool = False  # end when no job has anything to do
     _serving: dict[str, Serving | None] = field(default_factory=dict)  # by schema; None: opening
     _refused: dict[str, str] = field(default_factory=dict)  # why, by schema
     _stopping: anyio.Event = field(default_factory=anyio.Event)
@@ -62,6 +63,8 @@ class Worker:
         async with anyio.create_task_group() as tasks:
             while not self._stopping.is_set():
                 await self._look(tasks)
+                if self.until_idle and not self._serving and not self._unreachable:
+                    return
                 with anyio.move_on_after(LOOK_EVERY):
                     await self._stopping.wait()
 

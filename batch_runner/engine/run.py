@@ -85,10 +85,12 @@ async def run_job(
     closing_tasks: Sequence[BackgroundTask] = (),
     on_event: OnEvent | None = None,
     selected: SelectedItems | None = None,
+    stages: Stages | None = None,
 ) -> RunSummary:
     """Process the job as far as one run can; `deadline` is in seconds from now.
 
-    The closing tasks follow on the last item, while the background tasks still run.
+    The closing tasks follow on the last item, while the background tasks still run. `stages`
+    replaces `run_stages`.
     """
     path = _shared_rate_path(job, settings, service)
     async with open_provider(service, settings) as provider:
@@ -103,7 +105,8 @@ async def run_job(
                 selected=selected,
                 sender=sender_of(service.base_url, service.key.get_secret_value()),
             )
-            return await _execute_and_report(run, background_tasks, closing_tasks, on_event)
+            work = functools.partial(execute, run, closing_tasks=closing_tasks, stages=stages)
+            return await _report(run, work, background_tasks, on_event)
 
 
 def _shared_rate_path(job: OpenJob, settings: Settings, service: Service) -> Path | None:
@@ -114,20 +117,18 @@ def _shared_rate_path(job: OpenJob, settings: Settings, service: Service) -> Pat
     return shared_rate_path(job.state, host, key)
 
 
-async def _execute_and_report(
+async def _report(
     run: Run,
+    work: Callable[..., Coroutine[Any, Any, RunSummary]],
     background_tasks: Sequence[BackgroundTask],
-    closing_tasks: Sequence[BackgroundTask],
     on_event: OnEvent | None,
 ) -> RunSummary:
     if on_event is None:
-        return await execute(run, background_tasks=background_tasks, closing_tasks=closing_tasks)
+        return await work(background_tasks=background_tasks)
     folder, counts = plain_path(run.context.folder.root), dict(run.state.stats.counts)
     deliver(on_event, RunStarted(folder=folder, counts=counts))
     progress = functools.partial(report_progress, on_event=on_event)
-    summary = await execute(
-        run, background_tasks=[*background_tasks, progress], closing_tasks=closing_tasks
-    )
+    summary = await work(background_tasks=[*background_tasks, progress])
     deliver(on_event, RunFinished(summary=summary))
     return summary
 
@@ -154,7 +155,7 @@ async def execute(
             task_group.start_soon(save_figures, run, number)
             task_group.start_soon(sync_registry, run)
             task_group.start_soon(write_sidecars, run)
-            await (stages or _run_stages)(run, number)
+            await (run_stages(run) if stages is None else stages(run, number))
             for task in closing_tasks:
                 await task(run)
             task_group.cancel_scope.cancel()
@@ -163,10 +164,6 @@ async def execute(
     if run.context.sidecars is not None:
         run.context.sidecars.sync()
     return finish(run, number)
-
-
-async def _run_stages(run: Run, number: int) -> None:
-    await run_stages(run)
 
 
 async def run_stages(run: Run) -> None:

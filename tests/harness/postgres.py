@@ -16,6 +16,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -148,11 +150,28 @@ def postgres() -> PostgresServer:
     return _server()
 
 
+@contextmanager
+def new_server() -> Iterator[PostgresServer]:
+    """Yield a server that nobody else uses, and that may be stopped and started."""
+    server = _start()
+    try:
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(server.folder, ignore_errors=True)
+
+
 @functools.cache
 def _server() -> PostgresServer:
+    server = _start()
+    atexit.register(shutil.rmtree, server.folder, ignore_errors=True)
+    atexit.register(server.stop)
+    return server
+
+
+def _start() -> PostgresServer:
     parent = _MEMORY if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=parent))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if os.geteuid() == 0:
         shutil.chown(folder, _account())
     subprocess.run(
@@ -167,7 +186,6 @@ def _server() -> PostgresServer:
     )
     server = PostgresServer(folder)
     server.start()
-    atexit.register(server.stop)
     return server
 
 

@@ -44,10 +44,10 @@ from batch_runner.cli.settings_flags import (
 )
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.engine.summary import ExitCode
-from batch_runner.errors import JobLocked
+from batch_runner.errors import JobLocked, UsageError
 from batch_runner.integrations.heartbeat import Heartbeat, failure_pinged
 from batch_runner.setting_types import Reuse
-from batch_runner.util.locale import current_language, use_language
+from batch_runner.util.locale import current_language, tr, use_language
 from batch_runner.util.paths import utf8_environment
 
 if TYPE_CHECKING:
@@ -86,6 +86,11 @@ if TYPE_CHECKING:
 @rehearsal_option
 @selection_options
 @settings_flags
+@click.option(
+    "--cluster",
+    is_flag=True,
+    help="Let the workers of the cluster process the items; see `batch-runner help many-hosts`.",
+)
 @click.option("--quiet", is_flag=True, help="Print nothing unless the exit status is not 0.")
 @click.option(
     "--yes",
@@ -115,6 +120,7 @@ def command(
     output: Path | None,
     *,
     rehearse: bool,
+    cluster: bool,
     quiet: bool,
     yes: bool,
     show_config: bool,
@@ -128,6 +134,8 @@ def command(
     Run it again to continue: what is done or in flight is not submitted again.
     """
     selection = take_selection(flags)
+    if cluster and rehearse:
+        raise UsageError(tr("a rehearsal runs on this host alone: leave out --cluster"))
     with use_language("en" if as_json else current_language()):  # warnings are in the summary
         loaded = steps.load_manifest(manifest)
     heartbeat = Heartbeat.of(loaded, wanted=not (rehearse or show_config))
@@ -154,6 +162,7 @@ def command(
             folder,
             companions,
             selection,
+            cluster=cluster,
             quiet=quiet,
             yes=yes,
             as_json=as_json,
@@ -181,6 +190,7 @@ class RunOptions:
     companions: Companions
     selection: Selection
     _: KW_ONLY
+    cluster: bool
     quiet: bool
     yes: bool
     as_json: bool
@@ -225,7 +235,13 @@ def _open_job(options: RunOptions, listing: ItemImport) -> Iterator[tuple[OpenJo
 
     manifest, service = options.manifest, options.service
     required = options.settings.reuse is not Reuse.NEVER and not may_ask(options)
-    with steps.open_job(manifest, options.root, service, require_registry=required) as job:
+    with steps.open_job(
+        manifest,
+        options.root,
+        service,
+        require_registry=required,
+        cluster=options.cluster,
+    ) as job:
         secrets = options.companions.heartbeat.secrets | (service.secrets if service else set())
         with run_log(
             job.folder,

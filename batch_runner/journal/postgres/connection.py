@@ -100,7 +100,7 @@ class PostgresConnection:
             schema: name of the schema of the job
         """
         self._dsn = dsn
-        self._schema = schema
+        self.schema = schema
         self._open: psycopg.Connection[Row] | None = None
         self.stays = False  # in a transaction, which another connection would not continue
 
@@ -154,7 +154,7 @@ class PostgresConnection:
         if self._open is None:
             if self.stays:
                 raise ConnectionLost("the connection to the journal's database was lost")
-            self._open = connect(self._dsn, self._schema)
+            self._open = connect(self._dsn, self.schema)
         return self._open
 
     def _failure(self, error: psycopg.Error) -> JournalError:

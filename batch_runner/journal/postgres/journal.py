@@ -111,6 +111,11 @@ class PostgresJournal(SqlJournal):
         """Return True: the journal is in the database, so a copied folder means the same one."""
         return True
 
+    @property
+    def schema(self) -> str:
+        """Return the name of the schema that has the journal."""
+        return self._connection.schema
+
     def call(self, operation: Callable[[Connection], T]) -> asyncio.Future[T]:
         """Let the committer execute statements that are each committed by themselves."""
         return self._queue(operation)

@@ -1,0 +1,1 @@
+"""Real clusters: PostgreSQL, a simulator, workers and `run --cluster`, each a process."""

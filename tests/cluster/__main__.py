@@ -1,0 +1,84 @@
+"""Show a cluster at work: make cluster-demo; or python -m tests.cluster NAME ITEMS RATE.
+
+Names: kill, stop, database, none (the default is all but none).
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+
+from tests.cluster.scene import DONE, Audit, Scene, audit, new_scene
+
+ITEMS, RATE = 3000, 100.0
+
+
+def main(arguments: list[str]) -> int:
+    """Run each scene and print what the ledger says; 0: all is as it should be."""
+    names = arguments[0].split(",") if arguments else ["kill", "stop", "database"]
+    items = int(arguments[1]) if len(arguments) > 1 else ITEMS
+    rate = float(arguments[2]) if len(arguments) > 2 else RATE
+    return max(show(name, items, rate) for name in names)
+
+
+def show(name: str, items: int, rate: float) -> int:
+    """Run one scene; return 0 if nothing was paid twice, lost or sent too fast."""
+    with new_scene(rate, "--service-time", "uniform:1,4", "--image-bytes", "3000") as scene:
+        scene.write_manifest(items)
+        started = time.monotonic()
+        workers = [scene.worker(number) for number in (1, 2, 3)]
+        run = scene.run()
+        scene.wait_for_submissions(items * 2 // 5)
+        pauses = disturb(name, scene, workers)
+        code = run.wait(600)
+        found = audit(scene, pauses=pauses)
+        report(name, found, code, time.monotonic() - started)
+        problems = problems_of(found, items, rate)
+        for problem in problems:
+            print("  PROBLEM:", problem)
+        if problems:
+            for host in range(4):
+                print(f"--- host{host}\n{scene.log(f'host{host}')[-3000:]}")
+        return 1 if problems else 0
+
+
+def disturb(name: str, scene: Scene, workers: list) -> float:  # type: ignore[type-arg]
+    """Do what the scene is named after; return the seconds in which nothing can be submitted."""
+    if name == "kill":
+        workers[0].kill()
+    elif name == "stop":
+        workers[0].send_signal(signal.SIGSTOP)
+        time.sleep(60)
+        workers[0].send_signal(signal.SIGCONT)
+    elif name == "database":
+        scene.server.stop()
+        time.sleep(10)
+        scene.server.start()
+        return 10.0
+    return 0.0
+
+
+def report(name: str, found: Audit, code: int, seconds: float) -> None:
+    statuses = ", ".join(f"{count} {status}" for status, count in found.statuses.items())
+    print(
+        f"{name}: {statuses}; {found.submissions} submissions, {found.duplicates} twice, "
+        f"{found.lost} lost; {found.fullest} in the fullest second, {found.used:.1%} of the rate; "
+        f"exit status {code}, {seconds:.0f} s"
+    )
+
+
+def problems_of(found: Audit, items: int, rate: float) -> list[str]:
+    held = found.statuses.get("held", 0)
+    checks = {
+        "an item was paid twice": found.duplicates == 0,
+        "a task id is lost": found.lost == 0,
+        "an item is neither done nor held": found.statuses[DONE] + held == items,
+        "more than a burst above the rate": found.fullest <= rate * 1.03 + 2,
+        "less than 97 % of the rate": found.used >= 0.97,
+    }
+    return [text for text, fine in checks.items() if not fine]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,186 @@
+"""One cluster of real processes, what is done to it, and what the service's ledger says at the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal.places import schema_of
+from batch_runner.journal.postgres.reader import open_reader
+from batch_runner.lifecycle import ItemStatus
+from tests.e2e.conftest import KEY, Service
+from tests.harness.commands import simulator_process
+from tests.harness.postgres import PostgresServer, new_server
+
+ROOT = Path(__file__).parents[2]
+#: Seconds after which a run that should end by itself has failed.
+PATIENCE = 600.0
+_MANIFEST = """
+workflow: cards
+params: {{"6": {{text: "{{{{ prompt }}}}"}}}}
+limits: {{rate: {rate}/s, in_flight: {in_flight}, poll_rate: {poll_rate}/s}}
+polling: {{first: 500ms, shortest: 200ms}}
+prompts:
+"""
+
+
+@dataclass(slots=True, kw_only=True)
+class Scene:
+    """A job of a cluster, and the processes that work on it."""
+
+    folder: Path
+    server: PostgresServer
+    service: Service
+    rate: float
+    processes: list[subprocess.Popen[str]] = field(default_factory=list)
+
+    @property
+    def manifest(self) -> Path:
+        return self.folder / "cards.yaml"
+
+    @property
+    def out(self) -> Path:
+        return self.folder / "out"
+
+    def environment(self, host: str) -> dict[str, str]:
+        """Return the environment of a host, which has a home of its own."""
+        return {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder / host),
+            "PYTHONPATH": str(ROOT),
+            "BAICAI_BASE_URL": self.service.url,
+            "BAICAI_API_KEY": KEY,
+            "BATCH_RUNNER_CLUSTER": self.server.dsn,
+        }
+
+    def start(self, host: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a command on a host; its output goes to a file there."""
+        (self.folder / host).mkdir(exist_ok=True)
+        with (self.folder / host / "log").open("a") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "batch_runner", *arguments],
+                env=self.environment(host),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        self.processes.append(process)
+        return process
+
+    def call(self, host: str, *arguments: str) -> int:
+        """Run a command on a host to its end; return its exit status."""
+        return self.start(host, *arguments).wait(PATIENCE)
+
+    def worker(self, number: int, *arguments: str) -> subprocess.Popen[str]:
+        return self.start(f"host{number}", "worker", *arguments)
+
+    def run(self) -> subprocess.Popen[str]:
+        """Give the job to the workers, and follow it."""
+        return self.start(
+            "host0", "run", str(self.manifest), "--output", str(self.out), "--cluster"
+        )
+
+    def log(self, host: str) -> str:
+        return (self.folder / host / "log").read_text()
+
+    def write_manifest(self, items: int, *, in_flight: int = 1000) -> None:
+        text = _MANIFEST.format(rate=self.rate, in_flight=in_flight, poll_rate=self.rate * 4)
+        prompts = (f"  - {{id: card-{n}, prompt: horse {n}}}\n" for n in range(items))
+        self.manifest.write_text(text.lstrip() + "".join(prompts))
+
+    def submissions(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.service.ledger()["submissions"]
+        return found
+
+    def wait_for_submissions(self, count: int) -> None:
+        """Wait until the service has accepted so many submissions."""
+        deadline = time.monotonic() + PATIENCE
+        while len(self.submissions()) < count:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{count} submissions were not made")
+            time.sleep(0.1)
+
+    def statuses(self) -> Counter[str]:
+        """Return how many items have which status."""
+        schema = schema_of(JobFolder(self.out).journal)
+        assert schema is not None
+        with open_reader(self.server.dsn, schema) as reader:
+            return Counter(str(row.status) for row in reader.items())
+
+
+@contextmanager
+def new_scene(rate: float, *simulator_options: str) -> Iterator[Scene]:
+    """Yield a cluster with a service and no workers; at the end its processes are killed."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-")))
+        server = stack.enter_context(new_server())
+        process, url = stack.enter_context(simulator_process(*simulator_options))
+        scene = Scene(folder=folder, server=server, service=Service(process, url), rate=rate)
+        try:
+            if scene.call("host0", "cluster", "init"):
+                raise RuntimeError(scene.log("host0"))
+            yield scene
+        finally:
+            for one in scene.processes:
+                one.send_signal(signal.SIGCONT)
+                one.kill()
+                one.wait()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """What the service's ledger and the journal say of a job that has ended."""
+
+    submissions: int
+    duplicates: int  # submissions beyond the first of an item
+    lost: int  # task ids that the journal does not know
+    fullest: int  # submissions in the fullest second
+    used: float  # share of the rate between the first and the last submission, without pauses
+    statuses: Counter[str]
+
+
+def audit(scene: Scene, *, pauses: float = 0.0) -> Audit:
+    """Compare ledger and journal; during `pauses` seconds nothing could be submitted."""
+    submissions = scene.submissions()
+    times = sorted(float(one["submitted_at"]) for one in submissions)
+    per_item = Counter(str(one["body"]) for one in submissions)
+    span = max(times[-1] - times[0] - pauses, 0.001)
+    return Audit(
+        submissions=len(submissions),
+        duplicates=sum(per_item.values()) - len(per_item),
+        lost=len({str(one["id"]) for one in submissions} - _known_tasks(scene)),
+        fullest=_fullest(times),
+        used=(len(times) - 1) / span / scene.rate,
+        statuses=scene.statuses(),
+    )
+
+
+def _known_tasks(scene: Scene) -> set[str]:
+    schema = schema_of(JobFolder(scene.out).journal)
+    assert schema is not None
+    with open_reader(scene.server.dsn, schema) as reader:
+        return {str(row.task_id) for row in reader.items()}
+
+
+def _fullest(times: list[float]) -> int:
+    most = first = 0
+    for last, time_ in enumerate(times):
+        while times[first] <= time_ - 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+DONE = str(ItemStatus.DONE)

@@ -29,7 +29,7 @@ from batch_runner.util.system import suspended_seconds
 log = logging.getLogger(__name__)
 
 #: Seconds until a lease expires that is not renewed, and between two renewals.
-SPAN, RENEW_EVERY = 30.0, 1.0
+SPAN, RENEW_EVERY = 20.0, 1.0
 #: Seconds of submissions for which slots are wanted beyond those that are in use.
 AHEAD = 2.0
 

@@ -36,8 +36,6 @@ from batch_runner.util.postgres import reason_of
 
 log = logging.getLogger(__name__)
 
-#: Shards of one worker that submit at the same time: while one is at its end, the next begins.
-SUBMITTING = 2
 #: Seconds after which a worker that has room for a shard looks for one again.
 LOOK_EVERY = 1.0
 
@@ -103,10 +101,13 @@ class Serving:
         await self._renewed()
 
     async def _take_shards(self, processed: TaskGroup) -> None:
-        """Take shards as there is room for them, until none is left or the worker ends."""
+        """Take a shard whenever the last one is nearly submitted, until none is left.
+
+        A worker that holds few items to submit leaves few behind when it is killed.
+        """
         while not self._stopping and self._failure is None:
             lease = None
-            if sum(not one.submitted for one in self._running.values()) < SUBMITTING:
+            if all(one.nearly_submitted for one in self._running.values()):
                 lease = await self._take()
             if lease is not None:
                 processed.start_soon(self._process, lease)
@@ -177,6 +178,7 @@ async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
         parts = build_parts(
             settings,
             clock,
+            many_hosts=True,
             shared_rate=await _open_rate(stack, job, job.account, limits.rate),
             shared_poll_rate=await _open_rate(stack, job, f"{job.account} polls", limits.poll_rate),
         )

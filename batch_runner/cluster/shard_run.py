@@ -75,14 +75,14 @@ class ShardJob:
 class ShardRun:
     """The processing of one shard."""
 
-    def __init__(self, worker: WorkerParts, lease: Lease, on_submitted: Callable[[], None]) -> None:
-        """`on_submitted` is called when every item of the shard has been submitted once."""
+    def __init__(self, worker: WorkerParts, lease: Lease, on_last_page: Callable[[], None]) -> None:
+        """`on_last_page` is called when few items of the shard are left to submit."""
         self._worker = worker
         self._lease = lease
-        self._on_submitted = on_submitted
+        self._on_last_page = on_last_page
         self._run: Run | None = None
         self._stop: StopReason | None = None  # before the run has begun
-        self.submitted = False  #: every item of the shard was submitted once
+        self.nearly_submitted = False  #: few items are left to submit
 
     @property
     def shard(self) -> int:
@@ -213,7 +213,7 @@ class ShardRun:
             sender=worker.sender,
         )
         self._run = run
-        run.state.control.on_submitted = self._submitted_once
+        run.state.control.on_last_page = self._last_page
         if self._stop is not None:
             run.state.control.shut_down(self._stop)
         async with anyio.create_task_group() as beside:
@@ -226,9 +226,9 @@ class ShardRun:
         await worker.journal.call(lambda connection: shards.keep_learned(connection, learned))
         return stop
 
-    def _submitted_once(self) -> None:
-        self.submitted = True
-        self._on_submitted()
+    def _last_page(self) -> None:
+        self.nearly_submitted = True
+        self._on_last_page()
 
     def _may_send(self) -> bool:
         leases = self._worker.leases

@@ -76,15 +76,19 @@ def build_parts(
     *,
     shared_rate: SharedTokens | None = None,
     shared_poll_rate: SharedTokens | None = None,
+    many_hosts: bool = False,
 ) -> SharedParts:
-    """Return the parts of one run, or of several; the rates are shared with other processes."""
+    """Return the parts of one run, or of several.
+
+    The rates are shared with other processes; `many_hosts`: also with those of other hosts.
+    """
     limits, gate = settings.limits, PauseGate(clock.monotonic, shared_rate)
     limiter = functools.partial(
         LocalRateLimiter, gate=gate, clock=clock.monotonic, random=clock.random
     )
     return SharedParts(
         gate=gate,
-        limiter=limiter(limits.rate, what="submissions", shared=shared_rate),
+        limiter=limiter(limits.rate, what="submissions", shared=shared_rate, renew_late=many_hosts),
         poll_limiter=limiter(limits.poll_rate, what="polls", shared=shared_poll_rate),
         breaker=CircuitBreaker(limits.in_flight),
         in_flight_slots=Slots(

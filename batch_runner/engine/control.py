@@ -27,7 +27,7 @@ class Control:
         self._settling_scopes: set[anyio.CancelScope] = set()
         self._shutdown_scope: anyio.CancelScope | None = None
         self._submissions_finished = False
-        self.on_submitted: Callable[[], None] = lambda: None  #: every item was submitted once
+        self.on_last_page: Callable[[], None] = lambda: None  #: few items are left to submit
 
     @property
     def repeating(self) -> bool:

@@ -128,7 +128,6 @@ class Producer:
                 for item in await self._claim(page[start : start + self._claimed_at_once]):
                     if item.key not in self._retry_queue:
                         yield item
-        self._control.on_submitted()
         if (count := self._claimed_by_others - self._stats.waiting) > 0:
             log.warning("another job has just claimed %s, which stay pending", items_text(count))
         while True:
@@ -151,6 +150,8 @@ class Producer:
             page = await self._recorder.read(self._journal.pending_items(after, PAGE))
             if not page:
                 return
+            if len(page) < PAGE:
+                self._control.on_last_page()
             yield [item for item in page if self._is_selected(item)]
             after = page[-1].position
 

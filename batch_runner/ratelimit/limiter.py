@@ -20,6 +20,9 @@ time after its token (`align`), which restores the distances that the tokens had
 that takes longer, requests would leave together with those of later tokens, more than the limit
 allows. So requests have a window of their own. It is shorter than that of the tokens; otherwise the
 wait after one late request would stay for all that follow.
+
+The processes of other hosts do not see that window. So with them (`renew_late`) a request that is
+later than usual needs another token: fewer are sent while commits are irregular, and never more.
 """
 
 from __future__ import annotations
@@ -52,6 +55,10 @@ _CHARGED_AT_ONCE = 0.004
 # item whose process is killed meanwhile is held although nothing was sent.
 _LAG, _ALIGNED_FROM, _ALIGNED_USE = 0.01, 50.0, 0.9
 
+# Seconds beyond twice the usual time from a token to its request after which the request needs
+# another token; and how much of that usual time the latest request is.
+_LATE, _LATEST_PART = 0.05, 0.05
+
 # Seconds that all requests wait after a 429 that names no time: at first, and at most. Doubled each
 # time that nothing was accepted in between.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
@@ -71,8 +78,13 @@ class LocalRateLimiter:
         random: random.Random,
         what: str = "requests",
         shared: SharedTokens | None = None,
+        renew_late: bool = False,
     ) -> None:
-        """`what` is limited, for the log; `shared` with other runs, None: not at all."""
+        """`what` is limited, for the log; `shared` with other runs, None: not at all.
+
+        `renew_late`: a request that is late needs another token of the shared rate.
+        """
+        self._renew_late = renew_late
         self._what = what
         self._gate = gate
         self._clock = clock
@@ -86,6 +98,7 @@ class LocalRateLimiter:
         self._turn = asyncio.Lock()  # first come, first served
         self._paid = 0.0  # units charged in advance; survives a cancelled caller
         self._last_token = -math.inf
+        self._usual_delay = 0.0  # from a token to its request
         self._unaccepted = 0  # incidents since a request was accepted
 
     @property
@@ -114,6 +127,8 @@ class LocalRateLimiter:
     async def align(self, acquired_at: float) -> None:
         """Wait until the request whose token was given at `acquired_at` should be sent."""
         now = self._clock()
+        if self._renew_late and self._shared is not None and self._is_late(now - acquired_at):
+            acquired_at = now = await self._acquire_again(self._shared)
         wait = acquired_at + _LAG - now
         fast = self._adaptive.rate > _ALIGNED_FROM
         if wait > 0 and fast and self._window.is_used(now, _ALIGNED_USE):
@@ -122,6 +137,22 @@ class LocalRateLimiter:
         wait = self._sent.full_for(now)
         self._sent.add(now + wait)  # at once, so that those that wait do not all wake for one place
         if wait > 0:
+            await asyncio.sleep(wait)
+
+    def _is_late(self, delay: float) -> bool:
+        """Return whether a request would leave together with those of other processes.
+
+        A delay that all requests have, by the way to a database, changes no distances.
+        """
+        usual = self._usual_delay
+        self._usual_delay += (delay - usual) * _LATEST_PART
+        return delay > 2 * usual + _LATE
+
+    async def _acquire_again(self, shared: SharedTokens) -> float:
+        while True:
+            now = self._clock()
+            if not (wait := self._gate.closed_for(now) or shared.take(now)):
+                return now
             await asyncio.sleep(wait)
 
     def limited(self, retry_after: float | None, *, acquired_at: float | None = None) -> None:

@@ -11,7 +11,7 @@ import time
 
 from tests.cluster.scene import DONE, Audit, Scene, audit, new_scene
 
-ITEMS, RATE = 3000, 100.0
+ITEMS, RATE = 3000, 50.0
 
 
 def main(arguments: list[str]) -> int:

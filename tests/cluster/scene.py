@@ -1,4 +1,4 @@
-"""One cluster of real processes, what is done to it, and what the service's ledger says at the end."""
+"""One cluster of real processes, what is done to it, and what the ledger says at the end."""
 
 from __future__ import annotations
 
@@ -88,9 +88,8 @@ class Scene:
 
     def run(self) -> subprocess.Popen[str]:
         """Give the job to the workers, and follow it."""
-        return self.start(
-            "host0", "run", str(self.manifest), "--output", str(self.out), "--cluster"
-        )
+        output = ("--output", str(self.out))
+        return self.start("host0", "run", str(self.manifest), *output, "--cluster")
 
     def log(self, host: str) -> str:
         return (self.folder / host / "log").read_text()
@@ -145,7 +144,7 @@ class Audit:
 
     submissions: int
     duplicates: int  # submissions beyond the first of an item
-    lost: int  # task ids that the journal does not know
+    lost: int  # tasks that the journal does not know, and whose items are not held
     fullest: int  # submissions in the fullest second
     used: float  # share of the rate between the first and the last submission, without pauses
     statuses: Counter[str]
@@ -154,24 +153,32 @@ class Audit:
 def audit(scene: Scene, *, pauses: float = 0.0) -> Audit:
     """Compare ledger and journal; during `pauses` seconds nothing could be submitted."""
     submissions = scene.submissions()
-    times = sorted(float(one["submitted_at"]) for one in submissions)
-    per_item = Counter(str(one["body"]) for one in submissions)
+    times = sorted(float(one["time"]) for one in submissions)
+    per_item = Counter(_prompt(one) for one in submissions)
     span = max(times[-1] - times[0] - pauses, 0.001)
     return Audit(
         submissions=len(submissions),
         duplicates=sum(per_item.values()) - len(per_item),
-        lost=len({str(one["id"]) for one in submissions} - _known_tasks(scene)),
+        lost=_lost(scene, submissions),
         fullest=_fullest(times),
         used=(len(times) - 1) / span / scene.rate,
         statuses=scene.statuses(),
     )
 
 
-def _known_tasks(scene: Scene) -> set[str]:
+def _lost(scene: Scene, submissions: list[dict[str, Any]]) -> int:
+    """Return how many tasks are neither in the journal nor those of an item that is held."""
     schema = schema_of(JobFolder(scene.out).journal)
     assert schema is not None
     with open_reader(scene.server.dsn, schema) as reader:
-        return {str(row.task_id) for row in reader.items()}
+        rows = list(reader.items())
+    known = {row.task_id for row in rows}
+    held = {row.prompt for row in rows if row.status is ItemStatus.HELD}
+    return sum(one["task_id"] not in known and _prompt(one) not in held for one in submissions)
+
+
+def _prompt(submission: dict[str, Any]) -> str:
+    return str(submission["params"]["6"]["text"])
 
 
 def _fullest(times: list[float]) -> int:

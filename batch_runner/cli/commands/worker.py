@@ -50,9 +50,9 @@ SHORTEST_LEASE = 2.0
     "--take-over-after",
     "lease",
     metavar="TIME",
-    default="30s",
+    default="20s",
     help="Let other workers take the items of this one when it has not been seen for this time "
-    "(default: 30s).",
+    "(default: 20s).",
 )
 @click.option("--quiet", is_flag=True, help="Print only warnings.")
 def command(*, until_idle: bool, lease: str, quiet: bool) -> int:

@@ -282,7 +282,7 @@ def test_program_refuses_tables_of_another_version(
 ) -> None:
     if version is not None:
         cluster.init()
-        cluster.execute(f"UPDATE batch_runner.version SET version = {version}")
+        cluster.execute(f"UPDATE batch_runner.version SET version = {version}")  # noqa: S608
 
     with psycopg.connect(cluster.dsn) as connection, pytest.raises(UsageError, match=message):
         check_cluster(connection)

@@ -113,6 +113,15 @@ def all_jobs(connection: PostgresConnection) -> list[ClusterJob]:
     return [ClusterJob(**dict(row)) for row in connection.execute(query)]
 
 
+def active_jobs(connection: PostgresConnection) -> list[ClusterJob]:
+    """Return the jobs that workers may have something to do for, the oldest first."""
+    query = (
+        f"SELECT {_COLUMNS} FROM batch_runner.jobs "  # noqa: S608
+        "WHERE active AND paused IS NULL ORDER BY created_at"
+    )
+    return [ClusterJob(**dict(row)) for row in connection.execute(query)]
+
+
 def takeable_run(connection: PostgresConnection, schema: str) -> int | None:
     """Return the latest run of a job with a shard that a worker can take; None: there is none."""
     row = connection.execute(_TAKEABLE % schema).fetchone()

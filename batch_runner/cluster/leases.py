@@ -22,7 +22,7 @@ from batch_runner.engine.slots import Slots
 from batch_runner.errors import JournalError
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.journal import PostgresJournal
-from batch_runner.journal.postgres.shards import RunOrder
+from batch_runner.journal.postgres.shards import RunOrder, Stop
 from batch_runner.journal.sql.connection import Connection
 from batch_runner.util.system import suspended_seconds
 
@@ -50,7 +50,7 @@ class Renewal:
 
     slots: int  # tasks that the worker may have in flight
     leases: dict[int, int]  # numbers of the leases it holds, by shard
-    order: RunOrder
+    stop: Stop | None  # of the latest run
     last_event: int
 
 
@@ -67,6 +67,7 @@ class Leases:
     span: float = SPAN
     clock: Callable[[], float] = steady_time
     held: dict[int, int] = field(default_factory=dict)  # number by shard, at the last renewal
+    stop: Stop | None = None  # why nothing may be submitted any more
     last_event: int = 0
     _confirmed_at: float = -math.inf
 
@@ -83,6 +84,7 @@ class Leases:
         """
         started, in_use = self.clock(), self.slots.in_use
         wanted = in_use + max(1, math.ceil(self.per_second * AHEAD))
+        self.slots.resize(min(self.slots.size, wanted))  # others may get the rest from now on
 
         def renew(connection: Connection) -> Renewal:
             slots = shards.renew_leases(
@@ -99,13 +101,13 @@ class Leases:
             return Renewal(
                 slots=slots,
                 leases=shards.held_leases(connection, self.worker),
-                order=shards.order_of(connection, self.order.run),
+                stop=shards.latest_stop(connection),
                 last_event=last,
             )
 
         renewal = await self.journal.call(renew)
         self._confirmed_at = started
-        self.held, self.order, self.last_event = renewal.leases, renewal.order, renewal.last_event
+        self.held, self.stop, self.last_event = renewal.leases, renewal.stop, renewal.last_event
         self.slots.resize(renewal.slots)
 
     async def keep(self, renewed: Callable[[], Awaitable[None]]) -> None:

@@ -126,7 +126,8 @@ class ShardRun:
                 return
             if not await self._may_get_more(stop, settings):
                 break
-        await self._settle_interrupted()
+        # An intent that another worker committed just before its lease was taken.
+        await self._settle_interrupted(Event.SUBMIT_INTERRUPTED)
         end = await self._worker.journal.call(lambda one: read_start(one, self.shard))
         lease, cost = self._lease, _cost(self._worker.settings.limits.price, end.spent)
         ended = None if stop is None else _stop_of(stop)
@@ -134,10 +135,15 @@ class ShardRun:
             lambda connection: shards.finish_shard(connection, lease, cost, ended)
         )
 
-    async def _settle_interrupted(self) -> None:
-        """Move what was interrupted to where a run can continue, as the start of a run does."""
+    async def _settle_interrupted(self, only: Event | None = None) -> None:
+        """Move what was interrupted to where a run can continue, as the start of a run does.
+
+        `only`: only what has this event; None: all.
+        """
         journal = self._worker.journal
         for key, event in await journal.call(lambda one: interrupted_items(one, self.shard)):
+            if only not in (None, event):
+                continue
             change = Change(key=key, event=event)
             if event is Event.SUBMIT_INTERRUPTED:
                 change = Change(
@@ -239,7 +245,7 @@ class ShardRun:
         control, leases = run.state.control, self._worker.leases
         deadline = run.context.deadline
         while True:
-            stop = leases.order.stop
+            stop = leases.stop
             if not self._may_send():
                 self.shut_down("lease", "the lease of the shard was not renewed in time")
             elif stop is not None:

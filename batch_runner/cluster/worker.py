@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import math
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks for jobs, and until a job that failed is tried again.
 LOOK_EVERY, TRY_AGAIN = 2.0, 5.0
+#: Seconds until a worker looks again at a job that it cannot process.
+REFUSED_FOR = 30.0
 RESTORED = "restored"
 
 
@@ -47,7 +51,7 @@ class Worker:
     span: float = SPAN
     until_idle: bool = False  # end when no job has anything to do
     _serving: dict[str, Serving | None] = field(default_factory=dict)  # by schema; None: opening
-    _refused: dict[str, str] = field(default_factory=dict)  # why, by schema
+    _refused: dict[str, tuple[str, float]] = field(default_factory=dict)  # why and when, by schema
     _stopping: anyio.Event = field(default_factory=anyio.Event)
     _unreachable: bool = False
 
@@ -87,8 +91,8 @@ class Worker:
     def _served_jobs(self, known: frozenset[str]) -> list[ServedJob]:
         found = []
         with jobs.connected(self.dsn) as connection:
-            for job in jobs.all_jobs(connection):
-                if job.active and job.paused is None and job.schema not in known:
+            for job in jobs.active_jobs(connection):
+                if job.schema not in known and self._may_be_usable(job):
                     run = jobs.takeable_run(connection, job.schema)
                     if run is None:
                         jobs.deactivate_if_done(connection, job.schema)
@@ -101,10 +105,15 @@ class Worker:
         try:
             return self._prepared(job, run)
         except (BatchRunnerError, OSError) as error:
-            if self._refused.get(job.schema) != str(error):
-                self._refused[job.schema] = str(error)
+            why, _ = self._refused.get(job.schema, ("", 0.0))
+            self._refused[job.schema] = str(error), time.monotonic()
+            if why != str(error):
                 log.warning('this worker does not process the job "%s": %s', job.name, error)
             return None
+
+    def _may_be_usable(self, job: ClusterJob) -> bool:
+        _, at = self._refused.get(job.schema, ("", -math.inf))
+        return time.monotonic() - at > REFUSED_FOR
 
     def _prepared(self, job: ClusterJob, run: int) -> ServedJob:
         folder = JobFolder(Utf8Path(job.folder))
@@ -145,7 +154,7 @@ class Worker:
         except DatabaseRestored as error:
             log.error("%s", error)
             await run_sync(self._pause, job.schema, job.order, str(error))
-        except (JournalError, OSError, psycopg.Error) as error:
+        except (BatchRunnerError, OSError, psycopg.Error) as error:
             log.warning("the job in %s is left for a moment: %s", job.folder.root, error)
             with anyio.move_on_after(TRY_AGAIN):
                 await self._stopping.wait()

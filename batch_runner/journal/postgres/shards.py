@@ -96,14 +96,23 @@ ON CONFLICT (shard) DO UPDATE SET wanted_run = excluded.wanted_run,
 _ORDER = """
 INSERT INTO run_orders (run, settings, selected, deadline) VALUES (?, ?, ?, ?)
 """
+# The tasks of the shard that are in flight are from now on those of the worker.
 _TAKE = """
-UPDATE shards SET lease = lease + 1, worker = :worker, expires_at = seconds_now() + :span
-WHERE shard = (
-    SELECT shard FROM shards WHERE finished_run < wanted_run AND wanted_run = :run
-        AND (worker IS NULL OR expires_at < seconds_now())
-    ORDER BY shard LIMIT 1 FOR UPDATE SKIP LOCKED
+WITH taken AS (
+    UPDATE shards SET lease = lease + 1, worker = :worker, expires_at = seconds_now() + :span
+    WHERE shard = (
+        SELECT shard FROM shards WHERE finished_run < wanted_run AND wanted_run = :run
+            AND (worker IS NULL OR expires_at < seconds_now())
+        ORDER BY shard LIMIT 1 FOR UPDATE SKIP LOCKED
+    )
+    RETURNING shard, lease, wanted_run
+), counted AS (
+    UPDATE workers SET in_use = in_use + (
+        SELECT count(*) FROM items JOIN taken USING (shard) WHERE status = 'submitted'
+    )
+    WHERE worker = :worker AND EXISTS (SELECT 1 FROM taken)
 )
-RETURNING shard, lease, wanted_run
+SELECT shard, lease, wanted_run FROM taken
 """
 _FINISH = """
 UPDATE shards SET finished_run = :run, worker = NULL, allowance = 0, allowance_cost = 0,
@@ -178,6 +187,13 @@ def _stop_of(row: Mapping[str, object]) -> Stop | None:
         message=str(row["stop_message"]),
         exit_code=int(str(row["exit_code"])),
     )
+
+
+def latest_stop(connection: Connection) -> Stop | None:
+    """Return why the latest run may not submit any more; None: it may."""
+    query = "SELECT stop_reason, stop_message, exit_code FROM run_orders ORDER BY run DESC LIMIT 1"
+    row = connection.execute(query).fetchone()
+    return None if row is None else _stop_of(row)
 
 
 def stop_run(connection: Connection, run: int, stop: Stop) -> None:

@@ -7,6 +7,7 @@ counted from before the renewal was sent: it has stopped submitting before anoth
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 import os
@@ -64,12 +65,18 @@ class Leases:
     order: RunOrder
     most_in_flight: int
     per_second: float  # limit of submissions
+    demand: Callable[[], int] = lambda: 0  # items that the worker could submit now
     span: float = SPAN
     clock: Callable[[], float] = steady_time
     held: dict[int, int] = field(default_factory=dict)  # number by shard, at the last renewal
     stop: Stop | None = None  # why nothing may be submitted any more
     last_event: int = 0
     _confirmed_at: float = -math.inf
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def renew_soon(self) -> None:
+        """Renew at once: the demand for slots has changed."""
+        self._wake.set()
 
     @property
     def valid(self) -> bool:
@@ -83,8 +90,9 @@ class Leases:
             JournalError: the database cannot be used.
         """
         started, in_use = self.clock(), self.slots.in_use
-        wanted = in_use + max(1, math.ceil(self.per_second * AHEAD))
-        self.slots.resize(min(self.slots.size, wanted))  # others may get the rest from now on
+        wanted = in_use + min(self.demand(), max(1, math.ceil(self.per_second * AHEAD)))
+        size = min(self.slots.size, wanted)
+        self.slots.resize(size)  # others may get the rest from now on
 
         def renew(connection: Connection) -> Renewal:
             slots = shards.renew_leases(
@@ -93,6 +101,7 @@ class Leases:
                 self.span,
                 host=socket.gethostname(),
                 pid=os.getpid(),
+                size=size,
                 in_use=in_use,
                 wanted=wanted,
                 most=self.most_in_flight,
@@ -121,4 +130,6 @@ class Leases:
                 await renewed()
             except JournalError as error:
                 log.warning("the leases were not renewed: %s", error)
-            await anyio.sleep(RENEW_EVERY)
+            with anyio.move_on_after(RENEW_EVERY):
+                await self._wake.wait()
+            self._wake.clear()

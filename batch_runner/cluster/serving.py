@@ -73,6 +73,10 @@ class Serving:
         self._changed = asyncio.Event()
         self._stopping = False
         self._failure: Exception | None = None
+        self._leases.demand = self._demand
+
+    def _demand(self) -> int:
+        return sum(shard.demand for shard in self._running.values())
 
     def stop(self) -> None:
         """Submit nothing more, and leave the tasks in flight to other workers."""

@@ -37,7 +37,7 @@ from batch_runner.journal.postgres.shard_journal import (
 from batch_runner.journal.postgres.shards import Figures, Lease, Stop
 from batch_runner.lifecycle import Event
 from batch_runner.providers.base import Provider
-from batch_runner.settings import Settings
+from batch_runner.settings import Limits, Settings
 from batch_runner.units import Price, Prices
 
 log = logging.getLogger(__name__)
@@ -101,6 +101,16 @@ class ShardRun:
             retries=stats.retries,
         )
 
+    @property
+    def demand(self) -> int:
+        """Return how many items could be submitted now."""
+        if self._run is None or not self._run.state.control.submitting:
+            return 0
+        stats, cap = self._run.state.stats, self._run.context.settings.limits.max_submissions
+        left = stats.to_submit if cap is None else cap - stats.spent - stats.reserved
+        # At the cap it is one: the submission that gets its slot finds that out.
+        return min(stats.to_submit, max(1, left))
+
     def shut_down(self, reason: str, message: str) -> None:
         """End as soon as the submissions that were sent are journaled."""
         self._stop = StopReason(reason, message, ExitCode.STOPPED)
@@ -130,7 +140,7 @@ class ShardRun:
         await self._settle_interrupted(Event.SUBMIT_INTERRUPTED)
         end = await self._worker.journal.call(lambda one: read_start(one, self.shard))
         lease, cost = self._lease, _cost(self._worker.settings.limits.price, end.spent)
-        ended = None if stop is None else _stop_of(stop)
+        ended = None if stop is None else _stop_of(stop, self._worker.settings.limits)
         await self._worker.journal.call(
             lambda connection: shards.finish_shard(connection, lease, cost, ended)
         )
@@ -220,6 +230,7 @@ class ShardRun:
         )
         self._run = run
         run.state.control.on_last_page = self._last_page
+        self._worker.leases.renew_soon()
         if self._stop is not None:
             run.state.control.shut_down(self._stop)
         async with anyio.create_task_group() as beside:
@@ -257,8 +268,14 @@ class ShardRun:
             await anyio.sleep(LOOK_EVERY)
 
 
-def _stop_of(stop: StopReason) -> Stop:
-    return Stop(reason=stop.reason, message=stop.message, exit_code=int(stop.exit_code))
+def _stop_of(stop: StopReason, limits: Limits) -> Stop:
+    """Return why a shard stopped early; a cap is named as that of the job."""
+    message = stop.message
+    if stop.reason == "cap":
+        most = limits.max_submissions
+        cap = str(limits.max_cost) if most is None else f"{most} submissions"
+        message = f"the spend cap of {cap} is reached"
+    return Stop(reason=stop.reason, message=message, exit_code=int(stop.exit_code))
 
 
 def _cost(prices: Prices | None, submissions: Mapping[str, int]) -> Decimal:

@@ -55,9 +55,9 @@ _CHARGED_AT_ONCE = 0.004
 # item whose process is killed meanwhile is held although nothing was sent.
 _LAG, _ALIGNED_FROM, _ALIGNED_USE = 0.01, 50.0, 0.9
 
-# Seconds beyond twice the usual time from a token to its request after which the request needs
-# another token; and how much of that usual time the latest request is.
-_LATE, _LATEST_PART = 0.05, 0.05
+# Seconds beyond the usual time from a token to its request after which the request needs another
+# token; and how much of that usual time the latest request is.
+_LATE, _LATEST_PART = 0.05, 0.1
 
 # Seconds that all requests wait after a 429 that names no time: at first, and at most. Doubled each
 # time that nothing was accepted in between.
@@ -146,7 +146,7 @@ class LocalRateLimiter:
         """
         usual = self._usual_delay
         self._usual_delay += (delay - usual) * _LATEST_PART
-        return delay > 2 * usual + _LATE
+        return delay > usual + _LATE
 
     async def _acquire_again(self, shared: SharedTokens) -> float:
         while True:

@@ -218,6 +218,7 @@ def renew_leases(
     *,
     host: str,
     pid: int,
+    size: int,
     in_use: int,
     wanted: int,
     most: int,
@@ -230,12 +231,13 @@ def renew_leases(
         span: seconds from now until the leases expire
         host: its host
         pid: its process
+        size: tasks that it may have in flight now
         in_use: tasks that it has in flight
         wanted: tasks that it would have in flight
         most: tasks of all workers together
     """
-    values = (worker, host, pid, span, in_use, wanted, most)
-    row = connection.execute("SELECT renew_leases(?, ?, ?, ?, ?, ?, ?)", values).fetchone()
+    values = (worker, host, pid, span, size, in_use, wanted, most)
+    row = connection.execute("SELECT renew_leases(?, ?, ?, ?, ?, ?, ?, ?)", values).fetchone()
     return int(row[0])
 
 

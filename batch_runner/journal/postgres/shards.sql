@@ -30,7 +30,8 @@ CREATE TABLE workers (
     started_at  DOUBLE PRECISION NOT NULL,
     expires_at  DOUBLE PRECISION NOT NULL,
     slots       INTEGER NOT NULL,            -- tasks that it may have in flight
-    in_use      INTEGER NOT NULL             -- tasks that it has in flight
+    in_use      INTEGER NOT NULL,            -- tasks that it has in flight
+    wanted      INTEGER NOT NULL             -- tasks that it would have in flight
 );
 
 -- What the workers have done for a run.
@@ -73,13 +74,16 @@ CREATE FUNCTION lock_shares() RETURNS VOID LANGUAGE sql AS $$
 $$;
 
 -- Record that a worker is there, renew its leases for `span` seconds, and return how many tasks it
--- may have in flight: those it has, and of the `wanted` ones what `most` leaves beside the others.
+-- may have in flight: those it has, and of the `wanted` ones what `most` leaves beside the others, or
+-- its fair part while another has less. `size` is how many it may have now: they are its own until it
+-- has been told of a smaller number.
 CREATE FUNCTION renew_leases(
     name TEXT, host_name TEXT, process INTEGER, span DOUBLE PRECISION,
-    tasks INTEGER, wanted INTEGER, most INTEGER
+    size INTEGER, tasks INTEGER, wanted_slots INTEGER, most INTEGER
 ) RETURNS INTEGER LANGUAGE plpgsql AS $$
 DECLARE
     taken INTEGER;
+    fair INTEGER;
     granted INTEGER;
 BEGIN
     PERFORM lock_shares();
@@ -87,12 +91,21 @@ BEGIN
         WHERE worker = name AND finished_run < wanted_run;
     DELETE FROM workers WHERE worker <> name AND expires_at < seconds_now()
         AND NOT EXISTS (SELECT 1 FROM shards WHERE shards.worker = workers.worker);
-    SELECT coalesce(sum(greatest(slots, in_use)), 0) INTO taken FROM workers WHERE worker <> name;
-    granted := greatest(tasks, least(wanted, most - taken));
-    INSERT INTO workers (worker, host, pid, started_at, expires_at, slots, in_use)
-        VALUES (name, host_name, process, seconds_now(), seconds_now() + span, granted, tasks)
-        ON CONFLICT (worker) DO UPDATE SET
-            expires_at = excluded.expires_at, slots = excluded.slots, in_use = excluded.in_use;
+    SELECT coalesce(sum(greatest(slots, in_use)), 0),
+        ceil(most / (1.0 + count(*) FILTER (WHERE wanted > 0)))
+        INTO taken, fair FROM workers WHERE worker <> name;
+    granted := least(wanted_slots, most - taken);
+    IF EXISTS (SELECT 1 FROM workers WHERE worker <> name AND slots < least(wanted, fair)) THEN
+        granted := least(granted, fair);
+    END IF;
+    granted := greatest(granted, tasks);
+    INSERT INTO workers (worker, host, pid, started_at, expires_at, slots, in_use, wanted)
+        VALUES (
+            name, host_name, process, seconds_now(), seconds_now() + span,
+            greatest(granted, size), tasks, wanted_slots
+        )
+        ON CONFLICT (worker) DO UPDATE SET expires_at = excluded.expires_at,
+            slots = excluded.slots, in_use = excluded.in_use, wanted = excluded.wanted;
     RETURN granted;
 END
 $$;

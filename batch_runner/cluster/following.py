@@ -179,11 +179,12 @@ def _job_row(connection: Connection) -> dict[str, object]:
 
 
 def _look(connection: Connection, run: int) -> Progress:
+    stop = shards.latest_stop(connection)
     return Progress(
         unfinished=shards.unfinished_shards(connection),
         counts=count_by_status(connection),
         figures=shards.figures_of(connection, run),
-        stops=shards.stops(connection, run),
+        stops=[*([] if stop is None else [stop]), *shards.stops(connection, run)],
         workers=shards.workers(connection),
     )
 

@@ -144,6 +144,10 @@ class ShardRun:
         await self._worker.journal.call(
             lambda connection: shards.finish_shard(connection, lease, cost, ended)
         )
+        if ended is not None and ended.reason != "cap":  # what it shows is so for all shards
+            await self._worker.journal.call(
+                lambda connection: shards.stop_run(connection, lease.run, ended)
+            )
 
     async def _settle_interrupted(self, only: Event | None = None) -> None:
         """Move what was interrupted to where a run can continue, as the start of a run does.

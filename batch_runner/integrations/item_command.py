@@ -136,11 +136,12 @@ class ItemCommands:
                     self._cursor = ended.event
                     if run.state.control.shutting_down:
                         break
-                if not page:
+                if page:
+                    continue
+                # What has ended beyond an event that is being committed comes later.
+                if not await journal.undelivered(self._cursor):
                     self._seen = seen
-                    await anyio.sleep(TICK)
-            else:
-                await anyio.sleep(TICK)
+            await anyio.sleep(TICK)
 
     async def _run_command(
         self,

@@ -137,8 +137,9 @@ class JobClaims:
 
         An older journal does not know of the submissions since then.
         """
-        if (last := reader.last_event) == self._last_event:
+        if reader.last_event == self._last_event:
             return
+        last = reader.committed_up_to  # what is copied beyond it is copied again
         outcomes = (one for one in reader.outcomes(self._last_event) if one.paid or not only_paid)
         registry.store(
             self._service, self._job_id, outcomes, last_event=last, account=self._account

@@ -117,6 +117,7 @@ def _register(
     registry.record_job(record)
     job = reader.job()
     service = registry.service_number(job.provider, service_host(job.origin))
-    registry.store(service, job.id, reader.outcomes(0), last_event=last)
+    up_to = reader.committed_up_to
+    registry.store(service, job.id, reader.outcomes(0), last_event=up_to)
     registry.release(job.id)
     return Finding.KNOWN if known else Finding.ADDED, ""

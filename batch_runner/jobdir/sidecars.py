@@ -43,7 +43,7 @@ class Sidecars:
 
     def __init__(self, folder: JobFolder) -> None:
         self._folder = folder
-        self._last = 0  # the last event that was seen
+        self._last = 0  # the event up to which all were seen
         self._told: set[str] = set()  # what was warned about
 
     def sync(self) -> int:
@@ -54,8 +54,8 @@ class Sidecars:
         written = 0
         try:
             with open_reader(self._folder.journal) as reader:
-                last = reader.last_event
-                for outcome in reader.outcomes(self._last) if last > self._last else ():
+                last = reader.committed_up_to
+                for outcome in reader.outcomes(self._last):
                     if outcome.status == ItemStatus.DONE:
                         written += self._write_missing(reader, outcome)
                 self._last = last

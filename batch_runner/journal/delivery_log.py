@@ -28,14 +28,15 @@ class DeliveryLog(Protocol):
         """Return the number of the event after which ended items are to be delivered.
 
         The first call in the life of the job sets it to the last event: what ended before is not
-        delivered.
+        delivered. See `JournalReader.committed_up_to` for events that other hosts are committing.
         """
         ...
 
     def ended_items(self, after: int, limit: int) -> asyncio.Future[list[EndedItem]]:
         """Read up to `limit` items that an event beyond `after` ended, in the order of the events.
 
-        Without those that are delivered, or have left that status again.
+        Without those that are delivered, or have left that status again. Those beyond an event that
+        another host is committing come later.
         """
         ...
 

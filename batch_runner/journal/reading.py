@@ -162,8 +162,11 @@ class JournalReader(Protocol):
     def history(self, limit: int) -> EventHistory:
         """Return the newest `limit` events, to be found by item."""
 
-    def items_mark(self) -> str:
-        """Return a text that changes when anything of any item has changed."""
+    def items_mark(self) -> str | None:
+        """Return a text that changes when anything of any item has changed.
+
+        None: another host is committing a change.
+        """
         ...
 
     def result_folders(self) -> list[str]:
@@ -197,6 +200,15 @@ class JournalReader(Protocol):
     @property
     def last_event(self) -> int:
         """See `JobStore.last_event`."""
+        ...
+
+    @property
+    def committed_up_to(self) -> int:
+        """Return the number up to which all events are committed.
+
+        Hosts commit their events in another order than that of the numbers. So an event beyond
+        this number may be read already, and another one, which has a lower number, only later.
+        """
         ...
 
     def diff(self) -> ManifestDiff:

@@ -71,9 +71,11 @@ class LastWritten:
             out.write(json.dumps(kept).encode())
 
     def _content(self, reader: JournalReader, taken_back: Iterable[str]) -> str | None:
-        """Return a hash of everything in the report but files; None while a run is working."""
+        """Return a hash of everything in the report but files; None while it is changing."""
         runs = reader.runs()
         if runs and runs[-1].ended_at is None:
+            return None
+        if (items := reader.items_mark()) is None:
             return None
         job = reader.job()
         parts = [
@@ -86,7 +88,7 @@ class LastWritten:
             [asdict(run) for run in runs if did_something(run)],
             total_seconds(runs, self._now),
             sorted(taken_back),
-            reader.items_mark(),
+            items,
         ]
         return _hash(parts)
 

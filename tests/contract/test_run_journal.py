@@ -462,7 +462,7 @@ def test_second_recover_changes_nothing(host: Host, journal: OpenJournal) -> Non
     assert events(host) == before
 
 
-def test_last_event_is_reported_after_each_commit(journal: OpenJournal) -> None:
+def test_last_event_is_reported_after_each_commit(host: Host, journal: OpenJournal) -> None:
     journal.import_items(some_items(2))
     reported: list[int] = []
 
@@ -472,6 +472,8 @@ def test_last_event_is_reported_after_each_commit(journal: OpenJournal) -> None:
 
     assert reported == [2, 3]
     assert journal.last_event == 3
+    with host.reader() as reader:
+        assert reader.last_event == reader.committed_up_to == 3
 
 
 def test_reopened_journal_has_everything(host: Host) -> None:
@@ -1019,7 +1021,7 @@ def test_duplicates_are_those_of_the_last_import(
 
 
 def test_mark_changes_with_each_event_and_fingerprint(host: Host, journal: OpenJournal) -> None:
-    def mark() -> str:
+    def mark() -> str | None:
         with host.reader() as reader:
             return reader.items_mark()
 

@@ -38,6 +38,9 @@ FILE_NAMES = (
     "FROM items, json_array_elements(files::json) AS one (value)"
 )
 
+#: See `SqlReader._COMMITTED_UP_TO`.
+COMMITTED_UP_TO = "SELECT committed_up_to()"
+
 
 def storable(text: str) -> str:
     """Return `text` without the one character that PostgreSQL cannot store."""

@@ -16,7 +16,12 @@ from batch_runner.errors import JobLocked, JournalError, JournalUnreadable, Jour
 from batch_runner.journal.base import Change
 from batch_runner.journal.cluster_dsn import VARIABLE
 from batch_runner.journal.postgres.commit import commit_batch
-from batch_runner.journal.postgres.connection import FILE_NAMES, PostgresConnection, Transaction
+from batch_runner.journal.postgres.connection import (
+    COMMITTED_UP_TO,
+    FILE_NAMES,
+    PostgresConnection,
+    Transaction,
+)
 from batch_runner.journal.sql.connection import Connection
 from batch_runner.journal.sql.group_commit import PendingOperation
 from batch_runner.journal.sql.journal import SqlJournal
@@ -42,6 +47,7 @@ class PostgresJournal(SqlJournal):
         "AND NOT EXISTS (SELECT 1 FROM shards WHERE shards.shard = items.shard "
         "AND worker IS NOT NULL AND expires_at > seconds_now())"
     )
+    _COMMITTED_UP_TO = COMMITTED_UP_TO
     _EMPTY = "TRUNCATE"  # deleted rows would stay in a temporary table until the session ends
 
     @classmethod

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from batch_runner.errors import JournalError, JournalUnreadable
-from batch_runner.journal.postgres.connection import FILE_NAMES
+from batch_runner.journal.postgres.connection import COMMITTED_UP_TO, FILE_NAMES
 from batch_runner.journal.postgres.journal import open_checked
 from batch_runner.journal.reading import JournalReader
 from batch_runner.journal.sql.reader import SqlReader
@@ -16,6 +16,7 @@ class PostgresReader(SqlReader):
     """A view of a journal in a database; it writes nothing but temporary tables."""
 
     _FILE_NAMES = FILE_NAMES
+    _COMMITTED_UP_TO = COMMITTED_UP_TO
 
     def __init__(self, dsn: str, schema: str) -> None:
         self._place = schema

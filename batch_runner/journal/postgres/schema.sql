@@ -63,6 +63,39 @@ CREATE TABLE events (
     message     TEXT
 );
 
+-- Events are committed in another order than that of their numbers: a transaction that drew number 5
+-- may be committed after one that drew 6. So every transaction that writes events takes a shared
+-- lock before it draws its first number: all its numbers are higher than that of the lock, which has
+-- 31 bits. The lock is released when the events are visible, or will never be. One lock is enough;
+-- the setting lasts as long as the lock, also if both are undone.
+CREATE FUNCTION lock_last_event() RETURNS TRIGGER LANGUAGE plpgsql AS $$
+BEGIN
+    IF coalesce(current_setting('batch_runner.writes_events', true), '') = '' THEN
+        PERFORM pg_advisory_xact_lock_shared(
+            TG_RELID::INTEGER, least(coalesce(max(seq), 0), 2147483647)::INTEGER
+        ) FROM events;
+        PERFORM set_config('batch_runner.writes_events', 'yes', true);
+    END IF;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER lock_last_event BEFORE INSERT ON events EXECUTE FUNCTION lock_last_event();
+
+-- Return the number up to which all events are committed; to be called in a statement before the one
+-- that reads them. A long transaction that writes events, such as the import of a large manifest,
+-- holds the number back until it ends; events are then read later.
+CREATE FUNCTION committed_up_to() RETURNS BIGINT LANGUAGE sql AS $$
+    SELECT least(
+        (SELECT coalesce(max(seq), 0) FROM events),
+        (
+            SELECT min(objid::BIGINT) FROM pg_locks
+            WHERE locktype = 'advisory' AND classid = 'events'::regclass AND objsubid = 2
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        )
+    )
+$$;
+
 CREATE TABLE uploads (
     sha256      TEXT NOT NULL PRIMARY KEY,
     value       TEXT NOT NULL,

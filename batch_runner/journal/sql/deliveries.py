@@ -31,14 +31,10 @@ WHERE key = end_key AND status = end_status AND attempt = end_attempt
 _PAGE = f"""
 SELECT end_event, end_at, {ITEM_COLUMNS.replace("rowid", "items.rowid")},
     (SELECT import_number FROM job) AS listed_number
-{_UNDELIVERED} ORDER BY end_event LIMIT :limit
+{_UNDELIVERED} AND end_event <= :up_to ORDER BY end_event LIMIT :limit
 """  # noqa: S608  constants
 _COUNT = f"SELECT status, count(*) {_UNDELIVERED} GROUP BY status"
-_START = """
-UPDATE job SET deliver_after =
-    coalesce(deliver_after, (SELECT coalesce(max(seq), 0) FROM events))
-RETURNING deliver_after
-"""
+_START = "UPDATE job SET deliver_after = coalesce(deliver_after, ?) RETURNING deliver_after"
 _RECORD = """
 INSERT INTO deliveries (event, at, exit_status) VALUES (?, ?, ?)
 ON CONFLICT (event) DO UPDATE SET at = excluded.at, exit_status = excluded.exit_status
@@ -46,14 +42,18 @@ ON CONFLICT (event) DO UPDATE SET at = excluded.at, exit_status = excluded.exit_
 _ADVANCE = "UPDATE job SET deliver_after = ? WHERE deliver_after < ?"
 
 
-def start_deliveries(connection: Connection) -> int:
-    """Return the number of the event after which ended items are to be delivered."""
-    return int(connection.execute(_START).fetchone()[0])
+def start_deliveries(connection: Connection, up_to: int) -> int:
+    """Return the number of the event after which ended items are to be delivered.
+
+    The first time it is `up_to`.
+    """
+    return int(connection.execute(_START, (up_to,)).fetchone()[0])
 
 
-def ended_items(connection: Connection, after: int, limit: int) -> list[EndedItem]:
-    """Return up to `limit` undelivered items that an event beyond `after` ended."""
-    rows = connection.execute(_PAGE, {"after": after, "limit": limit}).fetchall()
+def ended_items(connection: Connection, after: int, up_to: int, limit: int) -> list[EndedItem]:
+    """Return up to `limit` undelivered items that an event beyond `after`, up to `up_to`, ended."""
+    values = {"after": after, "up_to": up_to, "limit": limit}
+    rows = connection.execute(_PAGE, values).fetchall()
     return [
         EndedItem(event=row["end_event"], at=row["end_at"], item=item_of(row, row["listed_number"]))
         for row in rows

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from batch_runner.journal.records import EventRow
 from batch_runner.journal.sql.connection import Row
+from batch_runner.journal.sql.queries import LAST_EVENT
 from batch_runner.journal.sql.rows import event_of
 
 #: Events copied in one short read transaction.
@@ -24,7 +25,7 @@ class SqlEventHistory:
         self._read = read
         read("DROP TABLE IF EXISTS history")
         read("CREATE TEMP TABLE history (key TEXT, seq BIGINT)")
-        last = int(read("SELECT coalesce(max(seq), 0) AS last FROM events")[0]["last"])
+        last = int(read(LAST_EVENT)[0][0])
         for seq in range(max(0, last - limit), last, PAGE):
             read(_COPY, (seq, min(seq + PAGE, last)))
         read("CREATE INDEX history_by_key ON history (key, seq)")

@@ -13,6 +13,8 @@ from batch_runner.lifecycle import DUPLICATE_TASK_ID, PAID_BEFORE, ItemStatus
 from batch_runner.models import InFlight, JobFacts
 from batch_runner.util.locale import tr
 
+#: The number of the last event, 0 if there is none.
+LAST_EVENT = "SELECT coalesce(max(seq), 0) FROM events"
 _COLUMNS = """
 SELECT key, position, id, name, workflow, params, inputs, attempt, attempts, not_before, started_at,
     import_number = (SELECT import_number FROM job) AS listed

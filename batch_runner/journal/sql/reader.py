@@ -47,6 +47,8 @@ class SqlReader:
     _STATUSES: ClassVar[Mapping[str, str]] = {}
     #: A query for key and status of each item, and the name of each of its files.
     _FILE_NAMES: str
+    #: A query for `committed_up_to`: with one writer, it is the last event.
+    _COMMITTED_UP_TO = queries.LAST_EVENT
 
     def _translated(self) -> AbstractContextManager[None]:
         """Return a context that raises JournalUnreadable for the errors of the database."""
@@ -138,11 +140,17 @@ class SqlReader:
 
     @property
     def last_event(self) -> int:
-        return int(self._all("SELECT coalesce(max(seq), 0) AS n FROM events")[0]["n"])
+        return int(self._all(queries.LAST_EVENT)[0][0])
 
-    def items_mark(self) -> str:
+    @property
+    def committed_up_to(self) -> int:
+        return int(self._all(self._COMMITTED_UP_TO)[0][0])
+
+    def items_mark(self) -> str | None:
         with self._translated():
-            return items_mark(self._connection)
+            mark = items_mark(self._connection)
+        last = self.last_event
+        return mark if last <= self.committed_up_to else None  # in this order
 
     def result_folders(self) -> list[str]:
         query = f"{_FOLDERS} FROM ({self._FILE_NAMES}) AS one"

@@ -24,6 +24,8 @@ class SqlRunJournal:
 
     _connection: Connection
     _lease: int | None = None  # under which a worker makes moves
+    #: See `SqlReader._COMMITTED_UP_TO`.
+    _COMMITTED_UP_TO = queries.LAST_EVENT
 
     def _commit(self, batch: list[PendingOperation]) -> None:
         """Execute every operation of `batch` durably and store each outcome in it."""
@@ -68,7 +70,7 @@ class SqlRunJournal:
     @property
     def last_event(self) -> int:
         with self._reading():
-            row = self._connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()
+            row = self._connection.execute(queries.LAST_EVENT).fetchone()
         return int(row[0])
 
     def record(
@@ -115,10 +117,16 @@ class SqlRunJournal:
         return self._queue(lambda connection: queries.keep_figures(connection, run, kept))
 
     def start_deliveries(self) -> asyncio.Future[int]:
-        return self._queue(deliveries.start_deliveries)
+        return self._queue(
+            lambda connection: deliveries.start_deliveries(connection, self._up_to(connection))
+        )
 
     def ended_items(self, after: int, limit: int) -> asyncio.Future[list[EndedItem]]:
-        return self._queue(lambda connection: deliveries.ended_items(connection, after, limit))
+        return self._queue(
+            lambda connection: deliveries.ended_items(
+                connection, after, self._up_to(connection), limit
+            )
+        )
 
     def undelivered(self, after: int) -> asyncio.Future[dict[str, int]]:
         return self._queue(lambda connection: deliveries.undelivered(connection, after))
@@ -133,6 +141,9 @@ class SqlRunJournal:
             ),
             deferrable=True,
         )
+
+    def _up_to(self, connection: Connection) -> int:
+        return int(connection.execute(self._COMMITTED_UP_TO).fetchone()[0])
 
     def _queue(
         self, operation: Callable[[Connection], Any], *, deferrable: bool = False

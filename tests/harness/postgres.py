@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import anyio.lowlevel
 import psycopg
 import pytest
 
@@ -28,7 +29,7 @@ from batch_runner.journal.postgres.journal import PostgresJournal
 #: Where Debian has the server of each version.
 _DEBIAN = Path("/usr/lib/postgresql")
 _MEMORY = Path("/dev/shm")  # noqa: S108  a folder with an unused name is made there
-_STARTS_WITHIN = 120.0
+_STARTS_WITHIN = _BLOCKED_WITHIN = 120.0
 _SETTINGS = {
     "listen_addresses": "",
     "max_connections": "100",
@@ -117,6 +118,15 @@ class PostgresServer:
         """Return the connection string of a user for a database; the password is not checked."""
         secret = f" password={password}" if password else ""
         return f"host={self.folder} user={user} dbname={database}{secret}"
+
+    async def wait_for_blocked(self, sessions: int) -> None:
+        """Wait until so many sessions wait for a lock."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        deadline = time.monotonic() + _BLOCKED_WITHIN
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            while connection.execute(query).fetchone() != (sessions,):
+                assert time.monotonic() < deadline, "no session waits for a lock"
+                await anyio.lowlevel.checkpoint()  # which wakes the thread of a journal
 
     def end_sessions(self) -> None:
         """Disconnect the sessions of the program."""

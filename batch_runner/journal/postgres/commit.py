@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal.base import LeaseLost
-from batch_runner.journal.postgres.connection import PostgresConnection, storable
+from batch_runner.journal.postgres.connection import Deadlocked, PostgresConnection, storable
 from batch_runner.journal.sql.group_commit import PendingOperation, execute_each, fail_all
 from batch_runner.journal.sql.transitions import (
     MOVING,
@@ -146,7 +146,10 @@ def apply_all(
 
 
 def _kinds(operations: Sequence[tuple[Move, ...]]) -> list[list[int]]:
-    """Group the indices of operations with the same events; an item's later ones are later."""
+    """Group the indices of operations with the same events; an item's later ones are later.
+
+    In a group they are ordered by key, so that hosts lock the same items in the same order.
+    """
     stages: Counter[str] = Counter()
     groups: dict[tuple[int, tuple[Event, ...]], list[int]] = {}
     for number, moves in enumerate(operations):
@@ -155,6 +158,8 @@ def _kinds(operations: Sequence[tuple[Move, ...]]) -> list[list[int]]:
             stages[move.change.key] = stage + 1
         kind = tuple(move.change.event for move in moves)
         groups.setdefault((stage, kind), []).append(number)
+    for group in groups.values():
+        group.sort(key=lambda number: operations[number][0].change.key)
     return [groups[key] for key in sorted(groups)]
 
 
@@ -168,8 +173,12 @@ def _call(
             statements.append(_STATEMENTS[same[0].change.event])
             moves.append(_rows(same))
     lengths = [len(group[0]) for group in groups]
-    made = connection.execute(_CALL, (statements, moves, lengths)).fetchone()[0]
-    return cast("list[bool]", made)
+    while True:
+        try:
+            made = connection.execute(_CALL, (statements, moves, lengths)).fetchone()[0]
+        except Deadlocked:  # nothing was changed, and the other statement ends
+            continue
+        return cast("list[bool]", made)
 
 
 def _rows(moves: Iterable[Move]) -> str:

@@ -53,6 +53,10 @@ def _restored(text: str) -> str:
     return _ESCAPED.sub(lambda found: _ESCAPE if found[0][1] == "1" else _NUL, text)
 
 
+class Deadlocked(JournalError):
+    """The database has undone a statement: it and another one waited for each other."""
+
+
 class Row:
     """A row of a result; see `journal.sql.connection.Row`."""
 
@@ -162,6 +166,8 @@ class PostgresConnection:
 
     def _failure(self, error: psycopg.Error) -> JournalError:
         reason = reason_of(error)
+        if isinstance(error, psycopg.errors.DeadlockDetected):
+            return Deadlocked(f"the journal cannot be written: {reason}")
         if self._open is not None and self._open.closed:
             self._open = None
             return ConnectionLost(f"the connection to the journal's database was lost: {reason}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import anyio
-import anyio.lowlevel
 import psycopg
 import pytest
 
@@ -48,8 +46,6 @@ from tests.harness.postgres import PostgresServer, create_journal, new_schema
 
 pytestmark = pytest.mark.anyio
 
-#: Seconds after which something hangs, however slow the machine.
-HANGS = 250.0
 #: Items in flight; one more is pending.
 IN_FLIGHT = 3
 ROUNDS = 150
@@ -110,22 +106,9 @@ async def late_end(
         other.execute(f'SELECT FROM "{schema}".items WHERE key = %s FOR UPDATE', (key(IN_FLIGHT),))
         last = Change(key=key(IN_FLIGHT), event=Event.SUBMIT_STARTED)
         recorded = slow.record(*end(0), last)
-        await wait_until_blocked(server)
+        await server.wait_for_blocked(1)
         yield
     await recorded
-
-
-async def wait_until_blocked(server: PostgresServer) -> None:
-    """Wait until a session of the program waits for a lock."""
-    query = (
-        "SELECT FROM pg_stat_activity "
-        "WHERE application_name = 'batch-runner' AND wait_event_type = 'Lock'"
-    )
-    until = time.monotonic() + HANGS
-    with psycopg.connect(server.dsn, autocommit=True) as watcher:
-        while watcher.execute(query).fetchone() is None:
-            assert time.monotonic() < until, "no session waits for a lock"
-            await anyio.lowlevel.checkpoint()  # the journal's thread is woken by the event loop
 
 
 # What reads events.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from batch_runner.errors import IllegalTransition, JournalError
@@ -255,3 +257,68 @@ async def test_text_that_postgresql_cannot_store_is_kept(
         row = reader.item(key(0))
     assert row is not None
     assert (row.message, row.reason, event.message) == (message, message, message)
+
+
+# Hosts that write at the same time.
+
+
+def test_hosts_that_move_the_same_items_do_not_deadlock(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    journal.import_items(some_items(100))
+
+    def write(seed: int) -> list[Exception]:
+        dice, errors = random.Random(seed), list[Exception | None]()
+        with closing(PostgresConnection(server.dsn, schema)) as database:
+            for _ in range(60):
+                numbers = dice.sample(range(100), 100)
+                changes = [Change(key=key(one), event=Event.UPLOAD_FAILED) for one in numbers]
+                errors += apply_all(database, [(Move(change, 1.0),) for change in changes])
+        return [error for error in errors if error]
+
+    with ThreadPoolExecutor() as threads:
+        assert list(threads.map(write, range(4))) == [[]] * 4
+
+
+async def test_moves_that_deadlock_are_made_again(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    journal.start()
+    lock = f'SELECT FROM "{schema}".items WHERE key = %s FOR UPDATE'
+    with (
+        psycopg.connect(server.dsn) as first,
+        psycopg.connect(server.dsn, options="-c deadlock_timeout=1h") as other,
+        ThreadPoolExecutor() as threads,
+    ):
+        first.execute(lock, (key(1),))
+        other.execute(lock, (key(2),))
+        recorded = journal.record(started(0), started(1), started(2))
+        await server.wait_for_blocked(1)
+        waiting = threads.submit(other.execute, lock, (key(0),))
+        await server.wait_for_blocked(2)
+        first.rollback()
+        waiting.result()
+        other.rollback()
+        await recorded
+
+    with open_reader(server.dsn, schema) as reader:
+        assert [row.attempt for row in reader.items()] == [1, 1, 1]
+
+
+async def test_last_result_of_an_upload_and_last_figures_stay(
+    server: PostgresServer, journal: PostgresJournal, schema: str
+) -> None:
+    with closing(PostgresJournal.open(server.dsn, schema)) as other:
+        first, second = (one.begin_run(pid=1, host="h") for one in (journal, other))
+        for one, state in ((journal, "old"), (other, "new")):
+            one.keep_learned({"cards": state, state: ""})
+        journal.start()
+        other.start()
+        await journal.remember_upload("a", "old")
+        await other.remember_upload("a", "new")
+        value = await journal.upload_value("a", 0)
+
+    with open_reader(server.dsn, schema) as reader:
+        assert (first, second, value) == (1, 2, "new")
+        assert [run.run for run in reader.runs()] == [1, 2]
+        assert reader.learned() == {"cards": "new", "old": "", "new": ""}

@@ -7,7 +7,7 @@ import re
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from importlib.resources import files as package_files
 from pathlib import Path
 from typing import Self, TypeVar
@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 from batch_runner.errors import JobLocked, JournalError, JournalUnreadable, JournalVersionMismatch
 from batch_runner.journal.base import Change
 from batch_runner.journal.cluster_dsn import VARIABLE
-from batch_runner.journal.postgres.commit import commit_batch
+from batch_runner.journal.postgres.commit import apply_all, commit_batch
 from batch_runner.journal.postgres.connection import (
     COMMITTED_UP_TO,
     FILE_NAMES,
@@ -140,6 +140,12 @@ class PostgresJournal(SqlJournal):
         if not self._connection.execute(query).fetchone()[0]:
             raise JobLocked(tr("another host runs this job, or changes it"))
 
+    def apply(self, change: Change) -> None:
+        (error,) = apply_all(self._connection, [(Move(change, self._wall_clock()),)])
+        if error is not None:
+            raise error
+        self.report_last_event()
+
     def report_last_event(self) -> None:
         # Without a connection, it is reported after the next commit.
         if self._connection.connected:
@@ -151,6 +157,9 @@ class PostgresJournal(SqlJournal):
 
     def _transaction(self) -> Transaction:
         return Transaction(self._connection)
+
+    def _single_statement(self) -> AbstractContextManager[None]:
+        return nullcontext()  # it is committed by itself
 
 
 def journal_exists(dsn: str, schema: str) -> bool:

@@ -46,6 +46,10 @@ class SqlJournal(SqlRunJournal):
         """
         raise NotImplementedError
 
+    def _single_statement(self) -> AbstractContextManager[None]:
+        """Return a context in which one statement is durable; it raises as `_transaction`."""
+        return self._transaction()
+
     def migrate(self, path: Path) -> None:
         """Migrate a journal of an older version; `path` is where it is or would be in the folder.
 
@@ -135,7 +139,7 @@ class SqlJournal(SqlRunJournal):
         self.report_last_event()
 
     def begin_run(self, *, pid: int, host: str) -> int:
-        with self._transaction():
+        with self._single_statement():
             row = self._connection.execute(
                 "INSERT INTO runs (started_at, pid, host) VALUES (?, ?, ?) RETURNING run",
                 (self._wall_clock(), pid, host),
@@ -143,12 +147,9 @@ class SqlJournal(SqlRunJournal):
         return int(row[0])
 
     def end_run(self, run: int, figures: dict[str, Any], *, exit_code: int, message: str) -> None:
-        with self._transaction():
-            queries.keep_figures(self._connection, run, figures)
-            self._connection.execute(
-                "UPDATE runs SET ended_at = ?, exit_code = ?, message = ? WHERE run = ?",
-                (self._wall_clock(), exit_code, message, run),
-            )
+        end = {"ended_at": self._wall_clock(), "exit_code": exit_code, "message": message}
+        with self._single_statement():
+            queries.end_run(self._connection, run, figures, **end)
 
     def status_of(self, key: str) -> ItemStatus | None:
         row = self._connection.execute("SELECT status FROM items WHERE key = ?", (key,)).fetchone()
@@ -209,12 +210,8 @@ class SqlJournal(SqlRunJournal):
         return {row[0]: row[1] for row in rows}
 
     def keep_learned(self, learned: Mapping[str, str]) -> None:
-        with self._transaction():
-            self._connection.executemany(
-                "INSERT INTO learned (workflow, state) VALUES (?, ?) "
-                "ON CONFLICT (workflow) DO UPDATE SET state = excluded.state",
-                list(learned.items()),
-            )
+        with self._single_statement():
+            queries.keep_learned(self._connection, learned)
 
     def counts_now(self) -> dict[ItemStatus, int]:
         with self._reading():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from batch_runner.errors import JournalUnreadable
@@ -46,10 +47,15 @@ SELECT key, task_id, workflow, name, attempt, submitted_at,
     reused_from <> '' AS reused, result_urls <> '[]' AS has_result, free
 FROM items WHERE status = 'submitted' AND key > ? {of_shard} ORDER BY key LIMIT ?
 """
-_KEEP_FIGURES = """
-UPDATE runs SET submissions = :submissions, polls = :polls, limited = :limited, retries = :retries,
-    samples = :samples WHERE run = :run
+_FIGURES = """
+submissions = :submissions, polls = :polls, limited = :limited, retries = :retries,
+    samples = :samples
 """
+_KEEP_FIGURES = f"UPDATE runs SET {_FIGURES} WHERE run = :run"  # noqa: S608  constants
+_END_RUN = f"""
+UPDATE runs SET ended_at = :ended_at, exit_code = :exit_code, message = :message, {_FIGURES}
+WHERE run = :run
+"""  # noqa: S608  constants
 _LATEST_TIME = """
 SELECT max(at) FROM (
     SELECT max(at) AS at FROM events
@@ -153,8 +159,28 @@ def facts(connection: Connection) -> JobFacts:
 
 
 def keep_figures(connection: Connection, run: int, figures: dict[str, Any]) -> None:
-    values = {**figures, "samples": json.dumps(figures["samples"]), "run": run}
-    connection.execute(_KEEP_FIGURES, values)
+    connection.execute(_KEEP_FIGURES, _figures(run, figures))
+
+
+def end_run(connection: Connection, run: int, figures: dict[str, Any], **end: Any) -> None:
+    """Keep the figures of a run; `end` is `ended_at`, `exit_code` and `message`."""
+    connection.execute(_END_RUN, {**_figures(run, figures), **end})
+
+
+def _figures(run: int, figures: dict[str, Any]) -> dict[str, Any]:
+    return {**figures, "samples": json.dumps(figures["samples"]), "run": run}
+
+
+def keep_learned(connection: Connection, learned: Mapping[str, str]) -> None:
+    """Keep learned durations, by one statement that locks the rows in the order of the names."""
+    rows = sorted(learned.items())
+    places = ", ".join(["(?, ?)"] * len(rows))
+    query = (
+        f"INSERT INTO learned (workflow, state) VALUES {places} "  # noqa: S608  placeholders
+        "ON CONFLICT (workflow) DO UPDATE SET state = excluded.state"
+    )
+    if rows:
+        connection.execute(query, [value for row in rows for value in row])
 
 
 def _pending_item(row: Row | dict[str, Any]) -> PendingItem:

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.slow
 HANGS = 250.0
 ITEMS = 40
 STOPS = 25
-#: Records changes of all kinds, one batch after the other, until it is killed.
-HOST = """
+#: What a run records, one batch after the other, until it is killed.
+RUN = """
 import asyncio, itertools, sys
 from batch_runner.journal import Change
 from batch_runner.journal.postgres.journal import PostgresJournal
@@ -56,12 +56,31 @@ async def record(journal, attempt, event):
 
 asyncio.run(work())
 """
+#: What is recorded at the begin and the end of runs, and by commands while workers go on.
+BETWEEN_RUNS = """
+import itertools, sys
+from batch_runner.journal import Change
+from batch_runner.journal.postgres.journal import PostgresJournal
+from batch_runner.lifecycle import Event
+from tests.harness import an_item
+
+FIGURES = dict.fromkeys(("submissions", "polls", "limited", "retries"), 0) | {"samples": []}
+journal = PostgresJournal.open(*sys.argv[1:3])
+for number in itertools.count():
+    print(number, flush=True)
+    run = journal.begin_run(pid=1, host="h")
+    key = an_item(number % int(sys.argv[3])).key
+    for event in (Event.SUBMIT_STARTED, Event.SUBMIT_UNANSWERED, Event.RESUBMITTED):
+        journal.apply(Change(key=key, event=event))
+    journal.keep_learned({"a": "{}", "b": "{}"})
+    journal.end_run(run, FIGURES, exit_code=0, message="")
+"""
 
 
 @contextmanager
-def working_host(dsn: str, schema: str) -> Iterator[subprocess.Popen[str]]:
+def working_host(work: str, dsn: str, schema: str) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-c", HOST, dsn, schema, str(ITEMS)],
+        [sys.executable, "-c", work, dsn, schema, str(ITEMS)],
         cwd=Path(tests.__file__).parents[1],
         stdout=subprocess.PIPE,
         text=True,
@@ -85,7 +104,8 @@ def state_of_session(watcher: psycopg.Connection[tuple[str]]) -> str:
     raise AssertionError("the session is still active")
 
 
-def test_stopped_host_is_in_no_transaction() -> None:
+@pytest.mark.parametrize("work", [RUN, BETWEEN_RUNS], ids=["run", "between_runs"])
+def test_stopped_host_is_in_no_transaction(work: str) -> None:
     server, schema, dice = postgres(), new_schema(), random.Random(1)
     created = PostgresJournal.create(server.dsn, schema, job="j", provider="p", origin="o")
     with closing(created) as journal:
@@ -94,7 +114,7 @@ def test_stopped_host_is_in_no_transaction() -> None:
 
     with (
         psycopg.connect(server.dsn, autocommit=True) as watcher,
-        working_host(server.dsn, schema) as host,
+        working_host(work, server.dsn, schema) as host,
     ):
         assert host.stdout is not None
         for _ in range(STOPS):

@@ -35,6 +35,7 @@ from batch_runner.journal.postgres.shard_journal import (
     read_start,
 )
 from batch_runner.journal.postgres.shards import Figures, Lease, Stop
+from batch_runner.journal.sql import queries
 from batch_runner.lifecycle import Event
 from batch_runner.providers.base import Provider
 from batch_runner.settings import Limits, Settings
@@ -244,7 +245,7 @@ class ShardRun:
         if (stop := run.state.control.stop) is not None and stop.reason == "journal":
             return stop
         learned = run.context.scheduler.learned()
-        await worker.journal.call(lambda connection: shards.keep_learned(connection, learned))
+        await worker.journal.call(lambda connection: queries.keep_learned(connection, learned))
         return stop
 
     def _last_page(self) -> None:

@@ -135,10 +135,6 @@ VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (worker, run) DO UPDATE SET
     submissions = excluded.submissions, polls = excluded.polls, limited = excluded.limited,
     retries = excluded.retries
 """
-_KEEP_LEARNED = """
-INSERT INTO learned (workflow, state) VALUES (?, ?)
-ON CONFLICT (workflow) DO UPDATE SET state = excluded.state
-"""
 _FIGURES = """
 SELECT coalesce(sum(submissions), 0), coalesce(sum(polls), 0), coalesce(sum(limited), 0),
     coalesce(sum(retries), 0) FROM worker_figures WHERE run = ?
@@ -329,12 +325,6 @@ def figures_of(connection: Connection, run: int) -> Figures:
     return Figures(
         submissions=int(row[0]), polls=int(row[1]), limited=int(row[2]), retries=int(row[3])
     )
-
-
-def keep_learned(connection: Connection, learned: Mapping[str, str]) -> None:
-    """Keep what a worker has learned about durations; the last one to write is believed."""
-    for workflow, state in sorted(learned.items()):
-        connection.execute(_KEEP_LEARNED, (workflow, state))
 
 
 def store_content(connection: Connection, sha256: str, content: bytes) -> None:

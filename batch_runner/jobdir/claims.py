@@ -112,7 +112,7 @@ class JobClaims:
                 self._record_job(self._registry, reader)
                 pay_again = reader.keys_to_pay_again()
                 self._registry.approve(self._service, self._job_id, pay_again)
-            self._registry.release(self._job_id)
+                self._release(self._registry, reader)
         except (RegistryError, JournalUnreadable) as error:
             self.give_up(error)
 
@@ -199,10 +199,15 @@ class JobClaims:
         with open_reader(self._folder.journal) as reader:  # has the manifest's path now
             self._copy_outcomes(registry, reader)
             registry.record_job(job_record(reader, self._folder.root))
-        registry.release(self._job_id)
+            self._release(registry, reader)
         registry.write_backup()
         if self._lock is not None:
             self._lock.remove()
+
+    def _release(self, registry: Registry, reader: JournalReader) -> None:
+        """Release what was not submitted, unless workers go on and may submit it."""
+        if not reader.workers_may_submit():
+            registry.release(self._job_id)
 
     @property
     def _usable(self) -> Registry | None:

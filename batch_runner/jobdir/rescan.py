@@ -119,5 +119,6 @@ def _register(
     service = registry.service_number(job.provider, service_host(job.origin))
     up_to = reader.committed_up_to
     registry.store(service, job.id, reader.outcomes(0), last_event=up_to)
-    registry.release(job.id)
+    if not reader.workers_may_submit():
+        registry.release(job.id)
     return Finding.KNOWN if known else Finding.ADDED, ""

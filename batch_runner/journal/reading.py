@@ -190,6 +190,10 @@ class JournalReader(Protocol):
         """Return why items wait for another job, as sentences, each with their number."""
         ...
 
+    def workers_may_submit(self) -> bool:
+        """Return whether workers may submit items without the process that opened the job."""
+        ...
+
     def keys_to_pay_again(self) -> list[str]:
         """Return the keys of pending items that another job has submitted.
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from batch_runner.errors import JournalError, JournalUnreadable
+from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.connection import COMMITTED_UP_TO, FILE_NAMES
 from batch_runner.journal.postgres.journal import open_checked
 from batch_runner.journal.reading import JournalReader
@@ -22,6 +23,10 @@ class PostgresReader(SqlReader):
         self._place = schema
         with self._translated():
             self._connection = open_checked(dsn, schema)
+
+    def workers_may_submit(self) -> bool:
+        with self._translated():
+            return shards.unfinished_shards(self._connection) > 0
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -191,6 +191,9 @@ class SqlReader:
     def waiting_counts(self) -> list[tuple[str, int]]:
         return [(row["message"], row["n"]) for row in self._all(_WAITING_COUNTS)]
 
+    def workers_may_submit(self) -> bool:
+        return False
+
     def keys_to_pay_again(self) -> list[str]:
         return [row["key"] for row in self._all(_KEYS_TO_PAY_AGAIN)]
 

@@ -157,7 +157,7 @@ def _examine(connection: psycopg.Connection[Any]) -> Database:
 
 
 def _clock(connection: psycopg.Connection[Any]) -> tuple[float, float]:
-    """Return how far the database's clock is ahead of this host's, and by how much at most wrong."""
+    """Return how far the database's clock is ahead of this host's, and the largest error."""
     wall, start = time.time(), time.monotonic()
     there = _value(connection, "SELECT extract(epoch FROM clock_timestamp())::float8")
     half = (time.monotonic() - start) / 2

@@ -223,7 +223,7 @@ def _open_journal(job: ServedJob, local: LocalState) -> PostgresJournal:
                 )
             )
         for fallback_log in local.abandoned_logs():
-            replay_fallback_log(fallback_log, journal)
+            replay_fallback_log(fallback_log, journal, only_paid=True)
     except BaseException:
         journal.close()
         raise

@@ -23,7 +23,7 @@ from batch_runner.engine.stats import RunStats
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import IllegalTransition, JournalConflict, JournalError
 from batch_runner.jobdir.fallback_log import FallbackLog
-from batch_runner.journal.base import Change, RunJournal, TaskIdTaken, held_instead
+from batch_runner.journal.base import Change, LeaseLost, RunJournal, TaskIdTaken, held_instead
 from batch_runner.lifecycle import Event
 
 T = TypeVar("T")
@@ -96,6 +96,11 @@ class Recorder:
         except TaskIdTaken as error:
             await self.record_outcome(held_instead(change, error))
             return False
+        except (
+            LeaseLost
+        ) as error:  # nothing was accepted; the next holder of the lease holds the item
+            self.journal_failed(error)
+            return False
         except JournalConflict as error:
             self.journal_failed(error)
             await self._attach(change)
@@ -151,4 +156,5 @@ class Recorder:
         """Shut the run down: without a journal nothing may be paid for."""
         log.error("%s", error)
         self._stats.last_problem = str(error)
-        self._control.shut_down(StopReason("journal", str(error), ExitCode.STOPPED))
+        reason = "lease" if isinstance(error, LeaseLost) else "journal"
+        self._control.shut_down(StopReason(reason, str(error), ExitCode.STOPPED))

@@ -32,14 +32,20 @@ def recover(folder: JobFolder, journal: SqlJournal, fallback_log: FallbackLog) -
     return requeued
 
 
-def replay_fallback_log(fallback_log: FallbackLog, journal: SqlJournal) -> None:
+def replay_fallback_log(
+    fallback_log: FallbackLog, journal: SqlJournal, *, only_paid: bool = False
+) -> None:
     """Move the outcomes that an earlier run could not journal into the journal.
+
+    `only_paid`: leave out what was not accepted, because another worker may be submitting the item.
 
     A task id that was paid for is never dropped: if its item has moved on, it becomes an event of
     the item; if the journal has no such item, its entry stays in the log.
     """
     kept = []
     for entry in fallback_log.entries():
+        if only_paid and entry.get("event") not in _PAID_OUTCOMES:
+            continue
         key = str(entry.get("key"))
         status = journal.status_of(key)
         if not _replay(entry, key, status, journal) and (task_id := _text(entry, "task_id")):

@@ -34,18 +34,10 @@ _VALUES = {**VALUES, "lease": "BIGINT"}
 _COLUMNS = ", ".join(f"{name} AS new_{name}" for name in _VALUES)
 _TYPES = ", ".join(f"{name} {kind}" for name, kind in _VALUES.items())
 _ROWS = f"(SELECT {_COLUMNS} FROM json_to_recordset($1) AS row ({_TYPES})) AS new"  # noqa: S608
-#: Events that only the holder of the lease of the item's shard may write: the next holder may be
-#: submitting the item. What may have been paid is recorded whoever holds it.
-_LEASED = frozenset(
-    {
-        Event.SUBMIT_STARTED,
-        Event.SUBMIT_UNSENT,
-        Event.SUBMIT_REJECTED,
-        Event.SUBMIT_INTERRUPTED,
-        Event.SUBMIT_REPEATED,
-        Event.NOT_SUBMITTED,
-    }
-)
+
+#: What may have been paid is recorded whoever holds the lease of the item's shard. Any other event
+#: only its holder may write: another worker may be submitting the item, or storing its files.
+_ALWAYS = frozenset({Event.SUBMIT_CONFIRMED, Event.SUBMIT_UNANSWERED, Event.ATTACHED})
 _HOLDS_LEASE = (
     "(new_lease IS NULL OR EXISTS (SELECT 1 FROM shards "
     "WHERE shards.shard = items.shard AND shards.lease = new_lease))"
@@ -54,7 +46,7 @@ _HOLDS_LEASE = (
 
 def _statement(event: Event) -> str:
     changes, condition = group_update(event)
-    if event in _LEASED:
+    if event not in _ALWAYS:
         condition = f"{condition} AND {_HOLDS_LEASE}"
     return f"""
         WITH moved AS (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
+from batch_runner.errors import IllegalTransition
 from batch_runner.journal.base import Change, Imported
 from batch_runner.journal.item_import import ItemImport, pages_of
 from batch_runner.journal.records import ListedItem
@@ -105,7 +106,8 @@ class SqlJournal(SqlRunJournal):
                         (status.value,),
                     ).fetchall()
                     for row in keys:
-                        self._apply(_interrupted(row[0], event))
+                        with suppress(IllegalTransition):  # a worker has just taken its shard
+                            self._apply(_interrupted(row[0], event))
 
     def import_items(
         self,

@@ -65,7 +65,7 @@ class FileStore(Protocol):
 
     @property
     def location(self) -> str:
-        """Return where the files are, for messages."""
+        """Return the folder that needs free space, for messages."""
         ...
 
     def new_file(self) -> IncomingFile:

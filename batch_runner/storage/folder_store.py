@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from batch_runner.errors import FileNotAccepted, FileRejected
 from batch_runner.jobdir.paths import JobFolder
@@ -22,11 +22,17 @@ log = logging.getLogger(__name__)
 Offload = Callable[..., Awaitable[Any]]
 
 
+class Placer(Protocol):
+    """Verifies received bytes and stores them; see `FilePlacer.place`."""
+
+    async def place(self, part: PartialFile, name: str) -> PlacedFile: ...
+
+
 class FolderFile:
     """A file while it is received; see `base.IncomingFile`."""
 
     def __init__(
-        self, part: PartialFile, placer: FilePlacer, aside: AsideFolder, offload: Offload
+        self, part: PartialFile, placer: Placer, aside: AsideFolder, offload: Offload
     ) -> None:
         self._part = part
         self._placer = placer
@@ -78,11 +84,11 @@ class FolderStore:
         self._kinds = kinds
         self._aside = AsideFolder(folder)
         self._offload = offload
-        self._placer = FilePlacer(folder, offload, clock)
+        self._placer: Placer = FilePlacer(folder, offload, clock)
 
     @property
     def location(self) -> str:
-        """Return the output folder."""
+        """Return the folder of the job."""
         return utf8_text(self._folder.root)
 
     def new_file(self) -> FolderFile:

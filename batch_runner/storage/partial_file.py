@@ -103,7 +103,7 @@ class PartialFile:
                 self._copy_from(content.fileno())
         except OSError:  # of the source
             return None
-        with self._content() as data:
+        with self.content() as data:
             return hashlib.sha256(data).hexdigest()
 
     def _copy_from(self, source: int) -> None:
@@ -133,28 +133,26 @@ class PartialFile:
         self._buffered = 0
 
     def verify(self) -> tuple[media.MediaType, str]:
-        """Check that the file is complete and flush it; return its type and SHA-256. Blocks.
+        """Check that the file is complete; return its type and SHA-256. Blocks.
 
         Raises:
             FileRejected: it is not complete.
             FileNotAccepted: it is of a kind that is not accepted, or may be cut off.
             DiskFailed: it cannot be written.
         """
-        with self._content() as data:
+        with self.content() as data:
             media_type = media.check(
                 data,
                 length_known=self.received.length_known,
                 declared=self.received.types,
                 accepted=self._kinds,
             )
-            sha256 = hashlib.sha256(data).hexdigest()
-        self.flush()
-        return media_type, sha256
+            return media_type, hashlib.sha256(data).hexdigest()
 
     def describe(self) -> tuple[media.MediaType, bool, str]:
         """Return type and SHA-256 of bytes that may be rejected, and whether they are complete."""
         known, declared = self.received.length_known, self.received.types
-        with self._content() as data:
+        with self.content() as data:
             sha256 = hashlib.sha256(data).hexdigest()
             try:
                 return media.check(data, length_known=known, declared=declared), True, sha256
@@ -175,7 +173,12 @@ class PartialFile:
                 os.close(descriptor)
 
     @contextmanager
-    def _content(self) -> Iterator[bytes | memoryview]:
+    def content(self) -> Iterator[bytes | memoryview]:
+        """Yield the bytes received so far. Blocks.
+
+        Raises:
+            DiskFailed: they cannot be written to disk.
+        """
         if self._descriptor is None:
             yield b"".join(self._buffer)
             return
@@ -206,7 +209,7 @@ class PartialFile:
             OSError: it cannot be linked.
         """
         make_parents(self.folder.root, name)
-        for final in _candidate_names(name, extension, sha256):
+        for final in candidate_names(name, extension, sha256):
             target = child_bytes(self.folder.root, final)
             if self._try_link(target) or _is_same(self.folder.root / final, self.size, sha256):
                 return final
@@ -277,7 +280,8 @@ def supports_unnamed_files(folder: Path) -> bool:
     return True
 
 
-def _candidate_names(name: str, extension: str, sha256: str) -> Iterable[str]:
+def candidate_names(name: str, extension: str, sha256: str) -> Iterable[str]:
+    """Yield the names that a file may get, the wanted one first, then longer ones."""
     folder, slash, last = name.rpartition("/")
     if len(f"{last}{extension}".encode()) <= MAX_FILE_NAME:
         yield f"{name}{extension}"

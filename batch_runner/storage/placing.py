@@ -67,6 +67,7 @@ class Placement:
     def verify(self) -> None:
         """Check and flush the bytes, and start to write them to disk."""
         self._type, self._sha256 = self.part.verify()
+        self.part.flush()
         self.part.start_writeback()
 
     def sync(self) -> None:

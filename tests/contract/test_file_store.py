@@ -18,7 +18,10 @@ from batch_runner.media import DEFAULT_KINDS, Kind
 from batch_runner.models import PlacedFile, Received
 from batch_runner.storage.base import FileStore, SetAside
 from batch_runner.storage.folder_store import FolderStore
+from batch_runner.storage.object_store import ObjectStore
+from batch_runner.util.object_store import ObjectPrefix
 from tests.harness.images import png_bytes
+from tests.harness.object_store import object_server
 
 pytestmark = pytest.mark.anyio
 
@@ -27,6 +30,8 @@ ENOUGH = 50_000_000
 
 class Host(Protocol):
     """An implementation, and the view of its files from outside."""
+
+    failure: str  #: what a broken store says
 
     def store(
         self, max_bytes: int = ENOUGH, kinds: Sequence[Kind] = DEFAULT_KINDS
@@ -45,6 +50,7 @@ class FolderHost:
     def __init__(self, root: Path) -> None:
         self._folder = JobFolder(root)
         self._folder.prepare()
+        self.failure = f"cannot store files in {root}: No such file"
 
     def store(self, max_bytes: int = ENOUGH, kinds: Sequence[Kind] = DEFAULT_KINDS) -> FileStore:
         clock = asyncio.get_running_loop().time
@@ -69,6 +75,48 @@ class FolderHost:
         self._folder.batch.rename(self._folder.root / "elsewhere")
 
 
+class ObjectHost:
+    """Objects in a bucket of a real server."""
+
+    def __init__(self, root: Path) -> None:
+        self._folder = JobFolder(root)
+        self._folder.prepare()
+        self._bucket = object_server().new_bucket()
+        self._address = f"s3://{self._bucket.name}/year/of the horse"
+        self.failure = f"cannot store files in {self._address}: the bucket does not exist"
+
+    def store(self, max_bytes: int = ENOUGH, kinds: Sequence[Kind] = DEFAULT_KINDS) -> FileStore:
+        return ObjectStore(
+            self._folder,
+            ObjectPrefix(self._address),
+            max_bytes=max_bytes,
+            kinds=kinds,
+            offload=anyio.to_thread.run_sync,
+            clock=asyncio.get_running_loop().time,
+        )
+
+    def put(self, name: str, content: bytes) -> None:
+        self._bucket.put(f"year/of the horse/{name}", content)
+
+    def files(self) -> dict[str, bytes]:
+        objects = self._bucket.objects().items()
+        return {name.removeprefix("year/of the horse/"): content for name, content in objects}
+
+    def leftovers(self) -> list[str]:
+        return [path.name for path in self._folder.parts.iterdir()]
+
+    def break_down(self) -> None:
+        self._bucket.request("DELETE")
+        self._folder.parts.rmdir()
+        self._folder.batch.rename(self._folder.root / "elsewhere")
+
+
+def object_host(root: Path, patch: pytest.MonkeyPatch) -> Host:
+    for name, value in object_server().environment.items():
+        patch.setenv(name, value)
+    return ObjectHost(root)
+
+
 def folder_host(root: Path, _: pytest.MonkeyPatch) -> Host:
     return FolderHost(root)
 
@@ -83,6 +131,7 @@ def folder_host_without_unnamed_files(root: Path, patch: pytest.MonkeyPatch) -> 
     params=[
         pytest.param(folder_host, id="folder"),
         pytest.param(folder_host_without_unnamed_files, id="folder-named-files"),
+        pytest.param(object_host, id="objects"),
     ]
 )
 def host(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
@@ -230,7 +279,7 @@ async def test_broken_store_is_reported_with_its_location(host: Host) -> None:
 
     with pytest.raises(DiskFailed, match=store.location):
         store.free_bytes()
-    with pytest.raises(DiskFailed, match=f"{store.location}: No such file"):
+    with pytest.raises(DiskFailed, match=host.failure):
         await place(store, png_bytes())
 
 

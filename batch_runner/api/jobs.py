@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch_runner.api import steps
+from batch_runner.api import folders, steps
 from batch_runner.api.prior import origin_warnings, refuse_unknown_submissions
 from batch_runner.api.services import service_of, with_workflows
 from batch_runner.errors import UsageError
@@ -144,7 +144,7 @@ def plan_job(
     from batch_runner.planning.preflight import Circumstances, plan_run
     from batch_runner.planning.selection import select_items
 
-    folder = JobFolder(steps.output_folder(manifest, output, rehearse=rehearse))
+    folder = JobFolder(folders.output_folder(manifest, output, rehearse=rehearse))
     manifest = steps.manifest_of_job(manifest, folder.root)
     settings = settings or load_settings(manifest)
     identity, unusable = None, []
@@ -158,6 +158,7 @@ def plan_job(
         state=state_folder(),
         attended=attended,
         selected=select_items(select, manifest.items, in_order=True),
+        files=folders.place_of_files(manifest, folder.root),
     )
     specs = steps.items_to_plan(manifest, folder.root)
     plan = plan_run(specs, folder, settings, circumstances)
@@ -209,7 +210,7 @@ async def run_job(
     """
     settings = settings or load_settings(manifest)
     service = _service_of(manifest, service, settings, rehearse=rehearse)
-    root = steps.output_folder(manifest, output, rehearse=rehearse)
+    root = folders.output_folder(manifest, output, rehearse=rehearse)
     manifest = steps.manifest_of_job(manifest, root)
     cancelled = asyncio.Event()
     # A task of its own, which the cancellation of the caller does not reach.
@@ -315,7 +316,7 @@ def iter_items(
     """
     from batch_runner.journal import open_reader
 
-    folder = steps.existing_folder(manifest, output, rehearse=rehearse)
+    folder = folders.existing_folder(manifest, output, rehearse=rehearse)
     with open_reader(folder.journal) as reader:
         for row in reader.items(*statuses):
             files = row.files if row.status is ItemStatus.DONE else ()

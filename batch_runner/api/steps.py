@@ -1,6 +1,6 @@
 """The steps of a run, which the library and the command line go in the same order.
 
-`load_manifest`, `output_folder`, `list_items`, `open_job`, `import_items`, `process_job`,
+`load_manifest`, `folders.output_folder`, `list_items`, `open_job`, `import_items`, `process_job`,
 `write_run_report`. A `service` None means a rehearsal: the built-in simulator.
 """
 
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from batch_runner.api import clusters, rehearsal
+from batch_runner.api.folders import place_of_files
 from batch_runner.config.environment import check_environment
 from batch_runner.errors import JournalError, UsageError
 from batch_runner.jobdir.identity import JobIdentity
-from batch_runner.jobdir.paths import JobFolder, find_job
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.models import REHEARSAL
 from batch_runner.providers import PROVIDERS, key_variable_hint
 from batch_runner.util.locale import tr
-from batch_runner.util.paths import Utf8Path, find_existing, is_utf8, utf8_text
-from batch_runner.util.text import printable
+from batch_runner.util.paths import find_existing, utf8_text
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:  # slow imports, which commands that only print help do not need
@@ -59,64 +59,6 @@ def load_manifest(path: str | Path) -> Manifest:
     found = find_existing(path)
     PROVIDERS.add_manifest(found)
     return load(found, providers=PROVIDERS, key_variable=key_variable_hint())
-
-
-def output_folder(
-    manifest: Manifest | None, output: str | Path | None, *, rehearse: bool = False
-) -> Path:
-    """Return the job's absolute output folder; a rehearsal has one of its own beside it.
-
-    `manifest` may be None if `output` is given.
-
-    Raises:
-        UsageError: the folder does not exist, and its path is not valid UTF-8; or the provider
-            cannot be rehearsed.
-        FolderRefused: the folder cannot be read.
-    """
-    if rehearse and manifest is not None:
-        rehearsal.check_rehearsal(manifest)
-    folder: Path
-    within: Path
-    if output is not None:
-        folder, within = Utf8Path(output).absolute(), Utf8Path.cwd()
-    elif manifest is not None:
-        folder, within = manifest.output_folder, manifest.path.absolute().parent
-    else:
-        raise ValueError("neither a manifest nor an output folder")
-    if rehearse:
-        folder = folder.with_name(f"{utf8_text(folder.name)}.{REHEARSAL}")
-    folder = find_job(folder, within)
-    if not is_utf8(str(folder)) and not os.path.lexists(folder):
-        path = printable(utf8_text(folder))
-        raise UsageError(tr("{path}: a path must be UTF-8", path=path))
-    _check_readable(JobFolder(folder))
-    return folder
-
-
-def _check_readable(folder: JobFolder) -> None:
-    for path in (folder.marker, folder.journal):
-        try:
-            path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise folder.output_folder_error(error) from error
-
-
-def existing_folder(
-    manifest: Manifest | None, output: str | Path | None, *, rehearse: bool = False
-) -> JobFolder:
-    """Return the existing folder of a job; `manifest` and `output` as in `output_folder`.
-
-    Raises:
-        UsageError: the job has never been run.
-    """
-    from batch_runner.journal import journal_exists
-
-    folder = JobFolder(output_folder(manifest, output, rehearse=rehearse))
-    if not journal_exists(folder.journal) and not folder.marker.exists():
-        raise UsageError(tr("the job in {folder} has not been run yet", folder=folder.root))
-    return folder
 
 
 def manifest_of_job(manifest: Manifest, root: Path) -> Manifest:
@@ -223,6 +165,7 @@ def open_job(
         key=None if service is None else service.key.get_secret_value(),
         require_registry=require_registry,
         new_journal=clusters.new_journal(JobFolder(root), cluster=cluster),
+        files=place_of_files(manifest, root),
     )
 
 
@@ -253,7 +196,8 @@ def import_items(
         fingerprint=manifest.fingerprint,
         duplicates=manifest.duplicates,
     )
-    for blocker in result_folder_blockers(job.folder.root, job.journal.pending_folders()):
+    folders = () if job.folder.objects else job.journal.pending_folders()
+    for blocker in result_folder_blockers(job.folder.root, folders):
         raise UsageError(tr("{text}. Nothing was sent.", text=blocker.message))
     if limits.max_cost is not None:
         _check_prices(job, limits)

@@ -5,12 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from batch_runner.api.steps import (
-    existing_folder,
-    load_manifest,
-    manifest_of_job,
-    output_folder,
-)
+from batch_runner.api.folders import existing_folder, output_folder
+from batch_runner.api.steps import load_manifest, manifest_of_job
 from batch_runner.cli.output import print_line
 from batch_runner.errors import ManifestError, UsageError
 from batch_runner.jobdir.paths import JobFolder

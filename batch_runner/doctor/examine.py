@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from batch_runner.api.steps import output_folder
+from batch_runner.api.folders import output_folder
 from batch_runner.config.environment import known_variables
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.config.user_config import read_user_config, user_config_path

@@ -41,7 +41,10 @@ from batch_runner.ratelimit.limiter import LocalRateLimiter
 from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.registry.base import ClaimStore
 from batch_runner.settings import Settings
+from batch_runner.storage.base import FileStore
 from batch_runner.storage.folder_store import FolderStore
+from batch_runner.storage.object_store import ObjectStore
+from batch_runner.util.object_store import ObjectPrefix
 from batch_runner.util.system import suspended_seconds
 
 
@@ -163,13 +166,7 @@ def build_run(
                 queue_pressure, state, parts.in_flight_slots, limits.max_submissions
             ),
         ),
-        files=FolderStore(
-            job.folder,
-            max_bytes=settings.downloads.max_bytes,
-            kinds=settings.output.kinds,
-            offload=offload,
-            clock=clock.monotonic,
-        ),
+        files=_file_store(job, settings, offload, clock),
         claims=job.claims,
         sidecars=Sidecars(job.folder) if settings.output.sidecar == "json" else None,
         clock=clock,
@@ -199,6 +196,21 @@ def build_run(
             gate=parts.gate,
             scheduler=context.scheduler,
         ),
+    )
+
+
+def _file_store(
+    job: OpenJob, settings: Settings, offload: Callable[..., Awaitable[Any]], clock: Clock
+) -> FileStore:
+    make: Callable[..., FileStore] = FolderStore
+    if (address := job.folder.objects) is not None:
+        make = functools.partial(ObjectStore, ObjectPrefix(address))
+    return make(
+        job.folder,
+        max_bytes=settings.downloads.max_bytes,
+        kinds=settings.output.kinds,
+        offload=offload,
+        clock=clock.monotonic,
     )
 
 

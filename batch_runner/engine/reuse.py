@@ -19,8 +19,15 @@ from batch_runner.engine.context import Run
 from batch_runner.engine.result_files import files_of
 from batch_runner.engine.selection import is_selected
 from batch_runner.engine.summary import ExitCode, StopReason
-from batch_runner.errors import DiskFailed, FileRejected, JournalError, RegistryError
+from batch_runner.errors import (
+    DiskFailed,
+    FileRejected,
+    FolderRefused,
+    JournalError,
+    RegistryError,
+)
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.jobdir.reuse import USING, Action, PriorSubmission, ReuseRules
 from batch_runner.journal.base import Change, TaskIdTaken
 from batch_runner.journal.records import ReusableItem
@@ -121,15 +128,17 @@ class ResultReuse:
     async def _copy(self, item: ReusableItem, prior: PriorSubmission) -> None:
         """Copy the files; if one is not as the other job placed it, download its task again."""
         placed: list[PlacedFile] = []
-        folder = JobFolder(Utf8Path(prior.source.folder))
         try:
+            results = results_of(JobFolder(Utf8Path(prior.source.folder)))
             for file, target in zip(
                 prior.files, files_of(item.name, len(prior.files)), strict=True
             ):
-                copied = await self._files.copy(folder.result(file), file, target.name)
+                copied = await self._files.copy(results, file, target.name)
                 if copied is None:
                     return await self._download(item, prior)
                 placed.append(copied)
+        except FolderRefused:
+            return await self._download(item, prior)
         except DiskFailed as error:
             self._control.stop_submitting(StopReason("disk", str(error), ExitCode.STOPPED))
             return None

@@ -24,6 +24,7 @@ from batch_runner.jobdir.marker import Marker, MarkerRecord
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.recovery import recover
 from batch_runner.jobdir.registration import check_mounted, usable_registry, usable_state
+from batch_runner.jobdir.results import settle_place
 from batch_runner.journal import journal_exists
 from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.models import REHEARSAL
@@ -51,6 +52,7 @@ def open_job(
     state: Path | None = None,
     key: str | None = None,
     require_registry: bool = False,
+    files: str | None = None,
     wall_clock: Callable[[], float] = time.time,
     new_journal: NewJournal | None = None,
 ) -> Iterator[OpenJob]:
@@ -60,6 +62,8 @@ def open_job(
     where the registry is; None: there is no registry. With `require_registry`, a new job is refused
     where the registry cannot be used. `key` is the API key; None: nothing will be submitted.
     `new_journal` creates the journal of a new job; None: in its folder.
+    `files` is where a run stores files, an s3:// address or `IN_FOLDER`; None: where the job has
+    them, and the folder for a new job.
 
     Raises:
         FolderRefused: the folder cannot be used, or belongs to another job or service.
@@ -71,7 +75,7 @@ def open_job(
         try:
             rehearsal = identity is not None and identity.origin == REHEARSAL
             state = None if rehearsal else usable_state(state)
-            registration = _Registration(state, key, require_registry)
+            registration = _Registration(state, key, require_registry, files)
             opening = functools.partial(
                 open_journal, wall_clock=wall_clock, new_journal=new_journal
             )
@@ -86,6 +90,7 @@ class _Registration:
     state: Path | None
     key: str | None
     required: bool  # for a new job
+    files: str | None  # where a run stores them; None: where the job has them
 
 
 def _open(
@@ -133,17 +138,24 @@ def _open(
     )
 
 
+def is_new_job(folder: JobFolder) -> bool:
+    """Return whether no run has ever begun a job in this folder."""
+    return not folder.marker.exists() and not journal_exists(folder.journal)
+
+
 @contextmanager
 def _prepare_folder(
     folder: JobFolder, identity: JobIdentity | None, registration: _Registration
 ) -> Iterator[Registry | None]:
-    is_new = not folder.marker.exists() and not journal_exists(folder.journal)
+    is_new = is_new_job(folder)
     if identity is None and is_new:
         raise FolderRefused(tr("there is no job in {root}", root=folder.root))
     state = registration.state
     if state is not None and identity is not None and not folder.marker.exists():
         check_mounted(state, folder.root)
     with usable_registry(state, required=registration.required and is_new) as registry:
+        if registration.files is not None:
+            settle_place(folder, registration.files, is_new=is_new)
         folder.prepare()
         yield registry
 

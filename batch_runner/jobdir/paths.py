@@ -7,6 +7,7 @@
     OUT/.batch-job.json         the marker: the job's id, and the last event of its journal
     OUT/.batch/journal.sqlite   the journal
     OUT/.batch/cluster.json     instead of it, of a cluster job: which schema of the database has it
+    OUT/.batch/files.json       where the files are, if they are not here: in an object store
     OUT/.batch/lock             locked by the run that has the job, which it names
     OUT/.batch/fallback.jsonl   outcomes of submissions that the journal could not store
     OUT/.batch/logs/            one log per run
@@ -17,6 +18,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
 import shutil
 import stat
@@ -54,6 +56,10 @@ class JobFolder:
         return self.batch / "cluster.json"
 
     @functools.cached_property
+    def files_record(self) -> Path:
+        return self.batch / "files.json"
+
+    @functools.cached_property
     def lock(self) -> Path:
         return self.batch / "lock"
 
@@ -85,6 +91,26 @@ class JobFolder:
     def result(self, file: PlacedFile) -> Path:
         """Return where a placed file is, also if the locale's encoding once spelt its name."""
         return find_existing(self.root / file.name, self.root)
+
+    @property
+    def objects(self) -> str | None:
+        """Return the s3:// address where the job's files are; None: they are in the folder.
+
+        Raises:
+            FolderRefused: the record is damaged.
+        """
+        try:
+            return str(json.loads(self.files_record.read_bytes())["address"])
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise FolderRefused(
+                tr(
+                    "{path} is damaged: it says where the files of the job are; restore it from "
+                    "a backup",
+                    path=self.files_record,
+                )
+            ) from error
 
     def has_job(self) -> bool:
         return any(path.exists() for path in (self.journal, self.cluster, self.marker))

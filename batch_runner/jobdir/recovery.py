@@ -9,6 +9,7 @@ from typing import Any
 
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import ObjectResults, store_refused
 from batch_runner.journal import Change
 from batch_runner.journal.base import TaskIdTaken, held_instead
 from batch_runner.journal.sql.journal import SqlJournal
@@ -113,38 +114,59 @@ def _urls(entry: dict[str, Any]) -> tuple[str, ...]:
 def requeue_missing_files(folder: JobFolder, journal: SqlJournal) -> int:
     """Have the missing files of done items downloaded again, which is free; return how many items.
 
-    One listing of each folder instead of one `stat` per file; only names that are not in it, such
-    as another Unicode form of an accent, are looked up one by one.
+    One listing of each folder, or of the object store, instead of one request per file.
     """
-    listing = _Listing(folder)
+    address = folder.objects
+    has = _Listing(folder).has if address is None else _ObjectListing(address).has
     missing: dict[str, list[str]] = {}
     for key, name in journal.placed():
-        if name not in listing.names and not listing.has(name) and not _is_there(folder, name):
+        if not has(name):
             missing.setdefault(key, []).append(name)
+    where = "on disk" if address is None else f"in {address}"
     for key, names in missing.items():
-        message = f"missing on disk: {', '.join(names)}; downloaded again, not paid again"
+        message = f"missing {where}: {', '.join(names)}; downloaded again, not paid again"
         event = Event.FILE_MISSING
         journal.apply(Change(key=key, event=event, reason=FILE_MISSING, message=message))
         journal.apply(Change(key=key, event=Event.DOWNLOAD_RESUMED))
     return len(missing)
 
 
-class _Listing:
-    """The names in the folders of results, read when a file of a folder is first looked up."""
+class _ObjectListing:
+    """The names of the objects, read when a file is first looked up."""
 
-    def __init__(self, folder: JobFolder) -> None:
-        self._root = folder.root
-        self._folders: set[str] = set()
-        self.names: set[str] = set()  # of the folders so far, relative to the output folder
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._results = ObjectResults(address)
 
     def has(self, name: str) -> bool:
+        with store_refused(self._address):
+            return name in self._results.sizes
+
+
+class _Listing:
+    """The names in the folders of results, read when a file of a folder is first looked up.
+
+    Only names that are not in it, such as another Unicode form of an accent, are looked up one by
+    one.
+    """
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._root = folder.root
+        self._folders: set[str] = set()
+        self._names: set[str] = set()  # of the folders so far, relative to the output folder
+
+    def has(self, name: str) -> bool:
+        return name in self._names or self._is_listed(name) or _is_there(self._folder, name)
+
+    def _is_listed(self, name: str) -> bool:
         parent, slash, _ = name.rpartition("/")
         if parent not in self._folders:
             self._folders.add(parent)
             with suppress(OSError):
                 found = list_names(self._root / parent)
-                self.names.update(f"{parent}{slash}{one}" for one in found)
-        return name in self.names
+                self._names.update(f"{parent}{slash}{one}" for one in found)
+        return name in self._names
 
 
 def _is_there(folder: JobFolder, name: str) -> bool:

@@ -1,10 +1,11 @@
-"""Move files out of the output folder; none is deleted."""
+"""Move files out of the results of a job; none is deleted."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.jobdir.sidecars import is_sidecar, sidecar_of
 from batch_runner.util.fs import truncate_file_name
 
@@ -15,13 +16,10 @@ def move_out(folder: JobFolder, name: str, key: str, *, to: str) -> None:
     Raises:
         OSError: it cannot be moved.
     """
-    target = folder.batch / to
+    results, target = results_of(folder), folder.batch / to
     sidecar = sidecar_of(name)
-    for one in (name, *([sidecar] if is_sidecar(folder.root / sidecar, key) else [])):
-        path = folder.root / one
-        if path.is_file() and not path.is_symlink():
-            target.mkdir(exist_ok=True, mode=0o700)
-            path.rename(_unused_path(target, one, f".{key[:8]}"))
+    for one in (name, *([sidecar] if is_sidecar(results, sidecar, key) else [])):
+        results.take_out(one, _unused_path(target, one, f".{key[:8]}"))
 
 
 def _unused_path(folder: Path, name: str, tail: str) -> Path:

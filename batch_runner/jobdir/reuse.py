@@ -13,9 +13,10 @@ from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 
-from batch_runner.errors import JournalError, RegistryError
+from batch_runner.errors import FolderRefused, JournalError, RegistryError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.registration import is_mounted
+from batch_runner.jobdir.results import Results, results_of
 from batch_runner.journal import ItemRow, JournalReader, journal_exists, open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import PlacedFile, ReusedFrom, placed_files
@@ -62,6 +63,7 @@ class ReuseRules:
 
     def __init__(self) -> None:
         self._places: dict[str, _Place] = {}  # by job id
+        self._results: dict[str, Results] = {}  # by folder
 
     def decide(self, claims: Sequence[Claim]) -> dict[str, PriorSubmission]:
         """Return what to do with each item that is claimed, by its key."""
@@ -91,14 +93,23 @@ class ReuseRules:
         if claim.status in (ItemStatus.HELD, ItemStatus.DROPPED):
             return Action.HOLD
         if claim.status == ItemStatus.DONE:
-            folder = JobFolder(Utf8Path(claim.folder))
-            if files and all(_has_file(folder, file) for file in files):
+            if files and self._has_all(claim.folder, files):
                 return Action.COPY
         elif self._place_of(claim) is not _Place.GONE:
             return Action.WAIT
         if claim.status in _HAVE_TASK and claim.task_id is not None:
             return Action.DOWNLOAD
         return Action.HOLD
+
+    def _has_all(self, folder: str, files: Sequence[PlacedFile]) -> bool:
+        """Return whether files of another job are there; the content is compared when used."""
+        try:
+            if folder not in self._results:
+                self._results[folder] = results_of(JobFolder(Utf8Path(folder)))
+            results = self._results[folder]
+            return all(results.size(file) == file.size for file in files)
+        except (OSError, FolderRefused):
+            return False
 
     def _place_of(self, claim: Claim) -> _Place:
         if claim.job not in self._places:
@@ -113,15 +124,6 @@ _HAVE_TASK = (
     ItemStatus.DOWNLOAD_PENDING,
     ItemStatus.DONE,
 )
-
-
-def _has_file(folder: JobFolder, file: PlacedFile) -> bool:
-    """Return whether a file of the other job is there; its content is compared when it is used."""
-    path = folder.result(file)
-    try:
-        return not path.is_symlink() and path.is_file() and path.stat().st_size == file.size
-    except OSError:
-        return False
 
 
 def _find(claim: Claim) -> _Place:

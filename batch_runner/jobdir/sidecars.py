@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from batch_runner.errors import JournalError
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.jobdir.result_folders import find_blocked
+from batch_runner.jobdir.results import Results, results_of
 from batch_runner.journal import ItemRow, JobRow, JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import ItemOutcome, PlacedFile, placed_files
-from batch_runner.util.fs import replace_file
 from batch_runner.util.text import error_reason
 
 ENDING = ".json"
@@ -33,9 +30,9 @@ def sidecar_of(name: str) -> str:
     return f"{folder}{slash}{last.rpartition('.')[0] or last}{ENDING}"
 
 
-def is_sidecar(path: Path, key: str) -> bool:
-    """Return whether the file at `path` is a sidecar of the item with this key."""
-    return _digest_in(path, key) is not None
+def is_sidecar(results: Results, name: str, key: str) -> bool:
+    """Return whether the file `name` is a sidecar of the item with this key."""
+    return _digest_in(results.read(name), key) is not None
 
 
 class Sidecars:
@@ -43,6 +40,7 @@ class Sidecars:
 
     def __init__(self, folder: JobFolder) -> None:
         self._folder = folder
+        self._results = results_of(folder)
         self._last = 0  # the event up to which all were seen
         self._told: set[str] = set()  # what was warned about
 
@@ -72,19 +70,18 @@ class Sidecars:
         job = reader.job()
         for file in missing:
             text = json.dumps(_content(job, item, file), ensure_ascii=False, indent=2)
-            path = self._folder.root / sidecar_of(file.name)
-            with replace_file(path, through=self._folder.parts, durable=False) as out:
-                out.write(f"{text}\n".encode("utf-8", "backslashreplace"))
+            content = f"{text}\n".encode("utf-8", "backslashreplace")
+            self._results.write(sidecar_of(file.name), content)
         return len(missing)
 
     def _is_wanted(self, file: PlacedFile, key: str) -> bool:
         """Return whether the sidecar of a file is missing, or that of an earlier one."""
-        root, name = self._folder.root, sidecar_of(file.name)
-        if not os.path.lexists(root / file.name) or find_blocked(root, [name.rpartition("/")[0]]):
+        name = sidecar_of(file.name)
+        if not self._results.has(file):
             return False
-        if not os.path.lexists(root / name):
+        if (content := self._results.read(name)) is None:
             return True
-        digest = _digest_in(root / name, key)
+        digest = _digest_in(content, key)
         if digest is None:
             self._warn(f"{file.name} gets no sidecar: {name} is another file, and is kept")
         return digest is not None and digest != file.sha256
@@ -95,12 +92,12 @@ class Sidecars:
             log.warning("%s", text)
 
 
-def _digest_in(path: Path, key: str) -> str | None:
-    """Return the hash that the sidecar at `path` has of its file; None: it is not of this item."""
+def _digest_in(sidecar: bytes | None, key: str) -> str | None:
+    """Return the hash that a sidecar has of its file; None: it is not of this item."""
     try:
-        content = json.loads(b"" if path.is_symlink() else path.read_bytes())
+        content = json.loads(sidecar or b"")
         return str(content["sha256"]) if content["key"] == key else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

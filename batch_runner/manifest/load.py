@@ -36,6 +36,7 @@ from batch_runner.manifest.yaml.reader import read_document
 from batch_runner.models import JobFacts
 from batch_runner.settings import Output, Settings
 from batch_runner.util.locale import tr
+from batch_runner.util.object_store import is_address
 from batch_runner.util.paths import Utf8Path, is_utf8, utf8_text
 
 #: How many items are checked for further errors if the manifest has errors already.
@@ -98,6 +99,8 @@ class _Loader:
         request = self._request(compiler)
         facts = JobFacts(today=time.strftime("%Y-%m-%d"))
         items = self._items(job, request, compiler, facts, checks.files)
+        folder = document.output.folder
+        objects = folder.rstrip("/") if folder and is_address(folder) else None
         for own in (request, *sources.own_requests()) if checks.files is not None else ():
             checks.check_request(own)
         if self._diagnostics:
@@ -111,7 +114,8 @@ class _Loader:
             base_urls=(*(document.base_urls or ()), *filter(None, [document.base_url])),
             settings=self._settings(),
             explicit=self._explicit(),
-            output_folder=self._folder / (document.output.folder or f"out/{job}"),
+            output_folder=self._folder / (folder if folder and not objects else f"out/{job}"),
+            objects=objects,
             on_finish=document.on_finish,
             on_item=document.on_item,
             notify=document.notify,

@@ -25,9 +25,11 @@ class Manifest:
     `explicit` maps the dotted name of every setting that the manifest itself gives to "file:line".
     `output_folder` is absolute. A relative one starts at the manifest's folder, not the current
     folder: a job started by cron would otherwise find an empty folder and pay for everything again.
-    `base_urls` are those of the user's own servers; without any, the environment or the provider
-    says. `workflows` are those known without expanding the items. `workflow_files` are the graphs
-    if workflows are files: those read so far, and others when asked for.
+    `objects` is the s3:// address of the results if they are in an object store; `output_folder` is
+    then the default one. `base_urls` are those of the user's own servers; without any, the
+    environment or the provider says. `workflows` are those known without expanding the items.
+    `workflow_files` are the graphs if workflows are files: those read so far, and others when asked
+    for.
     """
 
     path: Path
@@ -45,6 +47,7 @@ class Manifest:
     read_as: str | None  # fingerprint of the file when it was read
     data: tuple[Path, ...] | None  # other files that decide the items; None if items name some
     base_urls: tuple[str, ...] = ()
+    objects: str | None = None
     workflow_files: WorkflowFiles | None = None
     doubts: tuple[Problem, ...] = ()  # what may be a mistake, but is not refused
 

@@ -61,8 +61,10 @@ class Output(settings.Output):
 
     folder: Given[Folder] = Field(
         default=None,
-        description="Output folder, relative to this manifest. Default: out/JOB.",
-        examples=["/srv/cards"],
+        description="Output folder, relative to this manifest. Or s3://BUCKET/PREFIX, in an object "
+        "store (needs the extra s3; endpoint and credentials are in the AWS_ variables); journal, "
+        "logs and report are in out/JOB then. Default: out/JOB.",
+        examples=["/srv/cards", "s3://cards/horse"],
     )
     name: Text = Field(
         default="{{ id }}",

@@ -12,6 +12,7 @@ from pydantic_core import CoreSchema
 
 from batch_runner.manifest import filenames
 from batch_runner.util.locale import mark_tr, tr
+from batch_runner.util.object_store import ADDRESS_PATTERN, is_address, is_valid_address
 
 #: Names that variables cannot have: built-in variables and functions.
 RESERVED = frozenset({"id", "n", "job", "seed", "pick", "range", "loop", "self"})
@@ -30,7 +31,10 @@ MAX_ATTEMPTS = 100
 NAME_PATTERN = r"^[^\s\d!-/:-@\[-^`{-~][^\s!-/:-@\[-^`{-~]*$"
 _LINE_PATTERN = r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
 _FILE_NAME_PATTERN = r'^[^\x00-\x1f\s./\\<>:"|?*-][^\x00-\x1f/\\<>:"|?*]*$'
-_FOLDER_PATTERN = r"^(?!~)(?!.*\{[{%])[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
+_FOLDER_PATTERN = (
+    r"^(?!~)(?!.*\{[{%])(?!s3:/)(?!.*://)[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
+    f"|{ADDRESS_PATTERN}"
+)
 _DATA_FILE_PATTERN = (
     r"^[^\x00-\x1f]*\.([cCtT][sS][vV]|[tT][xX][tT]|[xX][lL][sS][xX]"
     r"|[jJ][sS][oO][nN][lL]|[nN][dD][jJ][sS][oO][nN])$"
@@ -117,7 +121,21 @@ def _folder(folder: str) -> str:
         raise ValueError(tr('use an absolute path: "~" depends on the user'))
     if "{{" in folder or "{%" in folder:
         raise ValueError(tr("the folder is the same for all items, so it cannot be a template"))
+    if "://" in folder or is_address(folder):
+        _check_address(folder)
     return folder
+
+
+def _check_address(text: str) -> None:
+    if not is_address(text):
+        raise ValueError(tr("wanted a folder, or s3://BUCKET/PREFIX for an object store"))
+    if not is_valid_address(text):
+        raise ValueError(
+            tr(
+                "wanted s3://BUCKET/PREFIX; endpoint and credentials are in the variables "
+                "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
+        )
 
 
 def _data_file(name: str) -> str:

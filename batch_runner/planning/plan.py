@@ -12,6 +12,7 @@ from itertools import islice
 
 from batch_runner.engine.selection import SelectedItems, is_selected
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import Results, results_of
 from batch_runner.journal import (
     Imported,
     ItemRow,
@@ -152,14 +153,15 @@ def make_plan(
             counted = CappedCount(limits, reader.spent_by_workflow())
             builder = PlanBuilder(task_seconds(reader.learned()), counted, prior, selected)
             if specs is None:
-                _add_last_import(builder, reader, folder)
+                _add_last_import(builder, reader, results_of(folder))
             else:
-                _compare(builder, specs, reader.diff(), folder)
+                _compare(builder, specs, reader.diff(), results_of(folder))
     plan = builder.plan
     plan.reuse = prior.groups
     plan.estimate = make_estimate(builder.counted, task=builder.mean_task())
     plan.blockers = folder_blockers(folder, settings.downloads.free_bytes)
-    plan.blockers += result_folder_blockers(folder.root, builder.folders)
+    if folder.objects is None:
+        plan.blockers += result_folder_blockers(folder.root, builder.folders)
     plan.blockers += price_blockers(sorted(builder.counted.unpriced))
     held = plan.statuses[ItemStatus.HELD]
     plan.warnings = prior.warnings(limits.price) + job_warnings(plan.estimate, limits, held=held)
@@ -167,7 +169,7 @@ def make_plan(
 
 
 def _compare(
-    builder: PlanBuilder, specs: Iterable[ItemSpec], comparison: ManifestDiff, folder: JobFolder
+    builder: PlanBuilder, specs: Iterable[ItemSpec], comparison: ManifestDiff, results: Results
 ) -> None:
     for difference in comparison.differences(specs):
         row, status, files = difference.row, difference.status, difference.files
@@ -175,12 +177,12 @@ def _compare(
             builder.add_new(difference.spec, row)
             continue
         builder.add_known(difference.spec, status, row)
-        if files and status is ItemStatus.DONE and missing_files(folder, files):
+        if files and status is ItemStatus.DONE and missing_files(results, files):
             builder.add_missing(row)
     builder.finish(comparison)
 
 
-def _add_last_import(builder: PlanBuilder, reader: JournalReader, folder: JobFolder) -> None:
+def _add_last_import(builder: PlanBuilder, reader: JournalReader, results: Results) -> None:
     builder.add_counts(reader.listed_counts())
     for status in filter(builder.plan.statuses.get, _NAMED_STATUSES):
         listed = (item.row for item in reader.items(status) if item.listed)
@@ -190,7 +192,7 @@ def _add_last_import(builder: PlanBuilder, reader: JournalReader, folder: JobFol
         if item.listed:
             builder.add_submission(_spec_of(item))
     for row, files in reader.listed_files():
-        if files and missing_files(folder, files):
+        if files and missing_files(results, files):
             builder.add_missing(row)
     comparison = reader.diff()
     comparison.add_last_import()

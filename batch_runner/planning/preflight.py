@@ -15,8 +15,10 @@ from batch_runner.errors import FolderRefused, JournalUnreadable, RegistryError,
 from batch_runner.jobdir.identity import JobIdentity, check_owner, same_origin
 from batch_runner.jobdir.integrity import check_last_event, check_location
 from batch_runner.jobdir.marker import Marker
+from batch_runner.jobdir.open import is_new_job
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.registration import check_mounted
+from batch_runner.jobdir.results import check_place
 from batch_runner.journal import journal_exists, open_journal
 from batch_runner.journal.sql.journal import SqlJournal
 from batch_runner.models import REHEARSAL, ItemSpec
@@ -38,6 +40,7 @@ class Circumstances:
     state: Path | None  # the state folder; None: there is no home
     attended: bool  # there is a person to ask
     selected: SelectedItems | None = None  # items that may be submitted; None: all
+    files: str | None = None  # where the run stores files; None: where the job has them
 
 
 def plan_run(
@@ -58,7 +61,7 @@ def plan_run(
     plan = _with_prior_submissions(specs, folder, settings, circumstances, rehearsal=rehearsal)
     plan.blockers += _limit_blockers()
     if not any(blocker.kind == "locked" for blocker in plan.blockers):
-        _check_folder(plan, folder, identity, None if rehearsal else circumstances.state)
+        _check_folder(plan, folder, circumstances, None if rehearsal else circumstances.state)
     if not rehearsal:
         _check_state_folder(plan, settings, circumstances)
     return plan
@@ -133,10 +136,13 @@ def _unusable_registry(reason: str) -> Blocker:
 
 
 def _check_folder(
-    plan: Plan, folder: JobFolder, identity: JobIdentity | None, state: Path | None
+    plan: Plan, folder: JobFolder, circumstances: Circumstances, state: Path | None
 ) -> None:
     """Add to the plan why the job could not be opened; see `jobdir.open.open_job`."""
+    identity = circumstances.identity
     try:
+        if circumstances.files is not None:
+            check_place(folder, circumstances.files, is_new=is_new_job(folder))
         if state is not None and not folder.marker.exists():
             check_mounted(state, folder.root)
         if journal_exists(folder.journal):

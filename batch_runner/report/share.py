@@ -12,13 +12,17 @@ import io
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
 from batch_runner.errors import UsageError
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import Results, results_of
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.lifecycle import ItemStatus
+from batch_runner.models import PlacedFile
 from batch_runner.report.page import assemble
 from batch_runner.report.thumbnails import THREADS, small_image
 from batch_runner.report.words import page_words
@@ -96,18 +100,21 @@ def write_shared_page(
 
 def _images(folder: Path, reader: JournalReader) -> Iterator[tuple[int, bytes | None]]:
     """Yield the number of each item that is done and each of its images; None: not an image."""
-    files = ((item.row, file.name) for item in reader.items(ItemStatus.DONE) for file in item.files)
+    results = results_of(JobFolder(folder))
+    files = ((item.row, file) for item in reader.items(ItemStatus.DONE) for file in item.files)
     with ThreadPoolExecutor(THREADS, thread_name_prefix="share") as pool:
         while chunk := list(islice(files, _CHUNK)):
-            found = pool.map(_encoded, [folder / name for _, name in chunk])
+            found = pool.map(partial(_encoded, results), [file for _, file in chunk])
             yield from zip((number for number, _ in chunk), found, strict=True)
 
 
-def _encoded(path: Path) -> bytes | None:
+def _encoded(results: Results, file: PlacedFile) -> bytes | None:
     """Return the image scaled down, without metadata; None if it cannot be decoded."""
     out = io.BytesIO()
     try:
-        if (small := small_image(path, SHARED_SIDE)) is None:
+        with results.local(file) as path:
+            small = small_image(path, SHARED_SIDE)
+        if small is None:
             return None
         small.save(out, "WEBP", quality=80, method=4, exif=b"", xmp=b"", icc_profile=b"")
     except Exception:  # noqa: BLE001  decoders raise nearly anything for damaged bytes

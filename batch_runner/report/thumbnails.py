@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from batch_runner.jobdir.results import Results
 from batch_runner.media import DECODABLE, kind_of
 from batch_runner.models import PlacedFile
 from batch_runner.util.fs import replace_file
@@ -55,16 +56,16 @@ _LATER = Thumbnail(ImageState.LATER)
 class Thumbnails:
     """The thumbnails of a job; missing and outdated ones are made, within a time limit.
 
-    Reads the images under `folder`, writes only under `thumbnails`.
+    Reads the images, writes only under `thumbnails`.
     """
 
-    def __init__(self, folder: Path, thumbnails: Path, *, seconds: float = math.inf) -> None:
+    def __init__(self, results: Results, thumbnails: Path, *, seconds: float = math.inf) -> None:
         """Make thumbnails for `seconds` in all, then no more."""
         # About images that are valid, such as one with bytes after its end.
         warnings.filterwarnings("ignore", module=r"PIL\.")
         for own in (thumbnails.parent, thumbnails):
             own.mkdir(exist_ok=True, mode=0o700)
-        self._folder, self._thumbnails = folder, thumbnails
+        self._results, self._thumbnails = results, thumbnails
         self._left = seconds
         self.finished = True  # False: there was not time or space for all
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="thumbnails")
@@ -94,7 +95,11 @@ class Thumbnails:
 
     def _known(self, file: PlacedFile) -> Thumbnail | None:
         """Return the thumbnail if no decoding is needed, else None."""
-        if (written := _modified(child_bytes(self._folder, file.name))) is None:
+        try:
+            written = self._results.modified(file.name)
+        except OSError:  # the object store cannot be asked
+            return _LATER
+        if written is None:
             return Thumbnail(ImageState.MISSING)
         if kind_of(file.media_type) != "image":
             return Thumbnail(ImageState.OTHER)
@@ -106,7 +111,13 @@ class Thumbnails:
     def _make(self, file: PlacedFile, *, end: float) -> Thumbnail:
         if time.monotonic() >= end:
             return _LATER
-        made = _write_thumbnail(self._folder / file.name, self._thumbnails / _name(file))
+        try:
+            with self._results.local(file) as source:
+                made = _write_thumbnail(source, self._thumbnails / _name(file))
+        except FileNotFoundError:
+            return Thumbnail(ImageState.MISSING)
+        except OSError:
+            return _LATER
         if made.state is ImageState.DAMAGED and file.media_type not in DECODABLE:
             return Thumbnail(ImageState.OTHER)
         return made

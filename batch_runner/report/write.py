@@ -14,6 +14,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.jobdir.reuse import taken_back
 from batch_runner.journal import JournalReader, open_reader
 from batch_runner.report.files import write_script
@@ -62,6 +64,7 @@ def write_report(
     """
     folder = Utf8Path(folder)
     report, page = folder / REPORT, _page_path(folder)
+    results = results_of(JobFolder(folder))
     now = time.time() if now is None else now
     with open_reader(folder / JOURNAL) as reader:  # first: without a journal nothing is written
         taken = {item.key for item in taken_back(reader, state_folder())}
@@ -69,7 +72,7 @@ def write_report(
         if if_changed and last.is_current(reader, taken):
             return page
         made_from = last.made_from(reader, taken)
-        with Thumbnails(folder, report / "thumbnails", seconds=seconds) as thumbnails:
+        with Thumbnails(results, report / "thumbnails", seconds=seconds) as thumbnails:
             data = PageData(reader, now=now, taken_back=taken)
             shards = _write_items(reader, data, thumbnails, report)
     head = data.head(folder) | {"folder": REPORT, "detailsPerShard": DETAILS_PER_SHARD, **shards}

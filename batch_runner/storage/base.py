@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from batch_runner.errors import FileNotAccepted
+from batch_runner.jobdir.results import Results
 from batch_runner.models import PlacedFile, Received
 
 
@@ -91,7 +91,7 @@ class FileStore(Protocol):
         """
         ...
 
-    async def copy(self, source: Path, expected: PlacedFile, name: str) -> PlacedFile | None:
+    async def copy(self, source: Results, expected: PlacedFile, name: str) -> PlacedFile | None:
         """Place a copy of a file of another job; shares its blocks where the file system can.
 
         Returns None if there is no such file any more, or it has other bytes than `expected`.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection
-from pathlib import Path
 from typing import Any, Protocol
 
 from batch_runner.errors import FileNotAccepted, FileRejected
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import Results
 from batch_runner.media import DEFAULT_KINDS, Kind
 from batch_runner.models import PlacedFile, Received
 from batch_runner.storage.base import SetAside
@@ -44,14 +44,18 @@ class FolderFile:
         self._part.write(chunk)
         return self._offload(self._part.flush) if self._part.buffer_full else None
 
-    def copy_from(self, source: Path) -> str | None:
-        """Take the bytes of another file; return their SHA-256, None if it cannot be read. Blocks.
+    def copy_from(self, source: Results, expected: PlacedFile) -> bool:
+        """Take the bytes of a file of another job; return whether they are as expected. Blocks.
 
         Raises:
             FileNotAccepted: the file is larger than allowed.
             DiskFailed: the bytes cannot be stored.
         """
-        return self._part.copy_from(source)
+        try:
+            with source.local(expected) as path:
+                return self._part.copy_from(path) == expected.sha256
+        except OSError:
+            return False
 
     async def place(self, name: str) -> PlacedFile:
         self._part.received = self.received
@@ -120,10 +124,10 @@ class FolderStore:
                 file.discard()
         return None
 
-    async def copy(self, source: Path, expected: PlacedFile, name: str) -> PlacedFile | None:
+    async def copy(self, source: Results, expected: PlacedFile, name: str) -> PlacedFile | None:
         file = self.new_file()
         try:
-            if await self._offload(file.copy_from, source) != expected.sha256:
+            if not await self._offload(file.copy_from, source, expected):
                 return None
             file.received = Received(length_known=True, types=(expected.media_type,))
             return await file.place(name)

@@ -30,8 +30,8 @@ class ObjectStore(FolderStore):
 
     def __init__(
         self,
-        folder: JobFolder,
         objects: ObjectPrefix,
+        folder: JobFolder,
         *,
         max_bytes: int,
         kinds: Collection[Kind] = DEFAULT_KINDS,

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING
 
 from batch_runner.util.locale import tr
 
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 SCHEME = "s3://"
 #: Characters of a bucket's name as S3 has them, and a prefix without empty or relative parts.
-ADDRESS_PATTERN = r"^s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[^/]+)*/?$"
+ADDRESS_PATTERN = (
+    r"^(?!.*\{[{%])s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)*/?$"
+)
 _ADDRESS = re.compile(ADDRESS_PATTERN)
 
 #: Longest time of one request, also of one with a large file, and of connecting.
@@ -109,7 +111,7 @@ class ObjectPrefix:
         with _os_errors():
             return bytes(_obstore().get(self._store, name).bytes())
 
-    def fetch(self, name: str, out: BinaryIO) -> None:
+    def fetch(self, name: str, out: IO[bytes]) -> None:
         """Write the bytes of an object to a file.
 
         Raises:

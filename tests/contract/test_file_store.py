@@ -87,8 +87,8 @@ class ObjectHost:
 
     def store(self, max_bytes: int = ENOUGH, kinds: Sequence[Kind] = DEFAULT_KINDS) -> FileStore:
         return ObjectStore(
-            self._folder,
             ObjectPrefix(self._address),
+            self._folder,
             max_bytes=max_bytes,
             kinds=kinds,
             offload=anyio.to_thread.run_sync,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.journal import EventRow, ItemRow, open_reader
 from batch_runner.lifecycle import FINAL, Event, ItemStatus
 from batch_runner.settings import Limits
@@ -189,5 +190,5 @@ def _broken_done(data: AuditData, row: ItemRow) -> Iterator[str]:
     if not files or files not in wanted:
         yield f"{row.id} is done, but its files are not those of task {row.task_id}"
     for file in row.files:
-        if file.name not in data.removed and (wrong := find_damage(data.folder, file)):
+        if file.name not in data.removed and (wrong := find_damage(results_of(data.folder), file)):
             yield f"{row.id} is done, but {wrong}"

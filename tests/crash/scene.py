@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.journal import ItemRow, journal_exists, open_reader
 from batch_runner.lifecycle import FINAL, ItemStatus
 from batch_runner.storage.verify import find_damage
@@ -162,7 +163,7 @@ def _audit_files(job: Job, items: list[ItemRow]) -> Iterator[str]:
     done = [row for row in items if row.status is ItemStatus.DONE]
     for row in done:
         for file in row.files:
-            if (damage := find_damage(JobFolder(job.out), file, deep=True)) is not None:
+            if (damage := find_damage(results_of(JobFolder(job.out)), file, deep=True)) is not None:
                 yield damage
     placed = {file.name for row in done for file in row.files} | {"index.html"}
     for path in job.out.iterdir() if job.out.is_dir() else ():

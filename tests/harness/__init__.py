@@ -26,6 +26,7 @@ from batch_runner.engine.summary import RunSummary
 from batch_runner.jobdir.identity import JobIdentity
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.journal import ItemRow, open_reader
 from batch_runner.journal.sql.group_commit import GroupCommit
 from batch_runner.journal.sql.journal import SqlJournal
@@ -199,7 +200,8 @@ def check_invariants(root: Path, simulator: Simulator, *, approved: int = 1) -> 
 
 def _broken_item(folder: JobFolder, row: ItemRow) -> list[str]:
     if row.status is ItemStatus.DONE:
-        wrong = [why for file in row.files if (why := find_damage(folder, file, deep=True))]
+        results = results_of(folder)
+        wrong = [why for file in row.files if (why := find_damage(results, file, deep=True))]
         return wrong + ([] if row.files else [f"{row.id} is done without a file"])
     if row.status in (
         ItemStatus.HELD,

@@ -85,10 +85,13 @@ class Bucket:
     def remove(self, name: str) -> None:
         obstore.delete(self._store, name)
 
+    def names(self) -> list[str]:
+        """Return the name of every object."""
+        return sorted(one["path"] for page in obstore.list(self._store) for one in page)
+
     def objects(self) -> dict[str, bytes]:
         """Return every object by its name."""
-        names = [one["path"] for page in obstore.list(self._store) for one in page]
-        return {name: bytes(obstore.get(self._store, name).bytes()) for name in names}
+        return {name: bytes(obstore.get(self._store, name).bytes()) for name in self.names()}
 
     def media_type(self, name: str) -> str | None:
         """Return the Content-Type of an object."""

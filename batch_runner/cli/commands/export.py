@@ -24,6 +24,7 @@ from batch_runner.cli.options import (
 from batch_runner.cli.output import print_line
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import FolderResults, Results, results_of
 from batch_runner.journal import open_reader
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.storage.verify import find_damage
@@ -84,8 +85,9 @@ def command(
     ambiguous = {name: items for name, items in meant.items() if len(items) > 1}
     if not chosen and not ambiguous:
         raise UsageError(tr("{picks} names no item that is done; nothing was copied", picks=picks))
+    results = results_of(folder)
     try:
-        copied = _copy(folder, chosen, notes, to)
+        copied = _copy(results, chosen, notes, to)
     except OSError as error:
         raise UsageError(
             tr("cannot write to {to}: {strerror}", to=to, strerror=error.strerror or error)
@@ -106,7 +108,7 @@ def command(
         print_line(
             tr("not copied: {name} is not an item that is done", name=printable(name)), error=True
         )
-    missing = [file.name for one in chosen for file in one.files if not _is_there(folder, file)]
+    missing = [file.name for one in chosen for file in one.files if not _is_there(results, file)]
     for name in missing:
         print_line(
             tr("not copied: {name} is missing or changed; see `verify`", name=printable(name)),
@@ -143,8 +145,8 @@ def _notes(picks: Path) -> dict[str, str]:
         ) from None
 
 
-def _is_there(folder: JobFolder, file: PlacedFile) -> bool:
-    return _stays_inside(file.name) and find_damage(folder, file) is None
+def _is_there(results: Results, file: PlacedFile) -> bool:
+    return _stays_inside(file.name) and find_damage(results, file) is None
 
 
 def _stays_inside(name: str) -> bool:
@@ -152,26 +154,27 @@ def _stays_inside(name: str) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
-def _copy(folder: JobFolder, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:
+def _copy(results: Results, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:
     """Copy the valid files and return how many; nothing if another file has one of the names.
 
     Raises:
         UsageError: another file has one of the names.
         OSError: `to` cannot be written.
     """
-    found = (file for item in chosen for file in item.files if _is_there(folder, file))
+    found = (file for item in chosen for file in item.files if _is_there(results, file))
     files = dict.fromkeys(found)
     to.mkdir(parents=True, exist_ok=True)
     wanted = dict.fromkeys(file for file in files if not os.path.lexists(to / file.name))
     for file in files:
-        if file not in wanted and find_damage(JobFolder(to), file) is not None:
+        if file not in wanted and find_damage(FolderResults(JobFolder(to)), file) is not None:
             raise UsageError(
                 tr("{to} exists and is another file; nothing was copied", to=to / file.name)
             )
     prompts = _known_prompts(to / PROMPTS)
     for file in wanted:
         (to / file.name).parent.mkdir(parents=True, exist_ok=True)
-        _copy_atomically(folder.result(file), to / file.name)
+        with results.local(file) as source:
+            _copy_atomically(source, to / file.name)
     for item in chosen:
         names = [file.name for file in item.files if file in files]
         entry = {"key": item.key, "id": item.id, "files": names, "prompt": item.prompt}

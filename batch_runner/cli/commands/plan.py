@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_runner.api.steps import load_manifest, output_folder
+from batch_runner.api.folders import output_folder
+from batch_runner.api.steps import load_manifest
 from batch_runner.cli.confirm import is_interactive
 from batch_runner.cli.options import (
     JOURNAL_ERROR,

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch_runner.api.steps import existing_folder, load_manifest
+from batch_runner.api.folders import existing_folder
+from batch_runner.api.steps import load_manifest
 from batch_runner.cli.item_names import SHOWN, ambiguous_text, find_items, prefer_listed
 from batch_runner.cli.options import (
     JOURNAL_ERROR,

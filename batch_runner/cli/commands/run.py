@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import click
 
-from batch_runner.api import steps
+from batch_runner.api import folders, steps
 from batch_runner.api.services import service_of
 from batch_runner.cli.companions import Companions, item_commands
 from batch_runner.cli.confirm import (
@@ -150,7 +150,7 @@ def command(
         if not rehearse:
             service = service_of(loaded, settings.network)
             warn_about_service(loaded.provider, settings.network, quiet=quiet)
-        folder = steps.output_folder(loaded, output, rehearse=rehearse)
+        folder = folders.output_folder(loaded, output, rehearse=rehearse)
         loaded = steps.manifest_of_job(loaded, folder)
         items = item_commands(loaded, folder, service, quiet=quiet)
         awake = settings.keep_awake and not rehearse

@@ -17,6 +17,7 @@ from batch_runner.cli.options import (
     rehearsal_option,
 )
 from batch_runner.cli.output import print_json, print_line
+from batch_runner.jobdir.results import results_of
 from batch_runner.jobdir.sidecars import Sidecars
 from batch_runner.journal import Change, open_reader
 from batch_runner.lifecycle import FILE_DAMAGED, Event, ItemStatus
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batch_runner.jobdir.paths import JobFolder
+    from batch_runner.jobdir.results import Results
     from batch_runner.journal import ItemRow, ManifestDiff
     from batch_runner.manifest import Manifest
 
@@ -69,7 +71,7 @@ def command(
 ) -> int:
     """Check every item of MANIFEST: is it done, are its files complete and unchanged?"""
     job = find_job(manifest, output, rehearse=rehearse)
-    folder = job.folder
+    folder, results = job.folder, results_of(job.folder)
     valid = 0
     damaged: list[ItemRow] = []
     with open_reader(folder.journal) as reader:
@@ -81,7 +83,7 @@ def command(
             if not (listed or item.files):
                 continue
             total += 1
-            why = _problem_of(folder, item, deep=deep)
+            why = _problem_of(results, item, deep=deep)
             valid += why is None
             if as_json:
                 print_json(
@@ -127,11 +129,11 @@ def _print_wrong(item: ItemRow, why: str) -> None:
     print_line(tr("{id}: {problem}", id=item.id, problem=why))
 
 
-def _problem_of(folder: JobFolder, item: ItemRow, *, deep: bool) -> str | None:
+def _problem_of(results: Results, item: ItemRow, *, deep: bool) -> str | None:
     """Return what is wrong with an item as a sentence; None if its files are valid."""
     if item.status is not ItemStatus.DONE:
         return f"not done, but {item.status.value}"
-    found = (find_damage(folder, file, deep=deep) for file in item.files)
+    found = (find_damage(results, file, deep=deep) for file in item.files)
     return next((why for why in found if why), None)
 
 
@@ -141,12 +143,13 @@ def _requeue_downloads(folder: JobFolder, items: list[ItemRow]) -> None:
     from batch_runner.jobdir.removed import move_out
 
     with open_job(folder.root, None, state=state_folder()) as job:
+        results = results_of(folder)
         count = job.requeued  # missing files were re-queued when the job was opened
         for item in items:
             if job.journal.status_of(item.key) is not ItemStatus.DONE:
                 continue
             for file in item.files:
-                if find_damage(folder, file):
+                if find_damage(results, file):
                     move_out(folder, file.name, item.key, to="damaged")
             event = Event.FILE_MISSING
             job.journal.apply(Change(key=item.key, event=event, reason=FILE_DAMAGED))

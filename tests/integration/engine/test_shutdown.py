@@ -13,6 +13,7 @@ from batch_runner.engine.context import Run
 from batch_runner.engine.events import ItemFailed, ItemSubmitted, RunEvent
 from batch_runner.engine.summary import ExitCode, RunSummary, StopReason
 from batch_runner.errors import ApiError, Failure
+from batch_runner.jobdir.results import Results
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.models import PlacedFile, Received
 from batch_runner.providers.base import Receiver, RequestIds, Submitted
@@ -114,7 +115,7 @@ async def test_copied_file_of_another_job_is_recorded(
     service, copy = StoppingService(), FolderStore.copy
 
     async def copy_before_shutdown(
-        store: FolderStore, source: Path, expected: PlacedFile, name: str
+        store: FolderStore, source: Results, expected: PlacedFile, name: str
     ) -> PlacedFile | None:
         copied = await copy(store, source, expected, name)
         service.shut_down_soon()

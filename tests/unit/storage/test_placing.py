@@ -13,6 +13,7 @@ from PIL import Image
 
 from batch_runner.errors import DiskFailed, FileRejected
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.models import PlacedFile
 from batch_runner.storage.partial_file import PartialFile, supports_unnamed_files
 from batch_runner.storage.placing import Placement, place_all
@@ -75,8 +76,8 @@ def test_file_is_placed_in_the_folders_of_its_name(folder: JobFolder) -> None:
     assert placed.name == "ink/a.b/card.png"
     assert (folder.root / "ink" / "a.b" / "card.png").read_bytes() == data
     assert beside.name.startswith("ink/a.b/card~")
-    assert find_damage(folder, placed) is None
-    assert find_damage(folder, beside) is None
+    assert find_damage(results_of(folder), placed) is None
+    assert find_damage(results_of(folder), beside) is None
 
 
 def test_results_have_the_modes_that_the_umask_allows(folder: JobFolder, tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_label_after_the_end_is_placed_and_no_damage(tmp_path: Path, form: str) 
 
     placed = place(partial_file(folder, data), "card")
 
-    assert find_damage(folder, placed, deep=True) is None
+    assert find_damage(results_of(folder), placed, deep=True) is None
     assert (folder.root / placed.name).read_bytes() == data
 
 

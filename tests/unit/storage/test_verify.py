@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.media import DEFAULT_KINDS, Kind
 from batch_runner.models import PlacedFile, Received
 from batch_runner.storage.partial_file import PartialFile
@@ -34,8 +35,8 @@ def folder(tmp_path: Path) -> JobFolder:
 def test_unchanged_file_has_no_damage(folder: JobFolder) -> None:
     placed = place(folder, png_bytes())
 
-    assert find_damage(folder, placed) is None
-    assert find_damage(folder, placed, deep=True) is None
+    assert find_damage(results_of(folder), placed) is None
+    assert find_damage(results_of(folder), placed, deep=True) is None
 
 
 def test_damage_is_described_in_a_sentence(folder: JobFolder) -> None:
@@ -44,15 +45,15 @@ def test_damage_is_described_in_a_sentence(folder: JobFolder) -> None:
 
     path.write_bytes(png_bytes()[:-1])
     assert (
-        find_damage(folder, placed)
+        find_damage(results_of(folder), placed)
         == f"card.png has {placed.size - 1} bytes, expected {placed.size}"
     )
 
     path.write_bytes(b"x" * placed.size)
-    assert find_damage(folder, placed) == "card.png has been changed"
+    assert find_damage(results_of(folder), placed) == "card.png has been changed"
 
     path.unlink()
-    assert find_damage(folder, placed) == "card.png is missing"
+    assert find_damage(results_of(folder), placed) == "card.png is missing"
 
 
 def test_symlink_in_place_of_a_file_counts_as_missing(folder: JobFolder, tmp_path: Path) -> None:
@@ -60,7 +61,7 @@ def test_symlink_in_place_of_a_file_counts_as_missing(folder: JobFolder, tmp_pat
     (folder.root / "card.png").rename(tmp_path / "moved.png")
     (folder.root / "card.png").symlink_to(tmp_path / "moved.png")
 
-    assert find_damage(folder, placed) == "card.png is missing"
+    assert find_damage(results_of(folder), placed) == "card.png is missing"
 
 
 def test_file_of_an_unknown_type_is_damaged(folder: JobFolder) -> None:
@@ -73,7 +74,8 @@ def test_file_of_an_unknown_type_is_damaged(folder: JobFolder) -> None:
         media_type="image/png",
     )
 
-    assert "is declared as image/png, but is text/html" in (find_damage(folder, placed) or "")
+    damage = find_damage(results_of(folder), placed)
+    assert "is declared as image/png, but is text/html" in (damage or "")
 
 
 def test_undecodable_pixels_are_found_only_by_deep(folder: JobFolder) -> None:
@@ -85,14 +87,15 @@ def test_undecodable_pixels_are_found_only_by_deep(folder: JobFolder) -> None:
     broken = data[:at] + checked + data[at + len(checked) :]
     placed = place(folder, broken)
 
-    assert find_damage(folder, placed) is None
-    assert "cannot be decoded" in (find_damage(folder, placed, deep=True) or "")
+    assert find_damage(results_of(folder), placed) is None
+    assert "cannot be decoded" in (find_damage(results_of(folder), placed, deep=True) or "")
 
 
 def test_missing_files_are_named(folder: JobFolder) -> None:
     placed = place(folder, png_bytes())
 
-    assert missing_files(folder, [placed, replace(placed, name="gone.png")]) == ["gone.png"]
+    files = [placed, replace(placed, name="gone.png")]
+    assert missing_files(results_of(folder), files) == ["gone.png"]
 
 
 def place_as(folder: JobFolder, data: bytes, kinds: tuple[Kind, ...] = DEFAULT_KINDS) -> PlacedFile:
@@ -119,8 +122,8 @@ def test_unchanged_file_of_any_kind_has_no_damage(folder: JobFolder, data: bytes
     """Nor has it for `deep`, which cannot decode it."""
     placed = place_as(folder, data, (*DEFAULT_KINDS, "svg", "text"))
 
-    assert find_damage(folder, placed) is None
-    assert find_damage(folder, placed, deep=True) is None
+    assert find_damage(results_of(folder), placed) is None
+    assert find_damage(results_of(folder), placed, deep=True) is None
 
 
 def test_file_of_another_type_than_recorded_is_damaged(folder: JobFolder) -> None:
@@ -128,4 +131,4 @@ def test_file_of_another_type_than_recorded_is_damaged(folder: JobFolder) -> Non
 
     wrong = replace(placed, media_type="video/mp4")
 
-    assert find_damage(folder, wrong) == "card.png is image/png, expected video/mp4"
+    assert find_damage(results_of(folder), wrong) == "card.png is image/png, expected video/mp4"

@@ -90,3 +90,8 @@ def place_of_files(manifest: Manifest, root: Path) -> str | None:
     """
     own = find_job(manifest.output_folder, manifest.path.absolute().parent)
     return (manifest.objects or IN_FOLDER) if own == root else None
+
+
+def shown_place(manifest: Manifest, root: Path) -> str:
+    """Return where the files of the job in `root` are or will be, for people."""
+    return place_of_files(manifest, root) or JobFolder(root).objects or utf8_text(root)

@@ -34,10 +34,11 @@ from batch_runner.api.prior import origin_warnings, refuse_unknown_submissions
 from batch_runner.api.services import service_of, with_workflows
 from batch_runner.errors import UsageError
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.setting_types import Reuse
 from batch_runner.settings import Service, Settings
-from batch_runner.util.paths import plain_path, utf8_environment
+from batch_runner.util.paths import utf8_environment
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:  # slow imports
@@ -69,7 +70,8 @@ class Item:
     task_id: str | None  #: of the latest submission; None: there is none
     reason: str | None  #: a short word for what went wrong; None: nothing did
     message: str | None  #: the same as a sentence
-    files: tuple[Path, ...]  #: absolute paths of its verified files; empty unless it is done
+    files: tuple[Path, ...]  #: absolute paths of its verified files; none if they are objects
+    addresses: tuple[str, ...]  #: the same as texts, or s3:// addresses; none unless it is done
 
 
 def load_settings(manifest: Manifest, limits: Mapping[str, str] | None = None) -> Settings:
@@ -317,6 +319,7 @@ def iter_items(
     from batch_runner.journal import open_reader
 
     folder = folders.existing_folder(manifest, output, rehearse=rehearse)
+    results = results_of(folder)
     with open_reader(folder.journal) as reader:
         for row in reader.items(*statuses):
             files = row.files if row.status is ItemStatus.DONE else ()
@@ -333,5 +336,6 @@ def iter_items(
                 task_id=row.task_id,
                 reason=row.reason,
                 message=row.message,
-                files=tuple(plain_path(folder.root / file.name) for file in files),
+                files=results.paths(files),
+                addresses=tuple(results.address(file.name) for file in files),
             )

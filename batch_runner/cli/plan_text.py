@@ -14,7 +14,6 @@ from batch_runner.util.text import date_time, duration, json_text, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from batch_runner.journal import ItemSummary
     from batch_runner.models import ItemSpec
@@ -39,7 +38,7 @@ _ORDER = (
 )
 
 
-def plan_lines(plan: Plan, job: str, folder: Path, settings: Settings) -> list[str]:
+def plan_lines(plan: Plan, job: str, folder: str, settings: Settings) -> list[str]:
     return [
         tr(
             "{job}: {items}; files go to {folder}",

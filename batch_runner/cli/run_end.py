@@ -81,6 +81,7 @@ def _seconds_of_job(root: Path, summary: RunSummary) -> float:
 
 
 def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page: Path) -> None:
+    from batch_runner.api.folders import shown_place
     from batch_runner.manifest.job_args import job_arguments
     from batch_runner.monitor.progress import summary_lines
     from batch_runner.report import effort_text
@@ -94,7 +95,7 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
         tr("this run: {effort}", effort=effort),
         tr("whole job: {sentence}", sentence=sentence),
         *([commands] if commands else []),
-        *summary_lines(summary, options.root, target),
+        *summary_lines(summary, shown_place(options.manifest, options.root), target),
         tr("report: {page}", page=page),
     ):
         print_line(line, error=options.quiet)

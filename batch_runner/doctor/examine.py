@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from batch_runner.api.folders import output_folder
+from batch_runner.api.folders import output_folder, place_of_files
 from batch_runner.config.environment import known_variables
 from batch_runner.config.resolve import resolve_settings
 from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.doctor.account import check_address, check_key
 from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
-from batch_runner.doctor.folders import check_output_folder, check_state_folder
+from batch_runner.doctor.folders import check_object_store, check_output_folder, check_state_folder
 from batch_runner.doctor.installation import check_installation
 from batch_runner.doctor.network import check_proxy, check_service, check_tls, network_of
 from batch_runner.doctor.schedulers import check_schedulers
@@ -87,6 +87,8 @@ def _check_job(manifest: Manifest, subject: Subject) -> Iterator[Check]:
         yield problem("output folder", str(error))
         return
     yield from check_output_folder(folder, free_bytes=settings.downloads.free_bytes)
+    if address := place_of_files(manifest, folder):
+        yield check_object_store(address)
     if manifest.on_finish.notify:
         yield _check_notify()
 

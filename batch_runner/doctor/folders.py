@@ -16,6 +16,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.registry import read_registry
 from batch_runner.util.fs import lock_records, nearest_existing, try_to_sync_folder
 from batch_runner.util.locale import tr, tr_n
+from batch_runner.util.object_store import ObjectPrefix
 from batch_runner.util.paths import encode_path
 from batch_runner.util.system import file_system_of, open_unnamed
 from batch_runner.util.text import error_reason
@@ -81,6 +82,16 @@ def check_output_folder(root: Path, *, free_bytes: int) -> Iterator[Check]:
         yield ok(name, tr("{seen}; writable, locks and syncing work", seen=seen))
     yield _check_space(existing, free_bytes)
     yield from _check_job(folder)
+
+
+def check_object_store(address: str) -> Check:
+    """Check that results can be stored in an object store: an object is made and removed again."""
+    try:
+        ObjectPrefix(address).check_writable()
+    except OSError as error:
+        return problem("object store", address, error_reason(error))
+    seen = tr("{address}; files can be stored, and none is overwritten", address=address)
+    return ok("object store", seen)
 
 
 def _check_space(existing: Path, free_bytes: int) -> Check:

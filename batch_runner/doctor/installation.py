@@ -22,7 +22,7 @@ from batch_runner.util.text import printable
 
 _DISTRIBUTION = "batch-runner"
 #: Distributions that are optional, and what they are for.
-_EXTRAS = {"uvloop": "fast", "apprise": "notify", "openpyxl": "xlsx"}
+_EXTRAS = {"uvloop": "fast", "apprise": "notify", "obstore": "s3", "openpyxl": "xlsx"}
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:>=([0-9.]+))?")
 
 

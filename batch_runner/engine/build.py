@@ -187,7 +187,7 @@ def build_run(
             job.fallback_log,
             state.stats,
             state.control,
-            on_change=None if on_event is None else change_listener(on_event, job.folder.root),
+            on_change=None if on_event is None else change_listener(on_event, job.folder),
         ),
         failures=FailureHandler(
             state,

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.engine.summary import RunSummary
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import Results, results_of
 from batch_runner.journal.base import Change
 from batch_runner.lifecycle import Event, ItemStatus
-from batch_runner.util.paths import plain_path
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ class ItemSubmitted(ItemEvent):
 class ItemDone(ItemEvent):
     """Every file of the item is verified and under its final name."""
 
-    files: tuple[Path, ...]  #: absolute
+    files: tuple[Path, ...]  #: absolute; none if they are in an object store
+    addresses: tuple[str, ...]  #: the same as texts, or s3:// addresses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,22 +124,26 @@ def deliver(on_event: OnEvent, event: RunEvent) -> None:
         log.exception("the callback failed on %s; the run goes on", type(event).__name__)
 
 
-def change_listener(on_event: OnEvent, root: Path) -> Callable[[Change], None]:
+def change_listener(on_event: OnEvent, folder: JobFolder) -> Callable[[Change], None]:
     """Return a function that delivers what callers learn of a change; it does not raise."""
+    results = results_of(folder)
 
     def listen(change: Change) -> None:
-        if (event := _item_event(change, root)) is not None:
+        if (event := _item_event(change, results)) is not None:
             deliver(on_event, event)
 
     return listen
 
 
-def _item_event(change: Change, root: Path) -> ItemEvent | None:
+def _item_event(change: Change, results: Results) -> ItemEvent | None:
     if change.event in (Event.SUBMIT_CONFIRMED, Event.ATTACHED) and change.task_id is not None:
         return ItemSubmitted(key=change.key, task_id=change.task_id)
     if change.event is Event.PLACED:
-        files = tuple(plain_path(root / file.name) for file in change.files)
-        return ItemDone(key=change.key, files=files)
+        return ItemDone(
+            key=change.key,
+            files=results.paths(change.files),
+            addresses=tuple(results.address(file.name) for file in change.files),
+        )
     if (problem := _PROBLEMS.get(change.event)) is not None:
         return problem(key=change.key, reason=change.reason, message=change.message)
     return None

@@ -20,6 +20,8 @@ from anyio.abc import TaskGroup, TaskStatus
 from batch_runner.engine.context import Run, RunContext
 from batch_runner.errors import JournalError
 from batch_runner.integrations.user_commands import EndedCommand, UserCommands
+from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import results_of
 from batch_runner.journal.delivery_log import DeliveryLog, EndedItem
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest import OnItem
@@ -165,7 +167,7 @@ class ItemCommands:
 
     async def _run_in_thread(self, context: RunContext, ended: EndedItem) -> EndedCommand | None:
         """Run the command; return how it ended, None if it is left to the next run."""
-        stdin, seconds = self._message(context.folder.root, ended), self._on_item.timeout
+        stdin, seconds = self._message(context.folder, ended), self._on_item.timeout
         run, own = functools.partial(self._commands.run, self._command), anyio.CapacityLimiter(1)
         try:
             done = await anyio.to_thread.run_sync(run, stdin, seconds, limiter=own)
@@ -204,9 +206,9 @@ class ItemCommands:
             return
         self.left = sum(counts.get(status, 0) for status in self._on_item.when)
 
-    def _message(self, root: Path, ended: EndedItem) -> bytes:
+    def _message(self, folder: JobFolder, ended: EndedItem) -> bytes:
         """Return what the command reads: one line of JSON."""
-        item = ended.item
+        item, results = ended.item, results_of(folder)
         files = item.files if item.status is ItemStatus.DONE else ()
         message: dict[str, Any] = {
             "id": item.id,
@@ -220,8 +222,8 @@ class ItemCommands:
             "attempt": item.attempt,
             "reason": item.reason,
             "message": item.message,
-            "files": [utf8_text(root / file.name) for file in files],
-            "folder": utf8_text(root),
+            "files": [results.address(file.name) for file in files],
+            "folder": utf8_text(folder.root),
             "key": item.key,
             "at": round(ended.at, 3),
             **self._about,

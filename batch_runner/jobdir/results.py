@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -22,7 +22,7 @@ from batch_runner.models import PlacedFile
 from batch_runner.util.fs import replace_file, sync_folder
 from batch_runner.util.locale import tr
 from batch_runner.util.object_store import ObjectPrefix
-from batch_runner.util.paths import child_bytes, utf8_text
+from batch_runner.util.paths import child_bytes, plain_path, utf8_text
 
 #: Stands for the job's own folder where the address of an object store could be given.
 IN_FOLDER = ""
@@ -33,6 +33,10 @@ class Results(Protocol):
 
     def address(self, name: str) -> str:
         """Return where a file is, for people: its path, or its s3:// address. No I/O."""
+        ...
+
+    def paths(self, files: Iterable[PlacedFile]) -> tuple[Path, ...]:
+        """Return the absolute paths of files; none if they are in an object store. No I/O."""
         ...
 
     def has(self, file: PlacedFile) -> bool:
@@ -76,6 +80,9 @@ class FolderResults:
 
     def address(self, name: str) -> str:
         return utf8_text(self._folder.root / name)
+
+    def paths(self, files: Iterable[PlacedFile]) -> tuple[Path, ...]:
+        return tuple(plain_path(self._folder.root / file.name) for file in files)
 
     def has(self, file: PlacedFile) -> bool:
         return os.path.lexists(child_bytes(self._folder.root, file.name)) or os.path.lexists(
@@ -136,6 +143,9 @@ class ObjectResults:
 
     def address(self, name: str) -> str:
         return self._objects.of(name)
+
+    def paths(self, files: Iterable[PlacedFile]) -> tuple[Path, ...]:
+        return ()
 
     def has(self, file: PlacedFile) -> bool:
         return self._size(file.name) is not None

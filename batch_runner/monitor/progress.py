@@ -15,7 +15,6 @@ import logging
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any, Self, TextIO
 
 import anyio
@@ -257,7 +256,7 @@ def _selected_line(selected: Mapping[ItemStatus, int], others: int) -> str:
     return text + tr("; ") + rest
 
 
-def summary_lines(summary: RunSummary, folder: Path, target: Sequence[str]) -> list[str]:
+def summary_lines(summary: RunSummary, folder: str, target: Sequence[str]) -> list[str]:
     """Return what to do after a run; `target` names the job in the commands to type next."""
     counts = summary.counts
     lines = []

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import EventRow, ItemRow, JobRow, JournalReader, RunRow
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.manifest.job_args import job_arguments
@@ -123,6 +124,7 @@ class PageData:
                 "manifest": job.manifest,
                 "rehearsal": rehearsal,
             },
+            "objects": f"{objects}/" if (objects := JobFolder(folder).objects) else None,
             "written": self._now,
             "summary": {language: self.summary(language) for language in LANGUAGES},
             "counts": {status.value: counts[status] for status in SHOWN_ORDER if counts[status]},

@@ -93,7 +93,7 @@ _STOPS = {
     "cancelled": mark_tr("cancelled by the calling program"),
     "deadline": mark_tr("deadline reached"),
     "cap": mark_tr("spending cap reached"),
-    "disk": mark_tr("disk space low"),
+    "disk": mark_tr("files cannot be stored"),
     "journal": mark_tr("journal not writable"),
     "forbidden": mark_tr("access denied by the service (key or balance)"),
     "redirected": mark_tr("the service redirects to another address"),

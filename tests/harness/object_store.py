@@ -106,6 +106,7 @@ class FaultyServer:
         self.status: int | None = None  #: of every answer; None: that of the other server
         self.conditions = True  #: whether `If-None-Match` is passed on
         self.puts = 0
+        self.refused_after: int | None = None  #: this many PUTs, the next ones are refused (403)
         target = urlsplit(url).netloc
 
         class Handler(BaseHTTPRequestHandler):
@@ -128,8 +129,11 @@ class FaultyServer:
         self.puts += is_put
         fault = self.faults.pop(0) if is_put and self.faults else None
         handler.close_connection = True
-        if self.status is not None:
-            handler.send_response(self.status)
+        status = self.status
+        if is_put and self.refused_after is not None and self.puts > self.refused_after:
+            status = 403
+        if status is not None:
+            handler.send_response(status)
             handler.send_header("Content-Length", "0")
             handler.end_headers()
         elif fault != "drop":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch_runner.api.folders import output_folder
+from batch_runner.api.folders import output_folder, shown_place
 from batch_runner.api.steps import load_manifest
 from batch_runner.cli.confirm import is_interactive
 from batch_runner.cli.options import (
@@ -98,7 +98,7 @@ def command(
         if as_json:
             print_json(_json_object(plan, loaded.job, folder))
     if not as_json:
-        for line in plan_lines(plan, loaded.job, folder, settings):
+        for line in plan_lines(plan, loaded.job, shown_place(loaded, folder), settings):
             print_line(line)
     return _detailed_status(plan) if detailed_exitcode else 0
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch_runner.api.folders import shown_place
 from batch_runner.cli.given_job import GivenJob, compare, find_job, was_run
 from batch_runner.cli.options import (
     USAGE_ERROR,
@@ -105,7 +106,7 @@ def _show_new(job: GivenJob, *, as_json: bool) -> int:
             "{job}: {items}, not run yet; files go to {folder}",
             job=job.manifest.job,
             items=items_text(sum(1 for _ in job.manifest.items())),
-            folder=job.folder.root,
+            folder=shown_place(job.manifest, job.folder.root),
         )
         print_line(line, error=as_json)
     return int(ExitCode.STOPPED)

@@ -11,14 +11,18 @@ function fileSize(bytes) {
 
 const fileKind = (kind, size) => `${say(`kind_${kind}`)} · ${fileSize(size)}`;
 
+// A file in an object store has no link, which would need a key: its address is shown, and its
+// thumbnail in place of the picture.
+const fileAddress = (name) => (report.objects ? `${report.objects}${name}` : name);
+
 function fileLink(name, kind, ...children) {
-  if (WITHOUT_LINK.includes(kind)) return make('span', {}, ...children);
+  if (report.objects || WITHOUT_LINK.includes(kind)) return make('span', {}, ...children);
   return make('a', { href: address(name), target: '_blank', rel: 'noopener' }, ...children);
 }
 
 // What a tile shows of a file: a thumbnail, or why there is none.
 function filePreview(item, [name, thumbnail, state, kind, size]) {
-  if (thumbnail || (state === 'later' && SHOWN_BY_BROWSERS.test(name))) {
+  if (thumbnail || (state === 'later' && !report.objects && SHOWN_BY_BROWSERS.test(name))) {
     const source = thumbnail ? address(report.folder, 'thumbnails', thumbnail) : address(name);
     return make('img', { src: source, alt: item.prompt.slice(0, 120), loading: 'lazy', decoding: 'async' });
   }
@@ -33,6 +37,7 @@ function notShown(why, more) {
 // A file in the viewer: as large as it is, with the browser's own controls if it plays.
 function fullFile(item, file) {
   const [name, thumbnail, state, kind] = file;
+  if (report.objects) return make('span', { class: 'file' }, filePreview(item, file), state === 'missing' ? null : foreign(fileAddress(name)));
   const label = `${say(`kind_${kind}`)}: ${name}`;
   if (state === 'other' && kind === 'video') return make('video', { src: address(name), controls: true, preload: 'none', 'aria-label': label });
   if (state === 'other' && kind === 'audio') return make('audio', { src: address(name), controls: true, preload: 'none', 'aria-label': label });

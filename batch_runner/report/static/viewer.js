@@ -87,7 +87,7 @@ function properties(item) {
     make('dl', {},
       item.reason || item.message ? property('reason', foreign(item.reason), item.reason && item.message ? ' · ' : null, foreign(item.message)) : [],
       known.length ? property('variables', known.map(([name, value]) => make('div', {}, foreign(name), ' = ', foreign(value)))) : [],
-      item.files.length ? property('file', item.files.map(([name, , , kind, size]) => make('div', {}, fileLink(name, kind, foreign(name)), make('span', { class: 'soft' }, ` ${fileKind(kind, size)}`)))) : [],
+      item.files.length ? property('file', item.files.map(([name, , , kind, size]) => make('div', {}, fileLink(name, kind, foreign(fileAddress(name))), make('span', { class: 'soft' }, ` ${fileKind(kind, size)}`)))) : [],
       item.reused ? property('reused', foreign(item.reused)) : [],
       item.task ? property('task', make('code', {}, item.task)) : [],
       submitted && completed ? property('service_time', span(completed - submitted)) : [],

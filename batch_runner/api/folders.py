@@ -37,7 +37,7 @@ def output_folder(
     folder: Path
     within: Path
     if output is not None:
-        if is_address(str(Path(output))):
+        if is_address(str(Utf8Path(output))):
             raise UsageError(
                 tr("an object store is named in the manifest (output.folder), not with --output")
             )

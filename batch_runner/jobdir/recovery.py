@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.jobdir.results import ObjectResults, store_refused
+from batch_runner.jobdir.results import ObjectResults
 from batch_runner.journal import Change
 from batch_runner.journal.base import TaskIdTaken, held_instead
 from batch_runner.journal.sql.journal import SqlJournal
@@ -117,7 +118,7 @@ def requeue_missing_files(folder: JobFolder, journal: SqlJournal) -> int:
     One listing of each folder, or of the object store, instead of one request per file.
     """
     address = folder.objects
-    has = _Listing(folder).has if address is None else _ObjectListing(address).has
+    has = _Listing(folder).has if address is None else _has_object(ObjectResults(address))
     missing: dict[str, list[str]] = {}
     for key, name in journal.placed():
         if not has(name):
@@ -131,16 +132,9 @@ def requeue_missing_files(folder: JobFolder, journal: SqlJournal) -> int:
     return len(missing)
 
 
-class _ObjectListing:
-    """The names of the objects, read when a file is first looked up."""
-
-    def __init__(self, address: str) -> None:
-        self._address = address
-        self._results = ObjectResults(address)
-
-    def has(self, name: str) -> bool:
-        with store_refused(self._address):
-            return name in self._results.sizes
+def _has_object(results: ObjectResults) -> Callable[[str], bool]:
+    """Return whether an object is in the list, which is read when one is first looked up."""
+    return lambda name: name in results.sizes
 
 
 class _Listing:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 from batch_runner.errors import FolderRefused
@@ -22,14 +22,17 @@ from batch_runner.models import PlacedFile
 from batch_runner.util.fs import replace_file, sync_folder
 from batch_runner.util.locale import tr
 from batch_runner.util.object_store import ObjectPrefix
-from batch_runner.util.paths import child_bytes, plain_path, utf8_text
+from batch_runner.util.paths import Utf8Path, child_bytes, plain_path, utf8_text
 
 #: Stands for the job's own folder where the address of an object store could be given.
 IN_FOLDER = ""
 
 
 class Results(Protocol):
-    """The result files of one job. Every method may block and raise an OSError."""
+    """The result files of one job.
+
+    Every method may block and raise an OSError, and FolderRefused if the store cannot be used.
+    """
 
     def address(self, name: str) -> str:
         """Return where a file is, for people: its path, or its s3:// address. No I/O."""
@@ -138,8 +141,13 @@ class ObjectResults:
 
     @cached_property
     def sizes(self) -> dict[str, int]:
-        """Return the size of every object by its name."""
-        return self._objects.sizes()
+        """Return the size of every object by its name.
+
+        Raises:
+            FolderRefused: they cannot be listed.
+        """
+        with store_refused(self._objects.address):
+            return self._objects.sizes()
 
     def address(self, name: str) -> str:
         return self._objects.of(name)
@@ -162,10 +170,10 @@ class ObjectResults:
 
     @contextmanager
     def local(self, file: PlacedFile) -> Iterator[Path]:
-        with tempfile.NamedTemporaryFile(suffix=Path(file.name).suffix) as copy:
+        with tempfile.NamedTemporaryFile(suffix=PurePosixPath(file.name).suffix) as copy:
             self._objects.fetch(file.name, copy.file)
             copy.flush()
-            yield Path(copy.name)
+            yield Utf8Path(copy.name)
 
     def take_out(self, name: str, target: Path) -> None:
         """Fetch an object and remove it from the store."""

@@ -11,7 +11,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from batch_runner.errors import JournalError
+from batch_runner.errors import FolderRefused, JournalError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.results import Results, results_of
 from batch_runner.journal import ItemRow, JobRow, JournalReader, open_reader
@@ -57,7 +57,7 @@ class Sidecars:
                     if outcome.status == ItemStatus.DONE:
                         written += self._write_missing(reader, outcome)
                 self._last = last
-        except (JournalError, OSError) as error:
+        except (JournalError, FolderRefused, OSError) as error:
             self._warn(f"sidecars could not be written: {error_reason(error)}")
         return written
 

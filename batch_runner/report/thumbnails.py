@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from batch_runner.errors import FolderRefused
 from batch_runner.jobdir.results import Results
 from batch_runner.media import DECODABLE, kind_of
 from batch_runner.models import PlacedFile
@@ -97,7 +98,7 @@ class Thumbnails:
         """Return the thumbnail if no decoding is needed, else None."""
         try:
             written = self._results.modified(file.name)
-        except OSError:  # the object store cannot be asked
+        except (OSError, FolderRefused):  # the object store cannot be asked
             return _LATER
         if written is None:
             return Thumbnail(ImageState.MISSING)

@@ -7,7 +7,6 @@ nothing is overwritten, also not by other hosts that use the prefix at the same 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
@@ -81,6 +80,4 @@ class ObjectPlacer:
         raise OSError(f"no free name for {name}{media_type.extension}")
 
     def _is_same(self, name: str, size: int, sha256: str) -> bool:
-        if self._objects.size(name) != size:
-            return False
-        return hashlib.sha256(self._objects.read(name)).hexdigest() == sha256
+        return self._objects.size(name) == size and self._objects.sha256(name) == sha256

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from batch_runner import media
 from batch_runner.errors import FileRejected
-from batch_runner.jobdir.results import Results, store_refused
+from batch_runner.jobdir.results import Results
 from batch_runner.models import PlacedFile
 from batch_runner.util.fs import file_sha256, mapped
 
@@ -18,6 +18,9 @@ def find_damage(results: Results, file: PlacedFile, *, deep: bool = False) -> st
 
     Compares size and SHA-256 and checks the structure; `deep` also decodes every pixel of
     PNG, JPEG, WebP, GIF and BMP.
+
+    Raises:
+        FolderRefused: the object store cannot be read.
     """
     try:
         size = results.size(file)
@@ -68,5 +71,4 @@ def missing_files(results: Results, files: Iterable[PlacedFile]) -> list[str]:
     Raises:
         FolderRefused: the object store cannot be read.
     """
-    with store_refused(results.address("")):
-        return [file.name for file in files if not results.has(file)]
+    return [file.name for file in files if not results.has(file)]

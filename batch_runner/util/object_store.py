@@ -8,6 +8,7 @@ an OSError. All calls block, and may be made by several threads at once.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import secrets
@@ -110,6 +111,18 @@ class ObjectPrefix:
         """
         with _os_errors():
             return bytes(_obstore().get(self._store, name).bytes())
+
+    def sha256(self, name: str) -> str:
+        """Return the SHA-256 of an object's bytes as 64 hex digits.
+
+        Raises:
+            FileNotFoundError: it does not exist.
+        """
+        digest = hashlib.sha256()
+        with _os_errors():
+            for chunk in _obstore().get(self._store, name).stream():
+                digest.update(chunk)
+        return digest.hexdigest()
 
     def fetch(self, name: str, out: IO[bytes]) -> None:
         """Write the bytes of an object to a file.

@@ -221,10 +221,9 @@ def test_report_export_and_commands_know_the_addresses(job: Job, tmp_path: Path)
     report = job.folder / ".batch/report"
     assert len(list((report / "thumbnails").iterdir())) == 1  # all pictures are the same
     assert f'"objects":"{job.address}/"' in next(report.glob("head-*.js")).read_text()
-    (tmp_path / "picks.txt").write_text("card-3\n")
-    exported = job(
-        "export", "--picks", str(tmp_path / "picks.txt"), "--to", str(tmp_path / "chosen")
-    )
+    picks, chosen = tmp_path / "picks.txt", tmp_path / "chosen"
+    picks.write_text("card-3\n")
+    exported = job("export", "--picks", str(picks), "--to", str(chosen))
     assert exported.returncode == 0, exported.stderr
     assert (chosen / "card-3.png").read_bytes() == job.bucket.objects()[NAMES[3]]
     shared = job("report", "--share", str(tmp_path / "shared.html"))

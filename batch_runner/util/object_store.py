@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,8 +36,8 @@ _ADDRESS = re.compile(ADDRESS_PATTERN)
 _REQUEST, _CONNECT = timedelta(minutes=10), timedelta(seconds=10)
 #: How long a check at the start of a command tries again.
 _CHECK: RetryConfig = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
-#: How often a file is sent again if it is unknown whether it has arrived.
-_TRIES = 3
+#: Seconds in which a file is sent again if it is unknown whether it has arrived.
+_AGAIN = 60.0
 #: Variables with the address of the server.
 _ENDPOINTS = ("AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
 #: Where cloud machines ask for credentials if no variable names any.
@@ -71,7 +72,8 @@ class ObjectPrefix:
         It appears complete or not at all. After an answer that was lost, False may mean that it is
         the one stored here: compare their bytes.
         """
-        for tries_left in reversed(range(_TRIES)):
+        began = time.monotonic()
+        while True:
             try:
                 with _os_errors():
                     _obstore().put(
@@ -84,11 +86,10 @@ class ObjectPrefix:
             except FileExistsError:
                 return False
             except _UnknownOutcome:
-                if not tries_left:
+                if time.monotonic() - began > _AGAIN:
                     raise
             else:
                 return True
-        raise AssertionError("unreachable")
 
     def put(self, name: str, data: bytes) -> None:
         """Store an object; one of the same name is replaced."""

@@ -131,6 +131,15 @@ def command(
             ),
             error=True,
         )
+    if loaded.objects is not None and not rehearse and output is None:
+        print_line(
+            tr(
+                "scheduled runs do not have the AWS_ variables of this shell, which {address} "
+                "needs: see `batch-runner help outputs`",
+                address=loaded.objects,
+            ),
+            error=True,
+        )
     if key is not None and not _holds_a_key(key):
         _report_missing_key(key, install=install)
     if install:

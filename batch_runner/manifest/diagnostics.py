@@ -145,6 +145,11 @@ def looks_secret(line: str) -> bool:
     return _SECRET.search(line) is not None
 
 
+def holds_password(text: str) -> bool:
+    """Return whether a text contains an address with a user name or password."""
+    return _PASSWORD.search(text) is not None
+
+
 def did_you_mean(word: str, options: Iterable[str], *, otherwise: str | None = None) -> str | None:
     """Return a hint with the most similar option, or `otherwise`."""
     found = closest(word, options)
@@ -177,7 +182,7 @@ def _problem(finding: _Finding, lines: dict[int, str]) -> Problem:
     if source_line is not None and (
         location.column > LINE_WIDTH
         or looks_secret(source_line)
-        or _PASSWORD.search(source_line)
+        or holds_password(source_line)
         or _NO_TEXT.search(source_line)
     ):
         source_line = None

@@ -12,6 +12,7 @@ from batch_runner.manifest.diagnostics import (
     Diagnostics,
     closest,
     excerpt,
+    holds_password,
     looks_secret,
 )
 from batch_runner.manifest.misplaced import unknown_key_hint
@@ -235,6 +236,8 @@ def _subject(steps: tuple[int | str, ...]) -> str:
 
 def _seen(words: str, value: object) -> str:
     if tr("this is") in words or not isinstance(value, str | int | float) or not str(value).strip():
+        return ""
+    if holds_password(str(value)):
         return ""
     return tr(", this is {value}", value=_shown(value))
 

@@ -252,6 +252,39 @@ def test_results_of_another_job_are_used(job: Job, service: Service) -> None:
     assert service.ledger()["totals"]["downloads"] == ITEMS
 
 
+def test_object_of_a_result_that_was_taken_back_is_moved_here(job: Job, service: Service) -> None:
+    job.write(output=", sidecar: json")
+    job("run")
+    before = job.bucket.objects()
+
+    held = job("resolve", "card-2", "hold")
+
+    assert held.returncode == 0, held.stderr
+    gone = {"year/card-2.png", "year/card-2.json"}
+    assert set(before) - set(job.bucket.names()) == gone
+    removed = {path.read_bytes() for path in (job.folder / ".batch/removed").iterdir()}
+    assert removed == {before[name] for name in gone}
+    with job.faulty() as store:
+        store.status = 403
+        refused = job("resolve", "card-3", "hold")
+    assert refused.returncode == 2
+    assert "answers 403" in refused.stderr
+
+
+def test_moved_job_keeps_its_objects(job: Job, service: Service, tmp_path: Path) -> None:
+    job("run")
+    moved = tmp_path / "moved"
+
+    run_command("jobs", "move", str(job.folder), str(moved), environment=job.environment)
+    finished = job("run", "--output", str(moved))
+
+    assert finished.returncode == 0, finished.stderr
+    assert job("verify", "--output", str(moved)).returncode == 0
+    assert f"files: {job.address}" in finished.stdout
+    assert job.bucket.names() == NAMES
+    assert sum(service.paid().values()) == ITEMS
+
+
 def test_other_place_for_the_files_of_a_job_is_refused(job: Job, service: Service) -> None:
     job("run")
     write_manifest(job.manifest, ITEMS)

@@ -44,6 +44,8 @@ GOOD = HEAD + "prompts: [a horse]\n"
         pytest.param("job: 12", 6, "wanted text, this is 12", 'write "12"', id="job-as-number"),
         pytest.param("provider: baicia", 11, "no provider baicia", "mean baicai?", id="provider"),
         pytest.param("output: {folder: ~/x}", 18, "use an absolute path", None, id="home-folder"),
+        pytest.param("output: {folder: gs://b/x}", 18, "s3://BUCKET/PREFIX", None, id="scheme"),
+        pytest.param("output: {folder: s3:/cards}", 18, "AWS_ENDPOINT_URL", None, id="one-slash"),
         pytest.param("output: {folder: ''}", 18, "this is empty", None, id="no-folder"),
         pytest.param("output: {name: '{{ id }'}", 17, "invalid template", None, id="open-template"),
         pytest.param("items_from: rows.ods", 13, "save the table as .xlsx", None, id="spreadsheet"),
@@ -212,6 +214,22 @@ def test_output_folder_is_relative_to_manifest(
 
     assert load(path).output_folder == tmp_path / "jobs/out/cards"
     assert load(named).output_folder.resolve() == tmp_path / "made"
+
+
+def test_address_with_credentials_is_refused_without_showing_them(tmp_path: Path) -> None:
+    (problem,) = problems_of(write(tmp_path, GOOD + "output: {folder: s3://id:word@cards}\n"))
+
+    assert "AWS_SECRET_ACCESS_KEY" in problem.message
+    assert "word" not in str(problem)
+
+
+def test_job_in_an_object_store_has_the_default_folder(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD + "output: {folder: s3://cards/year of the horse/}\n", "cards.yaml")
+
+    manifest = load(path)
+
+    assert manifest.objects == "s3://cards/year of the horse"
+    assert manifest.output_folder == tmp_path / "out/cards"
 
 
 def test_relative_manifest_has_absolute_output_folder(

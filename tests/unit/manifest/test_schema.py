@@ -92,6 +92,8 @@ WRONG = {
     "job-with-slash": HEAD + "prompts: [a]\njob: a/b\n",
     "job-hidden": HEAD + "prompts: [a]\njob: .a\n",
     "home-folder": HEAD + "prompts: [a]\noutput: {folder: ~/x}\n",
+    "folder-scheme": HEAD + "prompts: [a]\noutput: {folder: gs://cards}\n",
+    "folder-address": HEAD + "prompts: [a]\noutput: {folder: s3://cards//a}\n",
     "folder-template": HEAD + 'prompts: [a]\noutput: {folder: "{{ id }}"}\n',
     "data-file": HEAD + "items_from: rows.xls\n",
     "files-from-two": HEAD + "prompts: [a]\nfiles_from: {a: '*', b: '*'}\n",
@@ -119,6 +121,11 @@ def complaints(text: str) -> list[str]:
 @pytest.mark.parametrize("key", ["prompts_from", "items_from"])
 def test_schema_accepts_each_kind_of_file(key: str, name: str) -> None:
     assert complaints(f"{HEAD}{key}: {name}\n") == []
+
+
+@pytest.mark.parametrize("folder", ["/srv/cards", "out: 1", "s3://my.cards/a b/c/", "s3://cards"])
+def test_schema_accepts_folder_and_address(folder: str) -> None:
+    assert complaints(f'{HEAD}prompts: [a]\noutput: {{folder: "{folder}"}}\n') == []
 
 
 def test_schema_accepts_pattern_of_files() -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Protocol
 
@@ -31,8 +31,11 @@ IN_FOLDER = ""
 class Results(Protocol):
     """The result files of one job.
 
-    Every method may block and raise an OSError, and FolderRefused if the store cannot be used.
+    Every method may block and raise an OSError, and FolderRefused if the store cannot be used. All
+    may be called by several threads at once.
     """
+
+    readers: int  #: how many files are best read at the same time
 
     def address(self, name: str) -> str:
         """Return where a file is, for people: its path, or its s3:// address. No I/O."""
@@ -77,6 +80,8 @@ class Results(Protocol):
 
 class FolderResults:
     """Files in the output folder."""
+
+    readers = 1
 
     def __init__(self, folder: JobFolder) -> None:
         self._folder = folder
@@ -136,18 +141,25 @@ class ObjectResults:
     One that is not in the list may be newer, and is looked up by itself.
     """
 
+    readers = 16
+
     def __init__(self, address: str) -> None:
         self._objects = ObjectPrefix(address)
+        self._listing = threading.Lock()
+        self._sizes: dict[str, int] | None = None
 
-    @cached_property
+    @property
     def sizes(self) -> dict[str, int]:
         """Return the size of every object by its name.
 
         Raises:
             FolderRefused: they cannot be listed.
         """
-        with store_refused(self._objects.address):
-            return self._objects.sizes()
+        with self._listing:
+            if self._sizes is None:
+                with store_refused(self._objects.address):
+                    self._sizes = self._objects.sizes()
+            return self._sizes
 
     def address(self, name: str) -> str:
         return self._objects.of(name)

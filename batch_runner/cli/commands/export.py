@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,8 +88,9 @@ def command(
     if not chosen and not ambiguous:
         raise UsageError(tr("{picks} names no item that is done; nothing was copied", picks=picks))
     results = results_of(folder)
+    is_there = functools.cache(functools.partial(_is_there, results))
     try:
-        copied = _copy(results, chosen, notes, to)
+        copied = _copy(results, chosen, is_there, notes, to)
     except OSError as error:
         raise UsageError(
             tr("cannot write to {to}: {strerror}", to=to, strerror=error.strerror or error)
@@ -108,7 +111,7 @@ def command(
         print_line(
             tr("not copied: {name} is not an item that is done", name=printable(name)), error=True
         )
-    missing = [file.name for one in chosen for file in one.files if not _is_there(results, file)]
+    missing = [file.name for one in chosen for file in one.files if not is_there(file)]
     for name in missing:
         print_line(
             tr("not copied: {name} is missing or changed; see `verify`", name=printable(name)),
@@ -154,14 +157,20 @@ def _stays_inside(name: str) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/"))
 
 
-def _copy(results: Results, chosen: list[ItemRow], notes: dict[str, str], to: Path) -> int:
-    """Copy the valid files and return how many; nothing if another file has one of the names.
+def _copy(
+    results: Results,
+    chosen: list[ItemRow],
+    is_there: Callable[[PlacedFile], bool],
+    notes: dict[str, str],
+    to: Path,
+) -> int:
+    """Copy the files that are there; return how many: none if another file has one of the names.
 
     Raises:
         UsageError: another file has one of the names.
         OSError: `to` cannot be written.
     """
-    found = (file for item in chosen for file in item.files if _is_there(results, file))
+    found = (file for item in chosen for file in item.files if is_there(file))
     files = dict.fromkeys(found)
     to.mkdir(parents=True, exist_ok=True)
     wanted = dict.fromkeys(file for file in files if not os.path.lexists(to / file.name))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
     from batch_runner.journal import ItemRow, ManifestDiff
     from batch_runner.manifest import Manifest
 
+#: Items that are checked before the next ones are read.
+_CHUNK = 100
 #: Why an item that no run has seen is not valid.
 _NEW = mark_tr("listed, and not run yet")
 
@@ -78,12 +84,10 @@ def command(
         job, now = compare(reader, job)
         loaded = job.manifest
         total = _print_new(now, loaded, as_json=as_json) if loaded and now and now.new else 0
-        for item in reader.items():
-            listed = now.lists(item.row) if now else item.listed
-            if not (listed or item.files):
-                continue
+        lists = (lambda item: now.lists(item.row)) if now else (lambda item: item.listed)
+        items = (item for item in reader.items() if lists(item) or item.files)
+        for item, why in _with_problems(results, items, deep=deep):
             total += 1
-            why = _problem_of(results, item, deep=deep)
             valid += why is None
             if as_json:
                 print_json(
@@ -127,6 +131,16 @@ def _print_wrong(item: ItemRow, why: str) -> None:
     if item.status is not ItemStatus.DONE:
         why = tr("not done, but {status}", status=status_word(item.status))
     print_line(tr("{id}: {problem}", id=item.id, problem=why))
+
+
+def _with_problems(
+    results: Results, items: Iterator[ItemRow], *, deep: bool
+) -> Iterator[tuple[ItemRow, str | None]]:
+    """Yield each item with what is wrong with it; see `_problem_of`."""
+    check = functools.partial(_problem_of, results, deep=deep)
+    with ThreadPoolExecutor(results.readers, thread_name_prefix="verify") as pool:
+        while chunk := list(islice(items, _CHUNK)):
+            yield from zip(chunk, pool.map(check, chunk), strict=True)
 
 
 def _problem_of(results: Results, item: ItemRow, *, deep: bool) -> str | None:

@@ -200,7 +200,7 @@ def build_run(
 
 
 def _file_store(
-    job: OpenJob, settings: Settings, offload: Callable[..., Awaitable[Any]], clock: Clock
+    job: RunnableJob, settings: Settings, offload: Callable[..., Awaitable[Any]], clock: Clock
 ) -> FileStore:
     make: Callable[..., FileStore] = FolderStore
     if (address := job.folder.objects) is not None:

@@ -18,6 +18,7 @@ from batch_runner.media import DEFAULT_KINDS, Kind
 from batch_runner.models import PlacedFile
 from batch_runner.storage.folder_store import FolderStore, Offload
 from batch_runner.storage.partial_file import PartialFile, candidate_names
+from batch_runner.util.locale import use_language
 from batch_runner.util.object_store import ObjectPrefix
 
 #: Files that are sent at the same time.
@@ -63,7 +64,8 @@ class ObjectPlacer:
 
     def _place(self, part: PartialFile, name: str) -> PlacedFile:
         try:
-            return self._store(part, name)
+            with use_language("en"):  # the journal keeps the message
+                return self._store(part, name)
         except OSError as error:
             reason = error.strerror or error
             raise DiskFailed(f"cannot store files in {self._objects.address}: {reason}") from error

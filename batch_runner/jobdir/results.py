@@ -74,7 +74,11 @@ class Results(Protocol):
         ...
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a small file, or replace the one that was read."""
+        """Write a small file, or replace the one that was read.
+
+        Raises:
+            FileExistsError: somebody else has written one since it was looked for; read it first.
+        """
         ...
 
 

@@ -71,7 +71,11 @@ class Sidecars:
         for file in missing:
             text = json.dumps(_content(job, item, file), ensure_ascii=False, indent=2)
             content = f"{text}\n".encode("utf-8", "backslashreplace")
-            self._results.write(sidecar_of(file.name), content)
+            try:
+                self._results.write(sidecar_of(file.name), content)
+            except FileExistsError:  # written by another host meanwhile
+                if self._is_wanted(file, item.key):
+                    self._results.write(sidecar_of(file.name), content)
         return len(missing)
 
     def _is_wanted(self, file: PlacedFile, key: str) -> bool:

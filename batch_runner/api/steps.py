@@ -64,8 +64,7 @@ def load_manifest(path: str | Path) -> Manifest:
 def manifest_of_job(manifest: Manifest, root: Path) -> Manifest:
     """Return the manifest with the items that it has in the job in `root`.
 
-    They depend on the day of the first run, and on what `redo` was asked for. If the journal cannot
-    be read, they are those of a new job.
+    They depend on the day of its first run and on `redo`; without a journal, those of a new job.
     """
     from batch_runner.journal import journal_exists, open_reader
 
@@ -82,7 +81,7 @@ def manifest_of_job(manifest: Manifest, root: Path) -> Manifest:
 def items_to_plan(manifest: Manifest, root: Path) -> Iterable[ItemSpec] | None:
     """Return the items of the manifest; None: they are those that the job in `root` imported last.
 
-    In that case they are not expanded; the manifest takes its duplicates from the journal.
+    Then they are not expanded; the manifest takes its duplicates from the journal.
     """
     from batch_runner.journal import journal_exists, open_reader
 
@@ -116,8 +115,7 @@ def identity_of(manifest: Manifest, service: Service | None) -> JobIdentity:
 def list_items(manifest: Manifest, root: Path, selection: Selection | None = None) -> ItemImport:
     """Return the manifest's items for `import_items`.
 
-    Those of a new job are checked here, so that every mistake is found before its folder is
-    created.
+    Those of a new job are checked here: every mistake is found before its folder is made.
 
     Raises:
         ManifestError: an item of a new job is invalid.
@@ -185,10 +183,10 @@ def import_items(
     from batch_runner.journal import ItemImport
     from batch_runner.planning.blockers import result_folder_blockers
 
-    limits = settings.limits
     now = manifest.of_job(job.journal.facts())
     if now is not manifest:
         manifest, listing = now, ItemImport(now.items)
+    limits = settings.limits
     imported = job.journal.import_items(
         listing,
         manifest=utf8_text(manifest.path.absolute()),
@@ -243,9 +241,8 @@ async def process_job(
 ) -> RunSummary:
     """Process the imported items as far as one run can, and return how it ended.
 
-    Those of a cluster job are processed by its workers. `background_tasks` run beside it until it
-    ends, `closing_tasks` after the last item. `selected` are the items that may be submitted, None:
-    all.
+    `background_tasks` run beside it until it ends, `closing_tasks` after the last item. `selected`
+    are the items that may be submitted, None: all.
     """
     from batch_runner.engine.deadline import seconds_left
     from batch_runner.engine.fd_limits import make_room

@@ -62,7 +62,7 @@ def account_of(service: Service) -> str:
 def journal_creator(
     dsn: str,
 ) -> Callable[[JobFolder, JobIdentity, Callable[[], float]], PostgresJournal]:
-    """Return what creates the journal of a new job in the database."""
+    """Return a function that makes the journal of a new job in the database."""
 
     def create(
         folder: JobFolder, identity: JobIdentity, wall_clock: Callable[[], float] = time.time

@@ -30,7 +30,7 @@ _CLUSTER_WAYS_OUT = mark_tr(
 )
 
 
-#: Creates the journal of a new job, given its folder, its identity and the wall clock.
+#: Makes the journal of a new job, given its folder, its identity and the wall clock.
 NewJournal = Callable[[JobFolder, JobIdentity, Callable[[], float]], SqlJournal]
 
 
@@ -43,7 +43,7 @@ def open_journal(
 ) -> SqlJournal:
     """Open the folder's journal; create it if `identity` is given and there has never been one.
 
-    `new_journal` creates it; None: in the folder.
+    `new_journal` makes it; None: in the folder.
 
     Raises:
         JournalUnreadable: it is missing, empty or damaged, or its database cannot be used.

@@ -61,10 +61,10 @@ def open_job(
     Without `identity` only a job that exists is opened. `state` is the user's state folder,
     where the registry is; None: there is no registry. With `require_registry`, a new job is refused
     where the registry cannot be used. `key` is the API key; None: nothing will be submitted.
-    `new_journal` creates the journal of a new job; None: in its folder.
+        `new_journal` makes the journal of a new job; None: in its folder.
     `files` is where a run stores files, an s3:// address or `IN_FOLDER`; None: where the job has
     them, and the folder for a new job.
-
+    
     Raises:
         FolderRefused: the folder cannot be used, or belongs to another job or service.
         JobLocked: another run has the job, or a copy of it.

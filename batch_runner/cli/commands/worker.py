@@ -68,7 +68,7 @@ def command(*, until_idle: bool, lease: str, quiet: bool) -> int:
     try:
         span = parse_duration(lease)
     except ValueError as error:
-        raise UsageError(f"--take-over-after: {error}") from None
+        raise click.BadParameter(str(error), param_hint="--take-over-after") from None
     if span < SHORTEST_LEASE:
         raise UsageError(
             tr("--take-over-after: wanted at least {seconds} s", seconds=SHORTEST_LEASE)

@@ -15,9 +15,10 @@ from batch_runner.util.paths import utf8_text
 from batch_runner.util.text import date_time, printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from batch_runner.jobdir.known_jobs import KnownJob
+    from batch_runner.units import Price
 
 #: Held items that a line names.
 NAMES = 10
@@ -49,7 +50,8 @@ def print_jobs(jobs: list[KnownJob], *, as_json: bool) -> None:
 
 def _job_lines(job: KnownJob) -> list[str]:
     record = job.record
-    lines = [f"{printable(record.name, 80) or record.id}: {_counts_text(job)}"]
+    counts = counts_text(job.counts, job.submissions, job.cost)
+    lines = [f"{printable(record.name, 80) or record.id}: {counts}"]
     if job.problem:
         lines.append("  " + tr("not readable: {reason}", reason=printable(job.problem, 300)))
     lines.append("  " + tr("output folder: {folder}", folder=printable(record.folder, 1000)))
@@ -59,11 +61,12 @@ def _job_lines(job: KnownJob) -> list[str]:
     return lines
 
 
-def _counts_text(job: KnownJob) -> str:
-    parts = [tr("{count} {status}", count=n, status=_word(s)) for s, n in job.counts.items() if n]
-    effort = submissions_text(job.submissions)
-    if job.cost is not None:
-        effort += tr(", ") + job.cost.rounded
+def counts_text(counts: Mapping[str, int], submissions: int, cost: Price | None = None) -> str:
+    """Return the items of a job by status, its submissions and their cost if that is known."""
+    parts = [tr("{count} {status}", count=n, status=_word(s)) for s, n in counts.items() if n]
+    effort = submissions_text(submissions)
+    if cost is not None:
+        effort += tr(", ") + cost.rounded
     return tr("; ").join([tr(", ").join(parts) or items_text(0), effort])
 
 

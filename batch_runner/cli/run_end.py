@@ -96,9 +96,32 @@ def _print_summary(options: RunOptions, summary: RunSummary, sentence: str, page
         tr("whole job: {sentence}", sentence=sentence),
         *([commands] if commands else []),
         *summary_lines(summary, shown_place(options.manifest, options.root), target),
+        *(_cluster_lines(summary, target) if options.cluster else ()),
         tr("report: {page}", page=page),
     ):
         print_line(line, error=options.quiet)
+
+
+def _cluster_lines(summary: RunSummary, target: list[str]) -> list[str]:
+    """Return how to go on with a cluster job whose run did not end."""
+    from batch_runner.util.shell import command_line
+
+    reason = summary.stop.reason if summary.stop else ""
+    run = command_line("run", target, "--cluster")
+    folder = target[target.index("--output") + 1] if "--output" in target else target[0]
+    if reason == "signal":
+        stop = command_line("cluster", ["stop", folder])
+        return [tr("the workers go on; follow them: {run}; stop them: {stop}", run=run, stop=stop)]
+    if reason == "restored":
+        approve = command_line("cluster", ["approve", folder])
+        return [
+            tr(
+                "restore the newest state of the database, or see what may be paid twice: "
+                "{command}",
+                command=approve,
+            )
+        ]
+    return []
 
 
 def _summary_object(

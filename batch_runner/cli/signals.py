@@ -1,4 +1,7 @@
-"""Signals during a run. The first one ends submissions and stops the run; the second aborts it."""
+"""Signals during a run. The first one ends submissions and stops the run; the second aborts it.
+
+Whoever follows the workers of a cluster only ends: the workers go on.
+"""
 
 from __future__ import annotations
 
@@ -46,38 +49,42 @@ def _note(noted: list[signal.Signals]) -> None:
         signal.signal(name, lambda number, _: noted.append(signal.Signals(number)))
 
 
-async def watch_signals(run: Run, noted: list[signal.Signals]) -> None:
+async def watch_signals(
+    run: Run, noted: list[signal.Signals], *, follows_workers: bool = False
+) -> None:
     """Stop at the first SIGINT, SIGTERM or SIGHUP, abort at the second.
 
     `noted` holds the signals that arrived earlier. SIGHUP is left alone if it was ignored at the
     start, as under `nohup`.
     """
     try:
-        await _stop_or_abort(run, noted)
+        await _stop_or_abort(run, noted, follows_workers=follows_workers)
     finally:
         _note(noted)  # the event loop has left the default handlers
 
 
-async def _stop_or_abort(run: Run, noted: list[signal.Signals]) -> None:
+async def _stop_or_abort(run: Run, noted: list[signal.Signals], *, follows_workers: bool) -> None:
     with anyio.open_signal_receiver(*_handled()) as signals:
         first = True
         while True:
             number = noted.pop(0) if noted else await anext(signals)
             if first:
                 first = False
-                print_line(
-                    tr("stopping: waiting for requests being sent; signal again to abort"),
-                    error=True,
-                )
+                text = tr("stopping: waiting for requests being sent; signal again to abort")
+                if follows_workers:
+                    text = tr(
+                        "the workers go on. The same command follows them again, `batch-runner "
+                        "cluster stop` stops them"
+                    )
+                print_line(text, error=True)
                 name = "Ctrl-C" if number is signal.SIGINT else f"a signal ({number.name})"
                 run.state.control.shut_down(
                     StopReason("signal", SIGNALLED + name, ExitCode.STOPPED)
                 )
             else:
                 code = ExitCode.INTERRUPTED if number is signal.SIGINT else ExitCode.TERMINATED
-                print_line(
-                    tr("aborting; what is being sent now may have to be decided about"), error=True
-                )
+                text = tr("aborting; what is being sent now may have to be decided about")
+                print_line(tr("aborting") if follows_workers else text, error=True)
                 # Like kill -9, which the journal survives at any step: submissions still being
                 # sent will be held.
                 asyncio.get_running_loop().call_later(GRACE, os._exit, int(code))

@@ -50,6 +50,7 @@ class Progress:
     figures: Figures
     stops: list[Stop]
     workers: list[Worker]
+    stop: Stop | None  # of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,9 @@ class Following:
             _show(run, progress)
             if not progress.unfinished:
                 break
+            if progress.stop is not None and progress.stop.reason == jobs.RESTORED:
+                run.state.control.stop_submitting(_reason_of(progress.stop))
+                return  # no worker does anything until a person approves
             if any(worker.seconds_left > 0 for worker in progress.workers):
                 present_at, reported = started, False
             elif started - present_at > MISSED_AFTER and not reported:
@@ -141,13 +145,16 @@ class Following:
                 )
             await anyio.sleep(max(LOOK_EVERY, LEAST_PAUSE * (time.monotonic() - started)))
         for stop in progress.stops:
-            reason = StopReason(stop.reason, stop.message, ExitCode(stop.exit_code))
-            run.state.control.stop_submitting(reason)
+            run.state.control.stop_submitting(_reason_of(stop))
         await run_sync(self._deactivate)
 
     def _deactivate(self) -> None:
         with jobs.connected(self.dsn) as connection:
             jobs.deactivate_if_done(connection, self.schema)
+
+
+def _reason_of(stop: Stop) -> StopReason:
+    return StopReason(stop.reason, stop.message, ExitCode(stop.exit_code))
 
 
 def follow(
@@ -186,6 +193,7 @@ def _look(connection: Connection, run: int) -> Progress:
         figures=shards.figures_of(connection, run),
         stops=[*([] if stop is None else [stop]), *shards.stops(connection, run)],
         workers=shards.workers(connection),
+        stop=shards.latest_stop(connection),
     )
 
 

@@ -27,6 +27,8 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, false) ON CONFLICT (schema) DO NOTHING
 _ACTIVATE = """
 UPDATE batch_runner.jobs SET active = true, folder = ?, origin = ?, account = ? WHERE schema = ?
 """
+#: Reason of a stop: the database is older than what a host knows of it.
+RESTORED = "restored"
 #: The latest run of a job with a shard that a worker can take; %s: the schema.
 _TAKEABLE = """
 SELECT max(wanted_run) FROM "%s".shards WHERE finished_run < wanted_run

@@ -41,6 +41,11 @@ class Database:
     clock_ahead: float  # of this host's clock, seconds
     clock_error: float  # of `clock_ahead`, seconds
 
+    @property
+    def round_trip(self) -> float:
+        """Return the seconds that an answer of the database takes."""
+        return 2 * self.clock_error
+
 
 def init_cluster(dsn: str) -> tuple[Outcome, Database]:
     """Make what is missing in the database, or migrate what is older; may be repeated.
@@ -90,6 +95,13 @@ def check_database(dsn: str) -> None:
         check_cluster(connection)
 
 
+def examine_database(dsn: str) -> Database:
+    """Return what is worth knowing of the database; raises as `check_cluster`."""
+    with _connected(dsn) as connection:
+        check_cluster(connection)
+        return _examine(connection)
+
+
 @contextmanager
 def _connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
     """Yield a connection whose commits are durable; raise UsageError for its errors."""
@@ -100,7 +112,7 @@ def _connected(dsn: str) -> Iterator[psycopg.Connection[Any]]:
         raise UsageError(str(error)) from error
     except psycopg.Error as error:
         raise UsageError(
-            tr("the database cannot be set up for a cluster: {error}", error=reason_of(error))
+            tr("the database of the cluster cannot be used: {error}", error=reason_of(error))
         ) from error
 
 

@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 LOOK_EVERY, TRY_AGAIN = 2.0, 5.0
 #: Seconds until a worker looks again at a job that it cannot process.
 REFUSED_FOR = 30.0
-RESTORED = "restored"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -163,7 +162,7 @@ class Worker:
 
     def _pause(self, schema: str, order: RunOrder, why: str) -> None:
         """Let no worker submit anything of a job until a person approves."""
-        stop = Stop(reason=RESTORED, message=why, exit_code=3)
+        stop = Stop(reason=jobs.RESTORED, message=why, exit_code=3)
         with jobs.connected(self.dsn) as connection:
             jobs.pause(connection, schema, why)
         with PostgresConnection(self.dsn, schema) as connection:

@@ -96,7 +96,8 @@ def _outcome(counts: Mapping[ItemStatus, int]) -> str:
 
 def _stop_text(stopped: str) -> str:
     """Return why a run stopped; planned stops in the current language, others as recorded."""
-    words = {"deadline": "deadline", "cap": "cap", SIGNALLED: "signal"}
+    words = {"cluster stop": "cluster_stop", "deadline": "deadline", "cap": "cap"}
+    words[SIGNALLED] = "signal"
     planned = next((reason for word, reason in words.items() if word in stopped), None)
     if planned and current_language() != "en":
         return stop_word(planned)

@@ -102,6 +102,8 @@ _STOPS = {
     "limited": mark_tr("the service asks to come back later"),
     "breaker": mark_tr("repeated errors of the service"),
     "local": mark_tr("out of local resources"),
+    "cluster_stop": mark_tr("`batch-runner cluster stop` was used"),
+    "restored": mark_tr("the database is older than it was"),
 }
 
 #: Replacements for our own symbols where an encoding lacks them.

@@ -73,7 +73,8 @@ if TYPE_CHECKING:
         "0": "Every item is done; with --only, --first or --sample, every selected one.",
         "1": "All items were handled, but some failed, were rejected or are held.",
         **USAGE_ERROR,
-        "3": "Stopped early (signal, deadline, cap, disk, you answered no). Run again to continue.",
+        "3": "Stopped early (signal, deadline, cap, disk, you answered no). Run again to continue. "
+        "With --cluster, a signal does not stop the workers.",
         "4": "The service rejects all requests (key, balance), redirects, or cannot be reached.",
         "5": "Another run is working on the job (with --if-locked skip: 0).",
         "130, 143": "Ended at once by a signal: before the first submission, by a second one, or "
@@ -262,7 +263,7 @@ async def _run_async(
 
     display = functools.partial(watch_progress, quiet=options.quiet, as_json=options.as_json)
     background_tasks: list[BackgroundTask] = [
-        functools.partial(watch_signals, noted=noted),
+        functools.partial(watch_signals, noted=noted, follows_workers=options.cluster),
         display,
     ]
     companions = options.companions

@@ -28,6 +28,7 @@ CREATE TABLE workers (
     host        TEXT NOT NULL,
     pid         INTEGER NOT NULL,
     started_at  DOUBLE PRECISION NOT NULL,
+    seen_at     DOUBLE PRECISION NOT NULL,   -- when it last renewed its leases
     expires_at  DOUBLE PRECISION NOT NULL,
     slots       INTEGER NOT NULL,            -- tasks that it may have in flight
     in_use      INTEGER NOT NULL,            -- tasks that it has in flight
@@ -99,12 +100,13 @@ BEGIN
         granted := least(granted, fair);
     END IF;
     granted := greatest(granted, tasks);
-    INSERT INTO workers (worker, host, pid, started_at, expires_at, slots, in_use, wanted)
+    INSERT INTO workers (worker, host, pid, started_at, seen_at, expires_at, slots, in_use, wanted)
         VALUES (
-            name, host_name, process, seconds_now(), seconds_now() + span,
+            name, host_name, process, seconds_now(), seconds_now(), seconds_now() + span,
             greatest(granted, size), tasks, wanted_slots
         )
-        ON CONFLICT (worker) DO UPDATE SET expires_at = excluded.expires_at,
+        ON CONFLICT (worker) DO UPDATE SET
+            seen_at = excluded.seen_at, expires_at = excluded.expires_at,
             slots = excluded.slots, in_use = excluded.in_use, wanted = excluded.wanted;
     RETURN granted;
 END

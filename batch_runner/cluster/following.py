@@ -15,6 +15,7 @@ import anyio
 from anyio.to_thread import run_sync
 
 from batch_runner.cluster import jobs
+from batch_runner.cluster.contents import InputStore
 from batch_runner.cluster.orders import Order
 from batch_runner.engine.context import Run
 from batch_runner.engine.reuse import ResultReuse
@@ -22,7 +23,7 @@ from batch_runner.engine.selection import is_selected
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import JournalError, RegistryError
 from batch_runner.jobdir.open import OpenJob
-from batch_runner.journal.postgres import shards
+from batch_runner.journal.postgres import contents, shards
 from batch_runner.journal.postgres.journal import PostgresJournal
 from batch_runner.journal.postgres.shards import Figures, RunOrder, Stop, Worker
 from batch_runner.journal.sql.connection import Connection
@@ -80,9 +81,11 @@ class Following:
     async def _give(self, run: Run, number: int) -> None:
         """Claim the pending items, and let workers process the rest."""
         selected = run.context.selected
-        excluded = await self._claim_all(run)
+        excluded = await self._prepare_all(run)
         chosen: Sequence[int] | None = None
-        if selected is not None or excluded:
+        if not run.state.control.submitting:
+            chosen = ()
+        elif selected is not None or excluded:
             listed = await self.journal.call(_pending_positions)
             chosen = [one for one in listed if is_selected(one, selected) and one not in excluded]
         left = self.seconds_left
@@ -100,10 +103,14 @@ class Following:
         with jobs.connected(self.dsn) as connection:
             jobs.activate(connection, self.schema, job, self.account)
 
-    async def _claim_all(self, run: Run) -> set[int]:
-        """Claim every pending item in the registry; return the positions of what others have."""
+    async def _prepare_all(self, run: Run) -> set[int]:
+        """Claim every pending item in the registry, and store its input files for the workers.
+
+        Return the positions of what others have, and of what lacks a file.
+        """
         excluded: set[int] = set()
-        after = -1
+        lacking: set[int] = set()
+        inputs, after = InputStore(run, self.journal), -1
         while page := await run.recorder.read(run.context.journal.pending_items(after, PAGE)):
             after = page[-1].position
             wanted = [one for one in page if is_selected(one.position, run.context.selected)]
@@ -114,9 +121,10 @@ class Following:
                 run.state.control.stop_without_registry(error)
                 return excluded
             excluded |= {item.position for item in wanted if item.key in others}
+            lacking |= await inputs.store(one for one in wanted if one.key not in others)
         if (count := len(excluded) - run.state.stats.waiting) > 0:
             log.warning("another job has just claimed %s, which stay pending", items_text(count))
-        return excluded
+        return excluded | lacking
 
     async def _follow(self, run: Run, number: int) -> None:
         """Keep the figures of the run up to date until every shard is finished."""
@@ -144,6 +152,7 @@ class Following:
                     "with the same key"
                 )
             await anyio.sleep(max(LOOK_EVERY, LEAST_PAUSE * (time.monotonic() - started)))
+        await self.journal.call(contents.delete_all)
         for stop in progress.stops:
             run.state.control.stop_submitting(_reason_of(stop))
         await run_sync(self._deactivate)

@@ -7,6 +7,7 @@ submitted.
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from decimal import Decimal
 
 import anyio
 
+from batch_runner.cluster.contents import read_input
 from batch_runner.cluster.leases import Leases
 from batch_runner.engine.build import SharedParts, build_run
 from batch_runner.engine.context import Run
@@ -229,6 +231,7 @@ class ShardRun:
             worker.provider,
             parts=worker.parts,
             may_send=self._may_send,
+            read_input=functools.partial(read_input, worker.journal),
             deadline=None if order.deadline is None else order.deadline - time.time(),
             selected=None if order.selected is None else SelectedItems(order.selected),
             sender=worker.sender,

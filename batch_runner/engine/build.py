@@ -16,7 +16,7 @@ import anyio.to_thread
 
 from batch_runner.engine.circuit_breaker import CircuitBreaker
 from batch_runner.engine.clock import Clock
-from batch_runner.engine.context import Run, RunContext
+from batch_runner.engine.context import ReadInput, Run, RunContext
 from batch_runner.engine.control import Control
 from batch_runner.engine.deadline import Deadline
 from batch_runner.engine.events import OnEvent, change_listener
@@ -130,6 +130,7 @@ def build_run(
     shared_rate: SharedTokens | None = None,
     parts: SharedParts | None = None,
     may_send: Callable[[], bool] = lambda: True,
+    read_input: ReadInput | None = None,
     selected: SelectedItems | None = None,
     sender: str = "",
     new_id: Callable[[], str] = new_id,
@@ -138,8 +139,8 @@ def build_run(
 
     `shared_rate`: of submissions, with the other runs that use the service and key. `parts` are
     shared with other runs in this process; None: it has its own. `may_send` is asked before each
-    submission is sent. `selected` are the items that it may submit, None: all. `sender` identifies
-    the service's address and key.
+    submission is sent. `read_input` None: input files are read by their paths. `selected` are the
+    items that it may submit, None: all. `sender` identifies the service's address and key.
     """
     clock = build_clock(seed, wall_clock=wall_clock, suspended=suspended)
     capabilities = provider.capabilities
@@ -171,6 +172,7 @@ def build_run(
         sidecars=Sidecars(job.folder) if settings.output.sidecar == "json" else None,
         clock=clock,
         offload=offload,
+        read_input=read_input or (lambda file: offload(file.path.read_bytes)),
         deadline=None if deadline is None else Deadline(deadline, clock),
         new_id=new_id,
         may_send=may_send,

@@ -16,6 +16,7 @@ from batch_runner.engine.state import RunState
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.sidecars import Sidecars
 from batch_runner.journal.base import OpenJournal
+from batch_runner.models import InputFile
 from batch_runner.polling.scheduler import PollScheduler
 from batch_runner.providers.base import Provider
 from batch_runner.ratelimit.base import RateLimiter
@@ -23,6 +24,9 @@ from batch_runner.ratelimit.pause_gate import PauseGate
 from batch_runner.registry.base import ClaimStore
 from batch_runner.settings import Settings
 from batch_runner.storage.base import FileStore
+
+#: Returns the content of an input file. Raises OSError if it cannot be read.
+ReadInput = Callable[[InputFile], Awaitable[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +45,7 @@ class RunContext:
     sidecars: Sidecars | None  #: None: no sidecars are wanted
     clock: Clock
     offload: Callable[..., Awaitable[Any]]  #: runs blocking work outside the event loop
+    read_input: ReadInput  #: not checked
     deadline: Deadline | None = None  #: None: there is none
     new_id: Callable[[], str] = new_id  #: of an attempt
     may_send: Callable[[], bool] = lambda: True  #: asked before each submission is sent

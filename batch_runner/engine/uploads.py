@@ -36,7 +36,7 @@ class Uploader:
         self._provider = context.provider
         self._gate = context.gate
         self._clock = context.clock
-        self._offload = context.offload
+        self._read_input = context.read_input
         self._control = run.state.control
         self._breaker = run.state.breaker
         self._recorder = run.recorder
@@ -82,23 +82,28 @@ class Uploader:
         if (known := await self._journal.upload_value(file.sha256, since)) is not None:
             return known
         if (why := self._rejected.get(file.sha256)) is not None:
-            await self._reject(item, why)
+            await self.reject(item, why)
             return None
+        content = await self.read(item, file)
+        return None if content is None else await self._upload(item, file, content)
+
+    async def read(self, item: PendingItem, file: InputFile) -> bytes | None:
+        """Return the content of an input file; None: its item is rejected, or stays pending."""
         try:
-            content = await self._offload(file.path.read_bytes)
+            content = await self._read_input(file)
         except OSError as error:
             message = f"{file.path} cannot be read: {error.strerror}"
             # Any other error, such as too many open files, is not the fault of the item.
             if isinstance(error, FileNotFoundError | PermissionError | IsADirectoryError):
-                await self._reject(item, message)
+                await self.reject(item, message)
             else:
                 await self._leave_pending(item, message)
             return None
         if hashlib.sha256(content).hexdigest() != file.sha256:
             # With other content it is another item, which may have been paid for already.
-            await self._reject(item, f"{file.path} has changed since the manifest was read")
+            await self.reject(item, f"{file.path} has changed since the manifest was read")
             return None
-        return await self._upload(item, file, content)
+        return content
 
     async def _upload(self, item: PendingItem, file: InputFile, content: bytes) -> str | None:
         tries = failures = 0
@@ -131,7 +136,7 @@ class Uploader:
     ) -> bool:
         """Record why the item is not submitted, if its file is not uploaded again in this run."""
         if decision is RetryDecision.FAIL_ITEM:
-            await self._reject(item, str(error))
+            await self.reject(item, str(error))
             self._breaker.rejected()
             self._failures.check_breaker(str(error))
         elif failures >= self._settings.retries.max_tries:
@@ -145,7 +150,8 @@ class Uploader:
         self._breaker.upload_failed()
         self._failures.check_breaker(message)
 
-    async def _reject(self, item: PendingItem, message: str) -> None:
+    async def reject(self, item: PendingItem, message: str) -> None:
+        """Record that an item cannot be submitted because of its input file."""
         await self._record(item, Event.UPLOAD_REJECTED, message)
 
     async def _record(self, item: PendingItem, event: Event, message: str) -> None:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from batch_runner.cluster.jobs import all_jobs, connected
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal.places import schema_of
 from batch_runner.journal.postgres.reader import open_reader
 from batch_runner.lifecycle import ItemStatus
-from tests.e2e.conftest import KEY, Service
+from tests.e2e.conftest import KEY, Service, wait_until
 from tests.harness.commands import simulator_process
 from tests.harness.postgres import PostgresServer, new_server
 
@@ -44,6 +45,7 @@ class Scene:
     service: Service
     rate: float
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
+    variables: dict[str, dict[str, str]] = field(default_factory=dict)  # further ones, by host
 
     @property
     def manifest(self) -> Path:
@@ -62,6 +64,7 @@ class Scene:
             "BAICAI_BASE_URL": self.service.url,
             "BAICAI_API_KEY": KEY,
             "BATCH_RUNNER_CLUSTER": self.server.dsn,
+            **self.variables.get(host, {}),
         }
 
     def start(self, host: str, *arguments: str) -> subprocess.Popen[str]:
@@ -110,6 +113,16 @@ class Scene:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{count} submissions were not made")
             time.sleep(0.1)
+
+    def wait_until_given(self, run: subprocess.Popen[str]) -> None:
+        """Wait until `run` has given its job to the workers."""
+
+        def is_given() -> bool:
+            assert run.poll() is None, self.log("host0")
+            return any(job.active for job in all_jobs(connection))
+
+        with connected(self.server.dsn) as connection:
+            wait_until(is_given)
 
     def statuses(self) -> Counter[str]:
         """Return how many items have which status."""

@@ -325,16 +325,3 @@ def figures_of(connection: Connection, run: int) -> Figures:
     return Figures(
         submissions=int(row[0]), polls=int(row[1]), limited=int(row[2]), retries=int(row[3])
     )
-
-
-def store_content(connection: Connection, sha256: str, content: bytes) -> None:
-    """Store a file that workers need, by its SHA-256 in hex."""
-    query = "INSERT INTO contents (sha256, content) VALUES (?, ?) ON CONFLICT DO NOTHING"
-    connection.execute(query, (sha256, content))
-
-
-def content(connection: Connection, sha256: str) -> bytes | None:
-    """Return a stored file, None if there is none."""
-    query = "SELECT content FROM contents WHERE sha256 = ?"
-    row = connection.execute(query, (sha256,)).fetchone()
-    return None if row is None else bytes(row[0])

@@ -58,11 +58,12 @@ CREATE TABLE run_orders (
     exit_code   INTEGER
 );
 
--- Files that items send and descriptions of services, by content.
+-- Files that items send and descriptions of services, by content; during a run.
 CREATE TABLE contents (
     sha256      TEXT NOT NULL PRIMARY KEY,
     content     BYTEA NOT NULL
 );
+ALTER TABLE contents ALTER content SET STORAGE EXTERNAL; -- a part is read without the rest
 
 CREATE FUNCTION seconds_now() RETURNS DOUBLE PRECISION LANGUAGE sql VOLATILE AS $$
     SELECT extract(epoch FROM clock_timestamp())::DOUBLE PRECISION

@@ -6,6 +6,7 @@ cannot be read there, or has changed, is the fault of its items, as in a run on 
 
 from __future__ import annotations
 
+import asyncio
 import errno
 from collections.abc import Iterable
 from contextlib import suppress
@@ -74,16 +75,15 @@ def _size(file: InputFile) -> int:
 async def read_content(journal: PostgresJournal, sha256: str) -> bytes | None:
     """Return a file that is stored in the database; None: it is not."""
     content = bytearray()
-    while True:
-        start = len(content)
-        part = await journal.call(
-            lambda connection: contents.read_part(connection, sha256, start, PART)
-        )
-        if part is None:
-            return None
+    while (part := await _part(journal, sha256, len(content))) is not None:
         content += part
         if len(part) < PART:
             return bytes(content)
+    return None
+
+
+def _part(journal: PostgresJournal, sha256: str, start: int) -> asyncio.Future[bytes | None]:
+    return journal.call(lambda connection: contents.read_part(connection, sha256, start, PART))
 
 
 async def read_input(journal: PostgresJournal, file: InputFile) -> bytes:

@@ -4,10 +4,10 @@ from batch_runner.providers.base import Provider
 from batch_runner.providers.catalog import (
     DEFAULT_PROVIDER,
     PROVIDERS,
-    ProviderInfo,
     key_variable_hint,
     open_provider,
 )
+from batch_runner.providers.info import ProviderInfo
 
 __all__ = [
     "DEFAULT_PROVIDER",

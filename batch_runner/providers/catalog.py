@@ -9,23 +9,19 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Iterator, MutableMapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
 
 from batch_runner.errors import UsageError
 from batch_runner.providers.approvals import is_approved
 from batch_runner.providers.base import Provider
+from batch_runner.providers.info import ProviderInfo, built_in_info, default_prefix, own_info
 from batch_runner.settings import Service, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, list_names, utf8_text
 from batch_runner.util.urls import origin
 from batch_runner.util.xdg import config_folder
-
-if TYPE_CHECKING:  # a slow import
-    from batch_runner.providers.declarative.description import Description
 
 #: The provider of a manifest that names none.
 DEFAULT_PROVIDER = "baicai"
@@ -35,44 +31,6 @@ BUILTIN = Utf8Path(__file__).parent / "declarative" / "builtin"
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 _ENDING = ".yaml"
-
-Factory = Callable[[Service, Settings], AbstractAsyncContextManager[Provider]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProviderInfo:
-    """A provider, without its connections."""
-
-    factory: Factory
-    env_prefix: str  # of its environment variables: PREFIX_API_KEY, PREFIX_BASE_URL
-    base_url: str  # the default
-    docs_host: str | None = None  # of its documentation, which users mistake for the service
-    task_id_pattern: re.Pattern[str]
-    needs_key: bool = True
-    own_server: bool = False  # the user's: its URLs and workflow files are in the manifest
-    params_shape: Literal["nodes", "flat"] = "nodes"  # params by node and field, or by field
-    needs_workflow: bool = True
-    title: str = ""
-    source: str = ""  # the documentation that it was written from
-    tried: bool = False  # with the real service
-    simulated_as: str | None = None  # whom the simulator acts as; None: it cannot be rehearsed
-    #: Settings that the service documents, as "block.name"; a manifest or the user overrides them.
-    defaults: Mapping[str, Any] = field(default_factory=dict)
-    can: tuple[str, ...] = ()  # of: upload, cancel, resolve (a submission without a response)
-    path: Path | None = None  # of its description; None: it is code
-
-    @property
-    def key_variable(self) -> str:
-        return f"{self.env_prefix}_API_KEY"
-
-    @property
-    def secret_variables(self) -> frozenset[str]:
-        """Return the variables that hold credentials; no child process gets them."""
-        return frozenset({self.key_variable})
-
-    @property
-    def base_url_variable(self) -> str:
-        return f"{self.env_prefix}_BASE_URL"
 
 
 @asynccontextmanager
@@ -126,7 +84,7 @@ class Catalog(MutableMapping[str, ProviderInfo]):
             try:
                 found |= self[name].secret_variables
             except UsageError:
-                found.add(f"{_prefix(name)}_API_KEY")
+                found.add(f"{default_prefix(name)}_API_KEY")
         return frozenset(found)
 
     def __getitem__(self, name: str) -> ProviderInfo:
@@ -143,7 +101,7 @@ class Catalog(MutableMapping[str, ProviderInfo]):
             )
         if name not in self._infos and name in self._names:
             path = BUILTIN / f"{name}{_ENDING}"
-            self._infos[name] = _built_in_info(name, path)
+            self._infos[name] = built_in_info(name, path)
         if name in self._infos:
             return self._infos[name]
         if not own:
@@ -190,7 +148,7 @@ class Catalog(MutableMapping[str, ProviderInfo]):
             raise UsageError(tr("{paths} describe one provider differently", paths=paths))
         path, _ = files[0]
         content = contents[path]
-        info = self._own_infos.get((name, content)) or _own_info(name, content, path)
+        info = self._own_infos.get((name, content)) or own_info(name, content, path)
         self._own_infos[name, content] = info
         if all(must for _, must in files) and not is_approved(content):
             raise UsageError(
@@ -221,96 +179,6 @@ class Catalog(MutableMapping[str, ProviderInfo]):
                 )
 
 
-def _built_in_info(name: str, path: Path) -> ProviderInfo:
-    """Return a built-in provider, whose description the tests have checked."""
-    from batch_runner.providers.declarative.reading import read_description
-
-    return _info(name, path.read_text(encoding="utf-8"), path, lambda: read_description(path))
-
-
-def _own_info(name: str, content: bytes, path: Path) -> ProviderInfo:
-    """Return the provider that `content` describes, which is what will be opened.
-
-    Raises:
-        ManifestError: the description is invalid.
-    """
-    from batch_runner.providers.declarative.reading import description_of
-
-    description = description_of(content, path)
-    return _info(name, content.decode("utf-8-sig"), path, lambda: description)
-
-
-def _info(name: str, text: str, path: Path, read: Callable[[], Description]) -> ProviderInfo:
-    """Return the provider of a valid description; `read` returns it for a run."""
-    raw = _plain(text)
-    return ProviderInfo(
-        factory=lambda service, settings: _open_described(read(), service, settings),
-        env_prefix=raw.get("environment") or _prefix(name),
-        base_url=raw["base_url"],
-        docs_host=raw.get("docs_host"),
-        task_id_pattern=re.compile(raw.get("task_id") or DEFAULT_TASK_ID),
-        needs_key=raw.get("key") is not None,
-        params_shape=raw.get("params", "flat"),
-        needs_workflow=raw.get("workflow", True),
-        title=raw["title"],
-        source=raw["source"],
-        tried=raw.get("tried", False),
-        simulated_as=raw.get("simulated_as"),
-        defaults=_defaults(raw.get("limits", {})),
-        can=tuple(name for name, can in _abilities(raw).items() if can),
-        path=path,
-    )
-
-
-#: What a description says of its limits → the setting of which it is the default.
-_SETTINGS = {
-    "rate": "limits.rate",
-    "in_flight": "limits.in_flight",
-    "first_poll": "polling.first",
-    "poll_interval": "polling.shortest",
-}
-
-
-def _defaults(limits: Mapping[str, Any]) -> dict[str, Any]:
-    return {_SETTINGS[name]: value for name, value in limits.items() if name in _SETTINGS}
-
-
-def _abilities(raw: dict[str, Any]) -> dict[str, bool]:
-    submit = raw["submit"]
-    return {
-        "upload": bool(raw.get("upload")),
-        "cancel": bool(raw.get("cancel")),
-        "resolve": bool(submit.get("own_task_id") or submit.get("idempotency")),
-    }
-
-
-#: The pattern of task ids if a description gives none.
-DEFAULT_TASK_ID = r"[0-9A-Za-z][0-9A-Za-z_.:-]{0,127}"
-
-
-@asynccontextmanager
-async def _open_described(
-    description: Description, service: Service, settings: Settings
-) -> AsyncIterator[Provider]:
-    from batch_runner.providers.declarative.provider import DeclarativeProvider, key_placement
-    from batch_runner.providers.http import Http
-
-    async with Http(service, settings, key=key_placement(description)) as http:
-        yield DeclarativeProvider(description, http, settings.retries)
-
-
-def _plain(text: str) -> dict[str, Any]:
-    """Return the content of a valid description, not validated again: that takes longer."""
-    from batch_runner.manifest.diagnostics import Diagnostics
-    from batch_runner.manifest.yaml.nodes import plain
-    from batch_runner.manifest.yaml.reader import parse
-
-    root = parse(text, "", Diagnostics())
-    content = {} if root is None else plain(root)
-    assert isinstance(content, dict)  # noqa: S101  it is valid
-    return content
-
-
 def _names_in(folder: Path) -> list[str]:
     """Return the names of the descriptions in a folder; none if it cannot be read."""
     try:
@@ -319,10 +187,6 @@ def _names_in(folder: Path) -> list[str]:
         return []
     names = (file.removesuffix(_ENDING) for file in files if file.endswith(_ENDING))
     return [name for name in names if _NAME.fullmatch(name)]
-
-
-def _prefix(name: str) -> str:
-    return name.upper().replace("-", "_")
 
 
 PROVIDERS = Catalog()

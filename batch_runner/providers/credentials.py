@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from batch_runner.errors import UsageError
-from batch_runner.providers.catalog import PROVIDERS, ProviderInfo
+from batch_runner.providers.catalog import PROVIDERS
+from batch_runner.providers.info import ProviderInfo
 from batch_runner.settings import Network, Service
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_text

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from batch_runner.providers.catalog import DEFAULT_TASK_ID
 from batch_runner.providers.declarative.expressions import compiled
 from batch_runner.providers.declarative.patterns import check_pattern
+from batch_runner.providers.info import DEFAULT_TASK_ID
 from batch_runner.setting_types import Count, Duration, RateField
 from batch_runner.settings import Block
 from batch_runner.util.locale import mark_tr, tr

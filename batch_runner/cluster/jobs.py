@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from batch_runner.jobdir.identity import JobIdentity, service_host
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal.postgres.connection import PostgresConnection
-from batch_runner.journal.postgres.journal import SCHEMA_VERSION, PostgresJournal
+from batch_runner.journal.postgres.journal import SCHEMA_VERSION, SHARD_SIZE, PostgresJournal
+from batch_runner.providers import PROVIDERS
 from batch_runner.ratelimit.lease import rate_name
 from batch_runner.settings import Service
 from batch_runner.util.fs import replace_file, sync_folder
 from batch_runner.util.paths import utf8_text
 
+#: Most items of a shard that a server of the user's own executes, one after the other.
+OWN_SERVER_SHARD = 10
 _COLUMNS = "schema, id, name, folder, origin, provider, account, active, paused, approvals"
 _ADD = """
 INSERT INTO batch_runner.jobs
@@ -57,7 +60,12 @@ class ClusterJob:
 
 
 def account_of(service: Service) -> str:
-    """Return the name of the account that a service and its key use, which reveals neither."""
+    """Return the name of the account that a service and its key use, which reveals neither.
+
+    The user's own servers are one account, whichever of them a host has.
+    """
+    if PROVIDERS[service.provider].own_server:
+        return service.provider
     return rate_name(service_host(service.base_url), service.key.get_secret_value())
 
 
@@ -70,6 +78,7 @@ def journal_creator(
         folder: JobFolder, identity: JobIdentity, wall_clock: Callable[[], float] = time.time
     ) -> PostgresJournal:
         schema = f"job_{uuid.uuid4().hex}"
+        own_server = PROVIDERS[identity.provider].own_server
         journal = PostgresJournal.create(
             dsn,
             schema,
@@ -77,6 +86,7 @@ def journal_creator(
             provider=identity.provider,
             origin=identity.origin,
             folder=utf8_text(folder.root),
+            shard_size=OWN_SERVER_SHARD if own_server else SHARD_SIZE,
             wall_clock=wall_clock,
         )
         with replace_file(folder.cluster, mode=0o600) as file:

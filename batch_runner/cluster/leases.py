@@ -63,7 +63,8 @@ class Leases:
     worker: str
     slots: Slots
     order: RunOrder
-    most_in_flight: int
+    most_in_flight: int  # of all workers
+    capacity: int  # most tasks in flight of this worker
     per_second: float  # limit of submissions
     demand: Callable[[], int] = lambda: 0  # items that the worker could submit now
     span: float = SPAN
@@ -91,6 +92,7 @@ class Leases:
         """
         started, in_use = self.clock(), self.slots.in_use
         wanted = in_use + min(self.demand(), max(1, math.ceil(self.per_second * AHEAD)))
+        wanted = max(in_use, min(wanted, self.capacity))
         size = min(self.slots.size, wanted)
         self.slots.resize(size)  # others may get the rest from now on
 

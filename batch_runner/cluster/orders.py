@@ -8,9 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from batch_runner.config.resolve import network_of
+from batch_runner.errors import UsageError
 from batch_runner.manifest import Manifest
+from batch_runner.providers import PROVIDERS
 from batch_runner.providers.credentials import read_service
 from batch_runner.settings import Service, Settings
+from batch_runner.util.locale import tr
+from batch_runner.util.text import printable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +23,6 @@ class Order:
 
     settings: Settings
     provider: str
-    base_urls: tuple[str, ...]  # that the manifest names
     workflows: Mapping[str, Any]
 
     @classmethod
@@ -27,7 +30,6 @@ class Order:
         return cls(
             settings=settings,
             provider=manifest.provider,
-            base_urls=tuple(manifest.base_urls),
             workflows=service.workflows,
         )
 
@@ -36,7 +38,6 @@ class Order:
             {
                 "settings": self.settings.model_dump(mode="json", exclude={"network"}),
                 "provider": self.provider,
-                "base_urls": list(self.base_urls),
                 "workflows": dict(self.workflows),
             },
             ensure_ascii=False,
@@ -55,16 +56,26 @@ class Order:
         return cls(
             settings=settings.model_copy(update={"network": network}),
             provider=values["provider"],
-            base_urls=tuple(values["base_urls"]),
             workflows=values["workflows"],
         )
 
     def service(self, environment: Mapping[str, str]) -> Service:
-        """Return the service with the key of this host.
+        """Return the service with the key of this host; an own server must be that of this host.
 
         Raises:
             UsageError: there is none, or another mistake in the environment.
         """
-        network = self.settings.network
-        found = read_service(self.provider, environment, network, base_urls=self.base_urls)
+        info = PROVIDERS.get(self.provider)
+        if info is None:
+            raise UsageError(
+                tr("there is no provider {provider}", provider=printable(self.provider))
+            )
+        if info.own_server and not environment.get(info.base_url_variable, "").strip():
+            raise UsageError(
+                tr(
+                    "set {variable} to the address of this host's own server",
+                    variable=info.base_url_variable,
+                )
+            )
+        found = read_service(self.provider, environment, self.settings.network)
         return found.model_copy(update={"workflows": self.workflows})

@@ -56,6 +56,7 @@ class ServedJob:
     settings: Settings
     order: RunOrder
     state: Path  # the user's state folder
+    own_server: bool  # each host has one of its own, and keeps the rate of it
     approvals: int = 0  # how often a person has accepted an older database
     span: float = SPAN  # seconds until a lease expires
 
@@ -107,11 +108,12 @@ class Serving:
     async def _take_shards(self, processed: TaskGroup) -> None:
         """Take a shard whenever the last one is nearly submitted, until none is left.
 
-        A worker that holds few items to submit leaves few behind when it is killed.
+        A worker that holds few items to submit leaves few behind when it is killed. One with a
+        server of its own leaves to the others what that cannot take at once.
         """
         while not self._stopping and self._failure is None:
             lease = None
-            if all(one.nearly_submitted for one in self._running.values()):
+            if self._may_take():
                 lease = await self._take()
             if lease is not None:
                 processed.start_soon(self._process, lease)
@@ -121,6 +123,11 @@ class Serving:
                 with anyio.move_on_after(LOOK_EVERY):
                     await self._changed.wait()
                 self._changed.clear()
+
+    def _may_take(self) -> bool:
+        if not all(one.nearly_submitted for one in self._running.values()):
+            return False
+        return not self._job.own_server or self._demand() < self._leases.capacity
 
     async def _take(self) -> Lease | None:
         worker, run, span = self._leases.worker, self._job.order.run, self._job.span
@@ -183,15 +190,16 @@ async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
             settings,
             clock,
             many_hosts=True,
-            shared_rate=await _open_rate(stack, job, job.account, limits.rate),
-            shared_poll_rate=await _open_rate(stack, job, f"{job.account} polls", limits.poll_rate),
+            shared_rate=await _open_rate(stack, job, "", limits.rate),
+            shared_poll_rate=await _open_rate(stack, job, " polls", limits.poll_rate),
         )
         leases = Leases(
             journal=journal,
             worker=worker,
             slots=parts.in_flight_slots,
             order=job.order,
-            most_in_flight=limits.in_flight,
+            most_in_flight=job.settings.limits.in_flight,
+            capacity=limits.in_flight,
             per_second=limits.rate.per_second,
             span=job.span,
         )
@@ -203,6 +211,7 @@ async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
             parts=parts,
             leases=leases,
             sender=sender_of(job.service.base_url, job.service.key.get_secret_value()),
+            uploads={} if job.own_server else None,
             claims=JobClaims(job.folder, None, None),  # `run` keeps those of the user
         )
         yield Serving(job, opened, local)
@@ -236,8 +245,13 @@ async def _give_back(journal: PostgresJournal, worker: str) -> None:
         await journal.call(lambda connection: shards.give_back(connection, worker))
 
 
-async def _open_rate(stack: AsyncExitStack, job: ServedJob, name: str, rate: Rate) -> SharedTokens:
-    shared = PostgresRate(job.dsn, name, rate)
+async def _open_rate(
+    stack: AsyncExitStack, job: ServedJob, what: str, rate: Rate
+) -> SharedTokens | None:
+    """Open the rate that all hosts share; None: each host has a server of its own."""
+    if job.own_server:
+        return None
+    shared = PostgresRate(job.dsn, f"{job.account}{what}", rate)
     try:
         await run_sync(shared.open)
     except psycopg.Error as error:

@@ -62,6 +62,7 @@ class WorkerParts:
     parts: SharedParts
     leases: Leases
     sender: str
+    uploads: dict[str, str] | None  # to this host's own server, by SHA-256; None: there is none
     claims: JobClaims
 
 
@@ -221,7 +222,7 @@ class ShardRun:
         worker, order = self._worker, self._worker.leases.order
         job = ShardJob(
             folder=worker.folder,
-            journal=ShardJournal(worker.journal, self._lease, start),
+            journal=ShardJournal(worker.journal, self._lease, start, worker.uploads),
             fallback_log=fallback_log,
             claims=worker.claims,
         )

@@ -25,6 +25,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.connection import PostgresConnection
 from batch_runner.journal.postgres.shards import RunOrder, Stop
+from batch_runner.providers import PROVIDERS
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path
 
@@ -137,6 +138,7 @@ class Worker:
             settings=order.settings,
             order=row,
             state=self.state,
+            own_server=PROVIDERS[service.provider].own_server,
             approvals=job.approvals,
             span=self.span,
         )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
 
 from tests.cluster.scene import DONE, PATIENCE, Scene, new_scene
-from tests.e2e.conftest import write_manifest
+from tests.e2e.conftest import Service, write_manifest
+from tests.harness.commands import simulator_process
 
 pytestmark = pytest.mark.slow
 
@@ -61,3 +63,53 @@ def test_large_input_file_rejects_its_item_only(scene: Scene) -> None:
     assert scene.statuses() == {DONE: 1, "rejected": 1}
     assert scene.call("host0", "status", "--output", str(scene.out)) == 1
     assert "in a cluster an input file may have 100 MB" in scene.log("host0")
+
+
+def write_comfyui_job(scene: Scene, items: int) -> None:
+    """Write a manifest whose items scale one photo to different widths."""
+    graph = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+        "2": {
+            "class_type": "ImageScale",
+            "inputs": {
+                "image": ["1", 0],
+                "upscale_method": "bicubic",
+                "width": 8,
+                "height": 8,
+                "crop": "disabled",
+            },
+        },
+        "9": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "a"}},
+    }
+    (scene.folder / "cards.json").write_text(json.dumps(graph))
+    (scene.folder / "photo.png").write_bytes(b"a photo")
+    prompts = (f"  - {{id: card-{n}, prompt: '{100 + n}'}}\n" for n in range(items))
+    scene.manifest.write_text(
+        "provider: comfyui\nworkflow: cards.json\nfiles: {photo: photo.png}\n"
+        'params: {"1": {image: "{{ photo }}"}, "2": {width: "{{ prompt | int }}"}}\n'
+        "limits: {rate: 10/s}\npolling: {first: 200ms, shortest: 100ms}\nprompts:\n"
+        + "".join(prompts)
+    )
+
+
+def test_workers_use_the_comfyui_server_of_their_host(scene: Scene) -> None:
+    write_comfyui_job(scene, 40)
+    options = ("--as", "comfyui", "--service-time", "0.2", "--image-bytes", "3000")
+    with simulator_process(*options) as first, simulator_process(*options) as second:
+        services = [Service(*first), Service(*second)]
+        for number, service in enumerate(services, 1):
+            scene.variables[f"host{number}"] = {"COMFYUI_BASE_URL": service.url}
+            scene.worker(number)
+        without = scene.worker(3)
+        code = scene.run().wait(PATIENCE)
+        ledgers = [service.ledger() for service in services]
+    without.terminate()
+    without.wait(PATIENCE)
+
+    assert code == 0, scene.log("host0") + scene.log("host1")
+    assert scene.statuses() == {DONE: 40}
+    assert len(list(scene.out.glob("*.png"))) == 40
+    assert all(ledger["submissions"] and len(ledger["uploads"]) == 1 for ledger in ledgers)
+    widths = [one["params"]["2"]["width"] for each in ledgers for one in each["submissions"]]
+    assert sorted(map(int, widths)) == list(range(100, 140))
+    assert 'job "cards": set COMFYUI_BASE_URL to the address of' in scene.log("host3")

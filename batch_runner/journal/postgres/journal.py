@@ -32,6 +32,8 @@ from batch_runner.util.paths import Utf8Path, utf8_text
 T = TypeVar("T")
 
 SCHEMA_VERSION = 1
+#: Most items of a shard, unless a job says otherwise.
+SHARD_SIZE = 500
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -60,6 +62,7 @@ class PostgresJournal(SqlJournal):
         provider: str,
         origin: str,
         folder: str = "",
+        shard_size: int = SHARD_SIZE,
         wall_clock: Callable[[], float] = time.time,
     ) -> Self:
         """Create a journal, all of it or nothing.
@@ -71,6 +74,7 @@ class PostgresJournal(SqlJournal):
             provider: name of the provider
             origin: scheme://host[:port] of the service
             folder: output folder
+            shard_size: most items of a shard
             wall_clock: returns the time in seconds since the epoch
 
         Raises:
@@ -81,6 +85,7 @@ class PostgresJournal(SqlJournal):
         today = time.strftime("%Y-%m-%d", time.localtime(now))
         scripts = (package_files(__package__) / name for name in ("schema.sql", "shards.sql"))
         tables = "\n".join(script.read_text("utf-8") for script in scripts)
+        tables = tables.replace("{shard_size}", str(shard_size))
         try:
             with Transaction(connection):
                 connection.execute_script(f'CREATE SCHEMA "{schema}"; {tables}')

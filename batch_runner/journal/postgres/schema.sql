@@ -46,8 +46,8 @@ CREATE TABLE items (
     result_urls TEXT NOT NULL DEFAULT '[]',
     free        INTEGER NOT NULL DEFAULT 0,
     rowid       INTEGER GENERATED ALWAYS AS IDENTITY UNIQUE,
-    -- Up to 500 items that were imported one after the other, the unit of work of one host.
-    shard       INTEGER GENERATED ALWAYS AS ((rowid - 1) / 500) STORED
+    -- Some items that were imported one after the other, the unit of work of one host.
+    shard       INTEGER GENERATED ALWAYS AS ((rowid - 1) / {shard_size}) STORED
 );
 
 CREATE INDEX items_by_status ON items (status, position);

@@ -44,12 +44,20 @@ class ShardJournal(PostgresJournal):
     those work that are defined here: they return what `start` found.
     """
 
-    def __init__(self, journal: PostgresJournal, lease: Lease, start: ShardStart) -> None:
+    def __init__(
+        self,
+        journal: PostgresJournal,
+        lease: Lease,
+        start: ShardStart,
+        uploads: dict[str, str] | None = None,
+    ) -> None:
+        """`uploads`: those that only this worker can use, by SHA-256; None: all workers can."""
         self._wall_clock = journal._wall_clock
         self._committer = journal._committer
         self._lease = lease.number
         self._shard = lease.shard
         self._start = start
+        self._uploads = uploads
 
     def pending_items(self, after: int, limit: int) -> asyncio.Future[list[PendingItem]]:
         shard = self._shard
@@ -70,6 +78,17 @@ class ShardJournal(PostgresJournal):
     def reusable_items(self, after: int, limit: int) -> asyncio.Future[list[ReusableItem]]:
         """Return none: `run` takes the results of other jobs over before shards are processed."""
         return self._queue(lambda _: [])
+
+    def upload_value(self, sha256: str, since: float) -> asyncio.Future[str | None]:
+        if (uploads := self._uploads) is not None:
+            return self._queue(lambda _: uploads.get(sha256))
+        return super().upload_value(sha256, since)
+
+    def remember_upload(self, sha256: str, value: str) -> asyncio.Future[None]:
+        if self._uploads is not None:
+            self._uploads[sha256] = value
+            return self._queue(lambda _: None)
+        return super().remember_upload(sha256, value)
 
     def counts_now(self) -> dict[ItemStatus, int]:
         return dict(self._start.counts)

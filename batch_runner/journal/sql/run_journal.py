@@ -41,7 +41,7 @@ class SqlRunJournal:
         self._connection = connection
         self._wall_clock = wall_clock
         self._committer: Committer | None = None
-        self._on_last_event: Callable[[int], None] = lambda last_event: None
+        self._on_last_event: Callable[[int], None] | None = None
         self._reported = 0
 
     def start(self, committer: Callable[..., Committer] = GroupCommit) -> None:
@@ -62,8 +62,10 @@ class SqlRunJournal:
         self.report_last_event()
 
     def report_last_event(self) -> None:
+        if self._on_last_event is None or self._connection.in_transaction:
+            return
         # Read, not counted: what was counted may have been rolled back.
-        if not self._connection.in_transaction and (last := self.last_event) != self._reported:
+        if (last := self.last_event) != self._reported:
             self._on_last_event(last)
             self._reported = last
 

@@ -140,8 +140,16 @@ class Serving:
             return None
         if lease is not None:
             self._leases.held[lease.shard] = lease.number
-            self._running[lease.shard] = ShardRun(self._parts, lease, self._changed.set)
+            changed = self._changed.set
+            self._running[lease.shard] = ShardRun(self._parts, lease, changed, self._learned)
         return lease
+
+    def _learned(self) -> dict[str, str]:
+        """Return what the shards in progress have learned; one that ends stores it itself."""
+        learned: dict[str, str] = {}
+        for shard in self._running.values():
+            learned |= shard.learned
+        return learned
 
     async def _process(self, lease: Lease) -> None:
         shard = self._running[lease.shard]

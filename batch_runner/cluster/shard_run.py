@@ -11,7 +11,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 import anyio
@@ -79,11 +79,25 @@ class ShardJob:
 class ShardRun:
     """The processing of one shard."""
 
-    def __init__(self, worker: WorkerParts, lease: Lease, on_last_page: Callable[[], None]) -> None:
-        """`on_last_page` is called when few items of the shard are left to submit."""
+    def __init__(
+        self,
+        worker: WorkerParts,
+        lease: Lease,
+        on_last_page: Callable[[], None],
+        learned: Callable[[], dict[str, str]],
+    ) -> None:
+        """Begin nothing yet.
+
+        Args:
+            worker: what the worker has open
+            lease: of the shard
+            on_last_page: called when few items of the shard are left to submit
+            learned: returns what other shards of the worker have learned about durations
+        """
         self._worker = worker
         self._lease = lease
         self._on_last_page = on_last_page
+        self._learned = learned
         self._run: Run | None = None
         self._stop: StopReason | None = None  # before the run has begun
         self.nearly_submitted = False  #: few items are left to submit
@@ -91,6 +105,11 @@ class ShardRun:
     @property
     def shard(self) -> int:
         return self._lease.shard
+
+    @property
+    def learned(self) -> dict[str, str]:
+        """Return what the run has learned about durations so far."""
+        return {} if self._run is None else self._run.context.scheduler.learned()
 
     @property
     def figures(self) -> Figures:
@@ -220,6 +239,7 @@ class ShardRun:
         self, start: ShardStart, settings: Settings, fallback_log: FallbackLog
     ) -> StopReason | None:
         worker, order = self._worker, self._worker.leases.order
+        start = replace(start, learned=start.learned | self._learned())
         job = ShardJob(
             folder=worker.folder,
             journal=ShardJournal(worker.journal, self._lease, start, worker.uploads),

@@ -129,15 +129,15 @@ class Server:
         self._command = [sys.executable, "-m", f"tests.bench.{module}", *map(str, options)]
 
     def __enter__(self) -> Server:
-        self._process = subprocess.Popen(
+        self.process = subprocess.Popen(
             self._command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         )
-        assert self._process.stdout
+        assert self.process.stdout
         scheme = "https" if "--tls" in self._command else "http"
-        self.url = f"{scheme}://127.0.0.1:{int(self._process.stdout.readline())}"
+        self.url = f"{scheme}://127.0.0.1:{int(self.process.stdout.readline())}"
         self.environment = {
             "BAICAI_BASE_URL": self.url,
             "BAICAI_API_KEY": "sk-bench",
@@ -155,7 +155,7 @@ class Server:
         return counts
 
     def __exit__(self, *exception: object) -> None:
-        figures, _ = self._process.communicate("", timeout=60)
+        figures, _ = self.process.communicate("", timeout=60)
         self.seen: dict[str, float] = json.loads(figures)
 
 

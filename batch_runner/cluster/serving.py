@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -108,18 +109,17 @@ class Serving:
     async def _take_shards(self, processed: TaskGroup) -> None:
         """Take a shard whenever the last one is nearly submitted, until none is left.
 
-        A worker that holds few items to submit leaves few behind when it is killed. One with a
-        server of its own leaves to the others what that cannot take at once.
+        A worker that holds few items to submit leaves few behind when it is killed. What another
+        one has left is taken at once, as tasks may be in flight, but not all by the same worker. A
+        worker with a server of its own leaves to the others what that cannot take at once.
         """
         while not self._stopping and self._failure is None:
-            lease = None
-            if self._may_take():
-                lease = await self._take()
-            if lease is not None:
+            busy = not self._may_take()
+            if (lease := await self._take(only_left=busy)) is not None:
                 processed.start_soon(self._process, lease)
             elif not self._running:
                 return
-            else:
+            if lease is None or busy:
                 with anyio.move_on_after(LOOK_EVERY):
                     await self._changed.wait()
                 self._changed.clear()
@@ -129,12 +129,17 @@ class Serving:
             return False
         return not self._job.own_server or self._demand() < self._leases.capacity
 
-    async def _take(self) -> Lease | None:
-        worker, run, span = self._leases.worker, self._job.order.run, self._job.span
+    async def _take(self, *, only_left: bool) -> Lease | None:
+        take = functools.partial(
+            shards.take_shard,
+            worker=self._leases.worker,
+            run=self._job.order.run,
+            span=self._job.span,
+            own=tuple(self._running),
+            only_left=only_left,
+        )
         try:
-            lease = await self._parts.journal.call(
-                lambda connection: shards.take_shard(connection, worker, run, span)
-            )
+            lease = await self._parts.journal.call(take)
         except JournalError as error:
             self._failure = error
             return None

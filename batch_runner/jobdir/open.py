@@ -64,7 +64,7 @@ def open_job(
         `new_journal` makes the journal of a new job; None: in its folder.
     `files` is where a run stores files, an s3:// address or `IN_FOLDER`; None: where the job has
     them, and the folder for a new job.
-    
+
     Raises:
         FolderRefused: the folder cannot be used, or belongs to another job or service.
         JobLocked: another run has the job, or a copy of it.

@@ -7,7 +7,7 @@ committer. Times are on the clock of the database; see `shards.sql`.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -102,8 +102,10 @@ WITH taken AS (
     UPDATE shards SET lease = lease + 1, worker = :worker, expires_at = seconds_now() + :span
     WHERE shard = (
         SELECT shard FROM shards WHERE finished_run < wanted_run AND wanted_run = :run
-            AND (worker IS NULL OR expires_at < seconds_now())
-        ORDER BY shard LIMIT 1 FOR UPDATE SKIP LOCKED
+            AND shard <> ALL(:own)
+            AND (worker IS NULL OR worker = :worker OR expires_at < seconds_now())
+            AND (worker IS NOT NULL OR NOT :only_left)
+        ORDER BY worker IS NULL, shard LIMIT 1 FOR UPDATE SKIP LOCKED
     )
     RETURNING shard, lease, wanted_run
 ), counted AS (
@@ -197,12 +199,29 @@ def stop_run(connection: Connection, run: int, stop: Stop) -> None:
     connection.execute(_STOP, (stop.reason, stop.message, stop.exit_code, run))
 
 
-def take_shard(connection: Connection, worker: str, run: int, span: float) -> Lease | None:
-    """Take the lease of the next shard of a run that nobody holds, for `span` seconds.
+def take_shard(
+    connection: Connection,
+    worker: str,
+    run: int,
+    span: float,
+    *,
+    own: Collection[int] = (),
+    only_left: bool = False,
+) -> Lease | None:
+    """Take the lease of a shard of a run that nobody holds, for `span` seconds.
+
+    First come those that a worker has left in the middle: it was killed, or has ended, and tasks
+    are in flight. `only_left`: no others. `own` are those that this worker is processing.
 
     None: there is none.
     """
-    values = {"worker": worker, "run": run, "span": span}
+    values = {
+        "worker": worker,
+        "run": run,
+        "span": span,
+        "own": list(own),
+        "only_left": only_left,
+    }
     row = connection.execute(_TAKE, values).fetchone()
     return None if row is None else Lease(row["shard"], row["lease"], row["wanted_run"])
 
@@ -282,7 +301,7 @@ def finish_shard(connection: Connection, lease: Lease, cost: Decimal, stop: Stop
 
 def give_back(connection: Connection, worker: str) -> None:
     """Give back every lease of a worker that ends, and its slots."""
-    connection.execute("UPDATE shards SET worker = NULL WHERE worker = ?", (worker,))
+    connection.execute("UPDATE shards SET expires_at = 0 WHERE worker = ?", (worker,))
     connection.execute("DELETE FROM workers WHERE worker = ?", (worker,))
 
 

@@ -148,6 +148,7 @@ class SimulatedWorker:
             slots=self._slots,
             order=RunOrder(run=1, settings="{}"),
             most_in_flight=IN_FLIGHT,
+            capacity=IN_FLIGHT,
             per_second=scene.rate.per_second,
             demand=self._to_submit.total,
             clock=clock,

@@ -88,6 +88,10 @@ def stages(
         return None
     from batch_runner.cluster.following import follow
     from batch_runner.cluster.orders import Order
+    from batch_runner.providers import PROVIDERS
 
-    order = Order.of(manifest, settings, service)
-    return follow(required_dsn(), job, order, service, seconds_left)
+    description = PROVIDERS.own_description(manifest.provider)
+    order = Order.of(manifest, settings, service, description)
+    return follow(
+        required_dsn(), job, order, service, description=description, seconds_left=seconds_left
+    )

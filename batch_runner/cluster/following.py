@@ -16,6 +16,7 @@ from anyio.to_thread import run_sync
 
 from batch_runner.cluster import jobs
 from batch_runner.cluster.contents import InputStore
+from batch_runner.cluster.descriptions import digest_of
 from batch_runner.cluster.orders import Order
 from batch_runner.engine.context import Run
 from batch_runner.engine.reuse import ResultReuse
@@ -63,6 +64,7 @@ class Following:
     journal: PostgresJournal
     account: str
     order: str  # of the run, as JSON
+    description: bytes | None  # of the service, by the user; None: the provider is built in
     seconds_left: float | None  # until the run must end; None: it need not
 
     async def __call__(self, run: Run, number: int) -> None:
@@ -95,6 +97,9 @@ class Following:
             selected=None if chosen is None else tuple(chosen),
             deadline=None if left is None else time.time() + left,
         )
+        if (content := self.description) is not None:
+            digest = digest_of(content)
+            await self.journal.call(lambda connection: contents.store(connection, digest, content))
         prices = run.context.settings.limits.price
         await self.journal.call(lambda connection: shards.want_shards(connection, order, prices))
         await run_sync(self._activate, await self.journal.call(_job_row))
@@ -167,7 +172,13 @@ def _reason_of(stop: Stop) -> StopReason:
 
 
 def follow(
-    dsn: str, job: OpenJob, order: Order, service: Service, seconds_left: float | None
+    dsn: str,
+    job: OpenJob,
+    order: Order,
+    service: Service,
+    *,
+    description: bytes | None,
+    seconds_left: float | None,
 ) -> Following:
     """Return the stages of a run of a cluster job."""
     if not isinstance(job.journal, PostgresJournal):
@@ -178,6 +189,7 @@ def follow(
         journal=job.journal,
         account=jobs.account_of(service),
         order=order.to_json(),
+        description=description,
         seconds_left=seconds_left,
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from batch_runner.cluster.descriptions import digest_of
 from batch_runner.config.resolve import network_of
 from batch_runner.errors import UsageError
 from batch_runner.manifest import Manifest
@@ -23,13 +24,17 @@ class Order:
 
     settings: Settings
     provider: str
+    description: str | None  # SHA-256 of the user's own, None: the provider is built in
     workflows: Mapping[str, Any]
 
     @classmethod
-    def of(cls, manifest: Manifest, settings: Settings, service: Service) -> Order:
+    def of(
+        cls, manifest: Manifest, settings: Settings, service: Service, description: bytes | None
+    ) -> Order:
         return cls(
             settings=settings,
             provider=manifest.provider,
+            description=None if description is None else digest_of(description),
             workflows=service.workflows,
         )
 
@@ -38,6 +43,7 @@ class Order:
             {
                 "settings": self.settings.model_dump(mode="json", exclude={"network"}),
                 "provider": self.provider,
+                "description": self.description,
                 "workflows": dict(self.workflows),
             },
             ensure_ascii=False,
@@ -48,28 +54,34 @@ class Order:
         """Return the order with the network settings of this host.
 
         Raises:
-            UsageError: they are invalid.
+            UsageError: they are invalid, or another version of this program wrote the order.
         """
-        values = json.loads(text)
-        settings = Settings.model_validate(values["settings"])
         network = network_of(environment)
-        return cls(
-            settings=settings.model_copy(update={"network": network}),
-            provider=values["provider"],
-            workflows=values["workflows"],
-        )
+        try:
+            values = json.loads(text)
+            settings = Settings.model_validate(values["settings"])
+            return cls(
+                settings=settings.model_copy(update={"network": network}),
+                provider=values["provider"],
+                description=values["description"],
+                workflows=values["workflows"],
+            )
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(
+                tr("`run` of another version of batch-runner has given it to the workers")
+            ) from error
 
-    def service(self, environment: Mapping[str, str]) -> Service:
+    def service(self, environment: Mapping[str, str], provider: str) -> Service:
         """Return the service with the key of this host; an own server must be that of this host.
+
+        `provider` is what the provider is called here.
 
         Raises:
             UsageError: there is none, or another mistake in the environment.
         """
-        info = PROVIDERS.get(self.provider)
+        info = PROVIDERS.get(provider)
         if info is None:
-            raise UsageError(
-                tr("there is no provider {provider}", provider=printable(self.provider))
-            )
+            raise UsageError(tr("there is no provider {provider}", provider=printable(provider)))
         if info.own_server and not environment.get(info.base_url_variable, "").strip():
             raise UsageError(
                 tr(
@@ -77,5 +89,5 @@ class Order:
                     variable=info.base_url_variable,
                 )
             )
-        found = read_service(self.provider, environment, self.settings.network)
+        found = read_service(provider, environment, self.settings.network)
         return found.model_copy(update={"workflows": self.workflows})

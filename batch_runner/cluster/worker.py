@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from anyio.to_thread import run_sync
 
 from batch_runner.cluster import jobs
+from batch_runner.cluster.descriptions import take_description
 from batch_runner.cluster.jobs import ClusterJob, account_of
 from batch_runner.cluster.leases import SPAN
 from batch_runner.cluster.orders import Order
@@ -119,8 +120,11 @@ class Worker:
         folder = JobFolder(Utf8Path(job.folder))
         with PostgresConnection(self.dsn, job.schema) as connection:
             row = shards.order_of(connection, run)
-        order = Order.from_json(row.settings, self.environment)
-        service = order.service(self.environment)
+            order = Order.from_json(row.settings, self.environment)
+            provider = order.provider
+            if order.description is not None:
+                provider = take_description(connection, self.state, provider, order.description)
+        service = order.service(self.environment, provider)
         if account_of(service) != job.account:
             raise JournalError(
                 tr(

@@ -7,6 +7,7 @@ manifest; those of a manifest are used only after the user has approved their co
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Iterator, MutableMapping
@@ -20,6 +21,7 @@ from batch_runner.providers.info import ProviderInfo, built_in_info, default_pre
 from batch_runner.settings import Service, Settings
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, list_names, utf8_text
+from batch_runner.util.text import printable
 from batch_runner.util.urls import origin
 from batch_runner.util.xdg import config_folder
 
@@ -72,6 +74,38 @@ class Catalog(MutableMapping[str, ProviderInfo]):
         """Add the descriptions beside the manifest at `path`."""
         folder = path.absolute().parent / FOLDER
         self._manifest_folders[utf8_text(folder)] = folder
+
+    def own_description(self, name: str) -> bytes | None:
+        """Return the user's description of a provider; None: it is built in.
+
+        Raises:
+            UsageError: it cannot be used.
+        """
+        path = self[name].path
+        return None if name in self._names or path is None else _content_of(path)
+
+    def add_copy(self, name: str, path: Path) -> str:
+        """Add another host's description of `name`, a copy of which is at `path`.
+
+        Return what it is called here, where `name` may be described otherwise. The user must have
+        approved this content, or have the same in the config folder.
+
+        Raises:
+            UsageError: the user has not; or it is invalid, or of a built-in provider.
+        """
+        if not self.may_be_described(name):
+            raise UsageError(tr("{name} cannot be described", name=printable(name)))
+        content = _content_of(path)
+        trusted = any(
+            _content_of(own) == content for own, must in self._own_files(name) if not must
+        )
+        own_name = f"{name}@{hashlib.sha256(content).hexdigest()}"
+        self._infos[own_name] = self._usable(name, content, path, trusted=trusted)
+        return own_name
+
+    def may_be_described(self, name: str) -> bool:
+        """Return whether a description may have this name, which is that of its file."""
+        return name not in self._names and _NAME.fullmatch(name) is not None
 
     def built_in(self) -> Iterator[ProviderInfo]:
         """Yield the built-in providers."""
@@ -140,17 +174,18 @@ class Catalog(MutableMapping[str, ProviderInfo]):
         return [(path, must) for path, must in paths if os.path.lexists(path)]
 
     def _own_info(self, name: str, files: list[tuple[Path, bool]]) -> ProviderInfo:
-        from batch_runner.providers.declarative.reading import content_of
-
-        contents = {path: content_of(path) for path, _ in files}
+        contents = {path: _content_of(path) for path, _ in files}
         if len(set(contents.values())) > 1:
             paths = tr(" and ").join(utf8_text(path) for path in contents)
             raise UsageError(tr("{paths} describe one provider differently", paths=paths))
         path, _ = files[0]
-        content = contents[path]
+        return self._usable(name, contents[path], path, trusted=not all(must for _, must in files))
+
+    def _usable(self, name: str, content: bytes, path: Path, *, trusted: bool) -> ProviderInfo:
+        """Return the provider that `content` describes if the user trusts it."""
         info = self._own_infos.get((name, content)) or own_info(name, content, path)
         self._own_infos[name, content] = info
-        if all(must for _, must in files) and not is_approved(content):
+        if not trusted and not is_approved(content):
             raise UsageError(
                 tr(
                     "{path} describes a service at {url}, to which prompts and a key would be "
@@ -187,6 +222,12 @@ def _names_in(folder: Path) -> list[str]:
         return []
     names = (file.removesuffix(_ENDING) for file in files if file.endswith(_ENDING))
     return [name for name in names if _NAME.fullmatch(name)]
+
+
+def _content_of(path: Path) -> bytes:
+    from batch_runner.providers.declarative.reading import content_of  # a slow import
+
+    return content_of(path)
 
 
 PROVIDERS = Catalog()

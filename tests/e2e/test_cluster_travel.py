@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.scene import DONE, PATIENCE, Scene, new_scene
-from tests.e2e.conftest import Service, write_manifest
+from tests.e2e.conftest import KEY, Service, write_manifest
 from tests.harness.commands import simulator_process
 
 pytestmark = pytest.mark.slow
+
+DESCRIPTION = Path(__file__).parents[1] / "contract/idempotent.yaml"
 
 
 @pytest.fixture
@@ -113,3 +118,35 @@ def test_workers_use_the_comfyui_server_of_their_host(scene: Scene) -> None:
     widths = [one["params"]["2"]["width"] for each in ledgers for one in each["submissions"]]
     assert sorted(map(int, widths)) == list(range(100, 140))
     assert 'job "cards": set COMFYUI_BASE_URL to the address of' in scene.log("host3")
+
+
+def test_worker_uses_a_description_that_its_user_has_approved(scene: Scene) -> None:
+    description = scene.folder / "providers/own.yaml"
+    description.parent.mkdir()
+    shutil.copy(DESCRIPTION, description)
+    scene.manifest.write_text(
+        "provider: own\nworkflow: v1\nparams: {prompt: '{{ prompt }}'}\n"
+        "polling: {first: 200ms, shortest: 100ms}\nprompts: [a, b, c]\n"
+    )
+    with simulator_process("--as", "idempotent") as (_, url):
+        for host in range(4):
+            scene.variables[f"host{host}"] = {"OWN_BASE_URL": url, "OWN_API_KEY": KEY}
+        for host in (0, 1):
+            assert scene.call(f"host{host}", "providers", "approve", str(description)) == 0
+        trusted = scene.folder / "host2/.config/batch-runner/providers"
+        trusted.mkdir(parents=True)
+        shutil.copy(description, trusted)
+        for host in (1, 2):
+            run = scene.run()
+            scene.wait_until_given(run)
+            assert scene.call("host3", "worker", "--until-idle") == 0
+            assert scene.call(f"host{host}", "worker", "--until-idle") == 0
+            assert run.wait(PATIENCE) == 0, scene.log("host0") + scene.log(f"host{host}")
+            scene.manifest.write_text(scene.manifest.read_text().replace("[a, b", "[d, a, b"))
+
+    assert scene.statuses() == {DONE: 4}
+    refusal = scene.log("host3")
+    assert "own.yaml describes a service at https://idempotent.example" in refusal
+    stored = re.search(r"providers approve (\S+)", refusal)
+    assert stored is not None
+    assert Path(stored[1]).read_bytes() == DESCRIPTION.read_bytes()

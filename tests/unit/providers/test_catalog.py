@@ -90,6 +90,39 @@ def test_description_beside_a_manifest_needs_approval_once(home: Path) -> None:
         catalog["mine"]
 
 
+def test_copy_from_another_host_needs_approval_of_its_content(home: Path) -> None:
+    path = described(home / "received")
+    own = described(home / ".config/batch-runner/providers", text=DESCRIPTION + "# another\n")
+    catalog = Catalog()
+
+    with pytest.raises(UsageError, match=rf"approve it with: .* approve {path}"):
+        catalog.add_copy("mine", path)
+    approve(path.read_bytes(), path.name)
+    copied = catalog[catalog.add_copy("mine", path)]
+
+    assert (copied.path, catalog["mine"].path) == (path, own)
+
+
+def test_copy_of_what_is_in_the_config_folder_is_approved(home: Path) -> None:
+    described(home / ".config/batch-runner/providers")
+    catalog = Catalog()
+
+    name = catalog.add_copy("mine", described(home / "received"))
+
+    assert catalog[name].key_variable == "MINE_API_KEY"
+    assert catalog.own_description("mine") == DESCRIPTION.encode()
+    assert catalog.own_description("baicai") is None
+
+
+@pytest.mark.parametrize("name", ["baicai", "../mine", "comfyui"])
+def test_copy_cannot_have_every_name(home: Path, name: str) -> None:
+    path = described(home / "received")
+    approve(path.read_bytes(), path.name)
+
+    with pytest.raises(UsageError, match=f"{name} cannot be described"):
+        Catalog().add_copy(name, path)
+
+
 def test_damaged_approvals_can_be_added_to(home: Path) -> None:
     folder = home / ".local" / "state" / "batch-runner"
     folder.mkdir(parents=True)

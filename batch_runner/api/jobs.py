@@ -38,6 +38,7 @@ from batch_runner.jobdir.results import results_of
 from batch_runner.lifecycle import ItemStatus
 from batch_runner.setting_types import Reuse
 from batch_runner.settings import Service, Settings
+from batch_runner.util.locale import tr
 from batch_runner.util.paths import utf8_environment
 from batch_runner.util.xdg import state_folder
 
@@ -176,6 +177,7 @@ async def run_job(
     service: Service | None = None,
     output: str | Path | None = None,
     rehearse: bool = False,
+    cluster: bool = False,
     on_event: OnEvent | None = None,
     select: Selection | None = None,
 ) -> RunSummary:
@@ -193,6 +195,10 @@ async def run_job(
     that of the output folder. `on_event` is called in the event loop, so it must return soon; what
     it raises is logged.
 
+    With `cluster`, as with `run --cluster`, the workers of the user's cluster process the items,
+    and this call waits for them. `on_event` then gets no events of what they do to items. A
+    cancelled call leaves the job to them, and the next one waits for them again.
+
     Items that another job of this user has submitted are not submitted again: their results are
     used, or they are held. The setting `reuse` says otherwise: `load_settings(manifest, {"reuse":
     "never"})`.
@@ -206,17 +212,20 @@ async def run_job(
     Raises:
         ManifestError: an item is invalid; holds every problem that was found. Nothing was sent.
         UsageError: a setting, the key or the folder cannot be used, no item has a name in `select`,
-            or a new job cannot know what other jobs have paid for. Nothing was sent.
+            a new job cannot know what other jobs have paid for, or the cluster cannot be used.
+            Nothing was sent.
         JobLocked: another run has the job.
         JournalError: the journal cannot be read or written.
     """
+    if cluster and rehearse:
+        raise UsageError(tr("a rehearsal runs on this host alone: leave out --cluster"))
     settings = settings or load_settings(manifest)
     service = _service_of(manifest, service, settings, rehearse=rehearse)
     root = folders.output_folder(manifest, output, rehearse=rehearse)
     manifest = steps.manifest_of_job(manifest, root)
     cancelled = asyncio.Event()
     # A task of its own, which the cancellation of the caller does not reach.
-    start = functools.partial(_start_job, selection=select)
+    start = functools.partial(_start_job, selection=select, cluster=cluster)
     run = _run(manifest, settings, service, root, on_event, cancelled, start)
     work = asyncio.create_task(run)
     try:
@@ -279,10 +288,12 @@ def _start_job(
     root: Path,
     *,
     selection: Selection | None,
+    cluster: bool,
 ) -> tuple[OpenJob, SelectedItems | None]:
     listing = steps.list_items(manifest, root, selection)
     required = settings.reuse is not Reuse.NEVER
-    job = stack.enter_context(steps.open_job(manifest, root, service, require_registry=required))
+    opening = steps.open_job(manifest, root, service, require_registry=required, cluster=cluster)
+    job = stack.enter_context(opening)
     steps.import_items(job, manifest, settings, listing)
     selected = steps.selected_items(job, selection)
     for warning in manifest.warnings():

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
+import batch_runner
+from batch_runner.errors import UsageError
+from batch_runner.lifecycle import ItemStatus
 from tests.cluster.scene import DONE, PATIENCE, Scene, new_scene
 from tests.e2e.conftest import KEY, Service, write_manifest
 from tests.harness.commands import simulator_process
@@ -150,3 +155,27 @@ def test_worker_uses_a_description_that_its_user_has_approved(scene: Scene) -> N
     stored = re.search(r"providers approve (\S+)", refusal)
     assert stored is not None
     assert Path(stored[1]).read_bytes() == DESCRIPTION.read_bytes()
+
+
+def test_library_gives_a_job_to_the_workers(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in scene.environment("host0").items():
+        monkeypatch.setenv(name, value)
+    write_manifest(scene.manifest, 20)
+    manifest = batch_runner.load_manifest(scene.manifest)
+
+    async def give_and_cancel() -> None:
+        with anyio.move_on_after(3):
+            await run_job(manifest)
+
+    run_job = functools.partial(batch_runner.run_job, output=scene.out, cluster=True)
+    anyio.run(give_and_cancel)
+    scene.worker(1)
+    summary = anyio.run(run_job, manifest)
+
+    assert summary.counts[ItemStatus.DONE] == 20, scene.log("host1")
+    assert summary.exit_code is batch_runner.ExitCode.DONE
+    assert set(scene.service.paid().values()) == {1}
+    with pytest.raises(UsageError, match="is one of a cluster"):
+        anyio.run(functools.partial(run_job, cluster=False), manifest)
+    with pytest.raises(UsageError, match="a rehearsal runs on this host alone"):
+        anyio.run(functools.partial(run_job, rehearse=True), manifest)

@@ -52,7 +52,6 @@ class Progress:
     figures: Figures
     stops: list[Stop]
     workers: list[Worker]
-    stop: Stop | None  # of the run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,9 +144,8 @@ class Following:
             _show(run, progress)
             if not progress.unfinished:
                 break
-            if progress.stop is not None and progress.stop.reason == jobs.RESTORED:
-                run.state.control.stop_submitting(_reason_of(progress.stop))
-                return  # no worker does anything until a person approves
+            if any(stop.reason == jobs.RESTORED for stop in progress.stops):
+                break  # no worker does anything until a person approves
             if any(worker.seconds_left > 0 for worker in progress.workers):
                 present_at, reported = started, False
             elif started - present_at > MISSED_AFTER and not reported:
@@ -214,7 +212,6 @@ def _look(connection: Connection, run: int) -> Progress:
         figures=shards.figures_of(connection, run),
         stops=[*([] if stop is None else [stop]), *shards.stops(connection, run)],
         workers=shards.workers(connection),
-        stop=shards.latest_stop(connection),
     )
 
 

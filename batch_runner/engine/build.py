@@ -274,4 +274,4 @@ def queue_pressure(state: RunState, slots: Slots, cap: int | None) -> float:
     waiting = stats.to_submit
     if cap is not None:
         waiting = min(waiting, cap - stats.spent)
-    return max(0, waiting) / slots.size
+    return max(0, waiting) / max(1, slots.size)

@@ -44,6 +44,10 @@ def test_free_slot_means_no_pressure(state: RunState) -> None:
     assert queue_pressure(state, state.in_flight_slots, None) == 0.0
 
 
+def test_items_wait_while_there_are_no_slots_yet(state: RunState) -> None:
+    assert queue_pressure(state, Slots(0), None) == 50.0
+
+
 @pytest.mark.parametrize(("cap", "pressure"), [(30, 0.0), (40, 1.0), (1000, 5.0), (20, 0.0)])
 def test_items_beyond_the_spend_cap_do_not_count(
     state: RunState, cap: int, pressure: float

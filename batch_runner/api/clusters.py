@@ -91,7 +91,8 @@ def stages(
     from batch_runner.providers import PROVIDERS
 
     description = PROVIDERS.own_description(manifest.provider)
-    order = Order.of(manifest, settings, service, description)
+    files = job.folder.objects
+    order = Order.of(manifest, settings, service, description=description, files=files)
     return follow(
         required_dsn(), job, order, service, description=description, seconds_left=seconds_left
     )

@@ -26,16 +26,24 @@ class Order:
     provider: str
     description: str | None  # SHA-256 of the user's own, None: the provider is built in
     workflows: Mapping[str, Any]
+    files: str | None  # s3:// address of the results, None: they are in the job's folder
 
     @classmethod
     def of(
-        cls, manifest: Manifest, settings: Settings, service: Service, description: bytes | None
+        cls,
+        manifest: Manifest,
+        settings: Settings,
+        service: Service,
+        *,
+        description: bytes | None,
+        files: str | None,
     ) -> Order:
         return cls(
             settings=settings,
             provider=manifest.provider,
             description=None if description is None else digest_of(description),
             workflows=service.workflows,
+            files=files,
         )
 
     def to_json(self) -> str:
@@ -45,6 +53,7 @@ class Order:
                 "provider": self.provider,
                 "description": self.description,
                 "workflows": dict(self.workflows),
+                "files": self.files,
             },
             ensure_ascii=False,
         )
@@ -65,6 +74,7 @@ class Order:
                 provider=values["provider"],
                 description=values["description"],
                 workflows=values["workflows"],
+                files=values["files"],
             )
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(

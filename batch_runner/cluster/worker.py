@@ -23,6 +23,7 @@ from batch_runner.cluster.orders import Order
 from batch_runner.cluster.serving import DatabaseRestored, ServedJob, Serving, open_serving
 from batch_runner.errors import BatchRunnerError, JournalError
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.jobdir.results import settle_place
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.connection import PostgresConnection
 from batch_runner.journal.postgres.shards import RunOrder, Stop
@@ -117,7 +118,6 @@ class Worker:
         return time.monotonic() - at > REFUSED_FOR
 
     def _prepared(self, job: ClusterJob, run: int) -> ServedJob:
-        folder = JobFolder(Utf8Path(job.folder))
         with PostgresConnection(self.dsn, job.schema) as connection:
             row = shards.order_of(connection, run)
             order = Order.from_json(row.settings, self.environment)
@@ -132,7 +132,7 @@ class Worker:
                     origin=job.origin,
                 )
             )
-        _check_folder(folder, job)
+        folder = self._folder_of(job, order)
         return ServedJob(
             dsn=self.dsn,
             schema=job.schema,
@@ -146,6 +146,22 @@ class Worker:
             approvals=job.approvals,
             span=self.span,
         )
+
+    def _folder_of(self, job: ClusterJob, order: Order) -> JobFolder:
+        """Return the folder where this worker stores files, or receives those for an object store.
+
+        Raises:
+            JournalError: the job's output folder is not on this host.
+            FolderRefused: the object store cannot be used.
+        """
+        if order.files is None:
+            folder = JobFolder(Utf8Path(job.folder))
+            _check_folder(folder, job)
+        else:
+            folder = JobFolder(self.state / "cluster" / job.schema / "files")
+            settle_place(folder, order.files, is_new=True)
+        folder.clear_parts(shared=True)
+        return folder
 
     async def _serve(self, job: ServedJob) -> None:
         """Process shards of one job; after a failure, begin again a little later."""

@@ -172,13 +172,13 @@ class JobFolder:
             )
         )
 
-    def clear_parts(self) -> None:
+    def clear_parts(self, *, shared: bool = False) -> None:
         """Remove the incomplete downloads of killed runs.
 
-        Other hosts and processes may be working on a cluster job: of theirs, only those of
-        processes of this host that have ended are removed.
+        Other hosts and processes may be working on a cluster job, or on another one in a `shared`
+        folder: of theirs, only those of processes of this host that have ended are removed.
         """
-        shared = self.cluster.exists()
+        shared = shared or self.cluster.exists()
         for part in self.parts.iterdir():
             if not shared or is_abandoned(part.name):
                 part.unlink(missing_ok=True)

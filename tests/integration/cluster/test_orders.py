@@ -10,7 +10,9 @@ from tests.harness import some_settings
 
 
 def an_order(provider: str = "baicai") -> Order:
-    return Order(settings=some_settings(), provider=provider, description=None, workflows={})
+    return Order(
+        settings=some_settings(), provider=provider, description=None, workflows={}, files=None
+    )
 
 
 def test_order_is_the_same_on_another_host() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import anyio
@@ -24,9 +25,11 @@ from batch_runner.engine.selection import is_selected
 from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import JournalError, RegistryError
 from batch_runner.jobdir.open import OpenJob
+from batch_runner.journal.base import DatabaseRestored
 from batch_runner.journal.postgres import contents, shards
+from batch_runner.journal.postgres.figures import Figures, figures_of
 from batch_runner.journal.postgres.journal import PostgresJournal
-from batch_runner.journal.postgres.shards import Figures, RunOrder, Stop, Worker
+from batch_runner.journal.postgres.shards import RunOrder, Stop, Worker
 from batch_runner.journal.sql.connection import Connection
 from batch_runner.journal.sql.rows import count_by_status
 from batch_runner.lifecycle import ItemStatus
@@ -132,15 +135,21 @@ class Following:
 
     async def _follow(self, run: Run, number: int) -> None:
         """Keep the figures of the run up to date until every shard is finished."""
-        present_at, reported = time.monotonic(), False
+        present_at, reported, answered = time.monotonic(), False, True
         while True:
             started = time.monotonic()
             try:
                 progress = await self.journal.call(lambda connection: _look(connection, number))
+            except DatabaseRestored as error:
+                await run_sync(jobs.pause_restored, self.dsn, self.schema, str(error))
+                raise
             except JournalError as error:
-                log.warning("the database does not answer, the workers go on: %s", error)
+                if answered:
+                    log.warning("the database does not answer, and is asked again: %s", error)
+                answered = False
                 await anyio.sleep(LOOK_EVERY)
                 continue
+            answered = True
             _show(run, progress)
             if not progress.unfinished:
                 break
@@ -158,7 +167,8 @@ class Following:
         await self.journal.call(contents.delete_all)
         for stop in progress.stops:
             run.state.control.stop_submitting(_reason_of(stop))
-        await run_sync(self._deactivate)
+        with suppress(JournalError):  # else workers do it
+            await run_sync(self._deactivate)
 
     def _deactivate(self) -> None:
         with jobs.connected(self.dsn) as connection:
@@ -209,7 +219,7 @@ def _look(connection: Connection, run: int) -> Progress:
     return Progress(
         unfinished=shards.unfinished_shards(connection),
         counts=count_by_status(connection),
-        figures=shards.figures_of(connection, run),
+        figures=figures_of(connection, run),
         stops=[*([] if stop is None else [stop]), *shards.stops(connection, run)],
         workers=shards.workers(connection),
     )

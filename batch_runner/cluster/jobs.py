@@ -11,8 +11,10 @@ from dataclasses import dataclass
 
 from batch_runner.jobdir.identity import JobIdentity, service_host
 from batch_runner.jobdir.paths import JobFolder
+from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.connection import PostgresConnection
 from batch_runner.journal.postgres.journal import SCHEMA_VERSION, SHARD_SIZE, PostgresJournal
+from batch_runner.journal.postgres.shards import Stop
 from batch_runner.providers import PROVIDERS
 from batch_runner.ratelimit.lease import rate_name
 from batch_runner.settings import Service
@@ -30,12 +32,16 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, false) ON CONFLICT (schema) DO NOTHING
 _ACTIVATE = """
 UPDATE batch_runner.jobs SET active = true, folder = ?, origin = ?, account = ? WHERE schema = ?
 """
-#: Reason of a stop: the database is older than what a host knows of it.
+#: Reason of a stop: an older state of the database was restored.
 RESTORED = "restored"
-#: The latest run of a job with a shard that a worker can take; %s: the schema.
+#: The latest run of a job with a shard that a worker can take, or had before; %s: the schema.
 _TAKEABLE = """
 SELECT max(wanted_run) FROM "%s".shards WHERE finished_run < wanted_run
-    AND (worker IS NULL OR expires_at < extract(epoch FROM clock_timestamp()))
+    AND (worker IS NULL OR worker = ? OR expires_at < extract(epoch FROM clock_timestamp()))
+"""
+_ACTIVATE_AGAIN = """
+UPDATE batch_runner.jobs SET active = true WHERE schema = ? AND NOT active
+    AND EXISTS (SELECT 1 FROM "%s".shards WHERE finished_run < wanted_run)
 """
 _DEACTIVATE = """
 UPDATE batch_runner.jobs SET active = false WHERE schema = ?
@@ -125,25 +131,38 @@ def all_jobs(connection: PostgresConnection) -> list[ClusterJob]:
     return [ClusterJob(**dict(row)) for row in connection.execute(query)]
 
 
-def active_jobs(connection: PostgresConnection) -> list[ClusterJob]:
-    """Return the jobs that workers may have something to do for, the oldest first."""
+def unpaused_jobs(connection: PostgresConnection) -> list[ClusterJob]:
+    """Return the jobs that do not wait for a person, the oldest first."""
     query = (
         f"SELECT {_COLUMNS} FROM batch_runner.jobs "  # noqa: S608
-        "WHERE active AND paused IS NULL ORDER BY created_at"
+        "WHERE paused IS NULL ORDER BY created_at"
     )
     return [ClusterJob(**dict(row)) for row in connection.execute(query)]
 
 
-def takeable_run(connection: PostgresConnection, schema: str) -> int | None:
+def takeable_run(connection: PostgresConnection, schema: str, worker: str) -> int | None:
     """Return the latest run of a job with a shard that a worker can take; None: there is none."""
-    row = connection.execute(_TAKEABLE % schema).fetchone()
+    row = connection.execute(_TAKEABLE % schema, (worker,)).fetchone()
     return None if row[0] is None else int(row[0])
+
+
+def activate_if_unfinished(connection: PostgresConnection, schema: str) -> None:
+    """Let workers process what became known after the job was done."""
+    connection.execute(_ACTIVATE_AGAIN % schema, (schema,))
 
 
 def pause(connection: PostgresConnection, schema: str, why: str) -> None:
     """Let nothing of a job be submitted until a person approves."""
     query = "UPDATE batch_runner.jobs SET paused = ? WHERE schema = ? AND paused IS NULL"
     connection.execute(query, (why, schema))
+
+
+def pause_restored(dsn: str, schema: str, why: str) -> None:
+    """Pause a job and end its run, because an older state of the database was restored."""
+    with connected(dsn) as connection:
+        pause(connection, schema, why)
+    with PostgresConnection(dsn, schema) as connection:
+        shards.stop_run(connection, None, Stop(reason=RESTORED, message=why, exit_code=3))
 
 
 def approve(connection: PostgresConnection, schema: str) -> None:

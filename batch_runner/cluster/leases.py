@@ -21,8 +21,9 @@ import anyio
 
 from batch_runner.engine.slots import Slots
 from batch_runner.errors import JournalError
+from batch_runner.journal.base import DatabaseRestored
 from batch_runner.journal.postgres import shards
-from batch_runner.journal.postgres.journal import PostgresJournal
+from batch_runner.journal.postgres.journal import PostgresJournal, check_mark
 from batch_runner.journal.postgres.shards import RunOrder, Stop
 from batch_runner.journal.sql.connection import Connection
 from batch_runner.util.system import suspended_seconds
@@ -52,7 +53,6 @@ class Renewal:
     slots: int  # tasks that the worker may have in flight
     leases: dict[int, int]  # numbers of the leases it holds, by shard
     stop: Stop | None  # of the latest run
-    last_event: int
 
 
 @dataclass(slots=True)
@@ -71,7 +71,6 @@ class Leases:
     clock: Callable[[], float] = steady_time
     held: dict[int, int] = field(default_factory=dict)  # number by shard, at the last renewal
     stop: Stop | None = None  # why nothing may be submitted any more
-    last_event: int = 0
     _confirmed_at: float = -math.inf
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -97,6 +96,7 @@ class Leases:
         self.slots.resize(size)  # others may get the rest from now on
 
         def renew(connection: Connection) -> Renewal:
+            check_mark(connection, self.journal.mark)
             slots = shards.renew_leases(
                 connection,
                 self.worker,
@@ -108,30 +108,41 @@ class Leases:
                 wanted=wanted,
                 most=self.most_in_flight,
             )
-            last = connection.execute("SELECT coalesce(max(seq), 0) FROM events").fetchone()[0]
             return Renewal(
                 slots=slots,
                 leases=shards.held_leases(connection, self.worker),
                 stop=shards.latest_stop(connection),
-                last_event=last,
             )
 
-        renewal = await self.journal.call(renew)
+        try:
+            renewal = await self.journal.call(renew)
+        except DatabaseRestored:
+            self._confirmed_at = -math.inf
+            raise
         self._confirmed_at = started
-        self.held, self.stop, self.last_event = renewal.leases, renewal.stop, renewal.last_event
+        self.held, self.stop = renewal.leases, renewal.stop
         self.slots.resize(renewal.slots)
 
     async def keep(self, renewed: Callable[[], Awaitable[None]]) -> None:
         """Renew the leases again and again, and call `renewed` each time, until cancelled.
 
         A renewal that fails is tried again: what depends on the leases sees that they expire.
+
+        Raises:
+            DatabaseRestored: an older state of the database was restored.
         """
+        failing = False
         while True:
             try:
                 await self.renew()
                 await renewed()
+                failing = False
+            except DatabaseRestored:
+                raise
             except JournalError as error:
-                log.warning("the leases were not renewed: %s", error)
+                if not failing:
+                    log.warning("the leases were not renewed: %s", error)
+                failing = True
             with anyio.move_on_after(RENEW_EVERY):
                 await self._wake.wait()
             self._wake.clear()

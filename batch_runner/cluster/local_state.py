@@ -2,8 +2,9 @@
 
 ::
 
-    STATE/cluster/SCHEMA/last-event       number of the last event that the journal is known to have
-    STATE/cluster/SCHEMA/fallback/NAME    outcomes of submissions that the journal could not store
+    STATE/cluster/SCHEMA/last-event      the last event that the journal is known to have
+    STATE/cluster/SCHEMA/fallback/NAME   outcomes of submissions that the journal could not store;
+                                         NAME has the shard and the number of the lease
 
 A fallback log is locked by the process that writes it. One that nobody has locked was left behind:
 the next worker of this host that processes the job moves its outcomes into the journal.
@@ -20,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from batch_runner.jobdir.fallback_log import FallbackLog
+from batch_runner.journal.postgres.connection import NO_MARK, Mark
+from batch_runner.journal.postgres.shards import Lease
 from batch_runner.util.fs import replace_file, sync_folder, try_to_lock
 
 
@@ -32,6 +35,15 @@ class LogPath:
     @property
     def old_fallback_log(self) -> Path:
         return self.fallback_log.with_suffix(".old")
+
+
+@dataclass(frozen=True, slots=True)
+class AbandonedLog:
+    """A fallback log that a process left behind, and under which lease it submitted."""
+
+    shard: int
+    lease: int
+    entries: FallbackLog
 
 
 class LocalState:
@@ -52,13 +64,14 @@ class LocalState:
         sync_folder(self._logs)
 
     @contextmanager
-    def new_log(self) -> Iterator[FallbackLog]:
+    def new_log(self, lease: Lease) -> Iterator[FallbackLog]:
         """Yield a fallback log that can be written on a full disk; it is kept if it has entries.
 
         Raises:
             OSError: it cannot be created.
         """
-        path = LogPath(self._logs / f"{secrets.token_hex(8)}.jsonl")
+        name = f"{lease.shard}-{lease.number}-{secrets.token_hex(8)}.jsonl"
+        path = LogPath(self._logs / name)
         descriptor = os.open(path.fallback_log, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         log = FallbackLog(path)
         try:
@@ -71,7 +84,11 @@ class LocalState:
                 path.fallback_log.unlink(missing_ok=True)
             os.close(descriptor)
 
-    def abandoned_logs(self) -> Iterator[FallbackLog]:
+    @property
+    def has_abandoned_logs(self) -> bool:
+        return next(self.abandoned_logs(), None) is not None
+
+    def abandoned_logs(self) -> Iterator[AbandonedLog]:
         """Yield the logs that no process has locked; each is locked until the next is asked for."""
         for path in sorted(self._logs.glob("*.jsonl")):
             try:
@@ -80,19 +97,20 @@ class LocalState:
                 continue
             try:
                 if try_to_lock(descriptor):
-                    yield FallbackLog(LogPath(path))
+                    shard, lease, _ = path.stem.split("-")
+                    yield AbandonedLog(int(shard), int(lease), FallbackLog(LogPath(path)))
             finally:
                 os.close(descriptor)
 
-    def read_mark(self) -> tuple[int, int]:
+    def read_mark(self) -> tuple[Mark, int]:
         """Return the last event that the journal had, and the number of approvals at that time."""
         with suppress(OSError, ValueError, KeyError, TypeError):
             mark = json.loads(self._mark.read_bytes())
-            return int(mark["event"]), int(mark["approvals"])
-        return 0, 0
+            return Mark(int(mark["event"]), float(mark["at"])), int(mark["approvals"])
+        return NO_MARK, 0
 
-    def write_mark(self, event: int, approvals: int) -> None:
+    def write_mark(self, mark: Mark, approvals: int) -> None:
         """Store the last event that the journal has; after a power cut the file may be older."""
-        text = json.dumps({"event": event, "approvals": approvals})
+        text = json.dumps({**mark._asdict(), "approvals": approvals})
         with suppress(OSError), replace_file(self._mark) as file:
             file.write(text.encode())

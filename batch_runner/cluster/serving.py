@@ -6,8 +6,9 @@ import asyncio
 import functools
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -15,18 +16,21 @@ import psycopg
 from anyio.abc import TaskGroup
 from anyio.to_thread import run_sync
 
-from batch_runner.cluster.leases import SPAN, Leases, worker_name
-from batch_runner.cluster.local_state import LocalState
+from batch_runner.cluster.leases import SPAN, Leases
+from batch_runner.cluster.local_state import AbandonedLog, LocalState
 from batch_runner.cluster.shard_run import ShardRun, WorkerParts
 from batch_runner.engine.build import build_clock, build_parts, within_capacity
 from batch_runner.engine.request_ids import sender_of
 from batch_runner.errors import JournalError
 from batch_runner.jobdir.claims import JobClaims
+from batch_runner.jobdir.marker import Marker
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.recovery import replay_fallback_log
 from batch_runner.journal.postgres import shards
+from batch_runner.journal.postgres.connection import PostgresConnection
+from batch_runner.journal.postgres.figures import Figures, keep_figures
 from batch_runner.journal.postgres.journal import PostgresJournal
-from batch_runner.journal.postgres.shards import Figures, Lease, RunOrder
+from batch_runner.journal.postgres.shards import Lease, RunOrder
 from batch_runner.providers import open_provider
 from batch_runner.ratelimit.base import SharedTokens
 from batch_runner.ratelimit.postgres import PostgresRate
@@ -39,10 +43,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds after which a worker that has room for a shard looks for one again.
 LOOK_EVERY = 1.0
-
-
-class DatabaseRestored(JournalError):
-    """The database is older than what this host knows of it: a backup was restored."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,8 @@ class ServedJob:
     order: RunOrder
     state: Path  # the user's state folder
     own_server: bool  # each host has one of its own, and keeps the rate of it
+    worker: str  # name of this process in the job
+    before: Figures = field(default_factory=Figures)  # what it has done for the run
     approvals: int = 0  # how often a person has accepted an older database
     span: float = SPAN  # seconds until a lease expires
 
@@ -71,7 +73,7 @@ class Serving:
         self._local = local
         self._leases = parts.leases
         self._running: dict[int, ShardRun] = {}
-        self._ended = Figures()  # of shards that have ended
+        self._ended = job.before  # of shards that have ended
         self._changed = asyncio.Event()
         self._stopping = False
         self._failure: Exception | None = None
@@ -79,6 +81,11 @@ class Serving:
 
     def _demand(self) -> int:
         return sum(shard.demand for shard in self._running.values())
+
+    @property
+    def figures(self) -> Figures:
+        """Return what this worker has done for the run."""
+        return sum((shard.figures for shard in self._running.values()), self._ended)
 
     def stop(self) -> None:
         """Submit nothing more, and leave the tasks in flight to other workers."""
@@ -94,7 +101,7 @@ class Serving:
         """
         await self._leases.renew()
         async with anyio.create_task_group() as beside:
-            beside.start_soon(self._leases.keep, self._renewed)
+            beside.start_soon(self._keep_leases)
             async with anyio.create_task_group() as processed:
                 await self._take_shards(processed)
                 if self._running:
@@ -105,6 +112,13 @@ class Serving:
         if self._failure is not None:
             raise self._failure
         await self._renewed()
+
+    async def _keep_leases(self) -> None:
+        try:
+            await self._leases.keep(self._renewed)
+        except DatabaseRestored as error:
+            self._failure = error
+            self._changed.set()
 
     async def _take_shards(self, processed: TaskGroup) -> None:
         """Take a shard whenever the last one is nearly submitted, until none is left.
@@ -159,7 +173,7 @@ class Serving:
     async def _process(self, lease: Lease) -> None:
         shard = self._running[lease.shard]
         try:
-            with self._local.new_log() as fallback_log:
+            with self._local.new_log(lease) as fallback_log:
                 await shard.process(fallback_log)
         except (JournalError, OSError) as error:
             self._failure = self._failure or error
@@ -169,12 +183,17 @@ class Serving:
             self._changed.set()
 
     async def _renewed(self) -> None:
-        figures = sum((shard.figures for shard in self._running.values()), self._ended)
+        figures = self.figures
         worker, run = self._leases.worker, self._job.order.run
         await self._parts.journal.call(
-            lambda connection: shards.keep_figures(connection, worker, run, figures)
+            lambda connection: keep_figures(connection, worker, run, figures)
         )
-        await run_sync(self._local.write_mark, self._leases.last_event, self._job.approvals)
+        await run_sync(self._write_mark, self._parts.journal.mark)
+
+    def _write_mark(self, mark: Mark) -> None:
+        self._local.write_mark(mark, self._job.approvals)
+        with suppress(OSError), closing(Marker(self._job.folder)) as marker:
+            marker.set_last_event(mark.event)
 
 
 @asynccontextmanager
@@ -191,11 +210,14 @@ async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
     async with AsyncExitStack() as stack:
         local = LocalState(job.state, job.schema)
         await run_sync(local.prepare)
-        journal = await run_sync(lambda: _open_journal(job, local))
+        journal = await run_sync(
+            open_checked, job.dsn, job.schema, local, job.approvals, job.folder
+        )
         stack.callback(journal.close)
+        stack.callback(lambda: local.write_mark(journal.mark, job.approvals))
         journal.start()
-        worker = worker_name()
-        stack.push_async_callback(_give_back, journal, worker)
+        await journal.call(lambda one: shards.give_back(one, job.worker))  # what it had before
+        stack.push_async_callback(_give_back, journal, job.worker)
         provider = await stack.enter_async_context(open_provider(job.service, job.settings))
         settings, clock = within_capacity(job.settings, provider.capabilities), build_clock()
         limits = settings.limits
@@ -208,7 +230,7 @@ async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
         )
         leases = Leases(
             journal=journal,
-            worker=worker,
+            worker=job.worker,
             slots=parts.in_flight_slots,
             order=job.order,
             most_in_flight=job.settings.limits.in_flight,
@@ -230,26 +252,37 @@ async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
         yield Serving(job, opened, local)
 
 
-def _open_journal(job: ServedJob, local: LocalState) -> PostgresJournal:
-    journal = PostgresJournal.open(job.dsn, job.schema)
+def open_checked(
+    dsn: str, schema: str, local: LocalState, approvals: int, folder: JobFolder
+) -> PostgresJournal:
+    """Open a journal, and store the outcomes that earlier workers of this host could not store.
+
+    Raises:
+        DatabaseRestored: the database is older than what this host knows of it.
+        JournalError: the database cannot be used.
+        OSError: the state folder cannot be used.
+    """
+    journal = PostgresJournal.open(dsn, schema)
     try:
-        known, approvals = local.read_mark()
-        if approvals == job.approvals and (last := journal.last_event) < known:
-            raise DatabaseRestored(
-                tr(
-                    "the database is older than it was: its last event of this job is {last}, but "
-                    "this host has seen event {known}. What was submitted since then would be paid "
-                    "for again",
-                    last=last,
-                    known=known,
-                )
-            )
-        for fallback_log in local.abandoned_logs():
-            replay_fallback_log(fallback_log, journal, only_paid=True)
+        mark, approved = local.read_mark()
+        if approved == approvals:
+            journal.check_mark(mark)
+        if not approvals and (marker := Marker(folder).read()) is not None:
+            journal.check_last_event(marker.last_event)  # which other hosts have seen
+        for found in local.abandoned_logs():
+            _store_outcomes(found, journal, dsn)
     except BaseException:
         journal.close()
         raise
     return journal
+
+
+def _store_outcomes(found: AbandonedLog, journal: PostgresJournal, dsn: str) -> None:
+    """Move the entries of a fallback log into the journal; a worker polls the tasks."""
+    apply_unpaid = partial(journal.apply_under, found.lease)
+    replay_fallback_log(found.entries, journal, apply_unpaid)
+    with PostgresConnection(dsn, journal.schema) as connection:
+        shards.leave_shard(connection, found.shard, found.lease)
 
 
 async def _give_back(journal: PostgresJournal, worker: str) -> None:

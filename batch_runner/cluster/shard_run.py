@@ -11,6 +11,7 @@ import functools
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -29,6 +30,7 @@ from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal.base import Change, LeaseLost
 from batch_runner.journal.postgres import shards
+from batch_runner.journal.postgres.figures import Figures
 from batch_runner.journal.postgres.journal import PostgresJournal
 from batch_runner.journal.postgres.shard_journal import (
     ShardJournal,
@@ -36,7 +38,7 @@ from batch_runner.journal.postgres.shard_journal import (
     interrupted_items,
     read_start,
 )
-from batch_runner.journal.postgres.shards import Figures, Lease, Stop
+from batch_runner.journal.postgres.shards import Lease, Stop
 from batch_runner.journal.sql import queries
 from batch_runner.lifecycle import Event
 from batch_runner.providers.base import Provider
@@ -100,6 +102,7 @@ class ShardRun:
         self._learned = learned
         self._run: Run | None = None
         self._stop: StopReason | None = None  # before the run has begun
+        self._last: tuple[int, StopReason | None] = 0, None  # `late` and stop of the last run
         self.nearly_submitted = False  #: few items are left to submit
 
     @property
@@ -141,13 +144,22 @@ class ShardRun:
             self._run.state.control.shut_down(self._stop)
 
     async def process(self, fallback_log: FallbackLog) -> None:
-        """Process the shard as far as this run can, and record that it is finished.
-
-        It is not if its lease is lost or the worker ends: another worker processes the rest.
+        """Process the shard; what is left of it when the run is stopped, any worker may process.
 
         Raises:
             JournalError: the database cannot be used.
         """
+        finished = False
+        try:
+            while not finished and not await self._is_stopped(fallback_log):
+                finished = await self._finish()
+        finally:
+            if not finished and next(fallback_log.entries(), None) is None:
+                with anyio.CancelScope(shield=True), suppress(JournalError):
+                    await self._leave()
+
+    async def _is_stopped(self, fallback_log: FallbackLog) -> bool:
+        """Process the shard as far as one run can; return whether it was stopped before."""
         while True:
             await self._settle_interrupted()
             start = await self._worker.journal.call(lambda one: read_start(one, self.shard))
@@ -156,21 +168,33 @@ class ShardRun:
             if stop is not None and stop.reason == "journal":
                 raise JournalError(stop.message)
             if stop is not None and stop.reason in _UNFINISHED:
-                return
+                return True
             if not await self._may_get_more(stop, settings):
-                break
+                self._last = start.late, stop
+                return False
+
+    async def _finish(self) -> bool:
+        """Record that the shard is finished; return False if it is not, after all."""
         # An intent that another worker committed just before its lease was taken.
         await self._settle_interrupted(Event.SUBMIT_INTERRUPTED)
         end = await self._worker.journal.call(lambda one: read_start(one, self.shard))
         lease, cost = self._lease, _cost(self._worker.settings.limits.price, end.spent)
+        late, stop = self._last
         ended = None if stop is None else _stop_of(stop, self._worker.settings.limits)
-        await self._worker.journal.call(
-            lambda connection: shards.finish_shard(connection, lease, cost, ended)
+        finished = await self._worker.journal.call(
+            lambda connection: shards.finish_shard(connection, lease, cost, ended, late)
         )
         if ended is not None and ended.reason != "cap":  # what it shows is so for all shards
             await self._worker.journal.call(
                 lambda connection: shards.stop_run(connection, lease.run, ended)
             )
+        return finished
+
+    async def _leave(self) -> None:
+        lease = self._lease
+        await self._worker.journal.call(
+            lambda connection: shards.leave_shard(connection, lease.shard, lease.number)
+        )
 
     async def _settle_interrupted(self, only: Event | None = None) -> None:
         """Move what was interrupted to where a run can continue, as the start of a run does.

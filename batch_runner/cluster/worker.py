@@ -18,15 +18,17 @@ from anyio.to_thread import run_sync
 from batch_runner.cluster import jobs
 from batch_runner.cluster.descriptions import take_description
 from batch_runner.cluster.jobs import ClusterJob, account_of
-from batch_runner.cluster.leases import SPAN
+from batch_runner.cluster.leases import SPAN, worker_name
+from batch_runner.cluster.local_state import LocalState
 from batch_runner.cluster.orders import Order
-from batch_runner.cluster.serving import DatabaseRestored, ServedJob, Serving, open_serving
+from batch_runner.cluster.serving import ServedJob, Serving, open_checked, open_serving
 from batch_runner.errors import BatchRunnerError, JournalError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.results import settle_place
+from batch_runner.journal.base import DatabaseRestored
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.connection import PostgresConnection
-from batch_runner.journal.postgres.shards import RunOrder, Stop
+from batch_runner.journal.postgres.figures import Figures
 from batch_runner.providers import PROVIDERS
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path
@@ -34,7 +36,7 @@ from batch_runner.util.paths import Utf8Path
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks for jobs, and until a job that failed is tried again.
-LOOK_EVERY, TRY_AGAIN = 2.0, 5.0
+LOOK_EVERY, TRY_AGAIN = 2.0, 1.0
 #: Seconds until a worker looks again at a job that it cannot process.
 REFUSED_FOR = 30.0
 
@@ -52,6 +54,8 @@ class Worker:
     state: Path
     span: float = SPAN
     until_idle: bool = False  # end when no job has anything to do
+    _name: str = field(default_factory=worker_name)
+    _figures: dict[tuple[str, int], Figures] = field(default_factory=dict)  # by schema and run
     _serving: dict[str, Serving | None] = field(default_factory=dict)  # by schema; None: opening
     _refused: dict[str, tuple[str, float]] = field(default_factory=dict)  # why and when, by schema
     _stopping: anyio.Event = field(default_factory=anyio.Event)
@@ -93,25 +97,46 @@ class Worker:
     def _served_jobs(self, known: frozenset[str]) -> list[ServedJob]:
         found = []
         with jobs.connected(self.dsn) as connection:
-            for job in jobs.active_jobs(connection):
-                if job.schema not in known and self._may_be_usable(job):
-                    run = jobs.takeable_run(connection, job.schema)
-                    if run is None:
-                        jobs.deactivate_if_done(connection, job.schema)
-                    elif served := self._served_job(job, run):
-                        found.append(served)
+            for job in jobs.unpaused_jobs(connection):
+                if job.schema in known or not self._may_be_usable(job):
+                    continue
+                run = None
+                if job.active:
+                    run = jobs.takeable_run(connection, job.schema, self._name)
+                if run is not None:
+                    found += self._served_job(job, run)
+                elif self._store_outcomes(job):
+                    jobs.activate_if_unfinished(connection, job.schema)
+                elif job.active:
+                    jobs.deactivate_if_done(connection, job.schema)
         return found
 
-    def _served_job(self, job: ClusterJob, run: int) -> ServedJob | None:
-        """Return a job with what this host needs to process it; None: it cannot."""
+    def _store_outcomes(self, job: ClusterJob) -> bool:
+        """Store late outcomes of a job that nobody processes; return whether there were any."""
+        local = LocalState(self.state, job.schema)
+        if not local.has_abandoned_logs:
+            return False
         try:
-            return self._prepared(job, run)
+            folder = JobFolder(Utf8Path(job.folder))
+            open_checked(self.dsn, job.schema, local, job.approvals, folder).close()
+        except DatabaseRestored as error:
+            self._pause(job.schema, error)
+            return False
+        except OSError as error:
+            log.warning("%s", error)
+            return False
+        return True
+
+    def _served_job(self, job: ClusterJob, run: int) -> list[ServedJob]:
+        """Return a job with what this host needs to process it; none: it cannot."""
+        try:
+            return [self._prepared(job, run)]
         except (BatchRunnerError, OSError) as error:
             why, _ = self._refused.get(job.schema, ("", 0.0))
             self._refused[job.schema] = str(error), time.monotonic()
             if why != str(error):
                 log.warning('this worker does not process the job "%s": %s', job.name, error)
-            return None
+            return []
 
     def _may_be_usable(self, job: ClusterJob) -> bool:
         _, at = self._refused.get(job.schema, ("", -math.inf))
@@ -143,6 +168,8 @@ class Worker:
             order=row,
             state=self.state,
             own_server=PROVIDERS[service.provider].own_server,
+            worker=self._name,
+            before=self._figures.get((job.schema, run), Figures()),
             approvals=job.approvals,
             span=self.span,
         )
@@ -171,10 +198,12 @@ class Worker:
                 if self._stopping.is_set():
                     return
                 log.info("processing the job in %s", job.folder.root)
-                await serving.process_shards()
+                try:
+                    await serving.process_shards()
+                finally:
+                    self._figures[job.schema, job.order.run] = serving.figures
         except DatabaseRestored as error:
-            log.error("%s", error)
-            await run_sync(self._pause, job.schema, job.order, str(error))
+            await run_sync(self._pause, job.schema, error)
         except (BatchRunnerError, OSError, psycopg.Error) as error:
             log.warning("the job in %s is left for a moment: %s", job.folder.root, error)
             with anyio.move_on_after(TRY_AGAIN):
@@ -182,13 +211,12 @@ class Worker:
         finally:
             del self._serving[job.schema]
 
-    def _pause(self, schema: str, order: RunOrder, why: str) -> None:
-        """Let no worker submit anything of a job until a person approves."""
-        stop = Stop(reason=jobs.RESTORED, message=why, exit_code=3)
-        with jobs.connected(self.dsn) as connection:
-            jobs.pause(connection, schema, why)
-        with PostgresConnection(self.dsn, schema) as connection:
-            shards.stop_run(connection, order.run, stop)
+    def _pause(self, schema: str, error: DatabaseRestored) -> None:
+        log.error("%s", error)
+        try:
+            jobs.pause_restored(self.dsn, schema, str(error))
+        except JournalError as problem:
+            log.warning("%s", problem)
 
 
 def _check_folder(folder: JobFolder, job: ClusterJob) -> None:

@@ -29,7 +29,7 @@ from batch_runner.engine.selection import is_selected
 from batch_runner.engine.settling import Settler, Unsettled
 from batch_runner.engine.uploads import Uploader
 from batch_runner.errors import ApiError, Failure, JournalError, RegistryError
-from batch_runner.journal.base import Change
+from batch_runner.journal.base import Change, ConnectionLost
 from batch_runner.journal.records import PendingItem, UnsettledItem
 from batch_runner.lifecycle import NOT_ACCEPTED, Event
 from batch_runner.models import InFlight
@@ -45,6 +45,11 @@ PAGE = 200
 CLAIMED_AHEAD, CLAIMED_AT_LEAST = 5.0, 16
 
 _LEASE_EXPIRED = "this worker was stopped for too long: another may submit the item now"
+
+
+def _not_sent(item: PendingItem) -> Change:
+    reason, message = Failure.LOCAL.value, "the connection to the journal's database was lost"
+    return Change(key=item.key, event=Event.SUBMIT_UNSENT, reason=reason, message=message)
 
 
 @dataclass(slots=True)
@@ -206,7 +211,10 @@ class Producer:
             await self._recorder.record(started)
         except JournalError as error:
             ticket.refund()
-            self._recorder.journal_failed(error)
+            if isinstance(error, ConnectionLost):  # the intent may have been committed
+                self._recorder.write_fallback(_not_sent(item), error)
+            else:
+                self._recorder.journal_failed(error)
             return ApiError(str(error), failure=Failure.LOCAL)
         finally:
             ticket.release_reservation()

@@ -8,13 +8,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from batch_runner.errors import IllegalTransition
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.results import ObjectResults
 from batch_runner.journal import Change
-from batch_runner.journal.base import TaskIdTaken, held_instead
+from batch_runner.journal.base import LeaseLost, TaskIdTaken, held_instead
 from batch_runner.journal.sql.journal import SqlJournal
-from batch_runner.lifecycle import FILE_MISSING, Event, ItemStatus
+from batch_runner.lifecycle import FILE_MISSING, NOT_ACCEPTED, Event, ItemStatus
 from batch_runner.util.paths import find_existing, list_names
 from batch_runner.util.text import printable, replace_lone_surrogates
 
@@ -35,22 +36,21 @@ def recover(folder: JobFolder, journal: SqlJournal, fallback_log: FallbackLog) -
 
 
 def replay_fallback_log(
-    fallback_log: FallbackLog, journal: SqlJournal, *, only_paid: bool = False
+    fallback_log: FallbackLog,
+    journal: SqlJournal,
+    apply_unpaid: Callable[[Change], None] | None = None,
 ) -> None:
     """Move the outcomes that an earlier run could not journal into the journal.
 
-    `only_paid`: leave out what was not accepted, because another worker may be submitting the item.
-
     A task id that was paid for is never dropped: if its item has moved on, it becomes an event of
-    the item; if the journal has no such item, its entry stays in the log.
+    the item; if the journal has no such item, its entry stays in the log. `apply_unpaid` records
+    that a submission was not accepted; it may raise LeaseLost. None: as other outcomes.
     """
     kept = []
     for entry in fallback_log.entries():
-        if only_paid and entry.get("event") not in _PAID_OUTCOMES:
-            continue
         key = str(entry.get("key"))
-        status = journal.status_of(key)
-        if not _replay(entry, key, status, journal) and (task_id := _text(entry, "task_id")):
+        status, applied = _replay_now(entry, key, journal, apply_unpaid or journal.apply)
+        if not applied and (task_id := _text(entry, "task_id")):
             if status is None:
                 kept.append(entry)
                 log.warning(
@@ -63,8 +63,26 @@ def replay_fallback_log(
     fallback_log.keep_only(kept)
 
 
+def _replay_now(
+    entry: dict[str, Any], key: str, journal: SqlJournal, apply_unpaid: Callable[[Change], None]
+) -> tuple[ItemStatus | None, bool]:
+    """Apply an entry; return the status that its item had, and whether the entry applies to it."""
+    while True:
+        status = journal.status_of(key)
+        try:
+            return status, _replay(entry, key, status, journal, apply_unpaid)
+        except LeaseLost:
+            return status, False  # not paid, and another host decides what becomes of the item
+        except IllegalTransition as error:
+            log.debug("another host has just moved the item: %s", error)
+
+
 def _replay(
-    entry: dict[str, Any], key: str, status: ItemStatus | None, journal: SqlJournal
+    entry: dict[str, Any],
+    key: str,
+    status: ItemStatus | None,
+    journal: SqlJournal,
+    apply_unpaid: Callable[[Change], None],
 ) -> bool:
     """Apply an entry; return whether it applies to an item of this status."""
     try:
@@ -85,7 +103,7 @@ def _replay(
         key=key, event=event, task_id=task_id, reason=reason, message=message, urls=_urls(entry)
     )
     try:
-        journal.apply(change)
+        (apply_unpaid if event in NOT_ACCEPTED else journal.apply)(change)
     except TaskIdTaken as error:
         if status is not ItemStatus.HELD:
             journal.apply(held_instead(change, error))

@@ -37,6 +37,10 @@ class ConnectionLost(JournalError):
     """
 
 
+class DatabaseRestored(JournalError):
+    """The database lacks an event that this host has seen: an older state of it was restored."""
+
+
 class LeaseLost(JournalError):
     """Another worker has taken the shard of an item: this one may not submit it."""
 

@@ -15,7 +15,12 @@ from typing import Any, cast
 
 from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.journal.base import LeaseLost
-from batch_runner.journal.postgres.connection import Deadlocked, PostgresConnection, storable
+from batch_runner.journal.postgres.connection import (
+    Deadlocked,
+    Mark,
+    PostgresConnection,
+    storable,
+)
 from batch_runner.journal.sql.group_commit import PendingOperation, execute_each, fail_all
 from batch_runner.journal.sql.transitions import (
     MOVING,
@@ -59,7 +64,7 @@ def _statement(event: Event) -> str:
 
 
 _STATEMENTS: dict[Event, str] = {event: _statement(event) for event in MOVING}
-_CALL = "SELECT apply_moves(?::text[], ?::json[], ?::integer[])"
+_CALL = "SELECT * FROM apply_moves(?::text[], ?::json[], ?::integer[])"
 #: In JSON: a character that has to be written otherwise; see `connection.storable`.
 _UNSTORABLE = re.compile(r"\\u00(00|1a)")
 
@@ -167,10 +172,12 @@ def _call(
     lengths = [len(group[0]) for group in groups]
     while True:
         try:
-            made = connection.execute(_CALL, (statements, moves, lengths)).fetchone()[0]
+            row = connection.execute(_CALL, (statements, moves, lengths)).fetchone()
         except Deadlocked:  # nothing was changed, and the other statement ends
             continue
-        return cast("list[bool]", made)
+        if row["last_event"] is not None:
+            connection.see(Mark(row["last_event"], row["last_at"]))
+        return cast("list[bool]", row["made"])
 
 
 def _rows(moves: Iterable[Move]) -> str:

@@ -3,7 +3,8 @@
 The tables of a job are in a schema of their own. `search_path` names only that schema, so the
 statements need no prefix, and several jobs share a database.
 
-A connection that is lost is opened again by the next statement; what it was doing is unknown.
+A connection that is lost is opened again by the next statement; what it was doing is unknown. Then
+`check` is called first: the database may be another one than before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import psycopg
 from psycopg import pq
@@ -96,6 +97,16 @@ def _row_factory(cursor: psycopg.Cursor[Any]) -> Callable[[Sequence[Any]], Row]:
     return row
 
 
+class Mark(NamedTuple):
+    """The last event that a process has seen: its number and its time, wall clock."""
+
+    event: int
+    at: float
+
+
+NO_MARK = Mark(0, 0.0)
+
+
 class PostgresConnection:
     """See `journal.sql.connection.Connection`; raises JournalError for the errors of psycopg."""
 
@@ -109,6 +120,9 @@ class PostgresConnection:
         self._dsn = dsn
         self.schema = schema
         self._open: psycopg.Connection[Row] | None = None
+        self._was_open = False
+        self.mark = NO_MARK
+        self.check: Callable[[], None] = lambda: None  # raises JournalError: it is not used
         self.stays = False  # in a transaction, which another connection would not continue
 
     @property
@@ -146,6 +160,10 @@ class PostgresConnection:
             raise self._failure(error) from error
         return cursor
 
+    def see(self, mark: Mark) -> None:
+        """Remember the last event of the journal, unless a later one was seen before."""
+        self.mark = max(self.mark, mark)
+
     def close(self) -> None:
         if self._open is not None:
             self._open.close()
@@ -162,7 +180,17 @@ class PostgresConnection:
             if self.stays:
                 raise ConnectionLost("the connection to the journal's database was lost")
             self._open = connect(self._dsn, self.schema)
+            if self._was_open:
+                self._check_again()
+            self._was_open = True
         return self._open
+
+    def _check_again(self) -> None:
+        try:
+            self.check()
+        except BaseException:
+            self.close()
+            raise
 
     def _failure(self, error: psycopg.Error) -> JournalError:
         reason = reason_of(error)

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from batch_runner.errors import JobLocked, JournalError, JournalUnreadable, JournalVersionMismatch
-from batch_runner.journal.base import Change
+from batch_runner.journal.base import Change, DatabaseRestored
 from batch_runner.journal.cluster_dsn import VARIABLE
 from batch_runner.journal.postgres.commit import apply_all, commit_batch
 from batch_runner.journal.postgres.connection import (
     COMMITTED_UP_TO,
     FILE_NAMES,
+    NO_MARK,
+    Mark,
     PostgresConnection,
     Transaction,
 )
@@ -34,6 +36,7 @@ T = TypeVar("T")
 SCHEMA_VERSION = 1
 #: Most items of a shard, unless a job says otherwise.
 SHARD_SIZE = 500
+_LAST_EVENT = "SELECT seq, at FROM events ORDER BY seq DESC LIMIT 1"
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
 
@@ -51,6 +54,13 @@ class PostgresJournal(SqlJournal):
     )
     _COMMITTED_UP_TO = COMMITTED_UP_TO
     _EMPTY = "TRUNCATE"  # deleted rows would stay in a temporary table until the session ends
+
+    def __init__(
+        self, connection: PostgresConnection, *, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        super().__init__(connection, wall_clock=wall_clock)
+        self._locked = False
+        connection.check = self._check_reopened
 
     @classmethod
     def create(
@@ -144,6 +154,42 @@ class PostgresJournal(SqlJournal):
         query = "SELECT pg_try_advisory_lock(hashtextextended(current_schema(), 0))"
         if not self._connection.execute(query).fetchone()[0]:
             raise JobLocked(tr("another host runs this job, or changes it"))
+        self._locked = True
+
+    @property
+    def mark(self) -> Mark:
+        """Return the last event that this process has seen."""
+        return self._connection.mark
+
+    def check_mark(self, mark: Mark) -> None:
+        """Raise DatabaseRestored if the database lacks an event that was seen of it."""
+        check_mark(self._connection, mark)
+
+    def check_last_event(self, known: int) -> None:
+        """Raise DatabaseRestored if the last event is an earlier one than is known."""
+        if self.last_event < known:
+            raise _restored(known)
+
+    @property
+    def last_event(self) -> int:
+        row = self._connection.execute(_LAST_EVENT).fetchone()
+        self._connection.see(NO_MARK if row is None else Mark(row[0], row[1]))
+        return 0 if row is None else int(row[0])
+
+    def apply_under(self, lease: int, change: Change) -> None:
+        """Record a change that only the holder of a lease may make; raises as `record`."""
+        move = Move(change, self._wall_clock(), lease)
+        if (error := apply_all(self._connection, [(move,)])[0]) is not None:
+            raise error
+
+    def _check_reopened(self) -> None:
+        """Check that a new connection is to the same database, and take the lock again."""
+        check_mark(self._connection, self.mark)
+        if self._locked:
+            try:
+                self.lock()
+            except JobLocked as error:
+                raise JournalError(str(error)) from error
 
     def apply(self, change: Change) -> None:
         (error,) = apply_all(self._connection, [(Move(change, self._wall_clock()),)])
@@ -203,6 +249,29 @@ def open_checked(dsn: str, schema: str) -> PostgresConnection:
         connection.close()
         raise
     return connection
+
+
+def check_mark(connection: Connection, mark: Mark) -> None:
+    """Check that the database has the last event that was seen of it.
+
+    Its time, too: after an older state was restored, others may have written further events.
+
+    Raises:
+        DatabaseRestored: it has not.
+    """
+    query = "SELECT EXISTS (SELECT 1 FROM events WHERE seq = ? AND at = ?)"
+    if mark != NO_MARK and not connection.execute(query, mark).fetchone()[0]:
+        raise _restored(mark.event)
+
+
+def _restored(event: int) -> DatabaseRestored:
+    return DatabaseRestored(
+        tr(
+            "an older state of the database was restored: it lacks event {event} of this job, which "
+            "was seen before. What was submitted since then would be paid for again",
+            event=event,
+        )
+    )
 
 
 def _has_journal(connection: PostgresConnection) -> bool:

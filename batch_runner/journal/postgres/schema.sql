@@ -164,25 +164,27 @@ EXCEPTION WHEN unique_violation OR SQLSTATE 'BR001' THEN
 END
 $$;
 
--- Make the moves of groups of operations, and return for each operation whether it was made. All
--- operations of a group have the same events: a group is as many statements as `lengths` says, each
+-- Make the moves of groups of operations, and return for each operation whether it was made, and
+-- the last event of the journal. All operations of a group have the same events: a group is as many statements as `lengths` says, each
 -- with an array that has one move of each operation. If one operation is illegal, the others of its
 -- group are made one by one, in their order, before the next group.
 --
 -- One call is one statement and one commit, so no client holds a lock while it is stopped. The
 -- settings let the planner find items by their keys, however few or many there are.
-CREATE FUNCTION apply_moves(statements TEXT[], moves JSON[], lengths INTEGER[])
-RETURNS BOOLEAN[] LANGUAGE plpgsql
+CREATE FUNCTION apply_moves(
+    statements TEXT[], moves JSON[], lengths INTEGER[],
+    OUT made BOOLEAN[], OUT last_event BIGINT, OUT last_at DOUBLE PRECISION
+) LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
-    made BOOLEAN[] := '{}';
     first INTEGER := 1;
     group_length INTEGER;
     group_statements TEXT[];
     group_moves JSON[];
     size INTEGER;
 BEGIN
+    made := '{}';
     FOREACH group_length IN ARRAY lengths LOOP
         group_statements := statements[first : first + group_length - 1];
         group_moves := moves[first : first + group_length - 1];
@@ -200,6 +202,6 @@ BEGIN
         END IF;
         first := first + group_length;
     END LOOP;
-    RETURN made;
+    SELECT seq, at INTO last_event, last_at FROM events ORDER BY seq DESC LIMIT 1;
 END
 $$;

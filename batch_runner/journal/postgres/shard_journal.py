@@ -35,6 +35,7 @@ class ShardStart:
     listed: list[ListedItem]
     most_attempts: int
     learned: dict[str, str]
+    late: int  # as in the table of shards
 
 
 class ShardJournal(PostgresJournal):
@@ -112,6 +113,8 @@ class ShardJournal(PostgresJournal):
 
 def read_start(connection: Connection, shard: int) -> ShardStart:
     """Return what a run needs to know of a shard."""
+    query = "SELECT late FROM shards WHERE shard = ?"  # first: what comes late is seen, or counted
+    late = int(connection.execute(query, (shard,)).fetchone()[0])
     counts = dict.fromkeys(ItemStatus, 0)
     query = "SELECT status, count(*) FROM items WHERE shard = ? GROUP BY status"
     counts |= {ItemStatus(row[0]): row[1] for row in connection.execute(query, (shard,))}
@@ -131,6 +134,7 @@ def read_start(connection: Connection, shard: int) -> ShardStart:
         listed=listed,
         most_attempts=most_attempts,
         learned=learned,
+        late=late,
     )
 
 

@@ -58,24 +58,6 @@ class Worker:
     shards: int  # that it holds
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What workers have done for a run."""
-
-    submissions: int = 0
-    polls: int = 0
-    limited: int = 0
-    retries: int = 0
-
-    def __add__(self, other: Figures) -> Figures:
-        return Figures(
-            submissions=self.submissions + other.submissions,
-            polls=self.polls + other.polls,
-            limited=self.limited + other.limited,
-            retries=self.retries + other.retries,
-        )
-
-
 # A shard that nobody has finished, unless nothing is left to do: an item of it may be pending and
 # listed, on its way, or held with an id by which the service can be asked.
 _WANT = """
@@ -120,26 +102,21 @@ _FINISH = """
 UPDATE shards SET finished_run = :run, worker = NULL, allowance = 0, allowance_cost = 0,
     spent = (SELECT coalesce(sum(attempt), 0) FROM items WHERE items.shard = shards.shard),
     spent_cost = :cost, stop_reason = :reason, stop_message = :message, exit_code = :exit_code
-WHERE shard = :shard AND lease = :lease
+WHERE shard = :shard AND lease = :lease AND late = :late
+"""
+_LEAVE = """
+UPDATE shards SET expires_at = CASE lease WHEN :lease THEN 0 ELSE expires_at END,
+    late = late + 1, finished_run = 0
+WHERE shard = :shard
 """
 _STOP = """
 UPDATE run_orders SET stop_reason = ?, stop_message = ?, exit_code = ?
-WHERE run = ? AND stop_reason IS NULL
+WHERE run = coalesce(?, (SELECT max(run) FROM run_orders)) AND stop_reason IS NULL
 """
 _WORKERS = """
 SELECT worker, host, pid, started_at, expires_at - seconds_now() AS seconds_left, slots, in_use,
     (SELECT count(*) FROM shards WHERE shards.worker = workers.worker) AS shards
 FROM workers ORDER BY host, pid
-"""
-_KEEP_FIGURES = """
-INSERT INTO worker_figures (worker, run, submissions, polls, limited, retries)
-VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (worker, run) DO UPDATE SET
-    submissions = excluded.submissions, polls = excluded.polls, limited = excluded.limited,
-    retries = excluded.retries
-"""
-_FIGURES = """
-SELECT coalesce(sum(submissions), 0), coalesce(sum(polls), 0), coalesce(sum(limited), 0),
-    coalesce(sum(retries), 0) FROM worker_figures WHERE run = ?
 """
 
 
@@ -194,8 +171,8 @@ def latest_stop(connection: Connection) -> Stop | None:
     return None if row is None else _stop_of(row)
 
 
-def stop_run(connection: Connection, run: int, stop: Stop) -> None:
-    """Let no shard submit for this run any more; the first reason is kept."""
+def stop_run(connection: Connection, run: int | None, stop: Stop) -> None:
+    """Let no shard submit for this run (None: the latest) any more; the first reason is kept."""
     connection.execute(_STOP, (stop.reason, stop.message, stop.exit_code, run))
 
 
@@ -285,18 +262,35 @@ def others_hold_allowances(connection: Connection, shard: int) -> bool:
     return connection.execute(query, (shard,)).fetchone() is not None
 
 
-def finish_shard(connection: Connection, lease: Lease, cost: Decimal, stop: Stop | None) -> None:
-    """Record that a run has processed a shard, unless another worker has it now."""
+def finish_shard(
+    connection: Connection, lease: Lease, cost: Decimal, stop: Stop | None, late: int = 0
+) -> bool:
+    """Record that a run has processed a shard, unless another worker has it now.
+
+    Return False if another worker has recorded outcomes of it since `late` was read.
+    """
     values = {
         "run": lease.run,
         "shard": lease.shard,
         "lease": lease.number,
+        "late": late,
         "cost": cost,
         "reason": None if stop is None else stop.reason,
         "message": None if stop is None else stop.message,
         "exit_code": None if stop is None else stop.exit_code,
     }
-    connection.execute(_FINISH, values)
+    if connection.execute(_FINISH, values).rowcount:
+        return True
+    query = "SELECT lease FROM shards WHERE shard = ?"
+    return bool(connection.execute(query, (lease.shard,)).fetchone()[0] != lease.number)
+
+
+def leave_shard(connection: Connection, shard: int, lease: int) -> None:
+    """Let a worker process a shard again, after the holder of a lease has left it.
+
+    Also if another worker has it, or has finished it: what was recorded late is not lost.
+    """
+    connection.execute(_LEAVE, {"shard": shard, "lease": lease})
 
 
 def give_back(connection: Connection, worker: str) -> None:
@@ -312,12 +306,14 @@ def unfinished_shards(connection: Connection) -> int:
 
 
 def stops(connection: Connection, run: int) -> list[Stop]:
-    """Return why shards of a run stopped early, each reason once."""
+    """Return why a run or shards of it stopped early, each reason once."""
     query = (
-        "SELECT DISTINCT stop_reason, stop_message, exit_code FROM shards "
-        "WHERE finished_run = ? AND stop_reason IS NOT NULL ORDER BY exit_code DESC"
+        "SELECT stop_reason, stop_message, exit_code FROM shards "
+        "WHERE finished_run = ? AND stop_reason IS NOT NULL "
+        "UNION SELECT stop_reason, stop_message, exit_code FROM run_orders "
+        "WHERE run = ? AND stop_reason IS NOT NULL ORDER BY exit_code DESC"
     )
-    found = (_stop_of(row) for row in connection.execute(query, (run,)))
+    found = (_stop_of(row) for row in connection.execute(query, (run, run)))
     return [stop for stop in found if stop is not None]
 
 
@@ -330,17 +326,3 @@ def workers(connection: Connection) -> list[Worker]:
 
 
 _WORKER_FIELDS = ("host", "pid", "started_at", "seconds_left", "slots", "in_use", "shards")
-
-
-def keep_figures(connection: Connection, worker: str, run: int, figures: Figures) -> None:
-    """Keep what a worker has done for a run so far."""
-    values = (figures.submissions, figures.polls, figures.limited, figures.retries)
-    connection.execute(_KEEP_FIGURES, (worker, run, *values))
-
-
-def figures_of(connection: Connection, run: int) -> Figures:
-    """Return what all workers have done for a run."""
-    row = connection.execute(_FIGURES, (run,)).fetchone()
-    return Figures(
-        submissions=int(row[0]), polls=int(row[1]), limited=int(row[2]), retries=int(row[3])
-    )

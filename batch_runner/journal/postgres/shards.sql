@@ -6,6 +6,7 @@ CREATE TABLE shards (
     shard       INTEGER NOT NULL PRIMARY KEY,
     wanted_run  INTEGER NOT NULL,            -- the latest run that is to process it
     finished_run INTEGER NOT NULL DEFAULT 0, -- the latest run that has
+    late        INTEGER NOT NULL DEFAULT 0, -- how often a worker left it, or recorded late outcomes
     lease       BIGINT NOT NULL DEFAULT 0,
     worker      TEXT,                        -- that holds it; NULL: none
     expires_at  DOUBLE PRECISION NOT NULL DEFAULT 0, -- of the lease

@@ -112,7 +112,7 @@ class Scene:
         while len(self.submissions()) < count:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{count} submissions were not made")
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def wait_until_given(self, run: subprocess.Popen[str]) -> None:
         """Wait until `run` has given its job to the workers."""

@@ -26,8 +26,9 @@ from batch_runner.jobdir.claims import JobClaims
 from batch_runner.jobdir.marker import Marker
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.recovery import replay_fallback_log
+from batch_runner.journal.base import DatabaseRestored
 from batch_runner.journal.postgres import shards
-from batch_runner.journal.postgres.connection import PostgresConnection
+from batch_runner.journal.postgres.connection import Mark, PostgresConnection
 from batch_runner.journal.postgres.figures import Figures, keep_figures
 from batch_runner.journal.postgres.journal import PostgresJournal
 from batch_runner.journal.postgres.shards import Lease, RunOrder
@@ -210,9 +211,8 @@ async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
     async with AsyncExitStack() as stack:
         local = LocalState(job.state, job.schema)
         await run_sync(local.prepare)
-        journal = await run_sync(
-            open_checked, job.dsn, job.schema, local, job.approvals, job.folder
-        )
+        place, folder = (job.dsn, job.schema), job.folder
+        journal = await run_sync(open_checked, *place, folder, local, job.approvals)
         stack.callback(journal.close)
         stack.callback(lambda: local.write_mark(journal.mark, job.approvals))
         journal.start()
@@ -253,7 +253,7 @@ async def open_serving(job: ServedJob) -> AsyncIterator[Serving]:
 
 
 def open_checked(
-    dsn: str, schema: str, local: LocalState, approvals: int, folder: JobFolder
+    dsn: str, schema: str, folder: JobFolder, local: LocalState, approvals: int
 ) -> PostgresJournal:
     """Open a journal, and store the outcomes that earlier workers of this host could not store.
 

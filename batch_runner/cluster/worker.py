@@ -118,7 +118,7 @@ class Worker:
             return False
         try:
             folder = JobFolder(Utf8Path(job.folder))
-            open_checked(self.dsn, job.schema, local, job.approvals, folder).close()
+            open_checked(self.dsn, job.schema, folder, local, job.approvals).close()
         except DatabaseRestored as error:
             self._pause(job.schema, error)
             return False

@@ -267,8 +267,8 @@ def check_mark(connection: Connection, mark: Mark) -> None:
 def _restored(event: int) -> DatabaseRestored:
     return DatabaseRestored(
         tr(
-            "an older state of the database was restored: it lacks event {event} of this job, which "
-            "was seen before. What was submitted since then would be paid for again",
+            "an older state of the database was restored: it lacks event {event} of this job, "
+            "which was seen before. What was submitted since then would be paid for again",
             event=event,
         )
     )

@@ -39,8 +39,9 @@ _FAST = 50.0
 _TAKEN_AT_ONCE = 0.02
 #: Seconds after the last token within which the next caller is one of these.
 _CONTINUOUS = 0.1
-#: Seconds until a caller asks again: while slots are being taken, and without the database.
-_SOON, _RETRY = 0.001, 1.0
+#: Seconds until a caller asks again: while slots are being taken, at least and at most, and without
+#: the database.
+_SOON, _LATEST, _RETRY = 0.001, 0.02, 1.0
 #: Seconds after which the pause is read again.
 _CHECK_EVERY = 1.0
 #: Held while the tables are made: `CREATE … IF NOT EXISTS` alone fails if two do it at once.
@@ -83,6 +84,7 @@ class PostgresRate:
         self._leases: deque[Lease] = deque()
         self._last_used = self._paused_until = self._unusable_until = -math.inf
         self._wanted = 0  # slots that the thread is to take
+        self._took = _SOON  # seconds of the last statement
         self._pauses: list[float] = []  # to be written, in seconds
         self._lock = threading.Lock()  # of what is above
         self._wake = threading.Event()
@@ -138,7 +140,7 @@ class PostgresRate:
         if not self._wanted:
             self._wanted = self._at_once(now)
             self._wake.set()
-        return _SOON
+        return min(max(_SOON, self._took), _LATEST)
 
     def _at_once(self, now: float) -> int:
         continuous = now - self._last_used < _CONTINUOUS
@@ -180,8 +182,10 @@ class PostgresRate:
                 self._pauses.pop(0)
         wanted = self._wanted
         values = (self._name, self._interval, self._tolerance, wanted, self._database_time())
+        started = self._clock()
         row = self._connection.execute(_TAKE, values).fetchone()
         now = self._clock()
+        self._took = now - started
         if self._unusable_until > -math.inf:
             self._unusable_until = -math.inf
             log.info("the shared rate is available again")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Iterator
@@ -195,6 +196,19 @@ def test_no_token_is_given_without_the_database(
         assert _takes_within(shared, HANGS)
 
     assert [record.message for record in caplog.records if "not available" in record.message]
+
+
+def test_caller_waits_as_long_as_the_last_statement_took(tmp_path: Path) -> None:
+    create_rates(postgres().dsn)
+    clock = itertools.count(step=0.01)  # a statement takes at least as long
+    rate = parse_rate("1/100s")
+    name = str(tmp_path)
+    with open_postgres_rate(postgres().dsn, name, rate, clock=clock.__next__) as shared:
+        while shared.take(0.0) > 0:
+            pass
+        shared.take(0.0)
+
+        assert 0.01 <= shared.take(0.0) <= 0.02
 
 
 def _takes_within(shared: PostgresRate, seconds: float) -> bool:

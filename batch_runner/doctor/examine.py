@@ -11,6 +11,7 @@ from batch_runner.config.resolve import resolve_settings
 from batch_runner.config.user_config import read_user_config, user_config_path
 from batch_runner.doctor.account import check_address, check_key
 from batch_runner.doctor.checks import Check, Subject, ok, problem, warning
+from batch_runner.doctor.cluster import check_cluster
 from batch_runner.doctor.folders import check_object_store, check_output_folder, check_state_folder
 from batch_runner.doctor.installation import check_installation
 from batch_runner.doctor.network import check_proxy, check_service, check_tls, network_of
@@ -28,6 +29,7 @@ def examine(subject: Subject) -> Iterator[Check]:
     yield from check_installation(subject)
     yield from check_state_folder(subject)
     yield from check_schedulers()
+    yield from check_cluster(subject)
     provider = DEFAULT_PROVIDER
     manifest = None
     if subject.manifest is not None:

@@ -172,6 +172,42 @@ def test_status_without_the_tables_says_what_to_do() -> None:
     assert "is not set up for a cluster; `batch-runner cluster init` does that" in done.stderr
 
 
+def cluster_checks(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, str]]:
+    """Return what `doctor --json` found of the cluster, by name."""
+    rows = map(json.loads, done.stdout.splitlines())
+    return {row["check"]: row for row in rows if row["check"].startswith("cluster")}
+
+
+def test_doctor_checks_the_database(paused: PausedJob) -> None:
+    found = cluster_checks(paused("doctor", "--json"))
+    not_asked = cluster_checks(paused("doctor", "--json", "--offline"))
+
+    assert {name: row["level"] for name, row in found.items()} == {
+        "cluster": "ok",
+        "cluster clock": "ok",
+    }
+    assert " of 100 connections in use; it answers in " in found["cluster"]["seen"]
+    assert not_asked["cluster"]["seen"] == "its database was not asked (--offline)"
+
+
+def test_doctor_reports_a_database_that_cannot_be_used(paused: PausedJob) -> None:
+    server = postgres()
+    empty = server.dsn_of(server.create_database(), password=PASSWORD)
+    dsns = (f"host=/nowhere-at-all password={PASSWORD}", f"postgresql://a:{PASSWORD}@b@c/d", empty)
+    found = []
+    for dsn in dsns:
+        paused.environment["BATCH_RUNNER_CLUSTER"] = dsn
+        found.append(cluster_checks(paused("doctor", "--json"))["cluster"])
+    del paused.environment["BATCH_RUNNER_CLUSTER"]
+
+    assert {one["level"] for one in found} == {"problem"}
+    unreachable, invalid, not_set_up = (one["seen"] for one in found)
+    assert unreachable.startswith("the database of the cluster cannot be reached: ")
+    assert invalid == "the connection string of the database is not valid"
+    assert "`batch-runner cluster init` does that" in not_set_up
+    assert cluster_checks(paused("doctor", "--json")) == {}
+
+
 @pytest.mark.parametrize("name", ["stop", "approve"])
 def test_job_of_one_host_is_refused(paused: PausedJob, name: str, tmp_path: Path) -> None:
     folder = tmp_path / "single"

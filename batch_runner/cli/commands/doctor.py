@@ -25,7 +25,8 @@ _WORDS = (
     *(mark_tr("schedulers"), mark_tr("linger"), mark_tr("manifest"), mark_tr("settings")),
     *(mark_tr("output folder"), mark_tr("disk space"), mark_tr("job"), mark_tr("notifications")),
     *(mark_tr("address"), mark_tr("key"), mark_tr("proxy"), mark_tr("connection")),
-    *(mark_tr("clock"), mark_tr("key accepted")),
+    *(mark_tr("clock"), mark_tr("key accepted"), mark_tr("cluster")),
+    mark_tr("cluster clock"),
 )
 #: Cells of the longest level.
 _CELLS = 8

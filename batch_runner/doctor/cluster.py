@@ -17,7 +17,7 @@ FEW_CONNECTIONS = 20
 
 
 def check_cluster(subject: Subject) -> Iterator[Check]:
-    """Check the database, if the user has one: reachable, set up, durable, with connections left."""
+    """Check the database, if the user has one: set up, durable, with connections left."""
     try:
         dsn = cluster_dsn(subject.environment)
     except UsageError as error:

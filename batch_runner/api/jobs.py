@@ -195,13 +195,11 @@ async def run_job(
     that of the output folder. `on_event` is called in the event loop, so it must return soon; what
     it raises is logged.
 
-    With `cluster`, as with `run --cluster`, the workers of the user's cluster process the items,
-    and this call waits for them. `on_event` then gets no events of what they do to items. A
-    cancelled call leaves the job to them, and the next one waits for them again.
+    With `cluster`, as with `run --cluster`, this call waits for the workers of the user's cluster.
+    What they do to items causes no events. A cancelled call leaves the job to them.
 
     Items that another job of this user has submitted are not submitted again: their results are
-    used, or they are held. The setting `reuse` says otherwise: `load_settings(manifest, {"reuse":
-    "never"})`.
+    used, or they are held; not with `load_settings(manifest, {"reuse": "never"})`.
 
     With `select`, only those items are submitted, and the others stay pending; tasks in flight are
     finished all the same. The exit code of the summary is that of the selected items.

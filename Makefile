@@ -76,6 +76,10 @@ soak: $(READY)  ## Sweep kills and faults for SECONDS (default 600), and run the
 	$(PYTHON) -m tests.crash.soak --seconds $$(($(SECONDS) * 3 / 4))
 	$(PYTHON) -m pytest -n $(WORKERS) -m soak
 
+.PHONY: cluster-demo
+cluster-demo: $(READY)  ## Show a cluster under failures, five minutes; needs PostgreSQL
+	$(PYTHON) -m tests.cluster
+
 .PHONY: bench
 bench: $(READY)  ## Measure against the budget; make bench ONE='cpu rate', ONE=soak
 	$(PYTHON) -m tests.bench $(ONE)

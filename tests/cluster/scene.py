@@ -159,22 +159,27 @@ class Audit:
     duplicates: int  # submissions beyond the first of an item
     lost: int  # tasks that the journal does not know, and whose items are not held
     fullest: int  # submissions in the fullest second
-    used: float  # share of the rate between the first and the last submission, without pauses
+    pause: float  # longest time between two submissions, in seconds
+    used: float  # share of the rate between the first and the last submission
+    used_otherwise: float  # the same without that longest time
     statuses: Counter[str]
 
 
-def audit(scene: Scene, *, pauses: float = 0.0) -> Audit:
-    """Compare ledger and journal; during `pauses` seconds nothing could be submitted."""
+def audit(scene: Scene) -> Audit:
+    """Compare the service's ledger and the journal."""
     submissions = scene.submissions()
     times = sorted(float(one["time"]) for one in submissions)
     per_item = Counter(_prompt(one) for one in submissions)
-    span = max(times[-1] - times[0] - pauses, 0.001)
+    span = max(times[-1] - times[0], 0.001)
+    pause = max(map(float.__sub__, times[1:], times), default=0.0)
     return Audit(
         submissions=len(submissions),
         duplicates=sum(per_item.values()) - len(per_item),
         lost=_lost(scene, submissions),
         fullest=_fullest(times),
+        pause=pause,
         used=(len(times) - 1) / span / scene.rate,
+        used_otherwise=(len(times) - 2) / max(span - pause, 0.001) / scene.rate,
         statuses=scene.statuses(),
     )
 

@@ -147,12 +147,17 @@ def create_journal(server: PostgresServer, schema: str) -> PostgresJournal:
     return PostgresJournal.create(server.dsn, schema, job="cards", provider="baicai", origin="x")
 
 
+def is_installed() -> bool:
+    """Return whether a server can be started."""
+    return _programs_or_none() is not None
+
+
 def postgres() -> PostgresServer:
     """Return this process's server; skip the test where PostgreSQL is not installed.
 
     In CI it must be installed: there the test fails.
     """
-    if _programs_or_none() is None:
+    if not is_installed():
         message = "PostgreSQL is not installed (Debian: postgresql)"
         if os.environ.get("CI"):
             pytest.fail(message)

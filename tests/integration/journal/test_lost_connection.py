@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.recovery import replay_fallback_log
 from batch_runner.journal import Change, EventRow, ItemRow
+from batch_runner.journal.postgres import shards
+from batch_runner.journal.postgres.connection import PostgresConnection
 from batch_runner.journal.postgres.journal import PostgresJournal
 from batch_runner.journal.postgres.reader import open_reader
 from batch_runner.lifecycle import Event, ItemStatus
@@ -106,3 +109,35 @@ async def test_outcome_is_kept_after_another_host_held_its_item(host: Host) -> N
 
     row, _ = host.item()
     assert (row.status, row.task_id) == (ItemStatus.SUBMITTED, "task-0")
+
+
+UNSENT = {"key": KEY, "event": "submit_unsent", "reason": "local", "message": "not sent"}
+
+
+def test_submission_that_was_not_sent_is_made_after_all(host: Host) -> None:
+    host.journal.apply(STARTED)
+    host.fallback_log.append(UNSENT)
+
+    replay_fallback_log(host.fallback_log, host.journal)
+
+    row, _ = host.item()
+    assert (row.status, row.attempt) == (ItemStatus.PENDING, 0)
+    assert list(host.fallback_log.entries()) == []
+
+
+def test_item_stays_as_it_is_where_another_worker_holds_the_lease(host: Host) -> None:
+    """The item may be on its way, by that worker."""
+    host.journal.apply(STARTED)
+    host.fallback_log.append(UNSENT)
+    with PostgresConnection(*host.place) as connection:
+        shards.want_shards(connection, shards.RunOrder(run=1, settings="{}"), None)
+        lost = shards.take_shard(connection, "a", 1, 0.0)
+        shards.take_shard(connection, "b", 1, 60.0)
+    assert lost is not None
+
+    apply_unpaid = partial(host.journal.apply_under, lost.number)
+    replay_fallback_log(host.fallback_log, host.journal, apply_unpaid)
+
+    row, _ = host.item()
+    assert (row.status, row.attempt) == (ItemStatus.SUBMITTING, 1)
+    assert list(host.fallback_log.entries()) == []

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from tests.crash.kinds import clocks, creation, disks, kills, network, shared, signals
+from tests.crash.kinds import clocks, cluster, creation, disks, kills, network, shared, signals
 from tests.crash.processes import Skipped
 from tests.crash.scene import Scene
 
@@ -41,6 +41,7 @@ KINDS: dict[str, Callable[[Scene], None]] = {
     "signalled-pid-1": signals.signalled_pid_1,
     "own-authority": network.own_authority,
     "dying-proxy": network.dying_proxy,
+    "failing-cluster": cluster.failing_cluster,
     **_DISKS,
 }
 

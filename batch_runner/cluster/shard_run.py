@@ -286,10 +286,14 @@ class ShardRun:
         self._worker.leases.renew_soon()
         if self._stop is not None:
             run.state.control.shut_down(self._stop)
-        async with anyio.create_task_group() as beside:
-            beside.start_soon(self._watch, run)
-            await run_stages(run)
-            beside.cancel_scope.cancel()
+        try:
+            async with anyio.create_task_group() as beside:
+                beside.start_soon(self._watch, run)
+                await run_stages(run)
+                beside.cancel_scope.cancel()
+        finally:
+            run.state.in_flight_slots.give_back()
+            run.state.submission_slots.give_back()
         if (stop := run.state.control.stop) is not None and stop.reason == "journal":
             return stop
         learned = run.context.scheduler.learned()

@@ -71,6 +71,13 @@ class Slots:
         self.downloading -= 1
         self.finish()
 
+    def give_back(self) -> None:
+        """Release what a run still holds that has ended before its tasks."""
+        while self.in_use:
+            self.release()
+        while self.downloading:
+            self.downloaded()
+
     async def wait_for_downloads(self) -> None:
         """Wait while more tasks lack their files than submissions of one run can cause."""
         slots = self._within or self

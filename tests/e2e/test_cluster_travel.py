@@ -125,6 +125,24 @@ def test_workers_use_the_comfyui_server_of_their_host(scene: Scene) -> None:
     assert 'job "cards": set COMFYUI_BASE_URL to the address of' in scene.log("host3")
 
 
+def test_items_of_a_killed_host_are_executed_by_another_server(scene: Scene) -> None:
+    write_comfyui_job(scene, 30)
+    options = ("--as", "comfyui", "--service-time", "0.5", "--image-bytes", "3000")
+    with simulator_process(*options) as first, simulator_process(*options) as second:
+        for number, (_, url) in enumerate((first, second), 1):
+            scene.variables[f"host{number}"] = {"COMFYUI_BASE_URL": url}
+        worker = scene.worker(1, "--take-over-after", "5s")
+        run = scene.run()
+        Service(*first).wait_for(lambda ledger: len(ledger["submissions"]) > 2)
+        worker.kill()
+        scene.worker(2, "--take-over-after", "5s")
+        code = run.wait(PATIENCE)
+
+    assert code == 0, scene.log("host0") + scene.log("host2")
+    assert scene.statuses() == {DONE: 30}
+    assert len(list(scene.out.glob("*.png"))) == 30
+
+
 def test_worker_uses_a_description_that_its_user_has_approved(scene: Scene) -> None:
     description = scene.folder / "providers/own.yaml"
     description.parent.mkdir()

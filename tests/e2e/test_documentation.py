@@ -18,6 +18,7 @@ PHOTO = DOCS.parents[1] / "jobs/photos/bridal_couple.jpg"
 NOT_RUN = {
     ("getting-started.md", "$ mkdir -p ~/.config/batch-runner"): "reads the key from the keyboard",
     ("recipes.md", "$ docker build --tag batch-runner ."): "needs Docker and another host",
+    ("many-hosts.md", "# compose.yaml"): "checked by test_compose.py",
 }
 
 

@@ -41,7 +41,7 @@ _TAKEN_AT_ONCE = 0.02
 _CONTINUOUS = 0.1
 #: Seconds until a caller asks again: while slots are being taken, at least and at most, and without
 #: the database.
-_SOON, _LATEST, _RETRY = 0.001, 0.02, 1.0
+_SOON, _LATEST, _RETRY = 0.001, 0.005, 1.0
 #: Seconds after which the pause is read again.
 _CHECK_EVERY = 1.0
 #: Held while the tables are made: `CREATE … IF NOT EXISTS` alone fails if two do it at once.

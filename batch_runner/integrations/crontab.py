@@ -24,8 +24,7 @@ def crontab_line(entry: ScheduleEntry) -> str:
     """
     hour, minute = (int(part) for part in entry.at.split(":"))
     settings = dict(entry.environment or {})
-    if entry.key is not None:
-        settings[f"{entry.key[0]}_FILE"] = str(entry.key[1])
+    settings |= {f"{one.variable}_FILE": str(one.path) for one in entry.secrets}
     words = [f"{name}={shlex.quote(text)}" for name, text in settings.items()]
     command = " ".join([*words, shlex.join(entry.command)]).replace("%", "\\%")
     if len(command.encode("utf-8", "surrogateescape")) > MAX_COMMAND:

@@ -49,8 +49,7 @@ def launch_agent(entry: ScheduleEntry) -> str:
         UsageError: the user has no home directory.
     """
     environment = {name: utf8_text(text) for name, text in (entry.environment or {}).items()}
-    if entry.key is not None:
-        environment[f"{entry.key[0]}_FILE"] = utf8_text(entry.key[1])
+    environment |= {f"{one.variable}_FILE": utf8_text(one.path) for one in entry.secrets}
     hour, minute = (int(part) for part in entry.at.split(":"))
     time = {"Hour": hour, "Minute": minute}
     times = [time | {"Weekday": (DAYS.index(day) + 1) % 7} for day in entry.days]

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from batch_runner.errors import UsageError
 from batch_runner.units import CLOCK_PATTERN
@@ -20,6 +21,13 @@ from batch_runner.util.text import error_reason, printable
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class Secret(NamedTuple):
+    """A secret that a command needs: its variable, and the file that holds it."""
+
+    variable: str
+    path: Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +43,7 @@ class ScheduleEntry:
     command: Sequence[str]
     at: str  #: HH:MM, on the machine's clock
     days: Sequence[str] = DAYS
-    key: tuple[str, Path] | None = None  #: the key's variable, and the file that holds the key
+    secrets: Sequence[Secret] = ()
     environment: Mapping[str, str] | None = None  #: settings that are not secret
 
     def __post_init__(self) -> None:
@@ -46,21 +54,31 @@ class ScheduleEntry:
                     value=printable(self.at, 40),
                 )
             )
-        key = () if self.key is None else (str(self.key[1]),)
-        for word in (*self.command, *key, *(self.environment or {}).values()):
-            if _CONTROL.search(word):
-                raise UsageError(
-                    tr(
-                        '"{value}" contains a line break or control character, which cannot be '
-                        "scheduled",
-                        value=printable(word),
-                    )
-                )
+        check_words(self.command, self.secrets, self.environment or {})
 
     @property
     def marker(self) -> str:
         """Return the comment that identifies this manifest's crontab line or unit."""
         return f"# batch-runner: {self.manifest}"
+
+
+def check_words(
+    command: Sequence[str], secrets: Sequence[Secret], environment: Mapping[str, str]
+) -> None:
+    """Refuse characters that no scheduler takes.
+
+    Raises:
+        UsageError: a word has one.
+    """
+    for word in (*command, *(str(one.path) for one in secrets), *environment.values()):
+        if _CONTROL.search(word):
+            raise UsageError(
+                tr(
+                    '"{value}" contains a line break or control character, which cannot be '
+                    "scheduled",
+                    value=printable(word),
+                )
+            )
 
 
 def unit_name(job: str) -> str:

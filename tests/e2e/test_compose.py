@@ -67,7 +67,9 @@ def test_services_refer_to_what_is_defined(compose: dict[str, Any]) -> None:
 
 def test_services_have_commands_of_this_program(compose: dict[str, Any], tmp_path: Path) -> None:
     """Each is refused only because there is no cluster here: its options are right."""
-    (tmp_path / "cards.yaml").write_text("workflow: w\nparams: {a: {b: '{{ prompt }}'}}\nprompts: [x]\n")
+    (tmp_path / "cards.yaml").write_text(
+        "workflow: w\nparams: {a: {b: '{{ prompt }}'}}\nprompts: [x]\n"
+    )
     commands = [one["command"] for one in compose["services"].values() if "command" in one]
 
     assert [command[0] for command in commands] == ["cluster", "worker", "run"]

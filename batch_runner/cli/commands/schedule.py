@@ -1,4 +1,7 @@
-"""`schedule`: a crontab line, systemd service and timer, or launchd agent for a manifest."""
+"""`schedule`: a crontab line, systemd service and timer, or launchd agent for a manifest.
+
+With --worker: a systemd service for a worker of a cluster.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,23 @@ from batch_runner.api.steps import load_manifest
 from batch_runner.cli.confirm import is_interactive
 from batch_runner.cli.options import (
     USAGE_ERROR,
+    ManifestType,
     PathType,
     help_epilog,
-    manifest_argument,
     output_option,
     rehearsal_option,
 )
 from batch_runner.cli.output import print_file_content, print_line
-from batch_runner.config.environment import OUTPUT_VARIABLE, PROXY_VARIABLE, VARIABLES
+from batch_runner.cli.scheduled_environment import (
+    check_secrets,
+    cluster_secret,
+    environment_of_run,
+    environment_of_worker,
+    key_of,
+    keys_of_worker,
+    print_environment,
+)
 from batch_runner.config.resolve import resolve_settings
-from batch_runner.config.user_config import user_config_path
 from batch_runner.errors import UsageError
 from batch_runner.integrations.crontab import crontab_line, install_crontab, time_zones
 from batch_runner.integrations.launchd import (
@@ -34,13 +44,19 @@ from batch_runner.integrations.launchd import (
     launch_agent,
     remove_command,
 )
-from batch_runner.integrations.schedule import ScheduleEntry, home_of_user, parse_days, unit_name
-from batch_runner.integrations.systemd import install_units, systemd_units, unit_folder
-from batch_runner.providers import PROVIDERS, ProviderInfo
-from batch_runner.providers.credentials import base_urls_of, check_base_url
+from batch_runner.integrations.schedule import ScheduleEntry, parse_days, unit_name
+from batch_runner.integrations.systemd import (
+    WORKER_UNIT,
+    install_units,
+    systemd_units,
+    unit_folder,
+    worker_unit,
+)
 from batch_runner.util.locale import tr
 from batch_runner.util.paths import Utf8Path, native_path, utf8_environment, utf8_text
 from batch_runner.util.text import printable
+
+_PROGRAM = (utf8_text(native_path(sys.executable)), "-m", "batch_runner")
 
 
 @help_epilog(
@@ -48,6 +64,7 @@ from batch_runner.util.text import printable
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --days mon-fri --install",
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --systemd --install --yes",
     "batch-runner schedule jobs/year_of_the_horse.yaml --at 01:30 --launchd --install",
+    "batch-runner schedule --systemd --worker --install",
     exit_status={
         "0": "The lines were printed and, with --install and your consent, installed.",
         **USAGE_ERROR,
@@ -55,12 +72,18 @@ from batch_runner.util.text import printable
     },
 )
 @click.command("schedule")
-@manifest_argument
+@click.argument("manifest", type=ManifestType(), metavar="[MANIFEST]", required=False)
 @output_option
 @rehearsal_option
+@click.option("--cluster", is_flag=True, help="Let the workers of the cluster process the items.")
+@click.option(
+    "--worker",
+    is_flag=True,
+    help="With --systemd: a service that runs `batch-runner worker` on this host all the time; it "
+    "needs neither MANIFEST nor --at.",
+)
 @click.option(
     "--at",
-    required=True,
     metavar="HH:MM",
     help="Time of day on this machine's clock, such as 01:30.",
 )
@@ -81,11 +104,13 @@ from batch_runner.util.text import printable
 @click.option("--install", is_flag=True, help="Install it, after showing it and asking.")
 @click.option("--yes", is_flag=True, help="With --install: do not ask first.")
 def command(
-    manifest: Path,
+    manifest: Path | None,
     output: Path | None,
     *,
     rehearse: bool,
-    at: str,
+    cluster: bool,
+    worker: bool,
+    at: str | None,
     days: str,
     systemd: bool,
     launchd: bool,
@@ -102,35 +127,37 @@ def command(
     """
     if systemd and launchd:
         raise UsageError(tr("choose one of --systemd and --launchd"))
+    if worker:
+        if not systemd:
+            raise UsageError(tr("--worker makes a service of systemd: add --systemd"))
+        _schedule_worker(manifest, key_file, install=install, yes=yes)
+        return 0
+    if manifest is None:
+        raise click.MissingParameter(param_type="argument", param_hint="MANIFEST")
+    if at is None:
+        raise click.MissingParameter(param_type="option", param_hint="--at")
+    if cluster and rehearse:
+        raise UsageError(tr("a rehearsal runs on this host alone: leave out --cluster"))
     scheduler = _SYSTEMD if systemd else _LAUNCHD if launchd else _CRONTAB
     loaded = load_manifest(manifest)
     # Fail now if the scheduled run would reject these settings.
     resolve_settings(loaded, flags={}, environment=utf8_environment())
-    provider = PROVIDERS[loaded.provider]
-    environment = _environment(provider)
-    key = None if rehearse else _key_path(key_file, loaded.provider)
-    if key_file is None and key is not None and not provider.needs_key and not _holds_a_key(key):
-        key = None
+    environment = environment_of_run(loaded.provider)
+    secrets = [cluster_secret()] if cluster else []
+    if not rehearse and (key := key_of(loaded.provider, key_file)) is not None:
+        secrets.append(key)
     entry = ScheduleEntry(
         job=loaded.job,
         manifest=manifest.absolute(),
-        command=_command(manifest, output, rehearse=rehearse),
+        command=_command(manifest, output, rehearse=rehearse, cluster=cluster),
         at=at,
         days=parse_days(days),
-        key=None if key is None else (provider.key_variable, key),
+        secrets=secrets,
         environment=environment,
     )
     print_file_content(scheduler.text(entry).rstrip("\n"))
     _print_clock(at, {} if systemd or launchd else time_zones(entry))
-    for name, text in environment.items():
-        print_line(
-            tr(
-                "scheduled runs have {name}={value}, as this shell",
-                name=name,
-                value=printable(text),
-            ),
-            error=True,
-        )
+    print_environment(environment)
     if loaded.objects is not None and not rehearse and output is None:
         print_line(
             tr(
@@ -140,53 +167,42 @@ def command(
             ),
             error=True,
         )
-    if key is not None and not _holds_a_key(key):
-        _report_missing_key(key, install=install)
+    check_secrets(secrets, install=install)
     if install:
         for _ in loaded.items():  # report invalid items now, not when it runs
             pass
-        _install(entry, scheduler, yes=yes)
+        _install(scheduler.place(entry), lambda: scheduler.install(entry), yes=yes)
     return 0
 
 
-def _command(manifest: Path, output: Path | None, *, rehearse: bool) -> list[str]:
-    command = [utf8_text(native_path(sys.executable)), "-m", "batch_runner", "run"]
-    command += [utf8_text(manifest.absolute()), "--quiet"]
+def _schedule_worker(
+    manifest: Path | None, key_file: Path | None, *, install: bool, yes: bool
+) -> None:
+    """Print the service of a worker, or install it.
+
+    It gets the key of the manifest's service; without a manifest, each key that has a file.
+    """
+    provider = None if manifest is None else load_manifest(manifest).provider
+    environment = environment_of_worker()
+    secrets = [cluster_secret(), *keys_of_worker(provider, key_file)]
+    units = worker_unit([*_PROGRAM, "worker"], secrets, environment)
+    print_file_content(_placed_text(units).rstrip("\n"))
+    print_environment(environment)
+    check_secrets(secrets, install=install)
+    if install:
+        _install(str(unit_folder()), lambda: _install_worker(units), yes=yes)
+
+
+def _command(manifest: Path, output: Path | None, *, rehearse: bool, cluster: bool) -> list[str]:
+    command = [*_PROGRAM, "run", utf8_text(manifest.absolute()), "--quiet"]
     command += ["--if-locked", "skip"]
     if rehearse:
         command.append("--rehearse")
+    if cluster:
+        command.append("--cluster")
     if output is not None:
         command += ["--output", utf8_text(output.absolute())]
     return command
-
-
-def _environment(provider: ProviderInfo) -> dict[str, str]:
-    # cron and systemd do not see the variables of this shell, and the spending cap is among them.
-    names = [name for name in VARIABLES if name != OUTPUT_VARIABLE]  # that becomes --output
-    names += ["XDG_CONFIG_HOME", "XDG_STATE_HOME"]
-    given = utf8_environment()
-    found = {name: text for name in names if (text := given.get(name))}
-    if "@" in found.get(PROXY_VARIABLE, ""):
-        raise UsageError(
-            tr(
-                "{variable} holds a password, which the schedule would show; write it as "
-                "network.proxy into {path}",
-                variable=PROXY_VARIABLE,
-                path=user_config_path(given) or "config.yaml",
-            )
-        )
-    name = provider.base_url_variable
-    if address := given.get(name, "").strip():
-        for url in base_urls_of(provider, given):
-            check_base_url(url, name)  # refuses one that holds a secret
-        found[name] = address
-    return found
-
-
-def _key_path(given: Path | None, provider: str) -> Path:
-    if given is not None:
-        return given.expanduser().absolute()
-    return home_of_user() / f".config/batch-runner/{provider}-key"
 
 
 def _print_clock(at: str, time_zones: dict[str, str]) -> None:
@@ -222,22 +238,6 @@ def _now() -> str:
     return f"{here:%H:%M} (UTC{here:%z})"
 
 
-def _holds_a_key(path: Path) -> bool:
-    try:
-        return bool(path.read_text("utf-8").strip())
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def _report_missing_key(key: Path, *, install: bool) -> None:
-    text = tr(
-        "{path} contains no key: put it there, or name another file with --key-file", path=key
-    )
-    if install:
-        raise UsageError(text)
-    print_line(text, error=True)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Scheduler:
     """What starts runs. `install` returns what the user should know afterwards."""
@@ -252,14 +252,23 @@ def _install_crontab(entry: ScheduleEntry) -> str:
     return tr("installed; to remove it: crontab -e")
 
 
-def _units_text(entry: ScheduleEntry) -> str:
-    texts = [f"# {unit_folder() / name}\n{text}" for name, text in systemd_units(entry).items()]
-    return "\n".join(texts)
+def _placed_text(units: dict[str, str]) -> str:
+    return "\n".join(f"# {unit_folder() / name}\n{text}" for name, text in units.items())
 
 
 def _install_units(entry: ScheduleEntry) -> str:
-    install_units(entry)
-    command = f"systemctl --user disable --now {unit_name(entry.job)}.timer"
+    timer = f"{unit_name(entry.job)}.timer"
+    install_units(systemd_units(entry), timer)
+    return _installed_text(timer)
+
+
+def _install_worker(units: dict[str, str]) -> str:
+    install_units(units, WORKER_UNIT)
+    return _installed_text(WORKER_UNIT)
+
+
+def _installed_text(unit: str) -> str:
+    command = f"systemctl --user disable --now {unit}"
     return tr(
         "installed. To run while you are logged out: loginctl enable-linger\n"
         "to remove it: {command}",
@@ -285,7 +294,7 @@ _CRONTAB = _Scheduler(
     install=_install_crontab,
 )
 _SYSTEMD = _Scheduler(
-    text=_units_text,
+    text=lambda entry: _placed_text(systemd_units(entry)),
     place=lambda _: str(unit_folder()),
     install=_install_units,
 )
@@ -296,7 +305,7 @@ _LAUNCHD = _Scheduler(
 )
 
 
-def _install(entry: ScheduleEntry, scheduler: _Scheduler, *, yes: bool) -> None:
+def _install(place: str, install: Callable[[], str], *, yes: bool) -> None:
     if not yes:
         if not is_interactive():
             raise UsageError(
@@ -305,8 +314,7 @@ def _install(entry: ScheduleEntry, scheduler: _Scheduler, *, yes: bool) -> None:
                     "Nothing was changed"
                 )
             )
-        question = tr("Install this in {place}?", place=scheduler.place(entry))
-        if not click.confirm(question, err=True):
+        if not click.confirm(tr("Install this in {place}?", place=place), err=True):
             print_line(tr("nothing was changed"), error=True)
             return
-    print_line(scheduler.install(entry), error=True)
+    print_line(install(), error=True)

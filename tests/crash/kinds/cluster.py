@@ -17,13 +17,6 @@ WORKERS = (1, 2, 3)
 #: Seconds after which a run that has what it needs must have ended.
 PATIENCE = 300.0
 _SERVICE = ("--service-time", "uniform:0.2,3", "--latency", "uniform:0,0.5")
-    "--service-time",
-    "uniform:0.2,3",
-    "--latency",
-    "uniform:0,0.5",
-    "--image-bytes",
-    "3000",
-)
 
 
 def failing_cluster(scene: Scene) -> None:

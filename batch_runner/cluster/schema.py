@@ -35,6 +35,7 @@ class Outcome(Enum):
 class Database:
     """What is worth knowing of the database of a cluster."""
 
+    host: str  # name, address or folder of its socket
     version: str  # of PostgreSQL
     max_connections: int
     connections: int  # in use
@@ -160,6 +161,7 @@ def _examine(connection: psycopg.Connection[Any]) -> Database:
     ahead, error = min((_clock(connection) for _ in range(3)), key=lambda one: one[1])
     used = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
     return Database(
+        host=connection.info.host,
         version=str(_value(connection, "SELECT current_setting('server_version')")),
         max_connections=int(_value(connection, "SELECT current_setting('max_connections')")),
         connections=int(_value(connection, used)),

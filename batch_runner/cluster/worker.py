@@ -68,6 +68,11 @@ class Worker:
             if serving is not None:
                 serving.stop()
 
+    @property
+    def figures(self) -> Figures:
+        """Return what this worker has done for all jobs."""
+        return sum(self._figures.values(), Figures())
+
     async def work(self) -> None:
         """Process shards until `stop`."""
         async with anyio.create_task_group() as tasks:
@@ -197,11 +202,15 @@ class Worker:
                 self._serving[job.schema] = serving
                 if self._stopping.is_set():
                     return
-                log.info("processing the job in %s", job.folder.root)
+                log.info("processing the job in %s, run %d", job.folder.root, job.order.run)
                 try:
                     await serving.process_shards()
                 finally:
-                    self._figures[job.schema, job.order.run] = serving.figures
+                    done = self._figures[job.schema, job.order.run] = serving.figures
+                    log.info(
+                        "leaving the job in %s after %d submissions and %d polls in this run",
+                        *(job.folder.root, done.submissions, done.polls),
+                    )
         except DatabaseRestored as error:
             await run_sync(self._pause, job.schema, error)
         except (BatchRunnerError, OSError, psycopg.Error) as error:

@@ -107,6 +107,37 @@ def test_workers_go_on_after_a_signal_and_are_followed_again(scene: Scene) -> No
     assert len(scene.submissions()) == 16
 
 
+def test_worker_says_what_it_does(scene: Scene) -> None:
+    idle = scene.worker(1, "--until-idle").wait(PATIENCE)  # there is no job yet
+    scene.write_manifest(5)
+    run = scene.run()
+    worker = scene.worker(2)
+    followed = run.wait(PATIENCE)
+    worker.terminate()
+    ended = worker.wait(PATIENCE)
+
+    assert (idle, followed, ended) == (0, 0, 0)
+    assert scene.log("host1").splitlines()[-1].endswith("ended: 0 submissions, 0 polls")
+    printed = scene.log("host2")
+    assert f", process {worker.pid} on " in printed
+    assert f"; database on {scene.server.folder}, PostgreSQL " in printed
+    assert f"processing the job in {scene.out}, run 1\n" in printed
+    assert "ended: 5 submissions, " in printed
+
+
+def test_quiet_worker_prints_only_warnings(scene: Scene) -> None:
+    scene.write_manifest(3)
+    run = scene.run()
+    worker = scene.worker(1, "--quiet")
+    run.wait(PATIENCE)
+    worker.terminate()
+
+    assert worker.wait(PATIENCE) == 0
+    assert scene.log("host1") == (
+        "stopping: waiting for requests being sent; signal again to abort\n"
+    )
+
+
 class PausedJob:
     """A cluster job that workers have paused because its database is older than it was."""
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ from batch_runner.util.xdg import state_folder
 if TYPE_CHECKING:
     from batch_runner.cluster.worker import Worker
 
+log = logging.getLogger(__name__)
+
 #: Shortest time until others take the shards of a worker that was killed.
 SHORTEST_LEASE = 2.0
 
@@ -44,7 +47,8 @@ SHORTEST_LEASE = 2.0
 @click.option(
     "--until-idle",
     is_flag=True,
-    help="End when no job has anything to do (default: wait for the next job).",
+    help="End when there is nothing to take for this worker; what other workers hold is not waited "
+    "for (default: wait for the next job).",
 )
 @click.option(
     "--take-over-after",
@@ -61,7 +65,8 @@ def command(*, until_idle: bool, lease: str, quiet: bool) -> int:
     Run it on each host, with the same database (BATCH_RUNNER_CLUSTER) and the API key in its usual
     variable. The first signal ends it: nothing more is submitted, and other workers take over.
     """
-    from batch_runner.cluster.schema import check_database
+    from batch_runner import __version__
+    from batch_runner.cluster.schema import examine_database
     from batch_runner.cluster.worker import Worker
 
     dsn, state, environment = required_dsn(), state_folder(), utf8_environment()
@@ -77,14 +82,20 @@ def command(*, until_idle: bool, lease: str, quiet: bool) -> int:
         raise UsageError(
             tr("neither XDG_STATE_HOME nor HOME is set, and a worker needs its state folder")
         )
-    check_database(dsn)
+    database = examine_database(dsn)
     check_open_files()
     level = logging.WARNING if quiet else logging.INFO
     logging.basicConfig(level=level, format="%(asctime)s %(message)s")
     collect_rarely()
     worker = Worker(dsn=dsn, environment=environment, state=state, span=span, until_idle=until_idle)
+    log.info(
+        "batch-runner %s, process %d on %s; database on %s, PostgreSQL %s",
+        *(__version__, os.getpid(), socket.gethostname(), database.host, database.version),
+    )
     uvloop = {"use_uvloop": find_spec("uvloop") is not None}
     anyio.run(_work, worker, backend_options=uvloop)
+    figures = worker.figures
+    log.info("ended: %d submissions, %d polls", figures.submissions, figures.polls)
     return 0
 
 

@@ -35,6 +35,7 @@ WORKERS, RATE, ROUNDS = 3, 100.0, 2
 FEW, MANY = 1500, 3500  # items: one shard for each worker, and seven
 GOAL = 1.3
 KILL_ITEMS, KILL_RATE, SLOW = 3000, 50.0, 5.0
+MOST = 53  # in a second: one burst more
 PICKED_UP = 60.0  # seconds, the goal
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -177,11 +178,11 @@ def show_kill() -> None:
         run.wait(PATIENCE)
         found = audit(scene)
     cells = (f"{found.used:.3f}", f"{found.fullest}", f"{pick_up:.1f} s")
-    ok = found.used >= 0.97 and found.fullest <= KILL_RATE + 1 and pick_up <= PICKED_UP
+    ok = found.used >= 0.97 and found.fullest <= MOST and pick_up <= PICKED_UP
     _rows.print_row(
         f"one of {WORKERS} workers, {KILL_RATE:g}/s",
         *(*cells, f"{found.duplicates}", f"{found.statuses['held']}"),
-        goal=f"≥ 0.97, ≤ {KILL_RATE + 1:g}, ≤ {PICKED_UP:g} s, 0",
+        goal=f"≥ 0.97, ≤ {MOST}, ≤ {PICKED_UP:g} s, 0",
         ok=ok and not found.duplicates and not found.lost,
     )
     with _kill(SLOW, 12 * int(SLOW)) as (_, _, pick_up):

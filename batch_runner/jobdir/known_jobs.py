@@ -41,6 +41,7 @@ class KnownJob:
     folder: JobFolder
     problem: str = ""  # why the journal was not read; "" if it was
     running: bool = False
+    workers: bool = False  # those of a cluster may submit items of it
     provider: str = ""
     counts: dict[str, int] = field(default_factory=dict)  # of items, by status
     submissions: int = 0  # that must be assumed paid
@@ -135,6 +136,7 @@ def _read(job: KnownJob, reader: JournalReader) -> None:
     job.submissions = sum(by_workflow.values())
     job.cost = row.prices.cost(by_workflow) if row.prices else None
     job.last_run = runs[-1] if runs else None
+    job.workers = reader.workers_may_submit()
 
 
 def find_known(jobs: list[JobRecord], text: str) -> JobRecord:
@@ -173,6 +175,8 @@ def check_forgettable(job: KnownJob) -> None:
         raise JobLocked(
             tr("a run is working on the job in {folder}; it stays", folder=job.folder.root)
         )
+    if job.workers:
+        raise workers_go_on(job.folder)
     if not job.undecided:
         return
     values = {"folder": job.folder.root, "items": items_text(job.undecided), "problem": job.problem}
@@ -189,6 +193,17 @@ def check_forgettable(job: KnownJob) -> None:
             "the job in {folder} has {items} in flight or held; it stays. Let a run finish, or "
             "decide with `batch-runner resolve --output {folder}`",
             **values,
+        )
+    )
+
+
+def workers_go_on(folder: JobFolder) -> JobLocked:
+    """Return the error of a command that cannot be used while workers process the job."""
+    return JobLocked(
+        tr(
+            "the workers of the cluster process the job in {folder}; it stays. Wait until they "
+            "have finished, or use `batch-runner cluster stop {folder}` first",
+            folder=folder.root,
         )
     )
 

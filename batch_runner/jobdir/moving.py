@@ -8,12 +8,13 @@ from pathlib import Path
 
 from batch_runner.errors import FolderRefused, JournalUnreadable, UsageError
 from batch_runner.jobdir.integrity import check_last_event
+from batch_runner.jobdir.known_jobs import workers_go_on
 from batch_runner.jobdir.lock import Lock
 from batch_runner.jobdir.marker import Marker
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.registration import find_unmounted
-from batch_runner.journal import journal_exists, open_journal
+from batch_runner.journal import journal_exists, open_journal, open_reader
 from batch_runner.models import REHEARSAL
 from batch_runner.registry import JobLock, Registry
 from batch_runner.util.fs import sync_folder
@@ -45,8 +46,10 @@ def move_job(registry: Registry, state: Path, old: Path, new: Path) -> bool:
 def _rename(source: JobFolder, target: JobFolder, state: Path) -> None:
     """Rename the folder while no run can open it, and record where the job is now."""
     _check_target(source, target)
-    with open_job(source.root, None, state=state):
-        pass  # it can be opened, so it can be opened there, too
+    with open_job(source.root, None, state=state), open_reader(source.journal) as reader:
+        if reader.workers_may_submit():
+            raise workers_go_on(source)
+        # It can be opened, so it can be opened there, too.
     with Lock(source):
         try:
             source.root.rename(target.root)

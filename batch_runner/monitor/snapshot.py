@@ -51,7 +51,7 @@ class JobSnapshot:
     counts: Mapping[ItemStatus, int]
     spent: int
     run: RunRow | None  # the latest
-    running: bool  # the run has not ended, and its process holds the job's lock
+    running: bool  # the run has not ended and its process holds the job's lock, or workers go on
     submissions: int  # of this run, that must be assumed paid
     limited: int  # 429 responses in this run, as far as the journal has them
     limited_recently: int
@@ -88,7 +88,7 @@ def take_snapshot(journal: Path, *, now: float | None = None) -> JobSnapshot:
             counts=counts,
             spent=reader.spent(),
             run=run,
-            running=run is not None and _is_running(run, journal),
+            running=reader.workers_may_submit() or (run is not None and _is_running(run, journal)),
             submissions=max(run.submissions if run else 0, in_all.submissions),
             limited=max(run.limited if run else 0, in_all.limited),
             limited_recently=max(recent.limited, _limited_by_samples(run, now)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import click
@@ -18,7 +19,10 @@ from batch_runner.util.locale import tr
 from batch_runner.util.xdg import state_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from batch_runner.jobdir.paths import JobFolder
 
 _REGISTRY_ERROR = {"1": "The registry could not be read or written."}
 
@@ -98,11 +102,16 @@ def command(
 @command.command("forget")
 @click.argument("job", metavar="JOB|FOLDER")
 @click.option(
+    "--with-journal",
+    is_flag=True,
+    help="Also remove the journal of a cluster job from its database, for good (default: keep it).",
+)
+@click.option(
     "--yes",
     is_flag=True,
     help="Do not ask first (default: ask on a terminal; elsewhere, refuse).",
 )
-def forget(job: str, *, yes: bool) -> int:
+def forget(job: str, *, with_journal: bool, yes: bool) -> int:
     """Forget a job: its output folder, its id or its name. No file is deleted.
 
     What the job has paid for is not known any more, so another job may pay for the same items
@@ -120,6 +129,9 @@ def forget(job: str, *, yes: bool) -> int:
         known.running = known_jobs.is_running(state, known)
         known_jobs.check_forgettable(known)
         warning = forgetting_text(known)
+        remove = _removal(known.folder) if with_journal else None
+        if remove is not None:
+            warning += tr("; its journal is removed from the database")
         if not yes and not is_interactive():
             raise UsageError(tr("{warning}. If you accept that, add --yes", warning=warning))
         print_line(tr("warning: {text}", text=warning), error=True)
@@ -127,8 +139,28 @@ def forget(job: str, *, yes: bool) -> int:
             print_line(tr("nothing was changed"), error=True)
             return 3
         known_jobs.forget_job(registry, state, record)
+        if remove is not None:
+            remove()
     print_line(tr("forgotten: the job in {folder}", folder=record.folder))
     return 0
+
+
+def _removal(folder: JobFolder) -> Callable[[], None]:
+    """Return what removes the journal of a cluster job from the database.
+
+    Raises:
+        UsageError: it is no cluster job, or its database is not known.
+    """
+    from batch_runner.api.clusters import required_dsn
+    from batch_runner.journal.places import schema_of
+
+    schema = schema_of(folder.journal)
+    if schema is None:
+        raise UsageError(tr("the job in {folder} is not one of a cluster", folder=folder.root))
+    dsn = required_dsn()
+    from batch_runner.cluster.decisions import remove
+
+    return functools.partial(remove, dsn, schema)
 
 
 @help_epilog(

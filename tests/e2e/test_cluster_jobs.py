@@ -48,7 +48,7 @@ def orders(scene: Scene) -> int:
     """Return how many runs have been given to the workers."""
     schema = schema_of(JobFolder(scene.out).journal)
     with psycopg.connect(scene.server.dsn) as connection:
-        rows = connection.execute(f'SELECT run FROM "{schema}".run_orders'.encode())
+        rows = connection.execute(f'SELECT run FROM "{schema}".run_orders'.encode())  # noqa: S608
         return len(rows.fetchall())
 
 

@@ -133,6 +133,7 @@ def test_commands_change_a_cluster_job(command: ClusterCommand) -> None:
     done = [command(*words) for words in CHANGING]
 
     assert [one.returncode for one in done] == [0, 0, 0]
+    assert done[2].stdout.endswith(" --cluster\n")  # the command that submits what `redo` adds
     assert command.statuses() == {
         "card-0": "done",
         "card-1": "pending",

@@ -92,7 +92,8 @@ def command(manifest: Path, items: tuple[str, ...], output: Path | None, *, rehe
     cost = submissions_text(len(found))
     if total is not None:
         cost = tr("{submissions}, {cost}", submissions=cost, cost=total.rounded)
-    run = command_line("run", _target(manifest, folder, rehearse=rehearse))
+    cluster = ["--cluster"] if folder.cluster.exists() else []
+    run = command_line("run", _target(manifest, folder, rehearse=rehearse), *cluster)
     print_line(tr("the next run adds {cost}: {command}", cost=cost, command=run))
     return 0
 

@@ -20,6 +20,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal.places import schema_of
 from batch_runner.journal.postgres.reader import open_reader
 from batch_runner.lifecycle import ItemStatus
+from tests.cluster.network import Network
 from tests.e2e.conftest import KEY, Service, wait_until
 from tests.harness.commands import simulator_process
 from tests.harness.postgres import PostgresServer, new_server
@@ -44,6 +45,7 @@ class Scene:
     server: PostgresServer
     service: Service
     rate: float
+    network: Network | None = None  # of host1; None: that of the tests
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     variables: dict[str, dict[str, str]] = field(default_factory=dict)  # further ones, by host
 
@@ -69,10 +71,11 @@ class Scene:
 
     def start(self, host: str, *arguments: str) -> subprocess.Popen[str]:
         """Start a command on a host; its output goes to a file there."""
+        inside = self.network.inside if self.network is not None and host == "host1" else ()
         (self.folder / host).mkdir(exist_ok=True)
         with (self.folder / host / "log").open("a") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "batch_runner", *arguments],
+                [*inside, sys.executable, "-m", "batch_runner", *arguments],
                 env=self.environment(host),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -133,13 +136,21 @@ class Scene:
 
 
 @contextmanager
-def new_scene(rate: float, *simulator_options: str) -> Iterator[Scene]:
-    """Yield a cluster with a service and no workers; at the end its processes are killed."""
+def new_scene(
+    rate: float, *simulator_options: str, network: Network | None = None
+) -> Iterator[Scene]:
+    """Yield a cluster with a service and no workers; at the end its processes are killed.
+
+    `network`: of host1; None: the same as that of the others.
+    """
     with ExitStack() as stack:
+        if network is not None:
+            simulator_options += ("--host", network.service)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cluster-")))
-        server = stack.enter_context(new_server())
+        server = stack.enter_context(new_server(network.database if network else ""))
         process, url = stack.enter_context(simulator_process(*simulator_options))
-        scene = Scene(folder=folder, server=server, service=Service(process, url), rate=rate)
+        service = Service(process, url)
+        scene = Scene(folder=folder, server=server, service=service, rate=rate, network=network)
         try:
             if scene.call("host0", "cluster", "init"):
                 raise RuntimeError(scene.log("host0"))

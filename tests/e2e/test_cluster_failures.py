@@ -10,9 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from batch_runner.cluster import jobs
-from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal.places import schema_of
+from tests.cluster.network import can_have_networks, new_network
 from tests.cluster.scene import Scene, audit, new_scene
 from tests.e2e.conftest import wait_until
 from tests.harness.commands import PATIENCE
@@ -24,11 +22,14 @@ SOON, NEVER = ("--take-over-after", "3s"), ("--take-over-after", "1h")
 pytestmark = pytest.mark.slow
 
 
+#: Responses that take a second: there are submissions on their way at any time.
+SERVICE = ("--service-time", "200ms", "--latency", "1s")
+
+
 @pytest.fixture
 def scene() -> Iterator[Scene]:
     postgres()  # skips
-    # Responses that take a second: there are submissions on their way at any time.
-    with new_scene(RATE, "--service-time", "200ms", "--latency", "1s") as scene:
+    with new_scene(RATE, *SERVICE) as scene:
         scene.write_manifest(ITEMS)
         yield scene
 
@@ -39,12 +40,6 @@ def check(scene: Scene, *, held: int = 0) -> None:
     assert (found.duplicates, found.lost) == (0, 0)
     assert found.statuses["done"] + found.statuses["held"] == ITEMS
     assert found.statuses["held"] <= held
-
-
-def schema(scene: Scene) -> str:
-    found = schema_of(JobFolder(scene.out).journal)
-    assert found is not None
-    return found
 
 
 def test_others_take_over_from_a_worker_that_is_killed(scene: Scene) -> None:
@@ -102,19 +97,13 @@ def test_interrupted_run_is_followed_again(scene: Scene) -> None:
 
 def test_job_is_given_to_workers_by_one_run_at_a_time(scene: Scene) -> None:
     first = scene.run()
-    wait_until(lambda: (scene.out / ".batch" / "cluster.json").exists())
-    wait_until(lambda: active(scene))
+    scene.wait_until_given(first)
 
     assert scene.run().wait(PATIENCE) == 5
 
     scene.worker(1)
     assert first.wait(PATIENCE) == 0
     check(scene)
-
-
-def active(scene: Scene) -> bool:
-    with jobs.connected(scene.server.dsn) as connection:
-        return any(job.active for job in jobs.all_jobs(connection))
 
 
 def test_others_take_over_at_once_from_a_worker_that_ends(scene: Scene) -> None:
@@ -131,8 +120,7 @@ def test_others_take_over_at_once_from_a_worker_that_ends(scene: Scene) -> None:
 
 def test_nothing_is_submitted_from_an_older_state_of_the_database(scene: Scene) -> None:
     run = scene.run()
-    wait_until(lambda: (scene.out / ".batch" / "cluster.json").exists())
-    wait_until(lambda: active(scene))
+    scene.wait_until_given(run)
     older = scene.folder / "older"
     while_stopped(scene, lambda data: shutil.copytree(data, older))
     workers = [scene.worker(number, *SOON) for number in (1, 2)]
@@ -171,3 +159,24 @@ def paused(scene: Scene) -> str | None:
     with psycopg.connect(scene.server.dsn) as connection:
         row = connection.execute("SELECT paused FROM batch_runner.jobs").fetchone()
     return None if row is None else row[0]
+
+
+@pytest.mark.skipif(not can_have_networks(), reason="needs root and network namespaces")
+@pytest.mark.parametrize("link", ["database", "service"])
+def test_worker_that_is_cut_off_harms_nothing(link: str) -> None:
+    postgres()  # skips
+    with new_network() as network, new_scene(RATE, *SERVICE, network=network) as scene:
+        scene.write_manifest(ITEMS)
+        scene.worker(1, *SOON)
+        run = scene.run()
+        scene.wait_for_submissions(ITEMS // 3)
+        scene.worker(2, *SOON)
+
+        network.cut(link)
+        run.wait(PATIENCE)
+        check(scene, held=ITEMS // 2)
+
+        network.mend(link)
+        if link == "database":  # what the worker has kept on its host is not lost
+            wait_until(lambda: scene.statuses()["done"] == ITEMS)
+        check(scene, held=ITEMS // 2)

@@ -31,7 +31,6 @@ _DEBIAN = Path("/usr/lib/postgresql")
 _MEMORY = Path("/dev/shm")  # noqa: S108  a folder with an unused name is made there
 _STARTS_WITHIN = _BLOCKED_WITHIN = 120.0
 _SETTINGS = {
-    "listen_addresses": "",
     "max_connections": "100",
     "shared_buffers": "32MB",
     "autovacuum_naptime": "10s",
@@ -43,14 +42,17 @@ _numbers = itertools.count(1)
 class PostgresServer:
     """One running server."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "") -> None:
+        """`address`: where it also listens, besides its Unix socket."""
         self.folder = folder
-        self.dsn = f"host={folder} user=tests dbname=postgres"
+        self.dsn = f"host={address or folder} user=tests dbname=postgres"
+        self._address = address
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start the server and wait until it accepts connections."""
-        options = [part for pair in _SETTINGS.items() for part in ("-c", "=".join(pair))]
+        settings = {**_SETTINGS, "listen_addresses": self._address}
+        options = [part for pair in settings.items() for part in ("-c", "=".join(pair))]
         data, log = self.folder / "data", (self.folder / "log").open("ab")
         self._process = subprocess.Popen(
             [
@@ -166,9 +168,12 @@ def postgres() -> PostgresServer:
 
 
 @contextmanager
-def new_server() -> Iterator[PostgresServer]:
-    """Yield a server that nobody else uses, and that may be stopped and started."""
-    server = _start()
+def new_server(address: str = "") -> Iterator[PostgresServer]:
+    """Yield a server that nobody else uses, and that may be stopped and started.
+
+    `address`: where anybody may connect to it, besides its Unix socket.
+    """
+    server = _start(address)
     try:
         yield server
     finally:
@@ -184,7 +189,7 @@ def _server() -> PostgresServer:
     return server
 
 
-def _start() -> PostgresServer:
+def _start(address: str = "") -> PostgresServer:
     parent = _MEMORY if _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) else None
     folder = Path(tempfile.mkdtemp(prefix="postgres-", dir=parent))
     if os.geteuid() == 0:
@@ -199,7 +204,10 @@ def _start() -> PostgresServer:
         check=True,
         capture_output=True,
     )
-    server = PostgresServer(folder)
+    if address:
+        with (folder / "data" / "pg_hba.conf").open("a") as file:
+            file.write("host all all all trust\n")
+    server = PostgresServer(folder, address)
     server.start()
     return server
 

@@ -30,8 +30,9 @@ from batch_runner.util.system import suspended_seconds
 
 log = logging.getLogger(__name__)
 
-#: Seconds until a lease expires that is not renewed, and between two renewals.
-SPAN, RENEW_EVERY = 20.0, 1.0
+#: Seconds until a lease expires that is not renewed, and between two renewals; there are at least so
+#: many in the time of a lease.
+SPAN, RENEW_EVERY, RENEWALS = 20.0, 1.0, 10
 #: Seconds of submissions for which slots are wanted beyond those that are in use.
 AHEAD = 2.0
 
@@ -143,6 +144,6 @@ class Leases:
                 if not failing:
                     log.warning("the leases were not renewed: %s", error)
                 failing = True
-            with anyio.move_on_after(RENEW_EVERY):
+            with anyio.move_on_after(min(RENEW_EVERY, self.span / RENEWALS)):
                 await self._wake.wait()
             self._wake.clear()

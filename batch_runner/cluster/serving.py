@@ -18,7 +18,7 @@ from anyio.to_thread import run_sync
 
 from batch_runner.cluster.leases import SPAN, Leases
 from batch_runner.cluster.local_state import AbandonedLog, LocalState
-from batch_runner.cluster.shard_run import ShardRun, WorkerParts
+from batch_runner.cluster.shard_run import CutOff, ShardRun, WorkerParts
 from batch_runner.engine.build import build_clock, build_parts, within_capacity
 from batch_runner.engine.request_ids import sender_of
 from batch_runner.errors import JournalError
@@ -97,6 +97,7 @@ class Serving:
         """Process shards until there is none to take, or `stop`.
 
         Raises:
+            CutOff: the service cannot be reached from this host.
             JournalError: the database cannot be used.
             OSError: the state folder cannot be used.
         """
@@ -176,7 +177,7 @@ class Serving:
         try:
             with self._local.new_log(lease) as fallback_log:
                 await shard.process(fallback_log)
-        except (JournalError, OSError) as error:
+        except (JournalError, CutOff, OSError) as error:
             self._failure = self._failure or error
         finally:
             del self._running[lease.shard]

@@ -24,7 +24,7 @@ from batch_runner.engine.context import Run
 from batch_runner.engine.run import run_stages
 from batch_runner.engine.selection import SelectedItems
 from batch_runner.engine.summary import ExitCode, StopReason
-from batch_runner.errors import IllegalTransition, JournalError
+from batch_runner.errors import BatchRunnerError, IllegalTransition, JournalError
 from batch_runner.jobdir.claims import JobClaims
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
@@ -51,6 +51,12 @@ log = logging.getLogger(__name__)
 LOOK_EVERY, WAIT_FOR_ALLOWANCE = 0.5, 1.0
 #: Reasons to stop for which another worker, or this one later, processes the shard.
 _UNFINISHED = frozenset({"lease", "worker"})
+#: Reasons to stop that other hosts may not have: the service cannot be reached from here.
+_OF_THIS_HOST = frozenset({"outage", "breaker", "proxy", "redirected", "local"})
+
+
+class CutOff(BatchRunnerError):
+    """The service cannot be reached, perhaps only from this host: another worker may try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +109,7 @@ class ShardRun:
         self._run: Run | None = None
         self._stop: StopReason | None = None  # before the run has begun
         self._last: tuple[int, StopReason | None] = 0, None  # `late` and stop of the last run
+        self._gave_up: str | None = None  # why, for a reason that others may not have
         self.nearly_submitted = False  #: few items are left to submit
 
     @property
@@ -169,6 +176,9 @@ class ShardRun:
                 raise JournalError(stop.message)
             if stop is not None and stop.reason in _UNFINISHED:
                 return True
+            if stop is not None and stop.reason in _OF_THIS_HOST and not start.given_up:
+                self._gave_up = stop.reason
+                raise CutOff(stop.message)
             if not await self._may_get_more(stop, settings):
                 self._last = start.late, stop
                 return False
@@ -191,9 +201,9 @@ class ShardRun:
         return finished
 
     async def _leave(self) -> None:
-        lease = self._lease
+        lease, why = self._lease, self._gave_up
         await self._worker.journal.call(
-            lambda connection: shards.leave_shard(connection, lease.shard, lease.number)
+            lambda connection: shards.leave_shard(connection, lease.shard, lease.number, why)
         )
 
     async def _settle_interrupted(self, only: Event | None = None) -> None:

@@ -22,6 +22,7 @@ from batch_runner.cluster.leases import SPAN, worker_name
 from batch_runner.cluster.local_state import LocalState
 from batch_runner.cluster.orders import Order
 from batch_runner.cluster.serving import ServedJob, Serving, open_checked, open_serving
+from batch_runner.cluster.shard_run import CutOff
 from batch_runner.errors import BatchRunnerError, JournalError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.results import settle_place
@@ -215,7 +216,8 @@ class Worker:
             await run_sync(self._pause, job.schema, error)
         except (BatchRunnerError, OSError, psycopg.Error) as error:
             log.warning("the job in %s is left for a moment: %s", job.folder.root, error)
-            with anyio.move_on_after(TRY_AGAIN):
+            cut_off = isinstance(error, CutOff)
+            with anyio.move_on_after(job.settings.timeouts.outage if cut_off else TRY_AGAIN):
                 await self._stopping.wait()
         finally:
             del self._serving[job.schema]

@@ -10,13 +10,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cluster.network import can_have_networks, new_network
+from tests.cluster.network import Network, can_have_networks, new_network
 from tests.cluster.scene import Scene, audit, new_scene
 from tests.e2e.conftest import wait_until
 from tests.harness.commands import PATIENCE
 from tests.harness.postgres import postgres
 
-ITEMS, RATE = 300, 100.0
+ITEMS, TWO_SHARDS, RATE = 300, 600, 100.0
 SOON, NEVER = ("--take-over-after", "3s"), ("--take-over-after", "1h")
 
 pytestmark = pytest.mark.slow
@@ -34,11 +34,11 @@ def scene() -> Iterator[Scene]:
         yield scene
 
 
-def check(scene: Scene, *, held: int = 0) -> None:
+def check(scene: Scene, items: int = ITEMS, *, held: int = 0) -> None:
     """Check that every item is done, but for up to `held` that are held, and that each is paid."""
     found = audit(scene)
     assert (found.duplicates, found.lost) == (0, 0)
-    assert found.statuses["done"] + found.statuses["held"] == ITEMS
+    assert found.statuses["done"] + found.statuses["held"] == items
     assert found.statuses["held"] <= held
 
 
@@ -161,22 +161,50 @@ def paused(scene: Scene) -> str | None:
     return None if row is None else row[0]
 
 
-@pytest.mark.skipif(not can_have_networks(), reason="needs root and network namespaces")
-@pytest.mark.parametrize("link", ["database", "service"])
-def test_worker_that_is_cut_off_harms_nothing(link: str) -> None:
+needs_networks = pytest.mark.skipif(
+    not can_have_networks(), reason="needs root and network namespaces"
+)
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
     postgres()  # skips
-    with new_network() as network, new_scene(RATE, *SERVICE, network=network) as scene:
+    with new_network() as network:
+        yield network
+
+
+@needs_networks
+def test_worker_that_is_cut_off_from_the_database_keeps_the_outcomes(network: Network) -> None:
+    with new_scene(RATE, *SERVICE, network=network) as scene:
         scene.write_manifest(ITEMS)
         scene.worker(1, *SOON)
         run = scene.run()
         scene.wait_for_submissions(ITEMS // 3)
         scene.worker(2, *SOON)
 
-        network.cut(link)
+        network.cut("database")
         run.wait(PATIENCE)
         check(scene, held=ITEMS // 2)
 
-        network.mend(link)
-        if link == "database":  # what the worker has kept on its host is not lost
-            wait_until(lambda: scene.statuses()["done"] == ITEMS)
-        check(scene, held=ITEMS // 2)
+        network.mend("database")
+        wait_until(lambda: scene.statuses()["done"] == ITEMS)
+        check(scene)
+
+
+@needs_networks
+def test_worker_that_is_cut_off_from_the_service_leaves_its_items(network: Network) -> None:
+    with new_scene(RATE, *SERVICE, network=network) as scene:
+        scene.write_manifest(TWO_SHARDS)
+        timeouts = (
+            "timeouts: {submit: 3s, status: 3s, connect: 3s, outage: 5s, first_contact: 5s}\n"
+        )
+        scene.manifest.write_text(timeouts + scene.manifest.read_text())
+        for number in (1, 2):
+            scene.worker(number, *SOON)
+        run = scene.run()
+        scene.wait_for_submissions(TWO_SHARDS // 2)
+
+        network.cut("service")
+        run.wait(PATIENCE)
+
+        check(scene, TWO_SHARDS, held=TWO_SHARDS // 2)

@@ -36,6 +36,7 @@ class ShardStart:
     most_attempts: int
     learned: dict[str, str]
     late: int  # as in the table of shards
+    given_up: bool  # by a worker that could not reach the service
 
 
 class ShardJournal(PostgresJournal):
@@ -113,8 +114,8 @@ class ShardJournal(PostgresJournal):
 
 def read_start(connection: Connection, shard: int) -> ShardStart:
     """Return what a run needs to know of a shard."""
-    query = "SELECT late FROM shards WHERE shard = ?"  # first: what comes late is seen, or counted
-    late = int(connection.execute(query, (shard,)).fetchone()[0])
+    query = "SELECT late, stop_reason FROM shards WHERE shard = ?"  # first, for what comes late
+    late, reason = connection.execute(query, (shard,)).fetchone()
     counts = dict.fromkeys(ItemStatus, 0)
     query = "SELECT status, count(*) FROM items WHERE shard = ? GROUP BY status"
     counts |= {ItemStatus(row[0]): row[1] for row in connection.execute(query, (shard,))}
@@ -134,7 +135,8 @@ def read_start(connection: Connection, shard: int) -> ShardStart:
         listed=listed,
         most_attempts=most_attempts,
         learned=learned,
-        late=late,
+        late=int(late),
+        given_up=reason is not None,
     )
 
 

@@ -106,7 +106,7 @@ WHERE shard = :shard AND lease = :lease AND late = :late
 """
 _LEAVE = """
 UPDATE shards SET expires_at = CASE lease WHEN :lease THEN 0 ELSE expires_at END,
-    late = late + 1, finished_run = 0
+    late = late + 1, finished_run = 0, stop_reason = coalesce(:why, stop_reason)
 WHERE shard = :shard
 """
 _STOP = """
@@ -285,12 +285,13 @@ def finish_shard(
     return bool(connection.execute(query, (lease.shard,)).fetchone()[0] != lease.number)
 
 
-def leave_shard(connection: Connection, shard: int, lease: int) -> None:
+def leave_shard(connection: Connection, shard: int, lease: int, why: str | None = None) -> None:
     """Let a worker process a shard again, after the holder of a lease has left it.
 
-    Also if another worker has it, or has finished it: what was recorded late is not lost.
+    Also if another worker has it, or has finished it: what was recorded late is not lost. `why`:
+    the reason that the holder had to give it up, which the next one may not have.
     """
-    connection.execute(_LEAVE, {"shard": shard, "lease": lease})
+    connection.execute(_LEAVE, {"shard": shard, "lease": lease, "why": why})
 
 
 def give_back(connection: Connection, worker: str) -> None:

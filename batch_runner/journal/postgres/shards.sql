@@ -15,7 +15,7 @@ CREATE TABLE shards (
     allowance   INTEGER NOT NULL DEFAULT 0,
     spent_cost  NUMERIC NOT NULL DEFAULT 0,
     allowance_cost NUMERIC NOT NULL DEFAULT 0,
-    -- Why the latest run of it stopped early; NULL: it did not.
+    -- Why the latest run of it stopped early, or a worker gave it up; NULL: it did not.
     stop_reason TEXT,
     stop_message TEXT,
     exit_code   INTEGER

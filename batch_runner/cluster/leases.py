@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from batch_runner.engine.slots import Slots
-from batch_runner.errors import JournalError
+from batch_runner.errors import BatchRunnerError, JournalError
 from batch_runner.journal.base import DatabaseRestored
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.journal import PostgresJournal, check_mark
@@ -35,6 +35,10 @@ log = logging.getLogger(__name__)
 SPAN, RENEW_EVERY, RENEWALS = 20.0, 1.0, 10
 #: Seconds of submissions for which slots are wanted beyond those that are in use.
 AHEAD = 2.0
+
+
+class CutOff(BatchRunnerError):
+    """The service cannot be reached, perhaps only from this host: another worker may try."""
 
 
 def worker_name() -> str:

@@ -16,9 +16,9 @@ import psycopg
 from anyio.abc import TaskGroup
 from anyio.to_thread import run_sync
 
-from batch_runner.cluster.leases import SPAN, Leases
+from batch_runner.cluster.leases import SPAN, CutOff, Leases
 from batch_runner.cluster.local_state import AbandonedLog, LocalState
-from batch_runner.cluster.shard_run import CutOff, ShardRun, WorkerParts
+from batch_runner.cluster.shard_run import ShardRun, WorkerParts
 from batch_runner.engine.build import build_clock, build_parts, within_capacity
 from batch_runner.engine.request_ids import sender_of
 from batch_runner.errors import JournalError

@@ -18,13 +18,13 @@ from decimal import Decimal
 import anyio
 
 from batch_runner.cluster.contents import read_input
-from batch_runner.cluster.leases import Leases
+from batch_runner.cluster.leases import CutOff, Leases
 from batch_runner.engine.build import SharedParts, build_run
 from batch_runner.engine.context import Run
 from batch_runner.engine.run import run_stages
 from batch_runner.engine.selection import SelectedItems
 from batch_runner.engine.summary import ExitCode, StopReason
-from batch_runner.errors import BatchRunnerError, IllegalTransition, JournalError
+from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.jobdir.claims import JobClaims
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
@@ -53,10 +53,6 @@ LOOK_EVERY, WAIT_FOR_ALLOWANCE = 0.5, 1.0
 _UNFINISHED = frozenset({"lease", "worker"})
 #: Reasons to stop that other hosts may not have: the service cannot be reached from here.
 _OF_THIS_HOST = frozenset({"outage", "breaker", "proxy", "redirected", "local"})
-
-
-class CutOff(BatchRunnerError):
-    """The service cannot be reached, perhaps only from this host: another worker may try."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +150,7 @@ class ShardRun:
         """Process the shard; what is left of it when the run is stopped, any worker may process.
 
         Raises:
+            CutOff: the service cannot be reached.
             JournalError: the database cannot be used.
         """
         finished = False
@@ -172,13 +169,14 @@ class ShardRun:
             start = await self._worker.journal.call(lambda one: read_start(one, self.shard))
             settings = await self._within_caps(start)
             stop = await self._run_once(start, settings, fallback_log)
-            if stop is not None and stop.reason == "journal":
-                raise JournalError(stop.message)
-            if stop is not None and stop.reason in _UNFINISHED:
+            reason, message = ("", "") if stop is None else (stop.reason, stop.message)
+            if reason == "journal":
+                raise JournalError(message)
+            if reason in _UNFINISHED:
                 return True
-            if stop is not None and stop.reason in _OF_THIS_HOST and not start.given_up:
-                self._gave_up = stop.reason
-                raise CutOff(stop.message)
+            if reason in _OF_THIS_HOST and not start.given_up:
+                self._gave_up = reason
+                raise CutOff(message)
             if not await self._may_get_more(stop, settings):
                 self._last = start.late, stop
                 return False

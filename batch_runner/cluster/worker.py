@@ -18,11 +18,10 @@ from anyio.to_thread import run_sync
 from batch_runner.cluster import jobs
 from batch_runner.cluster.descriptions import take_description
 from batch_runner.cluster.jobs import ClusterJob, account_of
-from batch_runner.cluster.leases import SPAN, worker_name
+from batch_runner.cluster.leases import SPAN, CutOff, worker_name
 from batch_runner.cluster.local_state import LocalState
 from batch_runner.cluster.orders import Order
 from batch_runner.cluster.serving import ServedJob, Serving, open_checked, open_serving
-from batch_runner.cluster.shard_run import CutOff
 from batch_runner.errors import BatchRunnerError, JournalError
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.jobdir.results import settle_place

@@ -161,19 +161,16 @@ def paused(scene: Scene) -> str | None:
     return None if row is None else row[0]
 
 
-needs_networks = pytest.mark.skipif(
-    not can_have_networks(), reason="needs root and network namespaces"
-)
-
-
 @pytest.fixture
 def network() -> Iterator[Network]:
     postgres()  # skips
+    if not can_have_networks():
+        pytest.skip("needs root and network namespaces")
     with new_network() as network:
         yield network
 
 
-@needs_networks
+@pytest.mark.soak
 def test_worker_that_is_cut_off_from_the_database_keeps_the_outcomes(network: Network) -> None:
     with new_scene(RATE, *SERVICE, network=network) as scene:
         scene.write_manifest(ITEMS)
@@ -191,7 +188,7 @@ def test_worker_that_is_cut_off_from_the_database_keeps_the_outcomes(network: Ne
         check(scene)
 
 
-@needs_networks
+@pytest.mark.soak
 def test_worker_that_is_cut_off_from_the_service_leaves_its_items(network: Network) -> None:
     with new_scene(RATE, *SERVICE, network=network) as scene:
         scene.write_manifest(TWO_SHARDS)

@@ -11,6 +11,7 @@ import pytest
 
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.connection import PostgresConnection
+from batch_runner.journal.postgres.shard_journal import read_start
 from batch_runner.journal.postgres.shards import Lease
 from tests.harness import some_items
 from tests.harness.postgres import PostgresServer, create_journal
@@ -111,6 +112,19 @@ def test_shard_is_processed_again_after_late_outcomes(database: PostgresConnecti
 
     shards.leave_shard(database, 0, lost.number)
     assert take("c", span=60.0) == Lease(0, 3, 1)
+
+
+def test_shard_that_was_given_up_says_so_until_the_next_run(database: PostgresConnection) -> None:
+    lease = shards.take_shard(database, "a", 1, 60.0)
+    assert lease is not None
+    assert not read_start(database, 0).given_up
+
+    shards.leave_shard(database, 0, lease.number, "outage")
+    assert read_start(database, 0).given_up
+    assert shards.stops(database, 1) == []
+
+    shards.want_shards(database, shards.RunOrder(run=2, settings="{}"), None)
+    assert not read_start(database, 0).given_up
 
 
 def test_reason_of_a_stop_is_that_of_the_run(database: PostgresConnection) -> None:

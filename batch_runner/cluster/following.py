@@ -164,10 +164,10 @@ class Following:
                     "with the same key"
                 )
             await anyio.sleep(max(LOOK_EVERY, LEAST_PAUSE * (time.monotonic() - started)))
-        await self.journal.call(contents.delete_all)
         for stop in progress.stops:
             run.state.control.stop_submitting(_reason_of(stop))
-        with suppress(JournalError):  # else workers do it
+        with suppress(JournalError):  # else the workers and the next run do it
+            await self.journal.call(contents.delete_all)
             await run_sync(self._deactivate)
 
     def _deactivate(self) -> None:

@@ -131,13 +131,13 @@ def all_jobs(connection: PostgresConnection) -> list[ClusterJob]:
     return [ClusterJob(**dict(row)) for row in connection.execute(query)]
 
 
-def unpaused_jobs(connection: PostgresConnection) -> list[ClusterJob]:
-    """Return the jobs that do not wait for a person, the oldest first."""
+def open_jobs(connection: PostgresConnection, schemas: list[str]) -> list[ClusterJob]:
+    """Return the active jobs and those with these schemas, the oldest first; none that is paused."""
     query = (
         f"SELECT {_COLUMNS} FROM batch_runner.jobs "  # noqa: S608
-        "WHERE paused IS NULL ORDER BY created_at"
+        "WHERE (active OR schema = ANY(?)) AND paused IS NULL ORDER BY created_at"
     )
-    return [ClusterJob(**dict(row)) for row in connection.execute(query)]
+    return [ClusterJob(**dict(row)) for row in connection.execute(query, (schemas,))]
 
 
 def takeable_run(connection: PostgresConnection, schema: str, worker: str) -> int | None:

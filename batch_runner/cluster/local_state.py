@@ -114,3 +114,9 @@ class LocalState:
         text = json.dumps({**mark._asdict(), "approvals": approvals})
         with suppress(OSError), replace_file(self._mark) as file:
             file.write(text.encode())
+
+
+def schemas_with_outcomes(state: Path) -> list[str]:
+    """Return the schemas of the jobs of which outcomes were left behind on this host."""
+    names = [folder.name for folder in sorted((state / "cluster").glob("*"))]
+    return [name for name in names if LocalState(state, name).has_abandoned_logs]

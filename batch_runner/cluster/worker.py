@@ -19,7 +19,7 @@ from batch_runner.cluster import jobs
 from batch_runner.cluster.descriptions import take_description
 from batch_runner.cluster.jobs import ClusterJob, account_of
 from batch_runner.cluster.leases import SPAN, CutOff, worker_name
-from batch_runner.cluster.local_state import LocalState
+from batch_runner.cluster.local_state import LocalState, schemas_with_outcomes
 from batch_runner.cluster.orders import Order
 from batch_runner.cluster.serving import ServedJob, Serving, open_checked, open_serving
 from batch_runner.errors import BatchRunnerError, JournalError
@@ -102,7 +102,7 @@ class Worker:
     def _served_jobs(self, known: frozenset[str]) -> list[ServedJob]:
         found = []
         with jobs.connected(self.dsn) as connection:
-            for job in jobs.unpaused_jobs(connection):
+            for job in jobs.open_jobs(connection, schemas_with_outcomes(self.state)):
                 if job.schema in known or not self._may_be_usable(job):
                     continue
                 run = None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from batch_runner.cluster.local_state import LocalState
+from batch_runner.cluster.local_state import LocalState, schemas_with_outcomes
 from batch_runner.journal.postgres.connection import NO_MARK, Mark
 from batch_runner.journal.postgres.shards import Lease
 
@@ -27,11 +27,11 @@ def test_log_without_entries_is_removed(local: LocalState, tmp_path: Path) -> No
     assert list(tmp_path.rglob("*.jsonl")) == []
 
 
-def test_entries_are_found_with_shard_and_lease(local: LocalState) -> None:
+def test_entries_are_found_with_shard_and_lease(local: LocalState, tmp_path: Path) -> None:
     with local.new_log(Lease(3, 7, 1)) as log:
         log.append(OUTCOME)
 
-    assert local.has_abandoned_logs
+    assert schemas_with_outcomes(tmp_path) == ["job_1"]
     assert [
         (one.shard, one.lease, list(one.entries.entries())) for one in local.abandoned_logs()
     ] == [(3, 7, [OUTCOME])]
@@ -47,7 +47,7 @@ def test_log_that_a_process_still_writes_is_left_alone(local: LocalState) -> Non
 def test_there_are_none_where_no_worker_was(tmp_path: Path) -> None:
     local = LocalState(tmp_path, "job_1")
 
-    assert not local.has_abandoned_logs
+    assert schemas_with_outcomes(tmp_path) == []
     assert local.read_mark() == (NO_MARK, 0)
 
 

@@ -30,8 +30,8 @@ from batch_runner.util.system import suspended_seconds
 
 log = logging.getLogger(__name__)
 
-#: Seconds until a lease expires that is not renewed, and between two renewals; there are at least so
-#: many in the time of a lease.
+#: Seconds until a lease expires that is not renewed, and between two renewals; least number of
+#: renewals in the time of a lease.
 SPAN, RENEW_EVERY, RENEWALS = 20.0, 1.0, 10
 #: Seconds of submissions for which slots are wanted beyond those that are in use.
 AHEAD = 2.0

@@ -132,7 +132,7 @@ def all_jobs(connection: PostgresConnection) -> list[ClusterJob]:
 
 
 def open_jobs(connection: PostgresConnection, schemas: list[str]) -> list[ClusterJob]:
-    """Return the active jobs and those with these schemas, the oldest first; none that is paused."""
+    """Return the active jobs and those with these schemas, oldest first, without paused ones."""
     query = (
         f"SELECT {_COLUMNS} FROM batch_runner.jobs "  # noqa: S608
         "WHERE (active OR schema = ANY(?)) AND paused IS NULL ORDER BY created_at"

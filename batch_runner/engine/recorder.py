@@ -96,10 +96,10 @@ class Recorder:
         except TaskIdTaken as error:
             await self.record_outcome(held_instead(change, error))
             return False
-        except (
-            LeaseLost
-        ) as error:  # nothing was accepted; the next holder of the lease holds the item
+        except LeaseLost as error:
+            # Without a task id nothing was accepted, and the next holder of the lease holds the item.
             self.journal_failed(error)
+            await self._attach(change)
             return False
         except JournalConflict as error:
             self.journal_failed(error)

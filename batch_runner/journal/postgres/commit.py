@@ -202,16 +202,16 @@ def _error_of(connection: PostgresConnection, moves: tuple[Move, ...]) -> Except
     try:
         for change in changes:
             refuse_second_owner(connection, change)
-        if (lease := moves[0].lease) is not None and not _is_held(
-            connection, moves[0].change.key, lease
-        ):
+        lease, key = moves[0].lease, moves[0].change.key
+        leased = lease is not None and any(change.event not in _ALWAYS for change in changes)
+        if leased and not _is_held(connection, key, lease):
             return LeaseLost("another worker has taken this shard of the job")
         explain(connection, *changes)
     except (IllegalTransition, JournalError) as error:
         return error
 
 
-def _is_held(connection: PostgresConnection, key: str, lease: int) -> bool:
+def _is_held(connection: PostgresConnection, key: str, lease: int | None) -> bool:
     query = "SELECT lease FROM shards JOIN items USING (shard) WHERE key = ?"
     row = connection.execute(query, (key,)).fetchone()
     return row is not None and row[0] == lease

@@ -7,6 +7,7 @@ from contextlib import closing
 
 import pytest
 
+from batch_runner.errors import IllegalTransition
 from batch_runner.journal import Change
 from batch_runner.journal.base import LeaseLost
 from batch_runner.journal.postgres import shards
@@ -102,6 +103,18 @@ async def test_what_was_not_accepted_is_not_recorded_under_a_lost_lease(
         await lost.record(change(event))
 
     assert workers.status(FIRST) == (ItemStatus.SUBMITTING, None)
+
+
+async def test_task_id_of_an_item_that_another_worker_holds_is_no_matter_of_leases(
+    workers: Workers,
+) -> None:
+    """So it is attached, not dropped."""
+    lost = workers.take("a", span=0.0)
+    await lost.record(change(Event.SUBMIT_STARTED))
+    await workers.take("b").record(change(Event.SUBMIT_INTERRUPTED))
+
+    with pytest.raises(IllegalTransition):
+        await lost.record(change(Event.SUBMIT_CONFIRMED))
 
 
 @pytest.mark.parametrize("held", [False, True], ids=["untouched", "held"])

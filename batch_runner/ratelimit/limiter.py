@@ -21,8 +21,9 @@ that takes longer, requests would leave together with those of later tokens, mor
 allows. So requests have a window of their own. It is shorter than that of the tokens; otherwise the
 wait after one late request would stay for all that follow.
 
-The processes of other hosts do not see that window. So with them (`renew_late`) a request that is
-later than usual needs another token: fewer are sent while commits are irregular, and never more.
+The processes of other hosts do not see that window. So with them (`renew_late`) each request leaves
+a little more than the usual time after its token, and one that is later still needs another token:
+fewer are sent while commits are irregular, and never more.
 """
 
 from __future__ import annotations
@@ -54,6 +55,10 @@ _CHARGED_AT_ONCE = 0.004
 # used; otherwise a shift of some milliseconds exceeds nothing. Little more than a commit takes: an
 # item whose process is killed meanwhile is held although nothing was sent.
 _LAG, _ALIGNED_FROM, _ALIGNED_USE = 0.01, 50.0, 0.9
+
+# With other hosts: seconds beyond the usual time from a token to its request that every request
+# waits, from this rate on. What differs less from request to request changes no distances.
+_LAG_OF_HOSTS, _ALIGNED_HOSTS_FROM = 0.02, 10.0
 
 # Seconds beyond the usual time from a token to its request after which the request needs another
 # token; and how much of that usual time the latest request is.
@@ -127,11 +132,15 @@ class LocalRateLimiter:
     async def align(self, acquired_at: float) -> None:
         """Wait until the request whose token was given at `acquired_at` should be sent."""
         now = self._clock()
-        if self._renew_late and self._shared is not None and self._is_late(now - acquired_at):
-            acquired_at = now = await self._acquire_again(self._shared)
-        wait = acquired_at + _LAG - now
-        fast = self._adaptive.rate > _ALIGNED_FROM
-        if wait > 0 and fast and self._window.is_used(now, _ALIGNED_USE):
+        if self._renew_late and self._shared is not None:
+            lag = self._usual_delay + _LAG_OF_HOSTS
+            if self._is_late(now - acquired_at):
+                acquired_at = now = await self._acquire_again(self._shared)
+            aligned = self._adaptive.rate >= _ALIGNED_HOSTS_FROM
+        else:
+            lag, fast = _LAG, self._adaptive.rate > _ALIGNED_FROM
+            aligned = fast and self._window.is_used(now, _ALIGNED_USE)
+        if aligned and (wait := acquired_at + lag - now) > 0:
             await asyncio.sleep(wait)
         now = self._clock()
         wait = self._sent.full_for(now)

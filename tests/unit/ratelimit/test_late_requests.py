@@ -33,10 +33,9 @@ class CountedTokens:
         return 0.0
 
 
-async def tokens_of(delays: list[float], *, renew_late: bool) -> int:
-    """Return how many tokens requests take that are delayed by these seconds."""
-    clock, shared = asyncio.get_running_loop().time, CountedTokens()
-    limiter = LocalRateLimiter(
+def a_limiter(shared: CountedTokens, *, renew_late: bool) -> LocalRateLimiter:
+    clock = asyncio.get_running_loop().time
+    return LocalRateLimiter(
         parse_rate("20/s"),
         gate=PauseGate(clock, shared),
         clock=clock,
@@ -44,6 +43,12 @@ async def tokens_of(delays: list[float], *, renew_late: bool) -> int:
         shared=shared,
         renew_late=renew_late,
     )
+
+
+async def tokens_of(delays: list[float], *, renew_late: bool) -> int:
+    """Return how many tokens requests take that are delayed by these seconds."""
+    shared = CountedTokens()
+    limiter = a_limiter(shared, renew_late=renew_late)
     for delay in delays:
         acquired_at = await limiter.acquire()
         await asyncio.sleep(delay)
@@ -57,6 +62,24 @@ async def test_late_request_takes_another_token() -> None:
 
 async def test_delay_that_all_requests_have_costs_no_tokens() -> None:
     assert await tokens_of([0.2] * 100, renew_late=True) < 100 + 30
+
+
+async def test_requests_leave_at_the_distances_of_their_tokens() -> None:
+    clock, shared, rng = asyncio.get_running_loop().time, CountedTokens(), random.Random(2)
+    limiter = a_limiter(shared, renew_late=True)
+    lags: list[float] = []
+
+    async def send(acquired_at: float, commit: float) -> None:
+        await asyncio.sleep(commit)
+        await limiter.align(acquired_at)
+        lags.append(clock() - acquired_at)
+
+    async with asyncio.TaskGroup() as requests:
+        for _ in range(200):
+            commit = rng.uniform(0.005, 0.025)
+            requests.create_task(send(await limiter.acquire(), commit))
+
+    assert max(lags[20:]) - min(lags[20:]) < 0.01  # that of commits is 0.02
 
 
 async def test_late_request_on_one_host_keeps_its_token() -> None:

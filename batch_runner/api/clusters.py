@@ -5,7 +5,7 @@ Nothing that needs the extra `cluster` is imported before there is such a job.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from batch_runner.errors import UsageError
@@ -38,10 +38,12 @@ def required_dsn() -> str:
                 file_variable=FILE_VARIABLE,
             )
         )
-    if find_spec("psycopg") is None:
+    try:
+        import_module("psycopg")  # which needs a library that may be missing
+    except ImportError as error:
         raise UsageError(
             tr("a cluster needs an extra package: pip install 'batch-runner[cluster]'")
-        )
+        ) from error
     return dsn
 
 

@@ -97,7 +97,7 @@ class Recorder:
             await self.record_outcome(held_instead(change, error))
             return False
         except LeaseLost as error:
-            # Without a task id nothing was accepted, and the next holder of the lease holds the item.
+            # Without a task id nothing was accepted, and the next holder holds the item.
             self.journal_failed(error)
             await self._attach(change)
             return False

@@ -245,7 +245,17 @@ def run_without_psycopg(
     )
 
 
-@pytest.mark.parametrize("words", [("status", "--output", "out"), ("cluster", "init")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--output", "out"),
+        ("cluster", "init"),
+        ("cluster", "status"),
+        ("cluster", "stop", "out"),
+        ("cluster", "approve", "out"),
+        ("worker",),
+    ],
+)
 def test_command_without_the_extra_names_it(
     command: ClusterCommand, words: tuple[str, ...]
 ) -> None:

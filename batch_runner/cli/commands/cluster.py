@@ -67,10 +67,9 @@ def init(ctx: click.Context) -> int:
     Stop all workers before the tables are migrated for a newer version of this program.
     """
     _refuse(ctx.args)
-    from batch_runner.cli.cluster_text import database_lines
-
     dsn = required_dsn()
     _warn_of_file()
+    from batch_runner.cli.cluster_text import database_lines
     from batch_runner.cluster.schema import Outcome, init_cluster
 
     outcome, database = init_cluster(dsn)
@@ -183,11 +182,11 @@ def approve(job: Path, *, yes: bool) -> int:
     the newest state if there is any. Else this command shows how much may be paid for twice, and
     asks; `run --cluster` then submits the pending items.
     """
-    from batch_runner.cli.cluster_text import risk_lines
     from batch_runner.cli.confirm import ask, is_interactive
 
     folder, schema = _cluster_job(job)
     dsn = required_dsn()
+    from batch_runner.cli.cluster_text import risk_lines
     from batch_runner.cluster import jobs
     from batch_runner.cluster.decisions import find, risk_of
 

@@ -85,7 +85,8 @@ _PROGRAM = (utf8_text(native_path(sys.executable)), "-m", "batch_runner")
 @click.option(
     "--at",
     metavar="HH:MM",
-    help="Time of day on this machine's clock, such as 01:30.",
+    help="Time of day on this machine's clock, such as 01:30; needed for a MANIFEST (default: "
+    "none).",
 )
 @click.option(
     "--days",

@@ -66,10 +66,11 @@ def command(*, until_idle: bool, lease: str, quiet: bool) -> int:
     variable. The first signal ends it: nothing more is submitted, and other workers take over.
     """
     from batch_runner import __version__
+
+    dsn, state, environment = required_dsn(), state_folder(), utf8_environment()
     from batch_runner.cluster.schema import examine_database
     from batch_runner.cluster.worker import Worker
 
-    dsn, state, environment = required_dsn(), state_folder(), utf8_environment()
     try:
         span = parse_duration(lease)
     except ValueError as error:

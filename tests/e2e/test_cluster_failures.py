@@ -189,7 +189,6 @@ def test_worker_that_is_cut_off_from_the_database_keeps_the_outcomes(network: Ne
 
 
 @pytest.mark.soak
-@pytest.mark.xfail(reason="the run may end early, because no other worker takes the items in time")
 def test_worker_that_is_cut_off_from_the_service_leaves_its_items(network: Network) -> None:
     with new_scene(RATE, *SERVICE, network=network) as scene:
         scene.write_manifest(TWO_SHARDS)

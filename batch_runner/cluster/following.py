@@ -19,17 +19,17 @@ from batch_runner.cluster import jobs
 from batch_runner.cluster.contents import InputStore
 from batch_runner.cluster.descriptions import digest_of
 from batch_runner.cluster.orders import Order
+from batch_runner.cluster.shard_run import reason_of
 from batch_runner.engine.context import Run
 from batch_runner.engine.reuse import ResultReuse
 from batch_runner.engine.selection import is_selected
-from batch_runner.engine.summary import ExitCode, StopReason
 from batch_runner.errors import JournalError, RegistryError
 from batch_runner.jobdir.open import OpenJob
 from batch_runner.journal.base import DatabaseRestored
 from batch_runner.journal.postgres import contents, shards
 from batch_runner.journal.postgres.figures import Figures, figures_of
 from batch_runner.journal.postgres.journal import PostgresJournal
-from batch_runner.journal.postgres.shards import RunOrder, Stop, Worker
+from batch_runner.journal.postgres.shards import RunOrder, Stop
 from batch_runner.journal.sql.connection import Connection
 from batch_runner.journal.sql.rows import count_by_status
 from batch_runner.lifecycle import ItemStatus
@@ -54,7 +54,7 @@ class Progress:
     counts: dict[ItemStatus, int]
     figures: Figures
     stops: list[Stop]
-    workers: list[Worker]
+    attended: bool  # a worker is there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +155,7 @@ class Following:
                 break
             if any(stop.reason == jobs.RESTORED for stop in progress.stops):
                 break  # no worker does anything until a person approves
-            if any(worker.seconds_left > 0 for worker in progress.workers):
+            if progress.attended:
                 present_at, reported = started, False
             elif started - present_at > MISSED_AFTER and not reported:
                 reported = True
@@ -165,7 +165,7 @@ class Following:
                 )
             await anyio.sleep(max(LOOK_EVERY, LEAST_PAUSE * (time.monotonic() - started)))
         for stop in progress.stops:
-            run.state.control.stop_submitting(_reason_of(stop))
+            run.state.control.stop_submitting(reason_of(stop))
         with suppress(JournalError):  # else the workers and the next run do it
             await self.journal.call(contents.delete_all)
             await run_sync(self._deactivate)
@@ -173,10 +173,6 @@ class Following:
     def _deactivate(self) -> None:
         with jobs.connected(self.dsn) as connection:
             jobs.deactivate_if_done(connection, self.schema)
-
-
-def _reason_of(stop: Stop) -> StopReason:
-    return StopReason(stop.reason, stop.message, ExitCode(stop.exit_code))
 
 
 def follow(
@@ -221,7 +217,7 @@ def _look(connection: Connection, run: int) -> Progress:
         counts=count_by_status(connection),
         figures=figures_of(connection, run),
         stops=[*([] if stop is None else [stop]), *shards.stops(connection, run)],
-        workers=shards.workers(connection),
+        attended=shards.is_attended(connection),
     )
 
 

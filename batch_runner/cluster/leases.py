@@ -24,7 +24,7 @@ from batch_runner.errors import BatchRunnerError, JournalError
 from batch_runner.journal.base import DatabaseRestored
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.journal import PostgresJournal, check_mark
-from batch_runner.journal.postgres.shards import RunOrder, Stop
+from batch_runner.journal.postgres.shards import Lease, RunOrder, Stop
 from batch_runner.journal.sql.connection import Connection
 from batch_runner.util.system import suspended_seconds
 
@@ -87,6 +87,10 @@ class Leases:
     def valid(self) -> bool:
         """Return whether no other worker can have taken a shard of this one."""
         return self.clock() - self._confirmed_at < self.span / 2
+
+    def allows(self, lease: Lease) -> bool:
+        """Return whether the items of the shard of `lease` may be submitted now."""
+        return self.valid and self.held.get(lease.shard) == lease.number
 
     async def renew(self) -> None:
         """Renew all leases once.

@@ -28,7 +28,7 @@ from batch_runner.errors import IllegalTransition, JournalError
 from batch_runner.jobdir.claims import JobClaims
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.paths import JobFolder
-from batch_runner.journal.base import Change, LeaseLost
+from batch_runner.journal.base import LeaseLost
 from batch_runner.journal.postgres import shards
 from batch_runner.journal.postgres.figures import Figures
 from batch_runner.journal.postgres.journal import PostgresJournal
@@ -40,6 +40,7 @@ from batch_runner.journal.postgres.shard_journal import (
 )
 from batch_runner.journal.postgres.shards import Lease, Stop
 from batch_runner.journal.sql import queries
+from batch_runner.journal.sql.journal import interrupted
 from batch_runner.lifecycle import Event
 from batch_runner.providers.base import Provider
 from batch_runner.settings import Limits, Settings
@@ -213,15 +214,8 @@ class ShardRun:
         for key, event in await journal.call(lambda one: interrupted_items(one, self.shard)):
             if only not in (None, event):
                 continue
-            change = Change(key=key, event=event)
-            if event is Event.SUBMIT_INTERRUPTED:
-                change = Change(
-                    key=key,
-                    event=event,
-                    reason="interrupted",
-                    message="the worker ended during the submission; it may have been paid",
-                )
             try:
+                change = interrupted(key, event, by="worker")
                 await journal.record_under(self._lease.number, change)
             except (IllegalTransition, LeaseLost) as error:
                 log.info("shard %d: %s", self.shard, error)
@@ -283,7 +277,7 @@ class ShardRun:
             settings,
             worker.provider,
             parts=worker.parts,
-            may_send=self._may_send,
+            may_send=functools.partial(worker.leases.allows, self._lease),
             read_input=functools.partial(read_input, worker.journal),
             deadline=None if order.deadline is None else order.deadline - time.time(),
             selected=None if order.selected is None else SelectedItems(order.selected),
@@ -312,25 +306,24 @@ class ShardRun:
         self.nearly_submitted = True
         self._on_last_page()
 
-    def _may_send(self) -> bool:
-        leases = self._worker.leases
-        return leases.valid and leases.held.get(self.shard) == self._lease.number
-
     async def _watch(self, run: Run) -> None:
         """Stop the run when its lease is lost, or as the order of the run says."""
         control, leases = run.state.control, self._worker.leases
         deadline = run.context.deadline
         while True:
             stop = leases.stop
-            if not self._may_send():
+            if not leases.allows(self._lease):
                 self.shut_down("lease", "the lease of the shard was not renewed in time")
             elif stop is not None:
-                control.stop_submitting(
-                    StopReason(stop.reason, stop.message, ExitCode(stop.exit_code))
-                )
+                control.stop_submitting(reason_of(stop))
             elif deadline is not None and deadline.left <= 0:
                 self.shut_down("deadline", "the deadline is reached")
             await anyio.sleep(LOOK_EVERY)
+
+
+def reason_of(stop: Stop) -> StopReason:
+    """Return a stop that the database has as the engine's."""
+    return StopReason(stop.reason, stop.message, ExitCode(stop.exit_code))
 
 
 def _stop_of(stop: StopReason, limits: Limits) -> Stop:

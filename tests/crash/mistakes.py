@@ -140,14 +140,14 @@ def unanswered_submissions_are_sent_again(patch: pytest.MonkeyPatch) -> None:
 
 def recovery_sends_submissions_again(patch: pytest.MonkeyPatch) -> None:
     """Submissions that a kill interrupted are taken as not sent."""
-    real = journal._interrupted
+    real = journal.interrupted
 
     def broken(key: str, event: Event) -> Change:
         if event is Event.SUBMIT_INTERRUPTED:
             return Change(key=key, event=Event.SUBMIT_UNSENT)
         return real(key, event)
 
-    patch.setattr(journal, "_interrupted", broken)
+    patch.setattr(journal, "interrupted", broken)
 
 
 def failed_uploads_are_submitted(patch: pytest.MonkeyPatch) -> None:

@@ -41,21 +41,6 @@ class RunOrder:
     settings: str  # JSON
     selected: tuple[int, ...] | None = None  # positions of the items to submit; None: all
     deadline: float | None = None  # wall clock; None: none
-    stop: Stop | None = None  # None: shards may submit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    """A worker that is there, or was."""
-
-    name: str
-    host: str
-    pid: int
-    started_at: float
-    seconds_left: float  # of its leases; negative: they have expired
-    slots: int
-    in_use: int
-    shards: int  # that it holds
 
 
 # A shard that nobody has finished, unless nothing is left to do: an item of it may be pending and
@@ -113,11 +98,6 @@ _STOP = """
 UPDATE run_orders SET stop_reason = ?, stop_message = ?, exit_code = ?
 WHERE run = coalesce(?, (SELECT max(run) FROM run_orders)) AND stop_reason IS NULL
 """
-_WORKERS = """
-SELECT worker, host, pid, started_at, expires_at - seconds_now() AS seconds_left, slots, in_use,
-    (SELECT count(*) FROM shards WHERE shards.worker = workers.worker) AS shards
-FROM workers ORDER BY host, pid
-"""
 
 
 def want_shards(connection: Connection, order: RunOrder, prices: Prices | None) -> None:
@@ -150,7 +130,6 @@ def order_of(connection: Connection, run: int) -> RunOrder:
         settings=row["settings"],
         selected=None if selected is None else tuple(json.loads(selected)),
         deadline=row["deadline"],
-        stop=_stop_of(row),
     )
 
 
@@ -318,12 +297,7 @@ def stops(connection: Connection, run: int) -> list[Stop]:
     return [stop for stop in found if stop is not None]
 
 
-def workers(connection: Connection) -> list[Worker]:
-    """Return the workers of the job."""
-    return [
-        Worker(name=row["worker"], **{name: row[name] for name in _WORKER_FIELDS})
-        for row in connection.execute(_WORKERS)
-    ]
-
-
-_WORKER_FIELDS = ("host", "pid", "started_at", "seconds_left", "slots", "in_use", "shards")
+def is_attended(connection: Connection) -> bool:
+    """Return whether a worker is there for the job."""
+    query = "SELECT EXISTS (SELECT 1 FROM workers WHERE expires_at > seconds_now())"
+    return bool(connection.execute(query).fetchone()[0])

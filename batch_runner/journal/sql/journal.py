@@ -107,7 +107,7 @@ class SqlJournal(SqlRunJournal):
                     ).fetchall()
                     for row in keys:
                         with suppress(IllegalTransition):  # a worker has just taken its shard
-                            self._apply(_interrupted(row[0], event))
+                            self._apply(interrupted(row[0], event))
 
     def import_items(
         self,
@@ -235,12 +235,16 @@ _LISTED = (
 )
 
 
-def _interrupted(key: str, event: Event) -> Change:
+def interrupted(key: str, event: Event, *, by: str = "run") -> Change:
+    """Return the change that lets a run continue with an item that it finds in the middle.
+
+    `by` is what has ended there: a run, or a worker.
+    """
     if event is Event.SUBMIT_INTERRUPTED:
         return Change(
             key=key,
             event=event,
             reason="interrupted",
-            message="the run ended during the submission; it may have been paid",
+            message=f"the {by} ended during the submission; it may have been paid",
         )
     return Change(key=key, event=event)

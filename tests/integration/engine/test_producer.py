@@ -10,13 +10,16 @@ import anyio
 import pytest
 from pydantic import SecretStr
 
+from batch_runner.engine.build import build_run
 from batch_runner.engine.context import Run
+from batch_runner.engine.run import execute
 from batch_runner.engine.summary import ExitCode
 from batch_runner.jobdir.fallback_log import FallbackLog
 from batch_runner.jobdir.open import open_job
 from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal import Change
 from batch_runner.lifecycle import Event, ItemStatus
+from batch_runner.providers import open_provider
 from batch_runner.providers.http import Http
 from batch_runner.settings import Service, Settings
 from tests.harness import (
@@ -24,10 +27,12 @@ from tests.harness import (
     check_invariants,
     rows,
     run_job,
+    service_at,
     simulated_service,
     some_items,
     some_settings,
     statuses,
+    stop_clock_while_busy,
     submissions_per_prompt,
 )
 
@@ -133,3 +138,18 @@ def test_fallback_log_attaches_a_task_id_to_a_held_item(tmp_path: Path) -> None:
 
     (row,) = rows(tmp_path)
     assert (row.status, row.task_id) == (ItemStatus.SUBMITTED, "a" * 32)
+
+
+async def test_nothing_is_sent_after_the_lease_has_expired(tmp_path: Path) -> None:
+    async with simulated_service() as simulator:
+        settings = some_settings()
+        async with open_provider(service_at(simulator), settings) as provider:
+            with open_job(tmp_path, IDENTITY) as job:
+                job.journal.import_items(some_items(3))
+                stop_clock_while_busy(job.journal)
+                run = build_run(job, settings, provider, seed=1, may_send=lambda: False)
+                summary = await execute(run)
+
+        assert simulator.ledger.submissions == []
+    assert summary.counts[ItemStatus.PENDING] == 3
+    assert summary.spent == 0

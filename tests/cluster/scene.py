@@ -22,7 +22,7 @@ from batch_runner.journal.postgres.reader import open_reader
 from batch_runner.lifecycle import ItemStatus
 from tests.cluster.network import Network
 from tests.e2e.conftest import KEY, Service, wait_until
-from tests.harness.commands import simulator_process
+from tests.harness.commands import run_command, simulator_process
 from tests.harness.postgres import PostgresServer, new_server
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +88,10 @@ class Scene:
     def call(self, host: str, *arguments: str) -> int:
         """Run a command on a host to its end; return its exit status."""
         return self.start(host, *arguments).wait(PATIENCE)
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run a command on the host of the user to its end, and return what it printed."""
+        return run_command(*words, environment=self.environment("host0"), folder=self.folder)
 
     def worker(self, number: int, *arguments: str) -> subprocess.Popen[str]:
         return self.start(f"host{number}", "worker", *arguments)

@@ -31,28 +31,23 @@ def scene() -> Iterator[Scene]:
         yield made
 
 
-def command(scene: Scene, *words: str) -> subprocess.CompletedProcess[str]:
-    """Run a command on the host of the user to its end."""
-    return run_command(*words, environment=scene.environment("host0"), folder=scene.folder)
-
-
 def in_flight(scene: Scene) -> bool:
     """Return whether `cluster status` shows a worker with a task in flight."""
-    listed = command(scene, "cluster", "status", "--json").stdout.splitlines()[1:]
+    listed = scene.command("cluster", "status", "--json").stdout.splitlines()[1:]
     workers = [worker for line in listed for worker in json.loads(line)["workers"]]
     return any(worker["in_flight"] for worker in workers)
 
 
 def test_status_shows_a_cluster_at_work_and_at_its_end(scene: Scene) -> None:
-    empty = command(scene, "cluster", "status")
+    empty = scene.command("cluster", "status")
     scene.write_manifest(20)
     worker = scene.worker(1)
     run = scene.run()
     wait_until(lambda: in_flight(scene))
 
-    during = command(scene, "cluster", "status")
+    during = scene.command("cluster", "status")
     run.wait(PATIENCE)
-    after = command(scene, "cluster", "status", "--json")
+    after = scene.command("cluster", "status", "--json")
 
     assert empty.stdout.splitlines()[-1] == "no job has been given to the workers of this cluster"
     lines = during.stdout.splitlines()
@@ -76,9 +71,9 @@ def test_stop_lets_tasks_in_flight_finish(scene: Scene) -> None:
     run = scene.run()
     scene.wait_for_submissions(3)
 
-    stopped = command(scene, "cluster", "stop", str(scene.out))
+    stopped = scene.command("cluster", "stop", str(scene.out))
     code = run.wait(PATIENCE)
-    again = command(scene, "cluster", "stop", str(scene.out))
+    again = scene.command("cluster", "stop", str(scene.out))
 
     assert stopped.stdout.startswith("stopped: nothing more is submitted")
     assert code == 3

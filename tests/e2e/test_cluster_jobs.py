@@ -15,7 +15,7 @@ from batch_runner.jobdir.paths import JobFolder
 from batch_runner.journal.places import schema_of
 from tests.cluster.scene import Scene, new_scene
 from tests.e2e.conftest import wait_until
-from tests.harness.commands import PATIENCE, run_command
+from tests.harness.commands import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -28,12 +28,8 @@ def scene() -> Iterator[Scene]:
         yield made
 
 
-def command(scene: Scene, *words: str) -> subprocess.CompletedProcess[str]:
-    return run_command(*words, environment=scene.environment("host0"), folder=scene.folder)
-
-
 def on_job(scene: Scene, name: str, *more: str) -> subprocess.CompletedProcess[str]:
-    return command(scene, name, str(scene.manifest), *more, "--output", str(scene.out))
+    return scene.command(name, str(scene.manifest), *more, "--output", str(scene.out))
 
 
 def give(scene: Scene) -> None:
@@ -64,12 +60,12 @@ def test_commands_while_workers_go_on(scene: Scene) -> None:
     retry = on_job(scene, "retry", "--all")
     redo = on_job(scene, "redo", "card-0")
     alone = on_job(scene, "run", "--yes")
-    forget = command(scene, "jobs", "forget", str(scene.out), "--yes")
-    move = command(scene, "jobs", "move", str(scene.out), str(scene.folder / "moved"))
+    forget = scene.command("jobs", "forget", str(scene.out), "--yes")
+    move = scene.command("jobs", "move", str(scene.out), str(scene.folder / "moved"))
     again = scene.run()
     wait_until(lambda: orders(scene) == 2)
     held_up = on_job(scene, "retry", "--all")
-    command(scene, "cluster", "stop", str(scene.out))
+    scene.command("cluster", "stop", str(scene.out))
     end = again.wait(PATIENCE)
 
     assert read == {"status": 3, "plan": 0, "report": 0, "verify": 1, "resolve": 0}
@@ -101,7 +97,7 @@ def test_stop_without_a_worker_ends_the_run(scene: Scene) -> None:
     run = scene.run()
     stopped = ""
     while not stopped.startswith("stopped: "):  # as soon as the run has given the job
-        stopped = command(scene, "cluster", "stop", str(scene.out)).stdout
+        stopped = scene.command("cluster", "stop", str(scene.out)).stdout
 
     assert run.wait(PATIENCE) == 3
     assert scene.statuses() == {"pending": 3}
@@ -113,7 +109,7 @@ def test_forgotten_job_is_removed_from_the_database_if_wanted(scene: Scene) -> N
     assert scene.run().wait(PATIENCE) == 0
     schema = schema_of(JobFolder(scene.out).journal)
 
-    done = command(scene, "jobs", "forget", str(scene.out), "--with-journal", "--yes")
+    done = scene.command("jobs", "forget", str(scene.out), "--with-journal", "--yes")
 
     assert done.returncode == 0
     assert "; its journal is removed from the database" in done.stderr
@@ -121,7 +117,7 @@ def test_forgotten_job_is_removed_from_the_database_if_wanted(scene: Scene) -> N
         assert connection.execute("SELECT * FROM batch_runner.jobs").fetchall() == []
         left = connection.execute("SELECT to_regnamespace(%s)", (schema,)).fetchone()
         assert left == (None,)
-    assert command(scene, "cluster", "status").returncode == 0
+    assert scene.command("cluster", "status").returncode == 0
 
 
 def test_run_with_cluster_on_a_job_of_one_host_is_refused(scene: Scene) -> None:

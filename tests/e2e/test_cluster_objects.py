@@ -6,7 +6,7 @@ import pytest
 
 from tests.cluster.scene import Scene, new_scene
 from tests.e2e.conftest import wait_until
-from tests.harness.commands import PATIENCE, run_command
+from tests.harness.commands import PATIENCE
 from tests.harness.object_store import object_server
 
 pytestmark = pytest.mark.slow
@@ -35,10 +35,7 @@ def test_workers_without_the_output_folder_store_every_result(
 
         code = run.wait(PATIENCE)
 
-        environment = scene.environment("host0")
-        verified = run_command(
-            "verify", str(scene.manifest), environment=environment, folder=scene.folder
-        )
+        verified = scene.command("verify", str(scene.manifest))
         received = [scene.folder / f"host{number}" / ".local" for number in (1, 2)]
         assert verified.stderr == ""
         assert (code, verified.returncode) in ((0, 0), (1, 0))
